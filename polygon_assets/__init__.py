@@ -1,0 +1,1 @@
+"""US stocks, live and complete, in one Dagster lineage graph."""

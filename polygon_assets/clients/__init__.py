@@ -1,0 +1,1 @@
+"""One connect() per outside system. Nothing else in the project opens a connection."""

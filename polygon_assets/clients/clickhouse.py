@@ -1,0 +1,30 @@
+"""Connections to ClickHouse's HTTP interface (ClickHouse Cloud, a server of one's own or the embedded one)."""
+
+from typing import Any
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+
+from polygon_assets.settings import Settings
+
+CONNECT_TIMEOUT_SECONDS = 5
+ANSWER_TIMEOUT_SECONDS = 60
+
+
+def connect(settings: Settings, **options: Any) -> Client:
+    """A client of its own for the caller: clients are not shared between threads.
+
+    Raises clickhouse_connect's OperationalError when the server cannot be reached and DatabaseError when it refuses.
+    """
+    return clickhouse_connect.get_client(
+        host=settings.clickhouse_host,
+        port=settings.clickhouse_port,
+        username=settings.clickhouse_user,
+        password=settings.clickhouse_password.get_secret_value(),
+        secure=settings.clickhouse_secure,
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        send_receive_timeout=ANSWER_TIMEOUT_SECONDS,
+        # A session allows one query at a time; no caller here needs its temporary tables.
+        autogenerate_session_id=False,
+        **options,
+    )

@@ -1,0 +1,104 @@
+"""Connections to Kafka: librdkafka for the stream programs, kafka-python for looking and administration."""
+
+from typing import TYPE_CHECKING, Any
+
+from polygon_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, Producer
+    from kafka import KafkaAdminClient, KafkaConsumer
+
+
+def connect_producer(settings: Settings, **options: Any) -> "Producer":
+    """A librdkafka producer that waits for all replicas.
+
+    Idempotence stays off: the newest `received_at` wins downstream, so a duplicate changes nothing, while an idempotent producer
+    is dead for good once a broker has forgotten its producer id.
+    """
+    from confluent_kafka import Producer
+
+    return Producer(
+        _librdkafka(settings)
+        | {
+            "acks": "all",
+            "enable.idempotence": False,
+            "compression.type": "lz4",
+            "linger.ms": 20,
+            "batch.size": 262_144,
+            # The Java client's and kafka-python's choice: a symbol has one partition, whoever writes it.
+            "partitioner": "murmur2_random",
+            "message.timeout.ms": 0,
+            "queue.buffering.max.messages": 1_000_000,
+            "queue.buffering.max.kbytes": 262_144,
+        }
+        | options
+    )
+
+
+def connect_consumer(settings: Settings, group: str, **options: Any) -> "Consumer":
+    """A librdkafka consumer in `group` that starts at the oldest message and commits only when told to."""
+    from confluent_kafka import Consumer
+
+    return Consumer(
+        _librdkafka(settings)
+        | {
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "session.timeout.ms": 10_000,
+            "heartbeat.interval.ms": 2_000,
+            "max.poll.interval.ms": 60_000,
+            "partition.assignment.strategy": "range",
+            "fetch.wait.max.ms": 100,
+            "queued.max.messages.kbytes": 65_536,
+        }
+        | options
+    )
+
+
+def connect_inspector(settings: Settings, *topics: str, **options: Any) -> "KafkaConsumer":
+    """A kafka-python consumer without a group, for reading what is there."""
+    from kafka import KafkaConsumer
+
+    return KafkaConsumer(*topics, **_kafka_python(settings), enable_auto_commit=False, auto_offset_reset="earliest", **options)
+
+
+def connect_admin(settings: Settings) -> "KafkaAdminClient":
+    """A kafka-python admin client: topics, groups, committed offsets."""
+    from kafka import KafkaAdminClient
+
+    return KafkaAdminClient(**_kafka_python(settings))
+
+
+def _librdkafka(settings: Settings) -> dict[str, Any]:
+    return {
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "security.protocol": settings.kafka_security_protocol,
+        "reconnect.backoff.max.ms": 2_000,
+        "topic.metadata.refresh.interval.ms": 10_000,
+    } | (
+        {
+            "sasl.mechanism": settings.kafka_sasl_mechanism,
+            "sasl.username": settings.kafka_sasl_username,
+            "sasl.password": settings.kafka_sasl_password.get_secret_value(),
+        }
+        if settings.kafka_security_protocol.startswith("SASL")
+        else {}
+    )
+
+
+def _kafka_python(settings: Settings) -> dict[str, Any]:
+    return {
+        "bootstrap_servers": settings.kafka_bootstrap_servers,
+        "security_protocol": settings.kafka_security_protocol,
+        "request_timeout_ms": 10_000,
+    } | (
+        {
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_sasl_username,
+            "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
+        }
+        if settings.kafka_security_protocol.startswith("SASL")
+        else {}
+    )

@@ -1,0 +1,145 @@
+"""The contract of the Kafka topics: one struct per message, field names as they stand in the JSON.
+
+Only shapes, names and encodings belong here: what makes a message valid is the filter's business,
+where it goes is the programs'.
+"""
+
+from typing import Literal
+
+import msgspec
+
+RAW_TOPIC = "polygon_stream_aggregates"
+FILTERED_TOPIC = "custom_filtered_stock_data_topic"
+DEAD_LETTER_TOPIC = "polygon_dead_letters"
+STATUS_TOPIC = "polygon_stream_status"
+GAP_TOPIC = "polygon_stream_gaps"
+TOPICS = (RAW_TOPIC, FILTERED_TOPIC, DEAD_LETTER_TOPIC, STATUS_TOPIC, GAP_TOPIC)
+
+FILTER_GROUP = "polygon_filter"
+SINK_GROUP = "clickhouse_sink"
+
+ProgramName = Literal["producer", "filter", "sink"]
+ProgramState = Literal["starting", "connecting", "streaming", "waiting", "backing_off", "draining", "stopped"]
+Source = Literal["websocket", "rest"]
+
+
+class RawAggregate(msgspec.Struct, omit_defaults=True, gc=False):
+    """One per-second aggregate in RAW_TOPIC, keyed by symbol, as the vendor sent it.
+
+    Prices in US dollars, volumes in shares, `start_timestamp`/`end_timestamp` in Unix milliseconds (end exclusive),
+    `received_at` in Unix microseconds: when this version was first ours. `volume` is the vendor's whole number;
+    where fractional shares traded, `decimal_volume` holds the exact decimal and is the one to use.
+    """
+
+    event_type: str
+    symbol: str
+    volume: float | int
+    open_price: float
+    close_price: float
+    high: float
+    low: float
+    start_timestamp: int
+    end_timestamp: int
+    received_at: int
+    source: Source
+    accumulated_volume: float | int | None = None
+    official_open_price: float | None = None
+    vwap: float | None = None
+    aggregate_vwap: float | None = None
+    average_size: float | int | None = None
+    otc: bool = False
+    decimal_volume: str | None = None
+    decimal_accumulated_volume: str | None = None
+
+
+class FilteredAggregate(msgspec.Struct, gc=False):
+    """One message of FILTERED_TOPIC, keyed by symbol: exactly one row of `market.stock_aggregates`.
+
+    Volumes are decimal strings of at most 12 digits before and 6 after the point (no float can round them);
+    timestamps as in RawAggregate; `readable_timestamp` is the start in UTC, `yyyy-MM-ddTHH:mm:ss.SSSZ`.
+    """
+
+    symbol: str
+    start_timestamp: int
+    end_timestamp: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: str
+    vwap: float | None
+    accumulated_volume: str | None
+    official_open_price: float | None
+    aggregate_vwap: float | None
+    average_size: float | None
+    otc: bool
+    received_at: int
+    source: Source
+    readable_timestamp: str
+
+
+class DeadLetter(msgspec.Struct, omit_defaults=True):
+    """What was refused, where and why, with the bytes themselves (base64 in JSON) so that it can be replayed."""
+
+    program: ProgramName
+    stage: Literal["frame", "event", "validate", "insert"]
+    reason: str
+    raw: bytes
+    refused_at: int
+    """Unix microseconds."""
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+    epoch: int | None = None
+    """Connection epoch of the producer: Unix milliseconds at which that connection was opened."""
+
+
+class Gap(msgspec.Struct, omit_defaults=True):
+    """An interval in which events may have been missed; Unix milliseconds, `until` excluded. Keyed by `gap_id`."""
+
+    gap_id: str
+    reason: Literal["disconnect", "drop", "crash"]
+    since: int
+    until: int
+    epoch: int
+    events_dropped: int = 0
+
+
+class Heartbeat(msgspec.Struct, omit_defaults=True):
+    """What a stream program says of itself once a second in STATUS_TOPIC, keyed by program.
+
+    Times are Unix milliseconds. Counters only grow while the instance lives; a new instance starts at 0.
+    """
+
+    program: ProgramName
+    instance: str
+    """`host:pid:started_at`: changes with each start."""
+    state: ProgramState
+    started_at: int
+    sent_at: int
+    detail: str = ""
+    """Why the state is what it is, in words."""
+    epoch: int = 0
+    newest_event: int | None = None
+    """Newest `start_timestamp` handed on."""
+    newest_received_at: int | None = None
+    """When the newest event handed on was received by the producer."""
+    rate: float = 0.0
+    """Events handed on per second, over the last 10 s."""
+    lag: int | None = None
+    """Messages not yet processed in the topic read; events queued for the producer."""
+    counters: dict[str, int] = {}
+    """read, forwarded, refused, unsubscribed, dropped, reconnects, retries: those that apply."""
+    desired: int = 0
+    confirmed: int = 0
+    unconfirmed: list[str] = []
+    """Desired channels that are not confirmed, with the reason; the first 100."""
+    subscriptions_version: str = ""
+
+
+encode = msgspec.json.Encoder().encode
+decode_raw = msgspec.json.Decoder(RawAggregate).decode
+decode_filtered = msgspec.json.Decoder(FilteredAggregate).decode
+decode_dead_letter = msgspec.json.Decoder(DeadLetter).decode
+decode_gap = msgspec.json.Decoder(Gap).decode
+decode_heartbeat = msgspec.json.Decoder(Heartbeat).decode

@@ -1,0 +1,1 @@
+"""ClickHouse: numbered migrations, the queries over the tables, and what applies them."""

@@ -1,0 +1,69 @@
+"""Every environment variable the project reads, once, with its default and its reason.
+
+Nothing here opens a connection, and nothing else in the project reads the environment.
+"""
+
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+NO_SECRET = SecretStr("")
+
+
+class SettingsError(Exception):
+    """A variable has a value that cannot be used; the message names it and the cure."""
+
+
+class Settings(BaseSettings):
+    """Endpoints, credentials and the few choices that differ between machines.
+
+    The defaults are production's public endpoints; what has no sensible default is empty, so that the
+    definitions load with nothing set, and `polygon-assets doctor` says what is missing.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    polygon_api_key: SecretStr = Field(NO_SECRET, description="Key of the market-data account (Polygon, now Massive).")
+    polygon_websocket_url: str = Field(
+        "wss://socket.massive.com/stocks", description="Real-time stocks cluster; wss://delayed.massive.com/stocks is 15 minutes late."
+    )
+    polygon_rest_url: str = Field("https://api.massive.com", description="Base address of the REST API.")
+
+    kafka_bootstrap_servers: str = Field("", description="host:port,host:port of the brokers.")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="SASL_SSL for Confluent Cloud."
+    )
+    kafka_sasl_mechanism: str = Field("PLAIN", description="Used when the protocol is SASL_*.")
+    kafka_sasl_username: str = Field("", description="API key of the Kafka cluster.")
+    kafka_sasl_password: SecretStr = Field(NO_SECRET, description="API secret of the Kafka cluster.")
+
+    clickhouse_host: str = Field("", description="Host of ClickHouse's HTTP interface.")
+    clickhouse_port: int = Field(8443, ge=1, le=65535, description="8443 for ClickHouse Cloud, 8123 without TLS.")
+    clickhouse_secure: bool = Field(True, description="TLS on or off.")
+    clickhouse_user: str = Field("default", description="User that may create and write database `market`.")
+    clickhouse_password: SecretStr = Field(NO_SECRET, description="Its password.")
+
+    aws_endpoint_url_s3: str = Field("", description="Empty for AWS; any S3-compatible server otherwise.")
+    aws_region: str = Field("us-east-1", description="Region of the bucket.")
+    aws_access_key_id: str = Field("", description="Empty where a role grants access (ECS, EC2).")
+    aws_secret_access_key: SecretStr = Field(NO_SECRET, description="Goes with AWS_ACCESS_KEY_ID.")
+    subscriptions_bucket: str = Field("polygon-assets", description="Bucket of the subscription CSV.")
+    subscriptions_key: str = Field("subscriptions.csv", description="Key of the subscription CSV; the accepted set is published beside it.")
+
+    market_calendar: Literal["NYSE", "24/7"] = Field(
+        "NYSE", description="NYSE: pre-market to post-market of US trading days. 24/7: the simulated exchange, which never closes."
+    )
+    sink_max_rows: int = Field(50_000, ge=1, description="Rows of one insert at the most.")
+    sink_max_age_seconds: float = Field(0.5, gt=0, le=60, description="A row waits this long at the most before it is inserted.")
+    drain_seconds: float = Field(10.0, gt=0, description="How long a stopped stream program may take to hand on what it accepted.")
+    alert_webhook_url: SecretStr = Field(NO_SECRET, description="Failed runs are posted here as JSON {text}; empty for the log alone.")
+
+
+def load_settings() -> Settings:
+    """Read the environment. Raises SettingsError naming each bad variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [f"{str(part['loc'][0]).upper()}={part['input']!r}: {part['msg']}" for part in error.errors()]
+        raise SettingsError("unusable settings:\n  " + "\n  ".join(lines)) from None
