@@ -29,6 +29,7 @@ class Settings(BaseSettings):
         "wss://socket.massive.com/stocks", description="Real-time stocks cluster; wss://delayed.massive.com/stocks is 15 minutes late."
     )
     polygon_rest_url: str = Field("https://api.massive.com", description="Base address of the REST API.")
+    polygon_requests_per_minute: int = Field(5, ge=0, description="REST calls a minute: 5 on the free plan, 0 for no limit (paid plans).")
 
     kafka_bootstrap_servers: str = Field("", description="host:port,host:port of the brokers.")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(

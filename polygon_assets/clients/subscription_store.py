@@ -1,0 +1,90 @@
+"""The subscription CSV and the accepted set in S3: reading, and publishing a new version.
+
+`<key>` is the CSV people edit, `<key without ending>/accepted.json` the set in force, and
+`<key without ending>/versions/<version>.json` keeps every set that ever was.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polygon_assets.clients import s3
+from polygon_assets.settings import Settings
+from polygon_assets.subscriptions import AcceptedSet
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class SubscriptionStoreError(Exception):
+    """The CSV or the accepted set cannot be read or written; the message names the object and the cause."""
+
+
+@dataclass(frozen=True)
+class CsvVersion:
+    """One version of the CSV."""
+
+    etag: str
+    text: str
+
+
+class SubscriptionStore:
+    """The objects, over one S3 client. Every method raises SubscriptionStoreError when S3 does not do as asked."""
+
+    def __init__(self, client: "S3Client", bucket: str, csv_key: str) -> None:
+        folder = PurePosixPath(csv_key).with_suffix("")
+        self._client = client
+        self._bucket = bucket
+        self._csv_key = csv_key
+        self._accepted_key = str(folder / "accepted.json")
+        self._versions = folder / "versions"
+
+    def csv_etag(self) -> str:
+        """The CSV's ETag without its quotes: changes whenever the file does."""
+        with self._named_errors(self._csv_key):
+            return self._client.head_object(Bucket=self._bucket, Key=self._csv_key)["ETag"].strip('"')
+
+    def read_csv(self) -> CsvVersion:
+        """The CSV as it is now. Bytes that are not UTF-8 become U+FFFD, which no ticker contains."""
+        with self._named_errors(self._csv_key):
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._csv_key)
+            return CsvVersion(answer["ETag"].strip('"'), answer["Body"].read().decode(errors="replace"))
+
+    def write_csv(self, text: str) -> str:
+        """Replace the CSV; returns the new ETag."""
+        with self._named_errors(self._csv_key):
+            return self._client.put_object(Bucket=self._bucket, Key=self._csv_key, Body=text.encode())["ETag"].strip('"')
+
+    def accepted(self) -> AcceptedSet | None:
+        """The set in force, or None before the first one is published."""
+        with self._named_errors(self._accepted_key):
+            try:
+                body = self._client.get_object(Bucket=self._bucket, Key=self._accepted_key)["Body"].read()
+            except self._client.exceptions.NoSuchKey:
+                return None
+        return msgspec.json.decode(body, type=AcceptedSet)
+
+    def publish(self, accepted: AcceptedSet) -> None:
+        """Put a set in force. The history is written first: what is in force can always be found there."""
+        body = msgspec.json.format(msgspec.json.encode(accepted))
+        for key in (str(self._versions / f"{accepted.version}.json"), self._accepted_key):
+            with self._named_errors(key):
+                self._client.put_object(Bucket=self._bucket, Key=key, Body=body)
+
+    @contextmanager
+    def _named_errors(self, key: str) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except (BotoCoreError, ClientError) as error:
+            raise SubscriptionStoreError(f"s3://{self._bucket}/{key}: {error}") from error
+
+
+def connect(settings: Settings) -> SubscriptionStore:
+    """The store over a new S3 client."""
+    return SubscriptionStore(s3.connect(settings), settings.subscriptions_bucket, settings.subscriptions_key)
