@@ -1,0 +1,69 @@
+"""`python -m polygon_assets.local.clickhouse`: serve one data directory until SIGTERM or SIGINT.
+
+Only the process belongs here: arguments, signals, the order of the end.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from polygon_assets.local.clickhouse.engine import DataDirectoryError, Engine
+from polygon_assets.local.clickhouse.http import ClickHouseServer
+
+logger = logging.getLogger("polygon_assets.local.clickhouse")
+_GRACE_SECONDS = 5
+
+
+def main() -> int:
+    """Exit code 0 after a signal, 1 when the directory or the address cannot be used."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # chDB takes the server's time zone from here, not from its configuration file.
+    os.environ["TZ"] = "UTC"
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        engine = Engine(arguments.path)
+        _serve(arguments, engine, stop)
+    except DataDirectoryError as error:
+        logger.error("%s", error)
+        return 1
+    return 0
+
+
+def _serve(arguments: argparse.Namespace, engine: Engine, stop: threading.Event) -> None:
+    try:
+        server = ClickHouseServer(arguments.host, arguments.port, engine, arguments.user, arguments.password)
+    except OSError as error:
+        engine.close(grace_seconds=0)
+        raise DataDirectoryError(f"{arguments.host}:{arguments.port} cannot be listened on: {error}") from error
+    threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
+    logger.info("serving %s on http://%s:%d", arguments.path, arguments.host, server.server_port)
+    stop.wait()
+    server.shutdown()
+    server.server_close()
+    if not engine.close(_GRACE_SECONDS):
+        # A query that is still running would crash in the engine's static destructors; what was acknowledged is on disk.
+        logger.warning("stopped with requests still running after %d s", _GRACE_SECONDS)
+        logging.shutdown()
+        os._exit(0)
+    logger.info("stopped")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m polygon_assets.local.clickhouse", description=main.__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--path", type=Path, required=True, help="data directory; created if absent")
+    parser.add_argument("--user", default="default")
+    parser.add_argument("--password", default="")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
