@@ -1,0 +1,10 @@
+-- Computes the one-minute bars of the trading day `day` and stores them; repeating it replaces them.
+INSERT INTO market.ohlcv_1m_by_day
+SELECT
+    {day:Date} AS trading_day,
+    symbol, minute, open, high, low, close, volume, vwap, seconds,
+    now64(6) AS filled_at
+FROM market.ohlcv_1m(
+    from_ts = toDateTime64({day:Date}, 3, 'America/New_York'),
+    to_ts = toDateTime64({day:Date} + 1, 3, 'America/New_York')
+)

@@ -1,0 +1,8 @@
+-- Rows (every stored version) and newest time of each table. The two large ones answer from their parts' metadata.
+SELECT 'market.stock_aggregates' AS table, count() AS rows, maxOrNull(start_timestamp) AS newest FROM market.stock_aggregates
+UNION ALL
+SELECT 'market.stock_recent', count(), maxOrNull(start_timestamp) FROM market.stock_recent
+UNION ALL
+SELECT 'market.stock_last', uniqExact(symbol), maxOrNull(last_timestamp) FROM market.stock_last
+UNION ALL
+SELECT 'market.ohlcv_1m_by_day', count(), maxOrNull(minute) FROM market.ohlcv_1m_by_day
