@@ -55,6 +55,12 @@ class Settings(BaseSettings):
     market_calendar: Literal["NYSE", "24/7"] = Field(
         "NYSE", description="NYSE: pre-market to post-market of US trading days. 24/7: the simulated exchange, which never closes."
     )
+    no_data_seconds: float = Field(
+        120.0, gt=0, description="An open market without any event for this long means a dead connection: the producer connects again."
+    )
+    max_connections_cooldown_seconds: float = Field(
+        60.0, ge=0, description="Pause after the vendor said that another process uses the account's connection."
+    )
     sink_max_rows: int = Field(50_000, ge=1, description="Rows of one insert at the most.")
     sink_max_age_seconds: float = Field(0.5, gt=0, le=60, description="A row waits this long at the most before it is inserted.")
     drain_seconds: float = Field(10.0, gt=0, description="How long a stopped stream program may take to hand on what it accepted.")

@@ -11,7 +11,7 @@ CONNECT_TIMEOUT_SECONDS = 5
 ANSWER_TIMEOUT_SECONDS = 60
 
 
-def connect(settings: Settings, **options: Any) -> Client:
+def connect(settings: Settings, answer_timeout_seconds: int = ANSWER_TIMEOUT_SECONDS, **options: Any) -> Client:
     """A client of its own for the caller: clients are not shared between threads.
 
     Raises clickhouse_connect's OperationalError when the server cannot be reached and DatabaseError when it refuses.
@@ -23,7 +23,7 @@ def connect(settings: Settings, **options: Any) -> Client:
         password=settings.clickhouse_password.get_secret_value(),
         secure=settings.clickhouse_secure,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        send_receive_timeout=ANSWER_TIMEOUT_SECONDS,
+        send_receive_timeout=answer_timeout_seconds,
         # A session allows one query at a time; no caller here needs its temporary tables.
         autogenerate_session_id=False,
         **options,

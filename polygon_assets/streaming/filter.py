@@ -1,0 +1,100 @@
+"""The filter: RAW_TOPIC to FILTERED_TOPIC, keeping what is valid and subscribed, one row per message.
+
+What is valid is decided in `validation`; here is only the loop: read, judge, hand on, and commit once the output is acknowledged.
+"""
+
+import threading
+import time
+
+import msgspec
+from confluent_kafka import Message
+
+from polygon_assets.clients import subscription_store
+from polygon_assets.messages import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC, DeadLetter, decode_raw, encode
+from polygon_assets.settings import Settings
+from polygon_assets.streaming.inbox import Inbox
+from polygon_assets.streaming.outbox import Outbox
+from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError
+from polygon_assets.streaming.pulse import Pulse
+from polygon_assets.streaming.subscription_watch import SubscriptionWatch
+from polygon_assets.streaming.validation import fault, to_row
+
+BATCH_MESSAGES = 5_000
+BATCH_SECONDS = 0.05
+
+
+def run(settings: Settings, pulse: Pulse, stop: threading.Event) -> None:
+    """Filter until `stop` is set."""
+    watch = SubscriptionWatch(subscription_store.connect(settings))
+    watch.start()
+    inbox = Inbox(settings, FILTER_GROUP, RAW_TOPIC)
+    try:
+        Filter(settings, pulse, watch, inbox).run(stop)
+    finally:
+        inbox.close()
+        watch.stop()
+
+
+class Filter:
+    """The loop. A message that was read is either handed on, counted as unsubscribed, or a dead letter."""
+
+    def __init__(self, settings: Settings, pulse: Pulse, watch: SubscriptionWatch, inbox: Inbox) -> None:
+        self._pulse = pulse
+        self._watch = watch
+        self._inbox = inbox
+        self._outbox = Outbox(settings)
+        self._drain_seconds = settings.drain_seconds
+
+    def run(self, stop: threading.Event) -> None:
+        """Work batch by batch; what is under way when `stop` comes is finished."""
+        self._watch.wait_for_first(stop, self._wait)
+        while not stop.is_set():
+            self._pulse.tick()
+            messages = self._inbox.read(BATCH_MESSAGES, BATCH_SECONDS)
+            self._pulse.state("streaming" if self._inbox.assigned else "waiting", self._inbox.trouble)
+            for message in messages:
+                self._take(message)
+            if messages and self._deliver(stop):
+                self._inbox.commit(self._inbox.positions(messages))
+            self._pulse.beat.lag = self._inbox.lag()
+
+    def _wait(self, reason: str) -> None:
+        self._pulse.tick()
+        self._pulse.state("waiting", reason)
+
+    def _take(self, message: Message) -> None:
+        self._pulse.count("read")
+        value = message.value() or b""
+        try:
+            event = decode_raw(value)
+        except msgspec.DecodeError as error:
+            self._refuse(message, value, f"not a raw aggregate: {error}")
+            return
+        if reason := fault(event):
+            self._refuse(message, value, reason)
+        elif not self._watch.keeps(event.symbol, event.received_at):
+            self._pulse.count("unsubscribed")
+        else:
+            self._outbox.send_surely(FILTERED_TOPIC, event.symbol.encode(), encode(to_row(event)))
+            self._pulse.count("forwarded")
+            self._pulse.beat.newest_event = max(self._pulse.beat.newest_event or 0, event.start_timestamp)
+            self._pulse.beat.newest_received_at = event.received_at // 1000
+
+    def _refuse(self, message: Message, value: bytes, reason: str) -> None:
+        self._pulse.count("refused")
+        letter = DeadLetter(
+            "filter", "validate", reason, value, time.time_ns() // 1000, message.topic(), message.partition(), message.offset()
+        )
+        self._outbox.send_dead_letter(letter)
+
+    def _deliver(self, stop: threading.Event) -> bool:
+        """Wait until all output is acknowledged, however long Kafka is away; False when stopped before that."""
+        deadline: float | None = None
+        while self._outbox.flush(1.0):
+            self._pulse.tick()
+            self._pulse.state("backing_off", f"{self._outbox.pending} messages wait for Kafka: {self._outbox.trouble}")
+            if stop.is_set():
+                deadline = deadline or time.monotonic() + self._drain_seconds
+                if time.monotonic() > deadline:
+                    raise ProgramError(EXIT_NOT_DRAINED, "Kafka did not acknowledge the output; it is read again at the next start")
+        return True

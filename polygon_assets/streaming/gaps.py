@@ -1,0 +1,47 @@
+"""Intervals in which events may have been missed, as pure bookkeeping. Publishing and filling them is done elsewhere.
+
+The vendor replays nothing and a second without trades has no bar, so a gap is not a hole in the data: it is the time between the
+last event before a loss and the first one after it.
+"""
+
+import datetime as dt
+
+from polygon_assets.market_calendar import ONE_DAY, MarketCalendar
+from polygon_assets.messages import Gap
+
+
+class GapTracker:
+    """At most one gap is open at a time: a loss within a loss belongs to the first."""
+
+    def __init__(self) -> None:
+        self._open: Gap | None = None
+
+    def lost(self, reason: str, since_ms: int | None, epoch: int) -> None:
+        """Events may be missing from `since_ms` on; None when nothing had been received yet, so that nothing can be missing."""
+        if since_ms is not None and self._open is None:
+            self._open = Gap(f"{epoch}-{since_ms}", reason, since_ms, since_ms, epoch)  # type: ignore[arg-type]
+
+    def dropped(self, events: int, first_ms: int, last_ms: int, epoch: int) -> None:
+        """`events` were thrown away because nothing could take them."""
+        self.lost("drop", first_ms, epoch)
+        if self._open is not None:
+            self._open.events_dropped += events
+            self._open.until = max(self._open.until, last_ms)
+
+    def recovered(self, until_ms: int) -> Gap | None:
+        """Events arrive again, the newest ending at `until_ms`: the gap that this closes, if one was open."""
+        gap, self._open = self._open, None
+        if gap is not None:
+            gap.until = max(gap.until, until_ms)
+        return gap
+
+
+def overlaps_session(calendar: MarketCalendar, since: dt.datetime, until: dt.datetime) -> bool:
+    """Whether the market was open at any time from `since` to `until`: a loss at night loses nothing."""
+    day = calendar.day_of(since)
+    while day <= calendar.day_of(until):
+        session = calendar.session(day)
+        if session and session.extended_open < until and since < session.extended_close:
+            return True
+        day += ONE_DAY
+    return False

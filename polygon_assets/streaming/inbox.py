@@ -1,0 +1,95 @@
+"""A consumer group's view of one topic: reading, committed positions, lag.
+
+What the messages mean, and when they are done, is decided by the programs.
+"""
+
+import logging
+from collections.abc import Iterable
+
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from polygon_assets.clients import kafka
+from polygon_assets.settings import Settings
+
+_log = logging.getLogger("inbox")
+
+
+class Inbox:
+    """A librdkafka consumer in a group. Partitions come and go inside `read`."""
+
+    def __init__(self, settings: Settings, group: str, topic: str) -> None:
+        self.topic = topic
+        self.trouble = "no partition assigned yet"
+        self._positions: dict[int, int] = {}
+        self._consumer: Consumer = kafka.connect_consumer(settings, group, **{"error_cb": self._on_error})
+        self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
+
+    @property
+    def assigned(self) -> frozenset[int]:
+        """The partitions this member has."""
+        return frozenset(self._positions)
+
+    def read(self, most: int, seconds: float) -> list[Message]:
+        """Up to `most` messages that came within `seconds`."""
+        messages = []
+        for message in self._consumer.consume(most, seconds):
+            if error := message.error():
+                self._on_error(error)
+            else:
+                messages.append(message)
+                self._positions[message.partition() or 0] = (message.offset() or 0) + 1
+        if messages:
+            self.trouble = ""
+        return messages
+
+    def pause(self, partition: int) -> None:
+        """Read nothing of a partition until it is resumed."""
+        self._consumer.pause([TopicPartition(self.topic, partition)])
+
+    def resume(self, partition: int) -> None:
+        """Read a paused partition again."""
+        self._consumer.resume([TopicPartition(self.topic, partition)])
+
+    def positions(self, messages: Iterable[Message]) -> dict[int, int]:
+        """Partition to the offset after its last message."""
+        return {message.partition() or 0: (message.offset() or 0) + 1 for message in messages}
+
+    def commit(self, positions: dict[int, int]) -> None:
+        """Mark everything before the given offsets as done.
+
+        A refused commit is only logged: the messages are read again by whoever has the partition, and repeating them changes nothing.
+        """
+        mine = [TopicPartition(self.topic, partition, offset) for partition, offset in positions.items() if partition in self._positions]
+        if not mine:
+            return
+        try:
+            self._consumer.commit(offsets=mine, asynchronous=False)
+        except KafkaException as error:
+            _log.warning("offsets not committed, their messages will be read again: %s", error)
+
+    def lag(self) -> int | None:
+        """Messages not yet read, by the newest high watermarks known to the client; None without a partition."""
+        if not self._positions:
+            return None
+        return sum(max(0, self._high_watermark(partition) - position) for partition, position in self._positions.items())
+
+    def close(self) -> None:
+        """Leave the group at once, so that others get the partitions without waiting."""
+        self._consumer.close()
+
+    def _high_watermark(self, partition: int) -> int:
+        _, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)
+        return 0 if high == OFFSET_INVALID else int(high)
+
+    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        committed = self._consumer.committed(partitions, timeout=10)
+        self._positions.update({part.partition: max(0, part.offset) for part in committed})
+        self.trouble = ""
+        _log.info("%s: partitions %s", self.topic, sorted(self._positions))
+
+    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for part in partitions:
+            self._positions.pop(part.partition, None)
+
+    def _on_error(self, error: KafkaError) -> None:
+        self.trouble = str(error)

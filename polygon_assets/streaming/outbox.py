@@ -1,0 +1,94 @@
+"""Messages on their way to Kafka: nothing handed in is forgotten until the broker has acknowledged it.
+
+What is sent, and what to do when the queue is full, is the callers' decision.
+"""
+
+import time
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaError
+
+from polygon_assets.clients import kafka
+from polygon_assets.messages import DEAD_LETTER_TOPIC, DeadLetter, encode
+from polygon_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+RETRY_SECONDS = 1.0
+LARGEST_RAW_BYTES = 256 * 1024
+"""A dead letter must fit into a Kafka message (1 MiB by default) after base64."""
+
+
+class UndeliverableError(Exception):
+    """The broker refused a message for what it is, not for when it came."""
+
+
+class Outbox:
+    """A librdkafka producer whose failed deliveries are sent again."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._producer = kafka.connect_producer(
+            settings, **{"delivery.report.only.error": True, "on_delivery": self._on_failure, "error_cb": self._on_error}
+        )
+        self._failed: list[tuple[str, bytes | None, bytes]] = []
+        self._retry_at = 0.0
+        self.retries = 0
+        self.trouble = ""
+        """What the client last complained of; empty when all was well at the last delivery."""
+
+    def send(self, topic: str, key: bytes | None, value: bytes) -> bool:
+        """Queue a message. False, and nothing queued, when the queue is full."""
+        try:
+            self._producer.produce(topic, value, key)
+        except BufferError:
+            return False
+        return True
+
+    def send_surely(self, topic: str, key: bytes | None, value: bytes) -> None:
+        """Queue a message, waiting for room: for the few that must not be lost."""
+        while not self.send(topic, key, value):
+            self.serve(0.1)
+
+    def send_dead_letter(self, letter: DeadLetter) -> None:
+        """Queue a dead letter, its bytes cut to what a message can hold."""
+        if len(letter.raw) > LARGEST_RAW_BYTES:
+            letter.reason += f" (the first {LARGEST_RAW_BYTES:,} of {len(letter.raw):,} bytes are kept)"
+            letter.raw = letter.raw[:LARGEST_RAW_BYTES]
+        self.send_surely(DEAD_LETTER_TOPIC, None, encode(letter))
+
+    def serve(self, seconds: float = 0.0) -> None:
+        """Take delivery reports for up to `seconds` and send again what failed."""
+        self._producer.poll(seconds)
+        if self._failed and time.monotonic() >= self._retry_at:
+            failed, self._failed = self._failed, []
+            for position, message in enumerate(failed):
+                if not self.send(*message):
+                    self._failed.extend(failed[position:])
+                    break
+
+    def flush(self, seconds: float) -> int:
+        """Wait up to `seconds` for everything to be acknowledged; returns how many messages are not."""
+        deadline = time.monotonic() + seconds
+        while self.pending and (left := deadline - time.monotonic()) > 0:
+            self._producer.flush(min(left, 0.5))
+            self.serve(min(0.05, left) if self._failed else 0.0)
+        if not self.pending:
+            self.trouble = ""
+        return self.pending
+
+    @property
+    def pending(self) -> int:
+        """Messages handed in and not yet acknowledged."""
+        return len(self._producer) + len(self._failed)
+
+    def _on_failure(self, error: "KafkaError", message: "Message") -> None:
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            raise UndeliverableError(f"{message.topic()}: {error}; raise the topic's max.message.bytes")
+        self.trouble = str(error)
+        self.retries += 1
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._failed.append((message.topic() or "", message.key(), message.value() or b""))
+
+    def _on_error(self, error: "KafkaError") -> None:
+        self.trouble = str(error)

@@ -1,0 +1,264 @@
+"""The producer: the vendor's WebSocket aggregates into RAW_TOPIC, for the channels of the accepted subscription set.
+
+It decides when to connect, what to ask for and what to do when Kafka cannot keep up. It judges no prices: the filter does.
+"""
+
+import asyncio
+import datetime as dt
+import logging
+import threading
+import time
+from collections.abc import Sequence
+
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from polygon_assets.clients import subscription_store
+from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.messages import GAP_TOPIC, RAW_TOPIC, DeadLetter, Gap, encode
+from polygon_assets.settings import Settings
+from polygon_assets.streaming.backoff import Backoff
+from polygon_assets.streaming.channels import ChannelLedger
+from polygon_assets.streaming.connection import (
+    ConnectionLostError,
+    TooManyConnectionsError,
+    open_connection,
+    raise_if_ending,
+    send,
+)
+from polygon_assets.streaming.gaps import GapTracker, overlaps_session
+from polygon_assets.streaming.outbox import Outbox
+from polygon_assets.streaming.program import EXIT_NOT_DRAINED, EXIT_NOT_ENTITLED, ProgramError, require
+from polygon_assets.streaming.pulse import Pulse
+from polygon_assets.streaming.subscription_watch import SubscriptionWatch
+from polygon_assets.streaming.validation import WINDOW_MS
+from polygon_assets.streaming.wire import Frame, Status, VendorAggregate, read_frame, to_raw
+
+KEEPER_SECONDS = 0.25
+HEALTHY_SECONDS = 10.0
+"""The back-off starts anew only after this much of data: a vendor that accepts and then drops us is not healthy."""
+PATIENCE_SECONDS = 2.0
+"""How long a full queue may hold back reading. Longer, and the vendor kills us as a slow consumer, which loses more."""
+
+_log = logging.getLogger("producer")
+
+
+def run(settings: Settings, pulse: Pulse, stop: threading.Event) -> None:
+    """Produce until `stop` is set. Raises ProgramError for a wrong key or a plan without this data."""
+    require(settings, "polygon_api_key", "polygon_websocket_url")
+    asyncio.run(Producer(settings, pulse, stop).run())
+
+
+class Producer:
+    """One process's state: the channels of this connection, the open gap, what is on its way to Kafka."""
+
+    def __init__(self, settings: Settings, pulse: Pulse, stop: threading.Event) -> None:
+        self._settings = settings
+        self._pulse = pulse
+        self._stop = stop
+        self._calendar = MarketCalendar(settings.market_calendar)
+        self._outbox = Outbox(settings)
+        self._watch = SubscriptionWatch(subscription_store.connect(settings))
+        self._gaps = GapTracker()
+        self._channels = ChannelLedger()
+        self._connected_at = 0.0
+        self._last_data_at: float | None = None
+        self._dropping = False
+
+    async def run(self) -> None:
+        """Connect, stream, and connect again, until stopped; then hand on what was accepted."""
+        self._watch.start()
+        backoff = Backoff()
+        try:
+            await self._wait_for_subscriptions()
+            while not self._stop.is_set():
+                self._last_data_at = None
+                cooldown = await self._connection(backoff)
+                await self._pause(max(cooldown, backoff.next_delay()))
+        finally:
+            self._watch.stop()
+            await self._drain()
+
+    async def _wait_for_subscriptions(self) -> None:
+        while self._watch.current is None and not self._stop.is_set():
+            self._pulse.state("waiting", self._watch.trouble)
+            await self._pause(KEEPER_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep in short steps: `stop` and the heartbeat do not wait."""
+        until = time.monotonic() + seconds
+        while not self._stop.is_set() and time.monotonic() < until:
+            self._pulse.tick()
+            self._outbox.serve()
+            await asyncio.sleep(min(KEEPER_SECONDS, max(0.0, until - time.monotonic())))
+
+    async def _connection(self, backoff: Backoff) -> float:
+        """One connection from opening to end; returns the seconds that must pass before the next."""
+        self._pulse.state("connecting")
+        try:
+            async with open_connection(self._settings) as socket:
+                await self._stream(socket)
+        except TooManyConnectionsError as error:
+            self._lost(str(error))
+            return self._settings.max_connections_cooldown_seconds
+        except ConnectionLostError as error:
+            self._lost(str(error))
+        finally:
+            if self._last_data_at is not None and self._last_data_at - self._connected_at >= HEALTHY_SECONDS:
+                backoff.reset()
+        return 0.0
+
+    def _lost(self, reason: str) -> None:
+        self._pulse.count("reconnects")
+        self._pulse.beat.confirmed = 0
+        self._gaps.lost("disconnect", self._pulse.beat.newest_event, self._pulse.beat.epoch)
+        self._pulse.state("backing_off", reason)
+
+    async def _stream(self, socket: ClientConnection) -> None:
+        """Read frames and keep the channels as desired until the connection ends or `stop` is set."""
+        self._channels = ChannelLedger()
+        self._connected_at = time.monotonic()
+        self._pulse.beat.epoch = time.time_ns() // 1_000_000
+        self._pulse.state("streaming")
+        reader = asyncio.create_task(self._read(socket))
+        keeper = asyncio.create_task(self._keep(socket))
+        try:
+            await asyncio.wait((reader, keeper), return_when=asyncio.FIRST_COMPLETED)
+            await socket.close()
+            # What the socket had received before it closed still counts.
+            await asyncio.wait((reader,), timeout=self._settings.drain_seconds)
+        finally:
+            reader.cancel()
+            keeper.cancel()
+            outcomes = await asyncio.gather(reader, keeper, return_exceptions=True)
+        self._raise_cause(outcomes)
+
+    def _raise_cause(self, outcomes: Sequence[BaseException | None]) -> None:
+        """Raise why the connection ended; that it is closed is the cause only if nothing better is known and nobody asked for it."""
+        errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+        for error in sorted(errors, key=lambda error: isinstance(error, ConnectionClosed)):
+            if not isinstance(error, ConnectionClosed):
+                raise error
+            if not self._stop.is_set():
+                raise ConnectionLostError(str(error)) from error
+
+    async def _read(self, socket: ClientConnection) -> None:
+        turn = time.monotonic()
+        while True:
+            message = await socket.recv(decode=False)
+            received_at_us = time.time_ns() // 1000
+            await self._take(read_frame(message), received_at_us)
+            if time.monotonic() - turn > 0.05:
+                # Frames that are already there do not yield by themselves: the keeper and the pings would starve.
+                await asyncio.sleep(0)
+                turn = time.monotonic()
+
+    async def _keep(self, socket: ClientConnection) -> None:
+        while not self._stop.is_set():
+            self._pulse.tick()
+            self._outbox.serve()
+            await self._follow_subscriptions(socket)
+            self._watch_for_silence(time.monotonic(), dt.datetime.now(dt.UTC))
+            await asyncio.sleep(KEEPER_SECONDS)
+
+    async def _follow_subscriptions(self, socket: ClientConnection) -> None:
+        accepted = self._watch.current
+        desired = accepted.channels if accepted else ()
+        plan = self._channels.plan(desired, time.monotonic())
+        for action, requests in (("unsubscribe", plan.unsubscribe), ("subscribe", plan.subscribe)):
+            for channels in requests:
+                await send(socket, action, ",".join(channels))
+        beat = self._pulse.beat
+        beat.subscriptions_version = accepted.version if accepted else ""
+        beat.desired, beat.confirmed = len(desired), len(self._channels.confirmed)
+        beat.unconfirmed = self._channels.unconfirmed()[:100]
+        beat.lag = self._outbox.pending
+        if self._channels.all_refused:
+            raise ProgramError(
+                EXIT_NOT_ENTITLED, f"the account's plan has none of the {len(desired)} channels asked for; it needs real-time stocks"
+            )
+
+    def _watch_for_silence(self, now: float, wall: dt.datetime) -> None:
+        """A connection that carries nothing while the market trades is dead, whatever its pings say."""
+        quiet = now - (self._last_data_at or self._connected_at)
+        if quiet > self._settings.no_data_seconds and self._channels.confirmed and self._calendar.is_open(wall):
+            raise ConnectionLostError(f"no data for {quiet:.0f} s while the market is open")
+
+    async def _take(self, frame: Frame, received_at_us: int) -> None:
+        for raw, reason in frame.refused:
+            self._refuse(raw, reason, "frame" if frame.whole_is_bad else "event", received_at_us)
+        if frame.aggregates:
+            await self._forward(frame.aggregates, received_at_us)
+        for status in frame.statuses:
+            self._take_status(status)
+
+    def _take_status(self, status: Status) -> None:
+        if sentence := self._channels.acknowledge(status.status, status.message):
+            _log.warning("%s", sentence)
+        raise_if_ending(status)
+
+    async def _forward(self, events: list[VendorAggregate], received_at_us: int) -> None:
+        self._last_data_at = time.monotonic()
+        self._pulse.count("read", len(events))
+        sent = await self._send(events, received_at_us)
+        self._pulse.count("forwarded", sent)
+        if sent < len(events):
+            self._drop(events[sent:])
+            return
+        self._dropping = False
+        newest = max(event.start_timestamp for event in events)
+        beat = self._pulse.beat
+        beat.newest_event = max(beat.newest_event or newest, newest)
+        beat.newest_received_at = received_at_us // 1000
+        if gap := self._gaps.recovered(newest + WINDOW_MS):
+            self._publish_gap(gap)
+
+    async def _send(self, events: list[VendorAggregate], received_at_us: int) -> int:
+        """Queue events for Kafka until there is no room; returns how many were queued."""
+        for position, event in enumerate(events):
+            key, value = event.symbol.encode(), encode(to_raw(event, received_at_us))
+            if not self._outbox.send(RAW_TOPIC, key, value) and not await self._send_patiently(key, value):
+                return position
+        return len(events)
+
+    async def _send_patiently(self, key: bytes, value: bytes) -> bool:
+        """Wait for room in a full queue, which holds back the reading; once that was in vain, only try."""
+        until = time.monotonic() + (0 if self._dropping else PATIENCE_SECONDS)
+        while not self._outbox.send(RAW_TOPIC, key, value):
+            if time.monotonic() >= until:
+                return False
+            self._outbox.serve()
+            await asyncio.sleep(0.01)
+        return True
+
+    def _drop(self, events: list[VendorAggregate]) -> None:
+        """Count what nothing can take, and put the interval into the gap ledger."""
+        if not self._dropping:
+            _log.error(
+                "the queue to Kafka is full (%s): events are dropped and their interval goes into %s", self._outbox.trouble, GAP_TOPIC
+            )
+        self._dropping = True
+        self._pulse.count("dropped", len(events))
+        starts = [event.start_timestamp for event in events]
+        self._gaps.dropped(len(events), min(starts), max(starts) + WINDOW_MS, self._pulse.beat.epoch)
+
+    def _refuse(self, raw: bytes, reason: str, stage: str, received_at_us: int) -> None:
+        self._pulse.count("refused")
+        epoch = self._pulse.beat.epoch
+        self._outbox.send_dead_letter(DeadLetter("producer", stage, reason, raw, received_at_us, epoch=epoch))  # type: ignore[arg-type]
+
+    def _publish_gap(self, gap: Gap) -> None:
+        since, until = (dt.datetime.fromtimestamp(moment / 1000, dt.UTC) for moment in (gap.since, gap.until))
+        if gap.events_dropped or overlaps_session(self._calendar, since, until):
+            _log.warning("gap (%s) from %s to %s, %d events dropped", gap.reason, since, until, gap.events_dropped)
+            self._pulse.count("gaps")
+            self._outbox.send_surely(GAP_TOPIC, gap.gap_id.encode(), encode(gap))
+
+    async def _drain(self) -> None:
+        self._pulse.state("draining")
+        gap = self._gaps.recovered(0)
+        if gap and gap.events_dropped:  # the next start finds the other kinds by itself
+            self._publish_gap(gap)
+        left = await asyncio.to_thread(self._outbox.flush, self._settings.drain_seconds)
+        if left:
+            raise ProgramError(EXIT_NOT_DRAINED, f"{left} messages could not be handed to Kafka within {self._settings.drain_seconds} s")

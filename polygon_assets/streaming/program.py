@@ -1,0 +1,81 @@
+"""The frame of every stream program: logging, signals, exit codes, first and last heartbeat.
+
+What a program does belongs to producer, filter and sink.
+"""
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from polygon_assets.messages import ProgramName
+from polygon_assets.settings import Settings, SettingsError
+from polygon_assets.streaming.pulse import Pulse
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_WRONG_KEY = 10
+EXIT_NOT_ENTITLED = 11
+EXIT_BAD_SETTINGS = 12
+EXIT_NOT_DRAINED = 13
+
+
+class ProgramError(Exception):
+    """Ends the program with an exit code of its own and the sentence as its last log line."""
+
+    def __init__(self, code: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+Loop = Callable[[Settings, Pulse, threading.Event], None]
+
+
+def run_program(name: ProgramName, settings: Settings, loop: Loop) -> int:
+    """Run `loop` until it returns or SIGTERM or SIGINT asks it to; returns the exit code."""
+    configure_logging()
+    stop = threading.Event()
+
+    def ask_to_stop(number: int, _frame: FrameType | None) -> None:
+        logging.getLogger(name).info("%s: draining", signal.Signals(number).name)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask_to_stop)
+    try:
+        require(settings, "kafka_bootstrap_servers", "subscriptions_bucket")
+        pulse = Pulse(name, settings)
+        return _run(name, settings, loop, pulse, stop)
+    except SettingsError as error:
+        logging.getLogger(name).error("%s", error)
+        return EXIT_BAD_SETTINGS
+
+
+def _run(name: ProgramName, settings: Settings, loop: Loop, pulse: Pulse, stop: threading.Event) -> int:
+    pulse.start()
+    try:
+        loop(settings, pulse, stop)
+    except ProgramError as error:
+        logging.getLogger(name).error("%s", error)
+        pulse.stop(str(error))
+        return error.code
+    except Exception as error:
+        pulse.stop(f"crashed: {error!r}")
+        raise
+    pulse.stop("drained")
+    return EXIT_OK
+
+
+def require(settings: Settings, *names: str) -> None:
+    """Raise SettingsError naming every setting in `names` that is empty."""
+    missing = [name.upper() for name in names if not getattr(settings, name)]
+    if missing:
+        raise SettingsError(f"not set: {', '.join(missing)}; `polygon-assets doctor` says how to get them")
+
+
+def configure_logging() -> None:
+    """One line per event to standard error; a reader that went away must not end the program."""
+    logging.raiseExceptions = False
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)

@@ -1,0 +1,93 @@
+"""The accepted subscription set as the programs see it: read from S3 every two seconds, the last good one kept.
+
+What a change means is the programs' business.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from polygon_assets.clients.subscription_store import SubscriptionStore, SubscriptionStoreError
+from polygon_assets.subscriptions import AcceptedSet
+
+POLL_SECONDS = 2.0
+
+_log = logging.getLogger("subscriptions")
+
+
+class SubscriptionWatch:
+    """The newest accepted set; None until the first was published."""
+
+    def __init__(self, store: SubscriptionStore) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="subscriptions", daemon=True)
+        self._symbols: frozenset[str] | None = frozenset()
+        self.current: AcceptedSet | None = None
+        self.loaded_at_us = 0
+        """When the set was last known to be the newest."""
+        self.trouble = "nothing is published yet: materialize s3/subscriptions"
+
+    def start(self) -> None:
+        """Read once, then every two seconds in a thread."""
+        self.refresh()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped.set()
+        self._thread.join()
+
+    def refresh(self) -> bool:
+        """Read the set now. False when S3 did not answer: the last good set stays."""
+        with self._lock:
+            asked_at_us = time.time_ns() // 1000
+            try:
+                accepted = self._store.accepted()
+            except SubscriptionStoreError as error:
+                self._complain(str(error))
+                return False
+            if accepted is not None:
+                self._take(accepted)
+            self.loaded_at_us = asked_at_us
+            return True
+
+    def keeps(self, symbol: str, received_at_us: int) -> bool:
+        """Whether a symbol is subscribed.
+
+        A producer may have seen a newer set than this process, so a set that is older than the message proves nothing: it is
+        read again before anything is dropped, and when that fails the message is kept.
+        """
+        if self._has(symbol):
+            return True
+        if self.loaded_at_us > received_at_us:
+            return False
+        return not self.refresh() or self._has(symbol)
+
+    def wait_for_first(self, stop: threading.Event, waiting: Callable[[str], None]) -> None:
+        """Return once there is a set, or `stop` is set; `waiting` is told the reason meanwhile."""
+        while self.current is None and not stop.is_set():
+            waiting(self.trouble)
+            stop.wait(0.2)
+
+    def _has(self, symbol: str) -> bool:
+        symbols = self._symbols
+        return symbols is None or symbol in symbols
+
+    def _take(self, accepted: AcceptedSet) -> None:
+        if self.current is None or accepted.version != self.current.version:
+            _log.info("version %s: %d channels", accepted.version, len(accepted.channels))
+        self._symbols = accepted.symbols
+        self.current = accepted
+        self.trouble = ""
+
+    def _complain(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            _log.warning("%s; the last good set stays", trouble)
+        self.trouble = trouble
+
+    def _run(self) -> None:
+        while not self._stopped.wait(POLL_SECONDS):
+            self.refresh()

@@ -1,0 +1,115 @@
+"""What makes an aggregate acceptable, and the row it becomes: pure functions on one message.
+
+Sources of the limits: the vendor's channel description (one-second windows, Unix milliseconds), its first year of data (2003) and
+the column types of `market.stock_aggregates`.
+"""
+
+import math
+import re
+from functools import lru_cache
+from time import gmtime, strftime
+
+from polygon_assets.messages import FilteredAggregate, RawAggregate
+from polygon_assets.subscriptions import SYMBOL
+
+WINDOW_MS = 1000
+FIRST_DAY_MS = 1_041_379_200_000
+"""2003-01-01: the vendor has nothing older."""
+CLOCK_TOLERANCE_MS = 5_000
+"""How far the vendor's clock may be ahead of ours."""
+DECIMAL = re.compile(r"\d{1,12}(?:\.\d{1,6})?")
+"""Decimal(18, 6) without loss; fractional shares are reported with up to six decimals."""
+
+
+def fault(event: RawAggregate) -> str | None:
+    """The first reason to refuse an aggregate, or None."""
+    return _identity_fault(event) or _time_fault(event) or _price_fault(event) or _volume_fault(event)
+
+
+def to_row(event: RawAggregate) -> FilteredAggregate:
+    """The row of an acceptable aggregate: event_type is dropped, exact decimals replace the vendor's rounded volumes."""
+    return FilteredAggregate(
+        event.symbol,
+        event.start_timestamp,
+        event.end_timestamp,
+        event.open_price,
+        event.high,
+        event.low,
+        event.close_price,
+        exact_decimal(event.decimal_volume, event.volume) or "0",
+        event.vwap,
+        exact_decimal(event.decimal_accumulated_volume, event.accumulated_volume),
+        event.official_open_price,
+        event.aggregate_vwap,
+        event.average_size,
+        event.otc,
+        event.received_at,
+        event.source,
+        readable(event.start_timestamp),
+    )
+
+
+@lru_cache(maxsize=4096)
+def readable(timestamp_ms: int) -> str:
+    """`yyyy-MM-ddTHH:mm:ss.SSSZ`. Thousands of symbols share a second, so the text is made once."""
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(timestamp_ms // 1000)) + f".{timestamp_ms % 1000:03d}Z"
+
+
+def exact_decimal(decimal: str | None, number: float | None) -> str | None:
+    """A volume as decimal text: the exact one where the vendor sends it, else the number without an exponent."""
+    if decimal is not None:
+        return decimal
+    if number is None:
+        return None
+    return str(number) if isinstance(number, int) else f"{number:.6f}".rstrip("0").rstrip(".")
+
+
+def _identity_fault(event: RawAggregate) -> str | None:
+    if event.event_type != "A":
+        return f"event_type {event.event_type!r} is not the per-second aggregate 'A'"
+    return None if _well_formed(event.symbol) else f"symbol {event.symbol[:40]!r} is not a ticker symbol"
+
+
+@lru_cache(maxsize=32_768)
+def _well_formed(symbol: str) -> bool:
+    return len(symbol) <= 20 and SYMBOL.fullmatch(symbol) is not None
+
+
+def _time_fault(event: RawAggregate) -> str | None:
+    start, end = event.start_timestamp, event.end_timestamp
+    if end - start != WINDOW_MS:
+        return f"window of {end - start} ms from {start} is not one second"
+    if start % WINDOW_MS:
+        return f"start_timestamp {start} is not a whole second"
+    if start < FIRST_DAY_MS:
+        return f"start_timestamp {start} is before 2003: not Unix milliseconds?"
+    if end > event.received_at // 1000 + CLOCK_TOLERANCE_MS:
+        return f"end_timestamp {end} is later than its arrival at {event.received_at // 1000}"
+    return None
+
+
+def _price_fault(event: RawAggregate) -> str | None:
+    low, high, open_, close = event.low, event.high, event.open_price, event.close_price
+    if low > 0 and low <= open_ <= high and low <= close <= high < math.inf:
+        return _optional_price_fault(event)
+    return f"prices must be > 0 and low <= open, close <= high: open {open_}, high {high}, low {low}, close {close}"
+
+
+def _optional_price_fault(event: RawAggregate) -> str | None:
+    for name in ("vwap", "official_open_price", "aggregate_vwap"):
+        price = getattr(event, name)
+        if price is not None and not 0 < price < math.inf:
+            return f"{name} {price} must be > 0"
+    return None
+
+
+def _volume_fault(event: RawAggregate) -> str | None:
+    for name, decimal, number in (
+        ("volume", event.decimal_volume, event.volume),
+        ("accumulated_volume", event.decimal_accumulated_volume, event.accumulated_volume),
+    ):
+        text = exact_decimal(decimal, number)
+        if text is not None and not DECIMAL.fullmatch(text):
+            return f"{name} {text!r} must be >= 0 with at most 12 digits before and 6 after the point"
+    size = event.average_size
+    return f"average_size {size} must be >= 0" if size is not None and not 0 <= size < math.inf else None
