@@ -1,0 +1,102 @@
+"""The fields of the vendor's aggregate messages as columns, computed from bars and the day's totals.
+
+Only arithmetic on whole columns belongs here; writing JSON is tape.py's.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from polygon_assets.local.exchange.bars import Bars
+from polygon_assets.local.exchange.day import SHARE, TradingDay
+from polygon_assets.local.exchange.lateness import Lateness
+from polygon_assets.local.exchange.market import Totals, vwap
+from polygon_assets.local.exchange.noise import Floats, Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """One element per message; volumes in thousandths of shares, prices in dollars, times in Unix milliseconds."""
+
+    ticker: Ints
+    volume: Ints
+    accumulated_volume: Ints
+    vwap: Floats
+    open: Floats
+    close: Floats
+    high: Floats
+    low: Floats
+    day_vwap: Floats
+    average_size: Ints
+    start_ms: Ints
+    end_ms: Ints
+    official_open: Floats
+    """0 before the first regular trade."""
+
+    def rows(self, chosen: Ints | slice) -> "Columns":
+        return Columns(**{name: column[chosen] for name, column in vars(self).items()})
+
+    def lists(self) -> list[list[float]]:
+        """Every column but the ticker as Python numbers, in the order above."""
+        return [column.tolist() for name, column in vars(self).items() if name != "ticker"]
+
+    def without_late(self, bars: Bars, late: Lateness) -> "Columns":
+        """First versions: the same rows, before the late trades were reported."""
+        missing = np.where(late.late, late.late_volume, 0)
+        return replace(
+            self,
+            volume=self.volume - missing,
+            accumulated_volume=self.accumulated_volume - missing,
+            high=np.where(late.late, bars.core_high, bars.high) / 100,
+            low=np.where(late.late, bars.core_low, bars.low) / 100,
+            average_size=_average_size(self.volume - missing, bars.trades),
+        )
+
+
+def final_columns(day: TradingDay, bars: Bars, before: Totals, after: Totals) -> Columns:
+    """Messages of one-second bars within one minute, given the totals before and after that minute."""
+    accumulated = before.volume[bars.ticker] + bars.minute_volume
+    start_ms = 1000 * (day.start + bars.second)
+    return Columns(
+        ticker=bars.ticker,
+        volume=bars.volume,
+        accumulated_volume=accumulated,
+        vwap=vwap(bars.notional, bars.volume),
+        open=bars.open / 100,
+        close=bars.close / 100,
+        high=bars.high / 100,
+        low=bars.low / 100,
+        day_vwap=vwap(before.notional[bars.ticker] + bars.minute_notional, accumulated),
+        average_size=_average_size(bars.volume, bars.trades),
+        start_ms=start_ms,
+        end_ms=start_ms + 1000,
+        official_open=after.official_open[bars.ticker] / 100,
+    )
+
+
+def minute_columns(day: TradingDay, bars: Bars, before: Totals, after: Totals) -> Columns:
+    """Messages of the minute's own bars; `bars` are all seconds of one minute, in any order."""
+    bars = bars.where(np.lexsort((bars.second, bars.ticker)))
+    tickers, first, count = np.unique(bars.ticker, return_index=True, return_counts=True)
+    last = first + count - 1
+    volume, notional = bars.minute_volume[last], bars.minute_notional[last]
+    start_ms = 1000 * (day.start + bars.second[first] // 60 * 60)
+    reduced = {"high": np.maximum, "low": np.minimum}
+    return Columns(
+        ticker=tickers,
+        volume=volume,
+        accumulated_volume=before.volume[tickers] + volume,
+        vwap=vwap(notional, volume),
+        open=bars.open[first] / 100,
+        close=bars.close[last] / 100,
+        **{name: reduce.reduceat(getattr(bars, name), first) / 100 if len(first) else first / 100 for name, reduce in reduced.items()},
+        day_vwap=vwap(before.notional[tickers] + notional, before.volume[tickers] + volume),
+        average_size=_average_size(volume, np.add.reduceat(bars.trades, first) if len(first) else first),
+        start_ms=start_ms,
+        end_ms=start_ms + 60_000,
+        official_open=after.official_open[tickers] / 100,
+    )
+
+
+def _average_size(volume: Ints, trades: Ints) -> Ints:
+    return np.maximum(1, volume // (SHARE * trades))

@@ -1,0 +1,79 @@
+"""The simulated exchange as one object: market, clock, feeds, faults, and who may connect.
+
+Requests come in through server.py; this module decides about accounts and connection caps only.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from polygon_assets.local.exchange.clock import Clock
+from polygon_assets.local.exchange.faults import Faults
+from polygon_assets.local.exchange.feed import Feed
+from polygon_assets.local.exchange.lateness import Rates
+from polygon_assets.local.exchange.market import Market
+from polygon_assets.local.exchange.tape import Tape
+from polygon_assets.local.exchange.websocket import Connection
+
+Eviction = Literal["older", "newer", "abort"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the exchange behaves; the market's own parameters are Market's."""
+
+    api_key: str
+    hold_seconds: float = 2.0
+    delayed_minutes: float = 15.0
+    max_connections: int = 1
+    evict: Eviction = "older"
+    auth_seconds: float = 10.0
+    ping_seconds: float = 20.0
+    buffer_bytes: int = 8 << 20
+
+
+@dataclass(eq=False)
+class Exchange:
+    """One account (`options.api_key`) with two clusters: real-time and delayed stocks."""
+
+    market: Market
+    clock: Clock
+    options: Options
+    rates: Rates = field(default_factory=Rates)
+    requests_per_minute: int | None = None
+    faults: Faults = field(default_factory=Faults)
+    _requests: deque[float] = field(default_factory=deque)
+
+    @cached_property
+    def feeds(self) -> dict[str, Feed]:
+        """By URL path; the vendor has a host for each instead."""
+        delays = {"/stocks": 0.0, "/delayed/stocks": 60.0 * self.options.delayed_minutes}
+        return {path: self._feed(delay) for path, delay in delays.items()}
+
+    def _feed(self, delay: float) -> Feed:
+        return Feed(Tape(self.market, self.rates), self.clock, self.faults, self.options.hold_seconds + delay)
+
+    async def run(self) -> None:
+        await asyncio.gather(*(feed.run() for feed in self.feeds.values()))
+
+    def knows_key(self, key: str) -> bool:
+        return key == self.options.api_key and not self.faults.key_refused
+
+    def join(self, feed: Feed, connection: Connection) -> None:
+        """Count a connection that has just been authenticated, and throw out whoever is too many."""
+        feed.join(connection)
+        excess = [other for other in feed.connections if not other.ended]
+        while len(excess) > self.options.max_connections:
+            unlucky = excess.pop(-1 if self.options.evict == "newer" else 0)
+            unlucky.evict(abort=self.options.evict == "abort")
+
+    def over_rate(self, now: float) -> bool:
+        """Count a REST request at `now` (monotonic seconds); True when the minute's allowance is used up."""
+        while self._requests and self._requests[0] <= now - 60.0:
+            self._requests.popleft()
+        if self.requests_per_minute is not None and len(self._requests) >= self.requests_per_minute:
+            return True
+        self._requests.append(now)
+        return False

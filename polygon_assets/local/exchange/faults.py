@@ -1,0 +1,55 @@
+"""The faults that are switched on at present: set through /control, asked by whoever has to misbehave.
+
+Only the state belongs here; each fault is carried out where the healthy behaviour is.
+"""
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from polygon_assets.local.exchange.http import Reply
+
+
+@dataclass
+class Faults:
+    """Moments are `time.monotonic()` seconds: faults last for wall time, also in a fast replay."""
+
+    silent_until: dict[str, float] = field(default_factory=dict)
+    """Channel (`A.AAPL`, `A.*`, or `*` for everything) to the end of its silence."""
+    slow_seconds: float = 0.0
+    slow_until: float = 0.0
+    late_minutes: float = 0.0
+    late_until: float = 0.0
+    refused_channels: set[str] = field(default_factory=set)
+    refused_paths: set[str] = field(default_factory=set)
+    """REST prefixes that answer 403."""
+    key_refused: bool = False
+    replies: deque[tuple[str, Reply]] = field(default_factory=deque)
+    """REST replies to give instead, each with the path prefix it is meant for."""
+    handshakes: deque[int] = field(default_factory=deque)
+    """HTTP statuses for the next WebSocket handshakes; 0 aborts the connection."""
+
+    def silent(self, kind: str, symbol: str = "*") -> bool:
+        now = time.monotonic()
+        return any(self.silent_until.get(channel, 0.0) > now for channel in ("*", f"{kind}.*", f"{kind}.{symbol}"))
+
+    def silenced(self, kind: str) -> set[str]:
+        """Symbols of this kind that are silent one by one."""
+        return {name.split(".", 1)[1] for name in self.silent_until if name.startswith(f"{kind}.") and self.silent(*name.split(".", 1))}
+
+    def send_delay_seconds(self) -> float:
+        return self.slow_seconds if time.monotonic() < self.slow_until else 0.0
+
+    def lateness_seconds(self) -> float:
+        return 60.0 * self.late_minutes if time.monotonic() < self.late_until else 0.0
+
+    def instead(self, path: str) -> Reply | None:
+        """The reply to give to this request in place of the right one, if any; each is given once."""
+        for place, (prefix, reply) in enumerate(self.replies):
+            if path.startswith(prefix):
+                del self.replies[place]
+                return reply
+        return None
+
+    def clear(self) -> None:
+        self.__init__()  # type: ignore[misc]

@@ -1,0 +1,92 @@
+"""One cluster of the stream: its connections, and the loop that sends them each second when its time has come.
+
+What a second contains is tape.py's business, what happens on a single connection websocket.py's.
+"""
+
+import asyncio
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+
+from polygon_assets.local.exchange.clock import Clock
+from polygon_assets.local.exchange.faults import Faults
+from polygon_assets.local.exchange.tape import Batch, Tape
+from polygon_assets.local.exchange.websocket import Connection, text_frame
+
+EVENTS_PER_FRAME = 400
+
+
+@dataclass(eq=False)
+class Feed:
+    """Connections of one account to one cluster, in the order in which they were authenticated."""
+
+    tape: Tape
+    clock: Clock
+    faults: Faults
+    hold_seconds: float
+    """How long after its end a second is sent."""
+    connections: list[Connection] = field(default_factory=list)
+    ended: deque[Connection] = field(default_factory=lambda: deque(maxlen=50))
+    _withheld: defaultdict[int, list[tuple[str, Batch]]] = field(default_factory=lambda: defaultdict(list))
+    _occupied: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def join(self, connection: Connection) -> None:
+        self.connections.append(connection)
+        self._occupied.set()
+
+    def leave(self, connection: Connection) -> None:
+        self.ended.append(connection)
+        if connection in self.connections:
+            self.connections.remove(connection)
+        if not self.connections:
+            self._occupied.clear()
+
+    async def run(self) -> None:
+        """Send second after second, for ever; without a listener nothing is drawn."""
+        while True:
+            await self._occupied.wait()
+            second = int(self.clock.now() - self.hold_seconds)
+            while self.connections:
+                await self._wait_for(second)
+                await asyncio.to_thread(self.tape.prepare, second)
+                self._send_second(second)
+                second += 1
+
+    async def _wait_for(self, second: int) -> None:
+        due = second + 1 + self.hold_seconds
+        while (wait := self.clock.wall_seconds_until(due) + self.faults.send_delay_seconds()) > 0:
+            await asyncio.sleep(min(wait, 0.25))
+
+    def _send_second(self, second: int) -> None:
+        late = int(self.faults.lateness_seconds())
+        for kind, batch in (("A", self.tape.second(second)), ("AM", self.tape.minute_bars(second))):
+            if late:
+                self._withheld[second + late].append((kind, batch))
+            else:
+                self._broadcast(kind, batch)
+        for due in [due for due in self._withheld if due <= second]:
+            for kind, batch in self._withheld.pop(due):
+                self._broadcast(kind, batch)
+
+    def _broadcast(self, kind: str, batch: Batch) -> None:
+        if not batch.events or self.faults.silent(kind):
+            return
+        batch = batch.without(self.faults.silenced(kind))
+        everything = [connection for connection in self.connections if connection.channels.wants_all(kind)]
+        frames = _frames(batch.events) if everything else []
+        for connection in self.connections:
+            if connection not in everything:
+                chosen = connection.channels.symbols(kind)
+                _send(connection, _frames(batch.only(chosen).events) if chosen else [])
+            else:
+                _send(connection, frames)
+
+
+def _frames(events: list[bytes]) -> list[tuple[bytes, int]]:
+    """Frames with the number of events in each."""
+    parts = [events[start : start + EVENTS_PER_FRAME] for start in range(0, len(events), EVENTS_PER_FRAME)]
+    return [(text_frame(b"[" + b",".join(part) + b"]"), len(part)) for part in parts]
+
+
+def _send(connection: Connection, frames: list[tuple[bytes, int]]) -> None:
+    for frame, events in frames:
+        connection.send_frame(frame, events)

@@ -1,0 +1,70 @@
+"""As much of HTTP/1.1 as an API server on 127.0.0.1 needs: read a request, write a reply.
+
+No routes and no WebSocket here; the head of an upgrade request is kept as received for websocket.py.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+_LONGEST_BODY = 1 << 20
+
+
+@dataclass(frozen=True)
+class Request:
+    """`headers` with lower-case names; `query` keeps the last value of each name."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+    head: bytes
+
+    @property
+    def upgrades(self) -> bool:
+        return self.headers.get("upgrade", "").lower() == "websocket"
+
+    def json(self) -> dict[str, Any]:
+        """The body as an object; {} when there is none. Raises ValueError."""
+        content = json.loads(self.body) if self.body else {}
+        if not isinstance(content, dict):
+            raise ValueError("the body must be a JSON object")
+        return content
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Status, body (JSON unless it is bytes) and further headers."""
+
+    status: int = 200
+    content: Any = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def encoded(self) -> bytes:
+        body = self.content if isinstance(self.content, bytes) else json.dumps(self.content, separators=(",", ":")).encode()
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))} | self.headers
+        lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+        return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def read_request(reader: asyncio.StreamReader) -> Request | None:
+    """The next request, or None when the client has gone. Raises ValueError for what is not HTTP."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+    except asyncio.LimitOverrunError as error:
+        raise ValueError("head too long") from error
+    first, *lines = head.decode("latin-1").rstrip().split("\r\n")
+    method, target, _version = first.split(" ")
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    length = int(headers.get("content-length", "0"))
+    if not 0 <= length <= _LONGEST_BODY:
+        raise ValueError("body too long")
+    body = await reader.readexactly(length)
+    parts = urlsplit(target)
+    return Request(method, unquote(parts.path), dict(parse_qsl(parts.query)), headers, body, head)

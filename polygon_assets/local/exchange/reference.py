@@ -1,0 +1,201 @@
+"""Reference endpoints: tickers, types, exchanges, splits and the market's opening hours.
+
+Prices and volumes are aggregates.py's.
+"""
+
+import datetime as dt
+
+import numpy as np
+
+from polygon_assets.local.exchange import query as queries
+from polygon_assets.local.exchange.market import Market
+from polygon_assets.local.exchange.noise import Ints, bits, hashed, hashed_int
+from polygon_assets.local.exchange.query import BadRequestError, Record
+from polygon_assets.local.exchange.universe import SECURITY_TYPES
+from polygon_assets.market_calendar import NEW_YORK, ONE_DAY
+
+EXCHANGES = (
+    (1, "exchange", "NYSE American, LLC", "AMEX", "XASE", "XNYS", "A"),
+    (2, "exchange", "Nasdaq OMX BX, Inc.", "", "XBOS", "XNAS", "B"),
+    (10, "exchange", "New York Stock Exchange", "NYSE", "XNYS", "XNYS", "N"),
+    (11, "exchange", "NYSE Arca, Inc.", "", "ARCX", "XNYS", "P"),
+    (12, "exchange", "Nasdaq", "", "XNAS", "XNAS", "T"),
+    (15, "exchange", "Investors Exchange", "", "IEXG", "IEXG", "V"),
+    (18, "exchange", "Cboe BZX", "", "BATS", "XCBO", "Z"),
+    (62, "ORF", "OTC Equity Security", "", "OOTC", "FINR", ""),
+)
+_TICKER_FILTERS = ("ticker", "type", "market", "cik")
+_SORTS = {"ticker", "name", "market", "type", "primary_exchange", "cik", "last_updated_utc", "delisted_utc", "currency_name", "locale"}
+_ANNOUNCED_DAYS = 14
+_UPCOMING_DAYS = 400
+
+
+def ticker_types(_query: dict[str, str]) -> list[Record]:
+    return [{"code": code, "description": text, "asset_class": "stocks", "locale": "us"} for code, text in SECURITY_TYPES.items()]
+
+
+def exchanges(_query: dict[str, str]) -> list[Record]:
+    names = ("id", "type", "name", "acronym", "mic", "operating_mic", "participant_id")
+    records = [dict(zip(names, row, strict=True)) for row in EXCHANGES]
+    return [{key: value for key, value in record.items() if value} | {"asset_class": "stocks", "locale": "us"} for record in records]
+
+
+def tickers(market: Market, query: dict[str, str], now: dt.datetime) -> queries.Page:
+    """One page of tickers. The next page repeats the last one: the vendor is known to do so, and readers must cope."""
+    if (sort := query.get("sort", "ticker")) not in _SORTS:
+        raise BadRequestError(f"cannot sort by '{sort}'")
+    # The cursor keeps the moment, so that a list does not shift while it is paged through.
+    query = {"at": now.isoformat()} | query
+    moment = dt.datetime.fromisoformat(query["at"])
+    if "date" in query:
+        moment = dt.datetime.combine(_date(query["date"]), dt.time(23, 59, 59), NEW_YORK)
+    records = [_ticker(market, number, moment, updated) for number, updated in _listed(market, query, moment)]
+    found = queries.matching(records, query, _TICKER_FILTERS)
+    if mic := query.get("exchange"):
+        found = [record for record in found if record.get("primary_exchange") == mic]
+    if text := query.get("search", "").lower():
+        found = [record for record in found if text in record["ticker"].lower() or text in record["name"].lower()]
+    return queries.page(queries.ordered(found, sort, query.get("order", "asc")), query, queries.limit_of(query, 100, 1000), overlap=1)
+
+
+def _listed(market: Market, query: dict[str, str], moment: dt.datetime) -> list[tuple[int, int]]:
+    """Numbers of the tickers that are (or were, for active=false) listed, with the Unix second of their last change."""
+    universe, today = market.universe, moment.astimezone(NEW_YORK).date().toordinal()
+    active = query.get("active", "true") == "true"
+    chosen = universe.trading(today) if active else universe.delisted <= today
+    if exact := query.get("ticker"):
+        chosen = chosen & (universe.keys == universe.index.get(exact, -1))
+    updated = last_updated(market, moment)
+    return [(number, int(updated[number])) for number in np.flatnonzero(chosen).tolist()]
+
+
+def last_updated(market: Market, moment: dt.datetime) -> Ints:
+    """Per ticker: Unix second of its last change before `moment`. Each changes every 60 to 570 days, so some do each day."""
+    keys = hashed(market.seed, 9, market.universe.keys)
+    period = 86_400 * (60 + bits(keys, 0, 9))
+    phase = bits(keys, 9, 40) % period
+    at = np.minimum(int(moment.timestamp()), 86_400 * (market.universe.delisted - dt.date(1970, 1, 1).toordinal()))
+    seconds: Ints = at - (at - phase) % period
+    return seconds
+
+
+def _ticker(market: Market, number: int, moment: dt.datetime, updated: int) -> Record:
+    universe = market.universe
+    otc = bool(universe.otc[number])
+    delisted = dt.date.fromordinal(int(universe.delisted[number]))
+    active = moment.astimezone(NEW_YORK).date() < delisted
+    key = hashed_int(market.seed, 10, number)
+    return {
+        "ticker": universe.symbols[number],
+        "name": universe.names[number],
+        "market": "otc" if otc else "stocks",
+        "locale": "us",
+        **({} if otc else {"primary_exchange": universe.exchanges[number]}),
+        "type": universe.types[number],
+        "active": active,
+        "currency_name": "usd",
+        "cik": f"{key % 10**7:010d}",
+        "composite_figi": f"BBG{key % 36**9:09d}"[:12],
+        "share_class_figi": f"BBG{key % 31**9:09d}"[:12],
+        "last_updated_utc": _utc(updated),
+        **({} if active else {"delisted_utc": f"{delisted}T00:00:00Z"}),
+    }
+
+
+def splits(market: Market, query: dict[str, str], now: dt.datetime) -> queries.Page:
+    """/v3/reference/splits, newest first unless asked otherwise."""
+    records = [
+        {
+            "execution_date": str(split.execution_date),
+            "id": split.identifier,
+            **_ratio(split.split_from, split.split_to),
+            "ticker": split.ticker,
+        }
+        for split in market.splits.all
+        if split.execution_date <= _announced(now)
+        if query.get("reverse_split", "") in ("", str(split.split_from > split.split_to).lower())
+    ]
+    found = queries.matching(records, query, ("ticker", "execution_date"))
+    found = queries.ordered(found, query.get("sort", "execution_date"), query.get("order", "desc"))
+    return queries.page(found, query, queries.limit_of(query, 10, 1000))
+
+
+def splits_v1(market: Market, query: dict[str, str], now: dt.datetime) -> queries.Page:
+    """/stocks/v1/splits, with the factor that makes earlier prices comparable with today's."""
+    until = _announced(now)
+    records = [
+        {
+            "id": split.identifier,
+            "execution_date": str(split.execution_date),
+            **_ratio(split.split_from, split.split_to),
+            "ticker": split.ticker,
+            "adjustment_type": split.adjustment_type,
+            "historical_adjustment_factor": market.splits.price_factor(split.ticker, split.execution_date - ONE_DAY, until),
+        }
+        for split in market.splits.all
+        if split.execution_date <= until
+    ]
+    found = queries.matching(records, query, ("ticker", "execution_date", "adjustment_type"))
+    for part in reversed(query.get("sort", "execution_date.desc").split(",")):
+        field, _, order = part.partition(".")
+        found = sorted(found, key=lambda record: str(record.get(field, "")), reverse=order == "desc")
+    return queries.page(found, query, queries.limit_of(query, 100, 5000))
+
+
+def _ratio(split_from: int, split_to: int) -> dict[str, int]:
+    return {"split_from": split_from, "split_to": split_to}
+
+
+def _announced(now: dt.datetime) -> dt.date:
+    return now.astimezone(NEW_YORK).date() + _ANNOUNCED_DAYS * ONE_DAY
+
+
+def market_status(market: Market, now: dt.datetime) -> Record:
+    """/v1/marketstatus/now: `market` is open, extended-hours or closed."""
+    session = market.calendar.session_at(now)
+    phase = session.phase(now) if session else "closed"
+    state = {"pre": "extended-hours", "regular": "open", "post": "extended-hours", "closed": "closed"}[phase]
+    return {
+        "market": state,
+        "earlyHours": phase == "pre",
+        "afterHours": phase == "post",
+        "serverTime": now.astimezone(NEW_YORK).isoformat(timespec="seconds"),
+        "exchanges": dict.fromkeys(("nyse", "nasdaq", "otc"), state),
+        "currencies": {"fx": "open", "crypto": "open"},
+    }
+
+
+def upcoming(market: Market, now: dt.datetime) -> list[Record]:
+    """/v1/marketstatus/upcoming: holidays and early closes of the next year, a row per exchange."""
+    first = now.astimezone(NEW_YORK).date() + ONE_DAY
+    days = [first + offset * ONE_DAY for offset in range(_UPCOMING_DAYS)]
+    exceptions = [(day, found) for day in days if (found := _exception(market, day))]
+    return [
+        {"date": str(day), "exchange": exchange, "name": "Holiday" if found["status"] == "closed" else "Early Close", **found}
+        for day, found in exceptions
+        for exchange in ("NYSE", "NASDAQ", "OTC")
+    ]
+
+
+def _exception(market: Market, day: dt.date) -> dict[str, str] | None:
+    session = market.calendar.session(day)
+    if session is None:
+        return {"status": "closed"} if day.weekday() < 5 else None
+    if market.calendar.name != "NYSE" or session.regular_close.astimezone(NEW_YORK).time() >= dt.time(16):
+        return None
+    return {"status": "early-close", "open": _iso(session.regular_open), "close": _iso(session.regular_close)}
+
+
+def _iso(moment: dt.datetime) -> str:
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def _utc(second: int) -> str:
+    return dt.datetime.fromtimestamp(second, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _date(text: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise BadRequestError(f"'{text}' is not a date (YYYY-MM-DD)") from None

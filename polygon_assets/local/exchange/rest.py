@@ -1,0 +1,99 @@
+"""The vendor's REST API: keys, limits, routes, envelopes and error bodies.
+
+What a route answers is in reference.py and aggregates.py.
+"""
+
+import datetime as dt
+import re
+import time
+import uuid
+from collections.abc import Callable
+from functools import partial
+
+from polygon_assets.local.exchange import reference
+from polygon_assets.local.exchange.exchange import Exchange
+from polygon_assets.local.exchange.http import Reply, Request
+from polygon_assets.local.exchange.query import BadRequestError, Page, Record, opened
+
+Route = Callable[[Exchange, Request, dt.datetime, dict[str, str]], Reply]
+
+UNKNOWN_KEY = "Unknown API Key"
+NOT_ENTITLED = "You are not entitled to this data. Please upgrade your plan."
+TOO_MANY = "You've exceeded the maximum requests per minute, please wait or upgrade your subscription to continue."
+
+
+def respond(exchange: Exchange, request: Request) -> Reply:
+    """Answer one request. Runs in a thread."""
+    if instead := exchange.faults.instead(request.path):
+        return instead
+    if refusal := _refusal(exchange, request):
+        return refusal
+    now = dt.datetime.fromtimestamp(exchange.clock.now(), dt.UTC)
+    for pattern, route in ROUTES:
+        if match := pattern.fullmatch(request.path):
+            try:
+                return route(exchange, request, now, match.groupdict())
+            except BadRequestError as error:
+                return Reply(400, {"status": "ERROR", "request_id": _request_id(), "error": str(error)})
+    return Reply(404, b"404 page not found\n", {"Content-Type": "text/plain"})
+
+
+def _refusal(exchange: Exchange, request: Request) -> Reply | None:
+    """The vendor looks at the key first, then at the rate, then at the plan."""
+    bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+    if not exchange.knows_key(request.query.get("apiKey", bearer)):
+        return error_reply(401)
+    if exchange.over_rate(time.monotonic()):
+        return error_reply(429)
+    if any(request.path.startswith(prefix) for prefix in exchange.faults.refused_paths):
+        return error_reply(403)
+    return None
+
+
+def error_reply(status: int, headers: dict[str, str] | None = None) -> Reply:
+    """The vendor's body for an error status: the text stands under `error` or under `message`, as there."""
+    name, text, key = {
+        401: ("ERROR", UNKNOWN_KEY, "error"),
+        403: ("NOT_AUTHORIZED", NOT_ENTITLED, "message"),
+        404: ("NOT_FOUND", "Data not found.", "message"),
+        429: ("ERROR", TOO_MANY, "error"),
+    }.get(status, ("ERROR", "Internal server error", "error"))
+    return Reply(status, {"status": name, "request_id": _request_id(), key: text}, headers or {})
+
+
+def _request_id() -> str:
+    return uuid.uuid4().hex
+
+
+def enveloped(results: list[Record], **further: object) -> Reply:
+    return Reply(content={"results": results, "status": "OK", "request_id": _request_id(), "count": len(results)} | further)
+
+
+def _next_url(request: Request, cursor: str) -> dict[str, str]:
+    """Absolute and without the key, like the vendor's."""
+    return {"next_url": f"http://{request.headers.get('host', 'localhost')}{request.path}?cursor={cursor}"} if cursor else {}
+
+
+def _paged(source: Callable[..., Page], exchange: Exchange, request: Request, now: dt.datetime, _path: dict[str, str]) -> Reply:
+    query = {name: value for name, value in request.query.items() if name != "apiKey"}
+    page = source(exchange.market, opened(query), now)
+    return enveloped(page.records, **_next_url(request, page.cursor))
+
+
+def _listed(source: Callable[..., list[Record]], _exchange: Exchange, request: Request, _now: dt.datetime, _path: dict[str, str]) -> Reply:
+    return enveloped(source(request.query))
+
+
+def _bare(source: Callable[..., object], exchange: Exchange, _request: Request, now: dt.datetime, _path: dict[str, str]) -> Reply:
+    return Reply(content=source(exchange.market, now))
+
+
+ROUTES: tuple[tuple[re.Pattern[str], Route], ...] = (
+    (re.compile("/v3/reference/tickers"), partial(_paged, reference.tickers)),
+    (re.compile("/v3/reference/tickers/types"), partial(_listed, reference.ticker_types)),
+    (re.compile("/v3/reference/exchanges"), partial(_listed, reference.exchanges)),
+    (re.compile("/v3/reference/splits"), partial(_paged, reference.splits)),
+    (re.compile("/stocks/v1/splits"), partial(_paged, reference.splits_v1)),
+    (re.compile("/v1/marketstatus/now"), partial(_bare, reference.market_status)),
+    (re.compile("/v1/marketstatus/upcoming"), partial(_bare, reference.upcoming)),
+)
