@@ -1,0 +1,80 @@
+"""One child process: its command, its log file, and its end.
+
+What the process serves, and when it is ready, is not known here.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1  # from <sys/prctl.h>
+
+
+class Process:
+    """A command that runs in a session of its own and cannot outlive this process (on Linux).
+
+    Start it from a thread that lives as long as it should: the kernel ends it when the thread that started it ends.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+                start_new_session=True,
+                preexec_fn=_die_with_parent(),  # noqa: PLW1509  # it calls the kernel and nothing that takes a lock
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; minus the signal's number after a signal."""
+        return self._popen.poll()
+
+    def send(self, number: signal.Signals) -> None:
+        """Nothing happens when it has ended already; its pid is never another's, since Popen has not waited for it."""
+        self._popen.send_signal(number)
+
+    def wait(self, seconds: float) -> bool:
+        """True once it has ended, False when it still runs after `seconds`."""
+        try:
+            self._popen.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def stop(self, seconds: float) -> None:
+        """SIGTERM, and SIGKILL when that did not end it within `seconds`."""
+        self.send(signal.SIGTERM)
+        if not self.wait(seconds):
+            self.send(signal.SIGKILL)
+            self._popen.wait()
+
+    def last_lines(self, count: int = 15) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    """For the child, between fork and exec: be killed when the parent dies, however it dies."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    parent = os.getpid()
+
+    def ask_kernel() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
+
+    return ask_kernel

@@ -1,0 +1,115 @@
+"""The servers of the embedded stack, as data: command, port, health, what must exist in each, and the variables that lead to it.
+
+How they are run is `stack`'s business. A server's `variables` are exactly those that production sets, so no program can tell the two apart.
+"""
+
+import datetime as dt
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from polygon_assets.clients import clickhouse
+from polygon_assets.local import broker
+from polygon_assets.local.ports import HOST
+from polygon_assets.serving.migrate import migrate
+from polygon_assets.settings import Settings
+
+# Everything listens on 127.0.0.1 alone: these keep accidents out, not attackers.
+_KEY = "local"
+_BUCKET, _OBJECT_KEY, _REGION = "polygon-assets", "subscriptions.csv", "us-east-1"
+_HEALTH_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """`command(port, data directory)`; `healthy(port)` once it can serve; `prepare` runs after each start and must be repeatable."""
+
+    name: str
+    preferred_port: int
+    command: Callable[[int, Path], list[str]]
+    variables: Callable[[int], dict[str, str]]
+    healthy: Callable[[int], bool] = lambda _: True
+    prepare: Callable[[Settings], None] = lambda _: None
+
+
+def embedded_servers(exchange_options: Sequence[str] = ()) -> tuple[Server, ...]:
+    """All of them; `exchange_options` are passed on to `python -m polygon_assets.local.exchange`."""
+    return (_exchange(exchange_options), _KAFKA, _CLICKHOUSE, _S3)
+
+
+def _exchange(options: Sequence[str]) -> Server:
+    return Server(
+        name="exchange",
+        preferred_port=8765,
+        command=lambda port, _: _python("exchange", port, "--api-key", _KEY, "--calendar", "24/7", *options),
+        variables=lambda port: {
+            "POLYGON_API_KEY": _KEY,
+            "POLYGON_WEBSOCKET_URL": f"ws://{HOST}:{port}/stocks",
+            "POLYGON_REST_URL": f"http://{HOST}:{port}",
+            "MARKET_CALENDAR": "24/7",
+        },
+        healthy=lambda port: _answers(port, "/healthz"),
+    )
+
+
+def _migrate(settings: Settings) -> None:
+    client = clickhouse.connect(settings)
+    try:
+        migrate(client, dt.datetime.now(dt.UTC))
+    finally:
+        client.close()
+
+
+def _python(module: str, port: int, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"polygon_assets.local.{module}", "--host", HOST, "--port", str(port), *arguments]
+
+
+def _answers(port: int, path: str) -> bool:
+    """Whether GET gives 200. Without urllib: it would send this to the proxy that the environment names."""
+    connection = HTTPConnection(HOST, port, timeout=_HEALTH_SECONDS)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+_KAFKA = Server(
+    name="kafka",
+    preferred_port=9092,
+    command=lambda port, _: broker.command(HOST, port),
+    variables=lambda port: {"KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{port}", "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"},
+    prepare=broker.create_topics,
+)
+_CLICKHOUSE = Server(
+    name="clickhouse",
+    preferred_port=8123,
+    command=lambda port, data: _python("clickhouse", port, "--path", str(data), "--user", "default", "--password", _KEY),
+    variables=lambda port: {
+        "CLICKHOUSE_HOST": HOST,
+        "CLICKHOUSE_PORT": str(port),
+        "CLICKHOUSE_SECURE": "false",
+        "CLICKHOUSE_USER": "default",
+        "CLICKHOUSE_PASSWORD": _KEY,
+    },
+    healthy=lambda port: _answers(port, "/ping"),
+    prepare=_migrate,
+)
+_S3 = Server(
+    name="s3",
+    preferred_port=9000,
+    command=lambda port, data: _python("s3", port, "--path", str(data), "--bucket", _BUCKET, "--key", _OBJECT_KEY, "--region", _REGION),
+    variables=lambda port: {
+        "AWS_ENDPOINT_URL_S3": f"http://{HOST}:{port}",
+        "AWS_ACCESS_KEY_ID": _KEY,
+        "AWS_SECRET_ACCESS_KEY": _KEY,
+        "AWS_REGION": _REGION,
+        "SUBSCRIPTIONS_BUCKET": _BUCKET,
+        "SUBSCRIPTIONS_KEY": _OBJECT_KEY,
+    },
+    healthy=lambda port: _answers(port, "/"),
+)

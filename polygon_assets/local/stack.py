@@ -1,0 +1,178 @@
+"""Runs the embedded stack: starts its servers together, proves that each is ready, and stops exactly what it started.
+
+What the servers are is `servers`' business; Dagster and the stream programs are started by the command line.
+"""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from polygon_assets.local import state
+from polygon_assets.local.ports import free_port, listens
+from polygon_assets.local.process import Process
+from polygon_assets.local.servers import Server, embedded_servers
+from polygon_assets.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# A cold start takes 4 s; ClickHouse alone took 6 s on a machine busy with other work.
+START_SECONDS = 60.0
+# ClickHouse gives running requests 5 s to end.
+STOP_SECONDS = 8.0
+_POLL_SECONDS = 0.05
+
+
+class ServerFailedError(Exception):
+    """A server did not start, or ended by itself; the message names it and shows the end of its log."""
+
+
+class Stack:
+    """The servers of one data directory. Start and restart them from the main thread (see Process)."""
+
+    def __init__(self, data_dir: Path, servers: Sequence[Server], *, fixed_ports: bool = True) -> None:
+        """With `fixed_ports` each server gets its usual port or the next free one, otherwise any free port."""
+        self.data_dir = data_dir.resolve()
+        self.ports: dict[str, int] = {}
+        self._servers = {server.name: server for server in servers}
+        self._fixed_ports = fixed_ports
+        self._processes: dict[str, Process] = {}
+        self._lock: IO[str] | None = None
+
+    def start(self) -> None:
+        """Start all servers and return when all are ready.
+
+        Raises StackRunningError, NoFreePortError, or ServerFailedError, in which case the others are stopped again.
+        """
+        self._lock = state.lock(self.data_dir)
+        state.remove(self.data_dir)
+        try:
+            self._choose_ports()
+            for server in self._servers.values():
+                self._log(server.name).unlink(missing_ok=True)
+                self._launch(server)
+            self._wait_until_ready(set(self._servers))
+            self._write_state()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop all servers, the last started first: SIGTERM to each, then SIGKILL to those that are still there after STOP_SECONDS."""
+        processes = list(reversed(self._processes.values()))
+        for process in processes:
+            process.send(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in processes:
+            process.stop(max(0.0, deadline - time.monotonic()))
+        self._processes.clear()
+        state.remove(self.data_dir)
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
+    def environment(self) -> dict[str, str]:
+        """The variables that production would set, leading here."""
+        variables: dict[str, str] = {}
+        for name, port in self.ports.items():
+            variables |= self._servers[name].variables(port)
+        return variables
+
+    def settings(self) -> Settings:
+        return Settings.model_validate({name.lower(): value for name, value in self.environment().items()})
+
+    def pid(self, name: str) -> int:
+        return self._processes[name].pid
+
+    def kill(self, name: str) -> None:
+        """End one server at once, as a crash would; it stays down until `restart`."""
+        process = self._processes.pop(name)
+        process.send(signal.SIGKILL)
+        process.wait(STOP_SECONDS)
+
+    def restart(self, name: str) -> None:
+        """Start one server again on its port, after stopping it if it runs; returns when it is ready. Raises ServerFailedError."""
+        if name in self._processes:
+            self._processes.pop(name).stop(STOP_SECONDS)
+        self._launch(self._servers[name])
+        self._wait_until_ready({name})
+        self._write_state()
+
+    def check(self) -> None:
+        """Raise ServerFailedError when a server has ended by itself."""
+        for name, process in self._processes.items():
+            if process.exit_code is not None:
+                raise self._failure(name, f"ended by itself with code {process.exit_code}")
+
+    def watch(self, stop: threading.Event) -> None:
+        """Return when `stop` is set. Raises ServerFailedError as soon as a server ends by itself; the caller then stops the rest."""
+        while not stop.wait(0.5):
+            self.check()
+
+    def _choose_ports(self) -> None:
+        for server in self._servers.values():
+            preferred = server.preferred_port if self._fixed_ports else 0
+            port = free_port(preferred, set(self.ports.values()))
+            if preferred not in (0, port):
+                logger.warning("port %d is taken: %s uses %d", preferred, server.name, port)
+            self.ports[server.name] = port
+
+    def _launch(self, server: Server) -> None:
+        data = self.data_dir / server.name
+        log = self._log(server.name)
+        for directory in (data, log.parent):
+            directory.mkdir(parents=True, exist_ok=True)
+        self._processes[server.name] = Process(server.command(self.ports[server.name], data), {}, log)
+
+    def _wait_until_ready(self, waiting: set[str]) -> None:
+        started = time.monotonic()
+        while waiting:
+            self.check()
+            for name in sorted(waiting):
+                if self._is_ready(name):
+                    self._servers[name].prepare(self.settings())
+                    waiting.remove(name)
+                    logger.info("%s is ready on port %d after %.1f s", name, self.ports[name], time.monotonic() - started)
+            if waiting and time.monotonic() - started > START_SECONDS:
+                raise self._failure(min(waiting), f"was not ready after {START_SECONDS:.0f} s")
+            time.sleep(_POLL_SECONDS)
+
+    def _is_ready(self, name: str) -> bool:
+        port = self.ports[name]
+        return listens(self._processes[name].pid, port) and self._servers[name].healthy(port)
+
+    def _failure(self, name: str, what: str) -> ServerFailedError:
+        lines = self._processes[name].last_lines() or "(nothing)"
+        return ServerFailedError(f"{name} {what}; the end of {self._log(name)}:\n{lines}")
+
+    def _log(self, name: str) -> Path:
+        return self.data_dir / "logs" / f"{name}.log"
+
+    def _write_state(self) -> None:
+        servers = {
+            name: {"pid": process.pid, "port": self.ports[name], "log": str(self._log(name))} for name, process in self._processes.items()
+        }
+        state.write(self.data_dir, {"pid": os.getpid(), "servers": servers, "environment": self.environment()})
+
+
+@contextmanager
+def running_stack(
+    data_dir: Path,
+    *,
+    only: Collection[str] = (),
+    exchange_options: Sequence[str] = (),
+    fixed_ports: bool = True,
+) -> Iterator[Stack]:
+    """A started stack, stopped at the end whatever happens. `only` names the servers wanted, all when empty."""
+    servers = [server for server in embedded_servers(exchange_options) if not only or server.name in only]
+    stack = Stack(data_dir, servers, fixed_ports=fixed_ports)
+    stack.start()
+    try:
+        yield stack
+    finally:
+        stack.stop()

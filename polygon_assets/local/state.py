@@ -1,0 +1,72 @@
+"""What a running stack leaves on disk for other shells: a lock held while it runs, and `stack.json` with ports, pids and variables.
+
+Nothing is started or stopped here. The lock is the truth: the kernel lets go of it when the stack dies, whatever the file still says.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+
+class StackNotRunningError(Exception):
+    """No stack runs on this data directory; the message says what to start."""
+
+
+class StackRunningError(Exception):
+    """A stack runs on this data directory already; the message names its process."""
+
+
+def lock(data_dir: Path) -> IO[str]:
+    """Take the directory until the file returned is closed or this process ends. Raises StackRunningError."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    file = (data_dir / "stack.lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        owner = file.read().strip()
+        file.close()
+        raise StackRunningError(
+            f"a stack is running on {data_dir} already (pid {owner}): stop it first, or use another directory"
+        ) from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def write(data_dir: Path, state: Mapping[str, Any]) -> None:
+    """Replace `stack.json`: complete at any moment, and readable by its owner alone, since it holds the keys."""
+    partial = data_dir / "stack.json.partial"
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(state, file, indent=2)
+    partial.replace(data_dir / "stack.json")
+
+
+def remove(data_dir: Path) -> None:
+    (data_dir / "stack.json").unlink(missing_ok=True)
+
+
+def read_environment(data_dir: Path) -> dict[str, str]:
+    """The variables that lead to the stack running on `data_dir`: what `stack env` prints. Raises StackNotRunningError."""
+    if not _is_locked(data_dir / "stack.lock"):
+        raise StackNotRunningError(f"no stack is running on {data_dir}: start one with `polygon-assets stack up` or `polygon-assets dev`")
+    try:
+        state = json.loads((data_dir / "stack.json").read_text())
+    except FileNotFoundError:
+        raise StackNotRunningError(f"the stack on {data_dir} is still starting: ask again in a few seconds") from None
+    return {str(name): str(value) for name, value in state["environment"].items()}
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
