@@ -76,7 +76,7 @@ class PacedPool:
     def _request_once(self, method: str, url: str, **options: Any) -> urllib3.BaseHTTPResponse:
         self._bucket.take()
         try:
-            answer = self._pool.request(method, url, timeout=TIMEOUT, **options)
+            answer = self._pool.request(method, url, timeout=TIMEOUT, retries=False, **options)
         except urllib3.exceptions.HTTPError as error:
             raise PolygonUnavailableError(f"{url}: no answer: {error}") from error
         if answer.status != 200:

@@ -1,0 +1,79 @@
+"""The ledger of channels: every desired channel ends as confirmed or with a reason."""
+
+from polygon_assets.streaming.channels import ACKNOWLEDGE_SECONDS, LARGEST_REQUEST, REFUSED, RETRY_SECONDS, UNANSWERED, ChannelLedger
+
+LATE = ACKNOWLEDGE_SECONDS + 1
+
+
+def confirm(ledger: ChannelLedger, *names: str) -> None:
+    for name in names:
+        ledger.acknowledge("success", f"subscribed to: {name}")
+
+
+def test_a_channel_is_asked_for_once_and_then_confirmed() -> None:
+    ledger = ChannelLedger()
+    assert ledger.plan(["A.AAPL"], 0).subscribe == [["A.AAPL"]]
+    assert ledger.plan(["A.AAPL"], 1).subscribe == []
+    assert ledger.unconfirmed() == ["A.AAPL: asked, not yet answered"]
+    confirm(ledger, "A.AAPL")
+    assert ledger.confirmed == {"A.AAPL"}
+    assert ledger.unconfirmed() == []
+
+
+def test_a_change_asks_only_for_the_difference() -> None:
+    ledger = ChannelLedger()
+    ledger.plan(["A.AAPL", "A.MSFT"], 0)
+    confirm(ledger, "A.AAPL", "A.MSFT")
+    plan = ledger.plan(["A.MSFT", "A.TSLA"], 1)
+    assert (plan.unsubscribe, plan.subscribe) == ([["A.AAPL"]], [["A.TSLA"]])
+    assert ledger.confirmed == {"A.MSFT"}
+
+
+def test_a_wildcard_is_a_channel_of_its_own() -> None:
+    """The vendor's own client removes AM.* and others with A.* because it compares prefixes."""
+    ledger = ChannelLedger()
+    ledger.plan(["A.*"], 0)
+    confirm(ledger, "A.*")
+    plan = ledger.plan(["A.AAPL"], 1)
+    assert (plan.unsubscribe, plan.subscribe) == ([["A.*"]], [["A.AAPL"]])
+
+
+def test_large_sets_are_asked_for_in_chunks() -> None:
+    names = [f"A.S{number}" for number in range(LARGEST_REQUEST + 1)]
+    assert [len(chunk) for chunk in ChannelLedger().plan(names, 0).subscribe] == [LARGEST_REQUEST, 1]
+
+
+def test_a_refusal_without_a_name_falls_on_what_was_not_confirmed() -> None:
+    ledger = ChannelLedger()
+    ledger.plan(["A.AAPL", "A.MSFT"], 0)
+    assert "refused" in (ledger.acknowledge("error", "not authorized") or "")
+    confirm(ledger, "A.AAPL")
+    ledger.plan(["A.AAPL", "A.MSFT"], LATE)
+    assert ledger.unconfirmed() == [f"A.MSFT: {REFUSED}"]
+    assert not ledger.all_refused
+
+
+def test_only_when_every_channel_is_refused_the_plan_is_to_blame() -> None:
+    ledger = ChannelLedger()
+    ledger.plan(["A.*"], 0)
+    ledger.acknowledge("error", "not authorized")
+    ledger.plan(["A.*"], LATE)
+    assert ledger.all_refused
+
+
+def test_silence_is_reported_and_tried_again_from_scratch() -> None:
+    ledger = ChannelLedger()
+    ledger.plan(["A.AAPL"], 0)
+    assert ledger.plan(["A.AAPL"], LATE).subscribe == []
+    assert ledger.unconfirmed() == [f"A.AAPL: {UNANSWERED}"]
+    assert not ledger.all_refused
+    plan = ledger.plan(["A.AAPL"], LATE + RETRY_SECONDS)
+    assert (plan.unsubscribe, plan.subscribe) == ([["A.AAPL"]], [["A.AAPL"]])
+
+
+def test_a_late_confirmation_of_an_unwanted_channel_is_worth_a_line() -> None:
+    ledger = ChannelLedger()
+    ledger.plan(["A.AAPL"], 0)
+    ledger.plan([], 1)
+    assert "A.AAPL" in (ledger.acknowledge("success", "subscribed to: A.AAPL") or "")
+    assert ledger.confirmed == set()

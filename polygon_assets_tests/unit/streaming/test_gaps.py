@@ -1,0 +1,40 @@
+"""The gap ledger: what may be missing is written down once, with its limits."""
+
+import datetime as dt
+
+from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.streaming.gaps import GapTracker, overlaps_session
+
+
+def test_a_gap_runs_from_the_last_event_before_to_the_first_after() -> None:
+    gaps = GapTracker()
+    gaps.lost("disconnect", 5_000, epoch=1)
+    gap = gaps.recovered(9_000)
+    assert gap is not None
+    assert (gap.reason, gap.since, gap.until, gap.epoch) == ("disconnect", 5_000, 9_000, 1)
+    assert gaps.recovered(10_000) is None
+
+
+def test_nothing_is_missing_before_the_first_event() -> None:
+    gaps = GapTracker()
+    gaps.lost("disconnect", None, epoch=1)
+    assert gaps.recovered(9_000) is None
+
+
+def test_losses_within_a_loss_widen_it() -> None:
+    gaps = GapTracker()
+    gaps.dropped(10, 5_000, 6_000, epoch=1)
+    gaps.dropped(5, 7_000, 12_000, epoch=1)
+    gaps.lost("disconnect", 8_000, epoch=1)
+    gap = gaps.recovered(9_000)
+    assert gap is not None
+    assert (gap.reason, gap.since, gap.until, gap.events_dropped) == ("drop", 5_000, 12_000, 15)
+
+
+def test_a_closed_market_loses_nothing() -> None:
+    nyse = MarketCalendar("NYSE")
+    friday_evening = dt.datetime(2026, 11, 21, 1, 30, tzinfo=dt.UTC)
+    monday_morning = dt.datetime(2026, 11, 23, 8, 59, tzinfo=dt.UTC)
+    assert not overlaps_session(nyse, friday_evening, monday_morning)
+    assert overlaps_session(nyse, friday_evening, monday_morning + dt.timedelta(minutes=2))
+    assert overlaps_session(MarketCalendar("24/7"), friday_evening, monday_morning)

@@ -1,0 +1,35 @@
+"""Settings: the environment is read once, bad values are named, the example file lists all of them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from polygon_assets.settings import Settings, SettingsError, load_settings
+
+EXAMPLE = Path(__file__).parents[2] / "deploy" / "env.example"
+
+
+def test_a_bad_value_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLICKHOUSE_PORT", "http")
+    monkeypatch.setenv("MARKET_CALENDAR", "LSE")
+    with pytest.raises(SettingsError, match="CLICKHOUSE_PORT='http'") as caught:
+        load_settings()
+    assert "MARKET_CALENDAR='LSE'" in str(caught.value)
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYGON_API_KEY", "very-secret")
+    settings = load_settings()
+    assert "very-secret" not in repr(settings)
+    assert settings.polygon_api_key.get_secret_value() == "very-secret"
+
+
+def test_the_example_file_lists_every_variable_with_its_default() -> None:
+    listed = dict(re.findall(r"^#?([A-Z0-9_]+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE))
+    defaults = {}
+    for name, field in Settings.model_fields.items():
+        value = field.default
+        text = value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
+        defaults[name.upper()] = text.lower() if isinstance(value, bool) else text
+    assert listed == defaults

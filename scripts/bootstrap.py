@@ -1,0 +1,89 @@
+"""Make .venv ready: run by the Makefile with whatever python3 there is, so plain syntax and the standard library alone.
+
+An .venv that is half made, or made by another Python, is made anew; what is complete is left as it is.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VENV = os.path.join(ROOT, ".venv")
+PYTHON = os.path.join(VENV, "bin", "python")
+READY = os.path.join(VENV, ".ready")
+LOCK = os.path.join(ROOT, "requirements.lock")
+NEEDED_BYTES = 3 * 1024**3  # .venv takes 1.6 GB, and the installer as much again while it unpacks
+
+
+def check_machine():
+    if sys.version_info < (3, 11):
+        sys.exit("Python 3.11 or newer is needed, this is %d.%d: make PYTHON=/path/to/python3.11 dev" % sys.version_info[:2])
+    free = shutil.disk_usage(ROOT).free
+    if free < NEEDED_BYTES:
+        sys.exit("%.1f GB are free in %s, %.0f GB are needed: free some space" % (free / 1024.0**3, ROOT, NEEDED_BYTES / 1024.0**3))
+
+
+def make_venv():
+    if os.path.exists(VENV):
+        print("replacing an incomplete or outdated .venv", flush=True)
+        shutil.rmtree(VENV)
+    if subprocess.call([sys.executable, "-m", "venv", VENV]):
+        shutil.rmtree(VENV, ignore_errors=True)
+        sys.exit("no virtual environment could be made; on Debian and Ubuntu: apt install python3-venv")
+
+
+def locked_block(name):
+    """The lines of one package in the lock, hashes included."""
+    with open(LOCK) as file:
+        return re.search(r"^%s==.*?(?=^\S|\Z)" % name, file.read(), re.MULTILINE | re.DOTALL).group()
+
+
+def install():
+    """uv installs in seconds what takes pip minutes, but it does not know pip's own configuration; where it fails, pip does it."""
+    block = os.path.join(VENV, "uv.lock.txt")
+    with open(block, "w") as file:
+        file.write(locked_block("uv"))
+    print("installing the locked packages into .venv (once; a minute or two)", flush=True)
+    pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run([*pip, "--require-hashes", "--no-deps", "-r", block])
+    uv = [PYTHON, "-m", "uv", "pip", "sync", "--quiet", "--python", PYTHON, "--require-hashes", LOCK]
+    if subprocess.call(uv):
+        print("uv could not reach the packages; pip tries", flush=True)
+        run([*pip, "--require-hashes", "--no-deps", "-r", LOCK])
+        run([*pip, "--no-deps", "--no-build-isolation", "-e", ROOT])
+    else:
+        run([PYTHON, "-m", "uv", "pip", "install", "--quiet", "--python", PYTHON, "--no-deps", "--no-build-isolation", "-e", ROOT])
+
+
+def run(command):
+    if subprocess.call(command):
+        sys.exit("failed: %s\nthe lines above say why; after mending it, run the same make command again" % " ".join(command))
+
+
+def state():
+    """What a complete .venv was made from."""
+    with open(LOCK) as lock, open(os.path.join(ROOT, "pyproject.toml")) as project:
+        return "%s\n%s\n%s\n%s" % (sys.version, ROOT, lock.read(), project.read())
+
+
+def is_ready():
+    if not (os.path.exists(READY) and os.path.exists(PYTHON)):
+        return False
+    with open(READY) as file:
+        return file.read() == state()
+
+
+def main():
+    if is_ready():
+        return
+    check_machine()
+    make_venv()
+    install()
+    with open(READY, "w") as file:
+        file.write(state())
+
+
+if __name__ == "__main__":
+    main()
