@@ -1,0 +1,177 @@
+"""One look into Kafka: a connection without a group membership, with a deadline, and the ways of reading that evidence needs.
+
+What the messages mean is `streams`' business. A broker's LATEST offset is only a hint here: the embedded one answers with the
+base offset of its last batch + 1, so ends are taken from the high watermark that comes with a fetch.
+"""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from polygon_assets.clients.kafka import connect_inspector
+from polygon_assets.evidence import KafkaUnreachableError
+from polygon_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer, TopicPartition
+    from kafka.consumer.fetcher import ConsumerRecord
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Where a group stands in a topic; offsets by partition."""
+
+    ends: dict[int, int]
+    committed: dict[int, int]
+
+    @property
+    def lag(self) -> int:
+        """Messages not yet processed. A position beyond the end (the broker lost its memory) counts as none."""
+        return sum(max(0, end - self.committed[partition]) for partition, end in self.ends.items())
+
+
+class Look:
+    """One connection with a deadline; every method raises KafkaUnreachableError when it passes."""
+
+    def __init__(self, consumer: "KafkaConsumer", deadline: float) -> None:
+        self._consumer = consumer
+        self._deadline = deadline
+
+    @classmethod
+    @contextmanager
+    def at(cls, settings: Settings, deadline_seconds: float, **options: Any) -> Iterator["Look"]:
+        """Connect, and close whatever happens."""
+        from kafka.errors import KafkaError
+
+        deadline = time.monotonic() + deadline_seconds
+        _knock(settings.kafka_bootstrap_servers, deadline_seconds)
+        try:
+            consumer = connect_inspector(settings, bootstrap_timeout_ms=int(deadline_seconds * 1000), **options)
+            try:
+                yield cls(consumer, deadline)
+            finally:
+                consumer.close(autocommit=False)
+        except KafkaError as error:
+            raise KafkaUnreachableError(f"Kafka at {settings.kafka_bootstrap_servers}: {error!r}") from error
+
+    def positions(self, topic: str) -> Positions:
+        """Needs a connection made with the group's name. A partition without a commit will be read from its beginning."""
+        partitions = self._partitions(topic)
+        first = self._consumer.beginning_offsets(partitions, timeout_ms=self._left_ms()) if partitions else {}
+        committed = {p.partition: _or(self._consumer.committed(p, timeout_ms=self._left_ms()), first[p]) for p in partitions}
+        return Positions({p.partition: end for p, end in self._ends(partitions).items()}, committed)
+
+    def tail(self, topic: str, count: int) -> Iterator["ConsumerRecord"]:
+        """The last `count` messages of each partition, and a few more where the end was not known exactly."""
+        return self._read(self.tail_offsets(topic, count))
+
+    def tail_offsets(self, topic: str, count: int) -> dict["TopicPartition", int]:
+        """`count` messages before each partition's end, as far as the broker knows it."""
+        first, last = self._bounds(self._partitions(topic))
+        return {partition: max(first[partition], end - count) for partition, end in last.items()}
+
+    def everything(self, topic: str) -> Iterator["ConsumerRecord"]:
+        return self._read(self._bounds(self._partitions(topic))[0])
+
+    def first_at(self, topic: str, offsets: dict[int, int]) -> Iterator["ConsumerRecord"]:
+        """The first message at or after each offset."""
+        seen: set[int] = set()
+        for record in self._read({self._partition(topic, number): offset for number, offset in offsets.items()}):
+            if record.partition not in seen:
+                yield record
+            seen.add(record.partition)
+            if len(seen) == len(offsets):
+                return
+
+    def below(self, topic: str, stops: dict[int, int], count: int) -> Iterator["ConsumerRecord"]:
+        """The `count` messages before each offset."""
+        first, _ = self._bounds([self._partition(topic, number) for number in stops])
+        starts = {p: max(first[p], stops[p.partition] - count) for p in first if stops[p.partition] > first[p]}
+        missing = {p.partition for p in starts}
+        for record in self._read(starts) if starts else ():
+            if record.offset < stops[record.partition]:
+                yield record
+            if record.offset >= stops[record.partition] - 1:
+                missing.discard(record.partition)
+            if not missing:
+                return
+
+    def place(self, offsets: dict["TopicPartition", int]) -> None:
+        """Read from these offsets on."""
+        self._consumer.assign(list(offsets))
+        for partition, offset in offsets.items():
+            self._consumer.seek(partition, offset)
+
+    def poll(self, seconds: float) -> list["ConsumerRecord"]:
+        """What arrives within `seconds`."""
+        return [record for batch in self._consumer.poll(timeout_ms=int(seconds * 1000)).values() for record in batch]
+
+    def _read(self, starts: dict["TopicPartition", int]) -> Iterator["ConsumerRecord"]:
+        """From the given offsets until each partition's high watermark."""
+        first, last = self._bounds(list(starts))
+        starts = {partition: offset for partition, offset in starts.items() if first[partition] < last[partition]}
+        if not starts:
+            return
+        self.place(starts)
+        while not all(self._caught_up(partition) for partition in starts):
+            self._left_ms()
+            yield from self.poll(0.2)
+
+    def _ends(self, partitions: list["TopicPartition"]) -> dict["TopicPartition", int]:
+        first, last = self._bounds(partitions)
+        ends = {partition: end for partition, end in last.items() if end == first[partition]}
+        filled = [partition for partition in partitions if partition not in ends]
+        if filled:
+            self.place({partition: last[partition] - 1 for partition in filled})
+        while any(self._consumer.highwater(partition) is None for partition in filled):
+            self._left_ms()
+            self.poll(0.2)
+        return ends | {partition: self._consumer.highwater(partition) for partition in filled}
+
+    def _caught_up(self, partition: "TopicPartition") -> bool:
+        end = self._consumer.highwater(partition)
+        return end is not None and self._consumer.position(partition, timeout_ms=self._left_ms()) >= end
+
+    def _bounds(self, partitions: list["TopicPartition"]) -> tuple[dict["TopicPartition", int], dict["TopicPartition", int]]:
+        if not partitions:
+            return {}, {}
+        first = self._consumer.beginning_offsets(partitions, timeout_ms=self._left_ms())
+        return first, self._consumer.end_offsets(partitions, timeout_ms=self._left_ms())
+
+    def _partitions(self, topic: str) -> list["TopicPartition"]:
+        return [self._partition(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic))]
+
+    @staticmethod
+    def _partition(topic: str, number: int) -> "TopicPartition":
+        from kafka import TopicPartition
+
+        return TopicPartition(topic, number)
+
+    def _left_ms(self) -> int:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise KafkaUnreachableError("Kafka did not answer in time")
+        return max(1, int(left * 1000))
+
+
+def _or(committed: int | None, first: int) -> int:
+    return first if committed is None else committed
+
+
+def _knock(bootstrap_servers: str, deadline_seconds: float) -> None:
+    """Fail in milliseconds where nothing listens: the client itself tries until its time-out and leaves a thread behind."""
+    if not bootstrap_servers:
+        raise KafkaUnreachableError("KAFKA_BOOTSTRAP_SERVERS is not set")
+    causes = []
+    for server in bootstrap_servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=min(deadline_seconds, 3.0)).close()
+        except (OSError, ValueError) as error:
+            causes.append(f"{server}: {error}")
+        else:
+            return
+    raise KafkaUnreachableError("Kafka: " + "; ".join(causes))

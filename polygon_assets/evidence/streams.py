@@ -1,0 +1,111 @@
+"""Evidence in Kafka: heartbeats, offsets and lag, gaps, and the messages around a group's position.
+
+How a topic is read is `look`'s business; each function here opens one connection, answers one question and closes it.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Iterator
+from threading import Event
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polygon_assets import messages
+from polygon_assets.evidence.look import Look, Positions
+from polygon_assets.messages import FilteredAggregate, Gap, Heartbeat
+from polygon_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from kafka.consumer.fetcher import ConsumerRecord
+
+DEADLINE_SECONDS = 10.0
+TAIL = 20
+"""Heartbeats read back in each partition: three programs, once a second, so a few seconds' worth."""
+QUIET_SECONDS = 10.0
+"""A follower that hears nothing for this long connects anew, which also proves that a broker still answers."""
+
+
+def heartbeats(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS) -> dict[str, Heartbeat]:
+    """The latest heartbeat of each program that ever sent one. Raises KafkaUnreachableError."""
+    latest: dict[str, Heartbeat] = {}
+    with Look.at(settings, deadline_seconds) as look:
+        for record in look.tail(messages.STATUS_TOPIC, TAIL):
+            beat = messages.decode_heartbeat(record.value)
+            if beat.program not in latest or beat.sent_at >= latest[beat.program].sent_at:
+                latest[beat.program] = beat
+    return latest
+
+
+def follow_heartbeats(settings: Settings, stop: Event) -> Iterator[Heartbeat | None]:
+    """Each heartbeat as it arrives, and None for each quiet second in which the broker was there.
+
+    Raises KafkaUnreachableError when no broker can be reached; call again to go on.
+    """
+    while not stop.is_set():
+        with Look.at(settings, DEADLINE_SECONDS) as look:
+            look.place(look.tail_offsets(messages.STATUS_TOPIC, TAIL))
+            yield None
+            heard = time.monotonic()
+            while not stop.is_set() and time.monotonic() - heard < QUIET_SECONDS:
+                for record in look.poll(1.0) or [None]:
+                    if record is not None:
+                        heard = time.monotonic()
+                    yield record and messages.decode_heartbeat(record.value)
+
+
+def positions(settings: Settings, group: str, topic: str, deadline_seconds: float = DEADLINE_SECONDS) -> Positions:
+    """The group's committed offsets and the topic's ends. Raises KafkaUnreachableError."""
+    with Look.at(settings, deadline_seconds, group_id=group) as look:
+        return look.positions(topic)
+
+
+def pending_since(settings: Settings, group: str, topic: str, deadline_seconds: float = DEADLINE_SECONDS) -> dt.datetime | None:
+    """When the oldest message that the group has not processed was received; None when it has processed all of them.
+
+    Raises KafkaUnreachableError.
+    """
+    with Look.at(settings, deadline_seconds, group_id=group) as look:
+        there = look.positions(topic)
+        behind = {partition: offset for partition, offset in there.committed.items() if offset < there.ends[partition]}
+        return min((received_at(record) for record in look.first_at(topic, behind)), default=None)
+
+
+def last_processed(
+    settings: Settings, group: str, topic: str, count: int, deadline_seconds: float = DEADLINE_SECONDS
+) -> list[FilteredAggregate]:
+    """The last `count` messages of each partition below the group's committed offset. Raises KafkaUnreachableError."""
+    with Look.at(settings, deadline_seconds, group_id=group) as look:
+        there = look.positions(topic)
+        stops = {partition: min(offset, there.ends[partition]) for partition, offset in there.committed.items()}
+        return [messages.decode_filtered(record.value) for record in look.below(topic, stops, count)]
+
+
+def open_gaps(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS) -> list[Gap]:
+    """Every gap that was reported and not closed, oldest first; a message without a value closes the gap of its key.
+
+    Raises KafkaUnreachableError.
+    """
+    gaps: dict[bytes, Gap] = {}
+    with Look.at(settings, deadline_seconds) as look:
+        for record in look.everything(messages.GAP_TOPIC):
+            if record.value is None:
+                gaps.pop(record.key, None)
+            else:
+                gaps[record.key] = messages.decode_gap(record.value)
+    return sorted(gaps.values(), key=lambda gap: gap.since)
+
+
+class _Received(msgspec.Struct):
+    received_at: int
+
+
+_decode_received = msgspec.json.Decoder(_Received).decode
+
+
+def received_at(record: "ConsumerRecord") -> dt.datetime:
+    """When the vendor's event was first ours; for a message that does not say so, when it was produced."""
+    try:
+        return dt.datetime.fromtimestamp(_decode_received(record.value).received_at / 1e6, dt.UTC)
+    except msgspec.DecodeError:
+        return dt.datetime.fromtimestamp(record.timestamp / 1e3, dt.UTC)

@@ -1,0 +1,78 @@
+"""Evidence in ClickHouse: rows and newest times, and whether particular messages have become rows.
+
+SQL of the serving tables is read from their query files as data; nothing of `serving`'s code is used here.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from polygon_assets.evidence import ClickHouseUnreachableError
+from polygon_assets.messages import FilteredAggregate
+from polygon_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """Stored rows, earlier versions included, and the newest time in them (UTC); None for an empty table."""
+
+    rows: int
+    newest: dt.datetime | None
+
+
+def tables(settings: Settings) -> dict[str, TableFacts]:
+    """By `database.table`. Raises ClickHouseUnreachableError."""
+    with _client(settings) as client:
+        rows = client.query(_sql("serving/queries/table_status.sql")).result_rows
+    return {str(name): TableFacts(int(count), _utc(newest)) for name, count, newest in rows}
+
+
+def day_rows(settings: Settings, day: dt.date) -> int:
+    """Distinct seconds stored for a trading day. Raises ClickHouseUnreachableError."""
+    with _client(settings) as client:
+        rows = client.query(_sql("serving/queries/row_counts_by_day.sql"), parameters={"from": day, "to": day}).result_rows
+    return int(rows[0][1]) if rows else 0
+
+
+def not_stored(settings: Settings, aggregates: Sequence[FilteredAggregate]) -> list[FilteredAggregate]:
+    """Those of `aggregates` that are in the table neither in this version nor in a newer one. Raises ClickHouseUnreachableError."""
+    if not aggregates:
+        return []
+    symbols = sorted({aggregate.symbol for aggregate in aggregates})
+    starts = sorted({aggregate.start_timestamp for aggregate in aggregates})
+    with _client(settings) as client:
+        found = client.query(_sql("evidence/stored_versions.sql"), parameters={"symbols": symbols, "starts": starts}).result_rows
+    stored = {(symbol, start): received for symbol, start, received in found}
+    return [a for a in aggregates if stored.get((a.symbol, a.start_timestamp), -1) < a.received_at]
+
+
+@contextmanager
+def _client(settings: Settings) -> Iterator["Client"]:
+    from clickhouse_connect.driver.exceptions import Error
+
+    from polygon_assets.clients import clickhouse
+
+    if not settings.clickhouse_host:
+        raise ClickHouseUnreachableError("CLICKHOUSE_HOST is not set")
+    try:
+        client = clickhouse.connect(settings)
+        try:
+            yield client
+        finally:
+            client.close()
+    except Error as error:
+        raise ClickHouseUnreachableError(f"ClickHouse at {settings.clickhouse_host}:{settings.clickhouse_port}: {error}") from error
+
+
+def _sql(path: str) -> str:
+    return resources.files("polygon_assets").joinpath(path).read_text()
+
+
+def _utc(moment: dt.datetime | None) -> dt.datetime | None:
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=dt.UTC)
