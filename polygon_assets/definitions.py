@@ -1,0 +1,49 @@
+"""The one assembly of the graph: every asset, check, job, schedule and sensor, listed. What they do is in `defs`.
+
+It loads with every system down and nothing set, because whoever must repair something needs the picture most.
+"""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from polygon_assets.defs import jobs
+from polygon_assets.defs.assets import clickhouse, kafka, polygon, s3
+from polygon_assets.defs.checks import stream_checks
+from polygon_assets.defs.partitions import trading_days
+from polygon_assets.defs.resources import Environment, StreamPrograms
+from polygon_assets.defs.schedules import checks_schedule, ohlcv_1m_while_open
+from polygon_assets.defs.sensors import SENSORS
+from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.settings import Settings, load_settings
+
+
+def build_defs(settings: Settings | None = None, resource_overrides: Mapping[str, object] | None = None) -> dg.Definitions:
+    """The graph.
+
+    Partition keys are part of it, so the calendar's name is the one setting that is read while it is built; everything
+    else is read when a run or a tick needs it.
+    """
+    days = trading_days(MarketCalendar((settings or load_settings()).market_calendar))
+    checks = stream_checks()
+    checks_job = jobs.stream_checks(checks)
+    return dg.Definitions(
+        assets=[
+            s3.subscriptions,
+            polygon.WEBSOCKET_FEED,
+            *kafka.SPECS,
+            clickhouse.stock_aggregates(days),
+            *clickhouse.VIEW_SPECS,
+            clickhouse.ohlcv_1m(days),
+        ],
+        asset_checks=checks,
+        jobs=[*jobs.STREAM_JOBS, checks_job, jobs.REFRESH_OHLCV_1M],
+        schedules=[checks_schedule(checks_job), ohlcv_1m_while_open],
+        sensors=SENSORS,
+        resources={"environment": Environment(), "programs": StreamPrograms()} | dict(resource_overrides or {}),
+        # One process per run: a second one costs 2 s CPU, and it would survive the run's death.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs()

@@ -1,0 +1,26 @@
+"""Telling people outside Dagster. What is worth telling is decided by the sensors."""
+
+import json
+import urllib.error
+import urllib.request
+
+TIMEOUT_SECONDS = 10
+
+
+class AlertError(Exception):
+    """The alert was not delivered; the message says why and never holds the address, which is a secret."""
+
+
+def post_alert(webhook_url: str, text: str) -> None:
+    """POST {"text": ...}, the form Slack and its like accept; nothing to do without an address. Raises AlertError."""
+    if not webhook_url:
+        return
+    try:
+        request = urllib.request.Request(webhook_url, json.dumps({"text": text}).encode(), {"Content-Type": "application/json"})
+        urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS).close()
+    except urllib.error.HTTPError as error:
+        raise AlertError(f"the webhook answered HTTP {error.code}") from None
+    except OSError as error:
+        raise AlertError(f"the webhook cannot be reached: {error}") from None
+    except ValueError:
+        raise AlertError("ALERT_WEBHOOK_URL is not an address") from None

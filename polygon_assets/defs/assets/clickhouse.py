@@ -1,0 +1,265 @@
+"""The tables and views people query. The sink and ClickHouse's own views fill all but the one-minute bars, which are filled here.
+
+Their SQL is `serving`'s; here stand their place in the graph and their meaning.
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+import dagster as dg
+
+from polygon_assets.defs.decisions import is_settled
+from polygon_assets.defs.description import OWNERS, Column, described, table_schema
+from polygon_assets.defs.keys import FILTERED, OHLCV_1M, STOCK_AGGREGATES, STOCK_DELTA_10S, STOCK_LAST, STOCK_RECENT, TOP_MOVERS_10S
+from polygon_assets.defs.resources import Environment
+from polygon_assets.settings import Settings
+
+LOOKBACK = dt.timedelta(days=7)
+"""A day may be proved complete days later, after a gap was filled; `eager` alone looks at the latest day only."""
+FOLLOWS_CLOSED_DAYS = (
+    dg.AutomationCondition.eager()
+    .replace(
+        dg.AutomationCondition.in_latest_time_window(),
+        dg.AutomationCondition.in_latest_time_window(LOOKBACK),
+    )
+    .with_label("eager, last 7 days")
+)
+SAME_VOLUME = dg.AssetCheckSpec(
+    "bars_hold_every_share",
+    asset=OHLCV_1M,
+    description="The bars' seconds and shares add up to those of the seconds they were made from.",
+)
+
+SECONDS_COLUMNS: tuple[Column, ...] = (
+    ("symbol", "LowCardinality(String)", "ticker"),
+    ("start_timestamp", "DateTime64(3, 'UTC')", "start of the second, included"),
+    ("end_timestamp", "DateTime64(3, 'UTC')", "end of the second, excluded"),
+    ("open", "Float64", "US dollars"),
+    ("high", "Float64", "US dollars"),
+    ("low", "Float64", "US dollars"),
+    ("close", "Float64", "US dollars"),
+    ("volume", "Decimal(18, 6)", "shares traded in the second, fractions exact"),
+    ("vwap", "Nullable(Float64)", "US dollars, volume-weighted, of the second"),
+    ("accumulated_volume", "Nullable(Decimal(18, 6))", "shares since the day began"),
+    ("official_open_price", "Nullable(Float64)", "US dollars"),
+    ("aggregate_vwap", "Nullable(Float64)", "US dollars, volume-weighted, since the day began"),
+    ("average_size", "Nullable(Float64)", "shares per trade"),
+    ("otc", "Bool", "traded over the counter"),
+    ("received_at", "DateTime64(6, 'UTC')", "when this version was first ours; the newest wins"),
+    ("source", "LowCardinality(String)", "websocket or rest"),
+)
+BAR_COLUMNS: tuple[Column, ...] = (
+    ("trading_day", "Date", "New York date"),
+    ("symbol", "LowCardinality(String)", "ticker"),
+    ("minute", "DateTime64(3, 'UTC')", "start of the minute, included"),
+    ("open", "Float64", "US dollars, first second of the minute"),
+    ("high", "Float64", "US dollars"),
+    ("low", "Float64", "US dollars"),
+    ("close", "Float64", "US dollars, last second of the minute"),
+    ("volume", "Decimal(38, 6)", "shares"),
+    ("vwap", "Nullable(Float64)", "US dollars, volume-weighted"),
+    ("seconds", "UInt32", "seconds with a trade"),
+    ("filled_at", "DateTime64(6, 'UTC')", "when the bar was computed; the newest wins"),
+)
+DELTA_COLUMNS: tuple[Column, ...] = (
+    ("symbol", "LowCardinality(String)", "ticker"),
+    ("start_timestamp", "DateTime64(3, 'UTC')", "start of the second"),
+    ("close", "Float64", "US dollars"),
+    ("volume", "Decimal(18, 6)", "shares"),
+    ("price_10s_ago", "Nullable(Float64)", "US dollars: last close at or before 10 s earlier, at most 60 s old"),
+    ("delta_price_10s", "Nullable(Float64)", "US dollars"),
+    ("percentage_change_10s", "Nullable(Float64)", "percent"),
+)
+MOVER_COLUMNS: tuple[Column, ...] = (
+    ("symbol", "LowCardinality(String)", "ticker"),
+    ("last_timestamp", "DateTime64(3, 'UTC')", "start of its last second"),
+    ("last_price", "Float64", "US dollars"),
+    ("price_10s_ago", "Nullable(Float64)", "US dollars: last close at or before 10 s earlier"),
+    ("delta_price_10s", "Nullable(Float64)", "US dollars"),
+    ("percentage_change_10s", "Nullable(Float64)", "percent"),
+    ("volume_70s", "Decimal(38, 6)", "shares in the last 70 s"),
+)
+RECENT_COLUMNS: tuple[Column, ...] = tuple(
+    column for column in SECONDS_COLUMNS if column[0] in ("symbol", "start_timestamp", "close", "volume", "received_at")
+)
+LAST_COLUMNS: tuple[Column, ...] = (
+    ("symbol", "LowCardinality(String)", "ticker"),
+    ("last_timestamp", "SimpleAggregateFunction(max, DateTime64(3, 'UTC'))", "start of its last second"),
+    ("close", "AggregateFunction(argMax, Float64, ...)", "US dollars; read it with argMaxMerge"),
+    ("volume", "AggregateFunction(argMax, Decimal(18, 6), ...)", "shares; read it with argMaxMerge"),
+    ("accumulated_volume", "AggregateFunction(argMax, Nullable(Decimal(18, 6)), ...)", "shares since the day began; argMaxMerge"),
+    ("last_received_at", "SimpleAggregateFunction(max, DateTime64(6, 'UTC'))", "newest version received"),
+)
+
+
+def stock_aggregates(days: dg.PartitionsDefinition[str]) -> dg.AssetSpec:
+    """The table the sink fills; a day is materialized when it is proved complete."""
+    return dg.AssetSpec(
+        STOCK_AGGREGATES,
+        deps=[FILTERED],
+        partitions_def=days,
+        group_name="serving",
+        owners=OWNERS,
+        kinds={"clickhouse", "table"},
+        metadata={"dagster/column_schema": table_schema(SECONDS_COLUMNS), "dagster/table_name": "market.stock_aggregates"},
+        description=described(
+            "Every second of every subscribed symbol. Read it with FINAL: corrected seconds replace earlier versions. A trading day is "
+            "materialized once it is proved complete: session over, 15 min of corrections passed, nothing pending, no gap open.",
+            grain="one row per symbol and second; partitioned by New York trading day.",
+            lateness="about 1 s after the filtered topic; a day is proved 15 min after the extended close.",
+            wrong="the sensor `trading_day_closer` says why a day is still open. Rows missing against the topic: see the check "
+            "`offsets_account_for_rows` and the log of `run_sink`. Reading a topic again is harmless: the newest `received_at` wins.",
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _View:
+    key: dg.AssetKey
+    deps: tuple[dg.AssetKey, ...]
+    kind: str
+    columns: tuple[Column, ...]
+    description: str
+
+    def spec(self) -> dg.AssetSpec:
+        return dg.AssetSpec(
+            self.key,
+            deps=self.deps,
+            group_name="serving",
+            owners=OWNERS,
+            kinds={"clickhouse", self.kind},
+            metadata={"dagster/column_schema": table_schema(self.columns), "dagster/table_name": f"market.{self.key.path[-1]}"},
+            description=self.description,
+        )
+
+
+_VIEWS = (
+    _View(
+        STOCK_RECENT,
+        (STOCK_AGGREGATES,),
+        "table",
+        RECENT_COLUMNS,
+        described(
+            "The last six hours in time order, filled by a materialized view: questions about all symbols' last seconds cost a "
+            "twentieth here.",
+            grain="one row per symbol and second; read it with FINAL.",
+            lateness="none: it is filled by the same insert as `clickhouse/stock_aggregates`.",
+            wrong="drop and refill it from `clickhouse/stock_aggregates`; it holds nothing of its own.",
+        ),
+    ),
+    _View(
+        STOCK_LAST,
+        (STOCK_AGGREGATES,),
+        "table",
+        LAST_COLUMNS,
+        described(
+            "The last price of each symbol, as a state that does not depend on the order of arrival.",
+            grain="one state per symbol; read it with argMaxMerge and GROUP BY symbol.",
+            lateness="none: it is filled by the same insert as `clickhouse/stock_aggregates`.",
+            wrong="truncate and refill it from `clickhouse/stock_aggregates`; it holds nothing of its own.",
+        ),
+    ),
+    _View(
+        STOCK_DELTA_10S,
+        (STOCK_AGGREGATES,),
+        "view",
+        DELTA_COLUMNS,
+        described(
+            "Each second's price against the price 10 s before, computed when read because a late second changes later deltas.",
+            grain="one row per symbol and second between the parameters `from_ts` and `to_ts`.",
+            lateness="none: computed when read.",
+            wrong="it is the table's: NULL where the symbol had no trade between 60 s and 10 s before.",
+        ),
+    ),
+    _View(
+        TOP_MOVERS_10S,
+        (STOCK_RECENT,),
+        "view",
+        MOVER_COLUMNS,
+        described(
+            "Every symbol's last second against 10 s before, for ranking who moves now.",
+            grain="one row per symbol that traded in the 70 s before the parameter `now_ts`.",
+            lateness="none: computed when read.",
+            wrong="it is `clickhouse/stock_recent`'s; compare one symbol with `clickhouse/stock_delta_10s`.",
+        ),
+    ),
+)
+VIEW_SPECS = tuple(view.spec() for view in _VIEWS)
+
+
+def ohlcv_1m(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    """One-minute bars, a trading day at a time."""
+
+    @dg.asset(
+        key=OHLCV_1M,
+        deps=[STOCK_AGGREGATES],
+        partitions_def=days,
+        automation_condition=FOLLOWS_CLOSED_DAYS,
+        check_specs=[SAME_VOLUME],
+        group_name="serving",
+        owners=OWNERS,
+        kinds={"clickhouse", "table"},
+        metadata={"dagster/column_schema": table_schema(BAR_COLUMNS), "dagster/table_name": "market.ohlcv_1m_by_day"},
+        description=described(
+            "One-minute bars from the newest version of each second. Today's are refreshed every five minutes while the market is open, "
+            "and a day is computed once more when `clickhouse/stock_aggregates` proves it complete.",
+            grain="one row per symbol and minute in which it traded; partitioned by New York trading day.",
+            lateness="at most five minutes while open (the view `market.ohlcv_1m` is exact at any moment); final after the day is closed.",
+            wrong="materialize the day again: it replaces what is there.",
+        ),
+    )
+    def fill(context: dg.AssetExecutionContext, environment: Environment) -> Iterator[dg.MaterializeResult[None]]:
+        day = dt.date.fromisoformat(context.partition_key)
+        bars = fill_bars(environment.settings(), day, context.run_id)
+        settled = is_settled(environment.calendar(), day, dt.datetime.now(dt.UTC))
+        yield dg.MaterializeResult(asset_key=OHLCV_1M, metadata=bars.metadata(), check_results=[bars.same_volume(settled)])
+
+    return fill
+
+
+@dataclass(frozen=True)
+class FilledBars:
+    """What was filled, against what it was filled from."""
+
+    bars: int
+    symbols: int
+    seconds: int
+    volume: Decimal
+    source_seconds: int
+    source_volume: Decimal
+
+    def metadata(self) -> dict[str, int | float]:
+        return {"dagster/partition_row_count": self.bars, "symbols": self.symbols, "seconds": self.seconds, "shares": float(self.volume)}
+
+    def same_volume(self, settled: bool) -> dg.AssetCheckResult:
+        """Equal once the day is settled; before that seconds arrive between the filling and the counting, so the bars may be behind."""
+        equal = self.seconds == self.source_seconds and self.volume == self.source_volume
+        return dg.AssetCheckResult(
+            passed=equal or (not settled and self.seconds <= self.source_seconds),
+            asset_key=OHLCV_1M,
+            check_name=SAME_VOLUME.name,
+            metadata={
+                "bar_seconds": self.seconds,
+                "source_seconds": self.source_seconds,
+                "bar_shares": float(self.volume),
+                "source_shares": float(self.source_volume),
+            },
+        )
+
+
+def fill_bars(settings: Settings, day: dt.date, run_id: str) -> FilledBars:
+    """Compute and store the bars of a day. Raises clickhouse_connect's errors."""
+    from polygon_assets.clients import clickhouse
+    from polygon_assets.serving.queries import load
+
+    client = clickhouse.connect(settings)
+    try:
+        client.command(load("fill_ohlcv_1m_day"), parameters={"day": day}, settings={"log_comment": f"dagster run {run_id}"})
+        bars, symbols, bar_seconds, bar_volume = client.query(load("ohlcv_1m_day_totals"), parameters={"day": day}).result_rows[0]
+        source = client.query(load("row_counts_by_day"), parameters={"from": day, "to": day}).result_rows
+    finally:
+        client.close()
+    _, seconds, _, _, _, volume = source[0] if source else (day, 0, 0, None, None, Decimal(0))
+    return FilledBars(bars, symbols, bar_seconds, bar_volume, seconds, volume)

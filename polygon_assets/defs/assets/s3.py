@@ -1,0 +1,107 @@
+"""The subscription CSV as an asset: validated, compared, costed and published. The rules are `polygon_assets.subscriptions`."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+import dagster as dg
+
+from polygon_assets.defs.description import OWNERS, described
+from polygon_assets.defs.keys import SUBSCRIPTIONS
+from polygon_assets.defs.resources import Environment
+from polygon_assets.settings import Settings
+from polygon_assets.subscriptions import AcceptedSet, BadLine, accept, difference, estimate, parse
+
+SHOWN_CHANNELS = 200
+"""More would make the page unreadable; the whole set is in the published version."""
+EVERY_LINE_VALID = dg.AssetCheckSpec(
+    "every_line_valid",
+    asset=SUBSCRIPTIONS,
+    description="Each line names a channel of a ticker that the vendor knows, once. One bad line refuses the whole file.",
+)
+
+
+class NoReferenceDataError(Exception):
+    """The vendor listed no ticker at all: to go on would call every line bad."""
+
+
+@dg.asset(
+    key=SUBSCRIPTIONS,
+    group_name="stream",
+    owners=OWNERS,
+    kinds={"s3", "csv"},
+    check_specs=[EVERY_LINE_VALID],
+    output_required=False,
+    description=described(
+        "The channels that should be streamed, from the CSV in S3. A valid file becomes the set that producer and filter obey within "
+        "seconds; an invalid one changes nothing.",
+        grain="one line per channel, `A.<TICKER>` or `A.*`.",
+        lateness="a sensor looks every 30 s; the validation asks the vendor for all tickers, minutes at 5 requests a minute.",
+        wrong="the check `every_line_valid` names each bad line with its reason: correct the file and upload it again "
+        "(`polygon-assets subscriptions check FILE`, then `push FILE`). Every accepted set is kept under `versions/`.",
+    ),
+)
+def subscriptions(
+    context: dg.AssetExecutionContext, environment: Environment
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    from polygon_assets.clients import subscription_store
+
+    settings = environment.settings()
+    store = subscription_store.connect(settings)
+    csv = store.read_csv()
+    previous = store.accepted()
+    parsed = parse(csv.text, _known_tickers(settings))
+    yield _judgement(parsed.bad_lines, previous)
+    if parsed.bad_lines:
+        context.log.error("refused; %s stays in force", previous.version if previous else "no set")
+        return
+    accepted = accept(csv.text, parsed.channels, csv.etag, dt.datetime.now(dt.UTC).isoformat(timespec="seconds"))
+    store.publish(accepted)
+    yield dg.MaterializeResult(
+        asset_key=SUBSCRIPTIONS, metadata=_metadata(accepted, previous), data_version=dg.DataVersion(accepted.version)
+    )
+
+
+def _known_tickers(settings: Settings) -> set[str]:
+    from polygon_assets.clients.polygon import PolygonRest
+
+    tickers = PolygonRest(settings).active_tickers()
+    if not tickers:
+        raise NoReferenceDataError(f"{settings.polygon_rest_url} listed no active ticker; nothing was judged and nothing changed")
+    return tickers
+
+
+def _judgement(bad_lines: tuple[BadLine, ...], previous: AcceptedSet | None) -> dg.AssetCheckResult:
+    metadata: dict[str, dg.MetadataValue] = {
+        "bad_lines": dg.MetadataValue.int(len(bad_lines)),
+        "in_force_before": dg.MetadataValue.text(previous.version if previous else "none"),
+    }
+    if bad_lines:
+        metadata["lines"] = dg.MetadataValue.md("\n".join(f"* {line}" for line in bad_lines))
+    return dg.AssetCheckResult(
+        passed=not bad_lines,
+        asset_key=SUBSCRIPTIONS,
+        check_name=EVERY_LINE_VALID.name,
+        description="\n".join(map(str, bad_lines)) if bad_lines else "every line is valid",
+        metadata=metadata,
+    )
+
+
+def _metadata(accepted: AcceptedSet, previous: AcceptedSet | None) -> dict[str, dg.MetadataValue]:
+    change = difference(previous.channels if previous else (), accepted.channels)
+    cost = estimate(accepted.channels)
+    return {
+        "version": dg.MetadataValue.text(accepted.version),
+        "previous_version": dg.MetadataValue.text(previous.version if previous else "none"),
+        "channels": dg.MetadataValue.int(len(accepted.channels)),
+        "added": dg.MetadataValue.int(len(change.added)),
+        "removed": dg.MetadataValue.int(len(change.removed)),
+        "difference": dg.MetadataValue.md(_as_diff(change.added, change.removed)),
+        "estimated_events_per_second": dg.MetadataValue.float(cost.events_per_second),
+        "estimated_rows_per_day": dg.MetadataValue.int(cost.rows_per_day),
+    }
+
+
+def _as_diff(added: tuple[str, ...], removed: tuple[str, ...]) -> str:
+    lines = [f"+ {channel}" for channel in added] + [f"- {channel}" for channel in removed]
+    more = [f"  and {len(lines) - SHOWN_CHANNELS} more"] if len(lines) > SHOWN_CHANNELS else []
+    return "\n".join(["```diff", *(lines[:SHOWN_CHANNELS] or ["  no change"]), *more, "```"])

@@ -1,0 +1,160 @@
+"""Checks of the running streams, each judged by evidence in Kafka and ClickHouse and only while the market is open.
+
+Checks that belong to one computation (the CSV's lines, the bars' sums) stand with their asset.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+
+import dagster as dg
+
+from polygon_assets import messages
+from polygon_assets.defs.decisions import ALIVE_AGE
+from polygon_assets.defs.keys import DEAD_LETTERS, FILTERED, RAW, STOCK_AGGREGATES, WEBSOCKET
+from polygon_assets.defs.resources import Environment
+from polygon_assets.evidence import EvidenceError, streams, tables
+from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.messages import Heartbeat
+from polygon_assets.settings import Settings
+
+LONGEST_WAIT = dt.timedelta(seconds=60)
+"""Nothing received waits longer for the next program; a restart takes about 30 s."""
+OLDEST_EVENT = dt.timedelta(seconds=90)
+"""In the regular session somebody trades every second; before and after it a small set may be quiet for long."""
+DELAYED_CLUSTER = dt.timedelta(minutes=15)
+MAX_REFUSED_SHARE = 0.01
+SAMPLE = 100
+"""Messages looked at in each partition."""
+
+Look = Callable[[Settings, dt.datetime], dg.AssetCheckResult]
+
+
+def stream_checks() -> list[dg.AssetChecksDefinition]:
+    """All of them."""
+    return [
+        _check("channels_confirmed", WEBSOCKET, "The vendor confirmed every desired channel.", _channels_confirmed),
+        _check("fresh_while_open", RAW, "The newest event is recent during the regular session.", _fresh),
+        _check("filter_keeps_up", RAW, "Nothing received waits for the filter longer than a minute.", _filter_keeps_up),
+        _check("sink_keeps_up", FILTERED, "Nothing received waits for the sink longer than a minute.", _sink_keeps_up),
+        _check("dead_letters_bounded", DEAD_LETTERS, "Less than 1 % of what the filter read was refused.", _dead_letters_bounded),
+        _check(
+            "offsets_account_for_rows",
+            STOCK_AGGREGATES,
+            "The last messages that the sink committed are rows, in this version or a newer one.",
+            _offsets_account_for_rows,
+        ),
+    ]
+
+
+def _check(name: str, asset: dg.AssetKey, description: str, look: Look) -> dg.AssetChecksDefinition:
+    @dg.asset_check(name=name, asset=asset, description=description)
+    def check(environment: Environment) -> dg.AssetCheckResult:
+        return while_open(environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC), look)
+
+    return check
+
+
+def while_open(settings: Settings, calendar: MarketCalendar, now: dt.datetime, look: Look) -> dg.AssetCheckResult:
+    """The judgement, or `closed`; what cannot be asked while open is a failure, because nobody else would say so."""
+    if not calendar.is_open(now):
+        return dg.AssetCheckResult(passed=True, description="closed")
+    try:
+        return look(settings, now)
+    except EvidenceError as error:
+        return dg.AssetCheckResult(passed=False, description=str(error))
+
+
+def judge_channels(beat: Heartbeat | None, now: dt.datetime) -> dg.AssetCheckResult:
+    if fault := _dead(beat, now) or beat is None:
+        return dg.AssetCheckResult(passed=False, description=f"producer: {fault}")
+    return dg.AssetCheckResult(
+        passed=0 < beat.desired <= beat.confirmed,
+        description=f"{beat.confirmed} of {beat.desired} channels are confirmed" + "".join(f"\n{line}" for line in beat.unconfirmed),
+        metadata={"desired": beat.desired, "confirmed": beat.confirmed},
+    )
+
+
+def judge_freshness(beat: Heartbeat | None, now: dt.datetime, delay: dt.timedelta, regular: bool) -> dg.AssetCheckResult:
+    if fault := _dead(beat, now) or beat is None:
+        return dg.AssetCheckResult(passed=False, description=f"producer: {fault}")
+    if beat.newest_event is None:
+        return dg.AssetCheckResult(passed=not regular, description="no event yet")
+    age = now - _moment(beat.newest_event)
+    return dg.AssetCheckResult(
+        passed=not regular or age <= OLDEST_EVENT + delay,
+        description=f"the newest event is {age.total_seconds():.0f} s old" + ("" if regular else "; extended hours may be quiet"),
+        metadata={"newest_event_age_seconds": age.total_seconds()},
+    )
+
+
+def judge_waiting(since: dt.datetime | None, now: dt.datetime, lag: int) -> dg.AssetCheckResult:
+    waited = now - since if since else dt.timedelta()
+    return dg.AssetCheckResult(
+        passed=waited <= LONGEST_WAIT,
+        description=f"{lag:,} messages wait, the oldest for {waited.total_seconds():.0f} s" if since else "nothing waits",
+        metadata={"lag_messages": lag, "oldest_waits_seconds": waited.total_seconds()},
+    )
+
+
+def judge_refusals(beat: Heartbeat | None, now: dt.datetime) -> dg.AssetCheckResult:
+    if fault := _dead(beat, now) or beat is None:
+        return dg.AssetCheckResult(passed=False, description=f"filter: {fault}")
+    refused, read = beat.counters.get("refused", 0), beat.counters.get("read", 0)
+    return dg.AssetCheckResult(
+        passed=refused <= MAX_REFUSED_SHARE * read,
+        description=f"{refused:,} of {read:,} messages were refused since the filter started",
+        metadata={"refused": refused, "read": read},
+    )
+
+
+def judge_rows(looked_at: int, missing: Sequence[messages.FilteredAggregate]) -> dg.AssetCheckResult:
+    first = f", first {missing[0].symbol} at {_moment(missing[0].start_timestamp):%Y-%m-%d %H:%M:%S} UTC" if missing else ""
+    return dg.AssetCheckResult(
+        passed=not missing,
+        description=f"{len(missing)} of the last {looked_at} committed messages are not rows{first}",
+        metadata={"looked_at": looked_at, "missing": len(missing)},
+    )
+
+
+def _channels_confirmed(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
+    return judge_channels(streams.heartbeats(settings).get("producer"), now)
+
+
+def _fresh(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
+    session = MarketCalendar(settings.market_calendar).session_at(now)
+    delay = DELAYED_CLUSTER if "//delayed." in settings.polygon_websocket_url else dt.timedelta()
+    regular = session is not None and session.phase(now - OLDEST_EVENT - delay) == "regular"
+    return judge_freshness(streams.heartbeats(settings).get("producer"), now, delay, regular)
+
+
+def _filter_keeps_up(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
+    return _keeps_up(settings, messages.FILTER_GROUP, messages.RAW_TOPIC, now)
+
+
+def _sink_keeps_up(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
+    return _keeps_up(settings, messages.SINK_GROUP, messages.FILTERED_TOPIC, now)
+
+
+def _keeps_up(settings: Settings, group: str, topic: str, now: dt.datetime) -> dg.AssetCheckResult:
+    lag = streams.positions(settings, group, topic).lag
+    return judge_waiting(streams.pending_since(settings, group, topic), now, lag)
+
+
+def _dead_letters_bounded(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
+    return judge_refusals(streams.heartbeats(settings).get("filter"), now)
+
+
+def _offsets_account_for_rows(settings: Settings, _now: dt.datetime) -> dg.AssetCheckResult:
+    processed = streams.last_processed(settings, messages.SINK_GROUP, messages.FILTERED_TOPIC, SAMPLE)
+    return judge_rows(len(processed), tables.not_stored(settings, processed))
+
+
+def _dead(beat: Heartbeat | None, now: dt.datetime) -> str:
+    if beat is None:
+        return "no heartbeat"
+    age = now - _moment(beat.sent_at)
+    return f"no heartbeat for {age.total_seconds():.0f} s" if age > ALIVE_AGE else ""
+
+
+def _moment(unix_ms: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(unix_ms / 1000, dt.UTC)

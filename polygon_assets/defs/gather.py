@@ -1,0 +1,90 @@
+"""The facts that sensors hand to `decisions`: what Dagster knows of runs and days, put beside the evidence.
+
+Only reading belongs here; what follows from the facts is decided elsewhere.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+
+import dagster as dg
+
+from polygon_assets import messages
+from polygon_assets.defs.decisions import ACTIVE, CsvFacts, DayFacts, RunFacts, StreamFacts
+from polygon_assets.defs.jobs import ETAG_TAG, NEEDS_HUMAN_TAG, stream_job_name
+from polygon_assets.evidence import streams, tables
+from polygon_assets.messages import Heartbeat
+from polygon_assets.settings import Settings
+
+HISTORY = 15
+"""Runs looked at: more than the failures after which the supervision gives up."""
+NEEDED_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "producer": ("kafka_bootstrap_servers", "polygon_api_key"),
+    "filter": ("kafka_bootstrap_servers",),
+    "sink": ("kafka_bootstrap_servers", "clickhouse_host"),
+}
+
+
+def stream_facts(instance: dg.DagsterInstance, settings: Settings, program: str, heartbeat: Heartbeat | None) -> StreamFacts:
+    runs = run_facts(instance, dg.RunsFilter(job_name=stream_job_name(program)))
+    return StreamFacts(program, runs, heartbeat, missing_settings(settings, program))
+
+
+def missing_settings(settings: Settings, program: str) -> list[str]:
+    """Environment variables without which the program would end at once."""
+    return [name.upper() for name in NEEDED_SETTINGS[program] if not _value(settings, name)]
+
+
+def run_facts(instance: dg.DagsterInstance, which: dg.RunsFilter) -> list[RunFacts]:
+    """The newest runs first."""
+    return [_facts_of(instance, record) for record in instance.get_run_records(which, limit=HISTORY)]
+
+
+def csv_facts(instance: dg.DagsterInstance, etag: str, seen_etag: str) -> CsvFacts:
+    return CsvFacts(etag, seen_etag, run_facts(instance, dg.RunsFilter(tags={ETAG_TAG: etag})))
+
+
+def day_facts(instance: dg.DagsterInstance, settings: Settings, day: dt.date) -> DayFacts:
+    """Raises EvidenceError: what cannot be asked proves nothing."""
+    runs = run_facts(instance, dg.RunsFilter(job_name=stream_job_name("producer")))
+    beat = streams.heartbeats(settings).get("producer")
+    producing = [(run.created_at, run.ended_at) for run in runs]
+    if beat:
+        ended = _moment(beat.sent_at) if beat.state == "stopped" else None
+        producing.append((_moment(beat.started_at), ended))
+    return DayFacts(
+        day,
+        tables.day_rows(settings, day),
+        streams.open_gaps(settings),
+        {
+            messages.FILTER_GROUP: streams.pending_since(settings, messages.FILTER_GROUP, messages.RAW_TOPIC),
+            messages.SINK_GROUP: streams.pending_since(settings, messages.SINK_GROUP, messages.FILTERED_TOPIC),
+        },
+        producing,
+    )
+
+
+def _facts_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> RunFacts:
+    run = record.dagster_run
+    active = run.status in ACTIVE
+    return RunFacts(
+        run.run_id,
+        run.status,
+        record.create_timestamp,
+        dt.datetime.fromtimestamp(record.end_time, dt.UTC) if record.end_time and not active else None,
+        _last_event(instance, run.run_id) if active else None,
+        NEEDS_HUMAN_TAG in run.tags,
+    )
+
+
+def _last_event(instance: dg.DagsterInstance, run_id: str) -> dt.datetime | None:
+    records = instance.get_records_for_run(run_id, limit=1, ascending=False).records
+    return dt.datetime.fromtimestamp(records[0].timestamp, dt.UTC) if records else None
+
+
+def _value(settings: Settings, name: str) -> str:
+    value = getattr(settings, name)
+    return str(value.get_secret_value() if hasattr(value, "get_secret_value") else value)
+
+
+def _moment(unix_ms: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(unix_ms / 1000, dt.UTC)

@@ -1,0 +1,104 @@
+"""The jobs: one long run per stream program, the checks, and the bars of a day. When they run is said in schedules and sensors.
+
+A program's op supervises it in the run's own process, because a step process between them would survive the run.
+"""
+
+import datetime as dt
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from polygon_assets.defs import decisions
+from polygon_assets.defs.keys import OHLCV_1M
+from polygon_assets.defs.reporting import EventReporter
+from polygon_assets.defs.resources import Environment, StreamPrograms
+from polygon_assets.defs.supervise import (
+    Limits,
+    Listener,
+    ProgramKeepsFailingError,
+    ProgramRefusedError,
+    Supervision,
+    die_with_parent,
+)
+
+PROGRAMS = ("producer", "filter", "sink")
+PROGRAM_TAG = "polygon/program"
+SESSION_TAG = "polygon/session"
+ATTEMPT_TAG = "polygon/attempt"
+NEEDS_HUMAN_TAG = "polygon/needs_human"
+ETAG_TAG = "polygon/etag"
+KILL_MARGIN_SECONDS = 5.0
+_DOES = {
+    "producer": "receives the feed and writes `kafka/polygon_stream_aggregates`",
+    "filter": "writes valid subscribed aggregates to `kafka/custom_filtered_stock_data_topic`, others to `kafka/polygon_dead_letters`",
+    "sink": "loads `kafka/custom_filtered_stock_data_topic` into `clickhouse/stock_aggregates`",
+}
+
+
+def stream_job_name(program: str) -> str:
+    return f"run_{program}"
+
+
+def stream_job(program: str) -> dg.JobDefinition:
+    """The job that keeps one program running for a session."""
+
+    @dg.op(name=f"supervise_{program}", description=f"Keeps the {program} running: it {_DOES[program]}.")
+    def supervise(context: dg.OpExecutionContext, environment: Environment, programs: StreamPrograms) -> None:
+        _keep_running(context, program, environment, programs)
+
+    @dg.job(
+        name=stream_job_name(program),
+        description=f"The {program}, which {_DOES[program]}. It runs until the session ends, is started again within the run when it "
+        "ends or hangs, and its own log is the run's. `stream_supervisor` launches it; after a cancel it stays down until the next "
+        "session or a launch by hand.",
+        # The supervising sensor is the one owner of new runs; two owners would start two copies.
+        tags={PROGRAM_TAG: program, "dagster/max_retries": "0"},
+        executor_def=dg.in_process_executor,
+    )
+    def run() -> None:
+        supervise()
+
+    return run
+
+
+def _keep_running(context: dg.OpExecutionContext, program: str, environment: Environment, programs: StreamPrograms) -> None:
+    die_with_parent()
+    settings = environment.settings()
+    until = decisions.streams_until(environment.calendar(), dt.datetime.now(dt.UTC))
+    context.log.info("%s until %s", program, f"{until:%Y-%m-%d %H:%M} UTC" if until else "it is stopped")
+    with Listener(settings, program) as listener:
+        supervision = Supervision(
+            programs.command_for(program),
+            listener,
+            EventReporter(program, context.log_event, context.log.info, lambda: listener.fault),
+            lambda heartbeat: decisions.is_finished(program, heartbeat, until, dt.datetime.now(dt.UTC)),
+            Limits(grace_seconds=settings.drain_seconds + KILL_MARGIN_SECONDS),
+        )
+        try:
+            supervision.run()
+        except ProgramRefusedError as error:
+            context.instance.add_run_tags(context.run_id, {NEEDS_HUMAN_TAG: "true"})
+            raise dg.Failure(f"{program}: {error}", allow_retries=False) from error
+        except ProgramKeepsFailingError as error:
+            raise dg.Failure(f"{program}: {error}", allow_retries=False) from error
+
+
+STREAM_JOBS = tuple(stream_job(program) for program in PROGRAMS)
+
+
+def stream_checks(checks: list[dg.AssetChecksDefinition]) -> UnresolvedAssetJobDefinition:
+    """Judge the running streams by what is in Kafka and ClickHouse."""
+    return dg.define_asset_job(
+        "stream_checks",
+        selection=dg.AssetSelection.checks(*checks),
+        description="Judges the running streams: lag, freshness, confirmed channels, dead letters, and that processed messages are rows.",
+        executor_def=dg.in_process_executor,
+    )
+
+
+REFRESH_OHLCV_1M = dg.define_asset_job(
+    "refresh_ohlcv_1m",
+    selection=dg.AssetSelection.assets(OHLCV_1M),
+    description="Computes the one-minute bars of a trading day again; repeating it replaces them.",
+    executor_def=dg.in_process_executor,
+)

@@ -1,0 +1,15 @@
+"""The asset keys, `system/name`, each written once. Definitions of the assets stay in `assets`."""
+
+from dagster import AssetKey
+
+SUBSCRIPTIONS = AssetKey(["s3", "subscriptions"])
+WEBSOCKET = AssetKey(["polygon", "websocket"])
+RAW = AssetKey(["kafka", "polygon_stream_aggregates"])
+FILTERED = AssetKey(["kafka", "custom_filtered_stock_data_topic"])
+DEAD_LETTERS = AssetKey(["kafka", "polygon_dead_letters"])
+STOCK_AGGREGATES = AssetKey(["clickhouse", "stock_aggregates"])
+STOCK_RECENT = AssetKey(["clickhouse", "stock_recent"])
+STOCK_LAST = AssetKey(["clickhouse", "stock_last"])
+STOCK_DELTA_10S = AssetKey(["clickhouse", "stock_delta_10s"])
+TOP_MOVERS_10S = AssetKey(["clickhouse", "top_movers_10s"])
+OHLCV_1M = AssetKey(["clickhouse", "ohlcv_1m"])

@@ -1,0 +1,61 @@
+"""What happens at fixed times while the market is open. What must react to events is in sensors."""
+
+import datetime as dt
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from polygon_assets.defs.decisions import ACTIVE
+from polygon_assets.defs.jobs import REFRESH_OHLCV_1M
+from polygon_assets.defs.resources import Environment
+from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
+from polygon_assets.settings import Settings
+
+Answer = dg.RunRequest | dg.SkipReason
+
+
+def checks_schedule(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+    """The stream checks, every five minutes while open."""
+
+    @dg.schedule(
+        job=job,
+        name="stream_checks_while_open",
+        cron_schedule="2-59/5 * * * *",
+        execution_timezone=NEW_YORK.key,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Runs the checks of the streams every five minutes while the market is open.",
+    )
+    def every_five_minutes(context: dg.ScheduleEvaluationContext, environment: Environment) -> Answer:
+        settings, now = environment.settings(), context.scheduled_execution_time
+        if reason := _not_now(settings, environment.calendar(), now) or _still_running(context.instance, job.name):
+            return dg.SkipReason(reason)
+        return dg.RunRequest()
+
+    return every_five_minutes
+
+
+@dg.schedule(
+    job=REFRESH_OHLCV_1M,
+    name="ohlcv_1m_while_open",
+    cron_schedule="*/5 * * * *",
+    execution_timezone=NEW_YORK.key,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Refreshes today's one-minute bars every five minutes while the market is open.",
+)
+def ohlcv_1m_while_open(context: dg.ScheduleEvaluationContext, environment: Environment) -> Answer:
+    settings, calendar, now = environment.settings(), environment.calendar(), context.scheduled_execution_time
+    if reason := _not_now(settings, calendar, now) or _still_running(context.instance, REFRESH_OHLCV_1M.name):
+        return dg.SkipReason(reason)
+    return dg.RunRequest(partition_key=calendar.day_of(now).isoformat())
+
+
+def _not_now(settings: Settings, calendar: MarketCalendar, now: dt.datetime) -> str | None:
+    if not calendar.is_open(now):
+        return f"closed; the next session opens at {calendar.next_session(now).extended_open:%Y-%m-%d %H:%M} UTC"
+    return None if settings.clickhouse_host else "CLICKHOUSE_HOST is not set"
+
+
+def _still_running(instance: dg.DagsterInstance, job_name: str) -> str | None:
+    """A slow machine must not pile up runs."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=job_name, statuses=list(ACTIVE)), limit=1)
+    return f"run {runs[0].run_id[:8]} is still going" if runs else None
