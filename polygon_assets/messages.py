@@ -21,6 +21,7 @@ SINK_GROUP = "clickhouse_sink"
 ProgramName = Literal["producer", "filter", "sink"]
 ProgramState = Literal["starting", "connecting", "streaming", "waiting", "backing_off", "draining", "stopped"]
 Source = Literal["websocket", "rest"]
+GapReason = Literal["disconnect", "drop", "crash", "stop"]
 
 
 class RawAggregate(msgspec.Struct, omit_defaults=True, gc=False):
@@ -98,7 +99,7 @@ class Gap(msgspec.Struct, omit_defaults=True):
     """An interval in which events may have been missed; Unix milliseconds, `until` excluded. Keyed by `gap_id`."""
 
     gap_id: str
-    reason: Literal["disconnect", "drop", "crash"]
+    reason: GapReason
     since: int
     until: int
     epoch: int

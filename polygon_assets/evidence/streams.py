@@ -26,12 +26,14 @@ QUIET_SECONDS = 10.0
 """A follower that hears nothing for this long connects anew, which also proves that a broker still answers."""
 
 
-def heartbeats(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS) -> dict[str, Heartbeat]:
-    """The latest heartbeat of each program that ever sent one. Raises KafkaUnreachableError."""
+def heartbeats(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS, other_than: str = "") -> dict[str, Heartbeat]:
+    """The latest heartbeat of each program that ever sent one, the instance `other_than` left out. Raises KafkaUnreachableError."""
     latest: dict[str, Heartbeat] = {}
     with Look.at(settings, deadline_seconds) as look:
         for record in look.tail(messages.STATUS_TOPIC, TAIL):
             beat = messages.decode_heartbeat(record.value)
+            if beat.instance == other_than:
+                continue
             if beat.program not in latest or beat.sent_at >= latest[beat.program].sent_at:
                 latest[beat.program] = beat
     return latest

@@ -7,7 +7,7 @@ last event before a loss and the first one after it.
 import datetime as dt
 
 from polygon_assets.market_calendar import ONE_DAY, MarketCalendar
-from polygon_assets.messages import Gap
+from polygon_assets.messages import Gap, GapReason
 
 
 class GapTracker:
@@ -16,10 +16,10 @@ class GapTracker:
     def __init__(self) -> None:
         self._open: Gap | None = None
 
-    def lost(self, reason: str, since_ms: int | None, epoch: int) -> None:
+    def lost(self, reason: GapReason, since_ms: int | None, epoch: int) -> None:
         """Events may be missing from `since_ms` on; None when nothing had been received yet, so that nothing can be missing."""
         if since_ms is not None and self._open is None:
-            self._open = Gap(f"{epoch}-{since_ms}", reason, since_ms, since_ms, epoch)  # type: ignore[arg-type]
+            self._open = Gap(f"{epoch}-{since_ms}", reason, since_ms, since_ms, epoch)
 
     def dropped(self, events: int, first_ms: int, last_ms: int, epoch: int) -> None:
         """`events` were thrown away because nothing could take them."""

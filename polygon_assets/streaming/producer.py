@@ -14,6 +14,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from polygon_assets.clients import subscription_store
+from polygon_assets.evidence import KafkaUnreachableError
+from polygon_assets.evidence.streams import heartbeats
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import GAP_TOPIC, RAW_TOPIC, DeadLetter, Gap, encode
 from polygon_assets.settings import Settings
@@ -64,12 +66,16 @@ class Producer:
         self._connected_at = 0.0
         self._last_data_at: float | None = None
         self._dropping = False
+        self._lost_at = dt.datetime.now(dt.UTC)
+        """When the last connection was last known to be alive, and when this one had its first channel confirmed."""
+        self._confirmed_at: dt.datetime | None = None
 
     async def run(self) -> None:
         """Connect, stream, and connect again, until stopped; then hand on what was accepted."""
         self._watch.start()
         backoff = Backoff()
         try:
+            await asyncio.to_thread(self._resume_after_previous_process)
             await self._wait_for_subscriptions()
             while not self._stop.is_set():
                 self._last_data_at = None
@@ -83,6 +89,17 @@ class Producer:
         while self._watch.current is None and not self._stop.is_set():
             self._pulse.state("waiting", self._watch.trouble)
             await self._pause(KEEPER_SECONDS)
+
+    def _resume_after_previous_process(self) -> None:
+        """What was missed since the last producer's last heartbeat is a gap, however that producer ended."""
+        try:
+            last = heartbeats(self._settings, other_than=self._pulse.beat.instance).get("producer")
+        except KafkaUnreachableError as error:
+            _log.warning("the previous producer's last heartbeat cannot be read, a gap since then goes unnoticed: %s", error)
+            return
+        if last is not None:
+            self._lost_at = dt.datetime.fromtimestamp(last.sent_at / 1000, dt.UTC)
+            self._gaps.lost("stop" if last.state == "stopped" else "crash", last.newest_event, last.epoch)
 
     async def _pause(self, seconds: float) -> None:
         """Sleep in short steps: `stop` and the heartbeat do not wait."""
@@ -111,12 +128,15 @@ class Producer:
     def _lost(self, reason: str) -> None:
         self._pulse.count("reconnects")
         self._pulse.beat.confirmed = 0
-        self._gaps.lost("disconnect", self._pulse.beat.newest_event, self._pulse.beat.epoch)
+        if self._confirmed_at is not None:  # a connection that never carried a channel leaves the loss before it as it is
+            self._lost_at = dt.datetime.now(dt.UTC)
+            self._gaps.lost("disconnect", self._pulse.beat.newest_event, self._pulse.beat.epoch)
         self._pulse.state("backing_off", reason)
 
     async def _stream(self, socket: ClientConnection) -> None:
         """Read frames and keep the channels as desired until the connection ends or `stop` is set."""
         self._channels = ChannelLedger()
+        self._confirmed_at = None
         self._connected_at = time.monotonic()
         self._pulse.beat.epoch = time.time_ns() // 1_000_000
         self._pulse.state("streaming")
@@ -195,6 +215,8 @@ class Producer:
     def _take_status(self, status: Status) -> None:
         if sentence := self._channels.acknowledge(status.status, status.message):
             _log.warning("%s", sentence)
+        if self._channels.confirmed and self._confirmed_at is None:
+            self._confirmed_at = dt.datetime.now(dt.UTC)
         raise_if_ending(status)
 
     async def _forward(self, events: list[VendorAggregate], received_at_us: int) -> None:
@@ -248,8 +270,9 @@ class Producer:
         self._outbox.send_dead_letter(DeadLetter("producer", stage, reason, raw, received_at_us, epoch=epoch))  # type: ignore[arg-type]
 
     def _publish_gap(self, gap: Gap) -> None:
-        since, until = (dt.datetime.fromtimestamp(moment / 1000, dt.UTC) for moment in (gap.since, gap.until))
-        if gap.events_dropped or overlaps_session(self._calendar, since, until):
+        back_at = self._confirmed_at or dt.datetime.now(dt.UTC)
+        if gap.events_dropped or overlaps_session(self._calendar, self._lost_at, back_at):
+            since, until = (dt.datetime.fromtimestamp(moment / 1000, dt.UTC) for moment in (gap.since, gap.until))
             _log.warning("gap (%s) from %s to %s, %d events dropped", gap.reason, since, until, gap.events_dropped)
             self._pulse.count("gaps")
             self._outbox.send_surely(GAP_TOPIC, gap.gap_id.encode(), encode(gap))

@@ -72,6 +72,8 @@ class Sink:
         """Work until stopped, then insert what was read, within the drain deadline."""
         while not stop.is_set():
             self._turn(self._settings.sink_max_age_seconds)
+            if time.monotonic() >= self._retry_at:
+                self._pulse.state("streaming" if self._inbox.assigned else "waiting", self._inbox.trouble)
         self._pulse.state("draining")
         deadline = time.monotonic() + self._settings.drain_seconds
         while self._batches:
@@ -102,7 +104,6 @@ class Sink:
         now = time.monotonic()
         if now < self._retry_at:
             return
-        self._pulse.state("streaming" if self._inbox.assigned else "waiting", self._inbox.trouble)
         for partition, batch in sorted(self._batches.items()):
             if len(batch.messages) >= self._settings.sink_max_rows or now >= batch.opened_at + age:
                 try:
