@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polygon_assets.local.clickhouse.errors import ClickHouseError
+from polygon_assets.local.clickhouse.memory_file import file_holding
 from polygon_assets.local.clickhouse.request import Request
 from polygon_assets.local.clickhouse.statement import Insert, Query, parse
 
@@ -60,11 +61,13 @@ def engine_errors() -> Iterator[None]:
 
 
 def _insert(connection: Any, insert: Insert) -> Answer:
+    """Through a file, not chDB's send_insert: that loses rows without a word when writing them fails (a violated constraint, an error in a
+    materialized view, too many parts or partitions)."""
     started = time.monotonic()
-    with engine_errors(), connection.send_insert(insert.head, insert.format) as stream:
-        stream.append(insert.data)
-        written = stream.finish()
-    return Answer(None, summary=_summary(started, written_rows=written.rows_written, written_bytes=written.bytes_written))
+    with engine_errors(), file_holding(insert.data) as path:
+        source = f"FROM INFILE {_quoted(path, chr(39))} COMPRESSION 'none'"
+        result = connection.query(f"{insert.target} {source} {insert.settings} FORMAT {insert.format}", "TabSeparated")
+    return Answer(None, summary=_summary(started, written_rows=result.rows_written(), written_bytes=result.bytes_written()))
 
 
 def _query(connection: Any, query: Query, request: Request) -> Answer:

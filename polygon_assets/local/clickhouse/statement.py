@@ -35,9 +35,10 @@ class Query:
 
 @dataclass(frozen=True)
 class Insert:
-    """`INSERT ... FORMAT x` and the bytes after it; `head` is the text before FORMAT."""
+    """`INSERT ... FORMAT x` and the bytes after it; `target` is the text before SETTINGS and FORMAT, `settings` that between them."""
 
-    head: str
+    target: str
+    settings: str
     format: str
     data: bytes
 
@@ -51,15 +52,18 @@ def parse(sql: bytes) -> Query | Insert:
 
 
 def _parse_insert(sql: bytes, tokens: Iterator[re.Match[bytes]]) -> Query | Insert:
-    selects = False
+    selects, target_end = False, 0
     for token in tokens:
         word = token[0].upper()
         if word == b"VALUES":
             break
+        if word == b"SETTINGS":
+            target_end = token.start()
         selects = selects or word in (b"SELECT", b"WITH")
         name = next(tokens, None) if word == b"FORMAT" else None
         if name and not selects:
-            return Insert(sql[: token.start()].decode(), name[0].decode(), _after_line_break(sql[name.end() :]))
+            target, settings = sql[: target_end or token.start()], sql[target_end or token.start() : token.start()]
+            return Insert(target.decode(), settings.decode(), name[0].decode(), _after_line_break(sql[name.end() :]))
         if name and sql[name.end() :].strip():
             # chDB would take the statement, ignore the rows and answer 200.
             raise ClickHouseError.refused(48, "NOT_IMPLEMENTED", "INSERT ... SELECT from data in the request is not supported here")

@@ -5,6 +5,7 @@ SELECT
     symbol, minute, open, high, low, close, volume, vwap, seconds,
     now64(6) AS filled_at
 FROM market.ohlcv_1m(
-    from_ts = toDateTime64({day:Date}, 3, 'America/New_York'),
-    to_ts = toDateTime64({day:Date} + 1, 3, 'America/New_York')
+    -- toTimeZone: a view's argument is passed on as text, which the view reads as UTC.
+    from_ts = toTimeZone(toDateTime64({day:Date}, 3, 'America/New_York'), 'UTC'),
+    to_ts = toTimeZone(toDateTime64({day:Date} + 1, 3, 'America/New_York'), 'UTC')
 )

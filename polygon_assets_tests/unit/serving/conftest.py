@@ -1,0 +1,33 @@
+"""A ClickHouse server for the tests of the serving tables, migrated and emptied before each test."""
+
+from collections.abc import Iterator
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from polygon_assets.clients import clickhouse
+from polygon_assets.local.stack import running_stack
+from polygon_assets.settings import Settings
+
+TABLES = ("stock_aggregates", "stock_recent", "stock_last", "ohlcv_1m_by_day")
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    with running_stack(tmp_path_factory.mktemp("stack"), only=("clickhouse",), fixed_ports=False) as stack:
+        yield stack.settings()
+
+
+@pytest.fixture(scope="session")
+def session_client(settings: Settings) -> Iterator[Client]:
+    client = clickhouse.connect(settings)
+    yield client
+    client.close()
+    client.close_connections()
+
+
+@pytest.fixture
+def client(session_client: Client) -> Client:
+    for table in TABLES:
+        session_client.command(f"TRUNCATE TABLE market.{table}")
+    return session_client

@@ -1,0 +1,102 @@
+import datetime as dt
+import random
+from decimal import Decimal
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from polygon_assets.messages import FilteredAggregate, encode
+from polygon_assets_tests.unit.serving.seconds import OPENING_MS, insert, insert_in_disorder, newest, random_seconds
+
+MESSAGE = FilteredAggregate(
+    symbol="BRK.B",
+    start_timestamp=1_709_908_200_123,
+    end_timestamp=1_709_908_201_123,
+    open=400.1,
+    high=400.4,
+    low=400.05,
+    close=400.2,
+    volume="999999999999.123456",
+    vwap=400.15,
+    accumulated_volume="12.5",
+    official_open_price=None,
+    aggregate_vwap=400.0,
+    average_size=33.5,
+    otc=True,
+    received_at=1_709_908_201_345_678,
+    source="rest",
+    readable_timestamp="2024-03-08T14:30:00.123Z",
+)
+
+
+def test_a_message_of_the_topic_loads_unchanged(client: Client) -> None:
+    client.raw_insert("market.stock_aggregates_ingest", insert_block=encode(MESSAGE), fmt="JSONEachRow")
+    row = client.query("SELECT *, readable_timestamp FROM market.stock_aggregates", tz_mode="aware").first_item
+    assert row == {
+        "symbol": "BRK.B",
+        "start_timestamp": dt.datetime(2024, 3, 8, 14, 30, 0, 123_000, dt.UTC),
+        "end_timestamp": dt.datetime(2024, 3, 8, 14, 30, 1, 123_000, dt.UTC),
+        "open": 400.1,
+        "high": 400.4,
+        "low": 400.05,
+        "close": 400.2,
+        "volume": Decimal("999999999999.123456"),
+        "vwap": 400.15,
+        "accumulated_volume": Decimal("12.500000"),
+        "official_open_price": None,
+        "aggregate_vwap": 400.0,
+        "average_size": 33.5,
+        "otc": True,
+        "received_at": dt.datetime(2024, 3, 8, 14, 30, 1, 345_678, dt.UTC),
+        "source": "rest",
+        "readable_timestamp": "2024-03-08T14:30:00.123Z",
+    }
+
+
+def test_milliseconds_never_land_in_the_year_9999(client: Client) -> None:
+    """What ClickHouse 26.7 and later make of a bare JSON number: seconds. It must not go unnoticed."""
+    block = b'{"symbol":"X","start_timestamp":1709908200123,"received_at":"2024-03-08 14:30:00"}'
+    with pytest.raises(DatabaseError, match="plausible_start"):
+        client.raw_insert("market.stock_aggregates", insert_block=block, fmt="JSONEachRow")
+    assert client.command("SELECT count() FROM market.stock_aggregates") == 0
+
+
+def test_the_newest_version_of_a_second_wins_in_whatever_order_they_come(client: Client) -> None:
+    rng = random.Random(1)
+    seconds = random_seconds(rng, ("AAPL", "MSFT"), OPENING_MS, 200)
+    insert_in_disorder(client, rng, seconds)
+    rows = client.query(
+        "SELECT symbol, toUnixTimestamp64Milli(start_timestamp), close, volume FROM market.stock_aggregates FINAL"
+    ).result_rows
+    assert {(symbol, start): (close, volume) for symbol, start, close, volume in rows} == {
+        key: (second.close, second.volume) for key, second in newest(seconds).items()
+    }
+
+
+def test_replays_and_overlaps_change_nothing(client: Client) -> None:
+    rng = random.Random(2)
+    seconds = random_seconds(rng, ("AAPL", "TSLA"), OPENING_MS, 150)
+    insert(client, seconds)
+    fingerprint = "SELECT count(), sum(cityHash64(*)), sum(volume) FROM market.stock_aggregates FINAL"
+    before = client.query(fingerprint).result_rows
+    insert(client, seconds)
+    insert(client, seconds[37:])
+    insert_in_disorder(client, rng, seconds, repeats=1)
+    assert client.query(fingerprint).result_rows == before
+
+
+def test_a_session_is_one_partition_though_it_crosses_midnight_utc(client: Client) -> None:
+    first, last = dt.datetime(2024, 3, 8, 9, 0, tzinfo=dt.UTC), dt.datetime(2024, 3, 9, 0, 59, 59, tzinfo=dt.UTC)
+    for moment in (first, last):
+        insert(client, random_seconds(random.Random(3), ("AAPL",), int(moment.timestamp() * 1000) - 1000, 1))
+    partitions = client.query(
+        "SELECT DISTINCT partition FROM system.parts WHERE database = 'market' AND table = 'stock_aggregates' AND active"
+    )
+    assert partitions.result_rows == [("2024-03-08",)]
+
+
+def test_a_day_years_ago_is_kept(client: Client) -> None:
+    insert(client, random_seconds(random.Random(4), ("GE",), 1_078_000_000_000, 50))  # February 2004
+    client.command("OPTIMIZE TABLE market.stock_aggregates FINAL")
+    assert client.command("SELECT count() > 0 FROM market.stock_aggregates") == 1
