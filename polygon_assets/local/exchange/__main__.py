@@ -13,7 +13,7 @@ from typing import Any
 import click
 import uvloop
 
-from polygon_assets.local.exchange.clock import Clock, OneSessionCalendar
+from polygon_assets.local.exchange.clock import AFTER_REPLAY_SECONDS, Clock, ReplayCalendar
 from polygon_assets.local.exchange.exchange import Exchange, Options
 from polygon_assets.local.exchange.lateness import Rates
 from polygon_assets.local.exchange.market import Market
@@ -56,7 +56,7 @@ def build_exchange(**options: Any) -> Exchange:
     """An exchange from the command line's options, all of them given."""
     calendar = MarketCalendar(options["calendar"])
     if replay := options["replay"]:
-        calendar = OneSessionCalendar(options["calendar"], replay.date())
+        calendar = ReplayCalendar(options["calendar"], replay.date())
     market = Market(options["seed"], options["tickers"], calendar, options["activity"], options["fraction_rate"])
     return Exchange(
         market=market,
@@ -75,7 +75,7 @@ def _clock(calendar: MarketCalendar, day: dt.date | None, start: str | None, spe
     if session is None:
         raise click.BadParameter(f"{day} is no trading day", param_hint="--replay")
     moment = dt.datetime.combine(day, dt.time.fromisoformat(start), NEW_YORK) if start else session.extended_open
-    return Clock(wall, moment.timestamp(), speed)
+    return Clock(wall, moment.timestamp(), speed, session.extended_close.timestamp() + AFTER_REPLAY_SECONDS)
 
 
 async def _run(exchange: Exchange, host: str, port: int) -> None:

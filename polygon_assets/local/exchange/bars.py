@@ -103,7 +103,7 @@ def cut(cells: Cells, patterns: Patterns) -> Bars:
     weight = segments.running(patterns.weight[pattern[cell], place])
     volume = _volumes(cells, segments, weight)
     running_volume = segments.running(volume)
-    middle, notional = _notionals(cells, segments, key, place, volume, running_volume)
+    middle, notional = _notionals(cells, segments, _lines(cells, cell, place, key), volume, running_volume)
     ripple = cells.ripple[cell]
     move = ((bits(key, 12, 10) - 512) * ripple) >> 10
     open_, close = ((middle + offset + CENT // 2) // CENT for offset in (-move, move))
@@ -115,7 +115,7 @@ def cut(cells: Cells, patterns: Patterns) -> Bars:
         key=key,
         volume=volume,
         notional=notional,
-        trades=1 + segments.share_out(cells.trades - cells.bars, weight),
+        trades=2 + segments.share_out(cells.trades - 2 * cells.bars, weight),
         open=open_,
         close=close,
         core_high=core_high,
@@ -135,10 +135,15 @@ def _volumes(cells: Cells, segments: _Segments, weight: Ints) -> Ints:
     return volume
 
 
-def _notionals(cells: Cells, segments: _Segments, key: Uints, place: Ints, volume: Ints, running: Ints) -> tuple[Ints, Ints]:
-    """A middle price per bar on a rippled line between the minute's ends, shifted so that the notionals add up."""
-    stray = ((bits(key, 0, 12) - 2048) * cells.ripple[segments.cell]) >> 11
-    line = cells.opens[segments.cell] + ((cells.closes - cells.opens)[segments.cell] * place) // 60 + stray
+def _lines(cells: Cells, cell: Ints, place: Ints, key: Uints) -> Ints:
+    """A rippled line between the minute's ends."""
+    stray = ((bits(key, 0, 12) - 2048) * cells.ripple[cell]) >> 11
+    line: Ints = cells.opens[cell] + ((cells.closes - cells.opens)[cell] * place) // 60 + stray
+    return line
+
+
+def _notionals(cells: Cells, segments: _Segments, line: Ints, volume: Ints, running: Ints) -> tuple[Ints, Ints]:
+    """Middle price and notional per bar: the line, shifted so that the notionals add up to the minute's."""
     total = np.add.reduceat(volume * line, segments.starts) if len(line) else line
     shift = (cells.notional - total) // cells.volume
     middle = line + shift[segments.cell]
@@ -150,9 +155,11 @@ def _notionals(cells: Cells, segments: _Segments, key: Uints, place: Ints, volum
 
 def _wick(ripple: Ints, size: Ints) -> Ints:
     """Half of the bars have none; else up to the ripple, in cents."""
-    return (np.maximum(0, size - 7) * ripple) // (8 * CENT)
+    cents: Ints = (np.maximum(0, size - 7) * ripple) // (8 * CENT)
+    return cents
 
 
 def reach(cells: Cells) -> Ints:
     """How far beyond the minute's ends any price of its bars can lie, in hundredths of a cent (see `cut`)."""
-    return 4 * cells.ripple + (np.abs(cells.closes - cells.opens) >> 1) + 3 * CENT
+    distance: Ints = 4 * cells.ripple + (np.abs(cells.closes - cells.opens) >> 1) + 2 * CENT
+    return distance

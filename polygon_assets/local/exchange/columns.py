@@ -10,8 +10,9 @@ import numpy as np
 from polygon_assets.local.exchange.bars import Bars
 from polygon_assets.local.exchange.day import SHARE, TradingDay
 from polygon_assets.local.exchange.lateness import Lateness
-from polygon_assets.local.exchange.market import Totals, vwap
 from polygon_assets.local.exchange.noise import Floats, Ints
+from polygon_assets.local.exchange.sums import vwap
+from polygon_assets.local.exchange.totals import Totals
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,22 +56,46 @@ class Columns:
 
 def final_columns(day: TradingDay, bars: Bars, before: Totals, after: Totals) -> Columns:
     """Messages of one-second bars within one minute, given the totals before and after that minute."""
-    accumulated = before.volume[bars.ticker] + bars.minute_volume
+    return _second_columns(
+        day,
+        bars,
+        accumulated_volume=before.volume[bars.ticker] + bars.minute_volume,
+        accumulated_notional=before.notional[bars.ticker] + bars.minute_notional,
+        official_open=after.official_open[bars.ticker],
+    )
+
+
+def ticker_columns(day: TradingDay, bars: Bars) -> Columns:
+    """Messages of one ticker's whole day."""
+    regular = np.flatnonzero(bars.second >= 60 * day.first_regular_minute)
+    official_open = np.zeros(len(bars), np.int64)
+    if len(regular):
+        official_open[regular[0] :] = bars.open[regular[0]]
+    return _second_columns(
+        day,
+        bars,
+        accumulated_volume=np.cumsum(bars.volume),
+        accumulated_notional=np.cumsum(bars.notional),
+        official_open=official_open,
+    )
+
+
+def _second_columns(day: TradingDay, bars: Bars, *, accumulated_volume: Ints, accumulated_notional: Ints, official_open: Ints) -> Columns:
     start_ms = 1000 * (day.start + bars.second)
     return Columns(
         ticker=bars.ticker,
         volume=bars.volume,
-        accumulated_volume=accumulated,
+        accumulated_volume=accumulated_volume,
         vwap=vwap(bars.notional, bars.volume),
         open=bars.open / 100,
         close=bars.close / 100,
         high=bars.high / 100,
         low=bars.low / 100,
-        day_vwap=vwap(before.notional[bars.ticker] + bars.minute_notional, accumulated),
+        day_vwap=vwap(accumulated_notional, accumulated_volume),
         average_size=_average_size(bars.volume, bars.trades),
         start_ms=start_ms,
         end_ms=start_ms + 1000,
-        official_open=after.official_open[bars.ticker] / 100,
+        official_open=official_open / 100,
     )
 
 
@@ -99,4 +124,5 @@ def minute_columns(day: TradingDay, bars: Bars, before: Totals, after: Totals) -
 
 
 def _average_size(volume: Ints, trades: Ints) -> Ints:
-    return np.maximum(1, volume // (SHARE * trades))
+    sizes: Ints = np.maximum(1, volume // (SHARE * trades))
+    return sizes

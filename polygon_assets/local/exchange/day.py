@@ -117,10 +117,10 @@ class TradingDay:
             key=key,
             bars=bars,
             volume=volume,
-            trades=bars + (volume // SHARE - 2 * bars) // (40 + bits(key, 56, 6)),
+            trades=2 * bars + (volume // SHARE - 2 * bars) // (40 + bits(key, 56, 6)),
             opens=opens,
             closes=closes,
-            ripple=np.maximum(CENT, (opens * self.volatility[ticker] * 1.5e-4).astype(np.int64)),
+            ripple=np.maximum(CENT // 4, (opens * self.volatility[ticker] * 1.5e-4).astype(np.int64)),
         )
 
     def grid(self, tickers: Ints, first: int, end: int) -> Cells:
@@ -150,7 +150,9 @@ class TradingDay:
         return np.maximum(_LOWEST_PRICE, np.rint(level * (1.0 + wave)).astype(np.int64))
 
 
-def trading_day(universe: Universe, splits: Splits, tables: Tables, session: Session, activity: float, fraction_rate: float) -> TradingDay:
+def trading_day(
+    universe: Universe, splits: Splits, tables: Tables, session: Session, *, activity: float, fraction_rate: float
+) -> TradingDay:
     """Draw what is common to the minutes of `session.day`. `activity` scales how often everything trades."""
     ordinal = session.day.toordinal()
     start, end = shape.session_bounds(session)

@@ -44,6 +44,7 @@ class Exchange:
     rates: Rates = field(default_factory=Rates)
     requests_per_minute: int | None = None
     faults: Faults = field(default_factory=Faults)
+    requests_served: int = 0
     _requests: deque[float] = field(default_factory=deque)
 
     @cached_property
@@ -70,7 +71,8 @@ class Exchange:
             unlucky.evict(abort=self.options.evict == "abort")
 
     def over_rate(self, now: float) -> bool:
-        """Count a REST request at `now` (monotonic seconds); True when the minute's allowance is used up."""
+        """Note a REST request at `now` (monotonic seconds); True when the minute's allowance is used up."""
+        self.requests_served += 1
         while self._requests and self._requests[0] <= now - 60.0:
             self._requests.popleft()
         if self.requests_per_minute is not None and len(self._requests) >= self.requests_per_minute:

@@ -26,6 +26,8 @@ class Faults:
     key_refused: bool = False
     replies: deque[tuple[str, Reply]] = field(default_factory=deque)
     """REST replies to give instead, each with the path prefix it is meant for."""
+    bad_events: list[bytes] = field(default_factory=list)
+    """To be slipped into the next frames among good events."""
     handshakes: deque[int] = field(default_factory=deque)
     """HTTP statuses for the next WebSocket handshakes; 0 aborts the connection."""
 
@@ -50,6 +52,10 @@ class Faults:
                 del self.replies[place]
                 return reply
         return None
+
+    def take_bad_events(self) -> list[bytes]:
+        taken, self.bad_events = self.bad_events, []
+        return taken
 
     def clear(self) -> None:
         self.__init__()  # type: ignore[misc]

@@ -6,6 +6,7 @@ What a second contains is tape.py's business, what happens on a single connectio
 import asyncio
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
+from typing import Any
 
 from polygon_assets.local.exchange.clock import Clock
 from polygon_assets.local.exchange.faults import Faults
@@ -13,6 +14,9 @@ from polygon_assets.local.exchange.tape import Batch, Tape
 from polygon_assets.local.exchange.websocket import Connection, text_frame
 
 EVENTS_PER_FRAME = 400
+
+Frame = tuple[bytes, int]
+"""Encoded, with the number of events in it."""
 
 
 @dataclass(eq=False)
@@ -26,6 +30,8 @@ class Feed:
     """How long after its end a second is sent."""
     connections: list[Connection] = field(default_factory=list)
     ended: deque[Connection] = field(default_factory=lambda: deque(maxlen=50))
+    newest_second: int | None = None
+    """The last second that was sent."""
     _withheld: defaultdict[int, list[tuple[str, Batch]]] = field(default_factory=lambda: defaultdict(list))
     _occupied: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -40,6 +46,15 @@ class Feed:
         if not self.connections:
             self._occupied.clear()
 
+    def describe(self) -> dict[str, Any]:
+        """For tests: live and ended connections, and what was handed to them; `newest_second` is in Unix seconds."""
+        return {
+            "connections": [connection.describe() for connection in self.connections],
+            "ended": [connection.describe() for connection in self.ended],
+            "events_sent": sum(connection.sent.events for connection in (*self.connections, *self.ended)),
+            "newest_second": self.newest_second,
+        }
+
     async def run(self) -> None:
         """Send second after second, for ever; without a listener nothing is drawn."""
         while True:
@@ -49,11 +64,13 @@ class Feed:
                 await self._wait_for(second)
                 await asyncio.to_thread(self.tape.prepare, second)
                 self._send_second(second)
+                self.newest_second = second
                 second += 1
 
     async def _wait_for(self, second: int) -> None:
         due = second + 1 + self.hold_seconds
-        while (wait := self.clock.wall_seconds_until(due) + self.faults.send_delay_seconds()) > 0:
+        # Often awake: a fault that is switched on or off meanwhile changes the wait.
+        while (wait := self.clock.wall_seconds_until(due) + self.faults.send_delay_seconds()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(wait, 0.25))
 
     def _send_second(self, second: int) -> None:
@@ -62,31 +79,32 @@ class Feed:
             if late:
                 self._withheld[second + late].append((kind, batch))
             else:
-                self._broadcast(kind, batch)
+                self._broadcast(second, kind, batch)
         for due in [due for due in self._withheld if due <= second]:
             for kind, batch in self._withheld.pop(due):
-                self._broadcast(kind, batch)
+                self._broadcast(second, kind, batch)
 
-    def _broadcast(self, kind: str, batch: Batch) -> None:
+    def _broadcast(self, second: int, kind: str, batch: Batch) -> None:
         if not batch.events or self.faults.silent(kind):
             return
         batch = batch.without(self.faults.silenced(kind))
-        everything = [connection for connection in self.connections if connection.channels.wants_all(kind)]
-        frames = _frames(batch.events) if everything else []
-        for connection in self.connections:
-            if connection not in everything:
-                chosen = connection.channels.symbols(kind)
-                _send(connection, _frames(batch.only(chosen).events) if chosen else [])
-            else:
-                _send(connection, frames)
+        bad_events = self.faults.take_bad_events() if kind == "A" else []
+        everything: list[Frame] | None = None
+        for connection in list(self.connections):
+            if connection.channels.wants_all(kind):
+                everything = _frames(batch.events + bad_events) if everything is None else everything
+                _send(connection, everything, second)
+            elif chosen := connection.channels.symbols(kind):
+                _send(connection, _frames(batch.only(chosen).events + bad_events), second)
 
 
-def _frames(events: list[bytes]) -> list[tuple[bytes, int]]:
-    """Frames with the number of events in each."""
+def _frames(events: list[bytes]) -> list[Frame]:
     parts = [events[start : start + EVENTS_PER_FRAME] for start in range(0, len(events), EVENTS_PER_FRAME)]
     return [(text_frame(b"[" + b",".join(part) + b"]"), len(part)) for part in parts]
 
 
-def _send(connection: Connection, frames: list[tuple[bytes, int]]) -> None:
+def _send(connection: Connection, frames: list[Frame], second: int) -> None:
+    sent = connection.sent
+    sent.first_second, sent.last_second = sent.first_second or second, second
     for frame, events in frames:
         connection.send_frame(frame, events)

@@ -4,39 +4,40 @@ Tests compare what the pipeline stored with this; how bars travel (provisional, 
 """
 
 import datetime as dt
+import threading
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polygon_assets.local.exchange.bars import Bars, Patterns, cut, draw_patterns
-from polygon_assets.local.exchange.day import DOLLAR, Cells, Tables, TradingDay, draw_tables, trading_day
-from polygon_assets.local.exchange.noise import Floats, Ints
+from polygon_assets.local.exchange.columns import Columns, ticker_columns
+from polygon_assets.local.exchange.day import Cells, Tables, TradingDay, draw_tables, trading_day
+from polygon_assets.local.exchange.lateness import Rates, lateness
 from polygon_assets.local.exchange.splits import Splits
+from polygon_assets.local.exchange.sums import Sums, empty, of_seconds, whole_day
+from polygon_assets.local.exchange.totals import Totals, totals_before
 from polygon_assets.local.exchange.universe import Universe, build_universe
 from polygon_assets.market_calendar import MarketCalendar
 
+_Kept = TypeVar("_Kept")
 _DAYS_KEPT = 8
-_TICKERS_AT_ONCE = 256
+FOR_EVER = 1 << 40
+"""A moment after everything, in Unix seconds."""
 
 
 @dataclass(frozen=True, eq=False)
-class Totals:
-    """Per ticker: sums of a day up to a moment; `official_open` in cents, 0 before the first regular trade."""
+class Messages:
+    """The `A` messages of one ticker on one day. `final` is the truth; where `late`, `first` was sent before it,
+    and `final` followed `delay` seconds after the first version. `repeated` messages were sent twice."""
 
-    volume: Ints
-    notional: Ints
-    official_open: Ints
-
-    def after(self, bars: Bars, regular: bool) -> "Totals":
-        """The totals once these bars, the next ones of the day, are added."""
-        volume, notional, official_open = self.volume.copy(), self.notional.copy(), self.official_open.copy()
-        np.add.at(volume, bars.ticker, bars.volume)
-        np.add.at(notional, bars.ticker, bars.notional)
-        tickers, first = np.unique(bars.ticker, return_index=True)
-        if regular:
-            official_open[tickers] = np.where(official_open[tickers] == 0, bars.open[first], official_open[tickers])
-        return Totals(volume, notional, official_open)
+    first: Columns
+    final: Columns
+    late: NDArray[np.bool_]
+    delay: NDArray[np.int64]
+    repeated: NDArray[np.bool_]
 
 
 @dataclass(eq=False)
@@ -44,7 +45,7 @@ class Market:
     """A market of `tickers` companies. Two markets with equal arguments agree in every number.
 
     `activity` scales how often everything trades (1: about as the real market; 1e9: every ticker every second);
-    `fraction_rate` is the share of tickers of which fractions of a share trade.
+    `fraction_rate` is the share of tickers of which fractions of a share trade. Unknown symbols raise KeyError.
     """
 
     seed: int = 7
@@ -53,6 +54,8 @@ class Market:
     activity: float = 1.0
     fraction_rate: float = 0.02
     _days: dict[dt.date, TradingDay | None] = field(default_factory=dict, repr=False)
+    _grouped: dict[dt.date, Sums] = field(default_factory=dict, repr=False)
+    _grouping: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @cached_property
     def universe(self) -> Universe:
@@ -70,14 +73,70 @@ class Market:
     def _tables(self) -> Tables:
         return draw_tables(self.seed)
 
+    def seconds(self, symbol: str, day: dt.date) -> NDArray[np.void]:
+        """Final one-second bars of a day, unadjusted: rows of sums.BAR."""
+        return self.second_sums(symbol, day).table(self.universe.symbols)
+
+    def minutes(self, symbol: str, day: dt.date) -> NDArray[np.void]:
+        """Final one-minute bars of a day, unadjusted: rows of sums.BAR."""
+        sums = self.second_sums(symbol, day)
+        return sums.windows(sums.start // 60 * 60).table(self.universe.symbols)
+
+    def day(self, symbol: str, day: dt.date) -> NDArray[np.void]:
+        """The day's bar, unadjusted, extended hours included: one row of sums.BAR, or none."""
+        return self.day_sums(symbol, day).table(self.universe.symbols)
+
+    def grouped(self, day: dt.date) -> NDArray[np.void]:
+        """The day's bar of every ticker that traded, OTC included, unadjusted: rows of sums.BAR."""
+        return self.grouped_sums(day).table(self.universe.symbols)
+
+    def messages(self, symbol: str, day: dt.date, rates: Rates) -> Messages | None:
+        """Everything the stream says about one ticker on one day; None when the market stays closed."""
+        constants = self.trading_day(day)
+        if constants is None:
+            return None
+        bars = self._ticker_bars(symbol, constants)
+        late = lateness(bars, rates)
+        final = ticker_columns(constants, bars)
+        return Messages(final.without_late(bars, late), final, late.late, late.delay, late.repeated)
+
+    def second_sums(self, symbol: str, day: dt.date, until: int = FOR_EVER) -> Sums:
+        """One-second bars that are over at the Unix second `until`."""
+        constants = self.trading_day(day)
+        if constants is None:
+            return empty()
+        sums = of_seconds(constants, self._ticker_bars(symbol, constants))
+        return sums.where(sums.start < until)
+
+    def day_sums(self, symbol: str, day: dt.date, until: int = FOR_EVER) -> Sums:
+        constants = self.trading_day(day)
+        number = np.array([self.universe.index[symbol]])
+        return whole_day(constants, self.patterns, number, until) if constants else empty()
+
+    def grouped_sums(self, day: dt.date, until: int = FOR_EVER) -> Sums:
+        """Like day_sums for every ticker; finished days are kept."""
+        constants = self.trading_day(day)
+        if constants is None:
+            return empty()
+        with self._grouping:
+            if day not in self._grouped:
+                sums = whole_day(constants, self.patterns, self.universe.keys, until)
+                if until < constants.end:
+                    return sums
+                _keep(self._grouped, day, sums)
+            return self._grouped[day]
+
     def trading_day(self, day: dt.date) -> TradingDay | None:
         """The day's constants, or None when the market stays closed. The newest few are kept."""
         if day not in self._days:
             session = self.calendar.session(day)
-            drawn = trading_day(self.universe, self.splits, self._tables, session, self.activity, self.fraction_rate) if session else None
-            if len(self._days) >= _DAYS_KEPT:
-                self._days.pop(next(iter(self._days)), None)
-            self._days[day] = drawn
+            drawn = (
+                trading_day(self.universe, self.splits, self._tables, session, activity=self.activity, fraction_rate=self.fraction_rate)
+                if session
+                else None
+            )
+            _keep(self._days, day, drawn)
+            return drawn
         return self._days[day]
 
     def cut(self, cells: Cells) -> Bars:
@@ -85,34 +144,15 @@ class Market:
         return cut(cells, self.patterns)
 
     def totals(self, day: TradingDay, minute: int) -> Totals:
-        """Volume, notional and official open of every ticker before `minute` of the day."""
-        size = len(self.universe)
-        volume, notional = np.zeros(size, np.int64), np.zeros(size, np.int64)
-        first = np.full(size, day.minutes, np.int64)
-        for tickers in _chunks(size):
-            cells = day.grid(tickers, 0, minute)
-            np.add.at(volume, cells.ticker, cells.volume)
-            np.add.at(notional, cells.ticker, cells.notional)
-            regular = cells.minute >= day.first_regular_minute
-            np.minimum.at(first, cells.ticker[regular], cells.minute[regular])
-        return Totals(volume, notional, self._official_opens(day, first))
+        """Running totals of every ticker before `minute` of the day."""
+        return totals_before(day, self.patterns, minute)
 
-    def _official_opens(self, day: TradingDay, first: Ints) -> Ints:
-        """The open of the first bar in each ticker's first regular minute with trades."""
-        traded = np.flatnonzero(first < day.minutes)
-        opens = np.zeros(len(first), np.int64)
-        bars = self.cut(day.cells(traded, first[traded]))
-        tickers, place = np.unique(bars.ticker, return_index=True)
-        opens[tickers] = bars.open[place]
-        return opens
+    def _ticker_bars(self, symbol: str, day: TradingDay) -> Bars:
+        return self.cut(day.grid(np.array([self.universe.index[symbol]]), 0, day.minutes))
 
 
-def _chunks(size: int) -> list[Ints]:
-    """Ticker numbers in portions whose minutes fit the processor's cache."""
-    return [np.arange(start, min(size, start + _TICKERS_AT_ONCE)) for start in range(0, size, _TICKERS_AT_ONCE)]
-
-
-def vwap(notional: Ints, volume: Ints) -> Floats:
-    """Dollars, rounded to the four decimals the vendor gives."""
-    prices: Floats = np.rint(notional / volume) / DOLLAR
-    return prices
+def _keep(cache: dict[dt.date, _Kept], day: dt.date, value: _Kept) -> None:
+    """Add to a small cache, in place of its oldest entry."""
+    while len(cache) >= _DAYS_KEPT:
+        cache.pop(next(iter(cache)), None)
+    cache[day] = value

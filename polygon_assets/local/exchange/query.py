@@ -5,12 +5,13 @@ What is listed is the endpoints' business.
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 Record = dict[str, Any]
 
-_COMPARISONS = {
+_COMPARISONS: dict[str, Callable[[str, str], bool]] = {
     "": lambda value, bound: value == bound,
     ".gt": lambda value, bound: value > bound,
     ".gte": lambda value, bound: value >= bound,

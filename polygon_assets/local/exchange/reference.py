@@ -8,6 +8,7 @@ import datetime as dt
 import numpy as np
 
 from polygon_assets.local.exchange import query as queries
+from polygon_assets.local.exchange.aggregates import parse_date, today
 from polygon_assets.local.exchange.market import Market
 from polygon_assets.local.exchange.noise import Ints, bits, hashed, hashed_int
 from polygon_assets.local.exchange.query import BadRequestError, Record
@@ -48,7 +49,7 @@ def tickers(market: Market, query: dict[str, str], now: dt.datetime) -> queries.
     query = {"at": now.isoformat()} | query
     moment = dt.datetime.fromisoformat(query["at"])
     if "date" in query:
-        moment = dt.datetime.combine(_date(query["date"]), dt.time(23, 59, 59), NEW_YORK)
+        moment = dt.datetime.combine(parse_date(query["date"]), dt.time(23, 59, 59), NEW_YORK)
     records = [_ticker(market, number, moment, updated) for number, updated in _listed(market, query, moment)]
     found = queries.matching(records, query, _TICKER_FILTERS)
     if mic := query.get("exchange"):
@@ -60,9 +61,9 @@ def tickers(market: Market, query: dict[str, str], now: dt.datetime) -> queries.
 
 def _listed(market: Market, query: dict[str, str], moment: dt.datetime) -> list[tuple[int, int]]:
     """Numbers of the tickers that are (or were, for active=false) listed, with the Unix second of their last change."""
-    universe, today = market.universe, moment.astimezone(NEW_YORK).date().toordinal()
+    universe, day = market.universe, today(moment).toordinal()
     active = query.get("active", "true") == "true"
-    chosen = universe.trading(today) if active else universe.delisted <= today
+    chosen = universe.trading(day) if active else universe.delisted <= day
     if exact := query.get("ticker"):
         chosen = chosen & (universe.keys == universe.index.get(exact, -1))
     updated = last_updated(market, moment)
@@ -83,7 +84,7 @@ def _ticker(market: Market, number: int, moment: dt.datetime, updated: int) -> R
     universe = market.universe
     otc = bool(universe.otc[number])
     delisted = dt.date.fromordinal(int(universe.delisted[number]))
-    active = moment.astimezone(NEW_YORK).date() < delisted
+    active = today(moment) < delisted
     key = hashed_int(market.seed, 10, number)
     return {
         "ticker": universe.symbols[number],
@@ -147,7 +148,7 @@ def _ratio(split_from: int, split_to: int) -> dict[str, int]:
 
 
 def _announced(now: dt.datetime) -> dt.date:
-    return now.astimezone(NEW_YORK).date() + _ANNOUNCED_DAYS * ONE_DAY
+    return today(now) + _ANNOUNCED_DAYS * ONE_DAY
 
 
 def market_status(market: Market, now: dt.datetime) -> Record:
@@ -167,7 +168,7 @@ def market_status(market: Market, now: dt.datetime) -> Record:
 
 def upcoming(market: Market, now: dt.datetime) -> list[Record]:
     """/v1/marketstatus/upcoming: holidays and early closes of the next year, a row per exchange."""
-    first = now.astimezone(NEW_YORK).date() + ONE_DAY
+    first = today(now) + ONE_DAY
     days = [first + offset * ONE_DAY for offset in range(_UPCOMING_DAYS)]
     exceptions = [(day, found) for day in days if (found := _exception(market, day))]
     return [
@@ -192,10 +193,3 @@ def _iso(moment: dt.datetime) -> str:
 
 def _utc(second: int) -> str:
     return dt.datetime.fromtimestamp(second, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _date(text: str) -> dt.date:
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        raise BadRequestError(f"'{text}' is not a date (YYYY-MM-DD)") from None

@@ -9,8 +9,9 @@ import time
 import uuid
 from collections.abc import Callable
 from functools import partial
+from urllib.parse import urlencode
 
-from polygon_assets.local.exchange import reference
+from polygon_assets.local.exchange import aggregates, reference
 from polygon_assets.local.exchange.exchange import Exchange
 from polygon_assets.local.exchange.http import Reply, Request
 from polygon_assets.local.exchange.query import BadRequestError, Page, Record, opened
@@ -23,23 +24,21 @@ TOO_MANY = "You've exceeded the maximum requests per minute, please wait or upgr
 
 
 def respond(exchange: Exchange, request: Request) -> Reply:
-    """Answer one request. Runs in a thread."""
-    if instead := exchange.faults.instead(request.path):
-        return instead
-    if refusal := _refusal(exchange, request):
-        return refusal
+    """Answer a request that is not refused. Can take seconds: meant to run in a thread."""
     now = dt.datetime.fromtimestamp(exchange.clock.now(), dt.UTC)
     for pattern, route in ROUTES:
         if match := pattern.fullmatch(request.path):
             try:
-                return route(exchange, request, now, match.groupdict())
+                return route(exchange, request, now, match.groupdict()).prepared()
             except BadRequestError as error:
                 return Reply(400, {"status": "ERROR", "request_id": _request_id(), "error": str(error)})
     return Reply(404, b"404 page not found\n", {"Content-Type": "text/plain"})
 
 
-def _refusal(exchange: Exchange, request: Request) -> Reply | None:
-    """The vendor looks at the key first, then at the rate, then at the plan."""
+def refusal(exchange: Exchange, request: Request) -> Reply | None:
+    """A reply in place of the answer. The vendor looks at the key first, then at the rate, then at the plan."""
+    if instead := exchange.faults.instead(request.path):
+        return instead
     bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
     if not exchange.knows_key(request.query.get("apiKey", bearer)):
         return error_reply(401)
@@ -88,7 +87,54 @@ def _bare(source: Callable[..., object], exchange: Exchange, _request: Request, 
     return Reply(content=source(exchange.market, now))
 
 
+def _range(exchange: Exchange, request: Request, now: dt.datetime, path: dict[str, str]) -> Reply:
+    asked = aggregates.parse_range(path, request.query)
+    page = aggregates.aggregate_range(exchange.market, asked, now)
+    further: Record = {}
+    if page.resume_ms is not None:
+        first, last = (path["first"], page.resume_ms) if asked.descending else (page.resume_ms, path["last"])
+        query = urlencode({name: value for name, value in request.query.items() if name != "apiKey"})
+        prefix = request.path.rsplit("/", 2)[0]
+        further = {"next_url": f"http://{request.headers.get('host', 'localhost')}{prefix}/{first}/{last}?{query}"}
+    counts = {"queryCount": page.base_count, "adjusted": asked.adjusted}
+    return _aggregates(page.results, ticker=path["ticker"], **counts, **further)
+
+
+def _grouped(exchange: Exchange, request: Request, now: dt.datetime, path: dict[str, str]) -> Reply:
+    results = aggregates.grouped_daily(exchange.market, aggregates.parse_date(path["day"]), request.query, now)
+    return _aggregates(results, queryCount=len(results), adjusted=aggregates.is_adjusted(request.query))
+
+
+def _previous(exchange: Exchange, request: Request, now: dt.datetime, path: dict[str, str]) -> Reply:
+    results = aggregates.previous_day(exchange.market, path["ticker"], request.query, now)
+    return _aggregates(results, ticker=path["ticker"], queryCount=len(results), adjusted=aggregates.is_adjusted(request.query))
+
+
+def _open_close(exchange: Exchange, request: Request, now: dt.datetime, path: dict[str, str]) -> Reply:
+    try:
+        day = aggregates.parse_date(path["day"])
+    except BadRequestError:
+        # What the vendor has been seen to answer to a malformed date.
+        return error_reply(403)
+    record = aggregates.open_close(exchange.market, path["ticker"], day, request.query, now)
+    return Reply(content=record) if record else error_reply(404)
+
+
+def _aggregates(results: list[Record], **further: object) -> Reply:
+    """The aggregates' envelope: without results the key is missing, as at the vendor's."""
+    found: Record = {"results": results} if results else {}
+    content = {"status": "OK", "request_id": _request_id(), "resultsCount": len(results), "count": len(results)}
+    return Reply(content=content | further | found)
+
+
 ROUTES: tuple[tuple[re.Pattern[str], Route], ...] = (
+    (
+        re.compile("/v2/aggs/ticker/(?P<ticker>[^/]+)/range/(?P<multiplier>[^/]+)/(?P<timespan>[^/]+)/(?P<first>[^/]+)/(?P<last>[^/]+)"),
+        _range,
+    ),
+    (re.compile("/v2/aggs/grouped/locale/us/market/stocks/(?P<day>[^/]+)"), _grouped),
+    (re.compile("/v2/aggs/ticker/(?P<ticker>[^/]+)/prev"), _previous),
+    (re.compile("/v1/open-close/(?P<ticker>[^/]+)/(?P<day>[^/]+)"), _open_close),
     (re.compile("/v3/reference/tickers"), partial(_paged, reference.tickers)),
     (re.compile("/v3/reference/tickers/types"), partial(_listed, reference.ticker_types)),
     (re.compile("/v3/reference/exchanges"), partial(_listed, reference.exchanges)),

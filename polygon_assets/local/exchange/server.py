@@ -10,7 +10,7 @@ from http import HTTPStatus
 from polygon_assets.local.exchange.control import control
 from polygon_assets.local.exchange.exchange import Exchange
 from polygon_assets.local.exchange.http import Reply, Request, read_request
-from polygon_assets.local.exchange.rest import respond
+from polygon_assets.local.exchange.rest import refusal, respond
 from polygon_assets.local.exchange.session import converse
 from polygon_assets.local.exchange.websocket import accept
 
@@ -50,6 +50,8 @@ class Server:
             return Reply(content={"status": "ok", "exchange_time": self.exchange.clock.now()})
         if request.path.startswith("/control"):
             return control(self.exchange, request)
+        if refused := refusal(self.exchange, request):
+            return refused
         # Some answers take seconds of arithmetic: the stream goes on meanwhile.
         return await asyncio.to_thread(respond, self.exchange, request)
 

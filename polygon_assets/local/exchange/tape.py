@@ -14,8 +14,9 @@ import numpy as np
 from polygon_assets.local.exchange.columns import Columns, final_columns, minute_columns
 from polygon_assets.local.exchange.day import SHARE, TradingDay
 from polygon_assets.local.exchange.lateness import LONGEST_DELAY, Rates, lateness
-from polygon_assets.local.exchange.market import Market, Totals
+from polygon_assets.local.exchange.market import Market
 from polygon_assets.local.exchange.noise import Ints
+from polygon_assets.local.exchange.totals import Totals
 
 
 class Event(msgspec.Struct, omit_defaults=True, gc=False):
@@ -160,8 +161,8 @@ class Tape:
         symbols = self._symbols[rows.ticker].tolist()
         otc = self.market.universe.otc[rows.ticker].tolist()
         events = [
-            encode(Event(kind, symbol, v // SHARE, av // SHARE, vw, o, c, h, l, a, z, s, e, op or None, otc, decimal(v), decimal(av)))
-            for symbol, otc, v, av, vw, o, c, h, l, a, z, s, e, op in zip(symbols, otc, *rows.lists(), strict=True)
+            encode(Event(kind, symbol, v // SHARE, av // SHARE, vw, o, c, h, low, a, z, s, e, op or None, otc, decimal(v), decimal(av)))
+            for symbol, otc, v, av, vw, o, c, h, low, a, z, s, e, op in zip(symbols, otc, *rows.lists(), strict=True)
         ]
         return Batch(symbols, events)
 

@@ -26,10 +26,37 @@ SECURITY_TYPES = {
 _TYPE_SHARES = (("CS", 58), ("ETF", 82), ("ADRC", 88), ("PFD", 93), ("WARRANT", 97), ("OS", 100))
 _EXCHANGES = ("XNAS", "XNYS", "ARCX", "XASE", "BATS")
 _WORDS_1 = (
-    "Acorn Amber Apex Blue Cedar Clear Copper Crest Delta Ember First Granite Harbor Iron Juniper Keystone Lumen Maple Nova Onyx".split()
+    "Acorn",
+    "Amber",
+    "Apex",
+    "Blue",
+    "Cedar",
+    "Clear",
+    "Crest",
+    "Delta",
+    "Ember",
+    "First",
+    "Granite",
+    "Harbor",
+    "Iron",
+    "Maple",
+    "Nova",
 )
-_WORDS_2 = "Bancorp Biosciences Capital Dynamics Energy Financial Foods Health Holdings Industries Labs Logistics Materials Media".split()
-_WORDS_3 = "Corp Inc. Group Ltd. Trust Company Partners".split()
+_WORDS_2 = (
+    "Bancorp",
+    "Biosciences",
+    "Capital",
+    "Dynamics",
+    "Energy",
+    "Foods",
+    "Health",
+    "Holdings",
+    "Labs",
+    "Logistics",
+    "Materials",
+    "Media",
+)
+_WORDS_3 = ("Corp", "Inc.", "Group", "Ltd.", "Trust", "Company", "Partners")
 _ALWAYS_LISTED = dt.date(2003, 1, 2).toordinal()
 _NEVER_DELISTED = dt.date(2100, 1, 1).toordinal()
 _LISTINGS_FROM = dt.date(2016, 1, 4).toordinal()
@@ -41,8 +68,9 @@ _HIGHEST_INTENSITY = 12.0
 class Universe:
     """Parallel arrays, one element per ticker, the most active first.
 
-    `price_cents` is the base level in US cents; `intensity` how eagerly it trades (see day.py; below 0.1 it is about the
-    probability that an average regular second has a trade); `shares_per_bar` the mean volume of such a second; `listed`/`delisted` are ordinals of dates.
+    `price_cents` is the base level in US cents; `intensity` how eagerly it trades (see day.py; below 0.1 it is about
+    the probability that an average regular second has a trade); `shares_per_bar` the mean volume of such a second;
+    `listed`/`delisted` are ordinals of dates.
     """
 
     seed: int
@@ -102,7 +130,8 @@ def build_universe(seed: int, tickers: int) -> Universe:
 def _intensity(tickers: int) -> Floats:
     """A heavy tail by rank: 10,000 tickers make 1,000 to 2,000 bars a second in regular hours, as the vendor reports."""
     ranks = np.arange(1, tickers + 1, dtype=np.float64)
-    return np.minimum(_HIGHEST_INTENSITY, max(60.0, 0.04 * tickers) / ranks)
+    intensity: Floats = np.minimum(_HIGHEST_INTENSITY, (max(60.0, 0.07 * tickers) / ranks) ** 1.4)
+    return intensity
 
 
 def _price_levels(keys: NDArray[np.uint64]) -> Floats:

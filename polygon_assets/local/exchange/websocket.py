@@ -40,8 +40,9 @@ class Sent:
     frames: int = 0
     events: int = 0
     bytes: int = 0
-    first_event_ms: int | None = None
-    last_event_ms: int | None = None
+    first_second: int | None = None
+    last_second: int | None = None
+    """First and last second of the market that were sent, in Unix seconds."""
 
 
 @dataclass(eq=False)
