@@ -19,6 +19,7 @@ _STATUS = {
     516: 403,  # AUTHENTICATION_FAILED
 }
 _CODE = re.compile(r"Code: (\d+)\. ")
+_REPEATED = re.compile(r"^(Code: \d+\. DB::Exception: )\1")
 _UNKNOWN_EXCEPTION = 1002
 
 
@@ -42,7 +43,7 @@ class ClickHouseError(Exception):
         found = _CODE.search(text)
         if not found:
             return cls(_UNKNOWN_EXCEPTION, f"Code: {_UNKNOWN_EXCEPTION}. DB::Exception: {text} (UNKNOWN_EXCEPTION)")
-        return cls(int(found[1]), text[found.start() :].strip())
+        return cls(int(found[1]), _REPEATED.sub(r"\1", text[found.start() :].strip()))
 
 
 class TruncatedBodyError(Exception):
