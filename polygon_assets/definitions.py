@@ -37,7 +37,7 @@ def build_defs(settings: Settings | None = None, resource_overrides: Mapping[str
             clickhouse.ohlcv_1m(days),
         ],
         asset_checks=checks,
-        jobs=[*jobs.STREAM_JOBS, checks_job, jobs.REFRESH_OHLCV_1M],
+        jobs=[*jobs.STREAM_JOBS, checks_job, jobs.VALIDATE_SUBSCRIPTIONS, jobs.REFRESH_OHLCV_1M],
         schedules=[checks_schedule(checks_job), ohlcv_1m_while_open],
         sensors=SENSORS,
         resources={"environment": Environment(), "programs": StreamPrograms()} | dict(resource_overrides or {}),

@@ -9,7 +9,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from polygon_assets.defs import decisions
-from polygon_assets.defs.keys import OHLCV_1M
+from polygon_assets.defs.keys import OHLCV_1M, SUBSCRIPTIONS
 from polygon_assets.defs.reporting import EventReporter
 from polygon_assets.defs.resources import Environment, StreamPrograms
 from polygon_assets.defs.supervise import (
@@ -96,6 +96,12 @@ def stream_checks(checks: list[dg.AssetChecksDefinition]) -> UnresolvedAssetJobD
     )
 
 
+VALIDATE_SUBSCRIPTIONS = dg.define_asset_job(
+    "validate_subscriptions",
+    selection=dg.AssetSelection.assets(SUBSCRIPTIONS),
+    description="Validates the subscription CSV and puts it in force if every line is valid.",
+    executor_def=dg.in_process_executor,
+)
 REFRESH_OHLCV_1M = dg.define_asset_job(
     "refresh_ohlcv_1m",
     selection=dg.AssetSelection.assets(OHLCV_1M),

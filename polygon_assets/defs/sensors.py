@@ -11,8 +11,8 @@ import dagster as dg
 
 from polygon_assets.defs import decisions, gather
 from polygon_assets.defs.alerts import post_alert
-from polygon_assets.defs.jobs import ATTEMPT_TAG, ETAG_TAG, PROGRAMS, SESSION_TAG, STREAM_JOBS, stream_job_name
-from polygon_assets.defs.keys import STOCK_AGGREGATES, SUBSCRIPTIONS
+from polygon_assets.defs.jobs import ATTEMPT_TAG, ETAG_TAG, PROGRAMS, SESSION_TAG, STREAM_JOBS, VALIDATE_SUBSCRIPTIONS, stream_job_name
+from polygon_assets.defs.keys import STOCK_AGGREGATES
 from polygon_assets.defs.partitions import FIRST_DAY
 from polygon_assets.defs.resources import Environment
 from polygon_assets.evidence import EvidenceError, streams
@@ -75,7 +75,7 @@ def _free(context: dg.SensorEvaluationContext, answer: decisions.Free) -> None:
 
 @dg.sensor(
     name="subscriptions_csv",
-    target=dg.AssetSelection.assets(SUBSCRIPTIONS),
+    job=VALIDATE_SUBSCRIPTIONS,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Validates the subscription CSV once for each version (ETag), and again where the validation itself could not be made.",
