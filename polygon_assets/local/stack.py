@@ -86,8 +86,8 @@ class Stack:
     def settings(self) -> Settings:
         return Settings.model_validate({name.lower(): value for name, value in self.environment().items()})
 
-    def pid(self, name: str) -> int:
-        return self._processes[name].pid
+    def process(self, name: str) -> Process:
+        return self._processes[name]
 
     def kill(self, name: str) -> None:
         """End one server at once, as a crash would; it stays down until `restart`."""

@@ -1,0 +1,176 @@
+"""The embedded stack as its users see it: up, found by another shell, broken and repaired, down without a trace."""
+
+import logging
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from polygon_assets.clients import clickhouse, s3
+from polygon_assets.clients.kafka import connect_admin
+from polygon_assets.local import state
+from polygon_assets.local.ports import HOST, free_port
+from polygon_assets.local.process import Process
+from polygon_assets.local.servers import Server, embedded_servers
+from polygon_assets.local.stack import ServerFailedError, Stack, running_stack
+from polygon_assets.messages import TOPICS
+from polygon_assets.settings import Settings
+
+PYTHON = sys.executable
+
+
+def topics(settings: Settings) -> set[str]:
+    admin = connect_admin(settings)
+    try:
+        return set(admin.list_topics())
+    finally:
+        admin.close()
+
+
+def test_the_whole_stack_comes_up_complete_and_goes_without_a_trace(tmp_path: Path) -> None:
+    with running_stack(tmp_path, fixed_ports=False) as stack:
+        settings = stack.settings()
+        pids = [stack.process(name).pid for name in stack.ports]
+        assert set(TOPICS) <= topics(settings)
+        with clickhouse.connect(settings) as client:
+            assert client.command("EXISTS TABLE market.stock_aggregates") == 1
+        content = s3.connect(settings).get_object(Bucket=settings.subscriptions_bucket, Key=settings.subscriptions_key)["Body"].read()
+        assert content == resources.files("polygon_assets.local").joinpath("sample_subscriptions.csv").read_bytes()
+        assert (settings.market_calendar, settings.polygon_websocket_url) == ("24/7", f"ws://{HOST}:{stack.ports['exchange']}/stocks")
+        assert state.read_environment(tmp_path) == stack.environment()
+        assert stat.S_IMODE((tmp_path / "stack.json").stat().st_mode) == 0o600
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    with pytest.raises(state.StackNotRunningError, match=r"no stack is running on .*stack up"):
+        state.read_environment(tmp_path)
+
+
+def test_each_variable_is_one_that_settings_read() -> None:
+    names = {name for server in embedded_servers() for name in server.variables(1)}
+    assert names <= {field.upper() for field in Settings.model_fields}
+
+
+def test_a_killed_broker_has_its_topics_again_on_the_same_port(tmp_path: Path) -> None:
+    with running_stack(tmp_path, only=("kafka",), fixed_ports=False) as stack:
+        stack.kill("kafka")
+        stack.restart("kafka")
+        assert set(TOPICS) <= topics(stack.settings())
+
+
+def test_objects_survive_a_killed_server_with_their_times(tmp_path: Path) -> None:
+    with running_stack(tmp_path, only=("s3",), fixed_ports=False) as stack:
+        bucket = stack.settings().subscriptions_bucket
+        client = s3.connect(stack.settings())
+        client.put_object(Bucket=bucket, Key="subscriptions/versions/ü ~1.json", Body=b"{}")
+        client.put_object(Bucket=bucket, Key="subscriptions.csv", Body=b"channel,note\nA.SPY,\n")
+        client.put_object(Bucket=bucket, Key="gone", Body=b"x")
+        client.delete_object(Bucket=bucket, Key="gone")
+        before = client.list_objects_v2(Bucket=bucket)["Contents"]
+        stack.kill("s3")
+        stack.restart("s3")
+        after = client.list_objects_v2(Bucket=bucket)["Contents"]
+        assert [(entry["Key"], entry["ETag"], entry["LastModified"]) for entry in after] == [
+            (entry["Key"], entry["ETag"], entry["LastModified"]) for entry in before
+        ]
+        assert client.get_object(Bucket=bucket, Key="subscriptions.csv")["Body"].read() == b"channel,note\nA.SPY,\n"
+
+
+def test_a_second_stack_on_the_same_directory_is_refused(tmp_path: Path) -> None:
+    with running_stack(tmp_path, only=("kafka",), fixed_ports=False) as first:
+        with pytest.raises(state.StackRunningError, match=rf"already \(pid {os.getpid()}\)"):
+            Stack(tmp_path, embedded_servers()).start()
+        assert state.read_environment(tmp_path) == first.environment()
+
+
+def test_a_stale_state_file_is_not_believed(tmp_path: Path) -> None:
+    state.write(tmp_path, {"pid": 1, "environment": {"A": "b"}})
+    with pytest.raises(state.StackNotRunningError):
+        state.read_environment(tmp_path)
+
+
+def listener(name: str, port: int = 0) -> Server:
+    """A server that only accepts connections."""
+    script = "import socket, sys, time; print('listening'); s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); time.sleep(60)"
+    return Server(name, port, lambda port, _: [PYTHON, "-c", script, str(port)], lambda port: {f"{name}_PORT": str(port)})
+
+
+def failing(name: str, script: str) -> Server:
+    return Server(name, 0, lambda *_: [PYTHON, "-c", script], lambda _: {})
+
+
+def test_a_server_that_does_not_start_is_named_with_its_last_words_and_takes_the_rest_down(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, [listener("good"), failing("bad", "print('out of cheese'); raise SystemExit(3)")], fixed_ports=False)
+    with pytest.raises(ServerFailedError, match=r"(?s)bad ended by itself with code 3; .*bad\.log:\nout of cheese"):
+        stack.start()
+    with socket.socket() as probe:
+        assert probe.connect_ex((HOST, stack.ports["good"])) != 0
+    state.lock(tmp_path).close()
+
+
+def test_a_server_that_dies_later_is_named(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, [listener("good"), listener("doomed")], fixed_ports=False)
+    stack.start()
+    try:
+        stack.check()
+        threading.Timer(0.1, lambda: stack.process("doomed").send(signal.SIGKILL)).start()
+        with pytest.raises(ServerFailedError, match=r"(?s)doomed ended by itself with code -9.*listening"):
+            stack.watch(threading.Event())
+    finally:
+        stack.stop()
+
+
+def test_a_server_that_lost_its_port_to_a_stranger_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays alive, and something answers at its port: without a look at who listens, one would talk to the stranger."""
+    monkeypatch.setattr("polygon_assets.local.stack.START_SECONDS", 1.0)
+    with socket.create_server((HOST, 0)) as stranger:
+        port = stranger.getsockname()[1]
+        stack = Stack(tmp_path, [failing("late", "import time; time.sleep(60)")], fixed_ports=False)
+        monkeypatch.setattr("polygon_assets.local.stack.free_port", lambda *_: port)
+        with pytest.raises(ServerFailedError, match="late was not ready after 1 s"):
+            stack.start()
+
+
+def test_a_taken_port_gives_the_next_free_one_and_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        assert free_port(port, {port + 1}) > port + 1
+        stack = Stack(tmp_path, [listener("shifted", port)])
+        with caplog.at_level(logging.WARNING):
+            stack.start()
+        stack.stop()
+    assert f"port {port} is taken: shifted uses {stack.ports['shifted']}" in caplog.text
+
+
+def test_nothing_outlives_the_process_that_started_it(tmp_path: Path) -> None:
+    """The owner is killed, not asked: the kernel must end the server."""
+    script = (
+        "import sys, time; from pathlib import Path; from polygon_assets.local.process import Process\n"
+        "print(Process([sys.executable, '-c', 'import time; time.sleep(60)'], {}, Path(sys.argv[1])).pid, flush=True); time.sleep(60)"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "log")], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout
+    child = int(owner.stdout.readline())
+    assert Path(f"/proc/{child}").exists()
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    owner.stdout.close()
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split()[2]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready'); time.sleep(60)"
+    process = Process([sys.executable, "-c", stubborn], {}, tmp_path / "log")
+    while "ready" not in process.last_lines():
+        time.sleep(0.02)
+    process.stop(0.2)
+    assert process.exit_code == -signal.SIGKILL
