@@ -3,7 +3,6 @@ import pytest
 from polygon_assets.local.clickhouse.errors import ClickHouseError
 from polygon_assets.local.clickhouse.statement import Insert, Query, parse
 
-
 SETTINGS = "SETTINGS a = 1, b = 'FORMAT x' "
 CONFUSING = '/* FORMAT x */ INSERT INTO `FORMAT` ("values") -- VALUES\n'
 
