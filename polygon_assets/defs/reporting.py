@@ -37,7 +37,7 @@ class Subject:
 
 SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
     "producer": (
-        Subject(WEBSOCKET, counters=("read", "reconnects", "dropped"), channels=True),
+        Subject(WEBSOCKET, counters=("read", "reconnects", "dropped"), progress="read", channels=True),
         Subject(RAW, counters=("forwarded", "retries"), progress="forwarded"),
     ),
     "filter": (
