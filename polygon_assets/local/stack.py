@@ -52,7 +52,8 @@ class Stack:
         self._lock = state.lock(self.data_dir)
         state.remove(self.data_dir)
         try:
-            self._choose_ports()
+            for server in self._servers.values():
+                self.ports[server.name] = self._choose_port(server)
             for server in self._servers.values():
                 self._log(server.name).unlink(missing_ok=True)
                 self._launch(server)
@@ -103,6 +104,15 @@ class Stack:
         self._wait_until_ready({name})
         self._write_state()
 
+    def add(self, server: Server) -> None:
+        """Start one more server, which finds those that are ready by its environment (Dagster does). Raises ServerFailedError."""
+        self._servers[server.name] = server
+        self.ports[server.name] = self._choose_port(server)
+        self._log(server.name).unlink(missing_ok=True)
+        self._launch(server)
+        self._wait_until_ready({server.name})
+        self._write_state()
+
     def check(self) -> None:
         """Raise ServerFailedError when a server has ended by itself."""
         for name, process in self._processes.items():
@@ -114,20 +124,19 @@ class Stack:
         while not stop.wait(0.5):
             self.check()
 
-    def _choose_ports(self) -> None:
-        for server in self._servers.values():
-            preferred = server.preferred_port if self._fixed_ports else 0
-            port = free_port(preferred, set(self.ports.values()))
-            if preferred not in (0, port):
-                logger.warning("port %d is taken: %s uses %d", preferred, server.name, port)
-            self.ports[server.name] = port
+    def _choose_port(self, server: Server) -> int:
+        preferred = server.preferred_port if self._fixed_ports else 0
+        port = free_port(preferred, set(self.ports.values()))
+        if preferred not in (0, port):
+            logger.warning("port %d is taken: %s uses %d", preferred, server.name, port)
+        return port
 
     def _launch(self, server: Server) -> None:
         data = self.data_dir / server.name
         log = self._log(server.name)
         for directory in (data, log.parent):
             directory.mkdir(parents=True, exist_ok=True)
-        self._processes[server.name] = Process(server.command(self.ports[server.name], data), {}, log)
+        self._processes[server.name] = Process(server.command(self.ports[server.name], data), self.environment(), log)
 
     def _wait_until_ready(self, waiting: set[str]) -> None:
         started = time.monotonic()

@@ -97,8 +97,27 @@ def test_a_stale_state_file_is_not_believed(tmp_path: Path) -> None:
 
 def listener(name: str, port: int = 0) -> Server:
     """A server that only accepts connections."""
-    script = "import socket, sys, time; print('listening'); s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); time.sleep(60)"
+    script = "import socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); print('listening'); time.sleep(60)"
     return Server(name, port, lambda port, _: [PYTHON, "-c", script, str(port)], lambda port: {f"{name}_PORT": str(port)})
+
+
+def test_a_server_added_later_finds_the_others_by_its_environment(tmp_path: Path) -> None:
+    script = (
+        "import os, socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1])));"
+        "print(os.environ['first_PORT']); time.sleep(60)"
+    )
+    later = Server("later", 0, lambda port, _: [PYTHON, "-c", script, str(port)], lambda _: {})
+    stack = Stack(tmp_path, [listener("first")], fixed_ports=False)
+    stack.start()
+    try:
+        stack.add(later)
+        while str(stack.ports["first"]) not in stack.process("later").last_lines():
+            stack.check()
+            time.sleep(0.02)
+        pid = stack.process("later").pid
+    finally:
+        stack.stop()
+    assert not Path(f"/proc/{pid}").exists()
 
 
 def failing(name: str, script: str) -> Server:
