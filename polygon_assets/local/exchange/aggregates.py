@@ -18,6 +18,7 @@ from polygon_assets.market_calendar import NEW_YORK, ONE_DAY
 
 WIDTHS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _LONGEST_RANGE_DAYS = 3_700
+_LATEST_MS = 4_000_000_000_000
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,7 @@ def _midnight(day: dt.date) -> int:
 
 def _moment(text: str, *, end_of_day: bool = False) -> int:
     """Unix milliseconds of a number or of a New York date."""
-    if text.isdigit():
+    if text.isdigit() and int(text) < _LATEST_MS:
         return int(text)
     day = parse_date(text)
     return 1000 * _midnight(day + ONE_DAY) - 1 if end_of_day else 1000 * _midnight(day)

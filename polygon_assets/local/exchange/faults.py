@@ -58,4 +58,4 @@ class Faults:
         return taken
 
     def clear(self) -> None:
-        self.__init__()  # type: ignore[misc]
+        vars(self).update(vars(Faults()))

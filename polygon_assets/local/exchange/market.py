@@ -55,6 +55,7 @@ class Market:
     fraction_rate: float = 0.02
     _days: dict[dt.date, TradingDay | None] = field(default_factory=dict, repr=False)
     _grouped: dict[dt.date, Sums] = field(default_factory=dict, repr=False)
+    _drawing: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _grouping: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @cached_property
@@ -128,16 +129,17 @@ class Market:
 
     def trading_day(self, day: dt.date) -> TradingDay | None:
         """The day's constants, or None when the market stays closed. The newest few are kept."""
-        if day not in self._days:
-            session = self.calendar.session(day)
-            drawn = (
-                trading_day(self.universe, self.splits, self._tables, session, activity=self.activity, fraction_rate=self.fraction_rate)
-                if session
-                else None
-            )
-            _keep(self._days, day, drawn)
-            return drawn
-        return self._days[day]
+        with self._drawing:
+            if day not in self._days:
+                _keep(self._days, day, self._draw(day))
+            return self._days[day]
+
+    def _draw(self, day: dt.date) -> TradingDay | None:
+        session = self.calendar.session(day)
+        if session is None:
+            return None
+        rates = {"activity": self.activity, "fraction_rate": self.fraction_rate}
+        return trading_day(self.universe, self.splits, self._tables, session, **rates)
 
     def cut(self, cells: Cells) -> Bars:
         """The final one-second bars of the given minutes."""

@@ -10,9 +10,9 @@ import numpy as np
 from polygon_assets.local.exchange import query as queries
 from polygon_assets.local.exchange.aggregates import parse_date, today
 from polygon_assets.local.exchange.market import Market
-from polygon_assets.local.exchange.noise import Ints, bits, hashed, hashed_int
+from polygon_assets.local.exchange.noise import Ints, bits, hashed
 from polygon_assets.local.exchange.query import BadRequestError, Record
-from polygon_assets.local.exchange.universe import SECURITY_TYPES
+from polygon_assets.local.exchange.universe import SECURITY_TYPES, Universe
 from polygon_assets.market_calendar import NEW_YORK, ONE_DAY
 
 EXCHANGES = (
@@ -50,7 +50,7 @@ def tickers(market: Market, query: dict[str, str], now: dt.datetime) -> queries.
     moment = dt.datetime.fromisoformat(query["at"])
     if "date" in query:
         moment = dt.datetime.combine(parse_date(query["date"]), dt.time(23, 59, 59), NEW_YORK)
-    records = [_ticker(market, number, moment, updated) for number, updated in _listed(market, query, moment)]
+    records = _listed(market, query, moment)
     found = queries.matching(records, query, _TICKER_FILTERS)
     if mic := query.get("exchange"):
         found = [record for record in found if record.get("primary_exchange") == mic]
@@ -59,15 +59,17 @@ def tickers(market: Market, query: dict[str, str], now: dt.datetime) -> queries.
     return queries.page(queries.ordered(found, sort, query.get("order", "asc")), query, queries.limit_of(query, 100, 1000), overlap=1)
 
 
-def _listed(market: Market, query: dict[str, str], moment: dt.datetime) -> list[tuple[int, int]]:
-    """Numbers of the tickers that are (or were, for active=false) listed, with the Unix second of their last change."""
+def _listed(market: Market, query: dict[str, str], moment: dt.datetime) -> list[Record]:
+    """Tickers that are listed at the moment, or with active=false those that were."""
     universe, day = market.universe, today(moment).toordinal()
     active = query.get("active", "true") == "true"
     chosen = universe.trading(day) if active else universe.delisted <= day
     if exact := query.get("ticker"):
         chosen = chosen & (universe.keys == universe.index.get(exact, -1))
-    updated = last_updated(market, moment)
-    return [(number, int(updated[number])) for number in np.flatnonzero(chosen).tolist()]
+    numbers = np.flatnonzero(chosen)
+    keys = hashed(market.seed, 10, numbers).tolist()
+    updated = last_updated(market, moment)[numbers].tolist()
+    return [_ticker(universe, number, key, second, active) for number, key, second in zip(numbers.tolist(), keys, updated, strict=True)]
 
 
 def last_updated(market: Market, moment: dt.datetime) -> Ints:
@@ -80,12 +82,8 @@ def last_updated(market: Market, moment: dt.datetime) -> Ints:
     return seconds
 
 
-def _ticker(market: Market, number: int, moment: dt.datetime, updated: int) -> Record:
-    universe = market.universe
+def _ticker(universe: Universe, number: int, key: int, updated: int, active: bool) -> Record:
     otc = bool(universe.otc[number])
-    delisted = dt.date.fromordinal(int(universe.delisted[number]))
-    active = today(moment) < delisted
-    key = hashed_int(market.seed, 10, number)
     return {
         "ticker": universe.symbols[number],
         "name": universe.names[number],
@@ -96,10 +94,10 @@ def _ticker(market: Market, number: int, moment: dt.datetime, updated: int) -> R
         "active": active,
         "currency_name": "usd",
         "cik": f"{key % 10**7:010d}",
-        "composite_figi": f"BBG{key % 36**9:09d}"[:12],
-        "share_class_figi": f"BBG{key % 31**9:09d}"[:12],
+        "composite_figi": f"BBG{key % 10**9:09d}",
+        "share_class_figi": f"BBG{key // 10**9 % 10**9:09d}",
         "last_updated_utc": _utc(updated),
-        **({} if active else {"delisted_utc": f"{delisted}T00:00:00Z"}),
+        **({} if active else {"delisted_utc": f"{dt.date.fromordinal(int(universe.delisted[number]))}T00:00:00Z"}),
     }
 
 

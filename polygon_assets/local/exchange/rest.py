@@ -15,6 +15,7 @@ from polygon_assets.local.exchange import aggregates, reference
 from polygon_assets.local.exchange.exchange import Exchange
 from polygon_assets.local.exchange.http import Reply, Request
 from polygon_assets.local.exchange.query import BadRequestError, Page, Record, opened
+from polygon_assets.market_calendar import CalendarHorizonError
 
 Route = Callable[[Exchange, Request, dt.datetime, dict[str, str]], Reply]
 
@@ -30,7 +31,7 @@ def respond(exchange: Exchange, request: Request) -> Reply:
         if match := pattern.fullmatch(request.path):
             try:
                 return route(exchange, request, now, match.groupdict()).prepared()
-            except BadRequestError as error:
+            except (BadRequestError, CalendarHorizonError) as error:
                 return Reply(400, {"status": "ERROR", "request_id": _request_id(), "error": str(error)})
     return Reply(404, b"404 page not found\n", {"Content-Type": "text/plain"})
 

@@ -8,10 +8,10 @@ from contextlib import suppress
 from http import HTTPStatus
 
 from polygon_assets.local.exchange.control import control
+from polygon_assets.local.exchange.conversation import converse
 from polygon_assets.local.exchange.exchange import Exchange
 from polygon_assets.local.exchange.http import Reply, Request, read_request
 from polygon_assets.local.exchange.rest import refusal, respond
-from polygon_assets.local.exchange.session import converse
 from polygon_assets.local.exchange.websocket import accept
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from polygon_assets.local.exchange.noise import Floats, hashed_int
+from polygon_assets.local.exchange.noise import Floats, hashed, hashed_int
 from polygon_assets.local.exchange.universe import Universe
 from polygon_assets.market_calendar import ONE_DAY, MarketCalendar
 
@@ -84,13 +84,14 @@ class Splits:
     def _generate(self) -> list[Split]:
         """At least two a month, spread evenly, so that the last month always has some."""
         per_month = max(2, len(self.universe) // 300)
-        drawn = [self._split(month, place, per_month) for month in range(_MONTHS) for place in range(per_month)]
+        count = _MONTHS * per_month
+        keys = hashed(self.universe.seed, 3, np.arange(count)).tolist()
+        drawn = [self._split(place, per_month, key) for place, key in enumerate(keys)]
         listed, delisted = self.universe.listed, self.universe.delisted
         return [split for split in drawn if listed[split.number] < split.execution_date.toordinal() < delisted[split.number]]
 
-    def _split(self, month: int, place: int, per_month: int) -> Split:
-        key = hashed_int(self.universe.seed, 3, month, place)
-        count = month * per_month + place
+    def _split(self, count: int, per_month: int, key: int) -> Split:
+        month, place = divmod(count, per_month)
         number = _permuted(count % len(self.universe), len(self.universe), self.universe.seed)
         cheap = self.universe.price_cents[number] < 1_500
         # A ticker that splits again does the opposite, so that prices stay in a sane range over the years.

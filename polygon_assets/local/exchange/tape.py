@@ -126,6 +126,8 @@ class Tape:
 
     def _jump(self, day: TradingDay, start: int) -> Totals:
         """The day's totals before `start`, and the corrections of the last 15 minutes that are still to come."""
+        if start - 60 not in self._drawn:
+            self._due.clear()
         first = max(day.start, start - LONGEST_DELAY)
         totals = self.market.totals(day, (first - day.start) // 60)
         for earlier in range(first, start, 60):

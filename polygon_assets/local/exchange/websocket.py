@@ -16,6 +16,7 @@ from websockets.server import ServerProtocol
 
 from polygon_assets.local.exchange.subscriptions import Channels, status
 
+_DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 _CLOSE_SECONDS = 1.0
 _MAX_CONNECTIONS = "Maximum number of websocket connections exceeded. "
 _numbers = itertools.count(1)
@@ -58,7 +59,8 @@ class Connection:
     authenticated: bool = False
     sent: Sent = field(default_factory=Sent)
     ended: str = ""
-    """Why the exchange ended it, empty while it lives."""
+    """Why it ended, empty while it lives."""
+    _partial: bytearray = field(default_factory=bytearray)
 
     @property
     def transport(self) -> asyncio.WriteTransport:
@@ -92,6 +94,9 @@ class Connection:
             self.end_with(status("max_connections", _MAX_CONNECTIONS), 1008)
 
     def end_with(self, farewell: dict[str, str], code: int) -> None:
+        """Say why, then close; nothing if the connection has ended already."""
+        if self.ended:
+            return
         self.transport.write(text_frame(msgspec.json.encode([farewell])))
         self.close(code, farewell["status"])
 
@@ -118,6 +123,7 @@ class Connection:
             if data:
                 self.transport.write(data)
             elif not self.transport.is_closing():
+                self.ended = self.ended or "closed by the client"
                 self.transport.write_eof()
 
     async def messages(self, reader: asyncio.StreamReader) -> list[bytes] | None:
@@ -127,8 +133,14 @@ class Connection:
             return None
         self.protocol.receive_data(data)
         self.flush()
-        frames = [cast(Frame, event) for event in self.protocol.events_received()]
-        return [bytes(frame.data) for frame in frames if frame.opcode in (Opcode.TEXT, Opcode.BINARY)]
+        messages = []
+        for frame in (cast(Frame, event) for event in self.protocol.events_received()):
+            if frame.opcode in _DATA:
+                self._partial += frame.data
+                if frame.fin:
+                    messages.append(bytes(self._partial))
+                    self._partial.clear()
+        return messages
 
     def describe(self) -> dict[str, Any]:
         return {
