@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polygon_assets import messages
+from polygon_assets.evidence import UnreadableGapError
 from polygon_assets.evidence.look import Look, Positions
 from polygon_assets.messages import FilteredAggregate, Gap, Heartbeat
 from polygon_assets.settings import Settings
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 DEADLINE_SECONDS = 10.0
 TAIL = 20
 """Heartbeats read back in each partition: three programs, once a second, so a few seconds' worth."""
-QUIET_SECONDS = 10.0
+QUIET_SECONDS = 5.0
 """A follower that hears nothing for this long connects anew, which also proves that a broker still answers."""
 
 
@@ -30,11 +31,9 @@ def heartbeats(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS, o
     """The latest heartbeat of each program that ever sent one, the instance `other_than` left out. Raises KafkaUnreachableError."""
     latest: dict[str, Heartbeat] = {}
     with Look.at(settings, deadline_seconds) as look:
-        for record in look.tail(messages.STATUS_TOPIC, TAIL):
-            beat = messages.decode_heartbeat(record.value)
-            if beat.instance == other_than:
-                continue
-            if beat.program not in latest or beat.sent_at >= latest[beat.program].sent_at:
+        for beat in filter(None, map(_heartbeat, look.tail(messages.STATUS_TOPIC, TAIL))):
+            newer = beat.program not in latest or beat.sent_at >= latest[beat.program].sent_at
+            if newer and beat.instance != other_than:
                 latest[beat.program] = beat
     return latest
 
@@ -50,10 +49,10 @@ def follow_heartbeats(settings: Settings, stop: Event) -> Iterator[Heartbeat | N
             yield None
             heard = time.monotonic()
             while not stop.is_set() and time.monotonic() - heard < QUIET_SECONDS:
-                for record in look.poll(1.0) or [None]:
-                    if record is not None:
-                        heard = time.monotonic()
-                    yield record and messages.decode_heartbeat(record.value)
+                records = look.poll(1.0)
+                if records:
+                    heard = time.monotonic()
+                yield from map(_heartbeat, records) if records else [None]
 
 
 def positions(settings: Settings, group: str, topic: str, deadline_seconds: float = DEADLINE_SECONDS) -> Positions:
@@ -86,7 +85,7 @@ def last_processed(
 def open_gaps(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS) -> list[Gap]:
     """Every gap that was reported and not closed, oldest first; a message without a value closes the gap of its key.
 
-    Raises KafkaUnreachableError.
+    Raises KafkaUnreachableError and UnreadableGapError.
     """
     gaps: dict[bytes, Gap] = {}
     with Look.at(settings, deadline_seconds) as look:
@@ -94,8 +93,23 @@ def open_gaps(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS) ->
             if record.value is None:
                 gaps.pop(record.key, None)
             else:
-                gaps[record.key] = messages.decode_gap(record.value)
+                gaps[record.key] = _gap(record)
     return sorted(gaps.values(), key=lambda gap: gap.since)
+
+
+def _heartbeat(record: "ConsumerRecord") -> Heartbeat | None:
+    """None for one of another version: the next comes within a second."""
+    try:
+        return messages.decode_heartbeat(record.value)
+    except msgspec.DecodeError:
+        return None
+
+
+def _gap(record: "ConsumerRecord") -> Gap:
+    try:
+        return messages.decode_gap(record.value)
+    except msgspec.DecodeError as error:
+        raise UnreadableGapError(f"{record.topic}, partition {record.partition}, offset {record.offset}: {error}") from error
 
 
 class _Received(msgspec.Struct):

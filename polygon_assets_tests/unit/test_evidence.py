@@ -1,0 +1,224 @@
+"""Evidence read from a real broker and a real ClickHouse engine (the embedded ones), whose wrong LATEST offsets it must not believe."""
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from polygon_assets.clients import clickhouse
+from polygon_assets.clients.kafka import connect_consumer, connect_producer
+from polygon_assets.evidence import ClickHouseUnreachableError, KafkaUnreachableError, UnreadableGapError
+from polygon_assets.evidence.streams import follow_heartbeats, heartbeats, last_processed, open_gaps, pending_since, positions
+from polygon_assets.evidence.tables import day_rows, not_stored, tables
+from polygon_assets.local.stack import Stack, running_stack
+from polygon_assets.messages import (
+    FILTERED_TOPIC,
+    GAP_TOPIC,
+    RAW_TOPIC,
+    SINK_GROUP,
+    STATUS_TOPIC,
+    FilteredAggregate,
+    Gap,
+    Heartbeat,
+    ProgramName,
+    encode,
+)
+from polygon_assets.settings import Settings
+
+# kafka-python 3.0.12 drops the connection it is opening when it is closed at that moment.
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
+NOW = dt.datetime(2026, 11, 20, 15, 0, tzinfo=dt.UTC)
+NOWHERE = Settings(kafka_bootstrap_servers="127.0.0.1:1", clickhouse_host="127.0.0.1", clickhouse_port=1, clickhouse_secure=False)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running_stack(tmp_path_factory.mktemp("stack"), only=("kafka", "clickhouse"), fixed_ports=False) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(stack: Stack) -> Settings:
+    """A broker that remembers nothing, so that each test starts with empty topics."""
+    stack.restart("kafka")
+    return stack.settings()
+
+
+def send(settings: Settings, topic: str, *pairs: tuple[str, bytes | None]) -> None:
+    """All of them as one batch for each partition."""
+    producer = connect_producer(settings)
+    for key, value in pairs:
+        producer.produce(topic, value, key)
+    assert producer.flush(10) == 0
+
+
+def beat(program: ProgramName, sent_at: int, instance: str = "host:1:1") -> tuple[str, bytes]:
+    return program, encode(Heartbeat(program, instance, "streaming", 0, sent_at))
+
+
+def aggregate(symbol: str, second: int, received_at: int = 1_000_000) -> FilteredAggregate:
+    start = int(NOW.timestamp() * 1000) + 1000 * second
+    readable = dt.datetime.fromtimestamp(start / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    prices: dict[str, Any] = {"open": 1.0, "high": 2.0, "low": 1.0, "close": 2.0, "volume": "1.5", "vwap": None}
+    rest: dict[str, Any] = {"accumulated_volume": None, "official_open_price": None, "aggregate_vwap": None, "average_size": None}
+    return FilteredAggregate(
+        symbol, start, start + 1000, **prices, **rest, otc=False, received_at=received_at, source="websocket", readable_timestamp=readable
+    )
+
+
+def filtered(*aggregates: FilteredAggregate) -> list[tuple[str, bytes | None]]:
+    return [(a.symbol, encode(a)) for a in aggregates]
+
+
+def commit(settings: Settings, group: str, topic: str, messages: int) -> None:
+    """Let `group` process the first `messages` it gets."""
+    consumer = connect_consumer(settings, group)
+    consumer.subscribe([topic])
+    while messages:
+        if message := consumer.poll(0.2):
+            assert message.error() is None
+            consumer.store_offsets(message)
+            messages -= 1
+    consumer.commit(asynchronous=False)
+    consumer.close()
+
+
+class TestHeartbeats:
+    def test_the_latest_of_each_program_is_found_in_a_single_large_batch(self, settings: Settings) -> None:
+        send(settings, STATUS_TOPIC, *[beat("sink", n) for n in range(200)], *[beat("filter", n) for n in range(100)])
+        assert {name: heartbeat.sent_at for name, heartbeat in heartbeats(settings).items()} == {"sink": 199, "filter": 99}
+
+    def test_without_any_there_is_none(self, settings: Settings) -> None:
+        assert heartbeats(settings) == {}
+
+    def test_one_that_cannot_be_read_hides_no_other(self, settings: Settings) -> None:
+        send(settings, STATUS_TOPIC, beat("sink", 1), ("sink", b"not json"), beat("producer", 2))
+        assert set(heartbeats(settings)) == {"sink", "producer"}
+
+    def test_a_follower_hears_them_as_they_come_and_survives_the_brokers_restart(self, stack: Stack, settings: Settings) -> None:
+        heard: list[int] = []
+        stop = threading.Event()
+
+        def listen() -> None:
+            while not stop.is_set():
+                try:
+                    heard.extend(one.sent_at for one in follow_heartbeats(settings, stop) if one)
+                except KafkaUnreachableError:
+                    stop.wait(0.1)
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        send(settings, STATUS_TOPIC, beat("sink", 1))
+        until(lambda: 1 in heard)
+        stack.restart("kafka")
+        send(settings, STATUS_TOPIC, beat("sink", 2))
+        until(lambda: 2 in heard)
+        stop.set()
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+class TestOffsets:
+    def test_the_lag_is_what_is_not_committed_up_to_the_true_end(self, settings: Settings) -> None:
+        send(settings, FILTERED_TOPIC, *filtered(*[aggregate(f"S{n}", n) for n in range(100)]))
+        assert positions(settings, SINK_GROUP, FILTERED_TOPIC).lag == 100
+        commit(settings, SINK_GROUP, FILTERED_TOPIC, 60)
+        assert positions(settings, SINK_GROUP, FILTERED_TOPIC).lag == 40
+
+    def test_a_topic_that_does_not_exist_holds_nothing(self, settings: Settings) -> None:
+        assert positions(settings, SINK_GROUP, "nosuch").lag == 0
+        assert pending_since(settings, SINK_GROUP, "nosuch") is None
+
+    def test_what_waits_longest_is_told_by_when_it_was_received(self, settings: Settings) -> None:
+        moments = [aggregate(f"S{n}", n, received_at=1_000_000 * (n + 1)) for n in range(30)]
+        send(settings, FILTERED_TOPIC, *filtered(*moments))
+        assert pending_since(settings, SINK_GROUP, FILTERED_TOPIC) == dt.datetime.fromtimestamp(1, dt.UTC)
+        commit(settings, SINK_GROUP, FILTERED_TOPIC, 30)
+        assert pending_since(settings, SINK_GROUP, FILTERED_TOPIC) is None
+
+    def test_a_message_that_cannot_be_read_waits_since_it_was_produced(self, settings: Settings) -> None:
+        send(settings, RAW_TOPIC, ("X", b"\xff not json"))
+        since = pending_since(settings, "any", RAW_TOPIC)
+        assert since is not None
+        assert abs(since - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=1)
+
+    def test_the_last_processed_messages_lie_below_the_committed_offsets(self, settings: Settings) -> None:
+        sent = [aggregate(f"S{n % 7}", n) for n in range(70)]
+        send(settings, FILTERED_TOPIC, *filtered(*sent))
+        assert last_processed(settings, SINK_GROUP, FILTERED_TOPIC, 5) == []
+        commit(settings, SINK_GROUP, FILTERED_TOPIC, 70)
+        found = last_processed(settings, SINK_GROUP, FILTERED_TOPIC, 5)
+        filled = sum(1 for end in positions(settings, SINK_GROUP, FILTERED_TOPIC).ends.values() if end)
+        assert len(found) == 5 * filled
+        assert all(message in sent for message in found)
+
+
+class TestGaps:
+    def test_open_gaps_come_oldest_first_and_a_message_without_value_closes_one(self, settings: Settings) -> None:
+        gaps = [Gap(f"g{n}", "disconnect", 100 - n, 200, 1) for n in range(3)]
+        send(settings, GAP_TOPIC, *[(gap.gap_id, encode(gap)) for gap in gaps])
+        send(settings, GAP_TOPIC, ("g1", None))
+        assert [gap.gap_id for gap in open_gaps(settings)] == ["g2", "g0"]
+
+    def test_one_that_cannot_be_read_is_an_error_because_it_might_be_open(self, settings: Settings) -> None:
+        send(settings, GAP_TOPIC, ("g", b"{}"))
+        with pytest.raises(UnreadableGapError, match="polygon_stream_gaps"):
+            open_gaps(settings)
+
+
+class TestRows:
+    @pytest.fixture(autouse=True)
+    def stored(self, stack: Stack) -> None:
+        client = clickhouse.connect(stack.settings())
+        rows = b"\n".join(encode(aggregate(symbol, second)) for symbol in ("A", "B") for second in range(10))
+        client.command("TRUNCATE TABLE market.stock_aggregates")
+        client.raw_insert("market.stock_aggregates_ingest", insert_block=rows, fmt="JSONEachRow")
+        client.close()
+
+    def test_tables_have_rows_and_a_newest_time(self, stack: Stack) -> None:
+        found = tables(stack.settings())["market.stock_aggregates"]
+        assert (found.rows, found.newest) == (20, NOW + dt.timedelta(seconds=9))
+
+    def test_an_empty_table_has_no_newest_time(self, stack: Stack) -> None:
+        assert tables(stack.settings())["market.ohlcv_1m_by_day"].newest is None
+
+    def test_a_days_rows_are_its_distinct_seconds(self, stack: Stack) -> None:
+        assert day_rows(stack.settings(), NOW.date()) == 20
+        assert day_rows(stack.settings(), dt.date(2020, 1, 1)) == 0
+
+    def test_a_message_is_stored_when_this_version_or_a_newer_one_is(self, stack: Stack) -> None:
+        same, older, newer = aggregate("A", 1), aggregate("A", 2, 999_999), aggregate("A", 3, 1_000_001)
+        other_second, other_symbol = aggregate("A", 11), aggregate("C", 1)
+        assert not_stored(stack.settings(), [same, older]) == []
+        assert not_stored(stack.settings(), [same, newer, other_second, other_symbol]) == [newer, other_second, other_symbol]
+        assert not_stored(stack.settings(), []) == []
+
+
+class TestUnreachable:
+    def test_nothing_set_is_said_by_name(self) -> None:
+        with pytest.raises(KafkaUnreachableError, match="KAFKA_BOOTSTRAP_SERVERS is not set"):
+            heartbeats(Settings(kafka_bootstrap_servers=""))
+        with pytest.raises(ClickHouseUnreachableError, match="CLICKHOUSE_HOST is not set"):
+            tables(Settings(clickhouse_host=""))
+
+    def test_nobody_there_is_said_at_once(self) -> None:
+        began = time.monotonic()
+        with pytest.raises(KafkaUnreachableError, match=r"127\.0\.0\.1:1: .*refused"):
+            open_gaps(NOWHERE)
+        with pytest.raises(ClickHouseUnreachableError, match=r"ClickHouse at 127\.0\.0\.1:1"):
+            tables(NOWHERE)
+        assert time.monotonic() - began < 10
+
+    def test_an_address_that_is_none_is_said(self) -> None:
+        with pytest.raises(KafkaUnreachableError, match="broker-without-port"):
+            heartbeats(Settings(kafka_bootstrap_servers="broker-without-port"))
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
