@@ -86,7 +86,7 @@ class Tape:
     def __init__(self, market: Market, rates: Rates) -> None:
         self.market = market
         self.rates = rates
-        self._drawn: dict[int, _Minute] = {}
+        self._drawn: dict[int, _Minute | None] = {}
         self._due: defaultdict[int, Batch] = defaultdict(Batch)
         self._symbols = np.array(market.universe.symbols, dtype=object)
 
@@ -113,28 +113,30 @@ class Tape:
         self._minute(second - second % 60)
 
     def _minute(self, start: int) -> _Minute | None:
-        if start in self._drawn:
-            return self._drawn[start]
+        """The minute that starts with this Unix second; None while the market is closed."""
+        if start not in self._drawn:
+            if start - 60 not in self._drawn:
+                self._look_back(start)
+            drawn = self._draw_if_open(start)
+            self._drawn = {key: value for key, value in self._drawn.items() if key >= start - 120} | {start: drawn}
+        return self._drawn[start]
+
+    def _look_back(self, start: int) -> None:
+        """After a jump: draw the revision window before `start`, for the corrections that are still to come."""
+        self._due.clear()
+        self._drawn = {}
+        for earlier in range(start - LONGEST_DELAY, start, 60):
+            self._drawn[earlier] = self._draw_if_open(earlier)
+        for second in [second for second in self._due if second < start]:
+            del self._due[second]
+
+    def _draw_if_open(self, start: int) -> _Minute | None:
         session = self.market.calendar.session_at(dt.datetime.fromtimestamp(start, dt.UTC))
         day = self.market.trading_day(session.day) if session else None
         if day is None:
             return None
         before = self._drawn.get(start - 60) if start > day.start else None
-        drawn = self._draw(day, start, before.totals if before else self._jump(day, start))
-        self._drawn = {key: value for key, value in self._drawn.items() if key >= start - 120} | {start: drawn}
-        return drawn
-
-    def _jump(self, day: TradingDay, start: int) -> Totals:
-        """The day's totals before `start`, and the corrections of the last 15 minutes that are still to come."""
-        if start - 60 not in self._drawn:
-            self._due.clear()
-        first = max(day.start, start - LONGEST_DELAY)
-        totals = self.market.totals(day, (first - day.start) // 60)
-        for earlier in range(first, start, 60):
-            totals = self._draw(day, earlier, totals).totals
-        for second in [second for second in self._due if second < start]:
-            del self._due[second]
-        return totals
+        return self._draw(day, start, before.totals if before else self.market.totals(day, (start - day.start) // 60))
 
     def _draw(self, day: TradingDay, start: int, before: Totals) -> _Minute:
         minute = (start - day.start) // 60

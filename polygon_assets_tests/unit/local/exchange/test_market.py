@@ -1,0 +1,133 @@
+"""The synthetic market: reproducible, consistent to the last digit, and shaped like the real one."""
+
+import datetime as dt
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polygon_assets.local.exchange.market import Market
+from polygon_assets.local.exchange.sums import Sums
+from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
+
+DAY = dt.date(2026, 11, 20)
+EARLY_CLOSE = dt.date(2026, 11, 27)
+MARKET = Market(tickers=300, fraction_rate=0.5)
+
+
+def equal(first: Sums, second: Sums) -> bool:
+    return all(np.array_equal(column, getattr(second, name)) for name, column in vars(first).items())
+
+
+def test_two_markets_with_one_seed_agree_and_another_seed_differs() -> None:
+    same, other = Market(tickers=300, fraction_rate=0.5), Market(seed=8, tickers=300, fraction_rate=0.5)
+    assert equal(same.second_sums("AAPL", DAY), MARKET.second_sums("AAPL", DAY))
+    assert not equal(other.second_sums("AAPL", DAY), MARKET.second_sums("AAPL", DAY))
+
+
+@settings(max_examples=25, deadline=None)
+@given(ticker=st.integers(0, 299), day=st.dates(dt.date(2015, 1, 2), dt.date(2029, 12, 31)))
+def test_seconds_minutes_day_and_grouped_daily_agree_exactly(ticker: int, day: dt.date) -> None:
+    symbol = MARKET.universe.symbols[ticker]
+    seconds = MARKET.second_sums(symbol, day)
+    whole = MARKET.day_sums(symbol, day)
+    minutes = seconds.windows(seconds.start // 60 * 60)
+    midnight = np.zeros(1, np.int64)
+    assert equal(minutes.windows(np.zeros(len(minutes), np.int64)), seconds.windows(np.zeros(len(seconds), np.int64)))
+    assert len(whole) == (1 if len(seconds) else 0)
+    for sums in (seconds, minutes):
+        if len(sums):
+            added = sums.windows(np.zeros(len(sums), np.int64))
+            assert equal(Sums(**{**vars(whole), "start": midnight}), added)
+
+
+def test_grouped_daily_is_the_day_of_each_ticker_that_traded() -> None:
+    grouped = MARKET.grouped(DAY)
+    single = [MARKET.day(symbol, DAY) for symbol in MARKET.universe.symbols]
+    assert np.array_equal(grouped, np.concatenate(single))
+
+
+@pytest.mark.parametrize("offset", [0, 1, 59, 60, 61, 19_800, 30_017, 57_599, 57_600])
+def test_a_day_so_far_is_the_sum_of_the_seconds_so_far(offset: int) -> None:
+    start = int(dt.datetime(2026, 11, 20, 9, tzinfo=dt.UTC).timestamp())
+    seconds = MARKET.second_sums("AAPL", DAY, start + offset)
+    assert equal(MARKET.day_sums("AAPL", DAY, start + offset), seconds.windows(np.full(len(seconds), start)))
+    assert seconds.start.max(initial=0) < start + offset
+
+
+def test_every_bar_is_sound() -> None:
+    for symbol in MARKET.universe.symbols[::15]:
+        bars = MARKET.seconds(symbol, DAY)
+        assert (bars["low"] > 0).all()
+        for name in ("open", "close", "vwap"):
+            assert (bars["low"] <= bars[name]).all()
+            assert (bars[name] <= bars["high"]).all()
+        assert (bars["volume"] >= bars["transactions"]).all()
+        assert (bars["transactions"] >= 1).all()
+        assert (np.diff(bars["start_ms"]) >= 1000).all()
+
+
+def test_activity_is_u_shaped_and_thin_outside_regular_hours() -> None:
+    starts = Market(tickers=300).second_sums(MARKET.universe.symbols[150], DAY).start
+    hours = np.array([dt.datetime.fromtimestamp(start, NEW_YORK).hour for start in starts.tolist()])
+    opening, noon, closing = ((hours == hour).sum() for hour in (10, 12, 15))
+    assert opening > 1.15 * noon < closing
+    assert (hours < 9).sum() / 5 < noon / 4
+
+
+def test_liquid_tickers_trade_nearly_every_regular_second_and_the_tail_is_long() -> None:
+    market = Market()
+    start = int(dt.datetime(2026, 11, 20, 14, 30, tzinfo=dt.UTC).timestamp())
+    liquid = market.second_sums("AAPL", DAY).start
+    assert ((liquid >= start) & (liquid < start + 23_400)).sum() > 0.93 * 23_400
+    day = market.trading_day(DAY)
+    assert day is not None
+    bars = market.cut(day.grid(market.universe.keys, 500, 501))
+    assert 60_000 < len(bars) < 120_000
+    assert np.median(np.bincount(bars.ticker, minlength=10_000)) <= 4
+
+
+def test_boundless_activity_gives_every_listed_ticker_a_bar_each_second() -> None:
+    market = Market(tickers=30, activity=1e9)
+    day = market.trading_day(DAY)
+    assert day is not None
+    bars = market.cut(day.grid(market.universe.keys, 0, day.minutes))
+    assert len(bars) == 57_600 * market.universe.trading(DAY.toordinal()).sum()
+
+
+@pytest.mark.parametrize("day", [dt.date(2026, 11, 21), dt.date(2026, 11, 26)])
+def test_a_closed_day_has_no_bars(day: dt.date) -> None:
+    assert len(MARKET.seconds("AAPL", day)) == len(MARKET.grouped(day)) == 0
+    assert MARKET.trading_day(day) is None
+
+
+def test_sessions_have_the_calendars_length() -> None:
+    lengths = {day: len(Market(tickers=5, activity=1e9).seconds("AAPL", day)) for day in (DAY, EARLY_CLOSE)}
+    assert lengths == {DAY: 16 * 3600, EARLY_CLOSE: 13 * 3600}
+
+
+@pytest.mark.parametrize(("day", "hours"), [(dt.date(2026, 11, 1), 25), (dt.date(2027, 3, 14), 23), (dt.date(2026, 11, 22), 24)])
+def test_the_market_that_never_closes_trades_every_hour_of_the_new_york_day(day: dt.date, hours: int) -> None:
+    market = Market(tickers=5, activity=1e9, calendar=MarketCalendar("24/7"))
+    assert len(market.seconds("AAPL", day)) == hours * 3600
+
+
+def test_a_session_begins_where_the_last_one_ended() -> None:
+    before, after = MARKET.seconds("MSFT", dt.date(2026, 11, 19)), MARKET.seconds("MSFT", DAY)
+    assert before["close"][-1] == pytest.approx(after["open"][0], rel=0.002)
+
+
+def test_some_volumes_are_fractional_and_most_are_whole() -> None:
+    number = MARKET.trading_day(DAY).fractional.nonzero()[0][0]  # type: ignore[union-attr]
+    volumes = MARKET.seconds(MARKET.universe.symbols[number], DAY)["volume"]
+    share = np.mean(volumes != np.floor(volumes))
+    assert 0 < share < 0.5
+    assert np.array_equal(np.round(volumes, 3), volumes)
+    whole = MARKET.seconds(MARKET.universe.symbols[(~MARKET.trading_day(DAY).fractional).nonzero()[0][0]], DAY)  # type: ignore[union-attr]
+    assert np.array_equal(whole["volume"], np.floor(whole["volume"]))
+
+
+def test_an_unknown_symbol_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        MARKET.seconds("NOSUCH", DAY)
