@@ -19,6 +19,7 @@ def post_alert(webhook_url: str, text: str) -> None:
         request = urllib.request.Request(webhook_url, json.dumps({"text": text}).encode(), {"Content-Type": "application/json"})
         urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS).close()
     except urllib.error.HTTPError as error:
+        error.close()
         raise AlertError(f"the webhook answered HTTP {error.code}") from None
     except OSError as error:
         raise AlertError(f"the webhook cannot be reached: {error}") from None

@@ -1,0 +1,104 @@
+"""The checks' judgements; how the evidence is read is tested in unit/test_evidence."""
+
+import datetime as dt
+
+import dagster as dg
+import pytest
+
+from polygon_assets.defs.checks import (
+    judge_channels,
+    judge_freshness,
+    judge_refusals,
+    judge_rows,
+    judge_waiting,
+    stream_checks,
+    while_open,
+)
+from polygon_assets.evidence import KafkaUnreachableError
+from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.messages import Heartbeat
+from polygon_assets.settings import Settings
+from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN
+
+NOW = dt.datetime(2026, 11, 20, 15, 0, tzinfo=dt.UTC)
+SATURDAY = dt.datetime(2026, 11, 21, 15, 0, tzinfo=dt.UTC)
+
+
+def ago(seconds: float) -> int:
+    return int((NOW.timestamp() - seconds) * 1000)
+
+
+def beat(age: float = 1, **changes: object) -> Heartbeat:
+    return Heartbeat("producer", "host:1:1", "streaming", 0, ago(age), **changes)  # type: ignore[arg-type]
+
+
+def judged_good(_settings: Settings, _now: dt.datetime) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=True, description="good")
+
+
+def unreachable(_settings: Settings, _now: dt.datetime) -> dg.AssetCheckResult:
+    raise KafkaUnreachableError("no broker")
+
+
+def test_outside_the_session_every_check_passes_and_says_closed() -> None:
+    result = while_open(ALWAYS_OPEN, MarketCalendar("NYSE"), SATURDAY, unreachable)
+    assert (result.passed, result.description) == (True, "closed")
+
+
+def test_while_open_what_cannot_be_asked_is_a_failure() -> None:
+    assert while_open(ALWAYS_OPEN, MarketCalendar("NYSE"), NOW, judged_good).description == "good"
+    result = while_open(ALWAYS_OPEN, MarketCalendar("NYSE"), NOW, unreachable)
+    assert (result.passed, result.description) == (False, "no broker")
+
+
+def test_every_check_has_a_description() -> None:
+    assert all(spec.description for check in stream_checks() for spec in check.check_specs)
+
+
+@pytest.mark.parametrize(
+    ("heartbeat", "passed"),
+    [
+        (None, False),
+        (beat(age=60, desired=2, confirmed=2), False),
+        (beat(desired=2, confirmed=2), True),
+        (beat(desired=2, confirmed=1, unconfirmed=["A.X: not authorized"]), False),
+        (beat(), False),
+    ],
+)
+def test_channels_must_all_be_confirmed_by_a_living_producer(heartbeat: Heartbeat | None, passed: bool) -> None:
+    assert judge_channels(heartbeat, NOW).passed is passed
+
+
+def test_an_unconfirmed_channel_is_named() -> None:
+    assert "A.X: not authorized" in str(judge_channels(beat(desired=1, unconfirmed=["A.X: not authorized"]), NOW).description)
+
+
+@pytest.mark.parametrize(
+    ("age", "delay", "regular", "passed"), [(5, 0, True, True), (120, 0, True, False), (120, 0, False, True), (960, 15, True, True)]
+)
+def test_freshness_is_asked_for_in_the_regular_session_and_allows_for_the_delayed_cluster(
+    age: float, delay: int, regular: bool, passed: bool
+) -> None:
+    assert judge_freshness(beat(newest_event=ago(age)), NOW, dt.timedelta(minutes=delay), regular).passed is passed
+
+
+def test_before_the_first_event_only_the_regular_session_complains() -> None:
+    assert not judge_freshness(beat(), NOW, dt.timedelta(), regular=True).passed
+    assert judge_freshness(beat(), NOW, dt.timedelta(), regular=False).passed
+    assert not judge_freshness(None, NOW, dt.timedelta(), regular=False).passed
+
+
+@pytest.mark.parametrize(
+    ("since", "passed"), [(None, True), (NOW - dt.timedelta(seconds=59), True), (NOW - dt.timedelta(seconds=61), False)]
+)
+def test_nothing_may_wait_longer_than_a_minute(since: dt.datetime | None, passed: bool) -> None:
+    assert judge_waiting(since, NOW, lag=5).passed is passed
+
+
+@pytest.mark.parametrize(("refused", "read", "passed"), [(0, 0, True), (1, 100, True), (2, 100, False)])
+def test_refusals_are_bounded_by_a_share_of_what_was_read(refused: int, read: int, passed: bool) -> None:
+    assert judge_refusals(beat(counters={"refused": refused, "read": read}), NOW).passed is passed
+
+
+def test_rows_are_accounted_for_when_none_is_missing() -> None:
+    assert judge_rows(600, []).passed
