@@ -186,6 +186,12 @@ class TestDays:
 
 
 class TestSchedules:
+    @pytest.fixture
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        """A schedule's context asks for an instance that can be found again, which one in memory cannot."""
+        with dg.instance_for_test() as one:
+            yield one
+
     def evaluate(self, instance: dg.DagsterInstance, environment: Environment) -> object:
         now = dt.datetime(2026, 11, 22, 16, 5, tzinfo=dt.UTC)
         with dg.build_schedule_context(instance, scheduled_execution_time=now, resources={"environment": environment}) as context:
@@ -227,7 +233,7 @@ class TestAlerts:
                 """Nothing: a test's output is its failure."""
 
         server = HTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}", received
         server.shutdown()
