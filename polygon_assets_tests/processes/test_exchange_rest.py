@@ -94,6 +94,7 @@ def test_grouped_daily_and_previous_day_and_open_close_tell_the_same_day(exchang
     assert not otc & grouped.keys()
     with_otc = exchange.json(f"/v2/aggs/grouped/locale/us/market/stocks/{YESTERDAY}", include_otc="true")["results"]
     assert otc & {record["T"] for record in with_otc}
+    assert {record["T"] for record in with_otc if record.get("otc")} == otc & {record["T"] for record in with_otc}
 
 
 def test_today_ends_at_the_exchange_clock(exchange: RunningExchange, market: Market) -> None:
@@ -152,6 +153,7 @@ def test_splits_at_both_addresses_agree(exchange: RunningExchange) -> None:
     assert any("2026-10-21" <= split["execution_date"] <= "2026-11-20" for split in old)
     ascending = exchange.json("/stocks/v1/splits", sort="execution_date.asc", limit="5")["results"]
     assert [split["execution_date"] for split in ascending] == sorted(split["execution_date"] for split in ascending)
+    assert exchange.get("/stocks/v1/splits", sort="colour.asc").status_code == 400
     forward = exchange.json("/stocks/v1/splits", adjustment_type="forward_split", limit="100")["results"]
     assert all(split["split_to"] > split["split_from"] for split in forward)
     newest = exchange.json("/stocks/v1/splits", **{"ticker": new[0]["ticker"], "execution_date.gte": new[0]["execution_date"]})["results"]

@@ -78,7 +78,7 @@ def parse_range(path: dict[str, str], query: dict[str, str]) -> Range:
 
 
 def is_adjusted(query: dict[str, str]) -> bool:
-    return query.get("adjusted", "true") != "false"
+    return query.get("adjusted", "true").lower() != "false"
 
 
 def aggregate_range(market: Market, asked: Range, now: dt.datetime) -> RangePage:
@@ -91,7 +91,7 @@ def aggregate_range(market: Market, asked: Range, now: dt.datetime) -> RangePage
     base = concatenated([sums for sums, _ in parts])
     starts = np.concatenate([starts for _, starts in parts]) if parts else base.start
     kept = _within_limit(starts, asked)
-    records = records_of(base.where(kept).windows(starts[kept]))
+    records = _marked(market, base.where(kept).windows(starts[kept]))
     return RangePage(records[::-1] if asked.descending else records, kept.stop - kept.start, _resume_ms(starts, kept, asked))
 
 
@@ -152,7 +152,7 @@ def _resume_ms(starts: Ints, kept: slice, asked: Range) -> int | None:
 def grouped_daily(market: Market, day: dt.date, query: dict[str, str], now: dt.datetime) -> list[Record]:
     """The day's bar of every ticker; today's so far."""
     sums = market.grouped_sums(day, int(now.timestamp()))
-    if query.get("include_otc", "false") != "true":
+    if query.get("include_otc", "false").lower() != "true":
         sums = sums.where(~market.universe.otc[sums.ticker])
     if is_adjusted(query):
         sums = sums.adjusted(_factors(market, sums.ticker, day, today(now)))
@@ -228,7 +228,13 @@ def parse_date(text: str) -> dt.date:
 
 def _with_symbols(market: Market, sums: Sums) -> list[Record]:
     symbols = market.universe.symbols
-    return [{"T": symbols[number]} | record for number, record in zip(sums.ticker.tolist(), records_of(sums), strict=True)]
+    return [{"T": symbols[number]} | record for number, record in zip(sums.ticker.tolist(), _marked(market, sums), strict=True)]
+
+
+def _marked(market: Market, sums: Sums) -> list[Record]:
+    """Bars with `otc` where it is true; the vendor leaves it out elsewhere."""
+    otc = market.universe.otc[sums.ticker].tolist()
+    return [record | {"otc": True} if over_the_counter else record for over_the_counter, record in zip(otc, records_of(sums), strict=True)]
 
 
 def _factors(market: Market, tickers: Ints, day: dt.date, until: dt.date) -> Floats:

@@ -4,6 +4,7 @@ Prices and volumes are aggregates.py's.
 """
 
 import datetime as dt
+from operator import itemgetter
 
 import numpy as np
 
@@ -27,6 +28,7 @@ EXCHANGES = (
 )
 _TICKER_FILTERS = ("ticker", "type", "market", "cik")
 _SORTS = {"ticker", "name", "market", "type", "primary_exchange", "cik", "last_updated_utc", "delisted_utc", "currency_name", "locale"}
+_SPLIT_SORTS = {"execution_date", "ticker", "split_from", "split_to", "adjustment_type", "id"}
 _ANNOUNCED_DAYS = 14
 _UPCOMING_DAYS = 400
 
@@ -62,7 +64,7 @@ def tickers(market: Market, query: dict[str, str], now: dt.datetime) -> queries.
 def _listed(market: Market, query: dict[str, str], moment: dt.datetime) -> list[Record]:
     """Tickers that are listed at the moment, or with active=false those that were."""
     universe, day = market.universe, today(moment).toordinal()
-    active = query.get("active", "true") == "true"
+    active = query.get("active", "true").lower() == "true"
     chosen = universe.trading(day) if active else universe.delisted <= day
     if exact := query.get("ticker"):
         chosen = chosen & (universe.keys == universe.index.get(exact, -1))
@@ -112,10 +114,12 @@ def splits(market: Market, query: dict[str, str], now: dt.datetime) -> queries.P
         }
         for split in market.splits.all
         if split.execution_date <= _announced(now)
-        if query.get("reverse_split", "") in ("", str(split.split_from > split.split_to).lower())
+        if query.get("reverse_split", "").lower() in ("", str(split.split_from > split.split_to).lower())
     ]
     found = queries.matching(records, query, ("ticker", "execution_date"))
-    found = queries.ordered(found, query.get("sort", "execution_date"), query.get("order", "desc"))
+    if (sort := query.get("sort", "execution_date")) not in _SPLIT_SORTS - {"adjustment_type"}:
+        raise BadRequestError(f"cannot sort by '{sort}'")
+    found = queries.ordered(found, sort, query.get("order", "desc"))
     return queries.page(found, query, queries.limit_of(query, 10, 1000))
 
 
@@ -137,7 +141,9 @@ def splits_v1(market: Market, query: dict[str, str], now: dt.datetime) -> querie
     found = queries.matching(records, query, ("ticker", "execution_date", "adjustment_type"))
     for part in reversed(query.get("sort", "execution_date.desc").split(",")):
         field, _, order = part.partition(".")
-        found = sorted(found, key=lambda record: str(record.get(field, "")), reverse=order == "desc")
+        if field not in _SPLIT_SORTS or order not in ("", "asc", "desc"):
+            raise BadRequestError(f"cannot sort by '{part}'")
+        found = sorted(found, key=itemgetter(field), reverse=order == "desc")
     return queries.page(found, query, queries.limit_of(query, 100, 5000))
 
 

@@ -4,7 +4,6 @@ No protocol knowledge beyond telling them apart; sessions and routes have their 
 """
 
 import asyncio
-from contextlib import suppress
 from http import HTTPStatus
 
 from polygon_assets.local.exchange.control import control
@@ -16,23 +15,18 @@ from polygon_assets.local.exchange.websocket import accept
 
 
 class Server:
-    """Accepts connections for one exchange; `clients` are the tasks that serve them."""
+    """Accepts connections for one exchange."""
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
-        self.clients: set[asyncio.Task[None]] = set()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one TCP connection to its end."""
-        task = asyncio.current_task()
-        assert task is not None
-        self.clients.add(task)
         try:
             await self._serve(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             writer.transport.abort()
         finally:
-            self.clients.discard(task)
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -75,7 +69,10 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> R
 
 
 async def serve(exchange: Exchange, host: str, port: int, stop: asyncio.Event) -> None:
-    """Listen until `stop` is set; prints the address once it accepts connections."""
+    """Listen until `stop` is set; prints the address once it accepts connections. Raises what a feed died of.
+
+    Clients are left as they are: the process is about to end, which closes their connections.
+    """
     server = Server(exchange)
     feeds = asyncio.create_task(exchange.run())
     listener = await asyncio.start_server(server.handle, host, port)
@@ -84,7 +81,5 @@ async def serve(exchange: Exchange, host: str, port: int, stop: asyncio.Event) -
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({stopped, feeds}, return_when=asyncio.FIRST_COMPLETED)
     listener.close()
-    for task in (feeds, stopped, *server.clients):
-        task.cancel()
-    with suppress(asyncio.CancelledError):
-        await feeds
+    if feeds.done():
+        feeds.result()
