@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from polygon_assets import messages
-from polygon_assets.defs.keys import DEAD_LETTERS, FILTERED, RAW, STOCK_AGGREGATES, WEBSOCKET
+from polygon_assets.defs.keys import DEAD_LETTERS, FILTERED, RAW, STOCK_AGGREGATES, STOCK_LAST, STOCK_RECENT, WEBSOCKET
 from polygon_assets.messages import Heartbeat
 
 OBSERVE_SECONDS = 30.0
@@ -33,6 +33,8 @@ class Subject:
     flow: bool = True
     """Whether rate, lag and newest event are this asset's."""
     channels: bool = False
+    observed: bool = True
+    """False for tables that the same insert fills: one pulse is enough for all of them."""
 
 
 SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
@@ -44,7 +46,11 @@ SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
         Subject(FILTERED, counters=("read", "forwarded", "unsubscribed"), progress="forwarded"),
         Subject(DEAD_LETTERS, counters=("refused",), progress="refused", flow=False),
     ),
-    "sink": (Subject(STOCK_AGGREGATES, counters=("read", "forwarded", "retries")),),
+    "sink": (
+        Subject(STOCK_AGGREGATES, counters=("read", "forwarded", "retries")),
+        Subject(STOCK_RECENT, counters=("forwarded",), progress="forwarded", observed=False),
+        Subject(STOCK_LAST, counters=("forwarded",), progress="forwarded", observed=False),
+    ),
 }
 
 
@@ -81,7 +87,8 @@ class EventReporter:
         self._observed_at, self._shown = self._clock(), shown
         for subject in self._subjects:
             metadata = _metadata(subject, heartbeat, restarts) if heartbeat else _no_heartbeat(self._silence(), restarts)
-            self._log_event(dg.AssetObservation(subject.key, metadata=metadata))
+            if subject.observed:
+                self._log_event(dg.AssetObservation(subject.key, metadata=metadata))
             if heartbeat and self._progressed(subject, heartbeat):
                 self._log_event(dg.AssetMaterialization(subject.key, metadata=metadata))
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from polygon_assets.defs.keys import DEAD_LETTERS, FILTERED, RAW, STOCK_AGGREGATES, WEBSOCKET
+from polygon_assets.defs.keys import DEAD_LETTERS, FILTERED, RAW, STOCK_AGGREGATES, STOCK_LAST, STOCK_RECENT, WEBSOCKET
 from polygon_assets.defs.reporting import EventReporter
 from polygon_assets.messages import Heartbeat, ProgramName
 
@@ -77,10 +77,14 @@ def test_a_restarted_program_counts_from_zero_and_is_still_progress() -> None:
     assert (dg.AssetMaterialization, RAW) in log.take()
 
 
-def test_a_table_is_never_materialized_by_a_heartbeat() -> None:
+def test_the_table_of_record_is_never_materialized_by_a_heartbeat_but_the_copies_filled_by_the_same_insert_are() -> None:
     log = Log()
     log.reporter("sink").observe(beat("sink", forwarded=1000), 0)
-    assert log.take() == [(dg.AssetObservation, STOCK_AGGREGATES)]
+    assert log.take() == [
+        (dg.AssetObservation, STOCK_AGGREGATES),
+        (dg.AssetMaterialization, STOCK_RECENT),
+        (dg.AssetMaterialization, STOCK_LAST),
+    ]
 
 
 def test_the_numbers_are_numbers_so_that_they_are_plotted() -> None:
