@@ -1,6 +1,6 @@
 """The exchange clock: wall time, or a past session that runs faster.
 
-It alone reads the machine's clock; everything else is given a time.
+Exchange time comes from here alone; wall time that faults and rate limits need does not.
 """
 
 import datetime as dt

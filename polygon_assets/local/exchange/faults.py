@@ -3,7 +3,6 @@
 Only the state belongs here; each fault is carried out where the healthy behaviour is.
 """
 
-import time
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -31,19 +30,20 @@ class Faults:
     handshakes: deque[int] = field(default_factory=deque)
     """HTTP statuses for the next WebSocket handshakes; 0 aborts the connection."""
 
-    def silent(self, kind: str, symbol: str = "*") -> bool:
-        now = time.monotonic()
-        return any(self.silent_until.get(channel, 0.0) > now for channel in ("*", f"{kind}.*", f"{kind}.{symbol}"))
+    def silent(self, kind: str, now: float) -> bool:
+        """Whether nothing of this kind (`A`, `AM`) is sent."""
+        return any(self.silent_until.get(channel, 0.0) > now for channel in ("*", f"{kind}.*"))
 
-    def silenced(self, kind: str) -> set[str]:
+    def silenced(self, kind: str, now: float) -> set[str]:
         """Symbols of this kind that are silent one by one."""
-        return {name.split(".", 1)[1] for name in self.silent_until if name.startswith(f"{kind}.") and self.silent(*name.split(".", 1))}
+        prefix = f"{kind}."
+        return {channel[len(prefix) :] for channel, until in self.silent_until.items() if channel.startswith(prefix) and until > now}
 
-    def send_delay_seconds(self) -> float:
-        return self.slow_seconds if time.monotonic() < self.slow_until else 0.0
+    def send_delay_seconds(self, now: float) -> float:
+        return self.slow_seconds if now < self.slow_until else 0.0
 
-    def lateness_seconds(self) -> float:
-        return 60.0 * self.late_minutes if time.monotonic() < self.late_until else 0.0
+    def lateness_seconds(self, now: float) -> float:
+        return 60.0 * self.late_minutes if now < self.late_until else 0.0
 
     def instead(self, path: str) -> Reply | None:
         """The reply to give to this request in place of the right one, if any; each is given once."""

@@ -4,6 +4,7 @@ What a second contains is tape.py's business, what happens on a single connectio
 """
 
 import asyncio
+import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,11 +71,11 @@ class Feed:
     async def _wait_for(self, second: int) -> None:
         due = second + 1 + self.hold_seconds
         # Often awake: a fault that is switched on or off meanwhile changes the wait.
-        while (wait := self.clock.wall_seconds_until(due) + self.faults.send_delay_seconds()) > 0:  # noqa: ASYNC110
+        while (wait := self.clock.wall_seconds_until(due) + self.faults.send_delay_seconds(time.monotonic())) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(wait, 0.25))
 
     def _send_second(self, second: int) -> None:
-        late = int(self.faults.lateness_seconds())
+        late = int(self.faults.lateness_seconds(time.monotonic()))
         for kind, batch in (("A", self.tape.second(second)), ("AM", self.tape.minute_bars(second))):
             if late:
                 self._withheld[second + late].append((kind, batch))
@@ -85,9 +86,10 @@ class Feed:
                 self._broadcast(second, kind, batch)
 
     def _broadcast(self, second: int, kind: str, batch: Batch) -> None:
-        if not batch.events or self.faults.silent(kind):
+        now = time.monotonic()
+        if not batch.events or self.faults.silent(kind, now):
             return
-        batch = batch.without(self.faults.silenced(kind))
+        batch = batch.without(self.faults.silenced(kind, now))
         bad_events = self.faults.take_bad_events() if kind == "A" else []
         everything: list[Frame] | None = None
         for connection in list(self.connections):

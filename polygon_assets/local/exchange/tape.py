@@ -118,7 +118,7 @@ class Tape:
             if start - 60 not in self._drawn:
                 self._look_back(start)
             drawn = self._draw_if_open(start)
-            self._drawn = {key: value for key, value in self._drawn.items() if key >= start - 120} | {start: drawn}
+            self._drawn = {key: value for key, value in self._drawn.items() if key == start - 60} | {start: drawn}
         return self._drawn[start]
 
     def _look_back(self, start: int) -> None:
@@ -126,7 +126,7 @@ class Tape:
         self._due.clear()
         self._drawn = {}
         for earlier in range(start - LONGEST_DELAY, start, 60):
-            self._drawn[earlier] = self._draw_if_open(earlier)
+            self._drawn = {earlier: self._draw_if_open(earlier)}
         for second in [second for second in self._due if second < start]:
             del self._due[second]
 
