@@ -46,7 +46,7 @@ def connect_consumer(settings: Settings, group: str, **options: Any) -> "Consume
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
-            "session.timeout.ms": 10_000,
+            "session.timeout.ms": 6_000,
             "heartbeat.interval.ms": 2_000,
             "max.poll.interval.ms": 60_000,
             "partition.assignment.strategy": "range",

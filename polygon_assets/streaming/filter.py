@@ -5,6 +5,7 @@ What is valid is decided in `validation`; here is only the loop: read, judge, ha
 
 import threading
 import time
+from contextlib import closing
 
 import msgspec
 from confluent_kafka import Message
@@ -27,12 +28,19 @@ def run(settings: Settings, pulse: Pulse, stop: threading.Event) -> None:
     """Filter until `stop` is set."""
     watch = SubscriptionWatch(subscription_store.connect(settings))
     watch.start()
-    inbox = Inbox(settings, FILTER_GROUP, RAW_TOPIC)
     try:
-        Filter(settings, pulse, watch, inbox).run(stop)
+        _wait_for_subscriptions(watch, pulse, stop)
+        if not stop.is_set():
+            with closing(Inbox(settings, FILTER_GROUP, RAW_TOPIC)) as inbox:
+                Filter(settings, pulse, watch, inbox).run(stop)
     finally:
-        inbox.close()
         watch.stop()
+
+
+def _wait_for_subscriptions(watch: SubscriptionWatch, pulse: Pulse, stop: threading.Event) -> None:
+    while watch.current is None and not stop.wait(0.2):
+        pulse.tick()
+        pulse.state("waiting", watch.trouble)
 
 
 class Filter:
@@ -47,7 +55,6 @@ class Filter:
 
     def run(self, stop: threading.Event) -> None:
         """Work batch by batch; what is under way when `stop` comes is finished."""
-        self._watch.wait_for_first(stop, self._wait)
         while not stop.is_set():
             self._pulse.tick()
             messages = self._inbox.read(BATCH_MESSAGES, BATCH_SECONDS)
@@ -57,10 +64,6 @@ class Filter:
             if messages and self._deliver(stop):
                 self._inbox.commit(self._inbox.positions(messages))
             self._pulse.beat.lag = self._inbox.lag()
-
-    def _wait(self, reason: str) -> None:
-        self._pulse.tick()
-        self._pulse.state("waiting", reason)
 
     def _take(self, message: Message) -> None:
         self._pulse.count("read")

@@ -4,12 +4,16 @@ What the messages mean, and when they are done, is decided by the programs.
 """
 
 import logging
+import time
 from collections.abc import Iterable
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from polygon_assets.clients import kafka
 from polygon_assets.settings import Settings
+
+JOIN_SECONDS = 5.0
+"""Brokers hold a new group back for 3 s, so that all its members are in the first assignment."""
 
 _log = logging.getLogger("inbox")
 
@@ -74,7 +78,14 @@ class Inbox:
         return sum(max(0, self._high_watermark(partition) - position) for partition, position in self._positions.items())
 
     def close(self) -> None:
-        """Leave the group at once, so that others get the partitions without waiting."""
+        """Leave the group at once, so that others get the partitions without waiting.
+
+        A member that is still joining first waits for its partitions: the embedded broker never lets anyone into a group again
+        when a member leaves it in that moment.
+        """
+        deadline = time.monotonic() + JOIN_SECONDS
+        while not self._positions and time.monotonic() < deadline:
+            self._consumer.poll(0.1)
         self._consumer.close()
 
     def _high_watermark(self, partition: int) -> int:

@@ -6,6 +6,7 @@ changes nothing. Where ClickHouse's official Kafka Connect sink runs instead, th
 
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from clickhouse_connect.driver.client import Client
@@ -26,6 +27,8 @@ TABLE = "market.stock_aggregates"
 READ_MESSAGES = 10_000
 READ_SECONDS = 0.1
 ANSWER_SECONDS = 15
+INSERT_SETTINGS = {"throw_on_max_partitions_per_insert_block": 0}
+"""More than 100 trading days in one batch are unusual, not wrong; refused, such a batch would be tried for ever."""
 LONGEST_RETRY_SECONDS = 5.0
 
 BAD_DATA_CODES = frozenset({6, 26, 27, 38, 41, 53, 69, 70, 72, 117, 131, 349, 407, 469})
@@ -47,11 +50,8 @@ class Batch:
 def run(settings: Settings, pulse: Pulse, stop: threading.Event) -> None:
     """Load until `stop` is set."""
     require(settings, "clickhouse_host")
-    inbox = Inbox(settings, SINK_GROUP, FILTERED_TOPIC)
-    try:
+    with closing(Inbox(settings, SINK_GROUP, FILTERED_TOPIC)) as inbox:
         Sink(settings, pulse, inbox).run(stop)
-    finally:
-        inbox.close()
 
 
 class Sink:
@@ -147,7 +147,7 @@ class Sink:
         try:
             if self._client is None:
                 self._client = clickhouse.connect(self._settings, ANSWER_SECONDS)
-            self._client.insert_arrow(TABLE, table)
+            self._client.insert_arrow(TABLE, table, settings=INSERT_SETTINGS)
         except ClickHouseError as error:
             if isinstance(error, Error) and error.code in BAD_DATA_CODES:
                 raise BadRowsError(str(error)) from error

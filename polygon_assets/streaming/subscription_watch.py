@@ -6,7 +6,6 @@ What a change means is the programs' business.
 import logging
 import threading
 import time
-from collections.abc import Callable
 
 from polygon_assets.clients.subscription_store import SubscriptionStore, SubscriptionStoreError
 from polygon_assets.subscriptions import AcceptedSet
@@ -65,12 +64,6 @@ class SubscriptionWatch:
         if self.loaded_at_us > received_at_us:
             return False
         return not self.refresh() or self._has(symbol)
-
-    def wait_for_first(self, stop: threading.Event, waiting: Callable[[str], None]) -> None:
-        """Return once there is a set, or `stop` is set; `waiting` is told the reason meanwhile."""
-        while self.current is None and not stop.is_set():
-            waiting(self.trouble)
-            stop.wait(0.2)
 
     def _has(self, symbol: str) -> bool:
         symbols = self._symbols

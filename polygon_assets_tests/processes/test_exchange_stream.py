@@ -1,5 +1,6 @@
 """What a WebSocket client of the simulated exchange receives, compared with the market's truth."""
 
+import socket as socket_module
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from polygon_assets_tests.unit.local.exchange.harness import (
     until_closed,
 )
 
+PING_FRAME = b"\x89\x00"
 RATES = Rates(correction=0.2, duplicate=0.05)
 
 
@@ -191,6 +193,23 @@ def test_a_binary_request_and_a_fragmented_one_are_understood(exchange: RunningE
         assert receive(socket)[0]["status"] == "auth_success"
         socket.send(iter(['{"action":"subscribe",', '"params":"A.AAPL"}']))
         assert receive(socket)[0]["message"] == "subscribed to: A.AAPL"
+
+
+def test_a_ping_frame_comes_before_the_first_status_and_a_vanished_client_harms_nobody(exchange: RunningExchange) -> None:
+    host, port = exchange.address.split(":")
+    with socket_module.create_connection((host, int(port)), timeout=5) as raw:
+        raw.sendall(
+            f"GET /stocks HTTP/1.1\r\nHost: {exchange.address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+        )
+        received = b""
+        while b"Connected Successfully" not in received:
+            received += raw.recv(4096)
+    head, _, frames = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101")
+    assert PING_FRAME in frames
+    with exchange.streaming("A.AAPL") as socket:
+        assert next_event(socket)["sym"] == "AAPL"
 
 
 def test_the_older_connection_is_evicted(exchange: RunningExchange) -> None:

@@ -1,0 +1,33 @@
+"""A stack and programs for a test module: real servers on free ports, data in a temporary folder, nothing left behind."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from polygon_assets.local.stack import Stack, running_stack
+from polygon_assets.settings import Settings
+from polygon_assets_tests.processes.harness import Programs
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """The servers that the module names in SERVERS (all without it), the exchange with EXCHANGE_OPTIONS."""
+    servers = getattr(request.module, "SERVERS", ())
+    options = getattr(request.module, "EXCHANGE_OPTIONS", ())
+    with running_stack(tmp_path_factory.mktemp("stack"), only=servers, exchange_options=options, fixed_ports=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def settings(stack: Stack) -> Settings:
+    """The settings that lead to the stack."""
+    return stack.settings()
+
+
+@pytest.fixture
+def programs(stack: Stack, tmp_path: Path) -> Iterator[Programs]:
+    """Starts stream programs; those still running at the end of the test are killed."""
+    started = Programs(stack.environment(), tmp_path)
+    yield started
+    started.kill_all()

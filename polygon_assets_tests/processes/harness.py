@@ -1,0 +1,151 @@
+"""Stream programs as real processes against a real embedded stack: start them, wait for evidence, break them, stop them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from clickhouse_connect.driver.client import Client
+
+from polygon_assets.clients import clickhouse, subscription_store
+from polygon_assets.evidence.look import Look
+from polygon_assets.evidence.streams import heartbeats
+from polygon_assets.messages import DEAD_LETTER_TOPIC, RAW_TOPIC, DeadLetter, Heartbeat, RawAggregate, decode_dead_letter, encode
+from polygon_assets.settings import Settings
+from polygon_assets.streaming.outbox import Outbox
+from polygon_assets.subscriptions import accept
+
+PATIENCE_SECONDS = 60.0
+"""Far above what anything here takes on an idle machine (at most 12 s): a test fails for lack of evidence, not for a busy neighbour."""
+
+T = TypeVar("T")
+
+
+def eventually(look: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+    """The first true answer of `look`; fails naming `what` and the last answer when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while not (answer := look()):
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}; last answer {answer!r}"
+        time.sleep(0.1)
+    return answer
+
+
+class Program:
+    """One stream program, its log in a file."""
+
+    def __init__(self, name: str, environment: dict[str, str], folder: Path) -> None:
+        self.name = name
+        self.log_file = folder / f"{name}-{time.monotonic_ns()}.log"
+        with self.log_file.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "polygon_assets.cli", "stream", name],
+                env=os.environ | environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def says(self, text: str, times: int = 1) -> None:
+        """Wait until `text` stands in the log `times` times."""
+        self.until(lambda: self.log.count(text) >= times, f"it says {text!r} {times} times")
+
+    def until(self, look: Callable[[], T], what: str) -> T:
+        """`eventually`, with the program's log in the failure."""
+        try:
+            return eventually(look, what)
+        except AssertionError as error:
+            raise AssertionError(f"{self.name}: {error}; its log:\n{self.log}") from None
+
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def exit_code(self) -> int:
+        """Wait for its end."""
+        return self._process.wait(PATIENCE_SECONDS)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; returns the exit code."""
+        self._process.send_signal(number)
+        return self.exit_code()
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        if self.is_running():
+            self._process.kill()
+        self._process.wait()
+
+
+class Programs:
+    """Starts programs with one stack's environment, and leaves none behind."""
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self._environment = environment
+        self._folder = folder
+        self._started: list[Program] = []
+
+    def start(self, name: str, **changes: str) -> Program:
+        """Start a program; `changes` are further environment variables."""
+        program = Program(name, self._environment | changes, self._folder)
+        self._started.append(program)
+        return program
+
+    def kill_all(self) -> None:
+        """End whatever still runs."""
+        for program in self._started:
+            program.kill()
+
+
+def put_in_force(settings: Settings, *channels: str) -> None:
+    """Publish an accepted subscription set, as the asset s3/subscriptions does."""
+    text = "channel\n" + "\n".join(channels) + "\n"
+    subscription_store.connect(settings).publish(accept(text, tuple(sorted(channels)), f"etag-{time.time_ns()}", "2026-11-22T00:00:00Z"))
+
+
+def send(settings: Settings, topic: str, messages: Iterable[tuple[str, bytes]]) -> None:
+    """Put (key, value) messages into a topic and wait until the broker has them."""
+    outbox = Outbox(settings)
+    for key, value in messages:
+        outbox.send_surely(topic, key.encode(), value)
+    assert outbox.flush(30) == 0
+
+
+def send_raw(settings: Settings, aggregates: Iterable[RawAggregate]) -> None:
+    """Put aggregates into RAW_TOPIC."""
+    send(settings, RAW_TOPIC, ((item.symbol, encode(item)) for item in aggregates))
+
+
+def read_all(settings: Settings, topic: str) -> Iterator[Any]:
+    """Every message of a topic, as kafka-python's records."""
+    with Look.at(settings, 30) as look:
+        yield from look.everything(topic)
+
+
+def dead_letters(settings: Settings) -> list[DeadLetter]:
+    """Every dead letter there is."""
+    return [decode_dead_letter(record.value) for record in read_all(settings, DEAD_LETTER_TOPIC)]
+
+
+def beat(settings: Settings, program: str) -> Heartbeat | None:
+    """The newest heartbeat of a program."""
+    return heartbeats(settings).get(program)
+
+
+def connect_clickhouse(settings: Settings) -> Client:
+    """A client for looking."""
+    return clickhouse.connect(settings)
+
+
+def final_rows(client: Client, symbol: str) -> list[tuple[Any, ...]]:
+    """(start ms, close, volume, received µs) of a symbol as a reader sees them."""
+    query = """
+        SELECT toUnixTimestamp64Milli(start_timestamp), close, toString(volume), toUnixTimestamp64Micro(received_at)
+        FROM market.stock_aggregates FINAL WHERE symbol = {symbol:String} ORDER BY start_timestamp
+    """
+    return [tuple(row) for row in client.query(query, parameters={"symbol": symbol}).result_rows]

@@ -1,0 +1,98 @@
+"""The filter as a process: what it hands on, refuses and drops, and that neither crash nor broker loses or hides anything."""
+
+import msgspec
+
+from polygon_assets.evidence.streams import positions
+from polygon_assets.local.stack import Stack
+from polygon_assets.messages import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC, FilteredAggregate, RawAggregate, decode_filtered, encode
+from polygon_assets.settings import Settings
+from polygon_assets_tests.processes.harness import Programs, beat, dead_letters, eventually, put_in_force, read_all, send, send_raw
+from polygon_assets_tests.unit.streaming.samples import START_MS, raw_aggregate
+
+SERVERS = ("kafka", "s3")
+
+
+def seconds_of(symbol: str, count: int, first: int = 0) -> list[RawAggregate]:
+    """`count` consecutive aggregates of a symbol."""
+    starts = [START_MS + number * 1000 for number in range(first, first + count)]
+    return [
+        raw_aggregate(symbol=symbol, start_timestamp=start, end_timestamp=start + 1000, received_at=(start + 3000) * 1000)
+        for start in starts
+    ]
+
+
+def filtered(settings: Settings, symbol: str) -> list[FilteredAggregate]:
+    rows = [decode_filtered(record.value) for record in read_all(settings, FILTERED_TOPIC)]
+    return [row for row in rows if row.symbol == symbol]
+
+
+def starts(rows: list[FilteredAggregate]) -> set[int]:
+    return {row.start_timestamp for row in rows}
+
+
+def test_each_message_is_handed_on_refused_or_dropped_and_then_committed(settings: Settings, programs: Programs) -> None:
+    put_in_force(settings, "A.AAPL")
+    send_raw(settings, [*seconds_of("AAPL", 3), *seconds_of("MSFT", 2), raw_aggregate(low=-1.0)])
+    send(settings, RAW_TOPIC, [("AAPL", b"{broken")])
+    program = programs.start("filter")
+    eventually(lambda: positions(settings, FILTER_GROUP, RAW_TOPIC).lag == 0, "the filter has committed everything")
+    assert starts(filtered(settings, "AAPL")) == {START_MS, START_MS + 1000, START_MS + 2000}
+    assert filtered(settings, "MSFT") == []
+    letters = {letter.reason.split(":")[0]: letter for letter in dead_letters(settings)}
+    assert letters["not a raw aggregate"].raw == b"{broken"
+    price = letters["prices must be > 0 and low <= open, close <= high"]
+    assert (price.program, price.stage, price.topic) == ("filter", "validate", RAW_TOPIC)
+    assert price.offset is not None
+    counters = eventually(lambda: (last := beat(settings, "filter")) and last.counters.get("read", 0) >= 7 and last.counters, "a heartbeat")
+    assert counters == {"read": 7, "forwarded": 3, "refused": 2, "unsubscribed": 2}
+    assert program.stop() == 0
+    assert "drained" in program.log
+
+
+def test_a_symbol_is_kept_as_soon_as_the_producer_may_know_it(settings: Settings, programs: Programs) -> None:
+    put_in_force(settings, "A.AAPL")
+    program = programs.start("filter")
+    program.says("filter streaming")
+    put_in_force(settings, "A.AAPL", "A.NVDA")
+    now_us = 10**6 * 10**10  # later than any set that the filter has read
+    send(settings, RAW_TOPIC, [("NVDA", encode(msgspec.structs.replace(raw_aggregate(symbol="NVDA"), received_at=now_us)))])
+    program.until(lambda: filtered(settings, "NVDA"), "the new symbol is handed on")
+
+
+def test_kill_9_loses_nothing(settings: Settings, programs: Programs) -> None:
+    put_in_force(settings, "A.KILL")
+    first = programs.start("filter")
+    first.says("filter streaming")
+    send_raw(settings, seconds_of("KILL", 20_000))
+    eventually(lambda: len(filtered(settings, "KILL")) > 0, "some are through")
+    first.kill()
+    send_raw(settings, seconds_of("KILL", 1000, first=20_000))
+    second = programs.start("filter")
+    eventually(lambda: len(starts(filtered(settings, "KILL"))) == 21_000, "all are through")
+    assert second.stop() == 0
+
+
+def test_two_copies_share_the_partitions_and_the_survivor_takes_all(settings: Settings, programs: Programs) -> None:
+    put_in_force(settings, "A.*")
+    copies = [programs.start("filter"), programs.start("filter")]
+    eventually(lambda: all("partitions [0, 1, 2]" in copy.log or "partitions [3, 4, 5]" in copy.log for copy in copies), "three each")
+    assert copies[0].stop() == 0
+    copies[1].says("partitions [0, 1, 2, 3, 4, 5]")
+    assert copies[1].stop() == 0
+
+
+def test_without_an_accepted_set_it_waits_and_says_so(programs: Programs) -> None:
+    program = programs.start("filter", SUBSCRIPTIONS_KEY="other.csv")
+    program.says("waiting: nothing is published yet: materialize s3/subscriptions")
+    assert program.stop() == 0
+
+
+def test_a_broker_that_forgot_everything_does_not_end_it(stack: Stack, settings: Settings, programs: Programs) -> None:
+    put_in_force(settings, "A.BACK")
+    program = programs.start("filter")
+    program.says("filter streaming")
+    stack.kill("kafka")
+    stack.restart("kafka")
+    send_raw(settings, seconds_of("BACK", 10))
+    program.until(lambda: len(starts(filtered(settings, "BACK"))) == 10, "the filter goes on")
+    assert program.stop() == 0

@@ -1,0 +1,106 @@
+"""The sink as a process: every accepted row is in ClickHouse once, whatever crashes, and a bad row costs only itself."""
+
+import json
+
+from polygon_assets.evidence.streams import positions
+from polygon_assets.local.stack import Stack
+from polygon_assets.messages import FILTERED_TOPIC, SINK_GROUP, RawAggregate, encode
+from polygon_assets.settings import Settings
+from polygon_assets.streaming.validation import to_row
+from polygon_assets_tests.processes.harness import Programs, beat, connect_clickhouse, dead_letters, eventually, final_rows, send
+from polygon_assets_tests.unit.streaming.samples import START_MS, raw_aggregate
+
+SERVERS = ("kafka", "s3", "clickhouse")
+
+
+def second_of(symbol: str, number: int, *, version: int = 0, close: float = 25.41) -> RawAggregate:
+    """The aggregate of one second; a later version was received later."""
+    start = START_MS + number * 1000
+    received_us = (start + 3000) * 1000 + version
+    return raw_aggregate(symbol=symbol, start_timestamp=start, end_timestamp=start + 1000, received_at=received_us, close_price=close)
+
+
+def send_rows(settings: Settings, aggregates: list[RawAggregate]) -> None:
+    send(settings, FILTERED_TOPIC, ((item.symbol, encode(to_row(item))) for item in aggregates))
+
+
+def is_caught_up(settings: Settings) -> bool:
+    return positions(settings, SINK_GROUP, FILTERED_TOPIC).lag == 0
+
+
+def row_count(settings: Settings, symbol: str) -> int:
+    client = connect_clickhouse(settings)
+    query = "SELECT uniqExact(start_timestamp) FROM market.stock_aggregates WHERE symbol = {symbol:String}"
+    [[count]] = client.query(query, parameters={"symbol": symbol}).result_rows
+    return int(count)
+
+
+def test_rows_arrive_exactly_and_the_newest_version_wins(settings: Settings, programs: Programs) -> None:
+    first, corrected = second_of("AAPL", 0), second_of("AAPL", 0, version=7, close=25.40)
+    fractional = second_of("AAPL", 1)
+    fractional.decimal_volume = "200.123456"
+    send_rows(settings, [corrected, first, fractional, first])
+    program = programs.start("sink")
+    eventually(lambda: is_caught_up(settings), "the sink has committed everything")
+    rows = final_rows(connect_clickhouse(settings), "AAPL")
+    assert rows == [
+        (START_MS, 25.40, "200", corrected.received_at),
+        (START_MS + 1000, 25.41, "200.123456", fractional.received_at),
+    ]
+    assert program.stop() == 0
+    last = beat(settings, "sink")
+    assert last is not None
+    assert (last.state, last.counters["forwarded"]) == ("stopped", 4)
+
+
+def test_kill_9_in_the_middle_of_inserts_changes_nothing(settings: Settings, programs: Programs) -> None:
+    expected = [(START_MS + number * 1000, 25.41, "200", second_of("KILL", number).received_at) for number in range(30_000)]
+    for round_number in range(3):
+        program = programs.start("sink", SINK_MAX_ROWS="100")
+        program.says("sink streaming")
+        send_rows(settings, [second_of("KILL", number) for number in range(round_number * 10_000, round_number * 10_000 + 10_000)])
+        program.until(lambda done=round_number * 10_000: row_count(settings, "KILL") > done, "inserts are under way")  # type: ignore[misc]
+        program.kill()
+    send_rows(settings, [second_of("KILL", number) for number in range(0, 30_000, 7)])
+    program = programs.start("sink")
+    program.until(lambda: is_caught_up(settings), "the sink has committed everything")
+    assert final_rows(connect_clickhouse(settings), "KILL") == expected
+    assert program.stop() == 0
+
+
+def test_a_bad_row_goes_to_the_dead_letters_and_the_rest_goes_in(settings: Settings, programs: Programs) -> None:
+    row = json.loads(encode(to_row(second_of("BAD", 1000))))
+    bad = [b"{broken", json.dumps(row | {"volume": "many"}).encode(), json.dumps(row | {"close": None}).encode()]
+    good = [("BAD", encode(to_row(second_of("BAD", number)))) for number in range(300)]
+    send(settings, FILTERED_TOPIC, [*good[:100], ("BAD", bad[0]), *good[100:200], ("BAD", bad[1]), ("BAD", bad[2]), *good[200:]])
+    program = programs.start("sink")
+    eventually(lambda: row_count(settings, "BAD") == 300, "the good rows are in")
+    eventually(lambda: is_caught_up(settings), "the sink has committed everything")
+    letters = [letter for letter in dead_letters(settings) if letter.program == "sink"]
+    assert {letter.raw for letter in letters} == set(bad)
+    assert {(letter.stage, letter.topic) for letter in letters} == {("insert", FILTERED_TOPIC)}
+    assert program.stop() == 0
+
+
+def test_it_waits_for_clickhouse_and_then_goes_on(stack: Stack, settings: Settings, programs: Programs) -> None:
+    program = programs.start("sink", SINK_MAX_ROWS="200")
+    program.says("sink streaming")
+    stack.kill("clickhouse")
+    send_rows(settings, [second_of("AWAY", number) for number in range(2000)])
+    program.says("backing_off: ClickHouse")
+    stack.restart("clickhouse")
+    program.until(lambda: row_count(settings, "AWAY") == 2000, "every row is in")
+    assert program.is_running()
+    assert program.stop() == 0
+
+
+def test_it_does_not_claim_to_have_drained_when_clickhouse_is_away(stack: Stack, settings: Settings, programs: Programs) -> None:
+    program = programs.start("sink", DRAIN_SECONDS="1")
+    program.says("sink streaming")
+    stack.kill("clickhouse")
+    send_rows(settings, [second_of("LATE", number) for number in range(10)])
+    program.says("backing_off: ClickHouse")
+    assert program.stop() == 13
+    stack.restart("clickhouse")
+    programs.start("sink")
+    eventually(lambda: row_count(settings, "LATE") == 10, "the next sink reads them again")
