@@ -44,19 +44,23 @@ def control(exchange: Exchange, request: Request) -> Reply:
 
 
 def _drop(exchange: Exchange, body: Body) -> Body:
+    """Cut the TCP connection of one `connection` (its id in the stats) or of all, without a close frame."""
     return {"connections": [_ended(connection, connection.abort) for connection in _chosen(exchange, body)]}
 
 
 def _close(exchange: Exchange, body: Body) -> Body:
+    """Close with `code` and `reason`; 1006 is an abort."""
     code, reason = int(body.get("code", 1000)), str(body.get("reason", ""))
     return {"connections": [_ended(connection, partial(connection.close, code, reason)) for connection in _chosen(exchange, body)]}
 
 
 def _evict(exchange: Exchange, body: Body) -> Body:
+    """Send max_connections and close with 1008, as if another connection had come."""
     return {"connections": [_ended(connection, connection.evict) for connection in _chosen(exchange, body)]}
 
 
 def _silence(exchange: Exchange, body: Body) -> Body:
+    """Send nothing on `channel` (`A.AAPL`, `A.*`, or `*` for everything) for `seconds`; what falls in them is lost."""
     exchange.faults.silent_until[str(body.get("channel", "*"))] = _until(body)
     return {"silent": sorted(exchange.faults.silent_until)}
 
@@ -75,11 +79,13 @@ def _garbage(exchange: Exchange, body: Body) -> Body:
 
 
 def _slow(exchange: Exchange, body: Body) -> Body:
+    """Send everything `delay` wall seconds later, for `seconds`."""
     exchange.faults.slow_seconds, exchange.faults.slow_until = float(body.get("delay", 1.0)), _until(body)
     return {"delay": exchange.faults.slow_seconds}
 
 
 def _late(exchange: Exchange, body: Body) -> Body:
+    """For `seconds`, hold events back and send them `minutes` (of the exchange clock) later, among newer ones."""
     exchange.faults.late_minutes, exchange.faults.late_until = float(body.get("minutes", 1.0)), _until(body)
     return {"minutes": exchange.faults.late_minutes}
 
@@ -106,6 +112,7 @@ def _refuse(exchange: Exchange, body: Body) -> Body:
 
 
 def _rate_limit(exchange: Exchange, body: Body) -> Body:
+    """REST requests allowed `per_minute`; null for no limit."""
     limit = body.get("per_minute")
     exchange.requests_per_minute = None if limit is None else int(limit)
     return {"per_minute": exchange.requests_per_minute}

@@ -21,6 +21,7 @@ async def converse(exchange: Exchange, feed: Feed, connection: Connection, reade
     loop = asyncio.get_running_loop()
     timeout = loop.call_later(exchange.options.auth_seconds, _auth_timeout, connection)
     pings = loop.create_task(_ping(connection, exchange.options.ping_seconds))
+    connection.ping()
     connection.send_statuses([status("connected", "Connected Successfully")])
     try:
         while (messages := await connection.messages(reader)) is not None:
@@ -71,5 +72,5 @@ def _auth_timeout(connection: Connection) -> None:
 async def _ping(connection: Connection, every: float) -> None:
     with suppress(ConnectionError):
         while not connection.ended:
-            connection.ping()
             await asyncio.sleep(every)
+            connection.ping()
