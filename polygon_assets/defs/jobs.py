@@ -4,11 +4,13 @@ A program's op supervises it in the run's own process, because a step process be
 """
 
 import datetime as dt
+import os
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from polygon_assets.defs import decisions
+from polygon_assets.defs.ancestry import dagster_above, is_intact
 from polygon_assets.defs.keys import OHLCV_1M, SUBSCRIPTIONS
 from polygon_assets.defs.reporting import EventReporter
 from polygon_assets.defs.resources import Environment, StreamPrograms
@@ -64,14 +66,14 @@ def stream_job(program: str) -> dg.JobDefinition:
 def _keep_running(context: dg.OpExecutionContext, program: str, environment: Environment, programs: StreamPrograms) -> None:
     die_with_parent()
     settings = environment.settings()
-    until = decisions.streams_until(environment.calendar(), dt.datetime.now(dt.UTC))
+    until, above = decisions.streams_until(environment.calendar(), dt.datetime.now(dt.UTC)), dagster_above(os.getpid())
     context.log.info("%s until %s", program, f"{until:%Y-%m-%d %H:%M} UTC" if until else "it is stopped")
     with Listener(settings, program) as listener:
         supervision = Supervision(
             programs.command_for(program),
             listener,
             EventReporter(program, context.log_event, context.log.info, lambda: listener.fault),
-            lambda heartbeat: decisions.is_finished(program, heartbeat, until, dt.datetime.now(dt.UTC)),
+            lambda heartbeat: not is_intact(above) or decisions.is_finished(program, heartbeat, until, dt.datetime.now(dt.UTC)),
             Limits(grace_seconds=settings.drain_seconds + KILL_MARGIN_SECONDS),
         )
         try:

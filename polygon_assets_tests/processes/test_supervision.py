@@ -20,13 +20,15 @@ from dagster._grpc.client import DagsterGrpcClient
 from polygon_assets_tests.processes.harness import eventually
 
 ORPHAN_SECONDS = 10.0
+STAND_IN = "import subprocess, sys; subprocess.run(sys.argv[2:])"
+"""In the place of `dagster dev`: a script of that name, with the code server below it."""
 JOB = "run_filter"
 
 
 class Location:
     """A code server of its own, and the runs launched through it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, above: bool) -> None:
         self.notes = home / "notes"
         self.notes.mkdir()
         self.port = _free_port()
@@ -34,7 +36,9 @@ class Location:
         environment |= {"DAGSTER_HOME": str(home), "FAKE_PROGRAM_NOTES": str(self.notes), "MARKET_CALENDAR": "24/7"}
         module = "polygon_assets_tests.processes.supervised_location"
         command = [sys.executable, "-m", "dagster", "api", "grpc", "-m", module, "-p", str(self.port), "-h", "127.0.0.1", "--heartbeat"]
-        self.server = subprocess.Popen([*command, "--heartbeat-timeout", "600"], env=environment)
+        (home / "dagster").write_text(STAND_IN)
+        stand_in = [sys.executable, str(home / "dagster"), "dev"] if above else []
+        self.server = subprocess.Popen([*stand_in, *command, "--heartbeat-timeout", "600"], env=environment)
         eventually(self._answers, "the code server answers")
         self.instance = dg.DagsterInstance.from_config(str(home))
 
@@ -85,9 +89,9 @@ def build_job() -> dg.JobDefinition:
 
 
 @contextmanager
-def location(home: Path) -> Iterator[Location]:
+def location(home: Path, *, above: bool = False) -> Iterator[Location]:
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-    running = Location(home)
+    running = Location(home, above=above)
     try:
         yield running
     finally:
@@ -134,3 +138,17 @@ def test_kill_9_of_the_code_server_leaves_no_orphan(tmp_path: Path) -> None:
         eventually(lambda: not psutil.pid_exists(pid) and not psutil.pid_exists(worker), "both are gone", ORPHAN_SECONDS)
         assert own.drained(pid)
         assert own.status(run_id) is dg.DagsterRunStatus.FAILURE
+
+
+def test_kill_9_of_dagster_dev_ends_the_program_although_the_code_server_lives_on(tmp_path: Path) -> None:
+    with location(tmp_path, above=True) as own:
+        (code_server,) = psutil.Process(own.server.pid).children()
+        run_id, pid = own.launch()
+        own.server.kill()
+        own.server.wait()
+        try:
+            eventually(lambda: not psutil.pid_exists(pid), "the program is gone", ORPHAN_SECONDS)
+            assert own.drained(pid)
+            eventually(lambda: own.status(run_id) is dg.DagsterRunStatus.SUCCESS, "the run ends by itself", ORPHAN_SECONDS)
+        finally:
+            code_server.kill()
