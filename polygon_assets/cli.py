@@ -4,17 +4,101 @@ No logic of its own belongs here. Imports stand inside the commands, so that `--
 """
 
 import datetime as dt
+import json
+import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from polygon_assets.settings import Settings, SettingsError, load_settings
 
+DATA = Path(".local")
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """US stocks, live and complete, in one Dagster lineage graph."""
+
+
+def exchange_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of the simulated exchange, and where its data and the others' are kept."""
+    options = [
+        click.option("--data", default=DATA, type=click.Path(path_type=Path), show_default=True, help="Folder of all data and logs."),
+        click.option("--replay", metavar="DATE", help="Replay a past trading day instead of a live market."),
+        click.option("--replay-from", metavar="HH:MM", help="New York time at which the replay starts."),
+        click.option("--speed", type=float, help="How many times as fast the replay runs."),
+        click.option("--seed", type=int, help="Another seed is another market."),
+        click.option("--tickers", type=int, help="Tickers the exchange trades (10,000)."),
+        click.option("--activity", type=float, help="Scales how often everything trades (1.0)."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@main.command()
+@exchange_options
+@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI; the next free one if it is taken.")
+def dev(data: Path, port: int, **exchange: Any) -> None:
+    """Run the embedded stack and Dagster until Ctrl-C."""
+    _run_locally(data, port, exchange, with_dagster=True)
+
+
+@main.group()
+def stack() -> None:
+    """The embedded stack without Dagster."""
+
+
+@stack.command()
+@exchange_options
+def up(data: Path, **exchange: Any) -> None:
+    """Run the servers until Ctrl-C."""
+    _run_locally(data, 0, exchange, with_dagster=False)
+
+
+@stack.command()
+@click.option("--data", default=DATA, type=click.Path(path_type=Path), show_default=True)
+def env(data: Path) -> None:
+    """Print the variables that lead to the running stack: eval "$(polygon-assets stack env)"."""
+    from polygon_assets.local.state import StackNotRunningError, read_environment
+
+    try:
+        variables = read_environment(data)
+    except StackNotRunningError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def status(as_json: bool) -> None:
+    """Show every piece: reachable or not, rates, lag, newest event, rows. Exit code 1 if something is unhealthy."""
+    from rich.console import Console
+
+    from polygon_assets import status as picture
+
+    facts = picture.gather(_settings(), dt.datetime.now(dt.UTC))
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        Console().print(picture.render(facts))
+    sys.exit(0 if facts["healthy"] else 1)
+
+
+@main.command()
+def doctor() -> None:
+    """Check the settings and each endpoint; say what is missing and how to get it. Exit code 1 if anything is."""
+    from polygon_assets import doctor as checks
+
+    findings = checks.examine(_settings())
+    for finding in findings:
+        click.echo(f"{'ok     ' if finding.ok else 'MISSING'} {finding.name}: {finding.said}")
+        if not finding.ok:
+            click.echo(f"        {finding.cure}")
+    sys.exit(0 if all(finding.ok for finding in findings) else 1)
 
 
 @main.command()
@@ -88,6 +172,19 @@ def _checked_text(settings: Settings, file: Path) -> str:
     cost = estimate(parsed.channels)
     click.echo(f"{len(parsed.channels)} channels, about {cost.events_per_second:,.0f} events/s and {cost.rows_per_day:,} rows a day")
     return text
+
+
+def _run_locally(data: Path, port: int, exchange: dict[str, Any], *, with_dagster: bool) -> None:
+    from polygon_assets.local import dev as local
+    from polygon_assets.local.ports import NoFreePortError
+    from polygon_assets.local.stack import ServerFailedError
+    from polygon_assets.local.state import StackRunningError
+
+    options = [part for name, value in exchange.items() if value is not None for part in (f"--{name.replace('_', '-')}", str(value))]
+    try:
+        local.run(data, options, port, with_dagster=with_dagster)
+    except (NoFreePortError, ServerFailedError, StackRunningError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _settings() -> Settings:

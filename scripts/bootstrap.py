@@ -64,8 +64,8 @@ def run(command):
 
 def state():
     """What a complete .venv was made from."""
-    with open(LOCK) as lock, open(os.path.join(ROOT, "pyproject.toml")) as project:
-        return "%s\n%s\n%s\n%s" % (sys.version, ROOT, lock.read(), project.read())
+    with open(LOCK) as lock:
+        return "%s\n%s\n%s" % (sys.version, ROOT, lock.read())
 
 
 def is_ready():

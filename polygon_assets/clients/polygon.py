@@ -57,17 +57,18 @@ class TokenBucket:
 class PacedPool:
     """Stands where the vendor's client keeps its connection pool: paces, times out, retries, and raises by status."""
 
-    def __init__(self, pool: urllib3.PoolManager, bucket: TokenBucket, sleep: Callable[[float], None]) -> None:
+    def __init__(self, pool: urllib3.PoolManager, bucket: TokenBucket, patience_seconds: float, sleep: Callable[[float], None]) -> None:
         self._pool = pool
         self._bucket = bucket
+        self._patience_seconds = patience_seconds
         self._sleep = sleep
 
     def request(self, method: str, url: str, **options: Any) -> urllib3.BaseHTTPResponse:
-        """Answer 200, or a PolygonApiError; what may pass is tried again for PATIENCE_SECONDS."""
+        """Answer 200, or a PolygonApiError; what may pass is tried again for `patience_seconds`."""
         patiently = Retrying(
             retry=retry_if_exception_type(PolygonUnavailableError),
             wait=_as_asked_or_longer,
-            stop=stop_after_delay(PATIENCE_SECONDS),
+            stop=stop_after_delay(self._patience_seconds),
             sleep=self._sleep,
             reraise=True,
         )
@@ -87,10 +88,10 @@ class PacedPool:
 class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no types
     """The vendor's client with every call paced and retried. Its methods raise PolygonApiError."""
 
-    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, settings: Settings, patience_seconds: float = PATIENCE_SECONDS, sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(settings.polygon_api_key.get_secret_value(), base=settings.polygon_rest_url, retries=0)
         bucket = TokenBucket(settings.polygon_requests_per_minute, sleep=sleep)
-        self.client: Any = PacedPool(self.client, bucket, sleep)
+        self.client: Any = PacedPool(self.client, bucket, patience_seconds, sleep)
 
     def active_tickers(self) -> set[str]:
         """Every ticker the reference data lists as active, OTC included."""

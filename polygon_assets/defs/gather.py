@@ -4,7 +4,7 @@ Only reading belongs here; what follows from the facts is decided elsewhere.
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
@@ -43,24 +43,24 @@ def csv_facts(instance: dg.DagsterInstance, etag: str, seen_etag: str) -> CsvFac
     return CsvFacts(etag, seen_etag, run_facts(instance, dg.RunsFilter(tags={ETAG_TAG: etag})))
 
 
-def day_facts(instance: dg.DagsterInstance, settings: Settings, day: dt.date) -> DayFacts:
+def day_facts(instance: dg.DagsterInstance, settings: Settings, days: Sequence[dt.date]) -> list[DayFacts]:
     """Raises EvidenceError: what cannot be asked proves nothing."""
+    producing = _producing(instance, streams.heartbeats(settings).get("producer"))
+    gaps = streams.open_gaps(settings)
+    pending = {
+        messages.FILTER_GROUP: streams.pending_since(settings, messages.FILTER_GROUP, messages.RAW_TOPIC),
+        messages.SINK_GROUP: streams.pending_since(settings, messages.SINK_GROUP, messages.FILTERED_TOPIC),
+    }
+    return [DayFacts(day, rows, gaps, pending, producing) for day, rows in tables.day_rows(settings, days).items()]
+
+
+def _producing(instance: dg.DagsterInstance, beat: Heartbeat | None) -> list[tuple[dt.datetime, dt.datetime | None]]:
+    """When a producer was up: by the runs, and by the last heartbeat for one that Dagster did not start."""
     runs = run_facts(instance, dg.RunsFilter(job_name=stream_job_name("producer")))
-    beat = streams.heartbeats(settings).get("producer")
-    producing = [(run.created_at, run.ended_at) for run in runs]
+    spans = [(run.created_at, run.ended_at) for run in runs]
     if beat:
-        ended = _moment(beat.sent_at) if beat.state == "stopped" else None
-        producing.append((_moment(beat.started_at), ended))
-    return DayFacts(
-        day,
-        tables.day_rows(settings, day),
-        streams.open_gaps(settings),
-        {
-            messages.FILTER_GROUP: streams.pending_since(settings, messages.FILTER_GROUP, messages.RAW_TOPIC),
-            messages.SINK_GROUP: streams.pending_since(settings, messages.SINK_GROUP, messages.FILTERED_TOPIC),
-        },
-        producing,
-    )
+        spans.append((_moment(beat.started_at), _moment(beat.sent_at) if beat.state == "stopped" else None))
+    return spans
 
 
 def _facts_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> RunFacts:

@@ -62,7 +62,15 @@ class Look:
         partitions = self._partitions(topic)
         first = self._consumer.beginning_offsets(partitions, timeout_ms=self._left_ms()) if partitions else {}
         committed = {p.partition: _or(self._consumer.committed(p, timeout_ms=self._left_ms()), first[p]) for p in partitions}
-        return Positions({p.partition: end for p, end in self._ends(partitions).items()}, committed)
+        return Positions(self.ends(topic), committed)
+
+    def partition_count(self, topic: str) -> int:
+        """0 where there is no such topic."""
+        return len(self._partitions(topic))
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """Each partition's end."""
+        return {partition.partition: end for partition, end in self._ends(self._partitions(topic)).items()}
 
     def tail(self, topic: str, count: int) -> Iterator["ConsumerRecord"]:
         """The last `count` messages of each partition, and a few more where the end was not known exactly."""

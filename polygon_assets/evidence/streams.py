@@ -61,6 +61,18 @@ def positions(settings: Settings, group: str, topic: str, deadline_seconds: floa
         return look.positions(topic)
 
 
+def missing_topics(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS) -> list[str]:
+    """The topics of the contract that the broker does not have. Raises KafkaUnreachableError."""
+    with Look.at(settings, deadline_seconds) as look:
+        return [topic for topic in messages.TOPICS if not look.partition_count(topic)]
+
+
+def message_count(settings: Settings, topic: str, deadline_seconds: float = DEADLINE_SECONDS) -> int:
+    """How many messages a topic has ever had, by its end offsets. Raises KafkaUnreachableError."""
+    with Look.at(settings, deadline_seconds) as look:
+        return sum(look.ends(topic).values())
+
+
 def pending_since(settings: Settings, group: str, topic: str, deadline_seconds: float = DEADLINE_SECONDS) -> dt.datetime | None:
     """When the oldest message that the group has not processed was received; None when it has processed all of them.
 

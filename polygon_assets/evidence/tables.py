@@ -4,7 +4,7 @@ SQL of the serving tables is read from their query files as data; nothing of `se
 """
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -33,11 +33,11 @@ def tables(settings: Settings) -> dict[str, TableFacts]:
     return {str(name): TableFacts(int(count), _utc(newest)) for name, count, newest in rows}
 
 
-def day_rows(settings: Settings, day: dt.date) -> int:
-    """Distinct seconds stored for a trading day. Raises ClickHouseUnreachableError."""
+def day_rows(settings: Settings, days: Iterable[dt.date]) -> dict[dt.date, int]:
+    """Rows stored for each trading day, earlier versions included. Raises ClickHouseUnreachableError."""
     with _client(settings) as client:
-        rows = client.query(_sql("serving/queries/row_counts_by_day.sql"), parameters={"from": day, "to": day}).result_rows
-    return int(rows[0][1]) if rows else 0
+        sql = _sql("evidence/day_versions.sql")
+        return {day: int(client.query(sql, parameters={"day": day}).result_rows[0][0]) for day in days}
 
 
 def not_stored(settings: Settings, aggregates: Sequence[FilteredAggregate]) -> list[FilteredAggregate]:

@@ -8,6 +8,8 @@ import socket
 import sys
 from pathlib import Path
 
+import psutil
+
 HOST = "127.0.0.1"
 _TRIED = 100
 _LISTENING = "0A"
@@ -34,14 +36,18 @@ def free_port(preferred: int, reserved: set[int]) -> int:
 
 
 def listens(pid: int, port: int) -> bool:
-    """Whether process `pid` itself listens on `port`.
+    """Whether process `pid` or one of its descendants listens on `port`.
 
     That something answers there is not enough: a broker that finds its port taken by another one may stay alive without a word.
     """
     if not sys.platform.startswith("linux"):
         with socket.socket() as probe:
             return probe.connect_ex((HOST, port)) == 0
-    return bool(_listening_sockets(port) & _sockets_of(pid))
+    try:
+        family = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return False
+    return any(_listening_sockets(port) & _sockets_of(member) for member in family)
 
 
 def _listening_sockets(port: int) -> set[str]:

@@ -8,8 +8,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import psutil
 
 _PR_SET_PDEATHSIG = 1  # from <sys/prctl.h>
 
@@ -20,7 +23,10 @@ class Process:
     Start it from a thread that lives as long as it should: the kernel ends it when the thread that started it ends.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], log: Path, farewell: signal.Signals = signal.SIGKILL
+    ) -> None:
+        """`farewell` is the signal it gets when this process dies: SIGTERM where it has children of its own to stop."""
         self.log = log
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
@@ -30,7 +36,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
                 start_new_session=True,
-                preexec_fn=_die_with_parent(),  # noqa: PLW1509  # it calls the kernel and nothing that takes a lock
+                preexec_fn=_in_child(farewell),  # noqa: PLW1509  # it calls the kernel and nothing that takes a lock
             )
 
     @property
@@ -61,20 +67,35 @@ class Process:
             self.send(signal.SIGKILL)
             self._popen.wait()
 
+    def stop_tree(self, seconds: float) -> None:
+        """SIGTERM, then wait for it and for every descendant it had, and SIGKILL what is left after `seconds`."""
+        deadline = time.monotonic() + seconds
+        descendants = psutil.Process(self.pid).children(recursive=True) if self.exit_code is None else []
+        self.stop(seconds)
+        _, alive = psutil.wait_procs(descendants, timeout=max(0.0, deadline - time.monotonic()))
+        for process in alive:
+            process.kill()
+        psutil.wait_procs(alive, timeout=seconds)
+
     def last_lines(self, count: int = 15) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
 
 
-def _die_with_parent() -> Callable[[], None] | None:
-    """For the child, between fork and exec: be killed when the parent dies, however it dies."""
+def _in_child(farewell: signal.Signals) -> Callable[[], None] | None:
+    """For the child, between fork and exec: be told when the parent dies, however it dies, and hear SIGINT and SIGTERM.
+
+    A shell starts what runs in its background with SIGINT ignored, which a program inherits and Dagster never undoes.
+    """
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None).prctl
     parent = os.getpid()
 
-    def ask_kernel() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    def prepare() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        prctl(_PR_SET_PDEATHSIG, farewell)
         if os.getppid() != parent:  # it died before the line above
             os._exit(1)
 
-    return ask_kernel
+    return prepare

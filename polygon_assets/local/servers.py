@@ -32,11 +32,29 @@ class Server:
     variables: Callable[[int], dict[str, str]]
     healthy: Callable[[int], bool] = lambda _: True
     prepare: Callable[[Settings], None] = lambda _: None
+    drain_seconds: float = 0.0
+    """Above 0: it uses the others, so it and its children are stopped before them and may take this long."""
 
 
 def embedded_servers(exchange_options: Sequence[str] = ()) -> tuple[Server, ...]:
     """All of them; `exchange_options` are passed on to `python -m polygon_assets.local.exchange`."""
     return (_exchange(exchange_options), _KAFKA, _CLICKHOUSE, _S3)
+
+
+def dagster(project: Path, port: int) -> Server:
+    """`dagster dev` over the project folder, which holds dagster.yaml and workspace.yaml."""
+    return Server(
+        name="dagster",
+        preferred_port=port,
+        command=lambda port, _: [
+            *(sys.executable, "-m", "dagster", "dev", "--host", HOST, "--port", str(port)),
+            *("--workspace", str(project / "workspace.yaml")),
+        ],
+        variables=lambda _: {"DAGSTER_HOME": str(project)},
+        healthy=lambda port: _answers(port, "/server_info"),
+        # A stream program hands on what it accepted within 10 s (settings.drain_seconds) after its run was told to end.
+        drain_seconds=25.0,
+    )
 
 
 def _exchange(options: Sequence[str]) -> Server:
@@ -48,6 +66,7 @@ def _exchange(options: Sequence[str]) -> Server:
             "POLYGON_API_KEY": _KEY,
             "POLYGON_WEBSOCKET_URL": f"ws://{HOST}:{port}/stocks",
             "POLYGON_REST_URL": f"http://{HOST}:{port}",
+            "POLYGON_REQUESTS_PER_MINUTE": "0",
             "MARKET_CALENDAR": "24/7",
         },
         healthy=lambda port: _answers(port, "/healthz"),

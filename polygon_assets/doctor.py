@@ -1,0 +1,72 @@
+"""What `polygon-assets doctor` finds: each setting and endpoint tried once, with the cure for what is missing.
+
+It looks and changes nothing, except that a Kafka topic that is missing is only named.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from polygon_assets.clients import subscription_store
+from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
+from polygon_assets.clients.subscription_store import SubscriptionStoreError
+from polygon_assets.evidence import EvidenceError, streams, tables
+from polygon_assets.messages import TOPICS
+from polygon_assets.settings import Settings
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was tried."""
+
+    name: str
+    ok: bool
+    said: str
+    cure: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Try everything, in the order in which it is needed."""
+    return [
+        _try("market data", "POLYGON_API_KEY", settings.polygon_api_key.get_secret_value(), lambda: _market_status(settings), _KEY_CURE),
+        _try("Kafka", "KAFKA_BOOTSTRAP_SERVERS", settings.kafka_bootstrap_servers, lambda: _topics(settings), _KAFKA_CURE),
+        _try("ClickHouse", "CLICKHOUSE_HOST", settings.clickhouse_host, lambda: _tables(settings), _CLICKHOUSE_CURE),
+        _try("subscriptions", "SUBSCRIPTIONS_BUCKET", settings.subscriptions_bucket, lambda: _csv(settings), _S3_CURE),
+    ]
+
+
+def _try(name: str, variable: str, value: str, ask: Callable[[], str], cure: str) -> Finding:
+    if not value:
+        return Finding(name, False, f"{variable} is not set", cure)
+    try:
+        return Finding(name, True, ask())
+    except (EvidenceError, PolygonApiError, SubscriptionStoreError) as error:
+        return Finding(name, False, str(error).splitlines()[0], cure)
+
+
+def _market_status(settings: Settings) -> str:
+    now = PolygonRest(settings, patience_seconds=0).get_market_status()
+    return f"{settings.polygon_rest_url} answers; the market is {now.market}"
+
+
+def _topics(settings: Settings) -> str:
+    if missing := streams.missing_topics(settings):
+        raise EvidenceError(f"{settings.kafka_bootstrap_servers} answers, but has no topic {', '.join(missing)}")
+    return f"{settings.kafka_bootstrap_servers} has all {len(TOPICS)} topics"
+
+
+def _tables(settings: Settings) -> str:
+    there = tables.tables(settings)
+    if "market.stock_aggregates" not in there:
+        raise EvidenceError(f"{settings.clickhouse_host} answers, but has no table market.stock_aggregates")
+    return f"{settings.clickhouse_host} has {len(there)} tables in database market"
+
+
+def _csv(settings: Settings) -> str:
+    etag = subscription_store.connect(settings).csv_etag()
+    return f"s3://{settings.subscriptions_bucket}/{settings.subscriptions_key} is there (ETag {etag})"
+
+
+_KEY_CURE = "the key is on the dashboard of the market-data account; real-time aggregates need a paid stocks plan"
+_KAFKA_CURE = "the brokers' addresses are on the cluster's page; create each topic with 6 partitions, compact polygon_stream_status"
+_CLICKHOUSE_CURE = "host, user and password are under Connect in ClickHouse Cloud; `polygon-assets migrate` makes the tables"
+_S3_CURE = "create the bucket, grant read and write to it, then `polygon-assets subscriptions push FILE`"

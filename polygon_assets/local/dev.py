@@ -1,0 +1,77 @@
+"""`polygon-assets dev`: the embedded stack and Dagster as one process tree that ends as a whole.
+
+The servers are `stack`'s business; here is the order of things and what the person at the terminal is told.
+"""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.table import Table
+
+from polygon_assets.evidence import ClickHouseUnreachableError, tables
+from polygon_assets.local.servers import dagster
+from polygon_assets.local.stack import Stack, running_stack
+
+PROJECT = Path(__file__).parents[2]
+AGGREGATES = "market.stock_aggregates"
+LOOK_SECONDS = 2.0
+
+
+def run(data_dir: Path, exchange_options: Sequence[str], ui_port: int, *, with_dagster: bool) -> None:
+    """Run until SIGINT or SIGTERM. Raises ServerFailedError when a server fails, after stopping the others."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    console = Console()
+    started = time.monotonic()
+    console.print("starting the embedded stack: simulated exchange, Kafka, ClickHouse, S3")
+    with suppress(KeyboardInterrupt), running_stack(data_dir, exchange_options=exchange_options) as stack:
+        if with_dagster:
+            console.print("starting Dagster")
+            stack.add(dagster(PROJECT, ui_port))
+        console.print(addresses(stack))
+        if with_dagster:
+            _tell_first_rows(stack, console, started)
+        else:
+            console.print('in another shell: eval "$(polygon-assets stack env)"')
+        stack.watch(threading.Event())
+    console.print("everything is stopped")
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """The first signal ends whatever is being waited for; a second one must not cut the stopping short."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def addresses(stack: Stack) -> Table:
+    """Where everything listens."""
+    table = Table("", "address", "log", box=None, padding=(0, 2, 0, 0))
+    for name, port in stack.ports.items():
+        address = f"http://127.0.0.1:{port}" if name != "kafka" else f"127.0.0.1:{port}"
+        table.add_row(name, f"[bold green]{address}[/]" if name == "dagster" else address, str(stack.process(name).log))
+    return table
+
+
+def _tell_first_rows(stack: Stack, console: Console, started: float) -> None:
+    """Wait for the first row, the proof that producer, filter and sink run."""
+    console.print("waiting for the sensors to start producer, filter and sink (about 30 s); Ctrl-C stops everything")
+    settings = stack.settings()
+    while True:
+        stack.check()
+        time.sleep(LOOK_SECONDS)
+        try:
+            rows = tables.tables(settings)[AGGREGATES].rows
+        except ClickHouseUnreachableError:
+            continue  # check() names it if it has ended; otherwise it is busy and answers next time
+        if rows:
+            console.print(f"{rows:,} rows in {AGGREGATES} after {time.monotonic() - started:.0f} s; more: polygon-assets status")
+            return
