@@ -1,6 +1,6 @@
 """Make .venv ready: run by the Makefile with whatever python3 there is, so plain syntax and the standard library alone.
 
-An .venv that is half made, or made by another Python, is made anew; what is complete is left as it is.
+A .venv that is half made, or made by another Python, is made anew; one that is complete follows the lock.
 """
 
 import os
@@ -62,27 +62,33 @@ def run(command):
         sys.exit("failed: %s\nthe lines above say why; after mending it, run the same make command again" % " ".join(command))
 
 
-def state():
-    """What a complete .venv was made from."""
+def maker():
+    """Which Python made .venv, and where: neither can change under it."""
+    return "%s\n%s\n" % (sys.version, ROOT)
+
+
+def locked():
     with open(LOCK) as lock:
-        return "%s\n%s\n%s" % (sys.version, ROOT, lock.read())
+        return lock.read()
 
 
-def is_ready():
+def recorded():
+    """What a complete .venv was made from; empty for one that is half made."""
     if not (os.path.exists(READY) and os.path.exists(PYTHON)):
-        return False
+        return ""
     with open(READY) as file:
-        return file.read() == state()
+        return file.read()
 
 
 def main():
-    if is_ready():
+    if recorded() == maker() + locked():
         return
     check_machine()
-    make_venv()
+    if not recorded().startswith(maker()):
+        make_venv()
     install()
     with open(READY, "w") as file:
-        file.write(state())
+        file.write(maker() + locked())
 
 
 if __name__ == "__main__":
