@@ -1,0 +1,141 @@
+"""The embedded servers under a benchmark: an empty broker and an empty table before each contender, and the contenders' processes.
+
+What is compared with what is `rounds`' business.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from bench import data
+from bench.measure import Measurement
+from bench.work import Work
+from polygon_assets.clients import clickhouse, kafka, subscription_store
+from polygon_assets.local.ports import HOST, free_port
+from polygon_assets.local.stack import Stack, running_stack
+from polygon_assets.messages import FILTERED_TOPIC, RAW_TOPIC
+from polygon_assets.streaming.rows import to_table
+from polygon_assets.streaming.sink import TABLE
+from polygon_assets.subscriptions import WILDCARD, accept
+
+TOPICS = {"raw": RAW_TOPIC, "filtered": FILTERED_TOPIC}
+TABLES = (TABLE, "market.stock_recent", "market.stock_last")
+PATIENCE_SECONDS = 180
+
+
+class ContenderFailedError(Exception):
+    """A contender ended without a measurement; the message shows its log."""
+
+
+@dataclass
+class Running:
+    """A contender's process; its first line says that it is ready, its last is the measurement."""
+
+    process: subprocess.Popen[str]
+    log: Path
+
+    def wait_until_ready(self) -> None:
+        if self._output.readline() != "ready\n":
+            raise self._failure()
+
+    def measurement(self) -> Measurement:
+        """Wait for its end."""
+        lines = self._output.read().splitlines()
+        if self.process.wait() or not lines:
+            raise self._failure()
+        return msgspec.json.decode(lines[-1], type=Measurement)
+
+    @property
+    def _output(self) -> IO[str]:
+        assert self.process.stdout is not None
+        return self.process.stdout
+
+    def _failure(self) -> ContenderFailedError:
+        return ContenderFailedError(f"{self.process.args} gave no measurement; its log:\n{self.log.read_text()[-3000:]}")
+
+
+class Laboratory:
+    """One stack and one set of events for all rounds."""
+
+    def __init__(self, stack: Stack, folder: Path, events: int) -> None:
+        self._stack = stack
+        self._folder = folder
+        self._settings = stack.settings()
+        data.draw(folder, events)
+        self._publish_everything()
+        self._warm_up()
+
+    def reset(self, topic: str, events: int) -> None:
+        """An empty broker and empty tables; then `events` messages of kind `topic` (nothing if it is empty)."""
+        self._stack.restart("kafka")
+        client = clickhouse.connect(self._settings)
+        for table in TABLES:
+            client.command(f"TRUNCATE TABLE {table}")
+        client.close()
+        if topic:
+            self._fill(topic, events)
+
+    @contextmanager
+    def start(self, kind: str, name: str, events: int, **variables: str) -> Iterator[Running]:
+        """A contender with the stack's environment."""
+        arguments = ["-m", "bench.contenders", kind, name, str(self._folder), str(events)]
+        with self._process(f"{kind}-{name}", arguments, variables) as running:
+            yield running
+
+    @contextmanager
+    def feed(self, events: int) -> Iterator[str]:
+        """A scripted vendor; yields its address."""
+        port = free_port(0, set())
+        with self._process("feed", ["-m", "bench.feed", str(port), str(self._folder), str(events)], {}) as running:
+            running.wait_until_ready()
+            yield f"ws://{HOST}:{port}/stocks"
+
+    @contextmanager
+    def _process(self, name: str, arguments: list[str], variables: dict[str, str]) -> Iterator[Running]:
+        log = self._folder / f"{name}.log"
+        with log.open("w") as errors:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                env=os.environ | self._stack.environment() | {"POLYGON_API_KEY": "bench", "MARKET_CALENDAR": "24/7"} | variables,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        with process:
+            try:
+                yield Running(process, log)
+            finally:
+                process.kill()
+
+    def _fill(self, topic: str, events: int) -> None:
+        producer = kafka.connect_producer(self._settings)
+        for key, value in data.messages(self._folder, topic, events):
+            producer.produce(TOPICS[topic], value, key)
+        if left := producer.flush(PATIENCE_SECONDS):
+            raise ContenderFailedError(f"the broker did not take {left} messages to start with")
+
+    def _publish_everything(self) -> None:
+        accepted = accept(f"channel\n{WILDCARD}\n", (WILDCARD,), "bench", "2026-01-01T00:00:00Z")
+        subscription_store.connect(self._settings).publish(accepted)
+
+    def _warm_up(self) -> None:
+        """ClickHouse's first insert takes a second and more, which is not what is measured."""
+        values = [value for _, value in data.messages(self._folder, "filtered", 1_000)]
+        client = clickhouse.connect(self._settings)
+        client.insert_arrow(TABLE, to_table(values))
+        client.close()
+
+
+@contextmanager
+def laboratory(folder: Path, events: int) -> Iterator[Laboratory]:
+    """A running stack with the events of a benchmark."""
+    with ExitStack() as cleanup:
+        stack = cleanup.enter_context(running_stack(folder / "stack", only=("kafka", "clickhouse", "s3"), fixed_ports=False))
+        yield Laboratory(stack, folder, events)

@@ -1,0 +1,72 @@
+"""Who is compared with whom, and the rounds: every contender once per round, so that a busy minute of the machine hits all alike."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from bench.laboratory import Laboratory
+from bench.measure import Measurement, Rate, rate_of
+
+SLOWER = 5
+"""The obvious builds get the first fifth of the events: their rate is the same, their rounds are not four times as long."""
+
+PROGRAMS = ("producer", "filter_", "sink")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One line of the table; `topic` is what must be in Kafka before it starts, `functions` run at the same time, first to last."""
+
+    program: str
+    title: str
+    kind: str
+    functions: tuple[str, ...]
+    topic: str = ""
+
+    @property
+    def is_obvious(self) -> bool:
+        return self.kind == "obvious"
+
+
+CONTENDERS = (
+    Contender("producer", "ours", "ours", ("producer",)),
+    Contender("producer", "obvious build", "obvious", ("producer",)),
+    Contender("producer", "ceiling: decode only", "ceiling", ("decode",)),
+    Contender("producer", "ceiling: librdkafka produce", "ceiling", ("produce",)),
+    Contender("filter", "ours", "ours", ("filter_",), "raw"),
+    Contender("filter", "obvious build", "obvious", ("filter_",), "raw"),
+    Contender("filter", "ceiling: librdkafka consume", "ceiling", ("consume",), "raw"),
+    Contender("sink", "ours", "ours", ("sink",), "filtered"),
+    Contender("sink", "obvious build", "obvious", ("sink",), "filtered"),
+    Contender("sink", "ceiling: insert_arrow", "ceiling", ("insert",)),
+    Contender("whole path", "ours", "ours", PROGRAMS),
+    Contender("whole path", "obvious build", "obvious", PROGRAMS),
+)
+
+Results = dict[Contender, list[Rate]]
+
+
+def run(lab: Laboratory, events: int, rounds: int) -> Iterator[tuple[Contender, Results]]:
+    """All rounds; yields after each contender with the results so far."""
+    results: Results = defaultdict(list)
+    for _ in range(rounds):
+        for contender in CONTENDERS:
+            results[contender].append(rate_of(_measure(lab, contender, events // SLOWER if contender.is_obvious else events)))
+            yield contender, results
+
+
+def _measure(lab: Laboratory, contender: Contender, events: int) -> list[Measurement]:
+    """Measurements of the contender's processes, in the order of the path. The last of the path is started first."""
+    lab.reset(contender.topic, events)
+    with ExitStack() as cleanup:
+        variables = {}
+        if "producer" in contender.functions:
+            variables["POLYGON_WEBSOCKET_URL"] = cleanup.enter_context(lab.feed(events))
+        started = []
+        for name in reversed(contender.functions):
+            running = cleanup.enter_context(lab.start(contender.kind, name, events, **variables))
+            if contender.kind != "ceiling":
+                running.wait_until_ready()
+            started.append(running)
+        return [running.measurement() for running in reversed(started)]

@@ -1,0 +1,12 @@
+"""What a contender is given besides the settings: where the events are, and how many of them to handle."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Work:
+    """The first `events` events of the files in `folder`."""
+
+    folder: Path
+    events: int
