@@ -110,9 +110,10 @@ def trading_day_closer(context: dg.SensorEvaluationContext, environment: Environ
     if not days:
         return dg.SkipReason("no day is over and unproved")
     try:
-        verdicts = {day.isoformat(): decisions.day_closed(gather.day_facts(context.instance, settings, day), calendar, now) for day in days}
+        found = gather.day_facts(context.instance, settings, days)
     except EvidenceError as error:
         return dg.SkipReason(f"nothing can be proved now: {error}")
+    verdicts = {facts.day.isoformat(): decisions.day_closed(facts, calendar, now) for facts in found}
     events = list(_day_events(verdicts, told))
     open_reasons = {key: verdict.reason for key, verdict in verdicts.items() if not verdict.closed}
     summary = "; ".join(f"{key}: {reason}" for key, reason in open_reasons.items())

@@ -3,7 +3,7 @@
 import datetime as dt
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -146,8 +146,8 @@ class TestDays:
     def facts(self, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
         long_ago = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
-        def day_facts(_instance: dg.DagsterInstance, _settings: Settings, day: dt.date) -> DayFacts:
-            return DayFacts(day, rows, producing=((long_ago, None),))
+        def day_facts(_instance: dg.DagsterInstance, _settings: Settings, days: Sequence[dt.date]) -> list[DayFacts]:
+            return [DayFacts(day, rows, producing=((long_ago, None),)) for day in days]
 
         monkeypatch.setattr(gather, "day_facts", day_facts)
 
