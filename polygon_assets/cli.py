@@ -16,6 +16,7 @@ import click
 from polygon_assets.settings import Settings, SettingsError, load_settings
 
 DATA = Path(".local")
+PROJECT = Path(__file__).parents[1]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,9 +43,15 @@ def exchange_options(command: Callable[..., None]) -> Callable[..., None]:
 @main.command()
 @exchange_options
 @click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI; the next free one if it is taken.")
-def dev(data: Path, port: int, **exchange: Any) -> None:
+@click.option(
+    "--project",
+    default=PROJECT,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of dagster.yaml and workspace.yaml, this checkout by default.",
+)
+def dev(data: Path, port: int, project: Path, **exchange: Any) -> None:
     """Run the embedded stack and Dagster until Ctrl-C."""
-    _run_locally(data, port, exchange, with_dagster=True)
+    _run_locally(data, exchange, project=project, ui_port=port)
 
 
 @main.group()
@@ -56,7 +63,7 @@ def stack() -> None:
 @exchange_options
 def up(data: Path, **exchange: Any) -> None:
     """Run the servers until Ctrl-C."""
-    _run_locally(data, 0, exchange, with_dagster=False)
+    _run_locally(data, exchange)
 
 
 @stack.command()
@@ -174,7 +181,7 @@ def _checked_text(settings: Settings, file: Path) -> str:
     return text
 
 
-def _run_locally(data: Path, port: int, exchange: dict[str, Any], *, with_dagster: bool) -> None:
+def _run_locally(data: Path, exchange: dict[str, Any], **dagster: Any) -> None:
     from polygon_assets.local import dev as local
     from polygon_assets.local.ports import NoFreePortError
     from polygon_assets.local.stack import ServerFailedError
@@ -182,7 +189,7 @@ def _run_locally(data: Path, port: int, exchange: dict[str, Any], *, with_dagste
 
     options = [part for name, value in exchange.items() if value is not None for part in (f"--{name.replace('_', '-')}", str(value))]
     try:
-        local.run(data, options, port, with_dagster=with_dagster)
+        local.run(data, options, **dagster)
     except (NoFreePortError, ServerFailedError, StackRunningError) as error:
         raise click.ClickException(str(error)) from error
 

@@ -4,7 +4,9 @@ The servers are `stack`'s business; here is the order of things and what the per
 """
 
 import logging
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -19,13 +21,15 @@ from polygon_assets.evidence import ClickHouseUnreachableError, tables
 from polygon_assets.local.servers import dagster
 from polygon_assets.local.stack import Stack, running_stack
 
-PROJECT = Path(__file__).parents[2]
 AGGREGATES = "market.stock_aggregates"
 LOOK_SECONDS = 2.0
 
 
-def run(data_dir: Path, exchange_options: Sequence[str], ui_port: int, *, with_dagster: bool) -> None:
-    """Run until SIGINT or SIGTERM. Raises ServerFailedError when a server fails, after stopping the others."""
+def run(data_dir: Path, exchange_options: Sequence[str], project: Path | None = None, ui_port: int = 0) -> None:
+    """Run until SIGINT or SIGTERM, with Dagster if its project folder is given.
+
+    Raises ServerFailedError when a server fails, after stopping the others.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -33,11 +37,11 @@ def run(data_dir: Path, exchange_options: Sequence[str], ui_port: int, *, with_d
     started = time.monotonic()
     console.print("starting the embedded stack: simulated exchange, Kafka, ClickHouse, S3")
     with suppress(KeyboardInterrupt), running_stack(data_dir, exchange_options=exchange_options) as stack:
-        if with_dagster:
+        if project:
             console.print("starting Dagster")
-            stack.add(dagster(PROJECT, ui_port))
+            stack.add(dagster(project, ui_port))
         console.print(addresses(stack))
-        if with_dagster:
+        if project:
             _tell_first_rows(stack, console, started)
         else:
             console.print('in another shell: eval "$(polygon-assets stack env)"')
@@ -49,6 +53,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     """The first signal ends whatever is being waited for; a second one must not cut the stopping short."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    os.write(sys.stdout.fileno(), b"stopping: the streams hand on what they accepted first (about 20 s)\n")
     raise KeyboardInterrupt
 
 
