@@ -144,9 +144,21 @@ def _day_events(verdicts: dict[str, decisions.Verdict], told: dict[str, str]) ->
 )
 def alert_on_failure(context: dg.RunFailureSensorContext, environment: Environment) -> None:
     run = context.dagster_run
-    text = f"{run.job_name} failed (run {run.run_id[:8]}): {context.failure_event.message}"
+    causes = "; ".join(failure_cause(event) for event in context.get_step_failure_events()) or context.failure_event.message
+    text = f"{run.job_name} failed (run {run.run_id[:8]}): {causes}"
     context.log.error(text)
     post_alert(environment.settings().alert_webhook_url.get_secret_value(), text)
+
+
+def failure_cause(event: dg.DagsterEvent) -> str:
+    """The sentence that says why a step failed: what dg.Failure was given, or else the first of the chain of errors."""
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return data.user_failure_data.description
+    error = data.error
+    while error and error.cause:
+        error = error.cause
+    return error.message.strip() if error else event.message or "no reason given"
 
 
 AUTOMATION = dg.AutomationConditionSensorDefinition(

@@ -17,11 +17,11 @@ from polygon_assets.definitions import build_defs
 from polygon_assets.defs import decisions, gather
 from polygon_assets.defs.alerts import AlertError, post_alert
 from polygon_assets.defs.decisions import DayFacts
-from polygon_assets.defs.jobs import ETAG_TAG, NEEDS_HUMAN_TAG
+from polygon_assets.defs.jobs import ETAG_TAG, NEEDS_HUMAN_TAG, PROGRAM_TAG
 from polygon_assets.defs.keys import OHLCV_1M, STOCK_AGGREGATES
 from polygon_assets.defs.resources import Environment
-from polygon_assets.defs.schedules import ohlcv_1m_while_open
-from polygon_assets.defs.sensors import open_days, stream_supervisor, subscriptions_csv, trading_day_closer
+from polygon_assets.defs.schedules import _settling, ohlcv_1m_while_open
+from polygon_assets.defs.sensors import failure_cause, open_days, stream_supervisor, subscriptions_csv, trading_day_closer
 from polygon_assets.market_calendar import ONE_DAY, MarketCalendar
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN, NothingSet, OpenMarket
@@ -208,6 +208,17 @@ class TestSchedules:
         assert isinstance(answer, dg.SkipReason)
         assert "still going" in (answer.skip_message or "")
 
+    def test_streams_that_have_just_started_are_not_judged_yet(self, instance: dg.DagsterInstance) -> None:
+        now = dt.datetime.now(dt.UTC)
+        assert _settling(instance, now, now) is None
+        create_run_for_test(instance, job_name="run_sink", status=dg.DagsterRunStatus.STARTED, tags={PROGRAM_TAG: "sink"})
+        assert _settling(instance, now, now) == "just started: run_sink"
+        assert _settling(instance, now, now + dt.timedelta(seconds=59)) == "just started: run_sink"
+
+    def test_a_tick_missed_while_dagster_was_down_judges_nothing(self, instance: dg.DagsterInstance) -> None:
+        now = dt.datetime.now(dt.UTC)
+        assert "missed" in (_settling(instance, now - dt.timedelta(minutes=3), now) or "")
+
     def test_while_closed_nothing_is_refreshed(self, instance: dg.DagsterInstance) -> None:
         class Closed(Environment):
             def settings(self) -> Settings:
@@ -218,7 +229,25 @@ class TestSchedules:
         assert answer.skip_message == "closed; the next session opens at 2026-11-23 09:00 UTC"
 
 
+@dg.op(config_schema=str)
+def broken(context: dg.OpExecutionContext) -> None:
+    if context.op_config == "refused":
+        raise dg.Failure("producer: the vendor refused the key")
+    raise ValueError("no such file")
+
+
+@dg.job
+def breaking() -> None:
+    broken()
+
+
 class TestAlerts:
+    @pytest.mark.parametrize(("why", "said"), [("refused", "producer: the vendor refused the key"), ("other", "ValueError: no such file")])
+    def test_the_text_says_why_a_step_failed(self, why: str, said: str) -> None:
+        result = breaking.execute_in_process({"ops": {"broken": {"config": why}}}, raise_on_error=False)
+        (event,) = result.filter_events(lambda one: one.is_step_failure)
+        assert failure_cause(event) == said
+
     @pytest.fixture
     def webhook(self) -> Iterator[tuple[str, list[bytes]]]:
         received: list[bytes] = []
