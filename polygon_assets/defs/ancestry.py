@@ -4,7 +4,9 @@
 therefore notice for itself that nobody is above it any more.
 """
 
+import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -16,6 +18,12 @@ class Ancestor:
 
     pid: int
     started: int
+
+
+@cache
+def own_line() -> tuple[Ancestor, ...]:
+    """The line above this process as it was when first asked."""
+    return dagster_above(os.getpid())
 
 
 def dagster_above(pid: int) -> tuple[Ancestor, ...]:

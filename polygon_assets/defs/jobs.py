@@ -4,13 +4,12 @@ A program's op supervises it in the run's own process, because a step process be
 """
 
 import datetime as dt
-import os
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from polygon_assets.defs import decisions
-from polygon_assets.defs.ancestry import dagster_above, is_intact
+from polygon_assets.defs.ancestry import is_intact, own_line
 from polygon_assets.defs.keys import OHLCV_1M, SUBSCRIPTIONS
 from polygon_assets.defs.reporting import EventReporter
 from polygon_assets.defs.resources import Environment, StreamPrograms
@@ -66,7 +65,7 @@ def stream_job(program: str) -> dg.JobDefinition:
 def _keep_running(context: dg.OpExecutionContext, program: str, environment: Environment, programs: StreamPrograms) -> None:
     die_with_parent()
     settings = environment.settings()
-    until, above = decisions.streams_until(environment.calendar(), dt.datetime.now(dt.UTC)), dagster_above(os.getpid())
+    until, above = decisions.streams_until(environment.calendar(), dt.datetime.now(dt.UTC)), own_line()
     context.log.info("%s until %s", program, f"{until:%Y-%m-%d %H:%M} UTC" if until else "it is stopped")
     with Listener(settings, program) as listener:
         supervision = Supervision(

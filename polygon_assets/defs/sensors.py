@@ -11,6 +11,7 @@ import dagster as dg
 
 from polygon_assets.defs import decisions, gather
 from polygon_assets.defs.alerts import post_alert
+from polygon_assets.defs.ancestry import is_intact, own_line
 from polygon_assets.defs.jobs import ATTEMPT_TAG, ETAG_TAG, PROGRAMS, SESSION_TAG, STREAM_JOBS, VALIDATE_SUBSCRIPTIONS, stream_job_name
 from polygon_assets.defs.keys import STOCK_AGGREGATES
 from polygon_assets.defs.partitions import FIRST_DAY
@@ -34,7 +35,10 @@ DAYS_BACK = 5
     description="Keeps one run of each stream program going while a session is on: launches, launches again with pauses, respects a "
     "cancel, and reports runs as failed whose process is gone.",
 )
-def stream_supervisor(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult:
+def stream_supervisor(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult | dg.SkipReason:
+    # After a kill -9 of `dagster dev` its daemon goes on ticking here, and would start again what has just ended with it.
+    if not is_intact(own_line()):
+        return dg.SkipReason("the Dagster that started this code server is gone; nothing is launched")
     settings, calendar, now = environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC)
     beats, unknown = _heartbeats(settings)
     requests, reasons = [], [unknown] if unknown else []

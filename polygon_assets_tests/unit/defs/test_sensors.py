@@ -14,7 +14,7 @@ from dagster._core.test_utils import create_run_for_test
 from polygon_assets.clients import subscription_store
 from polygon_assets.clients.subscription_store import SubscriptionStoreError
 from polygon_assets.definitions import build_defs
-from polygon_assets.defs import decisions, gather
+from polygon_assets.defs import decisions, gather, sensors
 from polygon_assets.defs.alerts import AlertError, post_alert
 from polygon_assets.defs.decisions import DayFacts
 from polygon_assets.defs.jobs import ETAG_TAG, NEEDS_HUMAN_TAG, PROGRAM_TAG
@@ -89,6 +89,12 @@ class TestSupervisor:
         freed = instance.get_run_by_id(zombie.run_id)
         assert freed is not None
         assert freed.status is dg.DagsterRunStatus.FAILURE
+
+    def test_it_launches_nothing_once_the_dagster_above_it_is_gone(
+        self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sensors, "is_intact", lambda _line: False)
+        assert "is gone" in reason(tick(stream_supervisor, instance))
 
     def test_with_nothing_set_it_says_what_is_missing(self, instance: dg.DagsterInstance) -> None:
         said = reason(tick(stream_supervisor, instance, NothingSet()))
