@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 ACKNOWLEDGE_SECONDS = 10.0
+SETTLE_SECONDS = 1.0
+"""A refusal may belong to a channel that nobody wants any more: the answer that follows it is waited for."""
 RETRY_SECONDS = 60.0
 LARGEST_REQUEST = 500
 """Channels of one request, as other public clients chunk them: 4,000 names would make a 40 kB frame."""
@@ -67,6 +69,11 @@ class ChannelLedger:
         ]
 
     @property
+    def settled(self) -> bool:
+        """Every channel that was asked for is confirmed, or has a reason not to be."""
+        return not self._asked
+
+    @property
     def all_refused(self) -> bool:
         """Every desired channel was refused and none confirmed: the account's plan has no such data."""
         return bool(self.desired) and not self.confirmed and all(self._faults.get(name, ("",))[0] == REFUSED for name in self.desired)
@@ -80,8 +87,9 @@ class ChannelLedger:
         return f"the vendor confirmed {name}, which nobody wants any more"
 
     def _expire(self, now: float) -> None:
-        """Refusals come before the confirmations of a request: what is still open then is what was refused."""
-        expired = [name for name, at in self._asked.items() if now >= at + ACKNOWLEDGE_SECONDS]
+        """Each refusal stands for one channel without an answer: as many refusals as open channels, and all of them are refused."""
+        patience = SETTLE_SECONDS if self._anonymous_refusals >= len(self._asked) else ACKNOWLEDGE_SECONDS
+        expired = [name for name, at in self._asked.items() if now >= at + patience]
         reason = REFUSED if expired and self._anonymous_refusals >= len(expired) else UNANSWERED
         for name in expired:
             del self._asked[name]

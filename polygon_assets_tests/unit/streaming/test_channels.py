@@ -1,6 +1,14 @@
 """The ledger of channels: every desired channel ends as confirmed or with a reason."""
 
-from polygon_assets.streaming.channels import ACKNOWLEDGE_SECONDS, LARGEST_REQUEST, REFUSED, RETRY_SECONDS, UNANSWERED, ChannelLedger
+from polygon_assets.streaming.channels import (
+    ACKNOWLEDGE_SECONDS,
+    LARGEST_REQUEST,
+    REFUSED,
+    RETRY_SECONDS,
+    SETTLE_SECONDS,
+    UNANSWERED,
+    ChannelLedger,
+)
 
 LATE = ACKNOWLEDGE_SECONDS + 1
 
@@ -51,6 +59,31 @@ def test_a_refusal_without_a_name_falls_on_what_was_not_confirmed() -> None:
     ledger.plan(["A.AAPL", "A.MSFT"], LATE)
     assert ledger.unconfirmed() == [f"A.MSFT: {REFUSED}"]
     assert not ledger.all_refused
+
+
+def test_refusals_of_all_that_is_open_need_no_waiting() -> None:
+    ledger = ChannelLedger()
+    names = ["A.AAPL", "A.MSFT", "A.TSLA"]
+    ledger.plan(names, 0)
+    for _ in range(2):
+        ledger.acknowledge("error", "not authorized")
+    ledger.plan(names, SETTLE_SECONDS)
+    unanswered = ledger.settled
+    confirm(ledger, "A.MSFT")
+    ledger.plan(names, SETTLE_SECONDS)
+    assert (unanswered, ledger.settled) == (False, True)
+    assert ledger.unconfirmed() == [f"A.AAPL: {REFUSED}", f"A.TSLA: {REFUSED}"]
+
+
+def test_a_refusal_of_what_nobody_wants_any_more_does_not_fall_on_the_next_channel() -> None:
+    ledger = ChannelLedger()
+    ledger.plan(["A.AAPL"], 0)
+    ledger.plan(["A.MSFT"], 0.25)
+    ledger.acknowledge("error", "not authorized")
+    ledger.plan(["A.MSFT"], 0.5)
+    assert not ledger.all_refused
+    confirm(ledger, "A.MSFT")
+    assert ledger.confirmed == {"A.MSFT"}
 
 
 def test_only_when_every_channel_is_refused_the_plan_is_to_blame() -> None:
