@@ -26,6 +26,7 @@ class GapTracker:
         self.lost("drop", first_ms, epoch)
         if self._open is not None:
             self._open.events_dropped += events
+            self._open.since = min(self._open.since, first_ms)  # a correction of an old second can be lost like any other
             self._open.until = max(self._open.until, last_ms)
 
     def recovered(self, until_ms: int) -> Gap | None:

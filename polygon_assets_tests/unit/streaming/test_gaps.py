@@ -31,6 +31,15 @@ def test_losses_within_a_loss_widen_it() -> None:
     assert (gap.reason, gap.since, gap.until, gap.events_dropped) == ("drop", 5_000, 12_000, 15)
 
 
+def test_a_dropped_correction_of_an_old_second_is_in_the_gap() -> None:
+    gaps = GapTracker()
+    gaps.dropped(10, 5_000, 6_000, epoch=1)
+    gaps.dropped(1, 3_000, 4_000, epoch=1)
+    gap = gaps.recovered(0)
+    assert gap is not None
+    assert (gap.since, gap.until, gap.events_dropped) == (3_000, 6_000, 11)
+
+
 def test_a_closed_market_loses_nothing() -> None:
     nyse = MarketCalendar("NYSE")
     friday_evening = dt.datetime(2026, 11, 21, 1, 30, tzinfo=dt.UTC)
