@@ -39,6 +39,8 @@ from polygon_assets.streaming.wire import Frame, Status, VendorAggregate, read_f
 KEEPER_SECONDS = 0.25
 HEALTHY_SECONDS = 10.0
 """The back-off starts anew only after this much of data: a vendor that accepts and then drops us is not healthy."""
+LIVE_MS = 20 * 60 * 1000
+"""Events younger than this are of the present, also on the cluster that is 15 minutes late; older ones are replayed."""
 PATIENCE_SECONDS = 2.0
 """How long a full queue may hold back reading. Longer, and the vendor kills us as a slow consumer, which loses more."""
 
@@ -232,7 +234,7 @@ class Producer:
         beat = self._pulse.beat
         beat.newest_event = max(beat.newest_event or newest, newest)
         beat.newest_received_at = received_at_us // 1000
-        if gap := self._gaps.recovered(newest + WINDOW_MS):
+        if self._channels.settled and (gap := self._gaps.recovered(_nothing_missing_from(newest, received_at_us))):
             self._publish_gap(gap)
 
     async def _send(self, events: list[VendorAggregate], received_at_us: int) -> int:
@@ -285,3 +287,13 @@ class Producer:
         left = await asyncio.to_thread(self._outbox.flush, self._settings.drain_seconds)
         if left:
             raise ProgramError(EXIT_NOT_DRAINED, f"{left} messages could not be handed to Kafka within {self._settings.drain_seconds} s")
+
+
+def _nothing_missing_from(newest_ms: int, received_at_us: int) -> int:
+    """Where a gap ends, in Unix milliseconds, once every channel is answered and events come whose newest starts at `newest_ms`.
+
+    These may be nothing but the correction of an old second. What starts after their arrival is still to come, and so are seconds after
+    `newest_ms` in a replay, where wall time means nothing.
+    """
+    received_ms, end_ms = received_at_us // 1000, newest_ms + WINDOW_MS
+    return max(end_ms, received_ms) if received_ms - end_ms < LIVE_MS else end_ms
