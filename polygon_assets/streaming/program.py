@@ -79,3 +79,4 @@ def configure_logging() -> None:
     """One line per event to standard error; a reader that went away must not end the program."""
     logging.raiseExceptions = False
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
+    logging.getLogger("kafka").setLevel(logging.WARNING)  # 18 lines for each look at a topic
