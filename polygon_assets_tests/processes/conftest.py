@@ -7,7 +7,9 @@ import pytest
 
 from polygon_assets.local.stack import Stack, running_stack
 from polygon_assets.settings import Settings
-from polygon_assets_tests.processes.harness import Programs
+from polygon_assets_tests.processes.harness import Exchange, Programs
+from polygon_assets_tests.processes.live_market import Live, live_truth
+from polygon_assets_tests.processes.market_truth import Truth
 
 
 @pytest.fixture(scope="module")
@@ -31,3 +33,18 @@ def programs(stack: Stack, tmp_path: Path) -> Iterator[Programs]:
     started = Programs(stack.environment(), tmp_path)
     yield started
     started.kill_all()
+
+
+@pytest.fixture(scope="session")
+def truth() -> Truth:
+    """What the exchange of the tests on the live market sends."""
+    return live_truth()
+
+
+@pytest.fixture
+def live(stack: Stack, settings: Settings, programs: Programs, truth: Truth) -> Iterator[Live]:
+    """For modules that take SERVERS and EXCHANGE_OPTIONS from live_market: no fault is on before the test, and none after it."""
+    exchange = Exchange(stack.ports["exchange"])
+    exchange.clear()
+    yield Live(settings, exchange, programs, truth)
+    exchange.clear()

@@ -9,12 +9,25 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import requests
 from clickhouse_connect.driver.client import Client
 
 from polygon_assets.clients import clickhouse, subscription_store
 from polygon_assets.evidence.look import Look
 from polygon_assets.evidence.streams import heartbeats
-from polygon_assets.messages import DEAD_LETTER_TOPIC, RAW_TOPIC, DeadLetter, Heartbeat, RawAggregate, decode_dead_letter, encode
+from polygon_assets.messages import (
+    DEAD_LETTER_TOPIC,
+    GAP_TOPIC,
+    RAW_TOPIC,
+    DeadLetter,
+    Gap,
+    Heartbeat,
+    RawAggregate,
+    decode_dead_letter,
+    decode_gap,
+    decode_raw,
+    encode,
+)
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.outbox import Outbox
 from polygon_assets.subscriptions import accept
@@ -23,6 +36,7 @@ PATIENCE_SECONDS = 60.0
 """Far above what anything here takes on an idle machine (at most 12 s): a test fails for lack of evidence, not for a busy neighbour."""
 
 T = TypeVar("T")
+RUN = "from polygon_assets.cli import main; main()"
 
 
 def eventually(look: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
@@ -37,12 +51,14 @@ def eventually(look: Callable[[], T], what: str, seconds: float = PATIENCE_SECON
 class Program:
     """One stream program, its log in a file."""
 
-    def __init__(self, name: str, environment: dict[str, str], folder: Path) -> None:
+    def __init__(self, name: str, environment: dict[str, str], folder: Path, prelude: str = "") -> None:
+        """`prelude` is Python code that runs before the program, in its process."""
         self.name = name
+        start = ["-c", f"{prelude}\n{RUN}"] if prelude else ["-m", "polygon_assets.cli"]
         self.log_file = folder / f"{name}-{time.monotonic_ns()}.log"
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "polygon_assets.cli", "stream", name],
+                [sys.executable, *start, "stream", name],
                 env=os.environ | environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -90,9 +106,9 @@ class Programs:
         self._folder = folder
         self._started: list[Program] = []
 
-    def start(self, name: str, **changes: str) -> Program:
+    def start(self, name: str, *, prelude: str = "", **changes: str) -> Program:
         """Start a program; `changes` are further environment variables."""
-        program = Program(name, self._environment | changes, self._folder)
+        program = Program(name, self._environment | changes, self._folder, prelude)
         self._started.append(program)
         return program
 
@@ -100,6 +116,35 @@ class Programs:
         """End whatever still runs."""
         for program in self._started:
             program.kill()
+
+
+class Exchange:
+    """The simulated exchange's control endpoint."""
+
+    def __init__(self, port: int) -> None:
+        self._address = f"http://127.0.0.1:{port}/control"
+
+    def control(self, action: str, **body: object) -> None:
+        """Switch a fault on."""
+        answer = requests.post(f"{self._address}/{action}", json=body, timeout=10)
+        assert answer.status_code == 200, answer.text
+
+    def clear(self) -> None:
+        """Switch every fault off."""
+        requests.delete(self._address, timeout=10)
+
+    def stats(self) -> dict[str, Any]:
+        content: dict[str, Any] = requests.get(f"{self._address}/stats", timeout=10).json()
+        return content
+
+    def connections(self) -> list[dict[str, Any]]:
+        """Those that are authenticated now."""
+        return list(self.stats()["feeds"]["/stocks"]["connections"])
+
+    def all_connections(self) -> list[dict[str, Any]]:
+        """Those that are authenticated now and the last 50 that have ended, oldest first."""
+        feed = self.stats()["feeds"]["/stocks"]
+        return sorted((*feed["ended"], *feed["connections"]), key=lambda connection: int(connection["id"]))
 
 
 def put_in_force(settings: Settings, *channels: str) -> None:
@@ -130,6 +175,18 @@ def read_all(settings: Settings, topic: str) -> Iterator[Any]:
 def dead_letters(settings: Settings) -> list[DeadLetter]:
     """Every dead letter there is."""
     return [decode_dead_letter(record.value) for record in read_all(settings, DEAD_LETTER_TOPIC)]
+
+
+def gaps(settings: Settings, since_ms: int = 0) -> list[Gap]:
+    """Every gap in the ledger of an epoch that began at or after `since_ms`."""
+    found = [decode_gap(record.value) for record in read_all(settings, GAP_TOPIC)]
+    return [gap for gap in found if gap.epoch >= since_ms]
+
+
+def raw_aggregates(settings: Settings, since_us: int = 0) -> list[RawAggregate]:
+    """Every message of RAW_TOPIC received at or after `since_us`, in the order of arrival."""
+    found = [decode_raw(record.value) for record in read_all(settings, RAW_TOPIC)]
+    return sorted((item for item in found if item.received_at >= since_us), key=lambda item: item.received_at)
 
 
 def beat(settings: Settings, program: str) -> Heartbeat | None:

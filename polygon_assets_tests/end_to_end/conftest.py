@@ -1,0 +1,24 @@
+"""The whole embedded stack but the exchange, which each test starts when somebody listens: a replay's clock does not wait."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from polygon_assets.local.stack import Stack, running_stack
+from polygon_assets_tests.processes.harness import Programs
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """Kafka, S3 and ClickHouse."""
+    with running_stack(tmp_path / "stack", only=("kafka", "s3", "clickhouse"), fixed_ports=False) as running:
+        yield running
+
+
+@pytest.fixture
+def programs(stack: Stack, tmp_path: Path) -> Iterator[Programs]:
+    """Starts stream programs; those still running at the end of the test are killed."""
+    started = Programs(stack.environment(), tmp_path)
+    yield started
+    started.kill_all()

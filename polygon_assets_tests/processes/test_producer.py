@@ -1,0 +1,125 @@
+"""The producer as a process: what it asks for, what it writes, when it gives up, and how it stops."""
+
+import signal
+import time
+
+import pytest
+
+from polygon_assets.local.stack import Stack
+from polygon_assets.settings import Settings
+from polygon_assets.streaming.program import EXIT_NOT_ENTITLED, EXIT_WRONG_KEY
+from polygon_assets_tests.processes.harness import put_in_force
+from polygon_assets_tests.processes.live_market import EXCHANGE_OPTIONS, SERVERS, SYMBOLS, Live, channels
+from polygon_assets_tests.processes.market_truth import as_sent
+
+__all__ = ["EXCHANGE_OPTIONS", "SERVERS"]
+
+
+def test_every_event_arrives_exactly_as_sent(live: Live) -> None:
+    program = live.start(*SYMBOLS)
+    program.until(lambda: len({start for _, start in live.written()}) >= 4, "four seconds have arrived")
+    assert program.stop() == 0
+    received = live.received()
+    assert len(received) == sum(part["events"] for part in live.sent())
+    for item, version in zip(received, as_sent(received), strict=True):
+        assert version in live.truth.versions((item.symbol, item.start_timestamp))
+        assert item.source == "websocket"
+        assert 0 < item.received_at / 1000 - item.end_timestamp < 1_000_000
+    assert live.missing(*SYMBOLS) == []
+    assert any(item.decimal_volume and item.decimal_accumulated_volume for item in received)
+    assert live.gaps() == []
+
+
+def test_a_correction_passes_through_with_a_newer_received_at(live: Live) -> None:
+    program = live.start("*")
+    corrected = program.until(lambda: {key: found for key, found in live.versions().items() if len(found) == 2}, "corrections arrive")
+    for key, found in corrected.items():
+        assert as_sent(found) == list(live.truth.versions(key))
+        assert found[0].received_at < found[1].received_at
+    assert program.stop() == 0
+
+
+def test_a_change_of_the_subscriptions_needs_no_new_connection(live: Live, settings: Settings) -> None:
+    program = live.start("AAPL", "MSFT", "TSLA")
+    before = live.connection(program, ["AAPL", "MSFT", "TSLA"])
+    put_in_force(settings, *channels(["MSFT", "NVDA", "TSLA"]))
+    after = live.connection(program, ["MSFT", "NVDA", "TSLA"])
+    changed_ms = time.time() * 1000
+    assert after["id"] == before["id"]
+    program.until(lambda: any(symbol == "NVDA" for symbol, _ in live.written()), "the added symbol arrives")
+    last = live.beat_with(program, lambda last: last.sent_at > changed_ms)
+    assert (last.desired, last.confirmed, last.unconfirmed) == (3, 3, [])
+    program.until(lambda: live.newest_start() > changed_ms, "seconds after the change arrive")
+    assert not any(symbol == "AAPL" and start > changed_ms for symbol, start in live.written())
+    assert program.stop() == 0
+    assert live.missing("MSFT", "TSLA") == []
+    assert live.gaps() == []
+
+
+def test_a_refused_channel_is_told_with_its_reason_while_the_others_stream(live: Live, settings: Settings) -> None:
+    live.exchange.control("refuse", channel="A.TSLA")
+    put_in_force(settings, *channels(["AAPL", "MSFT", "TSLA"]))
+    program = live.programs.start("producer")
+    live.connection(program, ["AAPL", "MSFT"])
+    last = live.beat_with(program, lambda last: last.unconfirmed == ["A.TSLA: refused: not authorized for this channel"])
+    assert (last.state, last.desired, last.confirmed) == ("streaming", 3, 2)
+    assert {symbol for symbol, _ in live.written()} == {"AAPL", "MSFT"}
+    assert program.stop() == 0
+    assert "the vendor refused a channel of the last request without naming it: not authorized" in program.log
+
+
+def test_all_channels_refused_ends_it_with_exit_11(live: Live, settings: Settings) -> None:
+    for channel in channels(SYMBOLS):
+        live.exchange.control("refuse", channel=channel)
+    put_in_force(settings, *channels(SYMBOLS))
+    program = live.programs.start("producer")
+    assert program.exit_code() == EXIT_NOT_ENTITLED == 11
+    sentence = "the account's plan has none of the 10 channels asked for; it needs real-time stocks"
+    assert sentence in program.log.splitlines()[-1] + program.log.splitlines()[-2]
+    assert (live.beat().state, live.beat().detail) == ("stopped", sentence)
+
+
+def test_a_wrong_key_ends_it_with_exit_10(live: Live, settings: Settings) -> None:
+    put_in_force(settings, *channels(SYMBOLS))
+    program = live.programs.start("producer", POLYGON_API_KEY="wrong")
+    assert program.exit_code() == EXIT_WRONG_KEY == 10
+    assert "the vendor refused POLYGON_API_KEY (authentication failed); check the key" in program.log
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_handshake_refused_for_the_key_ends_it_with_exit_10(live: Live, settings: Settings, status: int) -> None:
+    live.exchange.control("handshake", status=status)
+    put_in_force(settings, *channels(SYMBOLS))
+    program = live.programs.start("producer")
+    assert program.exit_code() == EXIT_WRONG_KEY
+    assert f"the vendor refused POLYGON_API_KEY (HTTP {status})" in program.log
+
+
+def test_without_an_accepted_set_it_waits_and_says_so(live: Live) -> None:
+    live.programs.start("producer", SUBSCRIPTIONS_KEY="other.csv").says("waiting: nothing is published yet: materialize s3/subscriptions")
+
+
+def test_s3_away_leaves_the_last_good_set_in_force(stack: Stack, live: Live) -> None:
+    program = live.start("AAPL", "MSFT")
+    before = live.connection(program, ["AAPL", "MSFT"])
+    stack.kill("s3")
+    try:
+        program.says("the last good set stays")
+        said_ms = time.time() * 1000
+        program.until(lambda: live.newest_start() > said_ms, "it streams on")
+        assert live.connection(program, ["AAPL", "MSFT"])["id"] == before["id"]
+    finally:
+        stack.restart("s3")
+    put_in_force(live.settings, "A.AAPL", "A.NVDA")
+    assert live.connection(program, ["AAPL", "NVDA"])["id"] == before["id"]
+    assert program.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_it_hands_on_everything_and_exits_0(live: Live, number: signal.Signals) -> None:
+    program = live.start("*")
+    asked = time.monotonic()
+    assert program.stop(number) == 0
+    assert time.monotonic() - asked < float(live.settings.drain_seconds)
+    assert len(live.received()) == sum(part["events"] for part in live.sent())
+    assert (live.beat().state, live.beat().detail) == ("stopped", "drained")

@@ -1,0 +1,167 @@
+"""The producer when the connection misbehaves: it comes back, never in a storm, and what was missed stands in the gap ledger."""
+
+import json
+import time
+
+import pytest
+
+from polygon_assets.messages import DeadLetter
+from polygon_assets.streaming.outbox import LARGEST_RAW_BYTES
+from polygon_assets_tests.processes.harness import Program, dead_letters, eventually
+from polygon_assets_tests.processes.live_market import EXCHANGE_OPTIONS, SERVERS, SYMBOLS, Live
+
+__all__ = ["EXCHANGE_OPTIONS", "SERVERS"]
+
+
+def assert_one_gap_tells_of_the_outage(live: Live, program: Program) -> None:
+    """The ledger has one gap, from the last event before the outage to the first after it, and no second outside it is missing."""
+    program.until(live.gaps, "a gap is in the ledger")
+    assert program.stop() == 0
+    [gap] = live.gaps()
+    before, after = live.sent()
+    assert (gap.reason, gap.events_dropped) == ("disconnect", 0)
+    assert before["last_second"] - 1 <= gap.since / 1000 <= before["last_second"]
+    assert after["first_second"] + 1 <= gap.until / 1000 <= after["first_second"] + 5
+    assert live.missing(*SYMBOLS) == []
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1006, 1008, 1009, 1011])
+def test_whatever_the_close_code_it_connects_again_with_every_channel(live: Live, code: int) -> None:
+    program = live.start(*SYMBOLS)
+    before = live.newest()
+    live.exchange.control("close", code=code)
+    live.connection(program, SYMBOLS, after=before)
+    assert_one_gap_tells_of_the_outage(live, program)
+
+
+def test_a_cut_connection_and_a_vendor_that_is_away_for_a_while_leave_one_gap(live: Live) -> None:
+    program = live.start(*SYMBOLS)
+    before = live.newest()
+    live.exchange.control("handshake", status=503, count=1)
+    live.exchange.control("handshake", status=0, count=1)
+    live.exchange.control("drop")
+    live.connection(program, SYMBOLS, after=before)
+    assert "backing_off: handshake refused with HTTP 503" in program.log
+    assert_one_gap_tells_of_the_outage(live, program)
+
+
+def test_a_gap_lasts_until_new_seconds_come_even_if_an_old_one_is_corrected_first(live: Live) -> None:
+    program = live.start(*SYMBOLS)
+    before = live.newest()
+    live.exchange.control("silence", seconds=30)
+    live.exchange.control("drop")
+    program.until(lambda: [c for c in live.exchange.connections() if c["id"] > before and len(c["channels"]) == len(SYMBOLS)], "it is back")
+    old = live.sent()[0]["last_second"] * 1000
+    eventually(lambda: time.time() * 1000 > old + 3500, "two more seconds have been due")
+    event = {"ev": "A", "sym": "AAPL", "v": 1, "o": 1.0, "c": 1.0, "h": 1.0, "l": 1.0, "s": old, "e": old + 1000}
+    corrected_ms = time.time() * 1000
+    live.exchange.control("garbage", text=json.dumps([event]))
+    program.until(lambda: any(item.open_price == 1.0 for item in live.received()), "the correction arrives")
+    live.exchange.clear()
+    live.connection(program, SYMBOLS, after=before)
+    program.until(lambda: live.newest_start() > old + 3000, "new seconds arrive")
+    program.until(live.gaps, "a gap is in the ledger")
+    assert program.stop() == 0
+    assert [key for key in live.missing(*SYMBOLS) if key[1] < corrected_ms] == []
+
+
+def test_after_max_connections_it_waits_before_it_comes_back(live: Live) -> None:
+    program = live.start(*SYMBOLS, MAX_CONNECTIONS_COOLDOWN_SECONDS="2")
+    before = live.newest()
+    evicted = time.time()
+    live.exchange.control("evict")
+    after = live.connection(program, SYMBOLS, after=before)
+    assert after["id"] == before + 1
+    assert after["opened_at"] - evicted >= 2
+    assert "backing_off: another connection uses this account: Maximum number of websocket connections exceeded." in program.log
+    assert_one_gap_tells_of_the_outage(live, program)
+
+
+def test_a_vendor_that_drops_every_connection_at_once_is_not_stormed(live: Live) -> None:
+    program = live.start(*SYMBOLS)
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        live.exchange.control("drop")
+        time.sleep(0.02)
+    # Pauses of at least 0.25, 0.5, 1 and 2 s: the sixth connection comes after 7.75 s at the earliest.
+    assert 2 <= len(live.connections_opened()) <= 5
+    assert program.is_running()
+
+
+def test_silence_of_everything_while_the_market_is_open_is_a_dead_connection(live: Live) -> None:
+    program = live.start(*SYMBOLS, NO_DATA_SECONDS="3")
+    before = live.newest()
+    live.exchange.control("silence", seconds=30)
+    program.says("backing_off: no data for 3 s while the market is open")
+    live.exchange.clear()
+    live.connection(program, SYMBOLS, after=before)
+    assert_one_gap_tells_of_the_outage(live, program)
+
+
+def test_silence_of_one_channel_is_nothing_unusual(live: Live) -> None:
+    program = live.start("AAPL", "MSFT", NO_DATA_SECONDS="2")
+    live.exchange.control("silence", channel="A.AAPL", seconds=30)
+    silent_ms = time.time() * 1000
+    program.until(lambda: live.newest_start() > silent_ms + 2500, "the other channel goes on")
+    assert not any(symbol == "AAPL" and start > silent_ms for symbol, start in live.written())
+    assert len(live.connections_opened()) == 1
+    assert program.stop() == 0
+
+
+def test_what_cannot_be_read_goes_to_the_dead_letters_and_the_rest_goes_on(live: Live) -> None:
+    program = live.start(*SYMBOLS)
+    epoch = live.beat().epoch
+    long = "x" * (LARGEST_RAW_BYTES + 1)
+    for body in ({"kind": "frame"}, {"kind": "event"}, {"kind": "large"}, {"text": long}):
+        live.exchange.control("garbage", **body)
+    letters = program.until(lambda: len(found := dead_letters(live.settings)) >= 5 and found, "five dead letters")
+    assert isinstance(letters, list)
+    assert {(letter.program, letter.epoch) for letter in letters} == {("producer", epoch)}
+    frames, events = ({letter.raw: letter for letter in letters if letter.stage == stage} for stage in ("frame", "event"))
+    assert set(frames) == {b'[{"ev":"A","sym":"AAPL",}', long[:LARGEST_RAW_BYTES].encode()}
+    assert set(events) == {
+        b'{"ev":"A","sym":"AAPL"}',
+        b'{"ev":"A","sym":7,"v":"many","o":null,"s":"noon","e":[]}',
+        b'{"sym":"AAPL","v":1}',
+    }
+    assert_reasons(frames, events)
+    now_ms = time.time() * 1000
+    program.until(lambda: live.newest_start() > now_ms, "it streams on")
+    assert len(live.connections_opened()) == 1
+    assert program.stop() == 0
+    assert live.missing(*SYMBOLS) == []
+
+
+def assert_reasons(frames: dict[bytes, DeadLetter], events: dict[bytes, DeadLetter]) -> None:
+    assert all(letter.reason.startswith("not a JSON array") for letter in frames.values())
+    assert all(letter.reason.startswith("not an aggregate") for letter in events.values())
+    assert any(
+        f"the first {LARGEST_RAW_BYTES:,} of {LARGEST_RAW_BYTES + 1:,} bytes are kept" in letter.reason for letter in frames.values()
+    )
+
+
+def test_a_slow_feed_loses_nothing_and_keeps_its_connection(live: Live) -> None:
+    program = live.start(*SYMBOLS, NO_DATA_SECONDS="5")
+    live.exchange.control("slow", delay=2, seconds=3)
+    slow_ms = time.time() * 1000
+    program.until(lambda: live.newest_start() > slow_ms + 2000, "seconds arrive")
+    assert len(live.connections_opened()) == 1
+    assert program.stop() == 0
+    assert live.missing(*SYMBOLS) == []
+
+
+def test_seconds_that_come_late_among_newer_ones_are_written_too(live: Live) -> None:
+    program = live.start(*SYMBOLS)
+    live.exchange.control("late", minutes=0.05, seconds=2)
+    late_ms = time.time() * 1000
+    eventually(lambda: live.newest_start() > late_ms + 4000, "the held back seconds have come")
+    newest = live.beat().newest_event
+    assert newest is not None
+    assert newest > late_ms
+    assert program.stop() == 0
+    order = [item.start_timestamp for item in live.received() if item.start_timestamp > late_ms - 2000]
+    assert order != sorted(order)
+    sent = live.sent()
+    # The held back seconds end 3 s before the last one sent.
+    assert [key for key in live.missing(*SYMBOLS) if key[1] / 1000 < sent[-1]["last_second"] - 3] == []
+    assert live.gaps() == []

@@ -1,0 +1,75 @@
+"""The producer when it crashes, or Kafka is away: everything it was sent is in the topic or within a gap."""
+
+import signal
+import time
+
+from polygon_assets.local.stack import Stack
+from polygon_assets_tests.processes.live_market import EXCHANGE_OPTIONS, SERVERS, SYMBOLS, Live
+
+__all__ = ["EXCHANGE_OPTIONS", "SERVERS"]
+
+TINY_QUEUE = """
+from polygon_assets.clients import kafka
+connect = kafka.connect_producer
+kafka.connect_producer = lambda settings, **options: connect(settings, **{"queue.buffering.max.messages": 200, **options})
+"""
+
+
+def test_kill_9_leaves_a_gap_from_its_last_heartbeat_to_the_first_new_event(live: Live) -> None:
+    first = live.start(*SYMBOLS)
+    first.until(lambda: live.beat().newest_event, "a heartbeat tells of events")
+    first.kill()
+    last = live.beat()
+    before = live.newest()
+    second = live.start(*SYMBOLS)
+    [gap] = second.until(live.gaps, "a gap is in the ledger")
+    assert (gap.reason, gap.since, gap.epoch) == ("crash", last.newest_event, last.epoch)
+    assert gap.until / 1000 >= live.connection(second, SYMBOLS, after=before)["sent"]["first_second"] + 1
+    assert second.stop() == 0
+    assert live.missing(*SYMBOLS) == []
+
+
+def test_the_time_between_a_clean_stop_and_the_next_start_is_a_gap_too(live: Live) -> None:
+    first = live.start(*SYMBOLS)
+    first.until(live.written, "events arrive")
+    assert first.stop() == 0
+    newest = live.newest_start()
+    second = live.start(*SYMBOLS)
+    [gap] = second.until(live.gaps, "a gap is in the ledger")
+    assert (gap.reason, gap.since) == ("stop", newest)
+    assert second.stop() == 0
+    assert live.missing(*SYMBOLS) == []
+
+
+def test_what_comes_while_the_broker_is_dead_is_delivered_when_it_is_back(stack: Stack, live: Live) -> None:
+    program = live.start(*SYMBOLS)
+    before = live.newest()
+    stack.kill("kafka")
+    killed_ms = time.time() * 1000
+    program.until(lambda: live.sent()[-1]["last_second"] * 1000 > killed_ms + 2000, "events come meanwhile")
+    stack.restart("kafka")
+    program.until(lambda: live.newest_start() > killed_ms + 4000, "it streams on")
+    assert live.newest() == before
+    assert program.stop() == 0
+    # The embedded broker forgets what it had before.
+    assert [key for key in live.missing(*SYMBOLS) if key[1] > killed_ms] == []
+    assert live.gaps() == []
+
+
+def test_a_full_queue_first_holds_back_reading_and_then_drops_by_the_book(stack: Stack, live: Live) -> None:
+    program = live.start("*", prelude=TINY_QUEUE)
+    symbols = live.truth.market.universe.symbols
+    broker = stack.process("kafka")
+    broker.send(signal.SIGSTOP)
+    try:
+        program.says("the queue to Kafka is full")
+    finally:
+        broker.send(signal.SIGCONT)
+    program.until(live.gaps, "a gap is in the ledger")
+    assert program.stop() == 0
+    gaps, counters = live.gaps(), live.beat().counters
+    assert {gap.reason for gap in gaps} == {"drop"}
+    assert sum(gap.events_dropped for gap in gaps) == counters["dropped"] > 0
+    assert counters["read"] == counters["forwarded"] + counters["dropped"] == sum(part["events"] for part in live.sent())
+    assert len(live.received()) >= counters["forwarded"]
+    assert live.missing(*symbols) == []
