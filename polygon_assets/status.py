@@ -100,10 +100,11 @@ def _subscriptions(settings: Settings) -> str:
 
 def _streams(settings: Settings, now: dt.datetime) -> Facts:
     beats = streams.heartbeats(settings)
-    return {name: _stream(beats.get(name), now) for name in PROGRAMS}
+    return {name: stream_facts(beats.get(name), now) for name in PROGRAMS}
 
 
-def _stream(beat: Heartbeat | None, now: dt.datetime) -> Facts:
+def stream_facts(beat: Heartbeat | None, now: dt.datetime) -> Facts:
+    """One program by its last heartbeat: one that should still be heard and is not, is silent."""
     if beat is None:
         return {"state": "never seen", "rate": 0.0, "lag": None, "newest_event": None, "restarts": 0, "detail": ""}
     age = now.timestamp() - beat.sent_at / 1000

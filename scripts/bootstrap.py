@@ -17,7 +17,7 @@ LOCK = os.path.join(ROOT, "requirements.lock")
 NEEDED_BYTES = 3 * 1024**3  # .venv takes 1.6 GB, and the installer as much again while it unpacks
 
 
-def check_machine():
+def check_machine() -> None:
     if sys.version_info < (3, 11):
         sys.exit("Python 3.11 or newer is needed, this is %d.%d: make PYTHON=/path/to/python3.11 dev" % sys.version_info[:2])
     free = shutil.disk_usage(ROOT).free
@@ -25,7 +25,7 @@ def check_machine():
         sys.exit("%.1f GB are free in %s, %.0f GB are needed: free some space" % (free / 1024.0**3, ROOT, NEEDED_BYTES / 1024.0**3))
 
 
-def make_venv():
+def make_venv() -> None:
     if os.path.exists(VENV):
         print("replacing an incomplete or outdated .venv", flush=True)
         shutil.rmtree(VENV)
@@ -34,13 +34,16 @@ def make_venv():
         sys.exit("no virtual environment could be made; on Debian and Ubuntu: apt install python3-venv")
 
 
-def locked_block(name):
+def locked_block(name: str) -> str:
     """The lines of one package in the lock, hashes included."""
     with open(LOCK) as file:
-        return re.search(r"^%s==.*?(?=^\S|\Z)" % name, file.read(), re.MULTILINE | re.DOTALL).group()
+        found = re.search(r"^%s==.*?(?=^\S|\Z)" % name, file.read(), re.MULTILINE | re.DOTALL)
+    if found is None:
+        sys.exit("%s is not in %s: restore that file" % (name, LOCK))
+    return found.group()
 
 
-def install():
+def install() -> None:
     """uv installs in seconds what takes pip minutes, but it does not know pip's own configuration; where it fails, pip does it."""
     block = os.path.join(VENV, "uv.lock.txt")
     with open(block, "w") as file:
@@ -57,22 +60,22 @@ def install():
         run([PYTHON, "-m", "uv", "pip", "install", "--quiet", "--python", PYTHON, "--no-deps", "--no-build-isolation", "-e", ROOT])
 
 
-def run(command):
+def run(command: list) -> None:  # type: ignore[type-arg]  # list[str] is newer than some Pythons that must read this
     if subprocess.call(command):
         sys.exit("failed: %s\nthe lines above say why; after mending it, run the same make command again" % " ".join(command))
 
 
-def maker():
+def maker() -> str:
     """Which Python made .venv, and where: neither can change under it."""
     return "%s\n%s\n" % (sys.version, ROOT)
 
 
-def locked():
+def locked() -> str:
     with open(LOCK) as lock:
         return lock.read()
 
 
-def recorded():
+def recorded() -> str:
     """What a complete .venv was made from; empty for one that is half made."""
     if not (os.path.exists(READY) and os.path.exists(PYTHON)):
         return ""
@@ -80,7 +83,7 @@ def recorded():
         return file.read()
 
 
-def main():
+def main() -> None:
     if recorded() == maker() + locked():
         return
     check_machine()

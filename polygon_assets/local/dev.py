@@ -53,7 +53,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     """The first signal ends whatever is being waited for; a second one must not cut the stopping short."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    os.write(sys.stdout.fileno(), b"stopping: the streams hand on what they accepted first (about 20 s)\n")
+    os.write(sys.stdout.fileno(), b"stopping: the streams hand on what they accepted first (about 10 s)\n")
     raise KeyboardInterrupt
 
 
