@@ -3,31 +3,70 @@
 Only the command line belongs here.
 """
 
+import datetime as dt
 import tempfile
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from bench import rounds, table
+from bench import report, rounds, soak, table
 from bench.laboratory import laboratory
+from bench.rounds import Results
 
 EVENTS, QUICK_EVENTS = 300_000, 20_000
+QUICK_SOAK_MINUTES = 0.25
+
+console = Console(width=150)
 
 
-@click.group(invoke_without_command=True)
-@click.option("--runs", default=5, show_default=True, help="Rounds whose median counts.")
-@click.option("--events", default=EVENTS, show_default=True)
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--runs", default=5, show_default=True, help="Interleaved runs whose medians are shown.")
+@click.option("--minutes", default=5.0, show_default=True, help="Length of the soak at the end.")
+@click.option("--quick", is_flag=True, help="One small run and a short soak: shows that everything works, its numbers mean little.")
+@click.option("--write", is_flag=True, help="Also write bench/RESULTS.md.")
 @click.pass_context
-def main(context: click.Context, runs: int, events: int) -> None:
-    """Throughput against baselines."""
+def main(context: click.Context, runs: int, minutes: float, quick: bool, write: bool) -> None:
+    """Measure producer, filter, sink and the whole path, then run the full market."""
     if context.invoked_subcommand:
         return
-    console = Console(width=150)
-    with tempfile.TemporaryDirectory() as folder, laboratory(Path(folder), events) as lab:
+    if quick:
+        runs, minutes = 1, QUICK_SOAK_MINUTES
+    sections = [_throughput(QUICK_EVENTS if quick else EVENTS, runs), *_soak(minutes)]
+    if write:
+        head = f"# Benchmark\n\n{report.machine(runs, dt.datetime.now(dt.UTC))}; `make bench` makes these tables.\n"
+        report.RESULTS.write_text("\n".join([head, *sections]))
+
+
+@main.command(name="soak")
+@click.option("--minutes", default=5.0, show_default=True)
+def soak_command(minutes: float) -> None:
+    """Run only the full market."""
+    _soak(minutes)
+
+
+def _throughput(events: int, runs: int) -> str:
+    results: Results = {}
+    with tempfile.TemporaryDirectory() as folder, laboratory(Path(folder), events) as lab, console.status("starting") as status:
         for contender, results in rounds.run(lab, events, runs):
-            console.print(contender.program, contender.title, results[contender][-1])
-    console.print(table.to_table("t", table.COLUMNS, table.rows(results)))
+            status.update(f"run {len(results[contender])} of {runs}: {contender.program}, {contender.title}")
+    title = table.TITLE.format(rounds=runs, events=events)
+    return _show(title, table.COLUMNS, table.rows(results))
+
+
+def _soak(minutes: float) -> list[str]:
+    with tempfile.TemporaryDirectory() as folder, console.status(f"the full market for {minutes:g} minutes"):
+        outcome = soak.run(Path(folder), minutes * 60)
+    return [
+        _show("the full market through everything", report.FINDING_COLUMNS, report.findings(outcome)),
+        _show("its processes", report.PROCESS_COLUMNS, report.processes(outcome)),
+    ]
+
+
+def _show(title: str, columns: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
+    """Print a table and return it as Markdown."""
+    console.print(table.to_table(title, columns, lines))
+    return f"{title}\n\n{table.to_markdown(columns, lines)}"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import msgspec
 
 from bench import data
 from bench.measure import Measurement
-from bench.work import Work
 from polygon_assets.clients import clickhouse, kafka, subscription_store
 from polygon_assets.local.ports import HOST, free_port
 from polygon_assets.local.stack import Stack, running_stack
@@ -58,7 +57,7 @@ class Running:
         return self.process.stdout
 
     def _failure(self) -> ContenderFailedError:
-        return ContenderFailedError(f"{self.process.args} gave no measurement; its log:\n{self.log.read_text()[-3000:]}")
+        return ContenderFailedError(f"{self.log.stem} gave no measurement; its log:\n{self.log.read_text()[-3000:]}")
 
 
 class Laboratory:

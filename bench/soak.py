@@ -28,8 +28,8 @@ from polygon_assets.subscriptions import WILDCARD, accept
 PROGRAMS = ("sink", "filter", "producer")
 """In the order of their start: nothing waits for a reader."""
 LOOK_SECONDS = 0.25
-WARM_UP_SECONDS = 15.0
-"""The exchange draws its first minutes, ClickHouse its first parts."""
+WARM_UP_SECONDS = 30.0
+"""The exchange draws its first minutes and catches up with them, ClickHouse writes its first parts."""
 DRAIN_SECONDS = 60.0
 
 EXCHANGE_OPTIONS = (
@@ -38,6 +38,8 @@ EXCHANGE_OPTIONS = (
     # Each row once: a correction is late on purpose.
     *("--correction-rate", "0"),
     *("--duplicate-rate", "0"),
+    # The exchange stops to draw each minute and then sends the seconds it owes at once: its own stall must not count as a slow reader.
+    *("--buffer-bytes", str(256 << 20)),
 )
 
 ROWS_PER_SECOND = """
@@ -46,7 +48,7 @@ ROWS_PER_SECOND = """
 """
 RECEIVED_LATE = """
     SELECT quantilesExact(0.5, 0.99)((toUnixTimestamp64Micro(received_at) - toUnixTimestamp64Micro(end_timestamp) - {hold_us:Int64}) / 1e6)
-    FROM market.stock_aggregates
+    FROM market.stock_aggregates WHERE received_at >= fromUnixTimestamp64Micro({since_us:Int64})
 """
 
 
@@ -66,6 +68,7 @@ class Soak:
     events_sent: int
     forwarded: dict[str, int]
     """By program."""
+    reconnects: int
     rows: int
     seconds_sent: int
     rows_per_second: int
@@ -85,13 +88,14 @@ def run(folder: Path, seconds: float) -> Soak:
     with running_stack(folder, exchange_options=EXCHANGE_OPTIONS, fixed_ports=False) as stack, _programs(stack, folder) as programs:
         lookout = Lookout(clickhouse.connect(stack.settings()))
         _watch(lookout, WARM_UP_SECONDS, None)
+        since_us = time.time_ns() // 1000
         census = Census({name: process.pid for name, process in programs.items()} | {name: stack.process(name).pid for name in stack.ports})
         _watch(lookout, seconds, census)
         _end(programs.pop("producer"))
         _drain(stack)
         for process in programs.values():
             _end(process)
-        return _result(stack, lookout, census, seconds)
+        return _result(stack, lookout, census, since_us)
 
 
 @contextmanager
@@ -130,29 +134,30 @@ def _drain(stack: Stack) -> None:
     """Wait until what the producer forwarded has come through filter and sink, or for DRAIN_SECONDS."""
     deadline = time.monotonic() + DRAIN_SECONDS
     while time.monotonic() < deadline:
-        forwarded = _forwarded(stack)
+        forwarded = _counters(stack, "forwarded")
         if len(forwarded) == len(PROGRAMS) and len(set(forwarded.values())) == 1:
             return
         time.sleep(1.0)
 
 
-def _forwarded(stack: Stack) -> dict[str, int]:
-    return {name: beat.counters.get("forwarded", 0) for name, beat in heartbeats(stack.settings()).items()}
+def _counters(stack: Stack, name: str) -> dict[str, int]:
+    return {str(program): beat.counters.get(name, 0) for program, beat in heartbeats(stack.settings()).items()}
 
 
-def _result(stack: Stack, lookout: Lookout, census: Census, seconds: float) -> Soak:
+def _result(stack: Stack, lookout: Lookout, census: Census, since_us: int) -> Soak:
     client = clickhouse.connect(stack.settings())
     per_second = {int(second): int(rows) for second, rows in client.query(ROWS_PER_SECOND).result_rows}
-    received = client.query(RECEIVED_LATE, parameters={"hold_us": HOLD_US}).result_rows[0][0]
+    received = client.query(RECEIVED_LATE, parameters={"hold_us": HOLD_US, "since_us": since_us}).result_rows[0][0]
     client.close()
     whole = max(per_second.values())
     sent = range(min(per_second), max(per_second) + 1)
     # The first and the last second were cut by the start and the end of the producer's connection.
     inner = [per_second.get(second, 0) for second in sent[1:-1]]
     return Soak(
-        seconds=seconds,
+        seconds=census.readings[-1].at - census.readings[0].at,
         events_sent=_stats(stack)["feeds"]["/stocks"]["events_sent"],
-        forwarded=_forwarded(stack),
+        forwarded=_counters(stack, "forwarded"),
+        reconnects=_counters(stack, "reconnects")["producer"],
         rows=sum(per_second.values()),
         seconds_sent=len(sent),
         rows_per_second=whole,

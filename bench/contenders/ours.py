@@ -7,7 +7,7 @@ import importlib
 import sys
 import threading
 import time
-from functools import partial
+from dataclasses import dataclass
 
 from bench.measure import Meter
 from bench.work import Work
@@ -40,22 +40,29 @@ def sink(settings: Settings, meter: Meter, work: Work) -> None:
 
 
 def _run(name: ProgramName, loop: Loop, settings: Settings, meter: Meter, work: Work) -> None:
-    code = run_program(name, settings, partial(_observed, loop, meter, work))
+    code = run_program(name, settings, Observed(loop, meter, work.events))
     if code:
         sys.exit(code)
 
 
-def _observed(loop: Loop, meter: Meter, work: Work, settings: Settings, pulse: Pulse, stop: threading.Event) -> None:
-    threading.Thread(target=_observe, args=(meter, work.events, pulse, stop), daemon=True).start()
-    loop(settings, pulse, stop)
-    meter.stop(pulse.beat.counters["forwarded"])
+@dataclass(frozen=True)
+class Observed:
+    """A program's loop that is asked to stop after its last event; measured from `streaming` to the end of its draining."""
 
+    loop: Loop
+    meter: Meter
+    events: int
 
-def _observe(meter: Meter, events: int, pulse: Pulse, stop: threading.Event) -> None:
-    while pulse.beat.state != "streaming":
-        meter.start()
-        time.sleep(OBSERVE_SECONDS)
-    meter.ready()
-    while pulse.beat.counters.get("forwarded", 0) < events:
-        time.sleep(OBSERVE_SECONDS)
-    stop.set()
+    def __call__(self, settings: Settings, pulse: Pulse, stop: threading.Event) -> None:
+        threading.Thread(target=self._observe, args=(pulse, stop), daemon=True).start()
+        self.loop(settings, pulse, stop)
+        self.meter.stop(pulse.beat.counters["forwarded"])
+
+    def _observe(self, pulse: Pulse, stop: threading.Event) -> None:
+        while pulse.beat.state != "streaming":
+            self.meter.start()
+            time.sleep(OBSERVE_SECONDS)
+        self.meter.ready()
+        while pulse.beat.counters.get("forwarded", 0) < self.events:
+            time.sleep(OBSERVE_SECONDS)
+        stop.set()

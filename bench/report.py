@@ -1,0 +1,57 @@
+"""The results as text: the soak's two tables, and RESULTS.md with the machine they come from. The throughput table is `table`'s."""
+
+import datetime as dt
+import os
+import platform
+from pathlib import Path
+
+from bench.soak import Lateness, Soak
+
+RESULTS = Path(__file__).parent / "RESULTS.md"
+P99_TARGET_SECONDS = 2.0
+
+FINDING_COLUMNS = ("the full market, end to end", "result")
+PROCESS_COLUMNS = ("process", "cores used", "MB at start", "middle", "end")
+
+Lines = list[tuple[str, ...]]
+
+
+def findings(soak: Soak) -> Lines:
+    """What came of the soak."""
+    received = soak.received_to_queryable
+    forwarded = ", ".join(f"{name} {count:,}" for name, count in sorted(soak.forwarded.items()))
+    return [
+        ("measured", f"{soak.seconds:.0f} s at {soak.rows_per_second:,} aggregates/s, after a warm-up that counts for the losses too"),
+        ("sent by the exchange", f"{soak.events_sent:,} in {soak.seconds_sent} s of the market"),
+        ("handed on", f"{forwarded}; the producer connected again {soak.reconnects} times"),
+        ("distinct (symbol, second) in ClickHouse", f"{soak.rows:,}: lost {soak.lost:,}, incomplete seconds {soak.incomplete_seconds}"),
+        (
+            "received by the producer → queryable",
+            f"{_text(received)}; target p99 ≤ {P99_TARGET_SECONDS:.0f} s: {'met' if received.p99 <= P99_TARGET_SECONDS else 'not met'}",
+        ),
+        ("due at the exchange (end of the second + 2 s) → queryable", _text(soak.due_to_queryable)),
+        ("due at the exchange → received by the producer", _text(soak.due_to_received)),
+    ]
+
+
+def processes(soak: Soak) -> Lines:
+    """CPU and memory of each process."""
+    lines: Lines = []
+    for name, cores in soak.census.cores().items():
+        known = name in soak.census.readings[0].resident
+        memory = [f"{size:,.0f}" for size in soak.census.megabytes(name)] if known else ["", "", ""]
+        lines.append((name, f"{cores:.2f}", *memory))
+    return lines
+
+
+def machine(rounds: int, now: dt.datetime) -> str:
+    """One line: what the numbers were taken on."""
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return (
+        f"{os.cpu_count()} cores ({platform.machine()}, {platform.system()}), Python {platform.python_version()}, {now:%Y-%m-%d}, "
+        f"{rounds} runs, load average at the end {load}"
+    )
+
+
+def _text(lateness: Lateness) -> str:
+    return f"p50 {lateness.p50:.2f} s, p99 {lateness.p99:.2f} s"
