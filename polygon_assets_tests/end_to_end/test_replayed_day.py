@@ -36,12 +36,12 @@ from polygon_assets_tests.processes.harness import (
 from polygon_assets_tests.processes.market_truth import Key, Truth
 
 DAY = dt.date(2026, 11, 20)
-SPEED = 1500
-TICKERS, FRACTIONS = 60, 0.1
+SPEED = 2000
+TICKERS, ACTIVITY, FRACTIONS = 60, 0.2, 0.1
 RATES = Rates(correction=0.02, duplicate=0.01)
 EXCHANGE_OPTIONS = (
     *("--calendar", "NYSE", "--replay", str(DAY), "--replay-from", "00:00", "--speed", str(SPEED)),
-    *("--tickers", str(TICKERS), "--fraction-rate", str(FRACTIONS), "--buffer-bytes", str(1 << 30)),
+    *("--tickers", str(TICKERS), "--activity", str(ACTIVITY), "--fraction-rate", str(FRACTIONS), "--buffer-bytes", str(1 << 30)),
     *("--correction-rate", str(RATES.correction), "--duplicate-rate", str(RATES.duplicate)),
 )
 SYMBOLS_STREAMED = 50
@@ -71,7 +71,7 @@ def test_a_whole_day_with_corrections_and_crashes_is_in_clickhouse_exactly(stack
     settings = stack.settings()
     wait_until_everything_arrived(settings, exchange, producer, session)
 
-    market = Market(tickers=TICKERS, calendar=MarketCalendar("NYSE"), fraction_rate=FRACTIONS)
+    market = Market(tickers=TICKERS, calendar=MarketCalendar("NYSE"), activity=ACTIVITY, fraction_rate=FRACTIONS)
     truth = Truth(market, RATES, int(session.extended_open.timestamp()), int(session.extended_close.timestamp()))
     seconds = {(symbol, second.start_timestamp): second for symbol in symbols for second in truth.final(symbol)}
     client = connect_clickhouse(settings)

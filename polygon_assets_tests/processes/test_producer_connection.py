@@ -20,8 +20,8 @@ def assert_one_gap_tells_of_the_outage(live: Live, program: Program) -> None:
     [gap] = live.gaps()
     before, after = live.sent()
     assert (gap.reason, gap.events_dropped) == ("disconnect", 0)
-    assert before["last_second"] - 1 <= gap.since / 1000 <= before["last_second"]
-    assert after["first_second"] + 1 <= gap.until / 1000 <= after["first_second"] + 5
+    assert before["last_second"] - 2 <= gap.since / 1000 <= before["last_second"]
+    assert after["first_second"] + 1 <= gap.until / 1000 <= after["first_second"] + 10
     assert live.missing(*SYMBOLS) == []
 
 
@@ -99,10 +99,10 @@ def test_silence_of_everything_while_the_market_is_open_is_a_dead_connection(liv
 
 
 def test_silence_of_one_channel_is_nothing_unusual(live: Live) -> None:
-    program = live.start("AAPL", "MSFT", NO_DATA_SECONDS="2")
+    program = live.start("AAPL", "MSFT", NO_DATA_SECONDS="3")
     live.exchange.control("silence", channel="A.AAPL", seconds=30)
     silent_ms = time.time() * 1000
-    program.until(lambda: live.newest_start() > silent_ms + 2500, "the other channel goes on")
+    program.until(lambda: live.newest_start() > silent_ms + 3000, "the other channel goes on")
     assert not any(symbol == "AAPL" and start > silent_ms for symbol, start in live.written())
     assert len(live.connections_opened()) == 1
     assert program.stop() == 0
