@@ -18,15 +18,18 @@ class GapTracker:
 
     def lost(self, reason: GapReason, since_ms: int | None, epoch: int) -> None:
         """Events may be missing from `since_ms` on; None when nothing had been received yet, so that nothing can be missing."""
-        if since_ms is not None and self._open is None:
+        if since_ms is None:
+            return
+        if self._open is None:
             self._open = Gap(f"{epoch}-{since_ms}", reason, since_ms, since_ms, epoch)
+        # What happened first may be known last, and a dropped event may be the correction of an old second.
+        self._open.since = min(self._open.since, since_ms)
 
     def dropped(self, events: int, first_ms: int, last_ms: int, epoch: int) -> None:
         """`events` were thrown away because nothing could take them."""
         self.lost("drop", first_ms, epoch)
         if self._open is not None:
             self._open.events_dropped += events
-            self._open.since = min(self._open.since, first_ms)  # a correction of an old second can be lost like any other
             self._open.until = max(self._open.until, last_ms)
 
     def recovered(self, until_ms: int) -> Gap | None:

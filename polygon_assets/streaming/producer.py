@@ -17,7 +17,7 @@ from polygon_assets.clients import subscription_store
 from polygon_assets.evidence import KafkaUnreachableError
 from polygon_assets.evidence.streams import heartbeats
 from polygon_assets.market_calendar import MarketCalendar
-from polygon_assets.messages import GAP_TOPIC, RAW_TOPIC, DeadLetter, Gap, encode
+from polygon_assets.messages import GAP_TOPIC, RAW_TOPIC, DeadLetter, Gap, Heartbeat, encode
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.backoff import Backoff
 from polygon_assets.streaming.channels import ChannelLedger
@@ -39,6 +39,10 @@ from polygon_assets.streaming.wire import Frame, Status, VendorAggregate, read_f
 KEEPER_SECONDS = 0.25
 HEALTHY_SECONDS = 10.0
 """The back-off starts anew only after this much of data: a vendor that accepts and then drops us is not healthy."""
+RESUME_SECONDS = 3.0
+"""How long the first connection waits for the previous process's last heartbeat."""
+RESUME_PAUSE_SECONDS = 1.0
+"""Short, because this process's own heartbeats soon hide those of the previous one."""
 LIVE_MS = 20 * 60 * 1000
 """Events younger than this are of the present, also on the cluster that is 15 minutes late; older ones are replayed."""
 PATIENCE_SECONDS = 2.0
@@ -68,6 +72,7 @@ class Producer:
         self._connected_at = 0.0
         self._last_data_at: float | None = None
         self._dropping = False
+        self._told = False
         self._lost_at = dt.datetime.now(dt.UTC)
         """When the last connection was last known to be alive, and when this one had its first channel confirmed."""
         self._confirmed_at: dt.datetime | None = None
@@ -76,14 +81,16 @@ class Producer:
         """Connect, stream, and connect again, until stopped; then hand on what was accepted."""
         self._watch.start()
         backoff = Backoff()
+        resuming = asyncio.create_task(self._resume_after_previous_process())
         try:
-            await asyncio.to_thread(self._resume_after_previous_process)
+            await asyncio.wait((resuming,), timeout=RESUME_SECONDS)
             await self._wait_for_subscriptions()
             while not self._stop.is_set():
                 self._last_data_at = None
                 cooldown = await self._connection(backoff)
                 await self._pause(max(cooldown, backoff.next_delay()))
         finally:
+            resuming.cancel()
             self._watch.stop()
             await self._drain()
 
@@ -92,16 +99,26 @@ class Producer:
             self._pulse.state("waiting", self._watch.trouble)
             await self._pause(KEEPER_SECONDS)
 
-    def _resume_after_previous_process(self) -> None:
-        """What was missed since the last producer's last heartbeat is a gap, however that producer ended."""
+    async def _resume_after_previous_process(self) -> None:
+        """What was missed since the last producer's last heartbeat is a gap, however that producer ended.
+
+        Kafka is asked until it answers: when a whole machine comes back, the broker may come after the producer.
+        """
+        while (last := await asyncio.to_thread(self._previous_heartbeats)) is None:
+            await asyncio.sleep(RESUME_PAUSE_SECONDS)
+        if previous := last.get("producer"):
+            self._lost_at = dt.datetime.fromtimestamp(previous.sent_at / 1000, dt.UTC)
+            self._gaps.lost("stop" if previous.state == "stopped" else "crash", previous.newest_event, previous.epoch)
+
+    def _previous_heartbeats(self) -> dict[str, Heartbeat] | None:
+        """The last heartbeats of other processes; None while Kafka does not answer."""
         try:
-            last = heartbeats(self._settings, other_than=self._pulse.beat.instance).get("producer")
+            return heartbeats(self._settings, RESUME_SECONDS, other_than=self._pulse.beat.instance)
         except KafkaUnreachableError as error:
-            _log.warning("the previous producer's last heartbeat cannot be read, a gap since then goes unnoticed: %s", error)
-            return
-        if last is not None:
-            self._lost_at = dt.datetime.fromtimestamp(last.sent_at / 1000, dt.UTC)
-            self._gaps.lost("stop" if last.state == "stopped" else "crash", last.newest_event, last.epoch)
+            if not self._told:
+                _log.warning("the previous producer's last heartbeat cannot be read yet: %s", error)
+            self._told = True
+            return None
 
     async def _pause(self, seconds: float) -> None:
         """Sleep in short steps: `stop` and the heartbeat do not wait."""

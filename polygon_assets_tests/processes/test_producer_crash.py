@@ -29,6 +29,24 @@ def test_kill_9_leaves_a_gap_from_its_last_heartbeat_to_the_first_new_event(live
     assert live.missing(*SYMBOLS) == []
 
 
+def test_a_crash_is_told_of_even_if_the_broker_comes_back_after_the_producer(stack: Stack, live: Live) -> None:
+    first = live.start(*SYMBOLS)
+    first.until(lambda: live.beat().newest_event, "a heartbeat tells of events")
+    first.kill()
+    last = live.beat()
+    broker = stack.process("kafka")
+    broker.send(signal.SIGSTOP)
+    try:
+        second = live.start(*SYMBOLS)
+        second.says("cannot be read yet")
+    finally:
+        broker.send(signal.SIGCONT)
+    [gap] = second.until(live.gaps, "a gap is in the ledger")
+    assert (gap.reason, gap.since, gap.epoch) == ("crash", last.newest_event, last.epoch)
+    assert second.stop() == 0
+    assert live.missing(*SYMBOLS) == []
+
+
 def test_the_time_between_a_clean_stop_and_the_next_start_is_a_gap_too(live: Live) -> None:
     first = live.start(*SYMBOLS)
     first.until(live.written, "events arrive")
