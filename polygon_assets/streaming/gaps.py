@@ -16,6 +16,10 @@ class GapTracker:
     def __init__(self) -> None:
         self._open: Gap | None = None
 
+    @property
+    def is_open(self) -> bool:
+        return self._open is not None
+
     def lost(self, reason: GapReason, since_ms: int | None, epoch: int) -> None:
         """Events may be missing from `since_ms` on; None when nothing had been received yet, so that nothing can be missing."""
         if since_ms is None:

@@ -72,7 +72,6 @@ class Producer:
         self._connected_at = 0.0
         self._last_data_at: float | None = None
         self._dropping = False
-        self._told = False
         self._lost_at = dt.datetime.now(dt.UTC)
         """When the last connection was last known to be alive, and when this one had its first channel confirmed."""
         self._confirmed_at: dt.datetime | None = None
@@ -90,7 +89,7 @@ class Producer:
                 cooldown = await self._connection(backoff)
                 await self._pause(max(cooldown, backoff.next_delay()))
         finally:
-            resuming.cancel()
+            self._stop.set()  # for the thread that may still ask Kafka for the previous process
             self._watch.stop()
             await self._drain()
 
@@ -100,25 +99,27 @@ class Producer:
             await self._pause(KEEPER_SECONDS)
 
     async def _resume_after_previous_process(self) -> None:
-        """What was missed since the last producer's last heartbeat is a gap, however that producer ended.
-
-        Kafka is asked until it answers: when a whole machine comes back, the broker may come after the producer.
-        """
-        while (last := await asyncio.to_thread(self._previous_heartbeats)) is None:
-            await asyncio.sleep(RESUME_PAUSE_SECONDS)
-        if previous := last.get("producer"):
+        """What was missed since the last producer's last heartbeat is a gap, however that producer ended."""
+        if previous := (await asyncio.to_thread(self._previous_heartbeats)).get("producer"):
             self._lost_at = dt.datetime.fromtimestamp(previous.sent_at / 1000, dt.UTC)
             self._gaps.lost("stop" if previous.state == "stopped" else "crash", previous.newest_event, previous.epoch)
+            beat = self._pulse.beat  # passed on, in case this process ends before it has received anything
+            beat.epoch = beat.epoch or previous.epoch
+            beat.newest_event = beat.newest_event or previous.newest_event
+            beat.newest_received_at = beat.newest_received_at or previous.newest_received_at
 
-    def _previous_heartbeats(self) -> dict[str, Heartbeat] | None:
-        """The last heartbeats of other processes; None while Kafka does not answer."""
-        try:
-            return heartbeats(self._settings, RESUME_SECONDS, other_than=self._pulse.beat.instance)
-        except KafkaUnreachableError as error:
-            if not self._told:
-                _log.warning("the previous producer's last heartbeat cannot be read yet: %s", error)
-            self._told = True
-            return None
+    def _previous_heartbeats(self) -> dict[str, Heartbeat]:
+        """Kafka is asked until it answers: when a whole machine comes back, the broker may come after the producer."""
+        told = False
+        while not self._stop.is_set():
+            try:
+                return heartbeats(self._settings, RESUME_SECONDS, other_than=self._pulse.beat.instance)
+            except KafkaUnreachableError as error:
+                if not told:
+                    _log.warning("the previous producer's last heartbeat cannot be read yet: %s", error)
+                told = True
+                self._stop.wait(RESUME_PAUSE_SECONDS)
+        return {}
 
     async def _pause(self, seconds: float) -> None:
         """Sleep in short steps: `stop` and the heartbeat do not wait."""
@@ -248,11 +249,12 @@ class Producer:
             return
         self._dropping = False
         newest = max(event.start_timestamp for event in events)
-        beat = self._pulse.beat
-        beat.newest_event = max(beat.newest_event or newest, newest)
-        beat.newest_received_at = received_at_us // 1000
         if self._channels.settled and (gap := self._gaps.recovered(_nothing_missing_from(newest, received_at_us))):
             self._publish_gap(gap)
+        if not self._gaps.is_open:  # until then the heartbeat keeps where the gap began, for the next process
+            beat = self._pulse.beat
+            beat.newest_event = max(beat.newest_event or newest, newest)
+            beat.newest_received_at = received_at_us // 1000
 
     async def _send(self, events: list[VendorAggregate], received_at_us: int) -> int:
         """Queue events for Kafka until there is no room; returns how many were queued."""

@@ -4,6 +4,8 @@ import signal
 import time
 
 from polygon_assets.local.stack import Stack
+from polygon_assets.streaming.program import EXIT_WRONG_KEY
+from polygon_assets_tests.processes.harness import put_in_force
 from polygon_assets_tests.processes.live_market import EXCHANGE_OPTIONS, SERVERS, SYMBOLS, Live
 
 __all__ = ["EXCHANGE_OPTIONS", "SERVERS"]
@@ -17,7 +19,8 @@ kafka.connect_producer = lambda settings, **options: connect(settings, **{"queue
 
 def test_kill_9_leaves_a_gap_from_its_last_heartbeat_to_the_first_new_event(live: Live) -> None:
     first = live.start(*SYMBOLS)
-    first.until(lambda: live.beat().newest_event, "a heartbeat tells of events")
+    first_ms = live.sent()[0]["first_second"] * 1000
+    live.beat_with(first, lambda last: (last.newest_event or 0) >= first_ms)
     first.kill()
     last = live.beat()
     before = live.newest()
@@ -31,7 +34,8 @@ def test_kill_9_leaves_a_gap_from_its_last_heartbeat_to_the_first_new_event(live
 
 def test_a_crash_is_told_of_even_if_the_broker_comes_back_after_the_producer(stack: Stack, live: Live) -> None:
     first = live.start(*SYMBOLS)
-    first.until(lambda: live.beat().newest_event, "a heartbeat tells of events")
+    first_ms = live.sent()[0]["first_second"] * 1000
+    live.beat_with(first, lambda last: (last.newest_event or 0) >= first_ms)
     first.kill()
     last = live.beat()
     broker = stack.process("kafka")
@@ -44,6 +48,39 @@ def test_a_crash_is_told_of_even_if_the_broker_comes_back_after_the_producer(sta
     [gap] = second.until(live.gaps, "a gap is in the ledger")
     assert (gap.reason, gap.since, gap.epoch) == ("crash", last.newest_event, last.epoch)
     assert second.stop() == 0
+    assert live.missing(*SYMBOLS) == []
+
+
+def test_a_gap_that_was_still_open_at_the_end_is_found_by_the_next_start(live: Live) -> None:
+    first = live.start("AAPL", "MSFT")
+    put_in_force(live.settings, "A.AAPL", "A.MSFT", "X.SILENT")  # the vendor does not answer what it does not publish
+    first.until(lambda: live.beat().desired == 3, "it asks for the third channel")
+    before = live.newest()
+    live.exchange.control("silence", seconds=2)
+    live.exchange.control("drop")
+    lost_s = live.sent()[0]["last_second"]
+    back = live.connection(first, ["AAPL", "MSFT"], after=before)
+    first.until(lambda: live.newest_start() >= back["sent"]["first_second"] * 1000, "events come again")
+    assert first.stop() == 0
+    put_in_force(live.settings, "A.AAPL", "A.MSFT")
+    second = live.start("AAPL", "MSFT")
+    [gap] = second.until(live.gaps, "a gap is in the ledger")
+    assert gap.reason == "stop"
+    assert gap.since / 1000 <= lost_s
+    assert second.stop() == 0
+    assert live.missing("AAPL", "MSFT") == []
+
+
+def test_a_process_that_never_streamed_hides_no_gap(live: Live) -> None:
+    first = live.start(*SYMBOLS)
+    first.until(live.written, "events arrive")
+    assert first.stop() == 0
+    newest = live.newest_start()
+    assert live.programs.start("producer", POLYGON_API_KEY="wrong").exit_code() == EXIT_WRONG_KEY
+    third = live.start(*SYMBOLS)
+    [gap] = third.until(live.gaps, "a gap is in the ledger")
+    assert (gap.reason, gap.since) == ("stop", newest)
+    assert third.stop() == 0
     assert live.missing(*SYMBOLS) == []
 
 
