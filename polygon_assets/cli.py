@@ -16,6 +16,8 @@ import click
 from polygon_assets.settings import Settings, SettingsError, load_settings
 
 DATA = Path(".local")
+PATIENCE_SECONDS = 15
+"""A person waits at the terminal; the asset has the whole patience of clients.polygon."""
 PROJECT = Path(__file__).parents[1]
 
 
@@ -131,6 +133,8 @@ def stream(name: str) -> None:
 @main.command()
 def migrate() -> None:
     """Bring database `market` in ClickHouse up to date."""
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
     from polygon_assets.clients import clickhouse
     from polygon_assets.serving.migrate import MigrationError
     from polygon_assets.serving.migrate import migrate as apply_migrations
@@ -138,7 +142,7 @@ def migrate() -> None:
     settings = _settings()
     try:
         names = apply_migrations(clickhouse.connect(settings), dt.datetime.now(dt.UTC))
-    except MigrationError as error:
+    except (ClickHouseError, MigrationError) as error:
         raise click.ClickException(str(error)) from error
     click.echo("\n".join(f"applied {name}" for name in names) or "up to date")
 
@@ -163,17 +167,24 @@ def push(file: Path) -> None:
 
     settings = _settings()
     text = _checked_text(settings, file)
-    etag = subscription_store.connect(settings).write_csv(text)
+    try:
+        etag = subscription_store.connect(settings).write_csv(text)
+    except subscription_store.SubscriptionStoreError as error:
+        raise click.ClickException(str(error)) from error
     click.echo(f"uploaded to s3://{settings.subscriptions_bucket}/{settings.subscriptions_key} (ETag {etag})")
 
 
 def _checked_text(settings: Settings, file: Path) -> str:
     """The text of a valid CSV; ends the command naming each bad line otherwise."""
-    from polygon_assets.clients.polygon import PolygonRest
+    from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
     from polygon_assets.subscriptions import estimate, parse
 
     text = file.read_bytes().decode(errors="replace")
-    parsed = parse(text, PolygonRest(settings).active_tickers())
+    click.echo(f"reading the reference data of {settings.polygon_rest_url}", err=True)
+    try:
+        parsed = parse(text, PolygonRest(settings, patience_seconds=PATIENCE_SECONDS).active_tickers())
+    except PolygonApiError as error:
+        raise click.ClickException(str(error)) from error
     if parsed.bad_lines:
         raise click.ClickException("\n".join([f"{file}: {len(parsed.bad_lines)} bad lines", *map(str, parsed.bad_lines)]))
     cost = estimate(parsed.channels)

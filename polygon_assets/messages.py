@@ -138,6 +138,9 @@ class Heartbeat(msgspec.Struct, omit_defaults=True):
     subscriptions_version: str = ""
 
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for bytes that are not a message: not JSON or the wrong shape, not UTF-8 inside a text, nested without end."""
+
 encode = msgspec.json.Encoder().encode
 decode_raw = msgspec.json.Decoder(RawAggregate).decode
 decode_filtered = msgspec.json.Decoder(FilteredAggregate).decode

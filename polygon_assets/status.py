@@ -41,7 +41,7 @@ def gather(settings: Settings, now: dt.datetime) -> Facts:
         "services": services,
         "streams": _streams(settings, now) if services["kafka"]["ok"] else {},
         "tables": _tables(settings) if services["clickhouse"]["ok"] else {},
-        "gaps": {"open": len(streams.open_gaps(settings)), "filling": 0} if services["kafka"]["ok"] else {"open": None, "filling": None},
+        "gaps": {"open": _open_gaps(settings) if services["kafka"]["ok"] else None, "filling": 0},
     }
     return {"healthy": is_healthy(facts, MarketCalendar(settings.market_calendar).is_open(now)), **facts}
 
@@ -128,6 +128,14 @@ def _tables(settings: Settings) -> Facts:
         name: {"rows": table.rows, "newest": table.newest.isoformat() if table.newest else None}
         for name, table in sorted(tables.tables(settings).items())
     }
+
+
+def _open_gaps(settings: Settings) -> int | None:
+    """None when the ledger cannot be read: unknown is not zero."""
+    try:
+        return len(streams.open_gaps(settings))
+    except EvidenceError:
+        return None
 
 
 def _iso(milliseconds: int | None) -> str | None:

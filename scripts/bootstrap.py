@@ -87,7 +87,9 @@ def main() -> None:
     if recorded() == maker() + locked():
         return
     check_machine()
-    if not recorded().startswith(maker()):
+    if recorded().startswith(maker()):
+        os.remove(READY)  # an interrupted installation must not count as complete
+    else:
         make_venv()
     install()
     with open(READY, "w") as file:

@@ -66,7 +66,10 @@ class SubscriptionStore:
                 body = self._client.get_object(Bucket=self._bucket, Key=self._accepted_key)["Body"].read()
             except self._client.exceptions.NoSuchKey:
                 return None
-        return msgspec.json.decode(body, type=AcceptedSet)
+        try:
+            return msgspec.json.decode(body, type=AcceptedSet)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise SubscriptionStoreError(f"s3://{self._bucket}/{self._accepted_key} is no accepted set: {error}") from error
 
     def publish(self, accepted: AcceptedSet) -> None:
         """Put a set in force. The history is written first: what is in force can always be found there."""
@@ -86,5 +89,9 @@ class SubscriptionStore:
 
 
 def connect(settings: Settings) -> SubscriptionStore:
-    """The store over a new S3 client."""
-    return SubscriptionStore(s3.connect(settings), settings.subscriptions_bucket, settings.subscriptions_key)
+    """The store over a new S3 client. Raises SubscriptionStoreError for an unusable address."""
+    try:
+        client = s3.connect(settings)
+    except ValueError as error:
+        raise SubscriptionStoreError(f"AWS_ENDPOINT_URL_S3={settings.aws_endpoint_url_s3!r}: {error}; write http://host:port") from error
+    return SubscriptionStore(client, settings.subscriptions_bucket, settings.subscriptions_key)

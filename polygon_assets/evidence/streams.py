@@ -113,14 +113,14 @@ def _heartbeat(record: "ConsumerRecord") -> Heartbeat | None:
     """None for one of another version: the next comes within a second."""
     try:
         return messages.decode_heartbeat(record.value)
-    except msgspec.DecodeError:
+    except messages.UNREADABLE:
         return None
 
 
 def _gap(record: "ConsumerRecord") -> Gap:
     try:
         return messages.decode_gap(record.value)
-    except msgspec.DecodeError as error:
+    except messages.UNREADABLE as error:
         raise UnreadableGapError(f"{record.topic}, partition {record.partition}, offset {record.offset}: {error}") from error
 
 
@@ -135,5 +135,5 @@ def received_at(record: "ConsumerRecord") -> dt.datetime:
     """When the vendor's event was first ours; for a message that does not say so, when it was produced."""
     try:
         return dt.datetime.fromtimestamp(_decode_received(record.value).received_at / 1e6, dt.UTC)
-    except msgspec.DecodeError:
+    except messages.UNREADABLE:
         return dt.datetime.fromtimestamp(record.timestamp / 1e3, dt.UTC)

@@ -68,17 +68,33 @@ class Process:
             self._popen.wait()
 
     def stop_tree(self, seconds: float) -> None:
-        """SIGTERM, then wait for it and for every descendant it had, and SIGKILL what is left after `seconds`."""
+        """SIGTERM, then wait for it and for every descendant it had, and SIGKILL what is left after `seconds`.
+
+        Where it has ended by itself, its children are known by the session it opened for them; they are told to end at once.
+        """
         deadline = time.monotonic() + seconds
-        descendants = psutil.Process(self.pid).children(recursive=True) if self.exit_code is None else []
+        if self.exit_code is None:
+            family = psutil.Process(self.pid).children(recursive=True)
+        else:
+            family = [process for process in psutil.process_iter() if _session_of(process.pid) == self.pid]
+            family += [child for process in family for child in process.children(recursive=True)]
+            for process in family:
+                process.terminate()
         self.stop(seconds)
-        _, alive = psutil.wait_procs(descendants, timeout=max(0.0, deadline - time.monotonic()))
+        _, alive = psutil.wait_procs(family, timeout=max(0.0, deadline - time.monotonic()))
         for process in alive:
             process.kill()
         psutil.wait_procs(alive, timeout=seconds)
 
     def last_lines(self, count: int = 15) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
+
+
+def _session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def _in_child(farewell: signal.Signals) -> Callable[[], None] | None:

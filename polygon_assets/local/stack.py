@@ -13,10 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from polygon_assets.local import state
+from polygon_assets.local.broker import BrokerError
 from polygon_assets.local.ports import free_port, listens
 from polygon_assets.local.process import Process
 from polygon_assets.local.servers import Server, embedded_servers
+from polygon_assets.serving.migrate import MigrationError
 from polygon_assets.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -147,12 +151,18 @@ class Stack:
             self.check()
             for name in sorted(waiting):
                 if self._is_ready(name):
-                    self._servers[name].prepare(self.settings())
+                    self._prepare(name)
                     waiting.remove(name)
                     logger.info("%s is ready on port %d after %.1f s", name, self.ports[name], time.monotonic() - started)
             if waiting and time.monotonic() - started > START_SECONDS:
                 raise self._failure(min(waiting), f"was not ready after {START_SECONDS:.0f} s")
             time.sleep(_POLL_SECONDS)
+
+    def _prepare(self, name: str) -> None:
+        try:
+            self._servers[name].prepare(self.settings())
+        except (BrokerError, ClickHouseError, MigrationError) as error:
+            raise self._failure(name, f"could not be prepared: {error}") from error
 
     def _is_ready(self, name: str) -> bool:
         port = self.ports[name]

@@ -7,11 +7,10 @@ import threading
 import time
 from contextlib import closing
 
-import msgspec
 from confluent_kafka import Message
 
 from polygon_assets.clients import subscription_store
-from polygon_assets.messages import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC, DeadLetter, decode_raw, encode
+from polygon_assets.messages import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC, UNREADABLE, DeadLetter, decode_raw, encode
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.inbox import Inbox
 from polygon_assets.streaming.outbox import Outbox
@@ -70,7 +69,7 @@ class Filter:
         value = message.value() or b""
         try:
             event = decode_raw(value)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             self._refuse(message, value, f"not a raw aggregate: {error}")
             return
         if reason := fault(event):

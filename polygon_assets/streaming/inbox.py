@@ -93,8 +93,13 @@ class Inbox:
         return 0 if high == OFFSET_INVALID else int(high)
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        committed = self._consumer.committed(partitions, timeout=10)
-        self._positions.update({part.partition: max(0, part.offset) for part in committed})
+        self._positions.update({part.partition: 0 for part in partitions})
+        try:
+            committed = self._consumer.committed(partitions, timeout=5)
+        except KafkaException as error:  # the positions only serve to tell the lag until the first message is read
+            _log.warning("committed offsets unknown, the lag is too high until the first messages: %s", error)
+        else:
+            self._positions.update({part.partition: max(0, part.offset) for part in committed})
         self.trouble = ""
         _log.info("%s: partitions %s", self.topic, sorted(self._positions))
 

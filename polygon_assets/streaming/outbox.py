@@ -3,6 +3,7 @@
 What is sent, and what to do when the queue is full, is the callers' decision.
 """
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,15 @@ LARGEST_RAW_BYTES = 256 * 1024
 """A dead letter must fit into a Kafka message (1 MiB by default) after base64."""
 
 
+MOST_KEPT = 10_000
+"""Dead letters and gaps that wait in memory while Kafka takes nothing."""
+LONGEST_REASON = 1_000
+"""A reason quotes the value it blames, and that may be as long as the message."""
+
+
+_log = logging.getLogger("outbox")
+
+
 class UndeliverableError(Exception):
     """The broker refused a message for what it is, not for when it came."""
 
@@ -33,7 +43,6 @@ class Outbox:
         )
         self._failed: list[tuple[str, bytes | None, bytes]] = []
         self._retry_at = 0.0
-        self.retries = 0
         self.trouble = ""
         """What the client last complained of; empty when all was well at the last delivery."""
 
@@ -46,16 +55,26 @@ class Outbox:
         return True
 
     def send_surely(self, topic: str, key: bytes | None, value: bytes) -> None:
-        """Queue a message, waiting for room: for the few that must not be lost."""
+        """Queue a message, waiting for room: for a caller that has nothing better to do."""
         while not self.send(topic, key, value):
             self.serve(0.1)
 
+    def send_eventually(self, topic: str, key: bytes | None, value: bytes) -> None:
+        """Queue a message, or keep it until there is room: for the few that must be lost no more than the caller may wait."""
+        if self.send(topic, key, value):
+            return
+        if len(self._failed) >= MOST_KEPT:
+            _log.error("%s: a message is lost, %d others wait for Kafka already (%s)", topic, MOST_KEPT, self.trouble)
+            return
+        self._failed.append((topic, key, value))
+
     def send_dead_letter(self, letter: DeadLetter) -> None:
         """Queue a dead letter, its bytes cut to what a message can hold."""
+        letter.reason = letter.reason[:LONGEST_REASON]
         if len(letter.raw) > LARGEST_RAW_BYTES:
             letter.reason += f" (the first {LARGEST_RAW_BYTES:,} of {len(letter.raw):,} bytes are kept)"
             letter.raw = letter.raw[:LARGEST_RAW_BYTES]
-        self.send_surely(DEAD_LETTER_TOPIC, None, encode(letter))
+        self.send_eventually(DEAD_LETTER_TOPIC, None, encode(letter))
 
     def serve(self, seconds: float = 0.0) -> None:
         """Take delivery reports for up to `seconds` and send again what failed."""
@@ -83,10 +102,12 @@ class Outbox:
         return len(self._producer) + len(self._failed)
 
     def _on_failure(self, error: "KafkaError", message: "Message") -> None:
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and message.topic() == DEAD_LETTER_TOPIC:
+            _log.error("a dead letter is lost, the broker takes nothing that long: %.1000s", message.value())
+            return
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             raise UndeliverableError(f"{message.topic()}: {error}; raise the topic's max.message.bytes")
         self.trouble = str(error)
-        self.retries += 1
         self._retry_at = time.monotonic() + RETRY_SECONDS
         self._failed.append((message.topic() or "", message.key(), message.value() or b""))
 

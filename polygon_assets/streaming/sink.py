@@ -134,6 +134,7 @@ class Sink:
             if len(messages) == 1:
                 self._refuse(messages[0], str(error))
                 return
+            self._pulse.tick()
             middle = len(messages) // 2
             self._insert(messages[:middle])
             self._insert(messages[middle:])

@@ -11,6 +11,8 @@ from polygon_assets.clients.subscription_store import SubscriptionStore, Subscri
 from polygon_assets.subscriptions import AcceptedSet
 
 POLL_SECONDS = 2.0
+STOP_SECONDS = 1.0
+"""A store that does not answer (30 s until the client gives up) must not use up the time in which a program drains."""
 
 _log = logging.getLogger("subscriptions")
 
@@ -25,6 +27,7 @@ class SubscriptionWatch:
         self._thread = threading.Thread(target=self._run, name="subscriptions", daemon=True)
         self._symbols: frozenset[str] | None = frozenset()
         self.current: AcceptedSet | None = None
+        self._failed_at = -POLL_SECONDS
         self.loaded_at_us = 0
         """When the set was last known to be the newest."""
         self.trouble = "nothing is published yet: materialize s3/subscriptions"
@@ -37,7 +40,7 @@ class SubscriptionWatch:
     def stop(self) -> None:
         """End the thread."""
         self._stopped.set()
-        self._thread.join()
+        self._thread.join(STOP_SECONDS)
 
     def refresh(self) -> bool:
         """Read the set now. False when S3 did not answer: the last good set stays."""
@@ -47,6 +50,7 @@ class SubscriptionWatch:
                 accepted = self._store.accepted()
             except SubscriptionStoreError as error:
                 self._complain(str(error))
+                self._failed_at = time.monotonic()
                 return False
             if accepted is not None:
                 self._take(accepted)
@@ -63,6 +67,8 @@ class SubscriptionWatch:
             return True
         if self.loaded_at_us > received_at_us:
             return False
+        if time.monotonic() < self._failed_at + POLL_SECONDS:
+            return True
         return not self.refresh() or self._has(symbol)
 
     def _has(self, symbol: str) -> bool:

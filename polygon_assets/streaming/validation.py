@@ -6,6 +6,7 @@ the column types of `market.stock_aggregates`.
 
 import math
 import re
+from decimal import Decimal
 from functools import lru_cache
 from time import gmtime, strftime
 
@@ -61,7 +62,8 @@ def exact_decimal(decimal: str | None, number: float | None) -> str | None:
         return decimal
     if number is None:
         return None
-    return str(number) if isinstance(number, int) else f"{number:.6f}".rstrip("0").rstrip(".")
+    # Without an exponent and without rounding: what does not fit into six decimals must be seen, not made to fit.
+    return str(number) if isinstance(number, int) else f"{Decimal(repr(number)):f}".removesuffix(".0")
 
 
 def _identity_fault(event: RawAggregate) -> str | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from polygon_assets.messages import RawAggregate
+from polygon_assets.messages import UNREADABLE, RawAggregate
 
 Text = Annotated[str, msgspec.Meta(max_length=64)]
 """No text of an event is longer than 20 characters; a longer one must not become a message that Kafka refuses."""
@@ -85,7 +85,7 @@ def read_frame(message: bytes) -> Frame:
     """Decode a frame; one bad event does not cost the others."""
     try:
         return Frame(aggregates=_decode_aggregates(message))
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return _read_part_by_part(message)
 
 
@@ -98,7 +98,7 @@ def to_raw(event: VendorAggregate, received_at_us: int) -> RawAggregate:
 def _read_part_by_part(message: bytes) -> Frame:
     try:
         parts = _decode_parts(message)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         return Frame(refused=[(message, f"not a JSON array: {error}")], whole_is_bad=True)
     frame = Frame()
     for part in parts:
@@ -109,12 +109,12 @@ def _read_part_by_part(message: bytes) -> Frame:
 def _read_part(frame: Frame, part: bytes) -> None:
     try:
         status = _decode_status(part)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         pass  # An aggregate has no `status`: what it is, is decided next.
     else:
         frame.statuses.append(status)
         return
     try:
         frame.aggregates.append(_decode_aggregate(part))
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         frame.refused.append((part, f"not an aggregate: {error}"))

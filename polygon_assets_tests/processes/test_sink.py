@@ -71,8 +71,13 @@ def test_kill_9_in_the_middle_of_inserts_changes_nothing(settings: Settings, pro
 def test_a_bad_row_goes_to_the_dead_letters_and_the_rest_goes_in(settings: Settings, programs: Programs) -> None:
     row = json.loads(encode(to_row(second_of("BAD", 1000))))
     bad = [b"{broken", json.dumps(row | {"volume": "many"}).encode(), json.dumps(row | {"close": None}).encode()]
+    bad.append(json.dumps(row | {"start_timestamp": 10**13}).encode())  # the year 2286: a row, and ClickHouse alone refuses it
     good = [("BAD", encode(to_row(second_of("BAD", number)))) for number in range(300)]
-    send(settings, FILTERED_TOPIC, [*good[:100], ("BAD", bad[0]), *good[100:200], ("BAD", bad[1]), ("BAD", bad[2]), *good[200:]])
+    send(
+        settings,
+        FILTERED_TOPIC,
+        [*good[:100], ("BAD", bad[0]), *good[100:200], ("BAD", bad[1]), ("BAD", bad[2]), ("BAD", bad[3]), *good[200:]],
+    )
     program = programs.start("sink")
     eventually(lambda: row_count(settings, "BAD") == 300, "the good rows are in")
     eventually(lambda: is_caught_up(settings), "the sink has committed everything")

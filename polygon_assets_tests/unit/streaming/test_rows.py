@@ -47,6 +47,9 @@ def test_the_newest_moment_is_in_milliseconds() -> None:
         message().replace(b'"symbol":"AAPL",', b""),
         message().replace(b'"otc":false', b'"otc":null'),
         message() + b"," + message(),
+        message().replace(b"AAPL", b"AA\xff"),
+        message().replace(b'"otc":false', b'"otc":' + b"[" * 200_000),
+        message().replace(str(START_MS).encode(), b"9" * 30),
     ],
 )
 def test_what_is_no_row_is_refused(bad: bytes) -> None:

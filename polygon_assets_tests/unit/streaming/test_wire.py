@@ -67,7 +67,12 @@ def test_an_event_with_an_endless_symbol_is_refused() -> None:
 
 
 def test_garbage_is_refused_whole() -> None:
-    for garbage in (b"<html>", b"[{]", b'{"ev":"A"}', b"\xff\xfe", b""):
+    for garbage in (b"<html>", b"[{]", b'{"ev":"A"}', b"\xff\xfe", b"", b"[" * 200_000):
         read = read_frame(garbage)
         assert read.whole_is_bad
         assert read.refused[0][0] == garbage
+
+
+def test_a_text_that_is_not_utf_8_is_refused_alone() -> None:
+    read = read_frame(frame(EVENT, EVENT.replace(b"SPCE", b"SP\xff"), EVENT))
+    assert (len(read.aggregates), len(read.refused)) == (2, 1)
