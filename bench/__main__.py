@@ -14,8 +14,8 @@ from bench import report, rounds, soak, table
 from bench.laboratory import laboratory
 from bench.rounds import Results
 
-EVENTS, QUICK_EVENTS = 300_000, 20_000
-QUICK_SOAK_MINUTES = 0.25
+EVENTS, QUICK_EVENTS = 300_000, 12_000
+QUICK_MINUTES, QUICK_WARM_UP_SECONDS = 0.2, 5.0
 
 console = Console(width=150)
 
@@ -31,11 +31,13 @@ def main(context: click.Context, runs: int, minutes: float, quick: bool, write: 
     if context.invoked_subcommand:
         return
     if quick:
-        runs, minutes = 1, QUICK_SOAK_MINUTES
-    sections = [_throughput(QUICK_EVENTS if quick else EVENTS, runs), *_soak(minutes)]
+        runs = 1
+        sections = [_throughput(QUICK_EVENTS, runs), *_soak(QUICK_MINUTES, QUICK_WARM_UP_SECONDS)]
+    else:
+        sections = [_throughput(EVENTS, runs), *_soak(minutes)]
     if write:
-        head = f"# Benchmark\n\n{report.machine(runs, dt.datetime.now(dt.UTC))}; `make bench` makes these tables.\n"
-        report.RESULTS.write_text("\n".join([head, *sections]))
+        head = f"# Benchmark\n\n{report.machine(runs, dt.datetime.now(dt.UTC))}. Made by `python -m bench --write`.\n"
+        report.RESULTS.write_text("\n".join([head, *sections, report.NOTES]))
 
 
 @main.command(name="soak")
@@ -54,9 +56,9 @@ def _throughput(events: int, runs: int) -> str:
     return _show(title, table.COLUMNS, table.rows(results))
 
 
-def _soak(minutes: float) -> list[str]:
+def _soak(minutes: float, warm_up_seconds: float = soak.WARM_UP_SECONDS) -> list[str]:
     with tempfile.TemporaryDirectory() as folder, console.status(f"the full market for {minutes:g} minutes"):
-        outcome = soak.run(Path(folder), minutes * 60)
+        outcome = soak.run(Path(folder), minutes * 60, warm_up_seconds)
     return [
         _show("the full market through everything", report.FINDING_COLUMNS, report.findings(outcome)),
         _show("its processes", report.PROCESS_COLUMNS, report.processes(outcome)),

@@ -13,6 +13,20 @@ P99_TARGET_SECONDS = 2.0
 FINDING_COLUMNS = ("the full market, end to end", "result")
 PROCESS_COLUMNS = ("process", "cores used", "MB at start", "middle", "end")
 
+NOTES = """\
+How to read this:
+
+- Each contender is one process, the whole path three. CPU is that of these processes (`getrusage`), never of broker, ClickHouse or vendor.
+- A program's clock starts when it reads its first event or has its partitions, and stops when it has drained and ended by itself.
+- Obvious build: polygon-api-client's WebSocketClient with its models, `json`, kafka-python with its defaults and a flush per frame or poll,
+  inserts of 1,000 row tuples. Its rules and its promises are the programs' own.
+- Every contender starts with an empty broker and empty tables; a ratio compares CPU per event within one run.
+- `events/s` is wall time with all servers on the same cores. The sink's is bound by the embedded ClickHouse: compare its ceiling.
+- Latencies are looked up four times a second, so each is up to 0.25 s too long. All rows count, also those of a second in which the
+  simulated exchange itself was late, which happens when it draws the next minute.
+- Kafka's memory grows because the embedded broker keeps every message in memory.
+"""
+
 Lines = list[tuple[str, ...]]
 
 

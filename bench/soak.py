@@ -83,11 +83,11 @@ class Soak:
         return self.events_sent - self.rows
 
 
-def run(folder: Path, seconds: float) -> Soak:
+def run(folder: Path, seconds: float, warm_up_seconds: float = WARM_UP_SECONDS) -> Soak:
     """Run everything; `seconds` are measured after the warm-up."""
     with running_stack(folder, exchange_options=EXCHANGE_OPTIONS, fixed_ports=False) as stack, _programs(stack, folder) as programs:
         lookout = Lookout(clickhouse.connect(stack.settings()))
-        _watch(lookout, WARM_UP_SECONDS, None)
+        _watch(lookout, warm_up_seconds, None)
         since_us = time.time_ns() // 1000
         census = Census({name: process.pid for name, process in programs.items()} | {name: stack.process(name).pid for name in stack.ports})
         _watch(lookout, seconds, census)

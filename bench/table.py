@@ -35,7 +35,7 @@ class Target:
 TARGETS = {
     "producer": Target(per_core=100_000, ratio=10),
     "filter": Target(per_core=50_000),
-    "sink": Target(per_core=200_000),
+    "sink": Target(per_second=200_000),
     "whole path": Target(per_second=12_000),
 }
 
