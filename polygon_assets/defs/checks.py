@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import dagster as dg
 
 from polygon_assets import messages
-from polygon_assets.defs.decisions import ALIVE_AGE
+from polygon_assets.defs.decisions import ALIVE_AGE, utc
 from polygon_assets.defs.keys import DEAD_LETTERS, FILTERED, RAW, STOCK_AGGREGATES, WEBSOCKET
 from polygon_assets.defs.resources import Environment
 from polygon_assets.evidence import EvidenceError, streams, tables
@@ -79,7 +79,7 @@ def judge_freshness(beat: Heartbeat | None, now: dt.datetime, delay: dt.timedelt
         return dg.AssetCheckResult(passed=False, description=f"producer: {fault}")
     if beat.newest_event is None:
         return dg.AssetCheckResult(passed=not regular, description="no event yet")
-    age = now - _moment(beat.newest_event)
+    age = now - utc(beat.newest_event)
     return dg.AssetCheckResult(
         passed=not regular or age <= OLDEST_EVENT + delay,
         description=f"the newest event is {age.total_seconds():.0f} s old" + ("" if regular else "; extended hours may be quiet"),
@@ -108,7 +108,7 @@ def judge_refusals(beat: Heartbeat | None, now: dt.datetime) -> dg.AssetCheckRes
 
 
 def judge_rows(looked_at: int, missing: Sequence[messages.FilteredAggregate]) -> dg.AssetCheckResult:
-    first = f", first {missing[0].symbol} at {_moment(missing[0].start_timestamp):%Y-%m-%d %H:%M:%S} UTC" if missing else ""
+    first = f", first {missing[0].symbol} at {utc(missing[0].start_timestamp):%Y-%m-%d %H:%M:%S} UTC" if missing else ""
     return dg.AssetCheckResult(
         passed=not missing,
         description=f"{len(missing)} of the last {looked_at} committed messages are not rows{first}",
@@ -152,9 +152,5 @@ def _offsets_account_for_rows(settings: Settings, _now: dt.datetime) -> dg.Asset
 def _dead(beat: Heartbeat | None, now: dt.datetime) -> str:
     if beat is None:
         return "no heartbeat"
-    age = now - _moment(beat.sent_at)
+    age = now - utc(beat.sent_at)
     return f"no heartbeat for {age.total_seconds():.0f} s" if age > ALIVE_AGE else ""
-
-
-def _moment(unix_ms: int) -> dt.datetime:
-    return dt.datetime.fromtimestamp(unix_ms / 1000, dt.UTC)

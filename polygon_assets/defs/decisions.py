@@ -40,6 +40,11 @@ SHORT_RUN = dt.timedelta(minutes=15)
 MAX_FAILURES = 10
 
 
+def utc(unix_ms: int) -> dt.datetime:
+    """A time of the messages. Raises ValueError, OverflowError or OSError for a number that is no time in milliseconds."""
+    return dt.datetime.fromtimestamp(unix_ms / 1000, dt.UTC)
+
+
 @dataclass(frozen=True)
 class RunFacts:
     """What Dagster knows of one run; aware UTC moments."""
@@ -134,7 +139,7 @@ def decide(facts: StreamFacts, calendar: MarketCalendar, now: dt.datetime) -> St
 
 def _watch(run: RunFacts, heartbeat: Heartbeat | None, now: dt.datetime) -> Free | Wait:
     silent_since = run.last_event_at or run.created_at
-    beat = _moment(heartbeat.sent_at) if heartbeat else silent_since
+    beat = utc(heartbeat.sent_at) if heartbeat else silent_since
     if run.status in LAUNCHED and now - max(silent_since, beat) > ZOMBIE_AGE:
         return Free(run.run_id, f"no event from the run and no heartbeat from its program since {max(silent_since, beat):%H:%M:%S} UTC")
     return Wait(f"run {run.run_id[:8]} is {run.status.value.lower()}")
@@ -172,7 +177,17 @@ def _ended(run: RunFacts) -> dt.datetime:
 
 
 def _alive(heartbeat: Heartbeat, now: dt.datetime) -> bool:
-    return heartbeat.state != "stopped" and now - _moment(heartbeat.sent_at) < ALIVE_AGE
+    return heartbeat.state != "stopped" and now - utc(heartbeat.sent_at) < ALIVE_AGE
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A producer that was up from `since` to `at` without a break, and at the end of it had `confirmed` of `desired` channels."""
+
+    since: dt.datetime
+    at: dt.datetime
+    desired: int
+    confirmed: int
 
 
 @dataclass(frozen=True)
@@ -183,8 +198,8 @@ class DayFacts:
     rows: int
     gaps: Sequence[Gap] = ()
     pending_since: Mapping[str, dt.datetime | None] = field(default_factory=dict)
-    producing: Sequence[tuple[dt.datetime, dt.datetime | None]] = ()
-    """When the producer was up, as [start, end); end None while it is."""
+    producers: Sequence[Sighting] = ()
+    """Those seen soon after the open and the close, and the last one ever."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +211,7 @@ class Verdict:
 
 
 def day_closed(facts: DayFacts, calendar: MarketCalendar, now: dt.datetime) -> Verdict:
-    """A day is closed when it is over, was streamed from its open, everything received for it is stored, and no gap is open."""
+    """A day is closed when it is over, was streamed from open to close, everything received for it is stored, and no gap is open."""
     session = calendar.session(facts.day)
     if session is None:
         return Verdict(False, "not a trading day")
@@ -212,16 +227,28 @@ def day_closed(facts: DayFacts, calendar: MarketCalendar, now: dt.datetime) -> V
 def _coverage_doubts(facts: DayFacts, session: Session) -> list[str]:
     if not facts.rows:
         return ["no row: the day was not streamed"]
-    opening = session.extended_open
-    # What happens after the open is in the gap ledger; a producer that first came up later wrote no gap for the time before.
-    if any(start <= opening and (end is None or end > opening) for start, end in facts.producing):
-        return []
-    return [f"no producer was up at the open ({opening:%H:%M} UTC)"]
+    # A loss in between is in the gap ledger, because the producer that comes next writes it. Nobody writes one for the time before
+    # the first producer of the day, and after the last one only the next day's, when this day has long been judged.
+    edges = {"open": session.extended_open, "close": session.extended_close}
+    return [doubt for name, moment in edges.items() if (doubt := _edge_doubt(facts.producers, f"the {name} ({moment:%H:%M} UTC)", moment))]
+
+
+def _edge_doubt(producers: Sequence[Sighting], name: str, moment: dt.datetime) -> str:
+    """What speaks against a producer with all its channels at that moment; the first sighting after it is the one that knows."""
+    seen = min((one for one in producers if one.since <= moment <= one.at), key=lambda one: one.at, default=None)
+    if seen is None:
+        return f"no producer was up at {name}"
+    # A channel that stays unconfirmed never reaches the gap ledger, nor does a lost connection before it is back.
+    return "" if 0 < seen.desired <= seen.confirmed else f"{seen.confirmed} of {seen.desired} channels were confirmed at {name}"
 
 
 def _gap_doubts(facts: DayFacts, session: Session) -> list[str]:
-    within = [g for g in facts.gaps if _moment(g.since) < session.extended_close and _moment(g.until) > session.extended_open]
-    return [f"{len(within)} open gap(s), the first at {_moment(within[0].since):%H:%M:%S} UTC ({within[0].reason})"] if within else []
+    opening, closing = (moment.timestamp() * 1000 for moment in (session.extended_open, session.extended_close))
+    # Compared as numbers: a vendor's nonsense stamp in one gap must not keep every day from being judged.
+    within = [gap for gap in facts.gaps if gap.since < closing and gap.until > opening]
+    if not within:
+        return []
+    return [f"{len(within)} open gap(s), the first at {utc(int(max(within[0].since, opening))):%H:%M:%S} UTC ({within[0].reason})"]
 
 
 def _lag_doubts(facts: DayFacts, settled: dt.datetime) -> list[str]:
@@ -254,7 +281,3 @@ def validate_csv(facts: CsvFacts, now: dt.datetime) -> Start | Wait:
     if due > now:
         return Wait(f"{facts.etag} could not be judged; next try at {due:%H:%M:%S} UTC")
     return Start(now.date(), failures + 1, after, f"{facts.etag} could not be judged in run {after[:8]}")
-
-
-def _moment(unix_ms: int) -> dt.datetime:
-    return dt.datetime.fromtimestamp(unix_ms / 1000, dt.UTC)

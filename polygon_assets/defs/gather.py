@@ -4,19 +4,25 @@ Only reading belongs here; what follows from the facts is decided elsewhere.
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
 from polygon_assets import messages
-from polygon_assets.defs.decisions import ACTIVE, CsvFacts, DayFacts, RunFacts, StreamFacts
+from polygon_assets.defs.decisions import ACTIVE, CsvFacts, DayFacts, RunFacts, Sighting, StreamFacts, utc
 from polygon_assets.defs.jobs import ETAG_TAG, NEEDS_HUMAN_TAG, stream_job_name
+from polygon_assets.defs.keys import WEBSOCKET
 from polygon_assets.evidence import streams, tables
+from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import Heartbeat
 from polygon_assets.settings import Settings
 
 HISTORY = 15
 """Runs looked at: more than the failures after which the supervision gives up."""
+SEEN_WITHIN = dt.timedelta(minutes=2)
+"""A living producer is observed at least every 30 s; what is seen later tells less of the moment itself."""
+OBSERVATIONS = 25
+"""More than there can be in that time: a change of state is observed every 5 s at most."""
 NEEDED_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "producer": ("kafka_bootstrap_servers", "polygon_api_key"),
     "filter": ("kafka_bootstrap_servers",),
@@ -45,22 +51,38 @@ def csv_facts(instance: dg.DagsterInstance, etag: str, seen_etag: str) -> CsvFac
 
 def day_facts(instance: dg.DagsterInstance, settings: Settings, days: Sequence[dt.date]) -> list[DayFacts]:
     """Raises EvidenceError: what cannot be asked proves nothing."""
-    producing = _producing(instance, streams.heartbeats(settings).get("producer"))
+    sessions = filter(None, map(MarketCalendar(settings.market_calendar).session, days))
+    edges = {edge for session in sessions for edge in (session.extended_open, session.extended_close)}
+    producers = producers_seen(instance, edges, streams.heartbeats(settings).get("producer"))
     gaps = streams.open_gaps(settings)
     pending = {
         messages.FILTER_GROUP: streams.pending_since(settings, messages.FILTER_GROUP, messages.RAW_TOPIC),
         messages.SINK_GROUP: streams.pending_since(settings, messages.SINK_GROUP, messages.FILTERED_TOPIC),
     }
-    return [DayFacts(day, rows, gaps, pending, producing) for day, rows in tables.day_rows(settings, days).items()]
+    return [DayFacts(day, rows, gaps, pending, producers) for day, rows in tables.day_rows(settings, days).items()]
 
 
-def _producing(instance: dg.DagsterInstance, beat: Heartbeat | None) -> list[tuple[dt.datetime, dt.datetime | None]]:
-    """When a producer was up: by the runs, and by the last heartbeat for one that Dagster did not start."""
-    runs = run_facts(instance, dg.RunsFilter(job_name=stream_job_name("producer")))
-    spans = [(run.created_at, run.ended_at) for run in runs]
-    if beat:
-        spans.append((_moment(beat.started_at), _moment(beat.sent_at) if beat.state == "stopped" else None))
-    return spans
+def producers_seen(instance: dg.DagsterInstance, moments: Iterable[dt.datetime], beat: Heartbeat | None) -> list[Sighting]:
+    """The producers that their runs observed soon after each moment, and that of the last heartbeat, also if Dagster did not start it.
+
+    A run itself proves nothing: it may be hours of a program that crashes at every start.
+    """
+    seen = [Sighting(utc(beat.started_at), utc(beat.sent_at), beat.desired, beat.confirmed)] if beat else []
+    for moment in moments:
+        after, before = moment.timestamp(), (moment + SEEN_WITHIN).timestamp()
+        which = dg.AssetRecordsFilter(WEBSOCKET, after_timestamp=after, before_timestamp=before)
+        records = instance.fetch_observations(which, OBSERVATIONS, ascending=True).records
+        seen += filter(None, (_sighting(record.asset_observation) for record in records))
+    return seen
+
+
+def _sighting(observation: dg.AssetObservation | None) -> Sighting | None:
+    """None for one that was made without a heartbeat."""
+    told = {name: entry.value for name, entry in observation.metadata.items()} if observation else {}
+    match told:
+        case {"instance": str(name), "sent_at": float(sent_at), "channels_desired": int(desired), "channels_confirmed": int(confirmed)}:
+            return Sighting(utc(int(name.rpartition(":")[2])), dt.datetime.fromtimestamp(sent_at, dt.UTC), desired, confirmed)
+    return None
 
 
 def _facts_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> RunFacts:
@@ -84,7 +106,3 @@ def _last_event(instance: dg.DagsterInstance, run_id: str) -> dt.datetime | None
 def _value(settings: Settings, name: str) -> str:
     value = getattr(settings, name)
     return str(value.get_secret_value() if hasattr(value, "get_secret_value") else value)
-
-
-def _moment(unix_ms: int) -> dt.datetime:
-    return dt.datetime.fromtimestamp(unix_ms / 1000, dt.UTC)

@@ -120,6 +120,8 @@ def _metadata(subject: Subject, beat: Heartbeat, restarts: int) -> Metadata:
         **counters,
         "restarts": dg.MetadataValue.int(restarts),
         "instance": dg.MetadataValue.text(beat.instance),
+        # An event may tell of a heartbeat that is seconds old; what the producer had at the close is judged by this moment.
+        "sent_at": dg.MetadataValue.timestamp(beat.sent_at / 1000),
     }
 
 

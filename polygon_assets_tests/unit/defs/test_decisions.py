@@ -11,6 +11,7 @@ from polygon_assets.defs.decisions import (
     DayFacts,
     Free,
     RunFacts,
+    Sighting,
     Start,
     StreamFacts,
     Wait,
@@ -194,11 +195,15 @@ class TestEndOfTheSession:
         assert is_finished("sink", beat(at("20:25"), lag=7), at("20:15"), at("20:25"))
 
 
+def seen(since: str, at_: str, confirmed: int = 2) -> Sighting:
+    return Sighting(at(since), at(at_), 2, confirmed)
+
+
 class TestDayClosed:
-    UP = ((at("03:58"), at("20:15")),)
+    UP = (seen("03:58", "04:00"), seen("03:58", "20:00"), seen("03:58", "20:15"))
 
     def verdict(self, now: str = "20:16", **changes: object) -> str:
-        given = {"rows": 1000, "producing": self.UP} | changes
+        given = {"rows": 1000, "producers": self.UP} | changes
         verdict = day_closed(DayFacts(FRIDAY, **given), NYSE, at(now))  # type: ignore[arg-type]
         return "closed" if verdict.closed else verdict.reason
 
@@ -212,12 +217,40 @@ class TestDayClosed:
         assert "no row" in self.verdict(rows=0)
 
     def test_not_when_no_producer_was_up_at_the_open(self) -> None:
-        assert "no producer was up at the open (09:00 UTC)" in self.verdict(producing=((at("12:00"), None),))
-        assert "no producer was up" in self.verdict(producing=((at("01:00"), at("02:00")),))
+        assert self.verdict(producers=(seen("12:00", "20:15"),)) == "no producer was up at the open (09:00 UTC)"
+        assert "no producer was up" in self.verdict(producers=(seen("01:00", "02:00"),))
+
+    def test_not_when_the_producer_was_stopped_at_noon_and_never_came_back(self) -> None:
+        until_noon = (seen("03:55", "04:00"), seen("03:55", "11:30"))
+        assert self.verdict(producers=until_noon) == "no producer was up at the close (01:00 UTC)"
+        next_day = Sighting(at("03:55", dt.date(2026, 11, 23)), at("04:00", dt.date(2026, 11, 23)), 2, 2)
+        assert self.verdict(producers=(*until_noon, next_day)) == "no producer was up at the close (01:00 UTC)"
+
+    def test_two_producers_cover_a_day_because_what_was_lost_between_them_is_in_the_gap_ledger(self) -> None:
+        assert self.verdict(producers=(seen("03:55", "04:00"), seen("12:00", "20:01"))) == "closed"
+
+    def test_not_while_a_program_that_crashes_at_every_start_was_all_there_was_at_the_close(self) -> None:
+        crashing = tuple(Sighting(at("20:00"), at("20:00") + dt.timedelta(seconds=n), 0, 0) for n in (5, 10))
+        said = self.verdict(producers=(seen("03:55", "04:00"), *crashing))
+        assert said == "0 of 0 channels were confirmed at the close (01:00 UTC)"
+
+    def test_not_when_a_channel_was_unconfirmed_even_if_it_is_confirmed_now(self) -> None:
+        without_one = (self.UP[0], seen("03:58", "20:00", confirmed=1), seen("03:58", "20:15"))
+        assert self.verdict(producers=without_one) == "1 of 2 channels were confirmed at the close (01:00 UTC)"
+
+    def test_a_day_also_closes_where_the_next_follows_at_once(self) -> None:
+        monday = Sighting(at("10:00", dt.date(2026, 11, 16)), at("00:20", dt.date(2026, 11, 21)), 2, 2)
+        now = at("00:20", dt.date(2026, 11, 21))
+        assert day_closed(DayFacts(FRIDAY, 1000, producers=(monday,)), ALWAYS, now).closed
 
     def test_not_with_a_gap_inside_the_session(self) -> None:
         gap = Gap("g", "disconnect", ms(at("10:00")), ms(at("10:01")), 1)
         assert "1 open gap(s), the first at 15:00:00 UTC (disconnect)" in self.verdict(gaps=(gap,))
+
+    def test_a_gap_whose_beginning_is_no_time_counts_from_the_open(self) -> None:
+        gap = Gap("g", "drop", -(10**18), ms(at("10:01")), 1)
+        assert "the first at 09:00:00 UTC (drop)" in self.verdict(gaps=(gap,))
+        assert self.verdict(gaps=(Gap("g", "drop", 10**18, 10**18 + 1, 1),)) == "closed"
 
     def test_a_gap_of_the_night_does_not_matter(self) -> None:
         assert self.verdict(gaps=(Gap("g", "crash", ms(at("01:00")), ms(at("04:00")), 1),)) == "closed"

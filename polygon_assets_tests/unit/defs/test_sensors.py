@@ -16,7 +16,7 @@ from polygon_assets.clients.subscription_store import SubscriptionStoreError
 from polygon_assets.definitions import build_defs
 from polygon_assets.defs import decisions, gather, sensors
 from polygon_assets.defs.alerts import AlertError, post_alert
-from polygon_assets.defs.decisions import DayFacts
+from polygon_assets.defs.decisions import DayFacts, Sighting
 from polygon_assets.defs.jobs import ETAG_TAG, NEEDS_HUMAN_TAG, PROGRAM_TAG
 from polygon_assets.defs.keys import OHLCV_1M, STOCK_AGGREGATES
 from polygon_assets.defs.resources import Environment
@@ -150,10 +150,10 @@ class TestDays:
         monkeypatch.setattr(decisions, "REVISION_WINDOW", dt.timedelta())
 
     def facts(self, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-        long_ago = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+        always = Sighting(dt.datetime(2026, 1, 1, tzinfo=dt.UTC), dt.datetime.now(dt.UTC), 1, 1)
 
         def day_facts(_instance: dg.DagsterInstance, _settings: Settings, days: Sequence[dt.date]) -> list[DayFacts]:
-            return [DayFacts(day, rows, producing=((long_ago, None),)) for day in days]
+            return [DayFacts(day, rows, producers=(always,)) for day in days]
 
         monkeypatch.setattr(gather, "day_facts", day_facts)
 
