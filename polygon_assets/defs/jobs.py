@@ -28,6 +28,7 @@ SESSION_TAG = "polygon/session"
 ATTEMPT_TAG = "polygon/attempt"
 NEEDS_HUMAN_TAG = "polygon/needs_human"
 ETAG_TAG = "polygon/etag"
+VALIDATION_TAG = "polygon/validation"
 KILL_MARGIN_SECONDS = 5.0
 _DOES = {
     "producer": "receives the feed and writes `kafka/polygon_stream_aggregates`",
@@ -101,6 +102,8 @@ VALIDATE_SUBSCRIPTIONS = dg.define_asset_job(
     "validate_subscriptions",
     selection=dg.AssetSelection.assets(SUBSCRIPTIONS),
     description="Validates the subscription CSV and puts it in force if every line is valid.",
+    # dagster.yaml lets one of them run at a time, so that the last to publish is the last to have read.
+    tags={VALIDATION_TAG: "subscriptions"},
     executor_def=dg.in_process_executor,
 )
 REFRESH_OHLCV_1M = dg.define_asset_job(

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -10,6 +11,9 @@ from polygon_assets.defs.keys import SUBSCRIPTIONS
 from polygon_assets.defs.resources import Environment
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import AcceptedSet, BadLine, accept, difference, estimate, parse
+
+if TYPE_CHECKING:
+    from polygon_assets.clients.subscription_store import SubscriptionStore
 
 SHOWN_CHANNELS = 200
 """More would make the page unreadable; the whole set is in the published version."""
@@ -48,8 +52,15 @@ def subscriptions(
     settings = environment.settings()
     store = subscription_store.connect(settings)
     csv = store.read_csv()
-    previous = store.accepted()
+    previous, warning = _in_force(store)
+    if warning:
+        context.log.warning(warning)
     parsed = parse(csv.text, _known_tickers(settings))
+    # Minutes have passed: an older file must not be put in force over a newer one, nor be judged in its name.
+    if (newest := store.csv_etag()) != csv.etag:
+        raise dg.Failure(
+            f"the file changed from {csv.etag} to {newest} while it was judged; nothing changed, the run for {newest} judges it"
+        )
     yield _judgement(parsed.bad_lines, previous)
     if parsed.bad_lines:
         context.log.error("refused; %s stays in force", previous.version if previous else "no set")
@@ -57,8 +68,18 @@ def subscriptions(
     accepted = accept(csv.text, parsed.channels, csv.etag, dt.datetime.now(dt.UTC).isoformat(timespec="seconds"))
     store.publish(accepted)
     yield dg.MaterializeResult(
-        asset_key=SUBSCRIPTIONS, metadata=_metadata(accepted, previous), data_version=dg.DataVersion(accepted.version)
+        asset_key=SUBSCRIPTIONS, metadata=_metadata(accepted, previous, warning), data_version=dg.DataVersion(accepted.version)
     )
+
+
+def _in_force(store: "SubscriptionStore") -> tuple[AcceptedSet | None, str]:
+    """The set in force, or None and why it cannot be read: it is only compared with, and a valid file repairs it."""
+    from polygon_assets.clients.subscription_store import SubscriptionStoreError
+
+    try:
+        return store.accepted(), ""
+    except SubscriptionStoreError as error:
+        return None, f"the set in force before cannot be read, so that every channel counts as added: {error}"
 
 
 def _known_tickers(settings: Settings) -> set[str]:
@@ -86,10 +107,11 @@ def _judgement(bad_lines: tuple[BadLine, ...], previous: AcceptedSet | None) -> 
     )
 
 
-def _metadata(accepted: AcceptedSet, previous: AcceptedSet | None) -> dict[str, dg.MetadataValue]:
+def _metadata(accepted: AcceptedSet, previous: AcceptedSet | None, warning: str) -> dict[str, dg.MetadataValue]:
     change = difference(previous.channels if previous else (), accepted.channels)
     cost = estimate(accepted.channels)
     return {
+        **({"warning": dg.MetadataValue.text(warning)} if warning else {}),
         "version": dg.MetadataValue.text(accepted.version),
         "previous_version": dg.MetadataValue.text(previous.version if previous else "none"),
         "channels": dg.MetadataValue.int(len(accepted.channels)),

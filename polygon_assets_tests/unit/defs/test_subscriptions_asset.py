@@ -18,13 +18,20 @@ class FakeStore:
     text: str = "channel\nA.AAPL\nA.MSFT\n"
     reachable: bool = True
     published: list[AcceptedSet] = field(default_factory=list)
+    etag: str = "etag"
+    readable: bool = True
 
     def read_csv(self) -> CsvVersion:
         if not self.reachable:
             raise SubscriptionStoreError("s3://bucket/subscriptions.csv: no answer")
-        return CsvVersion("etag", self.text)
+        return CsvVersion(self.etag, self.text)
+
+    def csv_etag(self) -> str:
+        return self.etag
 
     def accepted(self) -> AcceptedSet | None:
+        if not self.readable:
+            raise SubscriptionStoreError("s3://bucket/accepted.json is no accepted set: truncated")
         return self.published[-1] if self.published else None
 
     def publish(self, accepted: AcceptedSet) -> None:
@@ -78,6 +85,35 @@ def test_an_invalid_file_leaves_the_last_set_in_force_and_lists_each_bad_line(in
     event = instance.get_latest_materialization_event(SUBSCRIPTIONS)
     assert event is not None
     assert event.run_id != result.run_id
+
+
+@pytest.mark.parametrize("text", ["channel\nA.AAPL\n", "channel\nT.AAPL\n"])
+def test_a_file_that_was_replaced_while_it_was_judged_is_not_put_in_force(
+    instance: dg.DagsterInstance, store: FakeStore, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    def replaced(_self: object) -> set[str]:
+        store.etag = "newer"
+        return {"AAPL", "MSFT"}
+
+    store.text = text
+    monkeypatch.setattr(polygon.PolygonRest, "active_tickers", replaced)
+    result = run(instance)
+    assert not result.success
+    (failure,) = [event.step_failure_data.user_failure_data for event in result.filter_events(lambda event: event.is_step_failure)]
+    assert failure is not None
+    assert "the file changed from etag to newer" in str(failure.description)
+    assert store.published == []
+    assert result.get_asset_check_evaluations() == []
+
+
+def test_a_set_in_force_that_cannot_be_read_is_repaired_by_the_next_valid_file(instance: dg.DagsterInstance, store: FakeStore) -> None:
+    store.readable = False
+    result = run(instance)
+    assert result.success
+    assert len(store.published) == 1
+    metadata = materialization(result).metadata
+    assert "is no accepted set: truncated" in str(metadata["warning"].value)
+    assert (metadata["previous_version"].value, metadata["added"].value) == ("none", 2)
 
 
 @pytest.mark.parametrize("broken", ["s3", "rest", "empty reference data"])
