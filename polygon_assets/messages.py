@@ -125,6 +125,8 @@ class Heartbeat(msgspec.Struct, omit_defaults=True):
     """Newest `start_timestamp` handed on."""
     newest_received_at: int | None = None
     """When the newest event handed on was received by the producer."""
+    complete_until: int | None = None
+    """Until when (wall time) nothing can be missing: now, while a producer's channels carry data; the moment of the loss during one."""
     rate: float = 0.0
     """Events handed on per second, over the last 10 s."""
     lag: int | None = None

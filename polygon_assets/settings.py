@@ -56,7 +56,9 @@ class Settings(BaseSettings):
         "NYSE", description="NYSE: pre-market to post-market of US trading days. 24/7: the simulated exchange, which never closes."
     )
     no_data_seconds: float = Field(
-        120.0, gt=0, description="An open market without any event for this long means a dead connection: the producer connects again."
+        120.0,
+        gt=0,
+        description="This long without any event in regular hours means a dead connection; raise it for a set of rarely traded symbols.",
     )
     max_connections_cooldown_seconds: float = Field(
         60.0, ge=0, description="Pause after the vendor said that another process uses the account's connection."

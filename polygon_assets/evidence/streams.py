@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 DEADLINE_SECONDS = 10.0
 TAIL = 20
 """Heartbeats read back in each partition: three programs, once a second, so a few seconds' worth."""
+LONG_TAIL = 1_000
+"""Where one's own heartbeats are to be passed over: about a quarter of an hour of them."""
 QUIET_SECONDS = 5.0
 """A follower that hears nothing for this long connects anew, which also proves that a broker still answers."""
 
@@ -31,7 +33,7 @@ def heartbeats(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS, o
     """The latest heartbeat of each program that ever sent one, the instance `other_than` left out. Raises KafkaUnreachableError."""
     latest: dict[str, Heartbeat] = {}
     with Look.at(settings, deadline_seconds) as look:
-        for beat in filter(None, map(_heartbeat, look.tail(messages.STATUS_TOPIC, TAIL))):
+        for beat in filter(None, map(_heartbeat, look.tail(messages.STATUS_TOPIC, LONG_TAIL if other_than else TAIL))):
             newer = beat.program not in latest or beat.sent_at >= latest[beat.program].sent_at
             if newer and beat.instance != other_than:
                 latest[beat.program] = beat

@@ -7,6 +7,8 @@ turns that into a clear word per channel.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from polygon_assets.subscriptions import WILDCARD
+
 ACKNOWLEDGE_SECONDS = 10.0
 SETTLE_SECONDS = 1.0
 """A refusal may belong to a channel that nobody wants any more: the answer that follows it is waited for."""
@@ -41,6 +43,8 @@ class ChannelLedger:
         self.desired = frozenset(desired)
         self._expire(now)
         surplus = sorted((self.confirmed | self._asked.keys() | self._faults.keys()) - self.desired)
+        if WILDCARD in self.desired - self.confirmed:
+            surplus = []  # the names go on until the wildcard carries their data: no hole, and nothing lost if it is refused
         retry = sorted(name for name, (_, at) in self._faults.items() if name in self.desired and now >= at + RETRY_SECONDS)
         missing = sorted(self.desired - self.confirmed - self._asked.keys() - self._faults.keys())
         for name in (*surplus, *retry):

@@ -33,7 +33,7 @@ from polygon_assets.streaming.outbox import Outbox
 from polygon_assets.streaming.program import EXIT_NOT_DRAINED, EXIT_NOT_ENTITLED, ProgramError, require
 from polygon_assets.streaming.pulse import Pulse
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
-from polygon_assets.streaming.validation import WINDOW_MS
+from polygon_assets.streaming.validation import CLOCK_TOLERANCE_MS, FIRST_DAY_MS, WINDOW_MS
 from polygon_assets.streaming.wire import Frame, Status, VendorAggregate, read_frame, to_raw
 
 KEEPER_SECONDS = 0.25
@@ -45,6 +45,10 @@ RESUME_PAUSE_SECONDS = 1.0
 """Short, because this process's own heartbeats soon hide those of the previous one."""
 LIVE_MS = 20 * 60 * 1000
 """Events younger than this are of the present, also on the cluster that is 15 minutes late; older ones are replayed."""
+BACKLOG = 12_000
+"""Messages; the whole market sends so many a second. What waits beyond that would be lost with this process, unnoticed if it counted."""
+EXTENDED_HOURS_PATIENCE = 15
+"""Before the open and after the close a small set of symbols may not trade for half an hour."""
 PATIENCE_SECONDS = 2.0
 """How long a full queue may hold back reading. Longer, and the vendor kills us as a slow consumer, which loses more."""
 
@@ -72,17 +76,16 @@ class Producer:
         self._connected_at = 0.0
         self._last_data_at: float | None = None
         self._dropping = False
-        self._lost_at = dt.datetime.now(dt.UTC)
-        """When the last connection was last known to be alive, and when this one had its first channel confirmed."""
         self._confirmed_at: dt.datetime | None = None
+        """When this connection had its first channel confirmed."""
 
     async def run(self) -> None:
         """Connect, stream, and connect again, until stopped; then hand on what was accepted."""
-        self._watch.start()
         backoff = Backoff()
         resuming = asyncio.create_task(self._resume_after_previous_process())
         try:
             await asyncio.wait((resuming,), timeout=RESUME_SECONDS)
+            await asyncio.to_thread(self._watch.start)
             await self._wait_for_subscriptions()
             while not self._stop.is_set():
                 self._last_data_at = None
@@ -101,9 +104,9 @@ class Producer:
     async def _resume_after_previous_process(self) -> None:
         """What was missed since the last producer's last heartbeat is a gap, however that producer ended."""
         if previous := (await asyncio.to_thread(self._previous_heartbeats)).get("producer"):
-            self._lost_at = dt.datetime.fromtimestamp(previous.sent_at / 1000, dt.UTC)
             self._gaps.lost("stop" if previous.state == "stopped" else "crash", previous.newest_event, previous.epoch)
             beat = self._pulse.beat  # passed on, in case this process ends before it has received anything
+            beat.complete_until = previous.complete_until or previous.sent_at
             beat.epoch = beat.epoch or previous.epoch
             beat.newest_event = beat.newest_event or previous.newest_event
             beat.newest_received_at = beat.newest_received_at or previous.newest_received_at
@@ -149,7 +152,7 @@ class Producer:
         self._pulse.count("reconnects")
         self._pulse.beat.confirmed = 0
         if self._confirmed_at is not None:  # a connection that never carried a channel leaves the loss before it as it is
-            self._lost_at = dt.datetime.now(dt.UTC)
+            self._confirmed_at = None
             self._gaps.lost("disconnect", self._pulse.beat.newest_event, self._pulse.beat.epoch)
         self._pulse.state("backing_off", reason)
 
@@ -213,6 +216,8 @@ class Producer:
         beat.desired, beat.confirmed = len(desired), len(self._channels.confirmed)
         beat.unconfirmed = self._channels.unconfirmed()[:100]
         beat.lag = self._outbox.pending
+        if self._confirmed_at and self._is_complete():
+            beat.complete_until = time.time_ns() // 1_000_000
         if self._channels.all_refused:
             raise ProgramError(
                 EXIT_NOT_ENTITLED, f"the account's plan has none of the {len(desired)} channels asked for; it needs real-time stocks"
@@ -220,8 +225,13 @@ class Producer:
 
     def _watch_for_silence(self, now: float, wall: dt.datetime) -> None:
         """A connection that carries nothing while the market trades is dead, whatever its pings say."""
-        quiet = now - (self._last_data_at or self._connected_at)
-        if quiet > self._settings.no_data_seconds and self._channels.confirmed and self._calendar.is_open(wall):
+        session = self._calendar.session_at(wall)
+        if session is None or not self._channels.confirmed:
+            return
+        since_open = (wall - session.extended_open).total_seconds()
+        quiet = min(now - (self._last_data_at or self._connected_at), since_open)
+        patience = self._settings.no_data_seconds * (1 if session.phase(wall) == "regular" else EXTENDED_HOURS_PATIENCE)
+        if quiet > patience:
             raise ConnectionLostError(f"no data for {quiet:.0f} s while the market is open")
 
     async def _take(self, frame: Frame, received_at_us: int) -> None:
@@ -245,16 +255,22 @@ class Producer:
         sent = await self._send(events, received_at_us)
         self._pulse.count("forwarded", sent)
         if sent < len(events):
-            self._drop(events[sent:])
+            self._drop(events[sent:], received_at_us)
             return
         self._dropping = False
-        newest = max(event.start_timestamp for event in events)
+        newest = _newest_ms(events, received_at_us)
+        if newest is None:
+            return
         if self._channels.settled and (gap := self._gaps.recovered(_nothing_missing_from(newest, received_at_us))):
             self._publish_gap(gap)
-        if not self._gaps.is_open:  # until then the heartbeat keeps where the gap began, for the next process
+        if self._is_complete():  # until then the heartbeat keeps where the gap began, for the next process
             beat = self._pulse.beat
             beat.newest_event = max(beat.newest_event or newest, newest)
             beat.newest_received_at = received_at_us // 1000
+
+    def _is_complete(self) -> bool:
+        """Whether nothing is missing so far, and no more on its way to Kafka than a heartbeat's second holds."""
+        return not self._gaps.is_open and self._outbox.pending < BACKLOG
 
     async def _send(self, events: list[VendorAggregate], received_at_us: int) -> int:
         """Queue events for Kafka until there is no room; returns how many were queued."""
@@ -274,7 +290,7 @@ class Producer:
             await asyncio.sleep(0.01)
         return True
 
-    def _drop(self, events: list[VendorAggregate]) -> None:
+    def _drop(self, events: list[VendorAggregate], received_at_us: int) -> None:
         """Count what nothing can take, and put the interval into the gap ledger."""
         if not self._dropping:
             _log.error(
@@ -282,8 +298,9 @@ class Producer:
             )
         self._dropping = True
         self._pulse.count("dropped", len(events))
-        starts = [event.start_timestamp for event in events]
-        self._gaps.dropped(len(events), min(starts), max(starts) + WINDOW_MS, self._pulse.beat.epoch)
+        starts = [event.start_timestamp for event in events if _is_plausible(event, received_at_us)]
+        if starts:
+            self._gaps.dropped(len(events), min(starts), max(starts) + WINDOW_MS, self._pulse.beat.epoch)
 
     def _refuse(self, raw: bytes, reason: str, stage: str, received_at_us: int) -> None:
         self._pulse.count("refused")
@@ -292,11 +309,12 @@ class Producer:
 
     def _publish_gap(self, gap: Gap) -> None:
         back_at = self._confirmed_at or dt.datetime.now(dt.UTC)
-        if gap.events_dropped or overlaps_session(self._calendar, self._lost_at, back_at):
-            since, until = (dt.datetime.fromtimestamp(moment / 1000, dt.UTC) for moment in (gap.since, gap.until))
+        lost_at = _utc(self._pulse.beat.complete_until or gap.since)
+        if gap.events_dropped or overlaps_session(self._calendar, lost_at, back_at):
+            since, until = _utc(gap.since), _utc(gap.until)
             _log.warning("gap (%s) from %s to %s, %d events dropped", gap.reason, since, until, gap.events_dropped)
             self._pulse.count("gaps")
-            self._outbox.send_surely(GAP_TOPIC, gap.gap_id.encode(), encode(gap))
+            self._outbox.send_eventually(GAP_TOPIC, gap.gap_id.encode(), encode(gap))
 
     async def _drain(self) -> None:
         self._pulse.state("draining")
@@ -306,6 +324,20 @@ class Producer:
         left = await asyncio.to_thread(self._outbox.flush, self._settings.drain_seconds)
         if left:
             raise ProgramError(EXIT_NOT_DRAINED, f"{left} messages could not be handed to Kafka within {self._settings.drain_seconds} s")
+
+
+def _is_plausible(event: VendorAggregate, received_at_us: int) -> bool:
+    """Whether an event may move the limits of a gap: a wrong stamp would stretch it, or hide what is missing."""
+    return FIRST_DAY_MS <= event.start_timestamp <= received_at_us // 1000 + CLOCK_TOLERANCE_MS
+
+
+def _newest_ms(events: list[VendorAggregate], received_at_us: int) -> int | None:
+    """The newest plausible start, in Unix milliseconds; None when no event has one."""
+    return max((event.start_timestamp for event in events if _is_plausible(event, received_at_us)), default=None)
+
+
+def _utc(milliseconds: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
 
 
 def _nothing_missing_from(newest_ms: int, received_at_us: int) -> int:

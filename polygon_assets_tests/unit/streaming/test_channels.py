@@ -110,3 +110,14 @@ def test_a_late_confirmation_of_an_unwanted_channel_is_worth_a_line() -> None:
     ledger.plan([], 1)
     assert "A.AAPL" in (ledger.acknowledge("success", "subscribed to: A.AAPL") or "")
     assert ledger.confirmed == set()
+
+
+def test_names_go_on_until_the_wildcard_carries_their_data() -> None:
+    ledger = ChannelLedger()
+    ledger.plan(["A.AAPL"], 0)
+    confirm(ledger, "A.AAPL")
+    plan = ledger.plan(["A.*"], 1)
+    assert (plan.unsubscribe, plan.subscribe) == ([], [["A.*"]])
+    confirm(ledger, "A.*")
+    assert ledger.plan(["A.*"], 2).unsubscribe == [["A.AAPL"]]
+    assert ledger.confirmed == {"A.*"}

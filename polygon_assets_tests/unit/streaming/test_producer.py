@@ -1,0 +1,184 @@
+"""What the producer decides about gaps, drops and silence, with a queue and a clock that the test holds."""
+
+import asyncio
+import datetime as dt
+import threading
+from typing import Any, cast
+
+import pytest
+
+from polygon_assets.market_calendar import NEW_YORK
+from polygon_assets.messages import GAP_TOPIC, Gap, Heartbeat, decode_gap
+from polygon_assets.settings import Settings
+from polygon_assets.streaming import producer as module
+from polygon_assets.streaming.connection import ConnectionLostError
+from polygon_assets.streaming.producer import Producer
+from polygon_assets.streaming.pulse import Pulse
+from polygon_assets.streaming.wire import VendorAggregate
+from polygon_assets_tests.unit.streaming.samples import START_MS
+
+RECEIVED_US = (START_MS + 3000) * 1000
+
+
+class FakePulse:
+    """A heartbeat that nobody publishes."""
+
+    def __init__(self) -> None:
+        self.beat = Heartbeat("producer", "host:1:2", "starting", started_at=0, sent_at=0, counters={})
+
+    def count(self, counter: str, number: int = 1) -> None:
+        self.beat.counters[counter] = self.beat.counters.get(counter, 0) + number
+
+    def state(self, *_: str) -> None:
+        """Not looked at."""
+
+    def tick(self) -> None:
+        """Not looked at."""
+
+
+class FakeOutbox:
+    """Takes `room` messages."""
+
+    trouble = "no broker"
+    pending = 0
+
+    def __init__(self, _settings: Settings) -> None:
+        self.room = 10**9
+        self.sent: list[tuple[str, bytes]] = []
+
+    def send(self, topic: str, _key: bytes | None, value: bytes) -> bool:
+        if self.room == 0:
+            return False
+        self.room -= 1
+        self.sent.append((topic, value))
+        return True
+
+    def send_eventually(self, topic: str, _key: bytes | None, value: bytes) -> None:
+        self.sent.append((topic, value))
+
+    def serve(self, seconds: float = 0.0) -> None:
+        """Nothing is ever acknowledged."""
+
+    @property
+    def gaps(self) -> list[Gap]:
+        return [decode_gap(value) for topic, value in self.sent if topic == GAP_TOPIC]
+
+
+class Rig:
+    """A producer with its fakes, its only channel confirmed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, calendar: str) -> None:
+        monkeypatch.setattr(module, "Outbox", FakeOutbox)
+        monkeypatch.setattr("polygon_assets.streaming.producer.subscription_store.connect", lambda _settings: None)
+        monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+        self.pulse = FakePulse()
+        settings = Settings.model_validate({"market_calendar": calendar, "no_data_seconds": 120})
+        self.producer: Any = Producer(settings, cast(Pulse, self.pulse), threading.Event())
+        self.outbox = cast(FakeOutbox, self.producer._outbox)
+        self.producer._channels.plan(["A.AAPL"], 0)
+        self.producer._channels.acknowledge("success", "subscribed to: A.AAPL")
+
+    def receive(self, *starts: int, received_us: int = RECEIVED_US) -> None:
+        events = [VendorAggregate("A", "AAPL", 1, 1.0, 1.0, 1.0, 1.0, start, start + 1000) for start in starts]
+        asyncio.run(self.producer._forward(events, received_us))
+
+    def is_streaming_at(self, now: dt.datetime) -> None:
+        """Its channels carry data at this moment."""
+        self.producer._confirmed_at = now
+        self.pulse.beat.complete_until = int(now.timestamp() * 1000)
+        self.pulse.beat.newest_event = int(now.timestamp()) * 1000 - 2000
+
+
+@pytest.fixture
+def always_open(monkeypatch: pytest.MonkeyPatch) -> Rig:
+    return Rig(monkeypatch, "24/7")
+
+
+@pytest.fixture
+def nyse(monkeypatch: pytest.MonkeyPatch) -> Rig:
+    return Rig(monkeypatch, "NYSE")
+
+
+def new_york(hour: int, minute: int, second: int = 0) -> dt.datetime:
+    return dt.datetime(2026, 11, 20, hour, minute, second, tzinfo=NEW_YORK)
+
+
+def test_a_full_queue_drops_are_counted_and_their_interval_is_published(always_open: Rig) -> None:
+    always_open.outbox.room = 1
+    always_open.receive(START_MS, START_MS + 1000, START_MS + 2000)
+    always_open.receive(START_MS + 3000)
+    always_open.outbox.room = 10
+    always_open.receive(START_MS + 4000, received_us=RECEIVED_US + 4_000_000)
+    [gap] = always_open.outbox.gaps
+    assert (gap.reason, gap.since, gap.events_dropped) == ("drop", START_MS + 1000, 3)
+    assert gap.until >= START_MS + 4000
+    assert always_open.pulse.beat.counters == {"read": 5, "forwarded": 2, "dropped": 3, "gaps": 1}
+
+
+def test_what_a_kill_would_lose_does_not_count_as_received(always_open: Rig) -> None:
+    always_open.receive(START_MS)
+    always_open.outbox.pending = 100_000
+    always_open.receive(START_MS + 1000)
+    assert always_open.pulse.beat.newest_event == START_MS
+    always_open.outbox.pending = 10
+    always_open.receive(START_MS + 2000)
+    assert always_open.pulse.beat.newest_event == START_MS + 2000
+
+
+def test_a_wrong_timestamp_moves_neither_the_newest_event_nor_a_gap(always_open: Rig) -> None:
+    always_open.is_streaming_at(dt.datetime.fromtimestamp(START_MS / 1000, dt.UTC))
+    always_open.receive(START_MS, START_MS + 86_400_000, START_MS * 1_000_000)
+    assert always_open.pulse.beat.newest_event == START_MS
+    always_open.producer._lost("cut")
+    always_open.producer._confirmed_at = dt.datetime.fromtimestamp(START_MS / 1000 + 60, dt.UTC)
+    always_open.receive(START_MS * 1_000_000)
+    assert always_open.outbox.gaps == []
+    always_open.receive(START_MS + 60_000, received_us=RECEIVED_US + 60_000_000)
+    [gap] = always_open.outbox.gaps
+    assert gap.since == START_MS
+    assert START_MS + 60_000 <= gap.until <= START_MS + 64_000
+
+
+def test_an_outage_that_spans_the_close_is_a_gap_however_often_the_vendor_refuses(nyse: Rig) -> None:
+    nyse.is_streaming_at(new_york(19, 50))
+    nyse.producer._lost("cut")
+    nyse.producer._lost("refused after the close")
+    nyse.producer._confirmed_at = new_york(20, 5)
+    late = int(new_york(20, 5).timestamp()) * 1000
+    nyse.receive(late, received_us=(late + 3000) * 1000)
+    [gap] = nyse.outbox.gaps
+    assert gap.since == int(new_york(19, 49, 58).timestamp()) * 1000
+
+
+def test_an_outage_at_night_is_no_gap(nyse: Rig) -> None:
+    nyse.is_streaming_at(new_york(20, 10))
+    nyse.producer._lost("nightly maintenance")
+    nyse.producer._confirmed_at = new_york(20, 12)
+    late = int(new_york(20, 12).timestamp()) * 1000
+    nyse.receive(late, received_us=(late + 3000) * 1000)
+    assert nyse.outbox.gaps == []
+
+
+@pytest.mark.parametrize(
+    ("now", "quiet_seconds", "is_dead"),
+    [
+        (new_york(3, 59), 3600, False),
+        (new_york(4, 0, 1), 3600, False),
+        (new_york(4, 10), 3600, False),
+        (new_york(4, 31), 3600, True),
+        (new_york(8, 0), 600, False),
+        (new_york(11, 0), 119, False),
+        (new_york(11, 0), 121, True),
+        (new_york(20, 1), 3600, False),
+    ],
+)
+def test_silence_counts_from_the_open_and_only_while_the_market_trades(
+    nyse: Rig, now: dt.datetime, quiet_seconds: int, is_dead: bool
+) -> None:
+    nyse.producer._connected_at = 0.0
+    nyse.producer._last_data_at = 1000.0
+    if is_dead:
+        with pytest.raises(ConnectionLostError, match="no data for"):
+            nyse.producer._watch_for_silence(1000.0 + quiet_seconds, now)
+    else:
+        nyse.producer._watch_for_silence(1000.0 + quiet_seconds, now)
