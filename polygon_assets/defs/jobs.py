@@ -17,6 +17,7 @@ from polygon_assets.defs.supervise import (
     Limits,
     Listener,
     ProgramKeepsFailingError,
+    ProgramNotDrainedError,
     ProgramRefusedError,
     Supervision,
     die_with_parent,
@@ -81,7 +82,7 @@ def _keep_running(context: dg.OpExecutionContext, program: str, environment: Env
         except ProgramRefusedError as error:
             context.instance.add_run_tags(context.run_id, {NEEDS_HUMAN_TAG: "true"})
             raise dg.Failure(f"{program}: {error}", allow_retries=False) from error
-        except ProgramKeepsFailingError as error:
+        except (ProgramKeepsFailingError, ProgramNotDrainedError) as error:
             raise dg.Failure(f"{program}: {error}", allow_retries=False) from error
 
 

@@ -27,11 +27,16 @@ REFUSALS = {
     11: "the account's plan does not include this real-time data: upgrade it, or point POLYGON_WEBSOCKET_URL at the delayed cluster",
     12: "its settings cannot be used: `polygon-assets doctor` names them",
 }
-"""Exit codes after which another start would end the same way."""
+"""Exit codes of `streaming.program` after which another start would end the same way; a test ties the two, an import must not."""
+SESSION_OVER = "the session is over"
 
 
 class ProgramRefusedError(Exception):
     """The program ended for a reason that only a person can cure; the message says which."""
+
+
+class ProgramNotDrainedError(Exception):
+    """The session is over, but the program did not end well when it was asked to: something it had accepted may be missing."""
 
 
 class ProgramKeepsFailingError(Exception):
@@ -174,7 +179,8 @@ class Supervision:
     def run(self) -> None:
         """Keep the program running until it is finished, then stop it.
 
-        Raises ProgramRefusedError and ProgramKeepsFailingError; whatever ends this call, the program has ended before it.
+        Raises ProgramRefusedError, ProgramNotDrainedError and ProgramKeepsFailingError; whatever ends this call, the program has
+        ended before it.
         """
         failures = 0
         while True:
@@ -196,20 +202,34 @@ class Supervision:
         child = Child(self.command)
         self.reporter.say(f"started as process {child.pid}")
         try:
-            while (code := child.exit_code()) is None:
-                heartbeat = self.ear.newest(child.pid)
-                self.reporter.observe(heartbeat, self.restarts)
-                if self.is_finished(heartbeat):
-                    return None
-                if silence := self._silence(child, heartbeat):
-                    return f"process {child.pid} sent no heartbeat for {silence:.0f} s"
-                time.sleep(self.limits.look_seconds)
+            stopped_because = self._watch(child)
         finally:
             code = child.stop(self.limits.grace_seconds)
             self.reporter.say(f"process {child.pid} {_ending(code)}")
-        if code in REFUSALS:
-            raise ProgramRefusedError(_sentence(code, self.ear.newest(child.pid)))
-        return f"process {child.pid} {_ending(code)}"
+        if stopped_because == SESSION_OVER:
+            # One that SIGTERM kills had not yet set its handler, which it does before it accepts anything.
+            if code not in (0, -signal.SIGTERM):
+                raise ProgramNotDrainedError(f"{SESSION_OVER}, but process {child.pid} {_ending(code)}.{self._last_words(child)}")
+            return None
+        if not stopped_because and code in REFUSALS:
+            raise ProgramRefusedError(f"{REFUSALS[code]} (exit code {code}).{self._last_words(child)}")
+        return stopped_because or f"process {child.pid} {_ending(code)}"
+
+    def _watch(self, child: Child) -> str:
+        """Wait for a reason to stop the program; empty when it ended by itself."""
+        while child.exit_code() is None:
+            heartbeat = self.ear.newest(child.pid)
+            self.reporter.observe(heartbeat, self.restarts)
+            if self.is_finished(heartbeat):
+                return SESSION_OVER
+            if silence := self._silence(child, heartbeat):
+                return f"process {child.pid} sent no heartbeat for {silence:.0f} s"
+            time.sleep(self.limits.look_seconds)
+        return ""
+
+    def _last_words(self, child: Child) -> str:
+        heartbeat = self.ear.newest(child.pid)
+        return f" It said: {heartbeat.detail}" if heartbeat and heartbeat.detail else ""
 
     def _silence(self, child: Child, heartbeat: Heartbeat | None) -> float:
         """For how long nothing was heard, once that is too long."""
@@ -231,11 +251,6 @@ class Supervision:
 def die_with_parent() -> None:
     """Let this process get SIGTERM when the one that started it ends, however it ends."""
     _death_signal()(os.getppid())
-
-
-def _sentence(code: int, heartbeat: Heartbeat | None) -> str:
-    said = f" It said: {heartbeat.detail}" if heartbeat and heartbeat.detail else ""
-    return f"{REFUSALS[code]} (exit code {code}).{said}"
 
 
 def _ending(code: int) -> str:

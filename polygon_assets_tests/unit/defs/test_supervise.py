@@ -10,8 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from polygon_assets.defs.supervise import Limits, ProgramKeepsFailingError, ProgramRefusedError, Supervision
+from polygon_assets.defs.supervise import (
+    REFUSALS,
+    Limits,
+    ProgramKeepsFailingError,
+    ProgramNotDrainedError,
+    ProgramRefusedError,
+    Supervision,
+)
 from polygon_assets.messages import Heartbeat
+from polygon_assets.streaming import program
 
 LIMITS = Limits(
     grace_seconds=3.0,
@@ -31,6 +39,7 @@ signal.signal(signal.SIGTERM, stop)
 pathlib.Path(sys.argv[1] + ".ready").touch()
 while True: time.sleep(0.05)
 """
+NOT_DRAINED = OBEDIENT.replace("sys.exit(0)", "sys.exit(13)")
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
 
 
@@ -95,6 +104,31 @@ def test_a_program_is_stopped_with_sigterm_when_the_session_is_over(tmp_path: Pa
     assert notebook(one).said[-1].endswith("ended with exit code 0")
 
 
+def test_a_program_that_does_not_end_well_when_the_session_is_over_is_a_failure_with_its_reason(tmp_path: Path) -> None:
+    ready, ears = (tmp_path / "out.ready").exists, FakeEars(detail="7 messages could not be handed to Kafka")
+    one = supervision(NOT_DRAINED, str(tmp_path / "out"), ears=ears, finished=ready)
+    with pytest.raises(ProgramNotDrainedError, match=r"the session is over, but process .* ended with exit code 13.*7 messages"):
+        one.run()
+    assert len(notebook(one).pids) == 1
+
+
+def test_a_program_that_must_be_killed_when_the_session_is_over_is_a_failure() -> None:
+    one = supervision(STUBBORN, finished=after(0.5))
+    one.limits = Limits(0.2, 5.0, 5.0, 5.0, (0.01,), 2, 0.01)
+    with pytest.raises(ProgramNotDrainedError, match="was killed by SIGKILL"):
+        one.run()
+
+
+def test_a_program_that_had_not_begun_when_the_session_was_over_is_no_failure() -> None:
+    one = supervision("import time; time.sleep(60)", finished=after(0.1))
+    one.run()
+    assert notebook(one).said[-1].endswith("was killed by SIGTERM")
+
+
+def test_the_refusals_are_the_programs_own_exit_codes() -> None:
+    assert set(REFUSALS) == {program.EXIT_WRONG_KEY, program.EXIT_NOT_ENTITLED, program.EXIT_BAD_SETTINGS}
+
+
 def test_a_program_that_crashes_is_started_again_with_pauses_until_it_is_hopeless() -> None:
     one = supervision("import sys; sys.exit(3)")
     with pytest.raises(ProgramKeepsFailingError, match="exit code 3; 3 times in a row"):
@@ -140,7 +174,8 @@ def test_while_the_broker_is_away_a_silent_program_is_left_alone(tmp_path: Path)
     assert len(notebook(one).pids) == 1
 
 
-def test_an_interruption_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("script", [OBEDIENT, NOT_DRAINED])
+def test_an_interruption_leaves_nothing_behind_and_stays_one(tmp_path: Path, script: str) -> None:
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
@@ -150,7 +185,7 @@ def test_an_interruption_leaves_nothing_behind(tmp_path: Path) -> None:
         return False
 
     previous = signal.signal(signal.SIGALRM, interrupt)
-    one = supervision(OBEDIENT, str(tmp_path / "out"), finished=when_ready)
+    one = supervision(script, str(tmp_path / "out"), finished=when_ready)
     try:
         with pytest.raises(KeyboardInterrupt):
             one.run()
