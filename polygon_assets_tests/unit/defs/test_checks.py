@@ -95,9 +95,27 @@ def test_nothing_may_wait_longer_than_a_minute(since: dt.datetime | None, passed
     assert judge_waiting(since, NOW, lag=5).passed is passed
 
 
-@pytest.mark.parametrize(("refused", "read", "passed"), [(0, 0, True), (1, 100, True), (2, 100, False)])
-def test_refusals_are_bounded_by_a_share_of_what_was_read(refused: int, read: int, passed: bool) -> None:
-    assert judge_refusals(beat(counters={"refused": refused, "read": read}), NOW).passed is passed
+@pytest.mark.parametrize("unit", [1_000, 1_000_000, 10**40])
+def test_a_newest_event_in_another_unit_is_a_failure_with_a_sentence(unit: int) -> None:
+    judgement = judge_freshness(beat(newest_event=ago(5) * unit), NOW, dt.timedelta(), regular=True)
+    assert not judgement.passed
+    assert "no time in milliseconds" in str(judgement.description)
+
+
+@pytest.mark.parametrize("program", ["producer", "filter", "sink"])
+@pytest.mark.parametrize(("refused", "read", "passed"), [(0, 0, True), (1, 100, True), (2, 100, False), (1, 0, False)])
+def test_each_programs_refusals_are_bounded_by_a_share_of_what_it_read(program: str, refused: int, read: int, passed: bool) -> None:
+    good = dict.fromkeys(("producer", "filter", "sink"), beat(counters={"read": 1_000_000}))
+    judgement = judge_refusals(good | {program: beat(counters={"refused": refused, "read": read})}, NOW)
+    assert judgement.passed is passed
+    assert f"{program}: {refused} refused, {read} read" in str(judgement.description)
+
+
+def test_what_a_silent_program_refused_is_not_known() -> None:
+    good = dict.fromkeys(("producer", "filter"), beat(counters={"read": 100}))
+    judgement = judge_refusals(good, NOW)
+    assert not judgement.passed
+    assert "sink: no heartbeat" in str(judgement.description)
 
 
 def test_rows_are_accounted_for_when_none_is_missing() -> None:
