@@ -20,8 +20,8 @@ from polygon_assets.clients import clickhouse, kafka, subscription_store
 from polygon_assets.local.ports import HOST, free_port
 from polygon_assets.local.stack import Stack, running_stack
 from polygon_assets.messages import FILTERED_TOPIC, RAW_TOPIC
+from polygon_assets.streaming.insertion import TABLE
 from polygon_assets.streaming.rows import to_table
-from polygon_assets.streaming.sink import TABLE
 from polygon_assets.subscriptions import WILDCARD, accept
 
 TOPICS = {"raw": RAW_TOPIC, "filtered": FILTERED_TOPIC}

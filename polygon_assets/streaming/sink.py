@@ -8,34 +8,20 @@ import threading
 import time
 from contextlib import closing
 
-from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 from confluent_kafka import Message
 
-from polygon_assets.clients import clickhouse
-from polygon_assets.messages import FILTERED_TOPIC, SINK_GROUP, DeadLetter
+from polygon_assets.messages import FILTERED_TOPIC, SINK_GROUP
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.backoff import Backoff
 from polygon_assets.streaming.inbox import Inbox
+from polygon_assets.streaming.insertion import Inserter, Insertion, UnavailableError
 from polygon_assets.streaming.outbox import Outbox
 from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError, require
 from polygon_assets.streaming.pulse import Pulse
-from polygon_assets.streaming.rows import BadRowsError, newest_ms, to_table
 
-TABLE = "market.stock_aggregates"
 READ_MESSAGES = 10_000
 READ_SECONDS = 0.1
-ANSWER_SECONDS = 15
-INSERT_SETTINGS = {"throw_on_max_partitions_per_insert_block": 0}
-"""More than 100 trading days in one batch are unusual, not wrong; refused, such a batch would be tried for ever."""
 LONGEST_RETRY_SECONDS = 5.0
-
-BAD_DATA_CODES = frozenset({6, 26, 27, 38, 41, 53, 69, 70, 72, 117, 131, 349, 407, 469})
-"""ClickHouse errors that blame the rows: cannot parse, convert or represent them, a constraint. Any other may pass and is tried again."""
-
-
-class UnavailableError(Exception):
-    """ClickHouse does not take rows now; the rows are not to blame."""
 
 
 def run(settings: Settings, pulse: Pulse, stop: threading.Event) -> None:
@@ -55,13 +41,13 @@ class Sink:
         self._settings = settings
         self._pulse = pulse
         self._inbox = inbox
-        self._outbox = Outbox(settings)
+        self._inserter = Inserter(settings, pulse, Outbox(settings))
+        self._insertion: Insertion | None = None
         self._waiting: list[Message] = []
         self._oldest_at = 0.0
         """When the first of the waiting messages was read."""
         self._partitions: frozenset[int] = frozenset()
         self._paused: frozenset[int] = frozenset()
-        self._client: Client | None = None
         self._backoff = Backoff(longest=LONGEST_RETRY_SECONDS)
         self._retry_at = 0.0
 
@@ -73,19 +59,21 @@ class Sink:
                 self._pulse.state("streaming" if self._inbox.assigned else "waiting", self._inbox.trouble)
         self._pulse.state("draining")
         deadline = time.monotonic() + self._settings.drain_seconds
-        while self._waiting:
-            self._flush_due(0.0)
+        while self._insertion or self._waiting:
+            self._insert_due(0.0)
             self._pulse.tick()
-            if self._waiting and time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 raise ProgramError(EXIT_NOT_DRAINED, "ClickHouse did not take the last rows; they are read again at the next start")
+            time.sleep(0.01)
 
     def _turn(self, age: float) -> None:
         self._pulse.tick()
         self._collect(self._inbox.read(READ_MESSAGES, min(READ_SECONDS, age)))
-        self._flush_due(age)
+        self._insert_due(age)
         self._hold_back()
         lag = self._inbox.lag()
-        self._pulse.beat.lag = None if lag is None else lag + len(self._waiting)
+        under_way = len(self._insertion.messages) if self._insertion else 0
+        self._pulse.beat.lag = None if lag is None else lag + len(self._waiting) + under_way
 
     def _collect(self, messages: list[Message]) -> None:
         if not self._waiting:
@@ -98,15 +86,28 @@ class Sink:
             self._waiting = [message for message in self._waiting if message.partition() in assigned]
         self._partitions = assigned
 
-    def _flush_due(self, age: float) -> None:
+    def _insert_due(self, age: float) -> None:
+        """Finish the insert that has ended, and start the next one that is due."""
+        if self._insertion and not self._insertion.is_alive():
+            self._finish(self._insertion)
         now = time.monotonic()
-        if now < self._retry_at or not self._waiting:
+        if self._insertion or not self._waiting or now < self._retry_at:
             return
         if len(self._waiting) >= self._settings.sink_max_rows or now >= self._oldest_at + age:
-            try:
-                self._flush(self._waiting[: self._settings.sink_max_rows])
-            except UnavailableError as error:
-                self._retry_later(str(error))
+            most = self._settings.sink_max_rows
+            batch, self._waiting, self._oldest_at = self._waiting[:most], self._waiting[most:], now
+            self._insertion = Insertion(batch, self._inserter.insert)
+
+    def _finish(self, insertion: Insertion) -> None:
+        self._insertion = None
+        try:
+            insertion.outcome()
+        except UnavailableError as error:
+            self._waiting = insertion.messages + self._waiting
+            self._retry_later(str(error))
+        else:
+            self._backoff.reset()
+            self._inbox.commit(self._inbox.positions(insertion.messages))
 
     def _hold_back(self) -> None:
         """Read nothing while a full batch waits."""
@@ -118,52 +119,7 @@ class Sink:
             self._inbox.resume(partition)
         self._paused = paused
 
-    def _flush(self, messages: list[Message]) -> None:
-        self._insert(messages)
-        if self._outbox.flush(self._settings.drain_seconds):
-            raise UnavailableError(f"dead letters wait for Kafka: {self._outbox.trouble}")
-        del self._waiting[: len(messages)]
-        self._backoff.reset()
-        self._inbox.commit(self._inbox.positions(messages))
-
-    def _insert(self, messages: list[Message]) -> None:
-        """Insert; where the rows are to blame, halve until the bad one stands alone and refuse it."""
-        try:
-            self._insert_rows([message.value() or b"" for message in messages])
-        except BadRowsError as error:
-            if len(messages) == 1:
-                self._refuse(messages[0], str(error))
-                return
-            self._pulse.tick()
-            middle = len(messages) // 2
-            self._insert(messages[:middle])
-            self._insert(messages[middle:])
-
-    def _insert_rows(self, values: list[bytes]) -> None:
-        table = to_table(values)
-        try:
-            if self._client is None:
-                self._client = clickhouse.connect(self._settings, ANSWER_SECONDS)
-            self._client.insert_arrow(TABLE, table, settings=INSERT_SETTINGS)
-        except ClickHouseError as error:
-            if isinstance(error, Error) and error.code in BAD_DATA_CODES:
-                raise BadRowsError(str(error)) from error
-            raise UnavailableError(f"ClickHouse: {error}") from error
-        self._pulse.count("forwarded", table.num_rows)
-        beat = self._pulse.beat
-        beat.newest_event = max(beat.newest_event or 0, newest_ms(table, "start_timestamp"))
-        beat.newest_received_at = max(beat.newest_received_at or 0, newest_ms(table, "received_at"))
-
     def _retry_later(self, reason: str) -> None:
         self._retry_at = time.monotonic() + self._backoff.next_delay()
         self._pulse.count("retries")
         self._pulse.state("backing_off", reason.splitlines()[0][:300])
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-
-    def _refuse(self, message: Message, reason: str) -> None:
-        self._pulse.count("refused")
-        value = message.value() or b""
-        letter = DeadLetter("sink", "insert", reason, value, time.time_ns() // 1000, message.topic(), message.partition(), message.offset())
-        self._outbox.send_dead_letter(letter)

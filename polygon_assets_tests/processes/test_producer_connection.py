@@ -110,7 +110,7 @@ def test_silence_of_one_channel_is_nothing_unusual(live: Live) -> None:
 
 def test_what_cannot_be_read_goes_to_the_dead_letters_and_the_rest_goes_on(live: Live) -> None:
     program = live.start(*SYMBOLS)
-    epoch = live.beat().epoch
+    epoch = program.until(lambda: live.beat().epoch, "a heartbeat of this connection")
     long = "x" * (LARGEST_RAW_BYTES + 1)
     for body in ({"kind": "frame"}, {"kind": "event"}, {"kind": "large"}, {"text": long}):
         live.exchange.control("garbage", **body)

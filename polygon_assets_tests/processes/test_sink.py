@@ -50,7 +50,8 @@ def test_rows_arrive_exactly_and_the_newest_version_wins(settings: Settings, pro
     assert program.stop() == 0
     last = beat(settings, "sink")
     assert last is not None
-    assert (last.state, last.counters["forwarded"]) == ("stopped", 4)
+    assert last.state == "stopped"
+    assert last.counters["forwarded"] == last.counters["read"] >= 4
 
 
 def test_kill_9_in_the_middle_of_inserts_changes_nothing(settings: Settings, programs: Programs) -> None:

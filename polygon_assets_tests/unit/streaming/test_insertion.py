@@ -1,0 +1,131 @@
+"""One batch into ClickHouse: what is refused, what may be tried again, and when the table rather than the rows is to blame."""
+
+from typing import Any, cast
+
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
+from confluent_kafka import Message
+
+from polygon_assets.messages import DeadLetter, Heartbeat, encode
+from polygon_assets.settings import Settings
+from polygon_assets.streaming.insertion import MOST_REFUSED, Inserter, Insertion, UnavailableError
+from polygon_assets.streaming.outbox import Outbox
+from polygon_assets.streaming.pulse import Pulse
+from polygon_assets.streaming.validation import to_row
+from polygon_assets_tests.unit.streaming.samples import START_MS, raw_aggregate
+
+VIOLATED_CONSTRAINT, UNKNOWN_TABLE = 469, 60
+
+
+class FakeMessage:
+    """A message as librdkafka hands it over."""
+
+    def __init__(self, offset: int, value: bytes) -> None:
+        self._offset, self._value = offset, value
+
+    def value(self) -> bytes:
+        return self._value
+
+    def topic(self) -> str:
+        return "topic"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+
+class FakeOutbox:
+    """Kafka takes every dead letter."""
+
+    trouble = ""
+
+    def __init__(self) -> None:
+        self.letters: list[DeadLetter] = []
+
+    def send_dead_letter(self, letter: DeadLetter) -> None:
+        self.letters.append(letter)
+
+    def flush(self, _seconds: float) -> int:
+        return 0
+
+
+class FakePulse:
+    """Counts."""
+
+    def __init__(self) -> None:
+        self.beat = Heartbeat("sink", "host:1:2", "streaming", started_at=0, sent_at=0, counters={})
+
+    def count(self, counter: str, number: int = 1) -> None:
+        self.beat.counters[counter] = self.beat.counters.get(counter, 0) + number
+
+
+class FakeClient:
+    """A table that refuses the rows of some symbols, with an error code."""
+
+    def __init__(self, code: int, *refused: str) -> None:
+        self._code = code
+        self._refused = set(refused)
+        self.rows: list[str] = []
+
+    def insert_arrow(self, _table: str, rows: Any, **_: Any) -> None:
+        symbols = rows["symbol"].to_pylist()
+        if self._refused & set(symbols):
+            raise DatabaseError(f"Code: {self._code}", code=self._code)
+        self.rows.extend(symbols)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def messages(*symbols: str) -> list[Message]:
+    return [cast(Message, FakeMessage(offset, encode(to_row(raw_aggregate(symbol=symbol))))) for offset, symbol in enumerate(symbols)]
+
+
+class Rig:
+    """An inserter with its fakes."""
+
+    def __init__(self, client: FakeClient) -> None:
+        self.client, self.outbox, self.pulse = client, FakeOutbox(), FakePulse()
+        self.inserter = Inserter(Settings(), cast(Pulse, self.pulse), cast(Outbox, self.outbox))
+        self.inserter._client = client  # type: ignore[assignment]
+
+
+def test_only_the_refused_rows_become_dead_letters() -> None:
+    rig = Rig(FakeClient(VIOLATED_CONSTRAINT, "BAD"))
+    rig.inserter.insert(messages("A", "BAD", "B", "C", "BAD"))
+    assert rig.client.rows == ["A", "B", "C"]
+    assert [letter.offset for letter in rig.outbox.letters] == [1, 4]
+    assert rig.pulse.beat.counters == {"forwarded": 3, "refused": 2}
+    assert rig.pulse.beat.newest_event == START_MS
+
+
+def test_an_error_that_may_pass_refuses_nothing() -> None:
+    rig = Rig(FakeClient(UNKNOWN_TABLE, "A"))
+    with pytest.raises(UnavailableError, match="Code: 60"):
+        rig.inserter.insert(messages("A", "B"))
+    assert rig.outbox.letters == []
+
+
+def test_when_every_row_is_refused_the_table_is_to_blame_and_nothing_is_thrown_away() -> None:
+    rig = Rig(FakeClient(VIOLATED_CONSTRAINT, "A"))
+    with pytest.raises(UnavailableError, match="ClickHouse refuses every row"):
+        rig.inserter.insert(messages(*["A"] * (MOST_REFUSED + 1)))
+    assert rig.outbox.letters == []
+
+
+def test_a_batch_of_nothing_but_garbage_blocks_nobody() -> None:
+    rig = Rig(FakeClient(VIOLATED_CONSTRAINT))
+    rig.inserter.insert([cast(Message, FakeMessage(offset, b"{")) for offset in range(MOST_REFUSED + 1)])
+    assert len(rig.outbox.letters) == MOST_REFUSED + 1
+
+
+def test_an_insertion_hands_its_error_to_the_thread_that_asks() -> None:
+    def fail(_: object) -> None:
+        raise UnavailableError("away")
+
+    insertion = Insertion(messages("A"), fail)
+    insertion.join()
+    with pytest.raises(UnavailableError, match="away"):
+        insertion.outcome()
