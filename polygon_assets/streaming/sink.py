@@ -68,7 +68,11 @@ class Sink:
 
     def _turn(self, age: float) -> None:
         self._pulse.tick()
-        self._collect(self._inbox.read(READ_MESSAGES, min(READ_SECONDS, age)))
+        if self._insertion and self._is_full:
+            # Not paused: that would throw away what the client has fetched ahead, every time.
+            self._insertion.join(READ_SECONDS)
+        else:
+            self._collect(self._inbox.read(READ_MESSAGES, min(READ_SECONDS, age)))
         self._insert_due(age)
         self._hold_back()
         lag = self._inbox.lag()
@@ -93,7 +97,7 @@ class Sink:
         now = time.monotonic()
         if self._insertion or not self._waiting or now < self._retry_at:
             return
-        if len(self._waiting) >= self._settings.sink_max_rows or now >= self._oldest_at + age:
+        if self._is_full or now >= self._oldest_at + age:
             most = self._settings.sink_max_rows
             batch, self._waiting, self._oldest_at = self._waiting[:most], self._waiting[most:], now
             self._insertion = Insertion(batch, self._inserter.insert)
@@ -109,10 +113,13 @@ class Sink:
             self._backoff.reset()
             self._inbox.commit(self._inbox.positions(insertion.messages))
 
+    @property
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= self._settings.sink_max_rows
+
     def _hold_back(self) -> None:
-        """Read nothing while a full batch waits."""
-        full = len(self._waiting) >= self._settings.sink_max_rows
-        paused = self._inbox.assigned if full else frozenset()
+        """Pause while a full batch waits for ClickHouse to come back: reading goes on, and keeps this member in the group."""
+        paused = self._inbox.assigned if self._is_full and not self._insertion else frozenset()
         for partition in paused:  # again each turn: a partition that left and came back is no longer paused
             self._inbox.pause(partition)
         for partition in (self._paused - paused) & self._inbox.assigned:
