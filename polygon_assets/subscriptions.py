@@ -17,10 +17,12 @@ KNOWN_COLUMNS = ("channel", "note")
 SYMBOL = re.compile(r"[A-Z][A-Za-z0-9]*(?:[./-][A-Za-z0-9]+)*")
 """A US ticker as the vendor spells it: BRK.B, BACpE, ABR.WS."""
 
-TRADING_SECONDS_PER_DAY = 16 * 3600
-EVENTS_PER_SYMBOL_SECOND = 0.1
-"""1,000 aggregates a second over about 10,000 tickers: the vendor's published mean for A.*."""
-ALL_TICKERS = 10_000
+REGULAR_SECONDS = 6.5 * 3600
+EXTENDED_SECONDS = 16 * 3600
+NAMED_SYMBOL_RATE = 1.0
+"""Events per second: a symbol that is worth naming trades in nearly every second of regular hours, and no symbol has more than one."""
+WHOLE_MARKET_RATE = 1_000.0
+"""Events per second of A.*: the vendor's published mean."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a set of channels will cost, from the vendor's published means; a busy symbol alone may reach 1 event/s."""
+    """What a set of channels will cost: for names an upper bound, for A.* the vendor's published mean."""
 
     events_per_second: float
     rows_per_day: int
@@ -119,9 +121,10 @@ def difference(previous: Iterable[str], current: Iterable[str]) -> Difference:
 
 def estimate(channels: Collection[str]) -> Estimate:
     """Events per second and rows per day of a set of channels."""
-    symbols = ALL_TICKERS if WILDCARD in channels else len(channels)
-    rate = symbols * EVENTS_PER_SYMBOL_SECOND
-    return Estimate(rate, round(rate * TRADING_SECONDS_PER_DAY))
+    if WILDCARD in channels:
+        return Estimate(WHOLE_MARKET_RATE, round(WHOLE_MARKET_RATE * EXTENDED_SECONDS))
+    rate = NAMED_SYMBOL_RATE * len(channels)
+    return Estimate(rate, round(rate * REGULAR_SECONDS))
 
 
 def _header_fault(header: list[str]) -> str | None:

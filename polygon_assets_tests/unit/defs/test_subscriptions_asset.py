@@ -65,8 +65,8 @@ def test_a_valid_file_is_published_under_a_version_with_difference_and_cost(inst
     assert metadata["previous_version"].value == store.published[0].version
     assert (metadata["added"].value, metadata["removed"].value) == (1, 1)
     assert "+ A.NVDA\n- A.MSFT" in str(metadata["difference"].value)
-    assert metadata["estimated_events_per_second"].value == pytest.approx(0.2)
-    assert metadata["estimated_rows_per_day"].value == 11_520
+    assert metadata["estimated_events_per_second"].value == pytest.approx(2.0)
+    assert metadata["estimated_rows_per_day"].value == 46_800
     assert [check.passed for check in result.get_asset_check_evaluations()] == [True]
 
 
