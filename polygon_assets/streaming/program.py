@@ -15,7 +15,6 @@ from polygon_assets.settings import Settings, SettingsError
 from polygon_assets.streaming.pulse import Pulse
 
 EXIT_OK = 0
-EXIT_FAILED = 1
 EXIT_WRONG_KEY = 10
 EXIT_NOT_ENTITLED = 11
 EXIT_BAD_SETTINGS = 12
