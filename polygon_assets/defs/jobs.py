@@ -21,6 +21,7 @@ from polygon_assets.defs.supervise import (
     ProgramRefusedError,
     Supervision,
     die_with_parent,
+    interrupted_once,
 )
 
 PROGRAMS = ("producer", "filter", "sink")
@@ -69,7 +70,7 @@ def _keep_running(context: dg.OpExecutionContext, program: str, environment: Env
     settings = environment.settings()
     until, above = decisions.streams_until(environment.calendar(), dt.datetime.now(dt.UTC)), own_line()
     context.log.info("%s until %s", program, f"{until:%Y-%m-%d %H:%M} UTC" if until else "it is stopped")
-    with Listener(settings, program) as listener:
+    with interrupted_once(), Listener(settings, program) as listener:
         supervision = Supervision(
             programs.command_for(program),
             listener,

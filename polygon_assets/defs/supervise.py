@@ -10,9 +10,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Protocol, Self
 
 from polygon_assets.evidence import KafkaUnreachableError
@@ -246,6 +247,29 @@ class Supervision:
             self.reporter.observe(None, self.restarts)
             time.sleep(min(self.limits.look_seconds, seconds))
         return False
+
+
+@contextmanager
+def interrupted_once() -> Iterator[None]:
+    """Let only the first SIGINT or SIGTERM through: a dying parent and the dying code server each send one, and one that comes
+    while the program is being stopped would cut its draining short. For the main thread.
+    """
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def once(number: int, frame: FrameType | None) -> None:
+        for each in handlers:
+            signal.signal(each, signal.SIG_IGN)
+        handler = handlers[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for each in handlers:
+        signal.signal(each, once)
+    try:
+        yield
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
 
 
 def die_with_parent() -> None:

@@ -13,6 +13,7 @@ FAKE_PROGRAM = """
 import os, pathlib, signal, sys, time
 notes = pathlib.Path(sys.argv[1])
 def stop(*_):
+    time.sleep(0.2)
     (notes / f"{os.getpid()}.drained").touch()
     sys.exit(0)
 signal.signal(signal.SIGTERM, stop)
