@@ -52,6 +52,33 @@ class Settings(BaseSettings):
     subscriptions_bucket: str = Field("polygon-assets", description="Bucket of the subscription CSV.")
     subscriptions_key: str = Field("subscriptions.csv", description="Key of the subscription CSV; the accepted set is published beside it.")
 
+    snowflake_account: str = Field("", description="Account identifier, ORGANISATION-ACCOUNT.")
+    snowflake_user: str = Field("", description="User that owns the schemas RAW and MARTS of the database.")
+    snowflake_password: SecretStr = Field(NO_SECRET, description="Its password; a key pair is what Snowflake asks of services.")
+    snowflake_private_key: SecretStr = Field(
+        NO_SECRET, description="Its private key, PEM without a passphrase; used instead of a password."
+    )
+    snowflake_role: str = Field("", description="Role to work as; empty for the user's default.")
+    snowflake_warehouse: str = Field("", description="Warehouse that computes; empty for the user's default.")
+    snowflake_database: str = Field("POLYGON", description="Database with the schemas RAW (written by Airbyte) and MARTS.")
+    snowflake_host: str = Field("", description="Empty for Snowflake; the host of a server that speaks its protocol otherwise.")
+    snowflake_port: int = Field(443, ge=1, le=65535, description="Its port.")
+    snowflake_protocol: Literal["https", "http"] = Field("https", description="http only for a server on the same machine.")
+
+    airbyte_api_url: str = Field("https://api.airbyte.com/v1", description="Airbyte's API; self-managed: https://HOST/api/public/v1.")
+    airbyte_configuration_api_url: str = Field(
+        "https://cloud.airbyte.com/api/v1", description="Airbyte's configuration API; self-managed: https://HOST/api/v1."
+    )
+    airbyte_workspace_id: str = Field("", description="Workspace that holds the connections polygon_reference and polygon_daily.")
+    airbyte_client_id: str = Field("", description="Application that may change the workspace (Airbyte: Settings, Applications).")
+    airbyte_client_secret: SecretStr = Field(NO_SECRET, description="Its secret.")
+
+    daily_history_days: int = Field(10, ge=0, le=2500, description="Trading days before today that are kept complete in Snowflake.")
+    volume_tolerance: float = Field(
+        0.01, ge=0, le=1, description="Share by which a day's volume in the stream may differ from the vendor's bar."
+    )
+    price_tolerance: float = Field(0.001, ge=0, le=1, description="Share by which its open, high, low or close may differ.")
+
     market_calendar: Literal["NYSE", "24/7"] = Field(
         "NYSE", description="NYSE: pre-market to post-market of US trading days. 24/7: the simulated exchange, which never closes."
     )

@@ -13,3 +13,14 @@ STOCK_LAST = AssetKey(["clickhouse", "stock_last"])
 STOCK_DELTA_10S = AssetKey(["clickhouse", "stock_delta_10s"])
 TOP_MOVERS_10S = AssetKey(["clickhouse", "top_movers_10s"])
 OHLCV_1M = AssetKey(["clickhouse", "ohlcv_1m"])
+AIRBYTE_SOURCE = AssetKey(["airbyte", "polygon_source"])
+
+
+def raw(stream: str) -> AssetKey:
+    """A table that Airbyte writes, by the name of its stream."""
+    return AssetKey(["snowflake", "raw", stream])
+
+
+def mart(name: str) -> AssetKey:
+    """A table made from the raw ones, by its name in lower case."""
+    return AssetKey(["snowflake", "marts", name])
