@@ -19,6 +19,7 @@ from polygon_assets.settings import Settings
 # Everything listens on 127.0.0.1 alone: these keep accidents out, not attackers.
 _KEY = "local"
 _BUCKET, _OBJECT_KEY, _REGION = "polygon-assets", "subscriptions.csv", "us-east-1"
+_WAREHOUSE = "POLYGON"
 _HEALTH_SECONDS = 2.0
 
 
@@ -38,7 +39,7 @@ class Server:
 
 def embedded_servers(exchange_options: Sequence[str] = ()) -> tuple[Server, ...]:
     """All of them; `exchange_options` are passed on to `python -m polygon_assets.local.exchange`."""
-    return (_exchange(exchange_options), _KAFKA, _CLICKHOUSE, _S3)
+    return (_exchange(exchange_options), _KAFKA, _CLICKHOUSE, _S3, _SNOWFLAKE)
 
 
 def dagster(project: Path, port: int) -> Server:
@@ -131,4 +132,21 @@ _S3 = Server(
         "SUBSCRIPTIONS_KEY": _OBJECT_KEY,
     },
     healthy=lambda port: _answers(port, "/"),
+)
+_SNOWFLAKE = Server(
+    name="snowflake",
+    preferred_port=8084,
+    command=lambda port, data: _python(
+        "snowflake", port, "--path", str(data), "--database", _WAREHOUSE, "--schema", "RAW", "--schema", "MARTS"
+    ),
+    variables=lambda port: {
+        "SNOWFLAKE_ACCOUNT": "fakesnow",
+        "SNOWFLAKE_USER": _KEY,
+        "SNOWFLAKE_PASSWORD": _KEY,
+        "SNOWFLAKE_HOST": HOST,
+        "SNOWFLAKE_PORT": str(port),
+        "SNOWFLAKE_PROTOCOL": "http",
+        "SNOWFLAKE_DATABASE": _WAREHOUSE,
+    },
+    healthy=lambda port: _answers(port, "/healthz"),
 )

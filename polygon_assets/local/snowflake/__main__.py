@@ -1,0 +1,135 @@
+"""`python -m polygon_assets.local.snowflake`: serve the databases of one directory until SIGTERM or SIGINT.
+
+Only the process belongs here: arguments, the HTTP routes that fakesnow lacks, signals, the order of the end.
+"""
+
+import argparse
+import importlib
+import json
+import logging
+import shutil
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fakesnow.transforms import stage
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from polygon_assets.local.snowflake.engine import Engine, Session
+
+logger = logging.getLogger("polygon_assets.local.snowflake")
+# The package has a function of the same name.
+fakesnow_server: Any = importlib.import_module("fakesnow.server")
+_SESSION_SECONDS = 4 * 3600
+_GRACE_SECONDS = 4
+_INTERNAL_ERROR = "000603"
+
+
+async def login(request: Request) -> Response:
+    """fakesnow's, with the master token without which the connector does not say that it closes a session."""
+    _expire_sessions(time.monotonic())
+    answer = await fakesnow_server.login_request(request)
+    content = json.loads(bytes(answer.body))
+    content["data"]["masterToken"] = content["data"]["token"]
+    return JSONResponse(content)
+
+
+async def query(request: Request) -> Response:
+    """fakesnow's, with an answer instead of the HTTP 500 that the connector would repeat until its patience ends."""
+    answer: Response = await fakesnow_server.query_request(request)
+    if answer.status_code != 500:
+        return answer
+    return JSONResponse({"data": {}, "code": _INTERNAL_ERROR, "message": json.loads(bytes(answer.body))["message"], "success": False})
+
+
+async def healthz(_: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+def main() -> int:
+    """Exit code 0 after a signal, 1 when the address cannot be listened on."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # fakesnow 0.12.1 about itself.
+    warnings.filterwarnings("ignore", "Arrow output on a DB-API result")
+    arguments.path.mkdir(parents=True, exist_ok=True)
+    _put_stages_in(arguments.path / "stages")
+    engine = Engine(arguments.path)
+    _create(engine, arguments.database, arguments.schema)
+    fakesnow_server.shared_fs = engine
+    try:
+        return _serve(arguments.host, arguments.port)
+    finally:
+        fakesnow_server.sessions.clear()
+        engine.close()
+
+
+def _serve(host: str, port: int) -> int:
+    ours = [
+        Route("/healthz", healthz),
+        Route("/session/v1/login-request", login, methods=["POST"]),
+        Route("/queries/v1/query-request", query, methods=["POST"]),
+    ]
+    config = uvicorn.Config(
+        Starlette(routes=[*ours, *fakesnow_server.routes]),
+        host,
+        port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    # In a thread it leaves the signals to us: alone it would end by the signal that stopped it.
+    serving = threading.Thread(target=server.run, name="serve", daemon=True)
+    serving.start()
+    while serving.is_alive() and not stop.wait(0.2):
+        pass
+    server.should_exit = True
+    serving.join()
+    return 0 if stop.is_set() else 1
+
+
+def _create(engine: Engine, database: str, schemas: Sequence[str]) -> None:
+    cursor = engine.connect().cursor()
+    for statement in (f"CREATE DATABASE IF NOT EXISTS {database}", *(f"CREATE SCHEMA IF NOT EXISTS {database}.{name}" for name in schemas)):
+        cursor.execute(statement)
+
+
+def _put_stages_in(directory: Path) -> None:
+    """Stages do not outlive the server, nor do their files; fakesnow itself leaves them in the system's temporary directory."""
+    shutil.rmtree(stage.LOCAL_BUCKET_PATH, ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)
+    stage.LOCAL_BUCKET_PATH = str(directory)
+
+
+def _expire_sessions(now: float) -> None:
+    """Forget those of clients that died, as Snowflake does."""
+    for token, session in list(fakesnow_server.sessions.items()):
+        if isinstance(session, Session) and now - session.used_at > _SESSION_SECONDS:
+            del fakesnow_server.sessions[token]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m polygon_assets.local.snowflake", description=main.__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--path", type=Path, required=True, help="where databases are kept; created if absent")
+    parser.add_argument("--database", required=True, help="database to create if absent")
+    parser.add_argument("--schema", action="append", default=[], help="schema to create in it if absent; may be repeated")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

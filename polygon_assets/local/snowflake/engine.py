@@ -1,0 +1,173 @@
+"""fakesnow's databases as files of one directory, and its sessions with what Snowflake promises and fakesnow alone does not.
+
+That is: a statement happens whole or not at all, writers wait for each other, and a failure of the engine is an answer and no HTTP 500,
+which clients would repeat until their patience ends. The HTTP side is `__main__`'s. This reaches into fakesnow, so its version is pinned.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fakesnow.conn import FakeSnowflakeConnection
+from fakesnow.cursor import FakeSnowflakeCursor
+from fakesnow.instance import FakeSnow
+from snowflake.connector.cursor import SnowflakeCursor
+from snowflake.connector.errors import Error, ProgrammingError
+
+from polygon_assets.local.snowflake.writers import Holder, Writers, WriterWaitError
+
+logger = logging.getLogger("polygon_assets.local.snowflake")
+# The connector sends a statement again after 60 s without an answer.
+_WRITER_WAIT_SECONDS = 50.0
+# Snowflake gives an idle transaction that blocks another 5 minutes.
+_IDLE_TRANSACTION_SECONDS = 10.0
+_MEMORY_LIMIT = "1GB"
+_KEPT_RESULTS = 8
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_READING = {"SELECT", "WITH", "SHOW", "DESC", "DESCRIBE", "LIST", "LS", "PUT", "USE", "SET", "UNSET", "EXPLAIN"}
+# Each becomes several statements of DuckDB. The others are one, and may need no transaction around them: they note things in two databases.
+_SPLIT = {"MERGE", "INSERT", "COPY", "ALTER"}
+_LOCK_TIMEOUT, _INTERNAL_ERROR, _TRANSACTION_ABORTED = 625, 603, 90232
+
+
+class Engine(FakeSnow):
+    """All databases, each a file; opened at the start, since two sessions must not open one at the same time."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(create_database_on_connect=False, create_schema_on_connect=False, db_path=directory)
+        self.writers = Writers(_WRITER_WAIT_SECONDS, _IDLE_TRANSACTION_SECONDS)
+        self.duck_conn.execute(f"SET GLOBAL memory_limit = '{_MEMORY_LIMIT}'")
+        self.duck_conn.execute("SET GLOBAL temp_directory = ?", [str(directory / "spill")])
+        for file in sorted(directory.glob("*.db")):
+            self.duck_conn.execute(f"ATTACH '{file}' AS {file.stem}")
+
+    def connect(
+        self, database: str | None = None, schema: str | None = None, nop_regexes: list[str] | None = None, **kwargs: Any
+    ) -> "Session":
+        """A session for one client."""
+        return Session(self, database, schema, nop_regexes=nop_regexes, **kwargs)
+
+    def close(self) -> None:
+        """Bring the databases' files up to date; what was acknowledged is in their logs already."""
+        for (name,) in self.duck_conn.execute("SELECT database_name FROM duckdb_databases() WHERE path IS NOT NULL").fetchall():
+            self.duck_conn.execute(f"FORCE CHECKPOINT {name}")
+        self.duck_conn.close()
+
+
+class Session(FakeSnowflakeConnection, Holder):
+    """One client's session."""
+
+    def __init__(self, engine: Engine, database: str | None, schema: str | None, **kwargs: Any) -> None:
+        super().__init__(
+            engine.duck_conn.cursor(),
+            _NewestResults(),
+            database,
+            schema,
+            create_database=False,
+            create_schema=False,
+            db_path=engine.db_path,
+            **kwargs,
+        )
+        self.writers = engine.writers
+        self.used_at = time.monotonic()
+        self.began = False
+        self.abandoned = False
+
+    @property
+    def keeps_writing(self) -> bool:
+        """Whether the right to write stays with it until COMMIT or ROLLBACK."""
+        return self.began or not self._autocommit
+
+    def cursor(self, cursor_class: type[SnowflakeCursor] = SnowflakeCursor) -> "Cursor":  # noqa: ARG002
+        return Cursor(self, self._duck_conn)
+
+    def abandon(self) -> None:
+        logger.warning("rolled back a transaction that was idle while another session waited to write")
+        self._duck_conn.rollback()
+        self.began = False
+        self.abandoned = True
+
+
+class Cursor(FakeSnowflakeCursor):
+    """Runs the statements of a session."""
+
+    _conn: Session
+
+    def execute(self, command: str, *args: Any, **kwargs: Any) -> FakeSnowflakeCursor:
+        """Raises only errors that fakesnow's server passes on to the client as they are."""
+
+        def run() -> FakeSnowflakeCursor:
+            return super(Cursor, self).execute(command, *args, **kwargs)
+
+        try:
+            with self._conn.writers.statement(self._conn):
+                return self._execute_as(_kind(command), run)
+        except WriterWaitError as error:
+            raise ProgrammingError(msg=f"lock timeout: {error}", errno=_LOCK_TIMEOUT, sqlstate="57014") from error
+        except Error:
+            raise
+        except Exception as error:
+            logger.exception("could not run: %s", command)
+            raise ProgrammingError(msg=f"{type(error).__name__}: {error}", errno=_INTERNAL_ERROR, sqlstate="XX000") from error
+
+    def _execute_as(self, kind: str, run: Callable[[], FakeSnowflakeCursor]) -> FakeSnowflakeCursor:
+        session = self._conn
+        if session.abandoned:
+            session.abandoned = False
+            if kind != "ROLLBACK":
+                message = f"the transaction was rolled back: it was idle for {_IDLE_TRANSACTION_SECONDS:.0f} s while another session waited"
+                raise ProgrammingError(msg=message, errno=_TRANSACTION_ABORTED, sqlstate="40001")
+        if kind in _READING:
+            return run()
+        if kind in ("COMMIT", "ROLLBACK"):
+            return self._end(run)
+        if kind in ("BEGIN", "START"):
+            session.began = True
+            return run()
+        session.writers.acquire(session)
+        if session.keeps_writing:
+            return run()
+        try:
+            return self._whole(run) if kind in _SPLIT else run()
+        finally:
+            session.writers.release(session)
+
+    def _end(self, run: Callable[[], FakeSnowflakeCursor]) -> FakeSnowflakeCursor:
+        session = self._conn
+        try:
+            return run()
+        except Exception:
+            self._duck_conn.rollback()
+            raise
+        finally:
+            session.began = session._in_transaction = False
+            session.writers.release(session)
+
+    def _whole(self, run: Callable[[], FakeSnowflakeCursor]) -> FakeSnowflakeCursor:
+        """Take all that fakesnow makes of one statement, or none of it."""
+        self._duck_conn.begin()
+        try:
+            run()
+            self._duck_conn.commit()
+        except BaseException:
+            self._duck_conn.rollback()
+            raise
+        return self
+
+
+class _NewestResults(dict[str, tuple[Any, ...]]):
+    """fakesnow keeps every result for as long as the session lives; those that a client can still ask for are few."""
+
+    def __setitem__(self, query_id: str, result: tuple[Any, ...]) -> None:
+        super().__setitem__(query_id, result)
+        while len(self) > _KEPT_RESULTS:
+            del self[next(iter(self))]
+
+
+def _kind(command: str) -> str:
+    """The statement's first word; SET for ALTER SESSION."""
+    words = _COMMENT.sub(" ", command).lstrip(" \t\r\n(").upper().split(maxsplit=2)[:2]
+    return "SET" if words == ["ALTER", "SESSION"] else "".join(words[:1]).rstrip(";")
