@@ -85,6 +85,14 @@ class MarketCalendar:
             day -= ONE_DAY
         return day
 
+    def days_before(self, day: dt.date, count: int) -> list[dt.date]:
+        """The last `count` trading days before `day`, oldest first."""
+        days: list[dt.date] = []
+        for _ in range(count):
+            day = self.previous_day(day)
+            days.append(day)
+        return days[::-1]
+
     def trading_days(self, first: dt.date, last: dt.date) -> Iterator[dt.date]:
         """Each trading day from `first` to `last`, both included."""
         for offset in range((last - first).days + 1):

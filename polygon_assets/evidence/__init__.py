@@ -16,5 +16,9 @@ class ClickHouseUnreachableError(EvidenceError):
     """ClickHouse did not answer, or refused the question."""
 
 
+class WarehouseUnreachableError(EvidenceError):
+    """Snowflake did not answer, or refused the question."""
+
+
 class UnreadableGapError(EvidenceError):
     """A message in the gap ledger cannot be read, so it is not known whether it is an open gap."""

@@ -61,6 +61,7 @@ def test_next_and_previous_skip_what_is_closed() -> None:
     assert NYSE.previous_day(dt.date(2026, 11, 30)) == dt.date(2026, 11, 27)
     week = [dt.date(2026, 11, day) for day in (23, 24, 25, 27)]
     assert list(NYSE.trading_days(dt.date(2026, 11, 21), dt.date(2026, 11, 29))) == week
+    assert NYSE.days_before(dt.date(2026, 11, 30), 3) == [dt.date(2026, 11, day) for day in (24, 25, 27)]
 
 
 def test_a_day_beyond_the_table_is_refused_with_the_cure() -> None:

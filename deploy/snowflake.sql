@@ -1,0 +1,18 @@
+-- What an administrator of the Snowflake account runs once: a database, a small warehouse, and a service user that may do no more than
+-- its work. Put the service's public key in first (openssl genrsa 2048 | openssl pkcs8 -topk8 -nocrypt; openssl rsa -pubout); the
+-- private key goes to SNOWFLAKE_PRIVATE_KEY. Airbyte's destination uses the same user.
+USE ROLE ACCOUNTADMIN;
+
+CREATE DATABASE IF NOT EXISTS POLYGON;
+CREATE WAREHOUSE IF NOT EXISTS POLYGON_WH WAREHOUSE_SIZE = XSMALL AUTO_SUSPEND = 60 AUTO_RESUME = TRUE INITIALLY_SUSPENDED = TRUE;
+
+CREATE ROLE IF NOT EXISTS POLYGON_ROLE;
+GRANT USAGE ON WAREHOUSE POLYGON_WH TO ROLE POLYGON_ROLE;
+GRANT USAGE, CREATE SCHEMA ON DATABASE POLYGON TO ROLE POLYGON_ROLE;
+
+CREATE USER IF NOT EXISTS POLYGON_SERVICE
+    TYPE = SERVICE
+    DEFAULT_ROLE = POLYGON_ROLE
+    DEFAULT_WAREHOUSE = POLYGON_WH
+    RSA_PUBLIC_KEY = '<public key without its first and last line>';
+GRANT ROLE POLYGON_ROLE TO USER POLYGON_SERVICE;

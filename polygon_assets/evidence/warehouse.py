@@ -1,0 +1,73 @@
+"""Evidence in Snowflake: which tables there are, how many rows they hold, and which trading days are loaded.
+
+It asks for counts and maxima alone, which Snowflake answers from its metadata.
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from polygon_assets.evidence import WarehouseUnreachableError
+from polygon_assets.evidence.tables import TableFacts
+from polygon_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+ANSWER_SECONDS = 30
+FACT_TABLE = "MARTS.FACT_DAILY_TRADING"
+
+
+def tables(settings: Settings) -> dict[str, TableFacts]:
+    """By `SCHEMA.TABLE`; the newest time is the last load, or midnight of the newest trading day. Raises WarehouseUnreachableError."""
+    with _connection(settings) as connection:
+        return {name: _facts(connection, name, newest_by) for name, newest_by in _names(connection).items()}
+
+
+def fact_days(settings: Settings) -> dict[dt.date, int]:
+    """Rows of the daily facts by trading day; none while there is no such table. Raises WarehouseUnreachableError."""
+    with _connection(settings) as connection:
+        return dict(_rows(connection, _sql("fact_days"))) if FACT_TABLE in _names(connection) else {}
+
+
+def _names(connection: "SnowflakeConnection") -> dict[str, str | None]:
+    """Each table, with the column that says how new it is."""
+    return {f"{schema}.{table}": newest_by for schema, table, newest_by in _rows(connection, _sql("warehouse_tables"))}
+
+
+def _facts(connection: "SnowflakeConnection", name: str, newest_by: str | None) -> TableFacts:
+    # The names come from the information schema, and a name cannot be bound.
+    [(rows, newest)] = _rows(connection, f"SELECT count(*), {f'max({newest_by})' if newest_by else 'NULL'} FROM {name}")
+    return TableFacts(rows, _utc(newest))
+
+
+def _rows(connection: "SnowflakeConnection", sql: str) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        return [tuple(row) for row in cursor.execute(sql).fetchall()]  # type: ignore[union-attr]  # None only when executed without waiting
+
+
+@contextmanager
+def _connection(settings: Settings) -> Iterator["SnowflakeConnection"]:
+    from snowflake.connector.errors import Error
+
+    from polygon_assets.clients import snowflake
+
+    try:
+        with snowflake.connect(settings, ANSWER_SECONDS) as connection:
+            yield connection
+    except snowflake.SnowflakeError as error:
+        raise WarehouseUnreachableError(str(error)) from error
+    except Error as error:
+        raise WarehouseUnreachableError(f"Snowflake refused a question: {error}") from error
+
+
+def _sql(name: str) -> str:
+    return resources.files("polygon_assets.evidence").joinpath(f"{name}.sql").read_text()
+
+
+def _utc(moment: dt.datetime | dt.date | None) -> dt.datetime | None:
+    if moment is None or isinstance(moment, dt.datetime):
+        return moment
+    return dt.datetime.combine(moment, dt.time(), dt.UTC)
