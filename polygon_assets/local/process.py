@@ -36,7 +36,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
                 start_new_session=True,
-                preexec_fn=_in_child(farewell),  # noqa: PLW1509  # it calls the kernel and nothing that takes a lock
+                preexec_fn=in_child(farewell),  # noqa: PLW1509  # it calls the kernel and nothing that takes a lock
             )
 
     @property
@@ -97,7 +97,7 @@ def _session_of(pid: int) -> int | None:
         return None
 
 
-def _in_child(farewell: signal.Signals) -> Callable[[], None] | None:
+def in_child(farewell: signal.Signals) -> Callable[[], None] | None:
     """For the child, between fork and exec: be told when the parent dies, however it dies, and hear SIGINT and SIGTERM.
 
     A shell starts what runs in its background with SIGINT ignored, which a program inherits and Dagster never undoes.
