@@ -11,11 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from duckdb import DuckDBPyConnection
+from fakesnow import copy_into
 from fakesnow.conn import FakeSnowflakeConnection
 from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.instance import FakeSnow
+from fakesnow.params import MutableParams
 from snowflake.connector.cursor import SnowflakeCursor
 from snowflake.connector.errors import Error, ProgrammingError
+from sqlglot import Expr, exp
 
 from polygon_assets.local.snowflake.writers import Holder, Writers, WriterWaitError
 
@@ -95,6 +99,7 @@ class Cursor(FakeSnowflakeCursor):
     """Runs the statements of a session."""
 
     _conn: Session
+    _to_begin = False
 
     def execute(self, command: str, *args: Any, **kwargs: Any) -> FakeSnowflakeCursor:
         """Raises only errors that fakesnow's server passes on to the client as they are."""
@@ -148,14 +153,38 @@ class Cursor(FakeSnowflakeCursor):
 
     def _whole(self, run: Callable[[], FakeSnowflakeCursor]) -> FakeSnowflakeCursor:
         """Take all that fakesnow makes of one statement, or none of it."""
-        self._duck_conn.begin()
+        self._to_begin = True
         try:
             run()
-            self._duck_conn.commit()
+            if not self._to_begin:
+                self._duck_conn.commit()
         except BaseException:
-            self._duck_conn.rollback()
+            if not self._to_begin:
+                self._duck_conn.rollback()
             raise
+        finally:
+            self._to_begin = False
         return self
+
+    def _execute(self, transformed: Expr, params: MutableParams | None = None) -> None:
+        # The table of a MERGE's candidates is noted in a second database, and a transaction of DuckDB writes into one.
+        if self._to_begin and not isinstance(transformed, exp.Create):
+            self._duck_conn.begin()
+            self._to_begin = False
+        super()._execute(transformed, params)
+
+
+def _describe(table: exp.Table, connection: DuckDBPyConnection, database: str | None, schema: str | None) -> list[tuple[str, str]]:
+    """Columns of the table a COPY fills. fakesnow's own looks for a temporary table in its schema, where DuckDB does not have it."""
+    sql = "SELECT 1 FROM duckdb_tables() WHERE temporary AND table_name = ?"
+    names = (
+        (table.name,) if connection.execute(sql, [table.name]).fetchone() else (table.catalog or database, table.db or schema, table.name)
+    )
+    quoted = ".".join(f'"{name}"' for name in names)
+    return [(row[0], row[1]) for row in connection.execute(f"DESCRIBE {quoted}").fetchall()]
+
+
+copy_into._describe_table = _describe
 
 
 class _NewestResults(dict[str, tuple[Any, ...]]):

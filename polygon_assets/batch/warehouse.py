@@ -1,0 +1,205 @@
+"""Writes the records of a stream into its table of Snowflake, in the shape of Airbyte's own destination.
+
+What is fetched, and what is made of the tables, does not belong here: any stream with a primary key can be written.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from polygon_assets.batch import bulk
+from polygon_assets.batch.bulk import ORDINAL, ColumnType, quoted
+from polygon_assets.batch.streams import Stream
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+    from snowflake.connector.cursor import SnowflakeCursor
+
+_SQL = resources.files("polygon_assets.batch") / "warehouse"
+_METADATA_COLUMNS = {
+    "_AIRBYTE_RAW_ID": "VARCHAR NOT NULL",
+    "_AIRBYTE_EXTRACTED_AT": "TIMESTAMP_TZ NOT NULL",
+    "_AIRBYTE_META": "VARIANT NOT NULL",
+    "_AIRBYTE_GENERATION_ID": "NUMBER(38,0)",
+}
+_METADATA_VALUES = ("UUID_STRING()", "%(extracted_at)s::TIMESTAMP_TZ", "PARSE_JSON(%(meta)s)", "%(generation_id)s")
+# What Airbyte's destination makes of a JSON schema; without a type it is a VARIANT.
+_TYPES = {
+    "string": bulk.VARCHAR,
+    "integer": bulk.INTEGER,
+    "number": bulk.FLOAT,
+    "boolean": bulk.BOOLEAN,
+    "object": bulk.OBJECT,
+    "array": bulk.ARRAY,
+}
+
+
+class RecordError(Exception):
+    """A record cannot be stored; the message names stream, field and record. Nothing of its load was written."""
+
+
+class StreamError(Exception):
+    """A stream cannot be a table; the message names the fields and the cure."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a load did: records read, rows inserted, rows replaced. A record that is repeated, or older than its row, is read alone."""
+
+    read: int
+    inserted: int
+    updated: int
+
+
+def merge(
+    connection: "SnowflakeConnection",
+    stream: Stream,
+    records: Iterable[Mapping[str, Any]],
+    extracted_at: dt.datetime,
+    generation_id: int = 0,
+    schema: str = "RAW",
+    sync_id: int = 0,
+) -> Written:
+    """Put each record into the row with its primary key; a row that is newer, by cursor and then by when it was extracted, stays.
+
+    Creates schema, table and columns that are missing. Fields that the stream does not declare are left out, as Airbyte leaves them out.
+    Raises RecordError before anything is written, StreamError, or snowflake.connector.errors.Error; the table is changed wholly or not at
+    all. The session is left in `schema`.
+    """
+    [read, inserted, updated] = _load(connection, _Table(stream, schema), records, "merge", _metadata(extracted_at, generation_id, sync_id))
+    return Written(read, inserted, updated)
+
+
+def overwrite(
+    connection: "SnowflakeConnection",
+    stream: Stream,
+    records: Iterable[Mapping[str, Any]],
+    extracted_at: dt.datetime,
+    generation_id: int = 0,
+    schema: str = "RAW",
+    sync_id: int = 0,
+) -> Written:
+    """Let the table hold exactly these records, of those with one primary key the newest. Otherwise as `merge`."""
+    [read, inserted] = _load(connection, _Table(stream, schema), records, "overwrite", _metadata(extracted_at, generation_id, sync_id))
+    return Written(read, inserted, 0)
+
+
+def _load(
+    connection: "SnowflakeConnection", table: "_Table", records: Iterable[Mapping[str, Any]], statement: str, metadata: Mapping[str, Any]
+) -> tuple[int, ...]:
+    """Records read, and the counts that the statement answers with."""
+    with connection.cursor() as cursor:
+        _create(cursor, table)
+        try:
+            with bulk.loaded(connection, table.schema, table.types, table.required, records) as rows:
+                cursor.execute(table.statement(statement, rows.table), dict(metadata))
+                return rows.rows, *(int(count) for count in cursor.fetchall()[0])
+        except bulk.RowError as error:
+            raise RecordError(f"stream {table.stream.name}: {error}") from None
+
+
+def _create(cursor: "SnowflakeCursor", table: "_Table") -> None:
+    """Make schema, table and columns, as far as they are missing."""
+    cursor.execute(_template("columns").template, {"schema": table.schema.upper(), "table": table.stream.name.upper()})
+    existing = {name for (name,) in cursor.fetchall()}
+    if not existing:
+        definitions = ", ".join(f"{quoted(name)} {definition}" for name, definition in table.columns.items())
+        cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(table.schema)}")
+        cursor.execute(f"CREATE TABLE IF NOT EXISTS {table.name} ({definitions})")
+        return
+    for name, definition in table.columns.items():
+        if name not in existing:
+            # Rows that are there have no value for it.
+            kind = definition.removesuffix(" NOT NULL")
+            cursor.execute(f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS {quoted(name)} {kind}")
+
+
+def _metadata(extracted_at: dt.datetime, generation_id: int, sync_id: int) -> dict[str, Any]:
+    """Airbyte's shape; `sync_id` 0 is a load that no sync of Airbyte's did."""
+    if extracted_at.tzinfo is None:
+        raise ValueError(f"extracted_at={extracted_at} has no time zone")
+    return {
+        "extracted_at": extracted_at.isoformat(),
+        "meta": json.dumps({"sync_id": sync_id, "changes": []}),
+        "generation_id": generation_id,
+    }
+
+
+class _Table:
+    """The table of a stream, as the parts of SQL that name it."""
+
+    def __init__(self, stream: Stream, schema: str) -> None:
+        self.stream = stream
+        self.schema = schema
+        self.name = f"{quoted(schema)}.{quoted(stream.name)}"
+        self.types = {field: _type(definition) for field, definition in stream.properties.items()}
+        self.required = (*stream.primary_key, *([stream.cursor] if stream.cursor and stream.cursor not in stream.primary_key else []))
+        self._refuse_what_no_table_can_hold()
+
+    @cached_property
+    def columns(self) -> dict[str, str]:
+        """Name and definition of each column, in Airbyte's order."""
+        nulls = {field: " NOT NULL" for field in self.required}
+        return _METADATA_COLUMNS | {field.upper(): kind.name + nulls.get(field, "") for field, kind in self.types.items()}
+
+    def statement(self, name: str, loaded: str) -> str:
+        """The SQL file `name` for this table and the table of loaded rows."""
+        columns = [quoted(column) for column in self.columns]
+        values = [*_METADATA_VALUES, *(self._decoded(field) for field in self.types)]
+        newest = [f"{self._decoded(self.stream.cursor)} DESC"] if self.stream.cursor else []
+        return _template(name).substitute(
+            table=self.name,
+            loaded=loaded,
+            key=", ".join(quoted(field) for field in self.stream.primary_key),
+            same_key=" AND ".join(f"held.{quoted(field)} = loaded.{quoted(field)}" for field in self.stream.primary_key),
+            newest_first=", ".join([*newest, f"{quoted(ORDINAL)} DESC"]),
+            not_older=self._not_older(),
+            values=", ".join(f"{value} AS {column}" for value, column in zip(values, columns, strict=True)),
+            columns=", ".join(columns),
+            loaded_columns=", ".join(f"loaded.{column}" for column in columns),
+            assignments=", ".join(f"{column} = loaded.{column}" for column in columns),
+        )
+
+    def _not_older(self) -> str:
+        extracted = 'held."_AIRBYTE_EXTRACTED_AT" <= loaded."_AIRBYTE_EXTRACTED_AT"'
+        if not self.stream.cursor:
+            return extracted
+        held, loaded = (f"{side}.{quoted(self.stream.cursor)}" for side in ("held", "loaded"))
+        return f"({held} < {loaded} OR ({held} = {loaded} AND {extracted}))"
+
+    def _decoded(self, field: str) -> str:
+        return self.types[field].decode.format(quoted(field))
+
+    def _refuse_what_no_table_can_hold(self) -> None:
+        name = self.stream.name
+        if not self.stream.primary_key:
+            raise StreamError(f"stream {name} has no primary key, by which a record is told from another: declare one")
+        if missing := [field for field in self.required if field not in self.types]:
+            raise StreamError(f"stream {name} does not declare {', '.join(missing)}, of its primary key or cursor: add it to the schema")
+        columns: dict[str, str] = {}
+        for field in self.types:
+            if other := columns.get(field.upper()):
+                raise StreamError(f"fields {other} and {field} of stream {name} would be one column: rename one of them")
+            columns[field.upper()] = field
+
+
+def _type(definition: Mapping[str, Any]) -> ColumnType:
+    """The column for a field's JSON schema."""
+    kinds = definition.get("type", ())
+    named = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null"]
+    if len(named) != 1:
+        return bulk.VARIANT
+    if named == ["string"] and definition.get("format") == "date":
+        return bulk.DATE
+    if named == ["string"] and definition.get("format") == "date-time":
+        return bulk.TIMESTAMP_NTZ if definition.get("airbyte_type") == "timestamp_without_timezone" else bulk.TIMESTAMP_TZ
+    return _TYPES[named[0]]
+
+
+def _template(name: str) -> Template:
+    return Template((_SQL / f"{name}.sql").read_text())
