@@ -148,6 +148,31 @@ def migrate() -> None:
 
 
 @main.group()
+def airbyte() -> None:
+    """The Airbyte workspace."""
+
+
+@airbyte.command()
+@click.option(
+    "--start-date",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="First day that Airbyte loads, if the source is new; New York's today by default.",
+)
+def provision(start_date: dt.datetime | None) -> None:
+    """Create or update connector, source, destination and connections; what is already right stays."""
+    from polygon_assets.batch.provision import provision as make
+    from polygon_assets.clients.airbyte import AirbyteError
+    from polygon_assets.market_calendar import NEW_YORK
+
+    day = start_date.date() if start_date else dt.datetime.now(NEW_YORK).date()
+    try:
+        made = make(_settings(), day)
+    except AirbyteError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("\n".join(made.changes) or "up to date")
+
+
+@main.group()
 def subscriptions() -> None:
     """Check or replace the subscription CSV."""
 

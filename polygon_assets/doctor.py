@@ -6,10 +6,12 @@ It looks and changes nothing, except that a Kafka topic that is missing is only 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from polygon_assets.batch.streams import CONNECTIONS
 from polygon_assets.clients import subscription_store
+from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError
 from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
 from polygon_assets.clients.subscription_store import SubscriptionStoreError
-from polygon_assets.evidence import EvidenceError, streams, tables
+from polygon_assets.evidence import EvidenceError, streams, tables, warehouse
 from polygon_assets.messages import TOPICS
 from polygon_assets.settings import Settings
 
@@ -31,6 +33,14 @@ def examine(settings: Settings) -> list[Finding]:
         _try("Kafka", "KAFKA_BOOTSTRAP_SERVERS", settings.kafka_bootstrap_servers, lambda: _topics(settings), _KAFKA_CURE),
         _try("ClickHouse", "CLICKHOUSE_HOST", settings.clickhouse_host, lambda: _tables(settings), _CLICKHOUSE_CURE),
         _try("subscriptions", "SUBSCRIPTIONS_BUCKET", settings.subscriptions_bucket, lambda: _csv(settings), _S3_CURE),
+        _try(
+            "Snowflake",
+            "SNOWFLAKE_ACCOUNT",
+            settings.snowflake_host or settings.snowflake_account,
+            lambda: _warehouse(settings),
+            _SNOWFLAKE_CURE,
+        ),
+        _try("Airbyte", "AIRBYTE_WORKSPACE_ID", settings.airbyte_workspace_id, lambda: _connections(settings), _AIRBYTE_CURE),
     ]
 
 
@@ -39,7 +49,7 @@ def _try(name: str, variable: str, value: str, ask: Callable[[], str], cure: str
         return Finding(name, False, f"{variable} is not set", cure)
     try:
         return Finding(name, True, ask())
-    except (EvidenceError, PolygonApiError, SubscriptionStoreError) as error:
+    except (AirbyteError, EvidenceError, PolygonApiError, SubscriptionStoreError) as error:
         return Finding(name, False, str(error).splitlines()[0], cure)
 
 
@@ -66,7 +76,26 @@ def _csv(settings: Settings) -> str:
     return f"s3://{settings.subscriptions_bucket}/{settings.subscriptions_key} is there (ETag {etag})"
 
 
+def _warehouse(settings: Settings) -> str:
+    return f"database {settings.snowflake_database} has {len(warehouse.tables(settings))} tables in RAW and MARTS"
+
+
+def _connections(settings: Settings) -> str:
+    api = AirbyteApi(settings, patience_seconds=0)
+    try:
+        missing = CONNECTIONS.keys() - {connection["name"] for connection in api.connections()}
+    finally:
+        api.close()
+    if missing:
+        raise AirbyteError(f"{settings.airbyte_api_url} answers, but the workspace has no connection {', '.join(sorted(missing))}")
+    return f"{settings.airbyte_api_url} has the connections {', '.join(CONNECTIONS)}"
+
+
 _KEY_CURE = "the key is on the dashboard of the market-data account; real-time aggregates need a paid stocks plan"
 _KAFKA_CURE = "the brokers' addresses are on the cluster's page; create each topic with 6 partitions, compact polygon_stream_status"
 _CLICKHOUSE_CURE = "host, user and password are under Connect in ClickHouse Cloud; `polygon-assets migrate` makes the tables"
 _S3_CURE = "create the bucket, grant read and write to it, then `polygon-assets subscriptions push FILE`"
+_SNOWFLAKE_CURE = "deploy/snowflake.sql makes database, warehouse, role and service user; its private key goes to SNOWFLAKE_PRIVATE_KEY"
+_AIRBYTE_CURE = (
+    "the workspace id stands in its address, id and secret under Settings, Applications; then `polygon-assets airbyte provision`"
+)

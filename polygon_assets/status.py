@@ -7,7 +7,7 @@ contract with scripts: some may be added, none renamed.
 import datetime as dt
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,8 +15,10 @@ from rich.console import Group
 from rich.table import Table
 
 from polygon_assets.clients import subscription_store
+from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError
 from polygon_assets.clients.subscription_store import SubscriptionStoreError
-from polygon_assets.evidence import EvidenceError, streams, tables
+from polygon_assets.evidence import EvidenceError, streams, tables, warehouse
+from polygon_assets.evidence.tables import TableFacts
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import FILTERED_TOPIC, RAW_TOPIC, Heartbeat
 from polygon_assets.settings import Settings
@@ -36,11 +38,16 @@ def gather(settings: Settings, now: dt.datetime) -> Facts:
         "kafka": _service(settings.kafka_bootstrap_servers, lambda: _topics(settings)),
         "clickhouse": _service(f"{settings.clickhouse_host}:{settings.clickhouse_port}", lambda: f"{len(tables.tables(settings))} tables"),
         "s3": _service(f"s3://{settings.subscriptions_bucket}/{settings.subscriptions_key}", lambda: _subscriptions(settings)),
+        "snowflake": _service(settings.snowflake_host or settings.snowflake_account, lambda: _warehouse(settings)),
+        "airbyte": _service(settings.airbyte_workspace_id and settings.airbyte_api_url, lambda: _syncs(settings)),
     }
     facts: Facts = {
         "services": services,
         "streams": _streams(settings, now) if services["kafka"]["ok"] else {},
-        "tables": _tables(settings) if services["clickhouse"]["ok"] else {},
+        "tables": {
+            **(_tables(tables.tables(settings)) if services["clickhouse"]["ok"] else {}),
+            **(_tables(warehouse.tables(settings)) if services["snowflake"]["ok"] else {}),
+        },
         "gaps": {"open": _open_gaps(settings) if services["kafka"]["ok"] else None, "filling": 0},
     }
     return {"healthy": is_healthy(facts, MarketCalendar(settings.market_calendar).is_open(now)), **facts}
@@ -77,7 +84,7 @@ def _service(endpoint: str, ask: Callable[[], str]) -> Facts:
         return {"ok": False, "endpoint": "", "detail": "not set; `polygon-assets doctor` says how to get it"}
     try:
         return {"ok": True, "endpoint": endpoint, "detail": ask()}
-    except (EvidenceError, SubscriptionStoreError, OSError) as error:
+    except (AirbyteError, EvidenceError, SubscriptionStoreError, OSError) as error:
         return {"ok": False, "endpoint": endpoint, "detail": str(error).splitlines()[0]}
 
 
@@ -123,10 +130,24 @@ def _channels(beat: Heartbeat) -> str:
     return f"{beat.confirmed}/{beat.desired} channels confirmed" if beat.program == "producer" and beat.state == "streaming" else ""
 
 
-def _tables(settings: Settings) -> Facts:
+def _warehouse(settings: Settings) -> str:
+    days = warehouse.fact_days(settings)
+    return f"database {settings.snowflake_database}, {len(days)} trading days" + (f" up to {max(days)}" if days else "")
+
+
+def _syncs(settings: Settings) -> str:
+    """The newest job of each connection."""
+    api = AirbyteApi(settings, patience_seconds=0)
+    try:
+        newest = {connection["name"]: api.jobs(connection["connectionId"], limit=1) for connection in api.connections()}
+    finally:
+        api.close()
+    return ", ".join(f"{name} {jobs[0]['status'] if jobs else 'never synced'}" for name, jobs in sorted(newest.items())) or "no connection"
+
+
+def _tables(found: Mapping[str, TableFacts]) -> Facts:
     return {
-        name: {"rows": table.rows, "newest": table.newest.isoformat() if table.newest else None}
-        for name, table in sorted(tables.tables(settings).items())
+        name: {"rows": table.rows, "newest": table.newest.isoformat() if table.newest else None} for name, table in sorted(found.items())
     }
 
 

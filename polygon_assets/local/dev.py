@@ -3,6 +3,7 @@
 The servers are `stack`'s business; here is the order of things and what the person at the terminal is told.
 """
 
+import datetime as dt
 import logging
 import os
 import signal
@@ -15,14 +16,17 @@ from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from polygon_assets.evidence import ClickHouseUnreachableError, tables
+from polygon_assets.evidence import ClickHouseUnreachableError, WarehouseUnreachableError, tables, warehouse
 from polygon_assets.local.servers import dagster
 from polygon_assets.local.stack import Stack, running_stack
+from polygon_assets.market_calendar import MarketCalendar
 
 AGGREGATES = "market.stock_aggregates"
 LOOK_SECONDS = 2.0
+HISTORY_LOOK_SECONDS = 5.0
 
 
 def run(data_dir: Path, exchange_options: Sequence[str], project: Path | None = None, ui_port: int = 0) -> None:
@@ -35,7 +39,7 @@ def run(data_dir: Path, exchange_options: Sequence[str], project: Path | None = 
         signal.signal(number, _interrupt)
     console = Console()
     started = time.monotonic()
-    console.print("starting the embedded stack: simulated exchange, Kafka, ClickHouse, S3")
+    console.print("starting the embedded stack: simulated exchange, Kafka, ClickHouse, S3, Snowflake, Airbyte")
     with suppress(KeyboardInterrupt), running_stack(data_dir, exchange_options=exchange_options) as stack:
         if project:
             console.print("starting Dagster")
@@ -43,6 +47,7 @@ def run(data_dir: Path, exchange_options: Sequence[str], project: Path | None = 
         console.print(addresses(stack))
         if project:
             _tell_first_rows(stack, console, started)
+            _tell_history(stack, console)
         else:
             console.print('in another shell: eval "$(polygon-assets stack env)"')
         stack.watch(threading.Event())
@@ -80,3 +85,18 @@ def _tell_first_rows(stack: Stack, console: Console, started: float) -> None:
         if rows:
             console.print(f"{rows:,} rows in {AGGREGATES} after {time.monotonic() - started:.0f} s; more: polygon-assets status")
             return
+
+
+def _tell_history(stack: Stack, console: Console) -> None:
+    """Show how many of the past trading days are in the fact table until all are; the sensor `missing_days` brings them."""
+    settings = stack.settings()
+    calendar = MarketCalendar(settings.market_calendar)
+    wanted = set(calendar.days_before(calendar.day_of(dt.datetime.now(dt.UTC)), settings.daily_history_days))
+    columns = TextColumn("daily history in Snowflake"), BarColumn(), MofNCompleteColumn(), TextColumn("trading days"), TimeElapsedColumn()
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("history", total=len(wanted))
+        while not progress.finished:
+            stack.check()
+            with suppress(WarehouseUnreachableError):  # check() names it if it has ended; otherwise it is busy and answers next time
+                progress.update(task, completed=len(wanted & warehouse.fact_days(settings).keys()))
+            time.sleep(HISTORY_LOOK_SECONDS)

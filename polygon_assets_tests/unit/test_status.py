@@ -73,6 +73,5 @@ def test_the_table_holds_numbers_that_people_can_read() -> None:
 def test_with_nothing_set_every_service_is_named_and_nothing_hangs() -> None:
     facts = gather(Settings(polygon_websocket_url="ws://127.0.0.1:1", aws_endpoint_url_s3="http://127.0.0.1:1"), NOW)
     assert not facts["healthy"]
-    assert {name: service["ok"] for name, service in facts["services"].items()} == dict.fromkeys(
-        ("exchange", "kafka", "clickhouse", "s3"), False
-    )
+    names = ("exchange", "kafka", "clickhouse", "s3", "snowflake", "airbyte")
+    assert {name: service["ok"] for name, service in facts["services"].items()} == dict.fromkeys(names, False)
