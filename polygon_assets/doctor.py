@@ -96,6 +96,6 @@ _KAFKA_CURE = "the brokers' addresses are on the cluster's page; create each top
 _CLICKHOUSE_CURE = "host, user and password are under Connect in ClickHouse Cloud; `polygon-assets migrate` makes the tables"
 _S3_CURE = "create the bucket, grant read and write to it, then `polygon-assets subscriptions push FILE`"
 _SNOWFLAKE_CURE = "deploy/snowflake.sql makes database, warehouse, role and service user; its private key goes to SNOWFLAKE_PRIVATE_KEY"
-_AIRBYTE_CURE = (
+_AIRBYTE_CURE = "the workspace id is in its address, id and secret under Settings, Applications; then `polygon-assets airbyte provision`"
     "the workspace id stands in its address, id and secret under Settings, Applications; then `polygon-assets airbyte provision`"
 )
