@@ -56,12 +56,18 @@ class Written:
     updated: int
 
 
+def columns(stream: Stream) -> dict[str, str]:
+    """Name and definition of each column of a stream's table, in Airbyte's order."""
+    return _Table(stream, "RAW").columns
+
+
 def merge(
     connection: "SnowflakeConnection",
     stream: Stream,
     records: Iterable[Mapping[str, Any]],
     extracted_at: dt.datetime,
     generation_id: int = 0,
+    *,
     schema: str = "RAW",
     sync_id: int = 0,
 ) -> Written:
@@ -81,6 +87,7 @@ def overwrite(
     records: Iterable[Mapping[str, Any]],
     extracted_at: dt.datetime,
     generation_id: int = 0,
+    *,
     schema: str = "RAW",
     sync_id: int = 0,
 ) -> Written:
@@ -144,7 +151,7 @@ class _Table:
     @cached_property
     def columns(self) -> dict[str, str]:
         """Name and definition of each column, in Airbyte's order."""
-        nulls = {field: " NOT NULL" for field in self.required}
+        nulls = dict.fromkeys(self.required, " NOT NULL")
         return _METADATA_COLUMNS | {field.upper(): kind.name + nulls.get(field, "") for field, kind in self.types.items()}
 
     def statement(self, name: str, loaded: str) -> str:

@@ -174,14 +174,16 @@ class Cursor(FakeSnowflakeCursor):
         super()._execute(transformed, params)
 
 
-def _describe(table: exp.Table, connection: DuckDBPyConnection, database: str | None, schema: str | None) -> list[tuple[str, str]]:
+def _describe(
+    table: exp.Table, duck_conn: DuckDBPyConnection, current_database: str | None, current_schema: str | None
+) -> list[tuple[str, str]]:
     """Columns of the table a COPY fills. fakesnow's own looks for a temporary table in its schema, where DuckDB does not have it."""
     sql = "SELECT 1 FROM duckdb_tables() WHERE temporary AND table_name = ?"
-    names = (
-        (table.name,) if connection.execute(sql, [table.name]).fetchone() else (table.catalog or database, table.db or schema, table.name)
-    )
-    quoted = ".".join(f'"{name}"' for name in names)
-    return [(row[0], row[1]) for row in connection.execute(f"DESCRIBE {quoted}").fetchall()]
+    path: tuple[str | None, ...] = (table.catalog or current_database, table.db or current_schema, table.name)
+    if duck_conn.execute(sql, [table.name]).fetchone():
+        path = (table.name,)
+    quoted = ".".join(f'"{name}"' for name in path)
+    return [(row[0], row[1]) for row in duck_conn.execute(f"DESCRIBE {quoted}").fetchall()]
 
 
 copy_into._describe_table = _describe
