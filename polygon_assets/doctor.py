@@ -97,5 +97,3 @@ _CLICKHOUSE_CURE = "host, user and password are under Connect in ClickHouse Clou
 _S3_CURE = "create the bucket, grant read and write to it, then `polygon-assets subscriptions push FILE`"
 _SNOWFLAKE_CURE = "deploy/snowflake.sql makes database, warehouse, role and service user; its private key goes to SNOWFLAKE_PRIVATE_KEY"
 _AIRBYTE_CURE = "the workspace id is in its address, id and secret under Settings, Applications; then `polygon-assets airbyte provision`"
-    "the workspace id stands in its address, id and secret under Settings, Applications; then `polygon-assets airbyte provision`"
-)
