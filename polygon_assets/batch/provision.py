@@ -11,9 +11,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
-from polygon_assets.batch.streams import CONNECTIONS, MANIFEST, Stream, streams
+from polygon_assets.batch.connector_state import with_new_tickers
+from polygon_assets.batch.streams import CONNECTIONS, DAILY_CONNECTION, Stream, manifest, streams
 from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError
 from polygon_assets.settings import Settings
 
@@ -22,6 +21,7 @@ NAME = "polygon"
 DESTINATION = "snowflake"
 SCHEMA = "RAW"
 TICKERS = "open_close_tickers"
+OPEN_CLOSE_STREAM = "daily_open_close"
 _KEPT = ("start_date", TICKERS)
 
 Json = dict[str, Any]
@@ -54,17 +54,27 @@ def provision(settings: Settings, start_date: dt.date) -> Provisioned:
 
 def open_close_tickers(api: AirbyteApi) -> list[str]:
     """The tickers of which the source reads daily_open_close. Raises AirbyteError."""
-    return list(_source(api)["configuration"].get(TICKERS, []))
+    return _tickers(_source(api))
 
 
-def set_open_close_tickers(api: AirbyteApi, tickers: Iterable[str]) -> bool:
-    """Make these the tickers of daily_open_close; False when they were already. Raises AirbyteError."""
+def set_open_close_tickers(api: AirbyteApi, tickers: Iterable[str]) -> list[str]:
+    """Make these the tickers of daily_open_close; returns those it had before. Raises AirbyteError.
+
+    A new one is read from the source's first day on. First the state, then the list: done in part, it is done as a whole the next time.
+    """
     source = _source(api)
-    wanted = sorted(set(tickers))
-    if source["configuration"].get(TICKERS, []) == wanted:
-        return False
-    api.patch_source(source["sourceId"], {TICKERS: wanted})
-    return True
+    before, wanted = _tickers(source), sorted(set(tickers))
+    if before != wanted:
+        _begin_new_tickers(api, wanted, dt.date.fromisoformat(source["configuration"]["start_date"]))
+        api.patch_source(source["sourceId"], {TICKERS: wanted})
+    return before
+
+
+def _begin_new_tickers(api: AirbyteApi, tickers: list[str], start_date: dt.date) -> None:
+    connection_id = api.connection_id(DAILY_CONNECTION)
+    states = api.states(connection_id)
+    if known := states.get(OPEN_CLOSE_STREAM):
+        api.put_states(connection_id, {**states, OPEN_CLOSE_STREAM: with_new_tickers(known, tickers, start_date)})
 
 
 class _Workspace:
@@ -89,14 +99,15 @@ class _Workspace:
 
     def _definition(self) -> tuple[str, bool]:
         """Its id, and whether a known one got another manifest."""
-        manifest = _manifest()
+        # As JSON has it, which is how Airbyte keeps it.
+        wanted: Json = json.loads(json.dumps(manifest()))
         found = _by_name(self._api.definitions()).get(NAME)
         if not found:
             self._changes.append(f"connector {NAME}: created")
-            return str(self._api.create_definition(NAME, manifest)["id"]), False
-        changed = found["manifest"] != manifest
+            return str(self._api.create_definition(NAME, wanted)["id"]), False
+        changed = found["manifest"] != wanted
         if changed:
-            version = self._api.update_definition(found["id"], manifest)["version"]
+            version = self._api.update_definition(found["id"], wanted)["version"]
             self._changes.append(f"connector {NAME}: manifest updated to version {version}")
         return str(found["id"]), changed
 
@@ -187,17 +198,15 @@ def _check(settings: Settings) -> None:
         raise ProvisionError(f"Airbyte cannot be set up without {', '.join(missing)}: set them (see deploy/env.example)")
 
 
-def _manifest() -> Json:
-    """As JSON has it, which is how Airbyte keeps it."""
-    manifest: Json = json.loads(json.dumps(yaml.safe_load(MANIFEST.read_text())))
-    return manifest
-
-
 def _source(api: AirbyteApi) -> Json:
     found = _by_name(api.sources()).get(NAME)
     if not found:
         raise AirbyteError(f"workspace {api.workspace_id} has no source {NAME!r}: create it with `polygon-assets airbyte provision`")
     return found
+
+
+def _tickers(source: Json) -> list[str]:
+    return list(source["configuration"].get(TICKERS, []))
 
 
 def _choice(stream: Stream) -> Json:

@@ -160,7 +160,7 @@ class AirbyteApi:
 
     def connection(self, connection_id: str) -> Json:
         """In the shape of the configuration API: with the schema of each stream."""
-        return self._read("/connections/get", {"connectionId": connection_id})
+        return self._configure("/connections/get", {"connectionId": connection_id})
 
     def create_connection(self, connection: Json) -> Json:
         """`connection`: name, sourceId, destinationId and the rest of Airbyte's ConnectionCreateRequest."""
@@ -169,6 +169,17 @@ class AirbyteApi:
     def patch_connection(self, connection_id: str, changes: Json) -> Json:
         """Change the fields given; the connection's state stays."""
         return self._call("PATCH", f"/connections/{connection_id}", changes)
+
+    def states(self, connection_id: str) -> dict[str, Json]:
+        """How far each stream has come, in the connector's terms, by the stream's name; those never synced are missing."""
+        answer = self._configure("/state/get", {"connectionId": connection_id})
+        return {entry["streamDescriptor"]["name"]: entry["streamState"] for entry in answer.get("streamState") or ()}
+
+    def put_states(self, connection_id: str, states: Mapping[str, Json]) -> None:
+        """Replace all of them. Raises AirbyteError with status 423 while a sync is running."""
+        streams = [{"streamDescriptor": {"name": name}, "streamState": state} for name, state in states.items()]
+        state = {"connectionId": connection_id, "stateType": "stream", "streamState": streams}
+        self._configure("/state/create_or_update_safe", {"connectionId": connection_id, "connectionState": state})
 
     def start_sync(self, connection_id: str) -> int:
         """The id of the new job. Raises AirbyteError with status 409 while one is running."""
@@ -188,7 +199,7 @@ class AirbyteApi:
 
     def outcome(self, job_id: int) -> JobOutcome:
         """How the job stands, why it failed, and its counts per stream."""
-        return _outcome(self._read("/jobs/get_without_logs", {"id": job_id}))
+        return _outcome(self._configure("/jobs/get_without_logs", {"id": job_id}))
 
     @property
     def _definitions(self) -> str:
@@ -208,8 +219,8 @@ class AirbyteApi:
     def _get(self, path: str, **query: Any) -> Json:
         return self._patiently("GET", self._rest + path, params=query)
 
-    def _read(self, path: str, body: Json) -> Json:
-        """The configuration API reads by POST."""
+    def _configure(self, path: str, body: Json) -> Json:
+        """The configuration API is all POST; what is asked of it here can be asked twice."""
         return self._patiently("POST", self._configuration + path, json=body)
 
     def _call(self, method: str, path: str, body: Json | None = None, *, repeatable: bool = True) -> Json:
@@ -218,7 +229,7 @@ class AirbyteApi:
     def _patiently(self, method: str, url: str, *, repeatable: bool = True, **request: Any) -> Json:
         attempts = Retrying(
             retry=retry_if_exception_type(AirbyteUnavailableError if repeatable else _NeverSentError),
-            wait=wait_exponential_jitter(initial=0.2, max=5),
+            wait=wait_exponential_jitter(multiplier=0.2, max=5),
             stop=stop_after_delay(self._patience_seconds),
             sleep=self._sleep,
             reraise=True,

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from polygon_assets.batch.provision import provision
 from polygon_assets.clients import clickhouse
 from polygon_assets.local import broker
 from polygon_assets.local.ports import HOST
+from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.serving.migrate import migrate
 from polygon_assets.settings import Settings
 
@@ -20,6 +22,7 @@ from polygon_assets.settings import Settings
 _KEY = "local"
 _BUCKET, _OBJECT_KEY, _REGION = "polygon-assets", "subscriptions.csv", "us-east-1"
 _WAREHOUSE = "POLYGON"
+_WORKSPACE = "7c5e2c1e-3f0b-4b53-9d6e-0f4c0a3b9d11"
 _HEALTH_SECONDS = 2.0
 
 
@@ -39,7 +42,7 @@ class Server:
 
 def embedded_servers(exchange_options: Sequence[str] = ()) -> tuple[Server, ...]:
     """All of them; `exchange_options` are passed on to `python -m polygon_assets.local.exchange`."""
-    return (_exchange(exchange_options), _KAFKA, _CLICKHOUSE, _S3, _SNOWFLAKE)
+    return (_exchange(exchange_options), _KAFKA, _CLICKHOUSE, _S3, _SNOWFLAKE, _AIRBYTE)
 
 
 def dagster(project: Path, port: int) -> Server:
@@ -80,6 +83,10 @@ def _migrate(settings: Settings) -> None:
         migrate(client, dt.datetime.now(dt.UTC))
     finally:
         client.close()
+
+
+def _provision(settings: Settings) -> None:
+    provision(settings, dt.datetime.now(NEW_YORK).date())
 
 
 def _python(module: str, port: int, *arguments: str) -> list[str]:
@@ -149,4 +156,21 @@ _SNOWFLAKE = Server(
         "SNOWFLAKE_DATABASE": _WAREHOUSE,
     },
     healthy=lambda port: _answers(port, "/healthz"),
+)
+_AIRBYTE = Server(
+    name="airbyte",
+    preferred_port=8001,
+    command=lambda port, data: [
+        *_python("airbyte", port, "--path", str(data), "--workspace-id", _WORKSPACE),
+        *("--client-id", _KEY, "--client-secret", _KEY),
+    ],
+    variables=lambda port: {
+        "AIRBYTE_API_URL": f"http://{HOST}:{port}/api/public/v1",
+        "AIRBYTE_CONFIGURATION_API_URL": f"http://{HOST}:{port}/api/v1",
+        "AIRBYTE_WORKSPACE_ID": _WORKSPACE,
+        "AIRBYTE_CLIENT_ID": _KEY,
+        "AIRBYTE_CLIENT_SECRET": _KEY,
+    },
+    healthy=lambda port: _answers(port, "/api/public/v1/health"),
+    prepare=_provision,
 )

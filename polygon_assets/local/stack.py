@@ -15,6 +15,7 @@ from typing import IO
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from polygon_assets.clients.airbyte import AirbyteError
 from polygon_assets.local import state
 from polygon_assets.local.broker import BrokerError
 from polygon_assets.local.ports import free_port, listens
@@ -161,7 +162,7 @@ class Stack:
     def _prepare(self, name: str) -> None:
         try:
             self._servers[name].prepare(self.settings())
-        except (BrokerError, ClickHouseError, MigrationError) as error:
+        except (AirbyteError, BrokerError, ClickHouseError, MigrationError) as error:
             raise self._failure(name, f"could not be prepared: {error}") from error
 
     def _is_ready(self, name: str) -> bool:

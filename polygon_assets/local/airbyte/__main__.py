@@ -1,0 +1,61 @@
+"""`python -m polygon_assets.local.airbyte`: serve one workspace until SIGTERM or SIGINT.
+
+Only the process belongs here. Its end is that of a crash: the kernel ends the connectors with it, what was committed is safe, and the next
+start says of the jobs that ran that they failed.
+"""
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+import uvicorn
+
+from polygon_assets.local.airbyte.configuration_api import ConfigurationApi
+from polygon_assets.local.airbyte.http import application
+from polygon_assets.local.airbyte.jobs import Jobs
+from polygon_assets.local.airbyte.public_api import PublicApi
+from polygon_assets.local.airbyte.tokens import Tokens
+from polygon_assets.local.airbyte.workspace import Workspace
+
+logger = logging.getLogger("polygon_assets.local.airbyte")
+_GRACE_SECONDS = 1
+
+
+def main() -> None:
+    """Serve one workspace until SIGTERM or SIGINT; exit code 0 then."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("snowflake.connector").setLevel(logging.WARNING)
+    tokens = Tokens(arguments.client_id, arguments.client_secret, arguments.token_seconds)
+    workspace = Workspace(arguments.path, arguments.workspace_id)
+    jobs = Jobs(arguments.path, workspace)
+    endpoints = [*PublicApi(workspace, jobs, tokens).endpoints(), *ConfigurationApi(workspace, jobs).endpoints()]
+    logger.info("serving %s on http://%s:%d", arguments.path, arguments.host, arguments.port)
+    uvicorn.run(
+        application(endpoints, tokens),
+        host=arguments.host,
+        port=arguments.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    # Not to wait for a job that is loading.
+    logging.shutdown()
+    os._exit(0)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m polygon_assets.local.airbyte", description=main.__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--path", type=Path, required=True, help="where the workspace and its states are kept; created if absent")
+    parser.add_argument("--workspace-id", required=True)
+    parser.add_argument("--client-id", required=True, help="of the application that may use the API")
+    parser.add_argument("--client-secret", required=True)
+    parser.add_argument("--token-seconds", type=int, default=180, help="how long an access token is valid (180, as in Airbyte Cloud)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The Snowflake destination: its configuration in Airbyte's terms, and loads through `batch.warehouse`.
+
+When something is loaded is decided in `loads`.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib import resources
+from types import TracebackType
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import yaml
+
+from polygon_assets.batch.streams import Stream
+from polygon_assets.local.airbyte.objects import Json
+from polygon_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+KIND = "snowflake"
+DEFINITION_ID = "424892c4-daac-4491-b35d-c6688ba547ba"
+"""Airbyte's own id of its Snowflake destination."""
+
+
+class DestinationError(Exception):
+    """A load failed; the message names the table and the cause."""
+
+
+def specification() -> Json:
+    """The JSON schema of its configuration."""
+    schema: Json = yaml.safe_load((resources.files("polygon_assets.local.airbyte") / "snowflake_destination.yaml").read_text())
+    return schema
+
+
+def settings_for(configuration: Json) -> Settings:
+    """What `clients.snowflake` has to know.
+
+    `host` is ACCOUNT.snowflakecomputing.com, or the address of another server, whose scheme and port are then part of it.
+    """
+    host = configuration["host"]
+    address = urlsplit(host if "://" in host else f"https://{host}")
+    credentials = configuration["credentials"]
+    own_server = address.port or not (address.hostname or "").endswith("snowflakecomputing.com")
+    server = {"snowflake_host": address.hostname, "snowflake_port": address.port or 443, "snowflake_protocol": address.scheme}
+    return Settings.model_validate(
+        {
+            "snowflake_account": (address.hostname or "").removesuffix(".snowflakecomputing.com"),
+            "snowflake_user": configuration["username"],
+            "snowflake_password": credentials.get("password", ""),
+            "snowflake_private_key": credentials.get("private_key", ""),
+            "snowflake_role": configuration["role"],
+            "snowflake_warehouse": configuration["warehouse"],
+            "snowflake_database": configuration["database"],
+        }
+        | (server if own_server else {})
+    )
+
+
+class SnowflakeDestination:
+    """Loads into one schema, over a session that is opened by the first load and closed at the end of `with`."""
+
+    def __init__(self, configuration: Json, schema: str, sync_id: int) -> None:
+        self._settings = settings_for(configuration)
+        self._schema = schema
+        self._sync_id = sync_id
+        self._session: SnowflakeConnection | None = None
+
+    def __enter__(self) -> "SnowflakeDestination":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._session:
+            self._session.close()
+
+    def merge(self, stream: Stream, records: Iterable[Json], extracted_at: dt.datetime) -> None:
+        """Raises DestinationError."""
+        from polygon_assets.batch import warehouse
+
+        with self._loading(stream) as session:
+            warehouse.merge(session, stream, records, extracted_at, schema=self._schema, sync_id=self._sync_id)
+
+    def overwrite(self, stream: Stream, records: Iterable[Json], extracted_at: dt.datetime) -> None:
+        """The sync is the table's new generation. Raises DestinationError."""
+        from polygon_assets.batch import warehouse
+
+        with self._loading(stream) as session:
+            warehouse.overwrite(session, stream, records, extracted_at, self._sync_id, schema=self._schema, sync_id=self._sync_id)
+
+    @contextmanager
+    def _loading(self, stream: Stream) -> "Iterator[SnowflakeConnection]":
+        from snowflake.connector.errors import Error
+
+        from polygon_assets.batch.warehouse import RecordError, StreamError
+        from polygon_assets.clients import snowflake
+
+        try:
+            self._session = self._session or snowflake.connect(self._settings)
+            yield self._session
+        except (snowflake.SnowflakeError, Error, RecordError, StreamError) as error:
+            raise DestinationError(f"table {self._schema}.{stream.name.upper()} could not be loaded: {error}") from error

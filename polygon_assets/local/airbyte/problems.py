@@ -1,0 +1,53 @@
+"""Airbyte's errors: RFC 9457 problems with its types and titles.
+
+What is refused is decided elsewhere; here is how it is said.
+"""
+
+from typing import Any
+
+_REFERENCE = "https://reference.airbyte.com/reference/errors"
+
+
+class Problem(Exception):  # noqa: N818 - the API's own word
+    """An answer that is an error: `status` for HTTP and `content` for the body."""
+
+    def __init__(self, status: int, title: str, detail: str, data: dict[str, Any] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.content = {"status": status, "type": f"{_REFERENCE}#{title}", "title": title, "detail": detail} | (
+            {"data": data} if data else {}
+        )
+
+
+def not_found(kind: str, identifier: object) -> Problem:
+    """No such object; `kind` in the API's words."""
+    data = {"resourceType": kind, "resourceId": str(identifier), "message": f"there is no {kind} {identifier} in this workspace"}
+    return Problem(404, "resource-not-found", "The requested resource could not be found.", data)
+
+
+def no_endpoint(method: str, path: str) -> Problem:
+    return Problem(404, "resource-not-found", f"{method} {path} is no endpoint of this server")
+
+
+def unauthorized() -> Problem:
+    return Problem(401, "invalid-api-key", "The API key in the Authorization header is invalid.")
+
+
+def bad_request(message: str) -> Problem:
+    return Problem(400, "bad-request", "The request could not be understood by the server due to malformed syntax.", {"message": message})
+
+
+def unprocessable(message: str) -> Problem:
+    return Problem(422, "unprocessable-entity", "The body of the request was not understood", {"message": message})
+
+
+def try_again_later(message: str) -> Problem:
+    return Problem(409, "try-again-later", "Please try again later.", {"message": message})
+
+
+def state_conflict(message: str) -> Problem:
+    return Problem(409, "state-conflict", "State conflict", {"message": message})
+
+
+def sync_is_running() -> Problem:
+    return Problem(423, "locked", "State cannot be updated while a sync is running for this connection.")
