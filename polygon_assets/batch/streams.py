@@ -1,6 +1,10 @@
 """The connector's streams as data: names, schemas, keys, and the Airbyte connection each belongs to. Read from the manifest, once.
 
 The manifest says how a stream is fetched, `warehouse` how its table is written, `defs` where it stands in the graph.
+
+To run the connector: `source-declarative-manifest check|discover|read --config FILE [--catalog FILE] [--state FILE]` of airbyte-cdk, with
+the manifest in the configuration's `__injected_declarative_manifest`, or in a file named by `--manifest-path` (both start in 2 s).
+Its `spec` is that of all manifests; this connector's own stands in the manifest. A field that is null is missing from a record.
 """
 
 from collections.abc import Mapping
@@ -33,13 +37,20 @@ class Stream:
 
 
 @cache
+def manifest() -> Mapping[str, Any]:
+    """The manifest as Airbyte is given it."""
+    content: Mapping[str, Any] = yaml.safe_load(MANIFEST.read_text())
+    return content
+
+
+@cache
 def streams() -> Mapping[str, Stream]:
     """All streams of the manifest by name, in its order."""
-    manifest = yaml.safe_load(MANIFEST.read_text())
-    return {stream["name"]: _stream(stream) for stream in manifest["streams"]}
+    return {stream["name"]: _stream(stream) for stream in manifest()["streams"]}
 
 
 def _stream(definition: Mapping[str, Any]) -> Stream:
+    """What is read here must stand in the stream itself, not in a shared definition."""
     return Stream(
         name=definition["name"],
         primary_key=tuple(definition["primary_key"]),

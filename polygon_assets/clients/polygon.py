@@ -28,6 +28,10 @@ class PolygonApiError(Exception):
     """The API refused for good; the message names the path, the status and the cure where there is one."""
 
 
+class PolygonNoDataError(PolygonApiError):
+    """There is nothing to what was asked: no such ticker on that day, or a day that the account's plan gives only when it is over."""
+
+
 class PolygonUnavailableError(PolygonApiError):
     """A refusal that may pass: too many requests, a server error, no connection."""
 
@@ -110,6 +114,10 @@ def _refusal(url: str, answer: urllib3.BaseHTTPResponse) -> PolygonApiError:
     if answer.status == 429 or answer.status >= 500:
         asked = answer.headers.get("Retry-After", "")
         return PolygonUnavailableError(message, float(asked) if asked.isdecimal() else 0.0)
+    # 404 with the first words: no such bar (an unknown address says otherwise); 403 with the others: the free plan gives
+    # a day from the following midnight in New York on.
+    if "NOT_FOUND" in said or "before end of day" in said:
+        return PolygonNoDataError(f"{url.partition('?')[0]}: HTTP {answer.status}: {said}")
     return PolygonApiError(message)
 
 

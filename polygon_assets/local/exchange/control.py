@@ -101,13 +101,15 @@ def _rest(exchange: Exchange, body: Body) -> Body:
 
 
 def _refuse(exchange: Exchange, body: Body) -> Body:
-    """Refuse a `channel` (not authorized), the `key` (true or false), or an `entitlement` (REST path prefix, 403)."""
+    """Refuse a `channel` (not authorized), the `key` (true or false), an `entitlement` (REST path prefix, 403) or `today` (true or
+    false; the free plan's 403 to the daily bars of a day that is not over)."""
     faults = exchange.faults
     if "channel" in body:
         faults.refused_channels.add(str(body["channel"]))
     if "entitlement" in body:
         faults.refused_paths.add(str(body["entitlement"]))
     faults.key_refused = bool(body.get("key", faults.key_refused))
+    faults.today_refused = bool(body.get("today", faults.today_refused))
     return {"channels": sorted(faults.refused_channels), "entitlements": sorted(faults.refused_paths), "key": faults.key_refused}
 
 

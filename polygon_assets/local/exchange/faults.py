@@ -22,6 +22,8 @@ class Faults:
     refused_channels: set[str] = field(default_factory=set)
     refused_paths: set[str] = field(default_factory=set)
     """REST prefixes that answer 403."""
+    today_refused: bool = False
+    """The present day's daily bars answer 403, as on the free plan."""
     key_refused: bool = False
     replies: deque[tuple[str, Reply]] = field(default_factory=deque)
     """REST replies to give instead, each with the path prefix it is meant for."""

@@ -75,13 +75,21 @@ def _listed(market: Market, query: dict[str, str], moment: dt.datetime) -> list[
 
 
 def last_updated(market: Market, moment: dt.datetime) -> Ints:
-    """Per ticker: Unix second of its last change before `moment`. Each changes every 60 to 570 days, so some do each day."""
+    """Per ticker: Unix second of its last change before `moment`: every 60 to 570 days, so that some do each day, and as it is
+    listed and delisted."""
     keys = hashed(market.seed, 9, market.universe.keys)
     period = 86_400 * (60 + bits(keys, 0, 9))
     phase = bits(keys, 9, 40) % period
-    at = np.minimum(int(moment.timestamp()), 86_400 * (market.universe.delisted - dt.date(1970, 1, 1).toordinal()))
-    seconds: Ints = at - (at - phase) % period
+    listed, delisted = (_midnight(days) for days in (market.universe.listed, market.universe.delisted))
+    at = np.minimum(int(moment.timestamp()), delisted)
+    changed = np.where(at == delisted, delisted, at - (at - phase) % period)
+    seconds: Ints = np.maximum(changed, np.where(listed <= at, listed, 0))
     return seconds
+
+
+def _midnight(days: Ints) -> Ints:
+    """Unix second at which these days (ordinals) begin in New York; in summer it is an hour earlier."""
+    return 86_400 * (days - dt.date(1970, 1, 1).toordinal()) + 5 * 3600
 
 
 def _ticker(universe: Universe, number: int, key: int, updated: int, active: bool) -> Record:

@@ -21,7 +21,9 @@ Route = Callable[[Exchange, Request, dt.datetime, dict[str, str]], Reply]
 
 UNKNOWN_KEY = "Unknown API Key"
 NOT_ENTITLED = "You are not entitled to this data. Please upgrade your plan."
+DAY_NOT_OVER = "Attempted to request today's data before end of day. Please upgrade your plan."
 TOO_MANY = "You've exceeded the maximum requests per minute, please wait or upgrade your subscription to continue."
+_DAILY = ("/v2/aggs/grouped/", "/v1/open-close/")
 
 
 def respond(exchange: Exchange, request: Request) -> Reply:
@@ -47,7 +49,13 @@ def refusal(exchange: Exchange, request: Request) -> Reply | None:
         return error_reply(429)
     if any(request.path.startswith(prefix) for prefix in exchange.faults.refused_paths):
         return error_reply(403)
+    if exchange.faults.today_refused and request.path.startswith(_DAILY) and request.path.endswith(f"/{_today(exchange)}"):
+        return Reply(403, {"status": "NOT_AUTHORIZED", "request_id": _request_id(), "message": DAY_NOT_OVER})
     return None
+
+
+def _today(exchange: Exchange) -> dt.date:
+    return aggregates.today(dt.datetime.fromtimestamp(exchange.clock.now(), dt.UTC))
 
 
 def error_reply(status: int, headers: dict[str, str] | None = None) -> Reply:

@@ -4,6 +4,7 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -40,8 +41,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Requests are in `paths`."""
 
 
-@pytest.fixture
-def api() -> Iterator[ScriptedApi]:
+@contextmanager
+def serving() -> Iterator[ScriptedApi]:
     server = ScriptedApi()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -49,6 +50,12 @@ def api() -> Iterator[ScriptedApi]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def api() -> Iterator[ScriptedApi]:
+    with serving() as server:
+        yield server
 
 
 def client(api: ScriptedApi, waits: list[float]) -> PolygonRest:

@@ -1,0 +1,273 @@
+"""The connector, as Airbyte runs it, against the simulated exchange in the week of Thanksgiving 2026: what it reads, and what stops it.
+
+The week has a holiday (Thursday), an early close (Friday) and a weekend; the exchange stands at the Tuesday after, before it opens.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from polygon_assets.batch.connector_state import with_new_tickers
+from polygon_assets.batch.daily import daily_open_close, grouped_daily
+from polygon_assets.batch.streams import streams
+from polygon_assets.clients.polygon import PolygonRest
+from polygon_assets.local.exchange import aggregates, reference
+from polygon_assets.local.exchange.market import Market
+from polygon_assets.local.exchange.query import opened
+from polygon_assets.market_calendar import NEW_YORK, ONE_DAY
+from polygon_assets.settings import Settings
+from polygon_assets_tests.processes.harness import eventually
+from polygon_assets_tests.processes.source_polygon_harness import Connector, Output, Record
+from polygon_assets_tests.unit.local.exchange.harness import KEY, SEED, RunningExchange, running_exchange
+
+# Three pages of active stocks.
+TICKERS = 2_300
+WEDNESDAY, FRIDAY, MONDAY, TUESDAY = (dt.date(2026, *day) for day in ((11, 25), (11, 27), (11, 30), (12, 1)))
+TRADING_DAYS = (WEDNESDAY, FRIDAY, MONDAY)
+NOW = dt.datetime(2026, 12, 1, 3, tzinfo=NEW_YORK)
+# Months later some tickers are new and some are gone.
+LATER = dt.datetime(2027, 3, 1, 3, tzinfo=NEW_YORK)
+LISTS = [(market, active) for market in ("stocks", "otc") for active in ("true", "false")]
+
+
+def exchange_at(moment: dt.datetime) -> Any:
+    clock = ("--replay", str(moment.date()), "--replay-from", f"{moment:%H:%M}")
+    return running_exchange(*clock, "--tickers", str(TICKERS), "--calendar", "NYSE")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningExchange]:
+    with exchange_at(NOW) as running:
+        yield running
+
+
+@pytest.fixture
+def exchange(server: RunningExchange) -> RunningExchange:
+    server.clear_faults()
+    return server
+
+
+@pytest.fixture(scope="module")
+def market() -> Market:
+    return Market(SEED, TICKERS)
+
+
+def connector_of(exchange: RunningExchange, folder: Path) -> Connector:
+    days = {"start_date": str(WEDNESDAY), "end_date": str(TUESDAY)}
+    return Connector(folder, {"api_key": KEY, "base_url": f"http://{exchange.address}", "requests_per_minute": 0, **days})
+
+
+@pytest.fixture
+def connector(exchange: RunningExchange, tmp_path: Path) -> Connector:
+    return connector_of(exchange, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def first(server: RunningExchange, tmp_path_factory: pytest.TempPathFactory) -> Output:
+    """A first sync of everything, with a bad spell of the exchange in it."""
+    server.clear_faults()
+    server.control("rest", status=503, path="/v2/aggs")
+    server.control("rest", status=429, retry_after=1, path="/v3/reference/tickers")
+    server.control("rest", status=429, empty=True, path="/v1/open-close")
+    connector = connector_of(server, tmp_path_factory.mktemp("first"))
+    return connector.with_config(open_close_tickers=["AAPL", "BRK.B", "NOPE"]).run("read", streams())
+
+
+@pytest.fixture
+def rest(exchange: RunningExchange) -> PolygonRest:
+    return PolygonRest(
+        Settings(polygon_api_key=SecretStr(KEY), polygon_rest_url=f"http://{exchange.address}", polygon_requests_per_minute=0)
+    )
+
+
+def listed(market: Market, name: str, active: str, now: dt.datetime) -> list[Record]:
+    """The truth of one list of tickers."""
+    query: dict[str, str] = {"market": name, "active": active, "limit": "1000"}
+    page = reference.tickers(market, query, now)
+    records = page.records
+    while page.cursor:
+        page = reference.tickers(market, opened({"cursor": page.cursor}), now)
+        records += page.records
+    return records
+
+
+def every_ticker(market: Market, now: dt.datetime) -> dict[str, Record]:
+    return {record["ticker"]: record for name, active in LISTS for record in listed(market, name, active, now)}
+
+
+def by_ticker(records: list[Record]) -> dict[str, Record]:
+    return {record["ticker"]: record for record in records}
+
+
+def requests_during(exchange: RunningExchange, action: Callable[[], Output]) -> tuple[Output, int]:
+    before = exchange.stats()["rest_requests"]
+    return action(), exchange.stats()["rest_requests"] - before
+
+
+def without_nulls(records: list[Record]) -> list[Record]:
+    """As the connector writes them."""
+    return [{name: value for name, value in record.items() if value is not None} for record in records]
+
+
+def test_check_accepts_the_key_or_names_the_cure(connector: Connector) -> None:
+    connectors = (connector, connector.with_config(api_key="wrong"), connector.with_config(start_date="yesterday"))
+    with ExitStack() as stack:
+        started = [stack.enter_context(each.running("check")) for each in connectors]
+        good, unknown, unusable = (running.finish().connection for running in started)
+    assert good["status"] == "SUCCEEDED"
+    assert unknown["status"] == "FAILED"
+    assert "does not know this API key (HTTP 401). Copy the key from the account's dashboard" in unknown["message"]
+    assert unusable["status"] == "FAILED"
+    assert "'yesterday' does not match" in unusable["message"]
+
+
+def test_discover_offers_the_streams_of_the_manifest(connector: Connector) -> None:
+    offered = {stream["name"]: stream for stream in connector.run("discover").catalog}
+    assert list(offered) == list(streams())
+    for name, stream in streams().items():
+        assert offered[name]["json_schema"]["properties"] == stream.properties
+        assert offered[name]["source_defined_primary_key"] == [[key] for key in stream.primary_key]
+        assert offered[name].get("default_cursor_field", []) == ([stream.cursor] if stream.cursor else [])
+        assert ("incremental" in offered[name]["supported_sync_modes"]) == bool(stream.cursor)
+
+
+def test_a_first_sync_reads_all_reference_data_through_a_bad_spell_and_pages_that_repeat_a_ticker(first: Output, market: Market) -> None:
+    assert (first.code, first.errors) == (0, [])
+    assert first.records["exchanges"] == reference.exchanges({})
+    assert first.records["ticker_types"] == reference.ticker_types({})
+    assert first.records["stock_split"] == reference.splits_v1(market, {"limit": "5000", "sort": "execution_date.asc"}, NOW).records
+    assert len(first.records["tickers"]) > len(by_ticker(first.records["tickers"]))
+    assert by_ticker(first.records["tickers"]) == every_ticker(market, NOW)
+
+
+def test_every_day_of_the_week_is_read_and_equals_the_truth_in_number_and_in_last_digit(first: Output, market: Market) -> None:
+    records = first.records["grouped_daily"]
+    assert {record["date"] for record in records} == {str(day) for day in TRADING_DAYS}
+    names = ("open", "high", "low", "close", "vwap", "transactions")
+    for day in TRADING_DAYS:
+        found = {record["ticker"]: record for record in records if record["date"] == str(day)}
+        truth = {str(bar["symbol"]): bar for bar in market.grouped(day)}
+        assert found.keys() == truth.keys()
+        for ticker, record in found.items():
+            assert [record[name] for name in names] == [truth[ticker][name] for name in names]
+            assert float(record["volume"]) == truth[ticker]["volume"]
+            assert record["otc"] == market.universe.otc[market.universe.index[ticker]]
+    volumes = [record["volume"] for record in records]
+    assert any("." in volume for volume in volumes)
+    assert not any("e" in volume or volume.endswith(".0") for volume in volumes)
+    friday = next(record for record in records if record["date"] == str(FRIDAY))
+    assert dt.datetime.fromtimestamp(friday["window_start_ms"] / 1000, NEW_YORK).hour == 13
+
+
+def test_open_and_close_are_the_truth_and_a_ticker_without_a_bar_is_none(first: Output, market: Market) -> None:
+    names = {"symbol": "ticker", "from": "date", "preMarket": "pre_market", "afterHours": "after_hours"}
+    answers = [
+        aggregates.open_close(market, ticker, day, {"adjusted": "false"}, NOW) or {} for ticker in ("AAPL", "BRK.B") for day in TRADING_DAYS
+    ]
+    truth = [
+        {names.get(name, name): value for name, value in answer.items() if name != "status"} | {"volume": str(answer["volume"])}
+        for answer in answers
+    ]
+    assert sorted(first.records["daily_open_close"], key=lambda record: (record["ticker"], record["date"])) == truth
+
+
+def test_a_day_fetched_by_rest_has_the_records_of_the_connector(first: Output, rest: PolygonRest) -> None:
+    days = [WEDNESDAY + offset * ONE_DAY for offset in range(7)]
+    grouped = [record for day in days for record in grouped_daily(rest, day)]
+    prices = [record for day in days for record in daily_open_close(rest, day, ["AAPL", "BRK.B", "NOPE"])]
+    for name, records in (("grouped_daily", grouped), ("daily_open_close", prices)):
+        assert list(records[0]) == list(streams()[name].properties)
+        key = lambda record: (record["date"], record["ticker"])  # noqa: E731
+        assert sorted(without_nulls(records), key=key) == sorted(first.records[name], key=key)
+
+
+def test_a_second_sync_of_unchanged_data_asks_for_little_and_gives_the_newest_again(first: Output, connector: Connector) -> None:
+    """A new ticker of daily_open_close starts at the start date, the others go on, and one that is listed twice is one."""
+    states = deepcopy({name: first.states[name] for name in ("tickers", "grouped_daily", "daily_open_close")})
+    tickers = ["AAPL", "AAPL", "MSFT"]
+    content = with_new_tickers(first.state_of("daily_open_close"), tickers, WEDNESDAY)
+    states["daily_open_close"]["stream"]["stream_state"] = content
+    second = connector.with_config(open_close_tickers=tickers).run("read", states, list(states.values()))
+    assert second.code == 0
+    assert {record["date"] for record in second.records["grouped_daily"]} == {str(MONDAY)}
+    prices = [(record["ticker"], record["date"]) for record in second.records["daily_open_close"]]
+    assert sorted(prices) == [("AAPL", str(MONDAY)), *(("MSFT", str(day)) for day in TRADING_DAYS)]
+    known = {state["cursor"]["last_updated_utc"] for state in first.state_of("tickers")["states"]}
+    assert {record["last_updated_utc"] for record in second.records["tickers"]} == known
+    assert second.state_of("tickers")["states"] == first.state_of("tickers")["states"]
+
+
+def test_months_later_only_the_tickers_that_changed_came_or_went_are_read_with_one_request_per_list(
+    first: Output, market: Market, tmp_path: Path
+) -> None:
+    with exchange_at(LATER) as later:
+        connector = connector_of(later, tmp_path)
+        output, requests = requests_during(later, lambda: connector.run("read", ["tickers"], [first.states["tickers"]]))
+    assert requests == len(LISTS)
+    before, after = every_ticker(market, NOW), every_ticker(market, LATER)
+    assert by_ticker(first.records["tickers"]) | by_ticker(output.records["tickers"]) == before | after
+    changed = {ticker for ticker in after if after[ticker] != before.get(ticker)}
+    assert any(not after[ticker]["active"] and before[ticker]["active"] for ticker in changed & before.keys())
+    assert changed - before.keys()
+    newest = {record["ticker"] for record in before.values() if record["last_updated_utc"] in str(first.states["tickers"])}
+    assert changed <= by_ticker(output.records["tickers"]).keys() <= changed | newest
+
+
+def test_the_rate_limit_holds_and_a_crash_while_newest_tickers_are_read_first_loses_no_older_one(
+    exchange: RunningExchange, connector: Connector, market: Market
+) -> None:
+    before = exchange.stats()["rest_requests"]
+    with connector.with_config(requests_per_minute=3).running("read", ["tickers"]) as running:
+        eventually(lambda: exchange.stats()["rest_requests"] == before + 3, "the three requests of the minute")
+        # Nothing to wait for: it is to be seen that nothing happens, and without the limit all is over in two seconds.
+        time.sleep(2)
+        assert exchange.stats()["rest_requests"] == before + 3
+        crashed = running.kill()
+    assert crashed.records["tickers"]
+    resumed = connector.run("read", ["tickers"], list(crashed.states.values()))
+    kept = crashed.committed.get("tickers", [])
+    assert by_ticker(kept + resumed.records["tickers"]) == every_ticker(market, NOW)
+
+
+def test_a_crash_while_the_first_day_is_still_being_read_and_later_ones_are_done_loses_no_day(
+    exchange: RunningExchange, connector: Connector, market: Market
+) -> None:
+    """An empty list of tickers is no failure either."""
+    exchange.control("rest", status=429, retry_after=50, path=f"/v2/aggs/grouped/locale/us/market/stocks/{WEDNESDAY}")
+    with connector.running("read", ["grouped_daily"]) as running:
+        running.read_until(lambda said: said.records.get("grouped_daily", [{"date": ""}])[-1]["date"] == str(MONDAY))
+        crashed = running.kill()
+    assert {record["date"] for record in crashed.committed["grouped_daily"]} == {str(FRIDAY)}
+    resumed = connector.run("read", ["grouped_daily", "daily_open_close"], list(crashed.states.values()))
+    assert resumed.code == 0
+    assert "daily_open_close" not in resumed.records
+    read = {(record["date"], record["ticker"]) for record in crashed.committed["grouped_daily"] + resumed.records["grouped_daily"]}
+    assert read == {(str(day), str(bar["symbol"])) for day in TRADING_DAYS for bar in market.grouped(day)}
+
+
+def test_what_the_plan_does_not_include_ends_its_stream_with_the_cure_and_a_day_that_is_not_over_is_empty(
+    exchange: RunningExchange, connector: Connector, rest: PolygonRest
+) -> None:
+    exchange.control("refuse", entitlement="/v3/reference/tickers", today=True)
+    output, requests = requests_during(
+        exchange, lambda: connector.with_config(start_date=str(MONDAY)).run("read", ["ticker_types", "grouped_daily"])
+    )
+    assert (output.code, requests) == (1, 3)
+    assert any("does not include" in error and "/v3/reference/tickers/types (HTTP 403" in error for error in output.errors)
+    assert any("upgrade the plan" in error for error in output.errors)
+    assert output.state_of("grouped_daily")["date"].startswith(str(MONDAY))
+    assert grouped_daily(rest, TUESDAY) == []
+
+
+def test_without_an_end_date_the_present_day_in_new_york_is_the_last_one(exchange: RunningExchange, connector: Connector) -> None:
+    days = {"start_date": str(dt.datetime.now(NEW_YORK).date() - ONE_DAY), "end_date": ""}
+    output, requests = requests_during(exchange, lambda: connector.with_config(**days).run("read", ["grouped_daily"]))
+    assert output.code == 0
+    assert requests in (2, 3)  # 3 if midnight has passed since
