@@ -8,10 +8,12 @@ from collections.abc import Mapping
 import dagster as dg
 
 from polygon_assets.defs import jobs
-from polygon_assets.defs.assets import clickhouse, kafka, polygon, s3
+from polygon_assets.defs.assets import airbyte, clickhouse, kafka, polygon, s3, snowflake_raw
+from polygon_assets.defs.batch_schedules import daily_batch, reference_weekly
+from polygon_assets.defs.batch_sensors import BATCH_SENSORS
 from polygon_assets.defs.checks import stream_checks
 from polygon_assets.defs.partitions import trading_days
-from polygon_assets.defs.resources import Environment, StreamPrograms
+from polygon_assets.defs.resources import Airbyte, Environment, StreamPrograms
 from polygon_assets.defs.schedules import checks_schedule, ohlcv_1m_while_open
 from polygon_assets.defs.sensors import SENSORS
 from polygon_assets.market_calendar import MarketCalendar
@@ -35,12 +37,16 @@ def build_defs(settings: Settings | None = None, resource_overrides: Mapping[str
             clickhouse.stock_aggregates(days),
             *clickhouse.VIEW_SPECS,
             clickhouse.ohlcv_1m(days),
+            polygon.REST,
+            airbyte.polygon_source,
+            snowflake_raw.sync_reference_tables,
+            snowflake_raw.load_daily_tables(days),
         ],
         asset_checks=checks,
-        jobs=[*jobs.STREAM_JOBS, checks_job, jobs.VALIDATE_SUBSCRIPTIONS, jobs.REFRESH_OHLCV_1M],
-        schedules=[checks_schedule(checks_job), ohlcv_1m_while_open],
-        sensors=SENSORS,
-        resources={"environment": Environment(), "programs": StreamPrograms()} | dict(resource_overrides or {}),
+        jobs=[*jobs.STREAM_JOBS, checks_job, jobs.VALIDATE_SUBSCRIPTIONS, jobs.REFRESH_OHLCV_1M, jobs.SYNC_REFERENCE, jobs.LOAD_DAYS],
+        schedules=[checks_schedule(checks_job), ohlcv_1m_while_open, daily_batch, reference_weekly],
+        sensors=[*SENSORS, *BATCH_SENSORS],
+        resources={"environment": Environment(), "programs": StreamPrograms(), "airbyte": Airbyte()} | dict(resource_overrides or {}),
         # One process per run: a second one costs 2 s CPU, and it would survive the run's death.
         executor=dg.in_process_executor,
     )

@@ -134,7 +134,7 @@ def decide(facts: StreamFacts, calendar: MarketCalendar, now: dt.datetime) -> St
         return Wait(f"not set: {', '.join(facts.missing_settings)}; `polygon-assets doctor` says how to get them")
     if facts.heartbeat and _alive(facts.heartbeat, now):
         return Wait(f"runs outside Dagster as {facts.heartbeat.instance}")
-    return _start_or_wait([run for run in facts.runs if _ended(run) >= session.extended_open - OPENING_LEAD], session, now)
+    return _start_or_wait([run for run in facts.runs if ended(run) >= session.extended_open - OPENING_LEAD], session, now)
 
 
 def _watch(run: RunFacts, heartbeat: Heartbeat | None, now: dt.datetime) -> Free | Wait:
@@ -156,7 +156,7 @@ def _start_or_wait(runs: Sequence[RunFacts], session: Session, now: dt.datetime)
     failures = len(list(takewhile(_failed_early, runs)))
     if failures >= MAX_FAILURES and not last.needs_human:
         return Wait(f"gave up after {failures} failed runs; look at run {last.run_id[:8]}, then launch the job by hand")
-    if (due := _ended(last) + _pause(last, failures)) > now:
+    if (due := ended(last) + _pause(last, failures)) > now:
         return Wait(f"run {last.run_id[:8]} ended as {last.status.value.lower()}; next try at {due:%H:%M:%S} UTC")
     return Start(session.day, len(runs) + 1, after, f"run {last.run_id[:8]} ended as {last.status.value.lower()}")
 
@@ -169,10 +169,11 @@ def _pause(last: RunFacts, failures: int) -> dt.timedelta:
 
 
 def _failed_early(run: RunFacts) -> bool:
-    return run.status is DagsterRunStatus.FAILURE and _ended(run) - run.created_at < SHORT_RUN
+    return run.status is DagsterRunStatus.FAILURE and ended(run) - run.created_at < SHORT_RUN
 
 
-def _ended(run: RunFacts) -> dt.datetime:
+def ended(run: RunFacts) -> dt.datetime:
+    """When the run ended; when it was created if its end is not known."""
     return run.ended_at or run.created_at
 
 
@@ -277,7 +278,7 @@ def validate_csv(facts: CsvFacts, now: dt.datetime) -> Start | Wait:
     failures = len(list(takewhile(lambda run: run.status is DagsterRunStatus.FAILURE, facts.runs)))
     if not failures:
         return Wait(f"unchanged: {facts.etag}")
-    due = _ended(facts.runs[0]) + min(dt.timedelta(minutes=1) * 2 ** (failures - 1), dt.timedelta(minutes=30))
+    due = ended(facts.runs[0]) + min(dt.timedelta(minutes=1) * 2 ** (failures - 1), dt.timedelta(minutes=30))
     if due > now:
         return Wait(f"{facts.etag} could not be judged; next try at {due:%H:%M:%S} UTC")
     return Start(now.date(), failures + 1, after, f"{facts.etag} could not be judged in run {after[:8]}")

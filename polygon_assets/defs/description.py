@@ -1,9 +1,9 @@
-"""How an asset is described: what it is, its grain, how late it may be, and what to do when it is wrong.
+"""How an asset is described: what it is, its grain, how late it may be, and what to do when it is wrong; and how its metadata are written.
 
-A graph test refuses an asset without these; the words themselves stand where the asset is defined.
+A graph test refuses an asset without a description; the words themselves stand where the asset is defined.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
@@ -11,6 +11,8 @@ OWNERS = ["team:market-data"]
 
 Column = tuple[str, str, str]
 """Name, type, and meaning with its unit."""
+SHOWN_LINES = 200
+"""More would make the page unreadable."""
 
 
 def described(what: str, *, grain: str, lateness: str, wrong: str) -> str:
@@ -20,3 +22,16 @@ def described(what: str, *, grain: str, lateness: str, wrong: str) -> str:
 
 def table_schema(columns: Iterable[Column]) -> dg.TableSchema:
     return dg.TableSchema([dg.TableColumn(name, kind, description=meaning) for name, kind, meaning in columns])
+
+
+def as_diff(added: Sequence[str], removed: Sequence[str]) -> str:
+    """A Markdown block of what was added and removed."""
+    lines = [f"+ {item}" for item in added] + [f"- {item}" for item in removed]
+    more = [f"  and {len(lines) - SHOWN_LINES} more"] if len(lines) > SHOWN_LINES else []
+    return "\n".join(["```diff", *(lines[:SHOWN_LINES] or ["  no change"]), *more, "```"])
+
+
+def as_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

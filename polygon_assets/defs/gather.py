@@ -4,7 +4,7 @@ Only reading belongs here; what follows from the facts is decided elsewhere.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
@@ -12,6 +12,7 @@ from polygon_assets import messages
 from polygon_assets.defs.decisions import ACTIVE, CsvFacts, DayFacts, RunFacts, Sighting, StreamFacts, utc
 from polygon_assets.defs.jobs import ETAG_TAG, NEEDS_HUMAN_TAG, stream_job_name
 from polygon_assets.defs.keys import WEBSOCKET
+from polygon_assets.defs.needs import missing_settings
 from polygon_assets.evidence import streams, tables
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import Heartbeat
@@ -23,21 +24,11 @@ SEEN_WITHIN = dt.timedelta(minutes=2)
 """A living producer is observed at least every 30 s; what is seen later tells less of the moment itself."""
 OBSERVATIONS = 25
 """More than there can be in that time: a change of state is observed every 5 s at most."""
-NEEDED_SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "producer": ("kafka_bootstrap_servers", "polygon_api_key"),
-    "filter": ("kafka_bootstrap_servers",),
-    "sink": ("kafka_bootstrap_servers", "clickhouse_host"),
-}
 
 
 def stream_facts(instance: dg.DagsterInstance, settings: Settings, program: str, heartbeat: Heartbeat | None) -> StreamFacts:
     runs = run_facts(instance, dg.RunsFilter(job_name=stream_job_name(program)))
     return StreamFacts(program, runs, heartbeat, missing_settings(settings, program))
-
-
-def missing_settings(settings: Settings, program: str) -> list[str]:
-    """Environment variables without which the program would end at once."""
-    return [name.upper() for name in NEEDED_SETTINGS[program] if not _value(settings, name)]
 
 
 def run_facts(instance: dg.DagsterInstance, which: dg.RunsFilter) -> list[RunFacts]:
@@ -101,8 +92,3 @@ def _facts_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> RunFacts:
 def _last_event(instance: dg.DagsterInstance, run_id: str) -> dt.datetime | None:
     records = instance.get_records_for_run(run_id, limit=1, ascending=False).records
     return dt.datetime.fromtimestamp(records[0].timestamp, dt.UTC) if records else None
-
-
-def _value(settings: Settings, name: str) -> str:
-    value = getattr(settings, name)
-    return str(value.get_secret_value() if hasattr(value, "get_secret_value") else value)

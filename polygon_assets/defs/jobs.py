@@ -1,4 +1,4 @@
-"""The jobs: one long run per stream program, the checks, and the bars of a day. When they run is said in schedules and sensors.
+"""The jobs: one long run per stream program, the checks, and loads and tables of a day. When they run is said in schedules and sensors.
 
 A program's op supervises it in the run's own process, because a step process between them would survive the run.
 """
@@ -10,7 +10,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from polygon_assets.defs import decisions
 from polygon_assets.defs.ancestry import is_intact, own_line
-from polygon_assets.defs.keys import OHLCV_1M, SUBSCRIPTIONS
+from polygon_assets.defs.keys import DAILY_OPEN_CLOSE, FACT_DAILY_TRADING, GROUPED_DAILY, OHLCV_1M, REFERENCE_TABLES, SUBSCRIPTIONS
 from polygon_assets.defs.reporting import EventReporter
 from polygon_assets.defs.resources import Environment, StreamPrograms
 from polygon_assets.defs.supervise import (
@@ -31,6 +31,7 @@ ATTEMPT_TAG = "polygon/attempt"
 NEEDS_HUMAN_TAG = "polygon/needs_human"
 ETAG_TAG = "polygon/etag"
 VALIDATION_TAG = "polygon/validation"
+ASKED_BY_TAG = "polygon/asked_by"
 KILL_MARGIN_SECONDS = 5.0
 _DOES = {
     "producer": "receives the feed and writes `kafka/polygon_stream_aggregates`",
@@ -112,5 +113,23 @@ REFRESH_OHLCV_1M = dg.define_asset_job(
     "refresh_ohlcv_1m",
     selection=dg.AssetSelection.assets(OHLCV_1M),
     description="Computes the one-minute bars of a trading day again; repeating it replaces them.",
+    executor_def=dg.in_process_executor,
+)
+SYNC_REFERENCE = dg.define_asset_job(
+    "sync_reference",
+    selection=dg.AssetSelection.assets(*REFERENCE_TABLES),
+    description="Syncs the reference data through Airbyte; the marts follow by themselves.",
+    executor_def=dg.in_process_executor,
+)
+LOAD_DAYS = dg.define_asset_job(
+    "load_days",
+    selection=dg.AssetSelection.assets(GROUPED_DAILY, DAILY_OPEN_CLOSE),
+    description="Loads trading days: the newest one by an Airbyte sync, past ones by REST; the marts follow by themselves.",
+    executor_def=dg.in_process_executor,
+)
+BUILD_FACTS = dg.define_asset_job(
+    "build_facts",
+    selection=dg.AssetSelection.assets(FACT_DAILY_TRADING),
+    description="Builds trading days of the fact table again, where automation did not succeed; repeating it replaces them.",
     executor_def=dg.in_process_executor,
 )

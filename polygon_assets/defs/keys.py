@@ -13,6 +13,7 @@ STOCK_LAST = AssetKey(["clickhouse", "stock_last"])
 STOCK_DELTA_10S = AssetKey(["clickhouse", "stock_delta_10s"])
 TOP_MOVERS_10S = AssetKey(["clickhouse", "top_movers_10s"])
 OHLCV_1M = AssetKey(["clickhouse", "ohlcv_1m"])
+POLYGON_REST = AssetKey(["polygon", "rest"])
 AIRBYTE_SOURCE = AssetKey(["airbyte", "polygon_source"])
 
 
@@ -24,3 +25,11 @@ def raw(stream: str) -> AssetKey:
 def mart(name: str) -> AssetKey:
     """A table made from the raw ones, by its name in lower case."""
     return AssetKey(["snowflake", "marts", name])
+
+
+REFERENCE_TABLES = tuple(raw(name) for name in ("exchanges", "ticker_types", "tickers", "stock_split"))
+TICKERS = raw("tickers")
+GROUPED_DAILY = raw("grouped_daily")
+DAILY_OPEN_CLOSE = raw("daily_open_close")
+FACT_DAILY_TRADING = mart("fact_daily_trading")
+STREAM_VS_BATCH = mart("stream_vs_batch")

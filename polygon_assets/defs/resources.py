@@ -1,15 +1,20 @@
-"""What the definitions are given from outside: the environment and the stream programs. Logic of assets and sensors stays out.
+"""What the definitions are given from outside: the environment, the stream programs, Airbyte. Logic of assets and sensors stays out.
 
 No field holds a secret: a field's value goes into the snapshot that the webserver shows.
 """
 
 import sys
+import warnings
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from dagster_airbyte import AirbyteWorkspace
 
 
 class Environment(dg.ConfigurableResource[Settings]):
@@ -30,3 +35,33 @@ class StreamPrograms(dg.ConfigurableResource[list[str]]):
 
     def command_for(self, program: str) -> list[str]:
         return [*(self.command or [sys.executable, "-m", "polygon_assets.cli", "stream"]), program]
+
+
+class Airbyte(dg.ConfigurableResource["AirbyteWorkspace"]):
+    """Airbyte's workspace, made when a sync needs it: nothing is asked of Airbyte while the definitions load."""
+
+    poll_seconds: float = Field(default=2.0, description="How often a sync under way is looked at.")
+
+    def workspace(self, settings: Settings) -> "AirbyteWorkspace":
+        """dagster-airbyte's resource for Cloud as for a self-managed Airbyte.
+
+        Its AirbyteCloudWorkspace is this one with Cloud's two addresses fixed; both take their token from POST {rest}/applications/token.
+        """
+        from dagster_airbyte import AirbyteWorkspace
+
+        with warnings.catch_warnings():
+            # It is marked beta, which the user of this project can do nothing about.
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            return AirbyteWorkspace(
+                rest_api_base_url=settings.airbyte_api_url.rstrip("/"),
+                configuration_api_base_url=settings.airbyte_configuration_api_url.rstrip("/"),
+                workspace_id=settings.airbyte_workspace_id,
+                client_id=settings.airbyte_client_id,
+                client_secret=settings.airbyte_client_secret.get_secret_value(),
+                poll_interval=self.poll_seconds,
+                # A restart of Airbyte's server takes half a minute; the sync goes on without the one who waits for it.
+                request_max_retries=15,
+                request_retry_delay=2.0,
+                # After a crash here the sync may still be under way: it is joined, because Airbyte would refuse a second one.
+                poll_previous_running_sync=True,
+            )

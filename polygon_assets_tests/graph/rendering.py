@@ -46,6 +46,10 @@ def _asset(graph: AssetGraph, key: dg.AssetKey) -> Iterator[str]:
         yield f"  partitions: {type(node.partitions_def).__name__}, {node.partitions_def.timezone}"  # type: ignore[attr-defined]
     if node.automation_condition:
         yield f"  automation: {node.automation_condition.get_label()}"
+    if node.backfill_policy:
+        yield f"  backfill: {node.backfill_policy.policy_type.value.lower()}"
+    if node.pools:
+        yield f"  pools: {', '.join(sorted(node.pools))}"
     for check in sorted(node.check_keys):
         yield f"  check: {check.name}"
 

@@ -29,6 +29,9 @@ SECRETS = {
     "CLICKHOUSE_PASSWORD": "secret-clickhouse-password",
     "AWS_SECRET_ACCESS_KEY": "secret-aws-key",
     "ALERT_WEBHOOK_URL": "https://hooks.example/secret-webhook",
+    "SNOWFLAKE_PASSWORD": "secret-snowflake-password",
+    "SNOWFLAKE_PRIVATE_KEY": "secret-snowflake-key",
+    "AIRBYTE_CLIENT_SECRET": "secret-airbyte-client",
 }
 
 
@@ -64,7 +67,7 @@ def test_every_asset_has_an_owner_a_kind_a_group_and_says_grain_lateness_and_wha
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         name = key.to_user_string()
-        assert len(key.path) == 2, f"{name}: keys are system/name"
+        assert len(key.path) == (3 if key.path[0] == "snowflake" else 2), f"{name}: keys are system/name, in Snowflake system/schema/name"
         assert node.owners, f"{name}: no owner"
         assert node.kinds, f"{name}: no kind"
         assert node.group_name in ("stream", "batch", "serving"), f"{name}: group {node.group_name}"
@@ -75,7 +78,7 @@ def test_every_asset_has_an_owner_a_kind_a_group_and_says_grain_lateness_and_wha
 def test_every_table_and_topic_has_a_column_schema_with_meanings(defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
     for key in graph.get_all_asset_keys():
-        if key.path[0] in ("kafka", "clickhouse"):
+        if key.path[0] in ("kafka", "clickhouse", "snowflake"):
             schema = graph.get(key).metadata["dagster/column_schema"]
             assert all(column.description for column in schema.columns), key.to_user_string()
 
@@ -134,14 +137,17 @@ def test_instance_and_workspace_files_are_readable(tmp_path_factory: pytest.Temp
     code = (
         "import json, dagster as dg\n"
         "with dg.DagsterInstance.get() as i:\n"
-        " queue = i.get_concurrency_config().run_queue_config\n"
-        " print(json.dumps([i.telemetry_enabled, i.run_retries_enabled, i.run_monitoring_enabled, queue.tag_concurrency_limits]))"
+        " config = i.get_concurrency_config()\n"
+        " queue, pools = config.run_queue_config, config.pool_config\n"
+        " print(json.dumps([i.telemetry_enabled, i.run_retries_enabled, i.run_monitoring_enabled, queue.tag_concurrency_limits]))\n"
+        " print(json.dumps([pools.pool_granularity.value, pools.default_pool_limit]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | {"DAGSTER_HOME": str(home)}, cwd=home, capture_output=True, text=True, check=True
     )
-    telemetry, retries, monitoring, limits = json.loads(done.stdout)
+    (telemetry, retries, monitoring, limits), pools = map(json.loads, done.stdout.splitlines())
     assert (telemetry, retries, monitoring) == (False, False, True)
+    assert pools == ["run", 1]
     assert [limit["key"] for limit in limits] == [PROGRAM_TAG, VALIDATION_TAG]
     assert VALIDATION_TAG in build_defs().resolve_job_def("validate_subscriptions").tags
     assert {entry.name for entry in home.iterdir()} <= {"dagster.yaml", ".local", ".telemetry", ".logs_queue"}

@@ -1,9 +1,9 @@
-"""What comes from the vendor. Its data is only named here: the producer program receives it."""
+"""What comes from the vendor: the live feed and the REST API. They are only named here: programs, Airbyte and loads read them."""
 
 import dagster as dg
 
 from polygon_assets.defs.description import OWNERS, described
-from polygon_assets.defs.keys import SUBSCRIPTIONS, WEBSOCKET
+from polygon_assets.defs.keys import POLYGON_REST, SUBSCRIPTIONS, WEBSOCKET
 
 WEBSOCKET_FEED = dg.AssetSpec(
     WEBSOCKET,
@@ -18,5 +18,19 @@ WEBSOCKET_FEED = dg.AssetSpec(
         lateness="about 2 s after the second ends, 15 min on the delayed cluster; corrected seconds are sent again for up to 15 min.",
         wrong="see `state` and `unconfirmed` in the newest observation, then the log of the newest `run_producer`. Nothing is replayed by "
         "the vendor: what was missed stands in the gap ledger and keeps its trading day open.",
+    ),
+)
+REST = dg.AssetSpec(
+    POLYGON_REST,
+    group_name="batch",
+    owners=OWNERS,
+    kinds={"api"},
+    description=described(
+        "The vendor's REST API (Polygon, now Massive): reference data, and each past day's bars. Airbyte's connector asks it for what is "
+        "new, a backfill asks it for past days, and both keep to the plan's requests a minute.",
+        grain="one answer per request: a page of reference data, all symbols' bars of a day, or one symbol's official prices of a day.",
+        lateness="a day's bars are final some minutes after the extended close; on the free plan they are given from midnight New York on.",
+        wrong="HTTP 401 is the key, 403 the plan, 429 too many requests: the failed run names it with its cure. The vendor may correct a "
+        "day later: materialize that day of `snowflake/raw/grouped_daily` again.",
     ),
 )

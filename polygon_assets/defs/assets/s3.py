@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from polygon_assets.defs.description import OWNERS, described
+from polygon_assets.defs.description import OWNERS, as_diff, described
 from polygon_assets.defs.keys import SUBSCRIPTIONS
 from polygon_assets.defs.resources import Environment
 from polygon_assets.settings import Settings
@@ -15,8 +15,6 @@ from polygon_assets.subscriptions import AcceptedSet, BadLine, accept, differenc
 if TYPE_CHECKING:
     from polygon_assets.clients.subscription_store import SubscriptionStore
 
-SHOWN_CHANNELS = 200
-"""More would make the page unreadable; the whole set is in the published version."""
 EVERY_LINE_VALID = dg.AssetCheckSpec(
     "every_line_valid",
     asset=SUBSCRIPTIONS,
@@ -117,13 +115,7 @@ def _metadata(accepted: AcceptedSet, previous: AcceptedSet | None, warning: str)
         "channels": dg.MetadataValue.int(len(accepted.channels)),
         "added": dg.MetadataValue.int(len(change.added)),
         "removed": dg.MetadataValue.int(len(change.removed)),
-        "difference": dg.MetadataValue.md(_as_diff(change.added, change.removed)),
+        "difference": dg.MetadataValue.md(as_diff(change.added, change.removed)),
         "estimated_events_per_second": dg.MetadataValue.float(cost.events_per_second),
         "estimated_rows_per_day": dg.MetadataValue.int(cost.rows_per_day),
     }
-
-
-def _as_diff(added: tuple[str, ...], removed: tuple[str, ...]) -> str:
-    lines = [f"+ {channel}" for channel in added] + [f"- {channel}" for channel in removed]
-    more = [f"  and {len(lines) - SHOWN_CHANNELS} more"] if len(lines) > SHOWN_CHANNELS else []
-    return "\n".join(["```diff", *(lines[:SHOWN_CHANNELS] or ["  no change"]), *more, "```"])

@@ -1,0 +1,147 @@
+"""The stream's trading day against the vendor's daily bars: which symbols differ, by how much, and in which minutes.
+
+Nothing here connects: rows come in, judgements go out. What is missing in the stream, what is too much and what drifts are told apart,
+because each has another cause: a channel that was never confirmed, an older subscription, a gap.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from polygon_assets.market_calendar import NEW_YORK
+
+ONE_MINUTE = dt.timedelta(minutes=1)
+
+
+class Verdict(StrEnum):
+    """What the comparison says of one symbol."""
+
+    MATCH = "match"
+    MISSING = "missing_in_stream"
+    SURPLUS = "surplus_in_stream"
+    DRIFT = "drift"
+
+
+@dataclass(frozen=True)
+class DayBar:
+    """One symbol's day: prices in US dollars, volume in shares with exact fractions."""
+
+    symbol: str
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: Decimal
+
+    @property
+    def prices(self) -> tuple[float, float, float, float]:
+        return self.open, self.high, self.low, self.close
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Shares by which the stream may differ from the vendor's bar; 0 asks for equality."""
+
+    volume: float
+    price: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One symbol's day in the stream and in the vendor's bar, of which at least one is there."""
+
+    symbol: str
+    verdict: Verdict
+    stream: DayBar | None
+    batch: DayBar | None
+    volume_drift: float | None
+    """(stream - batch) / batch; None where one of them is missing."""
+    price_drift: float | None
+    """The largest of the four prices' differences, as a share of the vendor's price."""
+
+    @property
+    def severity(self) -> float:
+        """How far apart the two are; a bar that is wholly missing is as far as it gets."""
+        if self.volume_drift is None or self.price_drift is None:
+            return float("inf")
+        return max(abs(self.volume_drift), self.price_drift)
+
+
+@dataclass(frozen=True)
+class MinuteDifference:
+    """A minute in which the two have not the same shares."""
+
+    minute: dt.datetime
+    stream: Decimal
+    batch: Decimal
+
+    @property
+    def lost(self) -> bool:
+        return self.stream < self.batch
+
+
+def compare(
+    stream: Iterable[DayBar], batch: Iterable[DayBar], subscribed: Collection[str] | None, tolerance: Tolerance
+) -> list[Comparison]:
+    """Each symbol of the stream, and each of `subscribed` (None: every one) that has a bar, in alphabetical order."""
+    streamed, bars = ({bar.symbol: bar for bar in side} for side in (stream, batch))
+    expected = bars.keys() if subscribed is None else bars.keys() & set(subscribed)
+    return [_judged(symbol, streamed.get(symbol), bars.get(symbol), tolerance) for symbol in sorted(streamed.keys() | expected)]
+
+
+def different_minutes(stream: Mapping[dt.datetime, Decimal], batch: Mapping[dt.datetime, Decimal]) -> list[MinuteDifference]:
+    """The minutes whose shares differ, in order; a minute that one side has not counts as 0 shares."""
+    zero = Decimal(0)
+    pairs = ((minute, stream.get(minute, zero), batch.get(minute, zero)) for minute in sorted(stream.keys() | batch.keys()))
+    return [MinuteDifference(*pair) for pair in pairs if pair[1] != pair[2]]
+
+
+def minute_volumes(answer: bytes) -> dict[dt.datetime, Decimal]:
+    """Shares by minute (UTC) from an answer of the vendor's aggregate endpoint; where it sends `dv`, that is exact."""
+    results = json.loads(answer, parse_float=Decimal).get("results", [])
+    return {dt.datetime.fromtimestamp(bar["t"] / 1000, dt.UTC): Decimal(bar.get("dv", bar["v"])) for bar in results}
+
+
+def spans(minutes: Sequence[dt.datetime]) -> str:
+    """Minutes as people say them, in New York time: `10:31-10:33, 15:59`."""
+    return ", ".join(_span(first, last) for first, last in _runs(minutes)) or "none"
+
+
+def _judged(symbol: str, stream: DayBar | None, batch: DayBar | None, tolerance: Tolerance) -> Comparison:
+    if stream is None or batch is None:
+        return Comparison(symbol, Verdict.MISSING if stream is None else Verdict.SURPLUS, stream, batch, None, None)
+    # Exact numbers decide; the shares that are shown are rounded like any float.
+    volume_differs = abs(stream.volume - batch.volume) > Decimal(str(tolerance.volume)) * batch.volume
+    price_drift = max(_share(ours, theirs) for ours, theirs in zip(stream.prices, batch.prices, strict=True))
+    verdict = Verdict.DRIFT if volume_differs or price_drift > tolerance.price else Verdict.MATCH
+    return Comparison(symbol, verdict, stream, batch, _signed_share(stream.volume, batch.volume), price_drift)
+
+
+def _share(ours: float, theirs: float) -> float:
+    return abs(_signed_share(Decimal(str(ours)), Decimal(str(theirs))))
+
+
+def _signed_share(ours: Decimal, theirs: Decimal) -> float:
+    if ours == theirs:
+        return 0.0
+    return float((ours - theirs) / theirs) if theirs else 1.0
+
+
+def _runs(minutes: Sequence[dt.datetime]) -> Iterator[tuple[dt.datetime, dt.datetime]]:
+    """First and last of each run of consecutive minutes."""
+    first = last = None
+    for minute in minutes:
+        if first is not None and last is not None and minute - last > ONE_MINUTE:
+            yield first, last
+            first = None
+        first, last = first or minute, minute
+    if first is not None and last is not None:
+        yield first, last
+
+
+def _span(first: dt.datetime, last: dt.datetime) -> str:
+    start, end = (f"{minute.astimezone(NEW_YORK):%H:%M}" for minute in (first, last))
+    return start if first == last else f"{start}-{end}"

@@ -1,0 +1,69 @@
+"""The Airbyte source as an asset: its list of tickers follows the subscriptions. The rest of it is `batch.provision`'s."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+import dagster as dg
+
+from polygon_assets.defs.description import OWNERS, as_diff, described
+from polygon_assets.defs.keys import AIRBYTE_SOURCE, SUBSCRIPTIONS
+from polygon_assets.defs.needs import missing_settings
+from polygon_assets.defs.resources import Environment
+from polygon_assets.settings import Settings
+from polygon_assets.subscriptions import AcceptedSet, difference
+
+WILDCARD_NAMES_NONE = "A.* names no symbol, so the list stays as it was"
+
+
+@dg.asset(
+    key=AIRBYTE_SOURCE,
+    deps=[SUBSCRIPTIONS],
+    group_name="batch",
+    owners=OWNERS,
+    kinds={"airbyte"},
+    automation_condition=dg.AutomationCondition.eager(),
+    output_required=False,
+    description=described(
+        "The Airbyte source that all raw tables are read with. Its `open_close_tickers`, which `snowflake/raw/daily_open_close` is asked "
+        "for one by one, follow the subscribed symbols; everything else in it is set by `polygon-assets airbyte provision`.",
+        grain="one list of symbols.",
+        lateness="it follows an accepted subscription CSV within a minute. A new symbol is in the day's load from then on.",
+        wrong="materialize it to set the list again. `A.*` names no symbol: then the list stays as it was. Past days of a new symbol come "
+        "with a backfill of `snowflake/raw/daily_open_close`. Where Airbyte is not set up nothing happens.",
+    ),
+)
+def polygon_source(context: dg.AssetExecutionContext, environment: Environment) -> Iterator[dg.MaterializeResult[None]]:
+    from polygon_assets.batch.provision import open_close_tickers, set_open_close_tickers
+    from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError
+
+    settings = environment.settings()
+    if missing := missing_settings(settings, "airbyte"):
+        context.log.warning("there is no Airbyte that could follow: %s not set", ", ".join(missing))
+        return
+    named = named_symbols(settings)
+    try:
+        with closing(AirbyteApi(settings)) as api:
+            before = open_close_tickers(api) if named is None else set_open_close_tickers(api, named)
+    except AirbyteError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    yield dg.MaterializeResult(asset_key=AIRBYTE_SOURCE, metadata=_metadata(before, named))
+
+
+def named_symbols(settings: Settings) -> Sequence[str] | None:
+    """The symbols of the set in force, in order; None where it is A.*. Raises SubscriptionStoreError."""
+    from polygon_assets.clients import subscription_store
+
+    accepted: AcceptedSet | None = subscription_store.connect(settings).accepted()
+    symbols = accepted.symbols if accepted else frozenset()
+    return None if symbols is None else sorted(symbols)
+
+
+def _metadata(before: Sequence[str], named: Sequence[str] | None) -> dict[str, dg.MetadataValue]:
+    change = difference(before, before if named is None else named)
+    return {
+        **({"note": dg.MetadataValue.text(WILDCARD_NAMES_NONE)} if named is None else {}),
+        "tickers": dg.MetadataValue.int(len(before) if named is None else len(named)),
+        "added": dg.MetadataValue.int(len(change.added)),
+        "removed": dg.MetadataValue.int(len(change.removed)),
+        "difference": dg.MetadataValue.md(as_diff(change.added, change.removed)),
+    }

@@ -1,0 +1,157 @@
+"""snowflake/raw/*: the tables that Airbyte writes, and the daily ones of them that REST fills for past days.
+
+What their columns are comes from the connector's manifest, so that the graph loads with Airbyte down; a test compares the two.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+
+import dagster as dg
+
+from polygon_assets.batch import warehouse
+from polygon_assets.batch.loaded import Held, reference_tables
+from polygon_assets.batch.streams import CONNECTIONS, REFERENCE_CONNECTION, Stream, streams
+from polygon_assets.defs.airbyte_sync import run_sync
+from polygon_assets.defs.batch_decisions import goes_through_airbyte
+from polygon_assets.defs.batch_gather import NEWEST_CHANGE
+from polygon_assets.defs.daily_load import TABLES, DailyLoad, Told
+from polygon_assets.defs.description import OWNERS, described, table_schema
+from polygon_assets.defs.keys import AIRBYTE_SOURCE, POLYGON_REST, raw
+from polygon_assets.defs.needs import missing_settings
+from polygon_assets.defs.pools import VENDOR_REQUESTS
+from polygon_assets.defs.resources import Airbyte, Environment
+
+META_MEANINGS = {
+    "_AIRBYTE_RAW_ID": "Airbyte's identifier of the record",
+    "_AIRBYTE_EXTRACTED_AT": "when the record was read from the vendor",
+    "_AIRBYTE_META": "what Airbyte had to change in the record",
+    "_AIRBYTE_GENERATION_ID": "counts the refreshes of the table; 0 where REST filled it",
+}
+MAY_BE_EMPTY = ("stock_split",)
+_WEEKLY = "synced when the vendor changes a ticker (asked hourly) and every Sunday evening."
+_DAILY = (
+    "the newest day is synced 15 min after its extended close (on the free plan after midnight); past days come when they are asked for."
+)
+_REFERENCE_WRONG = "the failed run says in Airbyte's words why; materialize the table to sync all four again, which replaces what is there."
+_DAILY_WRONG = "materialize the day again: it replaces the day's rows. A range is one run; days that are done stay done when it fails."
+DESCRIPTIONS: Mapping[str, str] = {
+    "exchanges": described(
+        "The exchanges and reporting facilities as the vendor lists them.",
+        grain="one row per exchange.",
+        lateness=_WEEKLY,
+        wrong=_REFERENCE_WRONG,
+    ),
+    "ticker_types": described(
+        "What the codes of security types mean.",
+        grain="one row per code.",
+        lateness=_WEEKLY,
+        wrong=_REFERENCE_WRONG,
+    ),
+    "tickers": described(
+        "All tickers that the vendor knows, delisted ones and OTC included. Only what changed since the last sync is read.",
+        grain="one row per ticker and market.",
+        lateness=_WEEKLY,
+        wrong=_REFERENCE_WRONG + " If an old change was missed, refresh the stream in Airbyte: it is read from the beginning then.",
+    ),
+    "stock_split": described(
+        "Every split, reverse split and stock dividend, past and announced.",
+        grain="one row per event.",
+        lateness=_WEEKLY,
+        wrong=_REFERENCE_WRONG,
+    ),
+    "grouped_daily": described(
+        "The vendor's daily bar of every ticker, OTC included, unadjusted. The newest day comes by an Airbyte sync, which takes no date; "
+        "past days are fetched by REST and merged into the same table. Both daily tables are loaded together.",
+        grain="one row per ticker and New York trading day; partitioned by it.",
+        lateness=_DAILY,
+        wrong=_DAILY_WRONG,
+    ),
+    "daily_open_close": described(
+        "Official open and close, pre-market and after-hours prices of the subscribed symbols, unadjusted. Loaded together with "
+        "`snowflake/raw/grouped_daily`: a sync takes no selection.",
+        grain="one row per subscribed ticker and New York trading day on which it traded; partitioned by it.",
+        lateness=_DAILY,
+        wrong=_DAILY_WRONG + " With `A.*` nothing is named, and a day has no rows.",
+    ),
+}
+
+
+def _spec(stream: Stream, days: dg.PartitionsDefinition[str] | None = None) -> dg.AssetSpec:
+    meanings = META_MEANINGS | {name.upper(): schema.get("description", "") for name, schema in stream.properties.items()}
+    columns = [(name, kind, meanings[name]) for name, kind in warehouse.columns(stream).items()]
+    return dg.AssetSpec(
+        raw(stream.name),
+        deps=[POLYGON_REST, AIRBYTE_SOURCE],
+        partitions_def=days,
+        # A day is told as soon as it is there; telling it again at the end of a range would build every fact a second time.
+        skippable=days is not None,
+        group_name="batch",
+        owners=OWNERS,
+        kinds={"airbyte", "snowflake", "table"},
+        metadata={"dagster/column_schema": table_schema(columns), "dagster/table_name": f"RAW.{stream.name.upper()}"},
+        description=DESCRIPTIONS[stream.name],
+    )
+
+
+@dg.multi_asset(
+    name="sync_reference_tables",
+    specs=[_spec(streams()[name]) for name in CONNECTIONS[REFERENCE_CONNECTION]],
+    # A sync takes no selection: it reads every stream of its connection.
+    can_subset=False,
+    pool=VENDOR_REQUESTS,
+)
+def sync_reference_tables(environment: Environment, airbyte: Airbyte) -> Iterator[dg.MaterializeResult[None]]:
+    from polygon_assets.clients import snowflake
+
+    settings = environment.settings()
+    sync = run_sync(airbyte, settings, REFERENCE_CONNECTION)
+    with closing(snowflake.connect(settings)) as connection:
+        held = reference_tables(connection)
+    if empty := [name for name, table in held.items() if not table.rows and name not in MAY_BE_EMPTY]:
+        raise dg.Failure(f"Airbyte's job {sync.job_id} succeeded, but empty is RAW.{', RAW.'.join(empty).upper()}", allow_retries=False)
+    for name in CONNECTIONS[REFERENCE_CONNECTION]:
+        yield dg.MaterializeResult(asset_key=raw(name), metadata=sync.metadata(name) | _reference_metadata(held[name]))
+
+
+def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    """Both daily tables; a range of days is one run, because the vendor is asked for one day after the other anyway."""
+
+    @dg.multi_asset(
+        name="load_daily_tables",
+        specs=[_spec(streams()[name], days) for name in TABLES],
+        can_subset=False,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=VENDOR_REQUESTS,
+    )
+    def load(context: dg.AssetExecutionContext, environment: Environment, airbyte: Airbyte) -> Iterator[dg.MaterializeResult[None]]:
+        settings, calendar, now = environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC)
+        asked = [dt.date.fromisoformat(key) for key in context.partition_keys]
+
+        def tell(day: dt.date, told: Told) -> None:
+            for table, metadata in told.items():
+                context.log_event(dg.AssetMaterialization(raw(table), partition=day.isoformat(), metadata=metadata))
+                # For the record that Dagster makes of a result, if there is one.
+                context.add_asset_metadata(metadata, asset_key=raw(table), partition_key=day.isoformat())
+
+        daily = DailyLoad(settings, calendar, now, tell, context.log.info)
+        daily.refuse_unsettled(asked)
+        if goes_through_airbyte(asked, calendar, now) and not missing_settings(settings, "airbyte"):
+            if not daily.sync(airbyte, asked[0]):
+                return
+        else:
+            daily.fetch(asked)
+        if _others_wait(context):
+            yield from (dg.MaterializeResult(asset_key=raw(table)) for table in TABLES)
+
+    return load
+
+
+def _others_wait(context: dg.AssetExecutionContext) -> bool:
+    """Whether the run has further steps: they are skipped unless this one has a result, and Dagster then records each day once more."""
+    return len(context.job_def.nodes) > 1
+
+
+def _reference_metadata(held: Held) -> dict[str, dg.MetadataValue]:
+    change = {NEWEST_CHANGE: dg.MetadataValue.text(held.newest_change.isoformat())} if held.newest_change else {}
+    return {"dagster/row_count": dg.MetadataValue.int(held.rows), **change}

@@ -1,0 +1,118 @@
+"""The facts for `batch_decisions`: which days are loaded, what is under way, and what the last sync of the reference data saw.
+
+Only reading belongs here, and only from Dagster: the one question to the vendor is at its end.
+"""
+
+import datetime as dt
+from collections.abc import Collection, Iterable
+
+import dagster as dg
+
+from polygon_assets.defs.batch_decisions import AUTOMATIONS_TURN, Backlog, ReferenceFacts, left_to_the_schedule, settled_days
+from polygon_assets.defs.decisions import ACTIVE
+from polygon_assets.defs.gather import run_facts
+from polygon_assets.defs.jobs import ASKED_BY_TAG, BUILD_FACTS, LOAD_DAYS, SYNC_REFERENCE
+from polygon_assets.defs.keys import DAILY_OPEN_CLOSE, FACT_DAILY_TRADING, GROUPED_DAILY, TICKERS
+from polygon_assets.defs.needs import missing_settings
+from polygon_assets.defs.pools import VENDOR_REQUESTS, mart_pool, pool_tag
+from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.settings import Settings
+
+NEWEST_CHANGE = "newest_change"
+"""Metadata of a sync of the tickers: the newest change that it brought, ISO 8601."""
+LOOK_SECONDS = 15.0
+"""At 5 requests a minute the second question alone waits 12 s; a sensor's tick has 60."""
+
+
+def loads(instance: dg.DagsterInstance, settings: Settings, calendar: MarketCalendar, now: dt.datetime) -> Backlog:
+    """The days of the history that `missing_days` may ask for, and those that are in both raw tables."""
+    wanted = [day for day in settled_days(calendar, now, settings.daily_history_days) if not left_to_the_schedule(calendar, day, now)]
+    return Backlog(
+        wanted,
+        loaded_days(instance),
+        run_facts(instance, dg.RunsFilter(job_name=LOAD_DAYS.name, tags={ASKED_BY_TAG: "missing_days"})),
+        under_way(instance, VENDOR_REQUESTS),
+        missing_settings(settings, "vendor", "warehouse"),
+    )
+
+
+def facts(instance: dg.DagsterInstance, settings: Settings, calendar: MarketCalendar, now: dt.datetime) -> Backlog:
+    """The same days for the fact: asked for are those that were loaded some time ago, and that automation has not built."""
+    wanted = settled_days(calendar, now, settings.daily_history_days)
+    built = materialized_days(instance, FACT_DAILY_TRADING)
+    open_days = loaded_days(instance) & set(wanted) - built
+    waiting = {day for day, loaded_at in _materialized_at(instance, GROUPED_DAILY, open_days).items() if now - loaded_at > AUTOMATIONS_TURN}
+    return Backlog(
+        wanted,
+        set(wanted) - waiting,
+        run_facts(instance, dg.RunsFilter(job_name=BUILD_FACTS.name, tags={ASKED_BY_TAG: "missing_days"})),
+        under_way(instance, mart_pool(FACT_DAILY_TRADING.path[-1])),
+        missing_settings(settings, "warehouse"),
+    )
+
+
+def daily_batch(instance: dg.DagsterInstance, settings: Settings) -> Backlog:
+    """What the schedule of the newest day has to know."""
+    return Backlog(
+        (),
+        loaded_days(instance),
+        under_way=under_way(instance, VENDOR_REQUESTS),
+        missing_settings=missing_settings(settings, "airbyte", "warehouse"),
+    )
+
+
+def reference(instance: dg.DagsterInstance, settings: Settings, looked_at: dt.datetime | None) -> ReferenceFacts:
+    event = instance.get_latest_materialization_event(TICKERS)
+    seen = event.asset_materialization.metadata.get(NEWEST_CHANGE) if event and event.asset_materialization else None
+    return ReferenceFacts(
+        str(seen.value) if seen else None,
+        looked_at,
+        run_facts(instance, dg.RunsFilter(job_name=SYNC_REFERENCE.name)),
+        under_way(instance, VENDOR_REQUESTS),
+        missing_settings(settings, "airbyte", "vendor", "warehouse"),
+    )
+
+
+def loaded_days(instance: dg.DagsterInstance) -> set[dt.date]:
+    """Trading days that are in both daily tables."""
+    return materialized_days(instance, GROUPED_DAILY) & materialized_days(instance, DAILY_OPEN_CLOSE)
+
+
+def materialized_days(instance: dg.DagsterInstance, key: dg.AssetKey) -> set[dt.date]:
+    return {dt.date.fromisoformat(partition) for partition in instance.get_materialized_partitions(key)}
+
+
+def under_way(instance: dg.DagsterInstance, pool: str) -> str:
+    """The id of a run of the pool that is queued or going, whoever launched it; empty when there is none."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE), tags=pool_tag(pool)), limit=1)
+    return runs[0].run_id if runs else ""
+
+
+def newest_change_at_vendor(settings: Settings) -> str:
+    """ISO 8601: when the vendor last changed an active ticker. Raises PolygonApiError."""
+    from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
+
+    rest = PolygonRest(settings, patience_seconds=LOOK_SECONDS)
+    newest = [
+        next(iter(rest.list_tickers(market=market, active=True, sort="last_updated_utc", order="desc", limit=1)), None)
+        for market in ("stocks", "otc")
+    ]
+    stamps: list[str] = [ticker.last_updated_utc for ticker in newest if ticker and ticker.last_updated_utc]
+    if not stamps:
+        raise PolygonApiError(f"{settings.polygon_rest_url} listed no active ticker with a time of change")
+    return max(stamps)
+
+
+def _materialized_at(instance: dg.DagsterInstance, key: dg.AssetKey, days: Collection[dt.date]) -> dict[dt.date, dt.datetime]:
+    """When each of the days was last materialized."""
+    if not days:
+        return {}
+    which = dg.AssetRecordsFilter(key, asset_partitions=sorted(day.isoformat() for day in days))
+    # Oldest first: of several loads of one day the last one stays.
+    return dict(_moments(instance.fetch_materializations(which, limit=10 * len(days)).records[::-1]))
+
+
+def _moments(records: Iterable[dg.EventLogRecord]) -> Iterable[tuple[dt.date, dt.datetime]]:
+    for record in records:
+        if record.partition_key:
+            yield dt.date.fromisoformat(record.partition_key), dt.datetime.fromtimestamp(record.timestamp, dt.UTC)

@@ -1,0 +1,87 @@
+"""What keeps the batch half complete: days that are missing are asked for, and changed reference data is synced.
+
+Like `sensors`: gather facts, ask `batch_decisions`, act on the answer.
+"""
+
+import datetime as dt
+import json
+
+import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from polygon_assets.defs import batch_decisions, batch_gather
+from polygon_assets.defs.batch_decisions import Load
+from polygon_assets.defs.decisions import Wait
+from polygon_assets.defs.jobs import ASKED_BY_TAG, BUILD_FACTS, LOAD_DAYS, SYNC_REFERENCE
+from polygon_assets.defs.resources import Environment
+
+MISSING_DAYS, REFERENCE_CHANGED = "missing_days", "reference_changed"
+
+
+@dg.sensor(
+    name=MISSING_DAYS,
+    jobs=[LOAD_DAYS],
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for the trading days of the last DAILY_HISTORY_DAYS that are not loaded, newest first, one range at a time and with "
+    "pauses after failures; and for facts that automation did not build. The newest day is left to `daily_batch` until midnight New York.",
+)
+def missing_days(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult | dg.SkipReason:
+    settings, calendar, now = environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC)
+    answers = {
+        LOAD_DAYS.name: batch_decisions.missing_days(batch_gather.loads(context.instance, settings, calendar, now), now),
+        BUILD_FACTS.name: batch_decisions.missing_days(batch_gather.facts(context.instance, settings, calendar, now), now),
+    }
+    requests = [_range_request(job, answer) for job, answer in answers.items() if isinstance(answer, Load)]
+    reasons = "; ".join(f"{job}: {answer.reason}" for job, answer in answers.items())
+    context.log.info(reasons)
+    return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason(reasons)
+
+
+@dg.sensor(
+    name=REFERENCE_CHANGED,
+    job=SYNC_REFERENCE,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks the vendor once an hour for its newest change of a ticker, and syncs the reference data when that is later than the "
+    "newest change of the last sync; at once when it was never synced.",
+)
+def reference_changed(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult | dg.SkipReason:
+    from polygon_assets.clients.polygon import PolygonApiError
+
+    settings, now = environment.settings(), dt.datetime.now(dt.UTC)
+    looked_at = _looked_at(context.cursor)
+    facts = batch_gather.reference(context.instance, settings, looked_at)
+    answer = batch_decisions.reference_look_due(facts, now)
+    if answer is None:
+        # Written down whatever comes of it: a vendor that refuses is not asked again every minute either.
+        looked_at = now
+        try:
+            answer = batch_decisions.reference_changed(facts, batch_gather.newest_change_at_vendor(settings))
+        except PolygonApiError as error:
+            answer = Wait(f"the vendor cannot be asked: {error}")
+    requests = [_reference_request(answer)] if isinstance(answer, Load) else []
+    cursor = json.dumps({"looked_at": looked_at.isoformat()}) if looked_at else None
+    return dg.SensorResult(run_requests=requests, cursor=cursor, skip_reason=None if requests else answer.reason)
+
+
+def _looked_at(cursor: str | None) -> dt.datetime | None:
+    return dt.datetime.fromisoformat(json.loads(cursor)["looked_at"]) if cursor else None
+
+
+def _range_request(job: str, load: Load) -> dg.RunRequest:
+    """One run for all the days: there is no public request for a backfill, and these two tags are what one is made of."""
+    first, last = load.days[0].isoformat(), load.days[-1].isoformat()
+    return dg.RunRequest(
+        job_name=job,
+        # The run before it is part of the key: the same days may be asked for again, but never twice by ticks that see the same runs.
+        run_key=f"{MISSING_DAYS}:{job}:{first}:{last}:{load.after}",
+        tags={ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last, ASKED_BY_TAG: MISSING_DAYS},
+    )
+
+
+def _reference_request(load: Load) -> dg.RunRequest:
+    return dg.RunRequest(run_key=f"{REFERENCE_CHANGED}:{load.after}:{load.reason}", tags={ASKED_BY_TAG: REFERENCE_CHANGED})
+
+
+BATCH_SENSORS = (missing_days, reference_changed)

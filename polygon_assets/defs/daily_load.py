@@ -1,0 +1,138 @@
+"""How trading days get into the daily raw tables: the newest by an Airbyte sync, past ones by REST, each proved by what the tables hold.
+
+Each day is told as soon as it is there, so that whatever ends the run leaves a record of what was done.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from polygon_assets.batch.loaded import Held, daily_tables
+from polygon_assets.batch.streams import CONNECTIONS, DAILY_CONNECTION, streams
+from polygon_assets.defs.airbyte_sync import Sync, run_sync
+from polygon_assets.defs.assets.airbyte import named_symbols
+from polygon_assets.defs.decisions import REVISION_WINDOW, is_settled
+from polygon_assets.defs.resources import Airbyte
+from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
+from polygon_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+    from polygon_assets.clients.polygon import PolygonRest
+
+TABLES = CONNECTIONS[DAILY_CONNECTION]
+EVERY_TICKER, NAMED_TICKERS = TABLES
+"""In the first each trading day must have rows; the second has them only for named symbols."""
+
+Told = Mapping[str, Mapping[str, dg.MetadataValue]]
+"""Metadata by table."""
+
+
+@dataclass(frozen=True)
+class DailyLoad:
+    """One load. `tell` is called with each day that is there, `say` with what else a reader of the log should know."""
+
+    settings: Settings
+    calendar: MarketCalendar
+    now: dt.datetime
+    tell: Callable[[dt.date, Told], None]
+    say: Callable[[str], None]
+
+    def refuse_unsettled(self, days: Sequence[dt.date]) -> None:
+        """Raises dg.Failure for a day that goes on: its bars would be those of a part of it."""
+        for day in days:
+            session = self.calendar.session(day)
+            if session and not is_settled(self.calendar, day, self.now):
+                final = (session.extended_close + REVISION_WINDOW).astimezone(NEW_YORK)
+                raise dg.Failure(f"{day} is not over: its bars are final from {final:%Y-%m-%d %H:%M} New York on", allow_retries=False)
+
+    def sync(self, airbyte: Airbyte, day: dt.date) -> bool:
+        """Sync the daily connection; whether the newest settled day has arrived, which on its own evening it need not have.
+
+        Raises dg.Failure when the sync fails, or succeeds without a day that it must have brought.
+        """
+        from polygon_assets.clients import snowflake
+
+        sync = run_sync(airbyte, self.settings, DAILY_CONNECTION)
+        with closing(snowflake.connect(self.settings)) as connection:
+            held = daily_tables(connection, day)
+        if not held[EVERY_TICKER].rows and self.calendar.day_of(self.now) == day:
+            self.say(f"the vendor has no bar of {day} yet; on the free plan a day is given from midnight New York on")
+            return False
+        self._prove(sync, held[EVERY_TICKER], day)
+        self.tell(day, {table: sync.metadata(table) | _metadata(held[table], "airbyte") for table in TABLES})
+        return True
+
+    def fetch(self, days: Sequence[dt.date]) -> None:
+        """Fetch each day by REST under the token bucket and merge it, one after the other.
+
+        Raises dg.Failure at once when the vendor refuses, and at the end for days of which it has no bar; the others are there.
+        """
+        from polygon_assets.clients import snowflake
+        from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
+
+        tickers, rest = named_symbols(self.settings) or (), PolygonRest(self.settings)
+        done: list[dt.date] = []
+        empty: list[dt.date] = []
+        with closing(snowflake.connect(self.settings)) as connection:
+            for day in days:
+                try:
+                    told = _fetch_day(rest, connection, day, tickers)
+                except PolygonApiError as error:
+                    raise dg.Failure(f"{day}: {error}; {_so_far(done)}", allow_retries=False) from error
+                if told:
+                    self.tell(day, told)
+                (done if told else empty).append(day)
+                self.say(f"{day} {'is loaded' if told else 'has no bar'}; {len(done) + len(empty)} of {len(days)}")
+        if empty:
+            raise dg.Failure(f"the vendor has no bar of any ticker for {_listed(empty)}; {_so_far(done)}", allow_retries=False)
+
+    def _prove(self, sync: Sync, held: Held, day: dt.date) -> None:
+        """Raises dg.Failure when the table does not hold the day as it was after its end."""
+        session = self.calendar.session(day)
+        if not held.rows:
+            fault = f"has no row of {day}, a trading day"
+        elif session and held.extracted_at and held.extracted_at < session.extended_close:
+            fault = f"holds {day} as it was at {held.extracted_at:%Y-%m-%d %H:%M} UTC, before its end"
+        else:
+            return
+        said = f"Airbyte's job {sync.job_id} succeeded, but RAW.{EVERY_TICKER.upper()} {fault}: look whether its source has an end_date"
+        raise dg.Failure(said, {"airbyte_connection": dg.MetadataValue.url(sync.link)}, allow_retries=False)
+
+
+def _fetch_day(rest: "PolygonRest", connection: "SnowflakeConnection", day: dt.date, tickers: Sequence[str]) -> Told:
+    """Empty where the vendor has no bar of the day."""
+    from polygon_assets.batch import daily, warehouse
+
+    extracted_at = dt.datetime.now(dt.UTC)
+    bars = daily.grouped_daily(rest, day)
+    if not bars:
+        return {}
+    records = {EVERY_TICKER: bars, NAMED_TICKERS: daily.daily_open_close(rest, day, tickers)}
+    written = {table: warehouse.merge(connection, streams()[table], records[table], extracted_at) for table in TABLES}
+    held = daily_tables(connection, day)
+    return {
+        table: {
+            "rows_inserted": dg.MetadataValue.int(written[table].inserted),
+            "rows_updated": dg.MetadataValue.int(written[table].updated),
+            **_metadata(held[table], "rest"),
+        }
+        for table in TABLES
+    }
+
+
+def _metadata(held: Held, loaded_by: str) -> dict[str, dg.MetadataValue]:
+    return {"dagster/partition_row_count": dg.MetadataValue.int(held.rows), "loaded_by": dg.MetadataValue.text(loaded_by)}
+
+
+def _so_far(done: Sequence[dt.date]) -> str:
+    return f"loaded are {_listed(done)}" if done else "no day is loaded"
+
+
+def _listed(days: Sequence[dt.date]) -> str:
+    return ", ".join(map(str, days))

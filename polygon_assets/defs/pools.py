@@ -1,0 +1,19 @@
+"""Who may not run at the same time, whoever launched it: a pool holds one run (`concurrency.pools` in dagster.yaml).
+
+A pool also holds for runs that a person starts in the UI, which a limit on tags of our jobs would not see.
+"""
+
+from dagster._core.storage.tags import POOL_TAG_PREFIX
+
+VENDOR_REQUESTS = "vendor_requests"
+"""Airbyte syncs and loads by REST: they share the account's requests a minute, and two syncs of one connection exclude each other."""
+
+
+def mart_pool(name: str) -> str:
+    """Builds of one mart: two at once would write the same rows."""
+    return f"mart_{name}"
+
+
+def pool_tag(pool: str) -> dict[str, str]:
+    """By which Dagster finds the runs of a pool."""
+    return {f"{POOL_TAG_PREFIX}{pool}": "true"}

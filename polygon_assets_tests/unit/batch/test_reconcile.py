@@ -1,0 +1,105 @@
+"""The stream's day against the vendor's bars, in memory: every verdict, exact equality, and the minutes that are named."""
+
+import datetime as dt
+import json
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from polygon_assets.batch.reconcile import (
+    Comparison,
+    DayBar,
+    Tolerance,
+    Verdict,
+    compare,
+    different_minutes,
+    minute_volumes,
+    spans,
+)
+
+EXACT = Tolerance(0, 0)
+AAPL = DayBar("AAPL", 100.0, 110.0, 90.0, 105.0, Decimal("1000.25"))
+MSFT = DayBar("MSFT", 10.0, 10.0, 10.0, 10.0, Decimal(7))
+
+
+def verdicts(*found: Comparison) -> dict[str, Verdict]:
+    return {one.symbol: one.verdict for one in found}
+
+
+def minute(time: str) -> dt.datetime:
+    """A minute of 2026-11-20, New York."""
+    return dt.datetime.fromisoformat(f"2026-11-20T{time}:00-05:00").astimezone(dt.UTC)
+
+
+def test_equal_days_match_exactly() -> None:
+    [one] = compare([AAPL], [AAPL], {"AAPL"}, EXACT)
+    assert (one.verdict, one.volume_drift, one.price_drift, one.severity) == (Verdict.MATCH, 0, 0, 0)
+
+
+def test_a_thousandth_of_a_share_is_a_drift_where_equality_is_asked_for() -> None:
+    [one] = compare([replace(AAPL, volume=Decimal("1000.249"))], [AAPL], {"AAPL"}, EXACT)
+    assert one.verdict is Verdict.DRIFT
+    assert one.volume_drift == pytest.approx(-0.001 / 1000.25)
+
+
+@pytest.mark.parametrize(("volume", "verdict"), [("990", Verdict.MATCH), ("989.999", Verdict.DRIFT), ("1010.001", Verdict.DRIFT)])
+def test_a_volume_may_differ_by_its_tolerance_either_way(volume: str, verdict: Verdict) -> None:
+    [one] = compare([replace(AAPL, volume=Decimal(volume))], [replace(AAPL, volume=Decimal(1000))], {"AAPL"}, Tolerance(0.01, 0))
+    assert one.verdict is verdict
+
+
+@pytest.mark.parametrize("price", ["open", "high", "low", "close"])
+def test_each_price_counts(price: str) -> None:
+    [one] = compare([replace(AAPL, **{price: getattr(AAPL, price) * 1.002})], [AAPL], {"AAPL"}, Tolerance(0, 0.001))
+    assert one.verdict is Verdict.DRIFT
+    assert one.price_drift == pytest.approx(0.002)
+
+
+def test_a_subscribed_symbol_without_a_second_is_missing_and_as_bad_as_it_gets() -> None:
+    found = compare([AAPL], [AAPL, MSFT], {"AAPL", "MSFT"}, EXACT)
+    assert verdicts(*found) == {"AAPL": Verdict.MATCH, "MSFT": Verdict.MISSING}
+    assert found[1].severity == float("inf")
+    assert found[1].volume_drift is None
+
+
+def test_a_symbol_that_nobody_subscribed_need_not_be_in_the_stream() -> None:
+    assert verdicts(*compare([AAPL], [AAPL, MSFT], {"AAPL"}, EXACT)) == {"AAPL": Verdict.MATCH}
+
+
+def test_where_all_are_subscribed_every_bar_must_be_in_the_stream() -> None:
+    assert verdicts(*compare([AAPL], [AAPL, MSFT], None, EXACT))["MSFT"] is Verdict.MISSING
+
+
+def test_a_subscribed_symbol_that_did_not_trade_is_no_difference() -> None:
+    assert compare([], [], {"AAPL"}, EXACT) == []
+
+
+def test_a_symbol_without_a_bar_is_too_much_even_if_it_is_no_longer_subscribed() -> None:
+    assert verdicts(*compare([MSFT], [], set(), EXACT)) == {"MSFT": Verdict.SURPLUS}
+
+
+def test_a_bar_of_nothing_does_not_divide_by_zero() -> None:
+    nothing = DayBar("MSFT", 0.0, 0.0, 0.0, 0.0, Decimal(0))
+    [one] = compare([MSFT], [nothing], None, EXACT)
+    assert (one.verdict, one.volume_drift, one.price_drift) == (Verdict.DRIFT, 1.0, 1.0)
+
+
+def test_the_minutes_that_differ_are_found_and_told_apart() -> None:
+    theirs = {minute("10:30"): Decimal(5), minute("10:31"): Decimal("1.5"), minute("10:32"): Decimal(2)}
+    ours = {minute("10:30"): Decimal(5), minute("10:32"): Decimal(3), minute("10:33"): Decimal(1)}
+    found = different_minutes(ours, theirs)
+    assert [(one.minute, one.lost) for one in found] == [(minute("10:31"), True), (minute("10:32"), False), (minute("10:33"), False)]
+
+
+def test_minutes_are_said_as_spans_in_new_york_time() -> None:
+    minutes = [minute(time) for time in ("10:31", "10:32", "10:33", "15:59", "16:01")]
+    assert spans(minutes) == "10:31-10:33, 15:59, 16:01"
+    assert spans([]) == "none"
+
+
+def test_the_vendors_minutes_are_read_exactly() -> None:
+    start = int(minute("09:30").timestamp() * 1000)
+    answer = json.dumps({"results": [{"t": start, "v": 0.1, "dv": "0.123456"}, {"t": start + 60_000, "v": 25933.6}]}).encode()
+    assert minute_volumes(answer) == {minute("09:30"): Decimal("0.123456"), minute("09:31"): Decimal("25933.6")}
+    assert minute_volumes(b'{"status": "OK"}') == {}

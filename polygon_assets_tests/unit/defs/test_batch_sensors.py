@@ -1,0 +1,192 @@
+"""Ticks of the batch half's sensors and schedules against an instance: what they request, what they leave alone, and why."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._core.test_utils import create_run_for_test
+from pydantic import SecretStr
+
+from polygon_assets.clients.polygon import PolygonApiError
+from polygon_assets.defs import batch_gather
+from polygon_assets.defs.batch_decisions import newest_settled_day, settled_days
+from polygon_assets.defs.batch_schedules import daily_batch, reference_weekly
+from polygon_assets.defs.batch_sensors import missing_days, reference_changed
+from polygon_assets.defs.jobs import ASKED_BY_TAG, LOAD_DAYS, SYNC_REFERENCE
+from polygon_assets.defs.keys import DAILY_OPEN_CLOSE, GROUPED_DAILY, TICKERS
+from polygon_assets.defs.pools import VENDOR_REQUESTS, pool_tag
+from polygon_assets.defs.resources import Environment
+from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.settings import Settings
+from polygon_assets_tests.unit.defs.conftest import NothingSet
+from polygon_assets_tests.unit.defs.test_sensors import reason, requests, tick
+
+CALENDAR = MarketCalendar("NYSE")
+# Wednesday noon: the newest settled day is Tuesday.
+NOON = dt.datetime(2026, 11, 18, 17, 0, tzinfo=dt.UTC)
+ALL_SET = Settings.model_construct(
+    market_calendar="NYSE",
+    daily_history_days=5,
+    polygon_api_key=SecretStr("key"),
+    snowflake_account="account",
+    airbyte_workspace_id="workspace",
+    airbyte_client_id="id",
+    airbyte_client_secret=SecretStr("secret"),
+)
+
+
+class AllSet(Environment):
+    def settings(self) -> Settings:
+        return ALL_SET
+
+
+@pytest.fixture
+def history() -> list[dt.date]:
+    """The days that should be loaded now."""
+    days = settled_days(CALENDAR, dt.datetime.now(dt.UTC), 5)
+    assert len(days) == 5
+    return days
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_to_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_gather, "left_to_the_schedule", lambda *_: False)
+
+
+def materialize(instance: dg.DagsterInstance, key: dg.AssetKey, *days: dt.date, **metadata: str) -> None:
+    for day in days or (None,):
+        partition = day.isoformat() if day else None
+        instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition, metadata=metadata))
+
+
+def load(instance: dg.DagsterInstance, *days: dt.date) -> None:
+    materialize(instance, GROUPED_DAILY, *days)
+    materialize(instance, DAILY_OPEN_CLOSE, *days)
+
+
+def range_of(request: dg.RunRequest) -> tuple[str, str]:
+    return request.tags[ASSET_PARTITION_RANGE_START_TAG], request.tags[ASSET_PARTITION_RANGE_END_TAG]
+
+
+class TestMissingDays:
+    def test_an_empty_history_is_one_range_that_is_asked_for_once(self, instance: dg.DagsterInstance, history: list[dt.date]) -> None:
+        [request] = requests(tick(missing_days, instance, AllSet()))
+        assert range_of(request) == (str(history[0]), str(history[-1]))
+        assert (request.job_name, request.tags[ASKED_BY_TAG]) == (LOAD_DAYS.name, "missing_days")
+        again = requests(tick(missing_days, instance, AllSet()))
+        assert [each.run_key for each in again] == [request.run_key]
+
+    def test_days_that_a_failed_run_had_loaded_are_not_asked_for_again(self, instance: dg.DagsterInstance, history: list[dt.date]) -> None:
+        load(instance, *history[3:])
+        [request] = requests(tick(missing_days, instance, AllSet()))
+        assert range_of(request) == (str(history[0]), str(history[2]))
+
+    def test_a_day_of_which_one_table_is_missing_is_missing(self, instance: dg.DagsterInstance, history: list[dt.date]) -> None:
+        materialize(instance, GROUPED_DAILY, *history)
+        materialize(instance, DAILY_OPEN_CLOSE, *history[1:])
+        [request] = requests(tick(missing_days, instance, AllSet()))
+        assert range_of(request) == (str(history[0]), str(history[0]))
+
+    def test_whoever_uses_the_vendors_requests_now_is_waited_for(self, instance: dg.DagsterInstance) -> None:
+        run = create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED, tags=pool_tag(VENDOR_REQUESTS))
+        assert f"run {run.run_id[:8]} is under way" in reason(tick(missing_days, instance, AllSet()))
+
+    def test_the_run_before_is_part_of_the_key(self, instance: dg.DagsterInstance) -> None:
+        tags = {ASKED_BY_TAG: "missing_days"}
+        run = create_run_for_test(instance, LOAD_DAYS.name, status=dg.DagsterRunStatus.SUCCESS, tags=tags)
+        [request] = requests(tick(missing_days, instance, AllSet()))
+        assert request.run_key is not None
+        assert request.run_key.endswith(run.run_id)
+
+    def test_after_a_failure_it_pauses(self, instance: dg.DagsterInstance) -> None:
+        create_run_for_test(instance, LOAD_DAYS.name, status=dg.DagsterRunStatus.FAILURE, tags={ASKED_BY_TAG: "missing_days"})
+        assert "next try at" in reason(tick(missing_days, instance, AllSet()))
+
+    def test_when_all_is_there_or_nothing_is_set_it_says_so(self, instance: dg.DagsterInstance, history: list[dt.date]) -> None:
+        assert "not set: POLYGON_API_KEY, SNOWFLAKE_ACCOUNT" in reason(tick(missing_days, instance, NothingSet()))
+        load(instance, *history)
+        assert "load_days: none is missing of 5" in reason(tick(missing_days, instance, AllSet()))
+
+
+class TestReferenceChanged:
+    @pytest.fixture
+    def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """What the vendor answers, taken from the end; nobody may ask when it is empty."""
+        answers: list[str] = []
+
+        def ask(_settings: Settings) -> str:
+            if (answer := answers.pop()) == "refused":
+                raise PolygonApiError("/v3/reference/tickers: HTTP 500")
+            return answer
+
+        monkeypatch.setattr(batch_gather, "newest_change_at_vendor", ask)
+        return answers
+
+    def test_what_was_never_synced_is_asked_for_without_a_look_at_the_vendor(self, instance: dg.DagsterInstance, asked: list[str]) -> None:
+        assert asked == []
+        [request] = requests(tick(reference_changed, instance, AllSet()))
+        assert request.tags[ASKED_BY_TAG] == "reference_changed"
+
+    def test_a_later_change_is_synced_and_the_vendor_left_alone_for_an_hour(self, instance: dg.DagsterInstance, asked: list[str]) -> None:
+        materialize(instance, TICKERS, newest_change="2026-11-20T10:00:00+00:00")
+        asked.append("2026-11-20T11:00:00Z")
+        answer = tick(reference_changed, instance, AllSet())
+        assert len(requests(answer)) == 1
+        assert isinstance(answer, dg.SensorResult)
+        assert "next look at" in reason(tick(reference_changed, instance, AllSet(), answer.cursor))
+
+    @pytest.mark.parametrize(("said", "expected"), [("2026-11-20T10:00:00Z", "unchanged since"), ("refused", "cannot be asked")])
+    def test_no_change_or_no_answer_starts_nothing_and_is_not_asked_for_every_minute(
+        self, instance: dg.DagsterInstance, asked: list[str], said: str, expected: str
+    ) -> None:
+        materialize(instance, TICKERS, newest_change="2026-11-20T10:00:00+00:00")
+        asked.append(said)
+        answer = tick(reference_changed, instance, AllSet())
+        assert isinstance(answer, dg.SensorResult)
+        assert not requests(answer)
+        assert expected in reason(answer)
+        assert "next look at" in reason(tick(reference_changed, instance, AllSet(), answer.cursor))
+
+    def test_with_nothing_set_nobody_is_asked(self, instance: dg.DagsterInstance, asked: list[str]) -> None:
+        assert asked == []
+        assert "not set: AIRBYTE_WORKSPACE_ID" in reason(tick(reference_changed, instance, NothingSet()))
+
+
+class TestSchedules:
+    @pytest.fixture
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        """A schedule's context asks for an instance that can be found again, which one in memory cannot."""
+        with dg.instance_for_test() as one:
+            yield one
+
+    def evaluate(
+        self, schedule: dg.ScheduleDefinition, instance: dg.DagsterInstance, environment: Environment, now: dt.datetime = NOON
+    ) -> object:
+        with dg.build_schedule_context(instance, scheduled_execution_time=now, resources={"environment": environment}) as context:
+            return schedule(context)
+
+    def test_the_newest_final_day_is_loaded_once(self, instance: dg.DagsterInstance) -> None:
+        answer = self.evaluate(daily_batch, instance, AllSet())
+        assert isinstance(answer, dg.RunRequest)
+        assert answer.partition_key == "2026-11-17"
+        load(instance, newest_settled_day(CALENDAR, NOON))
+        answer = self.evaluate(daily_batch, instance, AllSet())
+        assert isinstance(answer, dg.SkipReason)
+        assert "2026-11-17 is loaded; 2026-11-18 ends at 20:00 New York" in (answer.skip_message or "")
+
+    @pytest.mark.parametrize("schedule", [daily_batch, reference_weekly])
+    def test_they_skip_while_another_run_uses_the_vendors_requests_or_nothing_is_set(
+        self, instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition
+    ) -> None:
+        answer = self.evaluate(schedule, instance, NothingSet())
+        assert isinstance(answer, dg.SkipReason)
+        assert "not set: AIRBYTE_WORKSPACE_ID" in (answer.skip_message or "")
+        create_run_for_test(instance, SYNC_REFERENCE.name, status=dg.DagsterRunStatus.STARTED, tags=pool_tag(VENDOR_REQUESTS))
+        answer = self.evaluate(schedule, instance, AllSet())
+        assert isinstance(answer, dg.SkipReason)
+        assert "is under way" in (answer.skip_message or "")
+
+    def test_the_reference_data_is_synced_on_sundays(self, instance: dg.DagsterInstance) -> None:
+        assert isinstance(self.evaluate(reference_weekly, instance, AllSet()), dg.RunRequest)
