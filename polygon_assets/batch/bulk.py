@@ -51,7 +51,7 @@ class Loaded:
     """A temporary table that holds the rows of one load."""
 
     table: str
-    rows: int
+    count: int
 
 
 def quoted(name: str) -> str:

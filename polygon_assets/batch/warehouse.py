@@ -12,13 +12,12 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from polygon_assets.batch import bulk
+from polygon_assets.batch import bulk, tables
 from polygon_assets.batch.bulk import ORDINAL, ColumnType, quoted
 from polygon_assets.batch.streams import Stream
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
-    from snowflake.connector.cursor import SnowflakeCursor
 
 _SQL = resources.files("polygon_assets.batch") / "warehouse"
 _METADATA_COLUMNS = {
@@ -101,29 +100,13 @@ def _load(
 ) -> tuple[int, ...]:
     """Records read, and the counts that the statement answers with."""
     with connection.cursor() as cursor:
-        _create(cursor, table)
+        tables.ensure(cursor, table.schema, table.stream.name, table.columns)
         try:
             with bulk.loaded(connection, table.schema, table.types, table.required, records) as rows:
                 cursor.execute(table.statement(statement, rows.table), dict(metadata))
-                return rows.rows, *(int(count) for count in cursor.fetchall()[0])
+                return rows.count, *(int(count) for count in cursor.fetchall()[0])
         except bulk.RowError as error:
             raise RecordError(f"stream {table.stream.name}: {error}") from None
-
-
-def _create(cursor: "SnowflakeCursor", table: "_Table") -> None:
-    """Make schema, table and columns, as far as they are missing."""
-    cursor.execute(_template("columns").template, {"schema": table.schema.upper(), "table": table.stream.name.upper()})
-    existing = {name for (name,) in cursor.fetchall()}
-    if not existing:
-        definitions = ", ".join(f"{quoted(name)} {definition}" for name, definition in table.columns.items())
-        cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(table.schema)}")
-        cursor.execute(f"CREATE TABLE IF NOT EXISTS {table.name} ({definitions})")
-        return
-    for name, definition in table.columns.items():
-        if name not in existing:
-            # Rows that are there have no value for it.
-            kind = definition.removesuffix(" NOT NULL")
-            cursor.execute(f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS {quoted(name)} {kind}")
 
 
 def _metadata(extracted_at: dt.datetime, generation_id: int, sync_id: int) -> dict[str, Any]:

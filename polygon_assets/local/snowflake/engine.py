@@ -11,8 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from duckdb import DuckDBPyConnection
-from fakesnow import copy_into
 from fakesnow.conn import FakeSnowflakeConnection
 from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.instance import FakeSnow
@@ -21,6 +19,7 @@ from snowflake.connector.cursor import SnowflakeCursor
 from snowflake.connector.errors import Error, ProgrammingError
 from sqlglot import Expr, exp
 
+from polygon_assets.local.snowflake import repairs
 from polygon_assets.local.snowflake.writers import Holder, Writers, WriterWaitError
 
 logger = logging.getLogger("polygon_assets.local.snowflake")
@@ -41,6 +40,7 @@ class Engine(FakeSnow):
     """All databases, each a file; opened at the start, since two sessions must not open one at the same time."""
 
     def __init__(self, directory: Path) -> None:
+        repairs.apply()
         super().__init__(create_database_on_connect=False, create_schema_on_connect=False, db_path=directory)
         self.writers = Writers(_WRITER_WAIT_SECONDS, _IDLE_TRANSACTION_SECONDS)
         self.duck_conn.execute(f"SET GLOBAL memory_limit = '{_MEMORY_LIMIT}'")
@@ -172,21 +172,6 @@ class Cursor(FakeSnowflakeCursor):
             self._duck_conn.begin()
             self._to_begin = False
         super()._execute(transformed, params)
-
-
-def _describe(
-    table: exp.Table, duck_conn: DuckDBPyConnection, current_database: str | None, current_schema: str | None
-) -> list[tuple[str, str]]:
-    """Columns of the table a COPY fills. fakesnow's own looks for a temporary table in its schema, where DuckDB does not have it."""
-    sql = "SELECT 1 FROM duckdb_tables() WHERE temporary AND table_name = ?"
-    path: tuple[str | None, ...] = (table.catalog or current_database, table.db or current_schema, table.name)
-    if duck_conn.execute(sql, [table.name]).fetchone():
-        path = (table.name,)
-    quoted = ".".join(f'"{name}"' for name in path)
-    return [(row[0], row[1]) for row in duck_conn.execute(f"DESCRIBE {quoted}").fetchall()]
-
-
-copy_into._describe_table = _describe
 
 
 class _NewestResults(dict[str, tuple[Any, ...]]):

@@ -1,0 +1,77 @@
+"""Fills the marts: a table at once, or one day of it; readers see the old rows or the new ones, and a repetition changes nothing.
+
+What the rows are stands in the SQL files.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from polygon_assets.batch import bulk, tables
+from polygon_assets.batch.bulk import quoted
+from polygon_assets.batch.marts.tables import SCHEMA, Mart
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+    from snowflake.connector.cursor import SnowflakeCursor
+
+
+def build(connection: "SnowflakeConnection", mart: Mart, day: dt.date | None = None) -> int:
+    """Make the mart's rows anew, those of `day` where it is filled by day; returns how many there are now.
+
+    Creates table and columns that are missing. Raises ValueError for a day too many or too few, and snowflake.connector.errors.Error.
+    """
+    if mart.sql is None:
+        raise ValueError(f"the rows of {mart.name} are not made by SQL: use replace_day")
+    if (day is not None) != mart.by_day:
+        raise ValueError(f"{mart.name} is filled {'day by day: name one' if mart.by_day else 'at once: no day can be chosen'} (day={day})")
+    columns = ", ".join(quoted(name) for name, _, _ in mart.columns)
+    with connection.cursor() as cursor:
+        tables.ensure(cursor, SCHEMA, mart.name, mart.definitions)
+        if day is None:
+            cursor.execute(f"INSERT OVERWRITE INTO {mart.table} ({columns})\n{mart.sql}")
+            return _count(cursor)
+        with _day_replaced(cursor, mart, day):
+            cursor.execute(f"INSERT INTO {mart.table} ({columns})\n{mart.sql}", {"day": day})
+            return _count(cursor)
+
+
+def replace_day(connection: "SnowflakeConnection", mart: Mart, day: dt.date, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Put `rows`, keyed by column in lower case, in place of all that the mart holds of `day`; returns how many.
+
+    Raises RowError for a value that its column cannot hold and ValueError for a row of another day, before anything is changed.
+    """
+    types = {name.lower(): kind for name, kind in mart.types.items()}
+    key = [name.lower() for name in mart.primary_key]
+    values = ", ".join(kind.decode.format(quoted(name)) for name, kind in types.items())
+    with connection.cursor() as cursor:
+        tables.ensure(cursor, SCHEMA, mart.name, mart.definitions)
+        with bulk.loaded(connection, SCHEMA, types, key, _only_of(day, rows)) as loaded, _day_replaced(cursor, mart, day):
+            cursor.execute(f"INSERT INTO {mart.table} ({', '.join(map(quoted, types))}) SELECT {values} FROM {loaded.table}")
+            return loaded.count
+
+
+@contextmanager
+def _day_replaced(cursor: "SnowflakeCursor", mart: Mart, day: dt.date) -> Iterator[None]:
+    """A transaction that begins by deleting the day's rows."""
+    cursor.execute("BEGIN")
+    try:
+        cursor.execute(f"DELETE FROM {mart.table} WHERE trading_day = %(day)s", {"day": day})
+        yield
+        cursor.execute("COMMIT")
+    except BaseException:
+        cursor.execute("ROLLBACK")
+        raise
+
+
+def _only_of(day: dt.date, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for row in rows:
+        if row["trading_day"] != day:
+            raise ValueError(f"a row of {row['trading_day']} among those of {day}: {dict(row)}")
+        yield row
+
+
+def _count(cursor: "SnowflakeCursor") -> int:
+    """Rows that the INSERT just executed has inserted."""
+    return int(cursor.fetchall()[0][0])

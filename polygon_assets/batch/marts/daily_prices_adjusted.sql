@@ -1,0 +1,49 @@
+-- Every bar in terms of the newest trading day's shares: what splits executed since then made of its prices and its volume.
+WITH RECURSIVE executed AS (
+    -- An event counts once, however often it is listed. What is only announced changes nothing yet.
+    SELECT
+        ticker,
+        execution_date,
+        split_from,
+        split_to,
+        ROW_NUMBER() OVER (PARTITION BY ticker ORDER BY execution_date DESC, split_from, split_to) AS place
+    FROM MARTS.DIM_STOCK_SPLIT
+    WHERE price_factor IS NOT NULL AND execution_date <= (SELECT MAX(trading_day) FROM MARTS.FACT_DAILY_TRADING)
+    GROUP BY ticker, execution_date, split_from, split_to
+),
+-- The newest split, the two newest, and so on. Both sides of the ratio are multiplied, and divided once where they are used: whole numbers
+-- stay exact, where exp(sum(ln(ratio))) is not, and a split and its reverse leave a price as it was.
+products (ticker, execution_date, place, old_shares, new_shares) AS (
+    SELECT ticker, execution_date, place, split_from, split_to
+    FROM executed
+    WHERE place = 1
+    UNION ALL
+    SELECT e.ticker, e.execution_date, e.place, p.old_shares * e.split_from, p.new_shares * e.split_to
+    FROM products AS p
+    INNER JOIN executed AS e ON e.ticker = p.ticker AND e.place = p.place + 1
+),
+-- Each product holds for the days before its oldest split, back to the next older one; two splits of one day leave none between them.
+factors AS (
+    SELECT
+        ticker,
+        old_shares,
+        new_shares,
+        execution_date AS until_day,
+        LEAD(execution_date) OVER (PARTITION BY ticker ORDER BY place) AS from_day
+    FROM products
+)
+SELECT
+    d.ticker,
+    d.trading_day,
+    COALESCE(f.old_shares / f.new_shares, 1) AS price_factor,
+    COALESCE(d.open * f.old_shares / f.new_shares, d.open) AS open,
+    COALESCE(d.high * f.old_shares / f.new_shares, d.high) AS high,
+    COALESCE(d.low * f.old_shares / f.new_shares, d.low) AS low,
+    COALESCE(d.close * f.old_shares / f.new_shares, d.close) AS close,
+    COALESCE(d.vwap * f.old_shares / f.new_shares, d.vwap) AS vwap,
+    COALESCE((d.volume * f.new_shares / f.old_shares)::NUMBER(28, 6), d.volume) AS volume
+FROM MARTS.FACT_DAILY_TRADING AS d
+LEFT JOIN factors AS f
+    ON f.ticker = d.ticker
+    AND d.trading_day < f.until_day
+    AND (f.from_day IS NULL OR d.trading_day >= f.from_day)

@@ -1,0 +1,21 @@
+-- One trading day of every ticker that traded: the vendor's bar, with the official prices where they were asked for.
+SELECT
+    b.ticker,
+    b.date AS trading_day,
+    b.open,
+    b.high,
+    b.low,
+    b.close,
+    b.volume::NUMBER(28, 6) AS volume,
+    b.vwap,
+    b.transactions,
+    o.open AS official_open,
+    o.close AS official_close,
+    o.pre_market,
+    o.after_hours,
+    b.otc,
+    DATEADD(millisecond, b.window_start_ms, '1970-01-01 00:00:00 +00:00'::TIMESTAMP_TZ) AS window_start,
+    GREATEST(b._airbyte_extracted_at, COALESCE(o._airbyte_extracted_at, b._airbyte_extracted_at)) AS loaded_at
+FROM RAW.GROUPED_DAILY AS b
+LEFT JOIN RAW.DAILY_OPEN_CLOSE AS o ON o.ticker = b.ticker AND o.date = b.date
+WHERE b.date = %(day)s

@@ -1,0 +1,210 @@
+"""The marts as data: columns with type and meaning, keys, and whether a table is filled day by day.
+
+How the rows come about stands in the SQL file of the same name. Prices are US dollars, and unadjusted unless it is said.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+
+from polygon_assets.batch import bulk
+from polygon_assets.batch.bulk import ColumnType
+
+SCHEMA = "MARTS"
+_DIRECTORY = resources.files("polygon_assets.batch.marts")
+_TYPES = {kind.name: kind for kind in (bulk.VARCHAR, bulk.INTEGER, bulk.FLOAT, bulk.BOOLEAN, bulk.DATE, bulk.TIMESTAMP_TZ, bulk.VOLUME)}
+
+Column = tuple[str, str, str]
+"""Name, type, and meaning with its unit."""
+
+
+@dataclass(frozen=True)
+class Mart:
+    """One table of the schema MARTS."""
+
+    name: str
+    """In lower case; the table's is the same in upper case."""
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...]
+    by_day: bool = False
+    """Whether it is filled one TRADING_DAY at a time."""
+
+    @property
+    def table(self) -> str:
+        return f"{SCHEMA}.{self.name.upper()}"
+
+    @property
+    def sql(self) -> str | None:
+        """The query that makes its rows, those of day `%(day)s` where it is filled by day; None if they are not made by SQL."""
+        file = _DIRECTORY / f"{self.name}.sql"
+        return file.read_text() if file.is_file() else None
+
+    @property
+    def types(self) -> dict[str, ColumnType]:
+        """By column."""
+        return {name: _TYPES[kind] for name, kind, _ in self.columns}
+
+    @property
+    def definitions(self) -> dict[str, str]:
+        """By column, for CREATE TABLE."""
+        return {
+            name: f"{kind}{' NOT NULL' if name in self.primary_key else ''} COMMENT '{meaning.replace(chr(39), chr(39) * 2)}'"
+            for name, kind, meaning in self.columns
+        }
+
+
+_TICKER = ("TICKER", "VARCHAR", "Symbol, case-sensitive.")
+_TRADING_DAY = ("TRADING_DAY", "DATE", "Trading day in New York.")
+_ADJUSTED = "dollars, adjusted to the newest day's shares"
+
+_DIM_EXCHANGE = Mart(
+    name="dim_exchange",
+    primary_key=("EXCHANGE_ID",),
+    columns=(
+        ("EXCHANGE_ID", "NUMBER(38,0)", "The vendor's number of the exchange."),
+        ("MIC", "VARCHAR", "Market identifier code (ISO 10383); several facilities may share one."),
+        ("OPERATING_MIC", "VARCHAR", "Market identifier code of the operator."),
+        ("NAME", "VARCHAR", "Name."),
+        ("ACRONYM", "VARCHAR", "Common short name, where there is one."),
+        ("TYPE", "VARCHAR", "exchange, TRF (trade reporting facility), SIP or ORF (OTC reporting facility)."),
+        ("PARTICIPANT_ID", "VARCHAR", "Letter on the consolidated tape."),
+        ("LOCALE", "VARCHAR", "Country, such as us."),
+        ("URL", "VARCHAR", "Address of its web site."),
+    ),
+)
+_DIM_TICKER = Mart(
+    name="dim_ticker",
+    primary_key=("TICKER",),
+    columns=(
+        _TICKER,
+        ("NAME", "VARCHAR", "Name of the company or fund."),
+        ("MARKET", "VARCHAR", "stocks (listed on an exchange) or otc."),
+        ("LOCALE", "VARCHAR", "Country, such as us."),
+        ("ACTIVE", "BOOLEAN", "Whether it is listed at present."),
+        ("TYPE", "VARCHAR", "Code of the security's type, such as CS."),
+        ("TYPE_DESCRIPTION", "VARCHAR", "The type in words, such as Common Stock."),
+        ("PRIMARY_EXCHANGE", "VARCHAR", "Market identifier code of the listing exchange; empty over the counter."),
+        ("EXCHANGE_NAME", "VARCHAR", "Name of the listing exchange."),
+        ("CURRENCY_NAME", "VARCHAR", "Currency it is traded in, such as usd."),
+        ("CIK", "VARCHAR", "Central index key of the issuer at the SEC, with leading zeros."),
+        ("COMPOSITE_FIGI", "VARCHAR", "OpenFIGI number of the security in its country."),
+        ("SHARE_CLASS_FIGI", "VARCHAR", "OpenFIGI number of the share class."),
+        ("LAST_UPDATED_UTC", "TIMESTAMP_TZ", "When the vendor last changed the entry (UTC)."),
+        ("DELISTED_UTC", "TIMESTAMP_TZ", "When it was delisted (UTC); empty while it is listed."),
+    ),
+)
+_DIM_STOCK_SPLIT = Mart(
+    name="dim_stock_split",
+    primary_key=("SPLIT_ID",),
+    columns=(
+        ("SPLIT_ID", "VARCHAR", "The vendor's identifier of the event."),
+        _TICKER,
+        ("EXECUTION_DATE", "DATE", "Day (New York) from which it is traded at the new price, pre-market included."),
+        ("SPLIT_FROM", "FLOAT", "So many old shares ..."),
+        ("SPLIT_TO", "FLOAT", "... became so many new ones."),
+        ("PRICE_FACTOR", "FLOAT", "What earlier prices are multiplied by for this event alone; empty if the ratio is no use."),
+        ("ADJUSTMENT_TYPE", "VARCHAR", "forward_split, reverse_split or stock_dividend."),
+        ("HISTORICAL_ADJUSTMENT_FACTOR", "FLOAT", "The vendor's own product with all later events, announced ones included."),
+    ),
+)
+_FACT_DAILY_TRADING = Mart(
+    name="fact_daily_trading",
+    primary_key=("TICKER", "TRADING_DAY"),
+    by_day=True,
+    columns=(
+        _TICKER,
+        _TRADING_DAY,
+        ("OPEN", "FLOAT", "Price of the day's first trade, dollars, unadjusted."),
+        ("HIGH", "FLOAT", "Highest price, extended hours included, dollars, unadjusted."),
+        ("LOW", "FLOAT", "Lowest price, extended hours included, dollars, unadjusted."),
+        ("CLOSE", "FLOAT", "Price of the day's last trade, dollars, unadjusted."),
+        ("VOLUME", "NUMBER(28,6)", "Shares traded, exact; fractions of shares are traded."),
+        ("VWAP", "FLOAT", "Average price weighted by volume, dollars, unadjusted."),
+        ("TRANSACTIONS", "NUMBER(38,0)", "Number of trades."),
+        ("OFFICIAL_OPEN", "FLOAT", "First price of regular hours, dollars, unadjusted; only for subscribed symbols."),
+        ("OFFICIAL_CLOSE", "FLOAT", "Last price of regular hours, dollars, unadjusted; only for subscribed symbols."),
+        ("PRE_MARKET", "FLOAT", "First price before regular hours, dollars, unadjusted; empty if it was not traded then."),
+        ("AFTER_HOURS", "FLOAT", "Last price after regular hours, dollars, unadjusted; empty if it was not traded then."),
+        ("OTC", "BOOLEAN", "Whether it is traded over the counter."),
+        ("WINDOW_START", "TIMESTAMP_TZ", "The vendor's stamp of the bar (UTC)."),
+        ("LOADED_AT", "TIMESTAMP_TZ", "When the newest of its sources was read from the vendor (UTC)."),
+    ),
+)
+_DAILY_PRICES_ADJUSTED = Mart(
+    name="daily_prices_adjusted",
+    primary_key=("TICKER", "TRADING_DAY"),
+    columns=(
+        _TICKER,
+        _TRADING_DAY,
+        ("PRICE_FACTOR", "FLOAT", "What the day's prices were multiplied by: old shares for each new one, over all splits executed since."),
+        ("OPEN", "FLOAT", f"Price of the day's first trade, {_ADJUSTED}."),
+        ("HIGH", "FLOAT", f"Highest price, {_ADJUSTED}."),
+        ("LOW", "FLOAT", f"Lowest price, {_ADJUSTED}."),
+        ("CLOSE", "FLOAT", f"Price of the day's last trade, {_ADJUSTED}."),
+        ("VWAP", "FLOAT", f"Average price weighted by volume, {_ADJUSTED}."),
+        ("VOLUME", "NUMBER(28,6)", "Shares traded, in the newest day's shares."),
+    ),
+)
+_REPORT_TICKERS = Mart(
+    name="report_tickers",
+    primary_key=("TICKER",),
+    columns=(
+        _TICKER,
+        ("NAME", "VARCHAR", "Name of the company or fund."),
+        ("MARKET", "VARCHAR", "stocks (listed on an exchange) or otc."),
+        ("EXCHANGE_NAME", "VARCHAR", "Name of the listing exchange."),
+        ("TYPE_DESCRIPTION", "VARCHAR", "Type of the security in words."),
+        ("LAST_TRADING_DAY", "DATE", "The last day on which it was traded."),
+        ("LAST_CLOSE", "FLOAT", f"Price of its last trade, {_ADJUSTED}."),
+        ("PREVIOUS_CLOSE", "FLOAT", f"Price of the last trade of the session before in which it was traded, {_ADJUSTED}."),
+        ("CHANGE_PERCENT", "FLOAT", "Change from the one to the other, percent."),
+        ("AVERAGE_VOLUME_20", "FLOAT", "Shares per session, over those of the market's last 20 sessions in which it was traded."),
+        ("HIGH_252", "FLOAT", f"Highest price of the market's last 252 sessions, {_ADJUSTED}."),
+        ("LOW_252", "FLOAT", f"Lowest price of the market's last 252 sessions, {_ADJUSTED}."),
+        ("LAST_SPLIT_DAY", "DATE", "When its last split was executed."),
+        ("LAST_SPLIT_FROM", "FLOAT", "So many old shares ..."),
+        ("LAST_SPLIT_TO", "FLOAT", "... became so many new ones."),
+    ),
+)
+_STREAM_VS_BATCH = Mart(
+    name="stream_vs_batch",
+    primary_key=("TRADING_DAY", "SYMBOL"),
+    by_day=True,
+    columns=(
+        _TRADING_DAY,
+        ("SYMBOL", "VARCHAR", "Symbol, case-sensitive."),
+        ("VERDICT", "VARCHAR", "match, missing_in_stream, surplus_in_stream or drift."),
+        ("STREAM_OPEN", "FLOAT", "The day's first price as streamed, dollars."),
+        ("STREAM_HIGH", "FLOAT", "Highest price as streamed, dollars."),
+        ("STREAM_LOW", "FLOAT", "Lowest price as streamed, dollars."),
+        ("STREAM_CLOSE", "FLOAT", "The day's last price as streamed, dollars."),
+        ("STREAM_VOLUME", "NUMBER(28,6)", "Shares as streamed."),
+        ("BATCH_OPEN", "FLOAT", "First price in the vendor's daily bar, dollars, unadjusted."),
+        ("BATCH_HIGH", "FLOAT", "Highest price in the vendor's daily bar, dollars, unadjusted."),
+        ("BATCH_LOW", "FLOAT", "Lowest price in the vendor's daily bar, dollars, unadjusted."),
+        ("BATCH_CLOSE", "FLOAT", "Last price in the vendor's daily bar, dollars, unadjusted."),
+        ("BATCH_VOLUME", "NUMBER(28,6)", "Shares in the vendor's daily bar."),
+        ("VOLUME_DRIFT", "FLOAT", "(stream - batch) / batch of the volumes, a share; empty where one is missing."),
+        ("PRICE_DRIFT", "FLOAT", "The largest difference of the four prices, a share of the vendor's; empty where one is missing."),
+        (
+            "MISSING_MINUTES",
+            "VARCHAR",
+            "Minutes (New York) whose volume differs, such as 10:31-10:33, 15:59; empty where they were not looked at.",
+        ),
+        ("COMPARED_AT", "TIMESTAMP_TZ", "When the two were compared (UTC)."),
+    ),
+)
+
+MARTS: Mapping[str, Mart] = {
+    mart.name: mart
+    for mart in (
+        _DIM_EXCHANGE,
+        _DIM_TICKER,
+        _DIM_STOCK_SPLIT,
+        _FACT_DAILY_TRADING,
+        _DAILY_PRICES_ADJUSTED,
+        _REPORT_TICKERS,
+        _STREAM_VS_BATCH,
+    )
+}
+"""By name, each after those it is made of."""
