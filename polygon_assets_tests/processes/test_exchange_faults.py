@@ -1,5 +1,6 @@
 """One test per fault that /control can switch on, seen from a client's side."""
 
+import datetime as dt
 import time
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ import requests
 from websockets.exceptions import InvalidMessage, InvalidStatus
 
 from polygon_assets_tests.unit.local.exchange.harness import (
+    DAY,
     FAST,
     RunningExchange,
     ask,
@@ -159,6 +161,13 @@ def test_a_refused_entitlement_is_403_for_its_paths_alone(exchange: RunningExcha
     response = exchange.get("/v2/aggs/ticker/AAPL/prev")
     assert (response.status_code, response.json()["status"]) == (403, "NOT_AUTHORIZED")
     assert exchange.get(TICKERS_PATH).status_code == 200
+
+
+def test_the_free_plan_refuses_the_daily_bars_of_today_alone(exchange: RunningExchange) -> None:
+    exchange.control("refuse", today=True)
+    for path in ("/v1/open-close/AAPL", "/v2/aggs/grouped/locale/us/market/stocks"):
+        assert "before end of day" in exchange.get(f"{path}/{DAY}").json()["message"]
+        assert exchange.get(f"{path}/{DAY - dt.timedelta(days=1)}").status_code == 200
 
 
 def test_the_rate_limit_can_be_set(exchange: RunningExchange) -> None:

@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from polygon_assets.batch.connector_state import with_new_tickers
-from polygon_assets.batch.streams import CONNECTIONS, manifest, streams
+from polygon_assets.batch.streams import CONNECTIONS, Stream, manifest, streams
 
 FORM = manifest()["spec"]["connection_specification"]
 
@@ -15,11 +15,10 @@ def test_every_stream_belongs_to_one_connection() -> None:
 
 
 @pytest.mark.parametrize("stream", streams().values(), ids=lambda stream: stream.name)
-def test_every_field_has_a_type_and_a_description_and_keys_and_cursor_are_fields(stream: object) -> None:
-    found = streams()[stream.name]  # type: ignore[attr-defined]
-    assert {*found.primary_key, *([found.cursor] if found.cursor else [])} <= found.properties.keys()
-    assert all(schema["type"] and schema["description"].endswith((".", "...")) for schema in found.properties.values())
-    assert all(found.properties[key]["type"] in ("string", "integer") for key in found.primary_key), "a key is never null"
+def test_every_field_has_a_type_and_a_description_and_keys_and_cursor_are_fields(stream: Stream) -> None:
+    assert {*stream.primary_key, *([stream.cursor] if stream.cursor else [])} <= stream.properties.keys()
+    assert all(schema["type"] and schema["description"].endswith(".") for schema in stream.properties.values())
+    assert all(stream.properties[key]["type"] in ("string", "integer") for key in stream.primary_key), "a key is never null"
 
 
 def test_no_two_fields_of_a_stream_are_one_column() -> None:

@@ -55,6 +55,13 @@ def test_a_few_tickers_change_each_day_and_nothing_changes_in_the_future() -> No
     assert 10 < (tomorrow != today).sum() < 200
 
 
+def test_being_listed_and_being_delisted_are_changes() -> None:
+    first, last = (dt.datetime(2026, month, 20, 15, tzinfo=dt.UTC) for month in (1, 11))
+    before, after = (UNIVERSE.trading(moment.date().toordinal()) for moment in (first, last))
+    updated = last_updated(MARKET, last)
+    assert (updated[before != after] > first.timestamp()).all()
+
+
 @pytest.mark.parametrize("day", [dt.date(2020, 5, 29), dt.date(2026, 11, 20), dt.date(2029, 6, 1)])
 def test_there_are_splits_within_the_last_month_of_any_day(day: dt.date) -> None:
     for tickers in (60, 300):
