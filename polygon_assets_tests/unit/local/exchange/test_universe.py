@@ -58,7 +58,7 @@ def test_a_few_tickers_change_each_day_and_nothing_changes_in_the_future() -> No
 def test_being_listed_and_being_delisted_are_changes() -> None:
     first, last = (dt.datetime(2026, month, 20, 15, tzinfo=dt.UTC) for month in (1, 11))
     before, after = (UNIVERSE.trading(moment.date().toordinal()) for moment in (first, last))
-    updated = last_updated(MARKET, last)
+    updated = last_updated(Market(), last)
     assert (updated[before != after] > first.timestamp()).all()
 
 
