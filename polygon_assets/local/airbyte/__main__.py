@@ -27,7 +27,7 @@ def main() -> None:
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("snowflake.connector").setLevel(logging.WARNING)
-    tokens = Tokens(arguments.client_id, arguments.client_secret, arguments.token_seconds)
+    tokens = Tokens(arguments.client_id, arguments.client_secret)
     workspace = Workspace(arguments.path, arguments.workspace_id)
     jobs = Jobs(arguments.path, workspace)
     endpoints = [*PublicApi(workspace, jobs, tokens).endpoints(), *ConfigurationApi(workspace, jobs).endpoints()]
@@ -53,7 +53,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workspace-id", required=True)
     parser.add_argument("--client-id", required=True, help="of the application that may use the API")
     parser.add_argument("--client-secret", required=True)
-    parser.add_argument("--token-seconds", type=int, default=180, help="how long an access token is valid (180, as in Airbyte Cloud)")
     return parser.parse_args()
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 KIND = "snowflake"
 DEFINITION_ID = "424892c4-daac-4491-b35d-c6688ba547ba"
 """Airbyte's own id of its Snowflake destination."""
+# A job whose Snowflake is gone should fail while somebody still waits for it.
+_ANSWER_SECONDS = 120
 
 
 class DestinationError(Exception):
@@ -97,7 +99,7 @@ class SnowflakeDestination:
         from polygon_assets.clients import snowflake
 
         try:
-            self._session = self._session or snowflake.connect(self._settings)
+            self._session = self._session or snowflake.connect(self._settings, _ANSWER_SECONDS)
             yield self._session
         except (snowflake.SnowflakeError, Error, RecordError, StreamError) as error:
             raise DestinationError(f"table {self._schema}.{stream.name.upper()} could not be loaded: {error}") from error

@@ -18,7 +18,7 @@ from polygon_assets.local.airbyte.http import Call, Endpoint
 from polygon_assets.local.airbyte.jobs import RUNNING, Jobs
 from polygon_assets.local.airbyte.objects import Actor, ConfiguredStream, Connection, Definition, Job, Json
 from polygon_assets.local.airbyte.problems import bad_request, not_found, unprocessable
-from polygon_assets.local.airbyte.tokens import Tokens
+from polygon_assets.local.airbyte.tokens import LIFETIME_SECONDS, Tokens
 from polygon_assets.local.airbyte.workspace import Workspace
 
 ROOT = "/api/public/v1"
@@ -113,7 +113,7 @@ class PublicApi:
     def _issue_token(self, call: Call) -> Json:
         request = call.read(TokenRequest)
         token = self._tokens.issue(request.client_id, request.client_secret, call.now)
-        return {"access_token": token, "token_type": "Bearer", "expires_in": self._tokens.lifetime_seconds}
+        return {"access_token": token, "token_type": "Bearer", "expires_in": LIFETIME_SECONDS}
 
     def _workspace_reply(self) -> Json:
         return {"workspaceId": self._workspace.id, "name": "local", "dataResidency": "local", "notifications": {}}

@@ -8,21 +8,23 @@ from hashlib import sha256
 
 from polygon_assets.local.airbyte.problems import unauthorized
 
+LIFETIME_SECONDS = 180
+"""As in Airbyte Cloud."""
+
 
 class Tokens:
     """A token is its end (Unix seconds) and a signature with the secret, so that nothing has to be remembered."""
 
-    def __init__(self, client_id: str, client_secret: str, lifetime_seconds: int) -> None:
+    def __init__(self, client_id: str, client_secret: str) -> None:
         self._client_id = client_id
         self._client_secret = client_secret
-        self.lifetime_seconds = lifetime_seconds
 
     def issue(self, client_id: str, client_secret: str, now: float) -> str:
         """Raises Problem 401 for wrong credentials."""
         right = [hmac.compare_digest(client_id, self._client_id), hmac.compare_digest(client_secret, self._client_secret)]
         if not all(right):
             raise unauthorized()
-        end = str(int(now) + self.lifetime_seconds)
+        end = str(int(now) + LIFETIME_SECONDS)
         return f"{end}.{self._sign(end)}"
 
     def check(self, authorization: str, now: float) -> None:

@@ -1,0 +1,131 @@
+"""An Airbyte workspace for tests: connections with tables of their own, syncs, and what Snowflake then holds.
+
+What must have come of it is in the tests.
+"""
+
+import datetime as dt
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import requests
+
+from polygon_assets.batch.provision import source_configuration
+from polygon_assets.batch.streams import streams
+from polygon_assets.clients import snowflake
+from polygon_assets.clients.airbyte import AirbyteApi, JobOutcome
+from polygon_assets.local.stack import Stack
+from polygon_assets.settings import Settings
+from polygon_assets_tests.processes.harness import eventually
+
+GROUPED = "/v2/aggs/grouped/locale/us/market/stocks"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One of a test's own; `prefix` begins the names of its tables."""
+
+    id: str
+    prefix: str
+
+
+class Workspace:
+    """The stack's."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.settings = stack.settings()
+        self.api = AirbyteApi(self.settings)
+        self._stack = stack
+        self._sources: dict[str, str] = {}
+
+    def connect(self, prefix: str, names: Collection[str], days: Sequence[dt.date], tickers: Sequence[str] = ()) -> Connection:
+        """A connection of these streams over these days, which starts from nothing."""
+        configuration = source_configuration(self.settings, days[0]) | {
+            "end_date": days[-1].isoformat(),
+            "open_close_tickers": list(tickers),
+        }
+        body = {
+            "name": prefix,
+            "prefix": f"{prefix}_",
+            "sourceId": self._source(configuration),
+            "destinationId": self.api.destinations()[0]["destinationId"],
+            "configurations": {"streams": [choice(name) for name in names]},
+        }
+        return Connection(self.api.create_connection(body)["connectionId"], f"{prefix}_")
+
+    def sync(self, connection: Connection) -> JobOutcome:
+        """A whole one."""
+        return self.end(self.api.start_sync(connection.id))
+
+    def end(self, job_id: int) -> JobOutcome:
+        return eventually(lambda: found if not (found := self.api.outcome(job_id)).running else None, f"job {job_id} ends") or JobOutcome(
+            0, ""
+        )
+
+    def until_committed(self, job_id: int) -> JobOutcome:
+        """Once the first rows are safe, while the job goes on."""
+        outcome = eventually(lambda: found if (found := self.api.outcome(job_id)).rows else None, f"job {job_id} commits rows")
+        assert outcome
+        assert outcome.running
+        return outcome
+
+    def connectors(self) -> list[psutil.Process]:
+        """The processes of the connector that run."""
+        return psutil.Process(self._stack.process("airbyte").pid).children(recursive=True)
+
+    def log(self, job_id: int) -> str:
+        return (self._stack.data_dir / "airbyte" / "logs" / f"{job_id}.log").read_text()
+
+    def _source(self, configuration: Mapping[str, Any]) -> str:
+        """One for each configuration: a new one has to be discovered, which takes the connector 2 s."""
+        key = str(configuration)
+        if key not in self._sources:
+            definition = self.api.definitions()[0]["id"]
+            self._sources[key] = self.api.create_source(f"source {len(self._sources)}", definition, dict(configuration))["sourceId"]
+        return self._sources[key]
+
+
+def choice(name: str) -> dict[str, Any]:
+    """A stream as `provision` would choose it."""
+    incremental = streams()[name].cursor is not None
+    return {"name": name, "syncMode": "incremental_deduped_history" if incremental else "full_refresh_overwrite"}
+
+
+@contextmanager
+def tables(settings: Settings) -> Iterator["Tables"]:
+    """A session for looking."""
+    session = snowflake.connect(settings)
+    try:
+        yield Tables(session)
+    finally:
+        session.close()
+
+
+class Tables:
+    """What Snowflake holds."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def rows(self, connection: Connection, stream: str, *columns: str) -> list[tuple[Any, ...]]:
+        """These columns of each row, in their order; a key that is there twice is there twice."""
+        return sorted(self.ask(f"SELECT {', '.join(columns)} FROM RAW.{connection.prefix}{stream}"))
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        with self._session.cursor() as cursor:
+            cursor.execute(sql)
+            return [tuple(row) for row in cursor.fetchall()]
+
+
+def bars(settings: Settings, days: Sequence[dt.date]) -> list[tuple[str, dt.date]]:
+    """Ticker and day of every daily bar that the exchange has, in their order."""
+    return sorted((bar["T"], day) for day in days for bar in _answer(settings, f"{GROUPED}/{day}").get("results", ()))
+
+
+def _answer(settings: Settings, path: str) -> dict[str, Any]:
+    key = settings.polygon_api_key.get_secret_value()
+    answer = requests.get(settings.polygon_rest_url + path, {"apiKey": key, "adjusted": "false", "include_otc": "true"}, timeout=30)
+    content: dict[str, Any] = answer.json()
+    return content
