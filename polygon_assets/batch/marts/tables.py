@@ -4,7 +4,7 @@ How the rows come about stands in the SQL file of the same name. Prices are US d
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 
 from polygon_assets.batch import bulk
@@ -28,6 +28,10 @@ class Mart:
     primary_key: tuple[str, ...]
     by_day: bool = False
     """Whether it is filled one TRADING_DAY at a time."""
+    required: tuple[str, ...] = ()
+    """Columns, besides the primary key, without which a row is of no use."""
+    references: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Columns whose values stand in another mart: its name and column."""
 
     @property
     def table(self) -> str:
@@ -60,6 +64,7 @@ _ADJUSTED = "dollars, adjusted to the newest day's shares"
 _DIM_EXCHANGE = Mart(
     name="dim_exchange",
     primary_key=("EXCHANGE_ID",),
+    required=("NAME",),
     columns=(
         ("EXCHANGE_ID", "NUMBER(38,0)", "The vendor's number of the exchange."),
         ("MIC", "VARCHAR", "Market identifier code (ISO 10383); several facilities may share one."),
@@ -75,6 +80,8 @@ _DIM_EXCHANGE = Mart(
 _DIM_TICKER = Mart(
     name="dim_ticker",
     primary_key=("TICKER",),
+    required=("MARKET", "ACTIVE"),
+    references={"PRIMARY_EXCHANGE": ("dim_exchange", "MIC")},
     columns=(
         _TICKER,
         ("NAME", "VARCHAR", "Name of the company or fund."),
@@ -96,6 +103,8 @@ _DIM_TICKER = Mart(
 _DIM_STOCK_SPLIT = Mart(
     name="dim_stock_split",
     primary_key=("SPLIT_ID",),
+    required=("TICKER", "EXECUTION_DATE", "PRICE_FACTOR"),
+    references={"TICKER": ("dim_ticker", "TICKER")},
     columns=(
         ("SPLIT_ID", "VARCHAR", "The vendor's identifier of the event."),
         _TICKER,
@@ -111,6 +120,8 @@ _FACT_DAILY_TRADING = Mart(
     name="fact_daily_trading",
     primary_key=("TICKER", "TRADING_DAY"),
     by_day=True,
+    required=("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME"),
+    references={"TICKER": ("dim_ticker", "TICKER")},
     columns=(
         _TICKER,
         _TRADING_DAY,
@@ -133,6 +144,7 @@ _FACT_DAILY_TRADING = Mart(
 _DAILY_PRICES_ADJUSTED = Mart(
     name="daily_prices_adjusted",
     primary_key=("TICKER", "TRADING_DAY"),
+    required=("PRICE_FACTOR", "OPEN", "HIGH", "LOW", "CLOSE", "VOLUME"),
     columns=(
         _TICKER,
         _TRADING_DAY,
@@ -148,6 +160,7 @@ _DAILY_PRICES_ADJUSTED = Mart(
 _REPORT_TICKERS = Mart(
     name="report_tickers",
     primary_key=("TICKER",),
+    required=("NAME",),
     columns=(
         _TICKER,
         ("NAME", "VARCHAR", "Name of the company or fund."),
@@ -170,6 +183,7 @@ _STREAM_VS_BATCH = Mart(
     name="stream_vs_batch",
     primary_key=("TRADING_DAY", "SYMBOL"),
     by_day=True,
+    required=("VERDICT", "COMPARED_AT"),
     columns=(
         _TRADING_DAY,
         ("SYMBOL", "VARCHAR", "Symbol, case-sensitive."),

@@ -1,0 +1,109 @@
+"""What may be wrong with a mart, as questions to Snowflake and plain answers; whether an answer is bad enough is decided elsewhere.
+
+The questions stand in `findings/`, with the names of tables and columns left open.
+"""
+
+import datetime as dt
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from polygon_assets.batch.marts.tables import MARTS, Mart
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+_QUERIES = resources.files("polygon_assets.batch.marts") / "findings"
+_EXAMPLES = 10
+_JUDGED_FACTOR = 1.25
+"""A smaller split is lost in what prices do overnight."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How many values are wrong, and the first few of them, each with one text for each column."""
+
+    count: int
+    examples: Sequence[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class DayRows:
+    """Rows of a day, and of the newest day before it that has any (none: the day is the first)."""
+
+    rows: int
+    previous_day: dt.date | None
+    previous_rows: int
+
+
+@dataclass(frozen=True)
+class SplitJump:
+    """A ticker's price from the last close before a split to the first open after it, as shares of that close."""
+
+    ticker: str
+    execution_date: dt.date
+    price_factor: float
+    """What the split (or all of that day) should do to earlier prices."""
+    adjusted_jump: float
+    unadjusted_jump: float
+
+    @property
+    def is_continuous(self) -> bool:
+        """Whether less than half of the split is left in the adjusted prices; True for a split too small to be told from a price move.
+
+        A split that is not applied leaves all of it, one that is applied twice as much again.
+        """
+        size = abs(math.log(self.price_factor))
+        return size < math.log(_JUDGED_FACTOR) or abs(math.log1p(self.adjusted_jump)) < size / 2
+
+
+def duplicates(connection: "SnowflakeConnection", mart: Mart, day: dt.date | None = None) -> Finding:
+    """Primary keys that more than one row has, in the whole mart or in one day of it."""
+    return _finding(_ask(connection, "duplicates", day, table=mart.table, key=", ".join(mart.primary_key), rows=_rows(day)))
+
+
+def missing_values(connection: "SnowflakeConnection", mart: Mart, day: dt.date | None = None) -> Mapping[str, int]:
+    """By column that must be filled: rows, of the whole mart or of one day of it, in which it is not; none are left out."""
+    columns = tuple(dict.fromkeys((*mart.primary_key, *mart.required)))
+    counts = ", ".join(f"COUNT(*) - COUNT({column})" for column in columns)
+    [row] = _ask(connection, "missing_values", day, table=mart.table, counts=counts, rows=_rows(day))
+    return dict(zip(columns, map(int, row), strict=True))
+
+
+def orphans(connection: "SnowflakeConnection", mart: Mart, column: str, day: dt.date | None = None) -> Finding:
+    """Values of `column`, one of `mart.references`, that the mart it refers to does not have."""
+    other, other_column = mart.references[column]
+    names = {"table": mart.table, "column": column, "other": MARTS[other].table, "other_column": other_column}
+    return _finding(_ask(connection, "orphans", day, rows=_rows(day), **names))
+
+
+def day_rows(connection: "SnowflakeConnection", mart: Mart, day: dt.date) -> DayRows:
+    """Of a mart that is filled by day."""
+    counts = {found: int(count) for found, count in _ask(connection, "day_rows", day, table=mart.table)}
+    previous = next((found for found in counts if found != day), None)
+    return DayRows(counts.get(day, 0), previous, counts[previous] if previous else 0)
+
+
+def split_jumps(connection: "SnowflakeConnection", since: dt.date) -> Sequence[SplitJump]:
+    """Every split executed on `since` or later with bars on both sides, newest first."""
+    with connection.cursor() as cursor:
+        cursor.execute((_QUERIES / "split_jumps.sql").read_text(), {"since": since})
+        return [SplitJump(*row) for row in cursor.fetchall() if row[3] is not None]
+
+
+def _rows(day: dt.date | None) -> str:
+    return "trading_day = %(day)s" if day else "TRUE"
+
+
+def _ask(connection: "SnowflakeConnection", question: str, day: dt.date | None, **names: str) -> list[tuple[Any, ...]]:
+    sql = Template((_QUERIES / f"{question}.sql").read_text()).substitute(examples=_EXAMPLES, **names)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {"day": day})
+        return [tuple(row) for row in cursor.fetchall()]
+
+
+def _finding(rows: Sequence[tuple[Any, ...]]) -> Finding:
+    return Finding(int(rows[0][0]) if rows else 0, [tuple(str(value) for value in row[1:]) for row in rows])
