@@ -1,4 +1,4 @@
-"""`python -m bench`: the throughput table, then the full market for some minutes; `python -m bench soak` runs only the latter.
+"""`python -m bench`: the throughput table, the batch half's steps, then the full market for some minutes; each also alone.
 
 Only the command line belongs here.
 """
@@ -10,12 +10,13 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench import report, rounds, soak, table
+from bench import batch, batch_table, report, rounds, soak, table
 from bench.laboratory import laboratory
 from bench.rounds import Results
 
 EVENTS, QUICK_EVENTS = 300_000, 12_000
 QUICK_MINUTES, QUICK_WARM_UP_SECONDS = 0.2, 5.0
+DAYS, TICKERS, QUICK_DAYS, QUICK_TICKERS = 10, 10_000, 2, 500
 
 console = Console(width=150)
 
@@ -27,14 +28,14 @@ console = Console(width=150)
 @click.option("--write", is_flag=True, help="Also write bench/RESULTS.md.")
 @click.pass_context
 def main(context: click.Context, runs: int, minutes: float, quick: bool, write: bool) -> None:
-    """Measure producer, filter, sink and the whole path, then run the full market."""
+    """Measure producer, filter, sink and the whole path, then the batch half, then run the full market."""
     if context.invoked_subcommand:
         return
     if quick:
         runs = 1
-        sections = [_throughput(QUICK_EVENTS, runs), *_soak(QUICK_MINUTES, QUICK_WARM_UP_SECONDS)]
+        sections = [_throughput(QUICK_EVENTS, runs), _batch(QUICK_DAYS, QUICK_TICKERS, runs), *_soak(QUICK_MINUTES, QUICK_WARM_UP_SECONDS)]
     else:
-        sections = [_throughput(EVENTS, runs), *_soak(minutes)]
+        sections = [_throughput(EVENTS, runs), _batch(DAYS, TICKERS, runs), *_soak(minutes)]
     if write:
         head = f"# Benchmark\n\n{report.machine(runs, dt.datetime.now(dt.UTC))}. Made by `python -m bench --write`.\n"
         report.RESULTS.write_text("\n".join([head, *sections, report.NOTES]))
@@ -45,6 +46,32 @@ def main(context: click.Context, runs: int, minutes: float, quick: bool, write: 
 def soak_command(minutes: float) -> None:
     """Run only the full market."""
     _soak(minutes)
+
+
+@main.command(name="batch")
+@click.option("--runs", default=3, show_default=True, help="Runs whose medians are shown.")
+@click.option("--days", default=DAYS, show_default=True, help="Trading days.")
+@click.option("--tickers", default=TICKERS, show_default=True)
+def batch_command(runs: int, days: int, tickers: int) -> None:
+    """Measure only the batch half."""
+    _batch(days, tickers, runs)
+
+
+def _batch(days: int, tickers: int, runs: int) -> str:
+    samples: list[list[batch.Timed]] = []
+    with console.status("starting") as status:
+        for number in range(1, runs + 1):
+            samples.append([])
+            with tempfile.TemporaryDirectory() as folder:
+                for timed in batch.run(Path(folder), days, tickers):
+                    samples[-1].append(timed)
+                    status.update(f"run {number} of {runs}: after {timed.step}, {timed.contender}")
+    title = f"the batch half: {days} trading days of {tickers:,} tickers, step by step; medians of {runs} runs"
+    return (
+        _show(title, batch_table.COLUMNS, batch_table.rows(samples))
+        + "\n"
+        + batch_table.NOTES.format(runs=runs, days=days, tickers=tickers)
+    )
 
 
 def _throughput(events: int, runs: int) -> str:

@@ -1,0 +1,233 @@
+"""The batch half, step by step: the connector, the load, the marts, the definitions, and `make dev` to a ready UI.
+
+Each step runs against the embedded servers and stands beside its baseline of the same run. Tables and files are `batch_table`'s.
+"""
+
+import datetime as dt
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from bench.replies import replies
+from polygon_assets.batch import daily, marts, warehouse
+from polygon_assets.batch.streams import MANIFEST, Stream, streams
+from polygon_assets.clients import snowflake
+from polygon_assets.clients.polygon import PolygonRest
+from polygon_assets.evidence import EvidenceError, tables
+from polygon_assets.local import state
+from polygon_assets.local.ports import HOST, free_port
+from polygon_assets.local.stack import Stack, running_stack
+from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+PROJECT = Path(__file__).parents[1]
+LAST_DAY = dt.date(2026, 11, 20)
+BASELINE_ROWS = 2_000
+"""As many as take some seconds: a row takes 2 to 5 ms."""
+CONNECTOR = "from airbyte_cdk.cli.source_declarative_manifest import run; run()"
+PATIENCE_SECONDS = 300.0
+OURS = "ours"
+EMPTY_LOCATION = "import dagster as dg; defs = dg.Definitions()"
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One step of one run; `cpu` is that of the processes that did the work on our side, servers excluded."""
+
+    step: str
+    contender: str
+    records: int
+    seconds: float
+    cpu: float
+
+    @property
+    def per_second(self) -> float:
+        return self.records / self.seconds
+
+
+def run(folder: Path, days: int, tickers: int) -> Iterator[Timed]:
+    """One run over `days` trading days of `tickers` tickers."""
+    exchange = ("--calendar", "NYSE", "--tickers", str(tickers))
+    with running_stack(folder / "stack", only=("exchange", "snowflake"), exchange_options=exchange, fixed_ports=False) as stack:
+        dates = MarketCalendar("NYSE").days_before(LAST_DAY + dt.timedelta(days=1), days)
+        yield from _read(stack, dates, folder)
+        rest = PolygonRest(stack.settings())
+        records = [record for day in dates for record in daily.grouped_daily(rest, day)]
+        with snowflake.connect(stack.settings()) as connection:
+            yield from _load(connection, records)
+            _load_reference(connection, stack, dates)
+            yield from _marts(connection, dates)
+    yield from _definitions()
+    yield from _development(folder)
+
+
+def _read(stack: Stack, dates: list[dt.date], folder: Path) -> Iterator[Timed]:
+    """The connector, then the same requests and nothing but their JSON."""
+    answers = {path: _get(stack.settings(), path) for path in (f"/v2/aggs/grouped/locale/us/market/stocks/{day}" for day in dates)}
+    with replies(answers) as address:
+        settings = stack.settings().model_copy(update={"polygon_rest_url": address})
+        yield _timed("read the days", OURS, lambda: sum(1 for _ in _records(settings, "grouped_daily", dates, folder)))
+        yield _timed("read the days", "requests and json alone", lambda: sum(_count(_get(settings, path)) for path in answers))
+
+
+def _get(settings: Settings, path: str) -> bytes:
+    headers = {"Authorization": f"Bearer {settings.polygon_api_key.get_secret_value()}"}
+    query = {"adjusted": "false", "include_otc": "true"}
+    return requests.get(settings.polygon_rest_url + path, query, headers=headers, timeout=120).content
+
+
+def _count(answer: bytes) -> int:
+    return len(json.loads(answer).get("results", ()))
+
+
+def _records(settings: Settings, stream: str, dates: list[dt.date], folder: Path) -> Iterator[dict[str, Any]]:
+    """What the connector says of one stream."""
+    config = {
+        "api_key": settings.polygon_api_key.get_secret_value(),
+        "base_url": settings.polygon_rest_url,
+        "requests_per_minute": 0,
+        "start_date": dates[0].isoformat(),
+        "end_date": dates[-1].isoformat(),
+    }
+    described = {"name": stream, "json_schema": {}, "supported_sync_modes": ["full_refresh", "incremental"]}
+    catalog = {"streams": [{"stream": described, "sync_mode": "full_refresh", "destination_sync_mode": "append"}]}
+    files = {name: folder / f"{name}.json" for name in ("config", "catalog")}
+    files["config"].write_text(json.dumps(config))
+    files["catalog"].write_text(json.dumps(catalog))
+    options = [part for name, file in files.items() for part in (f"--{name}", str(file))]
+    command = [sys.executable, "-c", CONNECTOR, "read", *options, "--manifest-path", str(MANIFEST)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            message = json.loads(line)
+            if message["type"] == "RECORD":
+                yield message["record"]["data"]
+
+
+def _load(connection: "SnowflakeConnection", records: list[dict[str, Any]]) -> Iterator[Timed]:
+    stream = streams()["grouped_daily"]
+    now = dt.datetime.now(dt.UTC)
+    yield _timed("load", OURS, lambda: warehouse.merge(connection, stream, records, now).read)
+    yield _timed("load again, all rows there", OURS, lambda: warehouse.merge(connection, stream, records, now).read)
+    yield _timed("load", "executemany of rows", lambda: _insert_rows(connection, stream, records[:BASELINE_ROWS]))
+
+
+def _insert_rows(connection: "SnowflakeConnection", stream: Stream, records: list[dict[str, Any]]) -> int:
+    names = list(stream.properties)
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE OR REPLACE TABLE RAW.ROWS_ONE_BY_ONE LIKE RAW.GROUPED_DAILY")
+        for name in ("_AIRBYTE_RAW_ID", "_AIRBYTE_EXTRACTED_AT", "_AIRBYTE_META"):
+            cursor.execute(f'ALTER TABLE RAW.ROWS_ONE_BY_ONE DROP COLUMN "{name}"')
+        statement = f"INSERT INTO RAW.ROWS_ONE_BY_ONE ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))})"
+        cursor.executemany(statement, [tuple(record.get(name) for name in names) for record in records])
+    return len(records)
+
+
+def _load_reference(connection: "SnowflakeConnection", stack: Stack, dates: list[dt.date]) -> None:
+    """What the marts join besides the days, by the connector and not measured."""
+    now = dt.datetime.now(dt.UTC)
+    for name, stream in streams().items():
+        if name != "grouped_daily":
+            records = _records(stack.settings(), name, dates, stack.data_dir)
+            warehouse.merge(connection, stream, records, now)
+
+
+def _marts(connection: "SnowflakeConnection", dates: list[dt.date]) -> Iterator[Timed]:
+    for mart in marts.MARTS.values():
+        if mart.sql:
+            yield _timed(f"mart {mart.name}", OURS, partial(_build, connection, mart, dates if mart.by_day else [None]))
+
+
+def _build(connection: "SnowflakeConnection", mart: marts.Mart, days: Sequence[dt.date | None]) -> int:
+    return sum(marts.build(connection, mart, day) for day in days)
+
+
+def _definitions() -> Iterator[Timed]:
+    for contender, code in ((OURS, "import polygon_assets.definitions"), ("import dagster alone", "import dagster")):
+        yield _timed("definitions load", contender, partial(_finished, [sys.executable, "-c", code]))
+
+
+def _development(folder: Path) -> Iterator[Timed]:
+    """From the command to a UI that answers and to the first live row, beside `dagster dev` over an empty code location."""
+    home = folder / "home"
+    home.mkdir()
+    for name in ("dagster.yaml", "workspace.yaml"):
+        (home / name).write_text((PROJECT / name).read_text().replace("working_directory: .", f"working_directory: {PROJECT}"))
+    data, port = folder / "dev", free_port(0, set())
+    command = [sys.executable, "-m", "polygon_assets.cli", "dev", "--data", str(data), "--project", str(home), "--port", str(port)]
+    with _interrupted_at_the_end(command, home) as started:
+        yield Timed("make dev to a ready UI", OURS, 1, _until(lambda: _answers(port)) - started, 0.0)
+        yield Timed("make dev to the first live row", OURS, 1, _until(lambda: _has_rows(data)) - started, 0.0)
+    (home / "empty.py").write_text(EMPTY_LOCATION)
+    command = [sys.executable, "-m", "dagster", "dev", "-f", "empty.py", "-h", HOST, "-p", str(port)]
+    with _interrupted_at_the_end(command, home) as started:
+        yield Timed("make dev to a ready UI", "dagster dev, nothing defined", 1, _until(lambda: _answers(port)) - started, 0.0)
+
+
+@contextmanager
+def _interrupted_at_the_end(command: list[str], folder: Path) -> Iterator[float]:
+    """A process tree; yields when it was started."""
+    environment = os.environ | {"DAGSTER_HOME": str(folder)}
+    with (folder / "output.log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield time.monotonic()
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE_SECONDS)
+
+
+def _until(look: Callable[[], bool]) -> float:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not look():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {PATIENCE_SECONDS:.0f} s")
+        time.sleep(0.25)
+    return time.monotonic()
+
+
+def _answers(port: int) -> bool:
+    try:
+        return requests.get(f"http://{HOST}:{port}/server_info", timeout=2).ok
+    except requests.ConnectionError:
+        return False
+
+
+def _has_rows(data: Path) -> bool:
+    settings = Settings.model_validate({name.lower(): value for name, value in state.read_environment(data).items()})
+    try:
+        return tables.tables(settings)["market.stock_aggregates"].rows > 0
+    except EvidenceError:
+        return False
+
+
+def _finished(command: list[str]) -> int:
+    subprocess.run(command, check=True, cwd=PROJECT)
+    return 1
+
+
+def _timed(step: str, contender: str, work: Callable[[], int]) -> Timed:
+    cpu, started = _cpu(), time.monotonic()
+    records = work()
+    return Timed(step, contender, records, time.monotonic() - started, _cpu() - cpu)
+
+
+def _cpu() -> float:
+    """Of this process and of the children it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)

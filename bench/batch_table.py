@@ -1,0 +1,54 @@
+"""The batch half's table: medians, the ratio to the baseline of the same run, and each step's share of the way from vendor to marts."""
+
+import statistics
+from collections.abc import Sequence
+
+from bench.batch import OURS, Timed
+
+COLUMNS = ("step", "contender", "records", "seconds", "CPU s", "records/s", "baseline : ours", "share of the way")
+NOT_ON_THE_WAY = ("load again", "definitions", "make dev")
+NOTES = """\
+- Medians of {runs} runs, {days} trading days of {tickers:,} tickers. CPU is that of our processes, never of a server's.
+- The connector reads from a server that repeats taken answers: the simulated exchange computes a day for 3 s when it is first asked.
+- `baseline : ours` compares the time per record of a baseline with ours of the same run: above 1 we are faster, below 1 it is the part
+  of our time that the bare minimum would take.
+- The share is that of reading, loading and all marts together. The marts' time is the embedded Snowflake's; Snowflake's will differ.
+"""
+
+Runs = Sequence[Sequence[Timed]]
+
+
+def rows(runs: Runs) -> list[tuple[str, ...]]:
+    """One row of text for each step and contender, in the order of the first run."""
+    way = statistics.median(sum(timed.seconds for timed in run if _is_on_the_way(timed)) for run in runs)
+    return [_row([run[place] for run in runs], runs, way) for place in range(len(runs[0]))]
+
+
+def _row(samples: Sequence[Timed], runs: Runs, way: float) -> tuple[str, ...]:
+    one = samples[0]
+    seconds = statistics.median(timed.seconds for timed in samples)
+    return (
+        one.step,
+        one.contender,
+        f"{one.records:,}",
+        f"{seconds:.2f}",
+        f"{statistics.median(timed.cpu for timed in samples):.2f}",
+        f"{one.records / seconds:,.0f}" if one.records > 1 else "",
+        "" if one.contender == OURS else f"{_ratio(one, runs):.1f} : 1",
+        f"{seconds / way:.0%}" if _is_on_the_way(one) else "",
+    )
+
+
+def _ratio(baseline: Timed, runs: Runs) -> float:
+    """Time per record against ours of the same step and run; the median of the runs."""
+    ratios = []
+    for run in runs:
+        ours, other = (
+            next(timed for timed in run if (timed.step, timed.contender) == (baseline.step, who)) for who in (OURS, baseline.contender)
+        )
+        ratios.append(ours.per_second / other.per_second)
+    return statistics.median(ratios)
+
+
+def _is_on_the_way(timed: Timed) -> bool:
+    return timed.contender == OURS and not timed.step.startswith(NOT_ON_THE_WAY)
