@@ -6,7 +6,7 @@ What then happens to the rows is the caller's statement. Rows are never sent one
 import datetime as dt
 import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from snowflake.connector import SnowflakeConnection
+    from snowflake.connector.cursor import SnowflakeCursor
 
 Row = Mapping[str, Any]
 ORDINAL = "_ORDINAL"
@@ -47,10 +47,11 @@ class ColumnType:
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A temporary table that holds the rows of one load."""
+class RowFile:
+    """Rows in a file, ready to be loaded."""
 
-    table: str
+    path: Path
+    columns: Mapping[str, ColumnType]
     count: int
 
 
@@ -60,33 +61,36 @@ def quoted(name: str) -> str:
 
 
 @contextmanager
-def loaded(
-    connection: "SnowflakeConnection", schema: str, columns: Mapping[str, ColumnType], required: Iterable[str], rows: Iterable[Row]
-) -> Iterator[Loaded]:
-    """Load `rows` into a temporary table with `columns` and ORDINAL, dropped at the end. Keys of a row that are no column are left out.
+def row_file(columns: Mapping[str, ColumnType], required: Collection[str], rows: Iterable[Row]) -> Iterator[RowFile]:
+    """Write `rows` into a file that is gone at the end. Keys of a row that are no column are left out.
 
-    The session is left in `schema`. Raises RowError for a value that its column cannot hold, or for none where one is `required`.
+    Raises RowError for a value that its column cannot hold, or for none where one is `required`.
     """
+    with TemporaryDirectory(prefix="polygon-load-") as directory:
+        path = Path(directory) / "rows.parquet"
+        yield RowFile(path, columns, _write(path, columns, required, rows))
+
+
+@contextmanager
+def loaded(cursor: "SnowflakeCursor", schema: str, file: RowFile) -> Iterator[str]:
+    """The name of a temporary table with the rows of `file` and ORDINAL, dropped at the end; the session is left in `schema`."""
     table = f"LOAD_{uuid.uuid4().hex.upper()}"
-    with TemporaryDirectory(prefix="polygon-load-") as directory, connection.cursor() as cursor:
-        file = Path(directory) / "rows.parquet"
-        count = _write(file, columns, frozenset(required), rows)
-        definitions = ", ".join(f"{quoted(name)} {kind.carrier}" for name, kind in columns.items())
-        cursor.execute(f"USE SCHEMA {quoted(schema)}")
-        cursor.execute(f"CREATE TEMPORARY TABLE {table} ({definitions}, {quoted(ORDINAL)} NUMBER(38,0))")
-        try:
-            if count:
-                # Into the stage that each table has: nothing else to name, to create or to drop.
-                cursor.execute(f"PUT 'file://{file.as_posix()}' @%{table} AUTO_COMPRESS = FALSE")
-                cursor.execute(
-                    f"COPY INTO {table} FROM @%{table} FILE_FORMAT = (TYPE = PARQUET) MATCH_BY_COLUMN_NAME = CASE_SENSITIVE PURGE = TRUE"
-                )
-            yield Loaded(table, count)
-        finally:
-            cursor.execute(f"DROP TABLE IF EXISTS {table}")
+    definitions = ", ".join(f"{quoted(name)} {kind.carrier}" for name, kind in file.columns.items())
+    cursor.execute(f"USE SCHEMA {quoted(schema)}")
+    cursor.execute(f"CREATE TEMPORARY TABLE {table} ({definitions}, {quoted(ORDINAL)} NUMBER(38,0))")
+    try:
+        if file.count:
+            # Into the stage that each table has: nothing else to name, to create or to drop.
+            cursor.execute(f"PUT 'file://{file.path.as_posix()}' @%{table} AUTO_COMPRESS = FALSE")
+            cursor.execute(
+                f"COPY INTO {table} FROM @%{table} FILE_FORMAT = (TYPE = PARQUET) MATCH_BY_COLUMN_NAME = CASE_SENSITIVE PURGE = TRUE"
+            )
+        yield table
+    finally:
+        cursor.execute(f"DROP TABLE IF EXISTS {table}")
 
 
-def _write(file: Path, columns: Mapping[str, ColumnType], required: frozenset[str], rows: Iterable[Row]) -> int:
+def _write(path: Path, columns: Mapping[str, ColumnType], required: Collection[str], rows: Iterable[Row]) -> int:
     """The rows as Parquet; returns how many."""
     import pyarrow as pa  # 0.1 s CPU
     from pyarrow import parquet
@@ -96,7 +100,7 @@ def _write(file: Path, columns: Mapping[str, ColumnType], required: frozenset[st
     schema = pa.schema([*fields, pa.field(ORDINAL, pa.int64())])
     count = 0
     remaining = iter(rows)
-    with parquet.ParquetWriter(file, schema) as writer:
+    with parquet.ParquetWriter(path, schema) as writer:
         while batch := list(islice(remaining, _ROWS_OF_A_BATCH)):
             arrays = [
                 pa.array(_encoded(name, kind, name in required, batch), field.type)

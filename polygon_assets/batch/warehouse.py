@@ -99,14 +99,14 @@ def _load(
     connection: "SnowflakeConnection", table: "_Table", records: Iterable[Mapping[str, Any]], statement: str, metadata: Mapping[str, Any]
 ) -> tuple[int, ...]:
     """Records read, and the counts that the statement answers with."""
-    with connection.cursor() as cursor:
-        tables.ensure(cursor, table.schema, table.stream.name, table.columns)
-        try:
-            with bulk.loaded(connection, table.schema, table.types, table.required, records) as rows:
-                cursor.execute(table.statement(statement, rows.table), dict(metadata))
-                return rows.count, *(int(count) for count in cursor.fetchall()[0])
-        except bulk.RowError as error:
-            raise RecordError(f"stream {table.stream.name}: {error}") from None
+    try:
+        with bulk.row_file(table.types, table.required, records) as file, connection.cursor() as cursor:
+            tables.ensure(cursor, table.schema, table.stream.name, table.columns)
+            with bulk.loaded(cursor, table.schema, file) as loaded:
+                cursor.execute(table.statement(statement, loaded), dict(metadata))
+                return file.count, *(int(count) for count in cursor.fetchall()[0])
+    except bulk.RowError as error:
+        raise RecordError(f"stream {table.stream.name}: {error}") from None
 
 
 def _metadata(extracted_at: dt.datetime, generation_id: int, sync_id: int) -> dict[str, Any]:

@@ -45,11 +45,11 @@ def replace_day(connection: "SnowflakeConnection", mart: Mart, day: dt.date, row
     types = {name.lower(): kind for name, kind in mart.types.items()}
     key = [name.lower() for name in mart.primary_key]
     values = ", ".join(kind.decode.format(quoted(name)) for name, kind in types.items())
-    with connection.cursor() as cursor:
+    with bulk.row_file(types, key, _only_of(day, rows)) as file, connection.cursor() as cursor:
         tables.ensure(cursor, SCHEMA, mart.name, mart.definitions)
-        with bulk.loaded(connection, SCHEMA, types, key, _only_of(day, rows)) as loaded, _day_replaced(cursor, mart, day):
-            cursor.execute(f"INSERT INTO {mart.table} ({', '.join(map(quoted, types))}) SELECT {values} FROM {loaded.table}")
-            return loaded.count
+        with bulk.loaded(cursor, SCHEMA, file) as loaded, _day_replaced(cursor, mart, day):
+            cursor.execute(f"INSERT INTO {mart.table} ({', '.join(map(quoted, types))}) SELECT {values} FROM {loaded}")
+    return file.count
 
 
 @contextmanager

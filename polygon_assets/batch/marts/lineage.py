@@ -20,7 +20,7 @@ def upstreams(mart: Mart) -> Sequence[tuple[str, str]]:
 
     if mart.sql is None:
         return []
-    tables = parse_one(mart.sql, dialect=_DIALECT).find_all(exp.Table)
+    tables = parse_one(_query(mart.sql), dialect=_DIALECT).find_all(exp.Table)
     # Without a schema it is a part of the query itself.
     return sorted({(table.db.upper(), table.name.upper()) for table in tables if table.db})
 
@@ -31,8 +31,13 @@ def column_lineage(mart: Mart) -> Mapping[str, Sequence[tuple[str, str]]]:
 
     if mart.sql is None:
         return {}
-    nodes = lineage(None, mart.sql, _schema(), dialect=_DIALECT)
+    nodes = lineage(None, _query(mart.sql), _schema(), dialect=_DIALECT)
     return {name: _sources(nodes[name]) for name, _, _ in mart.columns}
+
+
+def _query(sql: str) -> str:
+    """With a value in place of the parameter, which is the connector's and no SQL."""
+    return sql.replace("%(day)s", "NULL")
 
 
 def _sources(node: "Node") -> list[tuple[str, str]]:

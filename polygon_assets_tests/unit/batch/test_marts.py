@@ -1,0 +1,70 @@
+"""The marts' SQL against their declarations: what is selected, what it is made of, and in which order they can be built."""
+
+import re
+
+import pytest
+from sqlglot import exp, parse_one
+
+from polygon_assets.batch import warehouse
+from polygon_assets.batch.marts import MARTS, Mart, column_lineage, upstreams
+from polygon_assets.batch.streams import streams
+
+MADE_BY_SQL = [mart for mart in MARTS.values() if mart.sql]
+COLUMNS = {f"RAW.{name.upper()}": set(warehouse.columns(stream)) for name, stream in streams().items()} | {
+    mart.table: {name for name, _, _ in mart.columns} for mart in MARTS.values()
+}
+of_each = pytest.mark.parametrize("mart", MADE_BY_SQL, ids=lambda mart: mart.name)
+
+
+def test_only_the_comparison_with_the_stream_is_not_made_by_sql() -> None:
+    assert [mart.name for mart in MARTS.values() if not mart.sql] == ["stream_vs_batch"]
+
+
+@of_each
+def test_the_query_selects_the_declared_columns_in_their_order(mart: Mart) -> None:
+    assert mart.sql
+    query = parse_one(mart.sql.replace("%(day)s", "NULL"), dialect="snowflake")
+    assert isinstance(query, exp.Select)
+    assert [name.upper() for name in query.named_selects] == [name for name, _, _ in mart.columns]
+
+
+@of_each
+def test_every_column_is_made_of_columns_that_exist(mart: Mart) -> None:
+    lineage = column_lineage(mart)
+    assert list(lineage) == [name for name, _, _ in mart.columns]
+    for column, sources in lineage.items():
+        assert sources, f"{mart.name}.{column} is made of nothing"
+        assert all(source in COLUMNS[table] for table, source in sources), (column, sources)
+
+
+@of_each
+def test_each_is_built_after_those_it_is_made_of(mart: Mart) -> None:
+    before = list(MARTS)[: list(MARTS).index(mart.name)]
+    assert {table.lower() for schema, table in upstreams(mart) if schema == "MARTS"} <= set(before)
+    assert {table.lower() for schema, table in upstreams(mart) if schema == "RAW"} <= set(streams())
+
+
+@of_each
+def test_the_day_is_the_only_parameter_and_only_of_those_that_are_filled_by_day(mart: Mart) -> None:
+    assert mart.sql
+    assert set(re.findall(r"%.{0,6}", mart.sql)) == ({"%(day)s"} if mart.by_day else set())
+
+
+def test_lineage_follows_a_price_through_the_adjustment_to_the_splits() -> None:
+    assert column_lineage(MARTS["daily_prices_adjusted"])["CLOSE"] == [
+        ("MARTS.DIM_STOCK_SPLIT", "SPLIT_FROM"),
+        ("MARTS.DIM_STOCK_SPLIT", "SPLIT_TO"),
+        ("MARTS.FACT_DAILY_TRADING", "CLOSE"),
+    ]
+
+
+def test_keys_references_and_required_columns_are_columns() -> None:
+    for mart in MARTS.values():
+        named = {*mart.primary_key, *mart.required, *mart.references}
+        assert named <= COLUMNS[mart.table]
+        assert all(column in COLUMNS[MARTS[other].table] for other, column in mart.references.values())
+
+
+def test_every_column_says_what_it_means() -> None:
+    for mart in MARTS.values():
+        assert all(meaning for _, _, meaning in mart.columns)
