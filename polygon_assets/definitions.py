@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from polygon_assets.defs import jobs
-from polygon_assets.defs.assets import airbyte, clickhouse, kafka, polygon, s3, snowflake_raw
+from polygon_assets.defs.assets import airbyte, clickhouse, kafka, polygon, reconciliation, s3, snowflake_marts, snowflake_raw
 from polygon_assets.defs.batch_schedules import daily_batch, reference_weekly
 from polygon_assets.defs.batch_sensors import BATCH_SENSORS
 from polygon_assets.defs.checks import stream_checks
@@ -41,9 +41,19 @@ def build_defs(settings: Settings | None = None, resource_overrides: Mapping[str
             airbyte.polygon_source,
             snowflake_raw.sync_reference_tables,
             snowflake_raw.load_daily_tables(days),
+            *snowflake_marts.marts(days),
+            reconciliation.stream_vs_batch(days),
         ],
         asset_checks=checks,
-        jobs=[*jobs.STREAM_JOBS, checks_job, jobs.VALIDATE_SUBSCRIPTIONS, jobs.REFRESH_OHLCV_1M, jobs.SYNC_REFERENCE, jobs.LOAD_DAYS],
+        jobs=[
+            *jobs.STREAM_JOBS,
+            checks_job,
+            jobs.VALIDATE_SUBSCRIPTIONS,
+            jobs.REFRESH_OHLCV_1M,
+            jobs.SYNC_REFERENCE,
+            jobs.LOAD_DAYS,
+            jobs.BUILD_FACTS,
+        ],
         schedules=[checks_schedule(checks_job), ohlcv_1m_while_open, daily_batch, reference_weekly],
         sensors=[*SENSORS, *BATCH_SENSORS],
         resources={"environment": Environment(), "programs": StreamPrograms(), "airbyte": Airbyte()} | dict(resource_overrides or {}),

@@ -20,18 +20,22 @@ class Held:
 
     rows: int
     extracted_at: dt.datetime | None
-    newest_change: dt.datetime | None = None
-    """Of the tickers: the vendor's newest change among them."""
 
 
 def reference_tables(connection: "SnowflakeConnection") -> dict[str, Held]:
     """By stream. Raises snowflake.connector.errors.ProgrammingError when a table is not there."""
-    return {name: Held(rows, _utc(read), _utc(changed)) for name, rows, read, changed in _ask(connection, "reference_tables")}
+    return {name: _held(rows, read) for name, rows, read in _ask(connection, "reference_tables")}
+
+
+def newest_ticker_change(connection: "SnowflakeConnection") -> dt.datetime:
+    """When the vendor changed what it changed last, of the tickers that are in the table; there must be some."""
+    [[changed]] = _ask(connection, "newest_ticker_change")
+    return _utc(changed)
 
 
 def daily_tables(connection: "SnowflakeConnection", day: dt.date) -> dict[str, Held]:
     """By stream, of one trading day. Raises snowflake.connector.errors.ProgrammingError when a table is not there."""
-    return {name: Held(rows, _utc(read)) for name, rows, read in _ask(connection, "daily_tables", {"day": day})}
+    return {name: _held(rows, read) for name, rows, read in _ask(connection, "daily_tables", {"day": day})}
 
 
 def _ask(connection: "SnowflakeConnection", query: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
@@ -40,5 +44,10 @@ def _ask(connection: "SnowflakeConnection", query: str, parameters: dict[str, An
         return [tuple(row) for row in cursor.fetchall()]
 
 
-def _utc(moment: dt.datetime | None) -> dt.datetime | None:
-    return moment.astimezone(dt.UTC) if moment else None
+def _held(rows: int, extracted_at: dt.datetime) -> Held:
+    # The embedded server gives a maximum of nothing as 1970.
+    return Held(rows, _utc(extracted_at) if rows else None)
+
+
+def _utc(moment: dt.datetime) -> dt.datetime:
+    return moment.astimezone(dt.UTC)

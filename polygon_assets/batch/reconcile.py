@@ -1,7 +1,7 @@
 """The stream's trading day against the vendor's daily bars: which symbols differ, by how much, and in which minutes.
 
-Nothing here connects: rows come in, judgements go out. What is missing in the stream, what is too much and what drifts are told apart,
-because each has another cause: a channel that was never confirmed, an older subscription, a gap.
+Rows come in, judgements go out. What is missing in the stream, what is too much and what drifts are told apart, because each has another
+cause: a channel that was never confirmed, an older subscription, a gap.
 """
 
 import datetime as dt
@@ -10,10 +10,18 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from importlib import resources
+from typing import TYPE_CHECKING
 
 from polygon_assets.market_calendar import NEW_YORK
 
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
 ONE_MINUTE = dt.timedelta(minutes=1)
+SHOWN_SPANS = 30
+"""A symbol that is wholly missing may have hundreds."""
+_DAY_BARS = resources.files("polygon_assets.batch") / "reconcile" / "day_bars.sql"
 
 
 class Verdict(StrEnum):
@@ -83,6 +91,13 @@ class MinuteDifference:
         return self.stream < self.batch
 
 
+def day_bars(connection: "SnowflakeConnection", day: dt.date) -> list[DayBar]:
+    """The vendor's bars as the fact table has them. Raises snowflake.connector.errors.Error."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DAY_BARS.read_text(), {"day": day})
+        return [DayBar(*row) for row in cursor.fetchall()]
+
+
 def compare(
     stream: Iterable[DayBar], batch: Iterable[DayBar], subscribed: Collection[str] | None, tolerance: Tolerance
 ) -> list[Comparison]:
@@ -106,8 +121,10 @@ def minute_volumes(answer: bytes) -> dict[dt.datetime, Decimal]:
 
 
 def spans(minutes: Sequence[dt.datetime]) -> str:
-    """Minutes as people say them, in New York time: `10:31-10:33, 15:59`."""
-    return ", ".join(_span(first, last) for first, last in _runs(minutes)) or "none"
+    """Minutes as people say them, in New York time: `10:31-10:33, 15:59`; empty for none."""
+    found = [_span(first, last) for first, last in _runs(minutes)]
+    more = [f"and {len(found) - SHOWN_SPANS} more"] if len(found) > SHOWN_SPANS else []
+    return ", ".join(found[:SHOWN_SPANS] + more)
 
 
 def _judged(symbol: str, stream: DayBar | None, batch: DayBar | None, tolerance: Tolerance) -> Comparison:

@@ -20,7 +20,7 @@ MISSING_DAYS, REFERENCE_CHANGED = "missing_days", "reference_changed"
 
 @dg.sensor(
     name=MISSING_DAYS,
-    jobs=[LOAD_DAYS],
+    jobs=[LOAD_DAYS, BUILD_FACTS],
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for the trading days of the last DAILY_HISTORY_DAYS that are not loaded, newest first, one range at a time and with "

@@ -61,8 +61,7 @@ class DailyLoad:
         sync = run_sync(airbyte, self.settings, DAILY_CONNECTION)
         with closing(snowflake.connect(self.settings)) as connection:
             held = daily_tables(connection, day)
-        if not held[EVERY_TICKER].rows and self.calendar.day_of(self.now) == day:
-            self.say(f"the vendor has no bar of {day} yet; on the free plan a day is given from midnight New York on")
+        if not held[EVERY_TICKER].rows and self._is_young(day):
             return False
         self._prove(sync, held[EVERY_TICKER], day)
         self.tell(day, {table: sync.metadata(table) | _metadata(held[table], "airbyte") for table in TABLES})
@@ -87,10 +86,19 @@ class DailyLoad:
                     raise dg.Failure(f"{day}: {error}; {_so_far(done)}", allow_retries=False) from error
                 if told:
                     self.tell(day, told)
-                (done if told else empty).append(day)
-                self.say(f"{day} {'is loaded' if told else 'has no bar'}; {len(done) + len(empty)} of {len(days)}")
+                    done.append(day)
+                    self.say(f"{day} is loaded, {len(done)} of {len(days)}")
+                elif not self._is_young(day):
+                    empty.append(day)
         if empty:
             raise dg.Failure(f"the vendor has no bar of any ticker for {_listed(empty)}; {_so_far(done)}", allow_retries=False)
+
+    def _is_young(self, day: dt.date) -> bool:
+        """Whether it is the evening of the day, when an answer without bars means nothing."""
+        young = self.calendar.day_of(self.now) == day
+        if young:
+            self.say(f"the vendor has no bar of {day} yet; on the free plan a day is given from midnight New York on")
+        return young
 
     def _prove(self, sync: Sync, held: Held, day: dt.date) -> None:
         """Raises dg.Failure when the table does not hold the day as it was after its end."""
@@ -101,7 +109,9 @@ class DailyLoad:
             fault = f"holds {day} as it was at {held.extracted_at:%Y-%m-%d %H:%M} UTC, before its end"
         else:
             return
-        said = f"Airbyte's job {sync.job_id} succeeded, but RAW.{EVERY_TICKER.upper()} {fault}: look whether its source has an end_date"
+        said = (
+            f"Airbyte's job {sync.job_id} succeeded, but RAW.{EVERY_TICKER.upper()} {fault}: look at start_date and end_date of its source"
+        )
         raise dg.Failure(said, {"airbyte_connection": dg.MetadataValue.url(sync.link)}, allow_retries=False)
 
 

@@ -12,20 +12,11 @@ import dagster as dg
 
 from polygon_assets.defs.decisions import is_settled
 from polygon_assets.defs.description import OWNERS, Column, described, table_schema
+from polygon_assets.defs.following import FOLLOWS_CLOSED_DAYS
 from polygon_assets.defs.keys import FILTERED, OHLCV_1M, STOCK_AGGREGATES, STOCK_DELTA_10S, STOCK_LAST, STOCK_RECENT, TOP_MOVERS_10S
 from polygon_assets.defs.resources import Environment
 from polygon_assets.settings import Settings
 
-LOOKBACK = dt.timedelta(days=7)
-"""A day may be proved complete days later, after a gap was filled; `eager` alone looks at the latest day only."""
-FOLLOWS_CLOSED_DAYS = (
-    dg.AutomationCondition.eager()
-    .replace(
-        dg.AutomationCondition.in_latest_time_window(),
-        dg.AutomationCondition.in_latest_time_window(LOOKBACK),
-    )
-    .with_label("eager, last 7 days")
-)
 SAME_VOLUME = dg.AssetCheckSpec(
     "bars_hold_every_share",
     asset=OHLCV_1M,

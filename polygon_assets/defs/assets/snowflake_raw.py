@@ -10,14 +10,14 @@ from contextlib import closing
 import dagster as dg
 
 from polygon_assets.batch import warehouse
-from polygon_assets.batch.loaded import Held, reference_tables
+from polygon_assets.batch.loaded import Held, newest_ticker_change, reference_tables
 from polygon_assets.batch.streams import CONNECTIONS, REFERENCE_CONNECTION, Stream, streams
 from polygon_assets.defs.airbyte_sync import run_sync
 from polygon_assets.defs.batch_decisions import goes_through_airbyte
 from polygon_assets.defs.batch_gather import NEWEST_CHANGE
 from polygon_assets.defs.daily_load import TABLES, DailyLoad, Told
 from polygon_assets.defs.description import OWNERS, described, table_schema
-from polygon_assets.defs.keys import AIRBYTE_SOURCE, POLYGON_REST, raw
+from polygon_assets.defs.keys import AIRBYTE_SOURCE, POLYGON_REST, TICKERS, raw
 from polygon_assets.defs.needs import missing_settings
 from polygon_assets.defs.pools import VENDOR_REQUESTS
 from polygon_assets.defs.resources import Airbyte, Environment
@@ -107,11 +107,11 @@ def sync_reference_tables(environment: Environment, airbyte: Airbyte) -> Iterato
     settings = environment.settings()
     sync = run_sync(airbyte, settings, REFERENCE_CONNECTION)
     with closing(snowflake.connect(settings)) as connection:
-        held = reference_tables(connection)
+        held, newest_change = reference_tables(connection), newest_ticker_change(connection)
     if empty := [name for name, table in held.items() if not table.rows and name not in MAY_BE_EMPTY]:
         raise dg.Failure(f"Airbyte's job {sync.job_id} succeeded, but empty is RAW.{', RAW.'.join(empty).upper()}", allow_retries=False)
     for name in CONNECTIONS[REFERENCE_CONNECTION]:
-        yield dg.MaterializeResult(asset_key=raw(name), metadata=sync.metadata(name) | _reference_metadata(held[name]))
+        yield dg.MaterializeResult(asset_key=raw(name), metadata=sync.metadata(name) | _reference_metadata(name, held[name], newest_change))
 
 
 def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
@@ -152,6 +152,6 @@ def _others_wait(context: dg.AssetExecutionContext) -> bool:
     return len(context.job_def.nodes) > 1
 
 
-def _reference_metadata(held: Held) -> dict[str, dg.MetadataValue]:
-    change = {NEWEST_CHANGE: dg.MetadataValue.text(held.newest_change.isoformat())} if held.newest_change else {}
+def _reference_metadata(name: str, held: Held, newest_change: dt.datetime) -> dict[str, dg.MetadataValue]:
+    change = {NEWEST_CHANGE: dg.MetadataValue.text(newest_change.isoformat())} if name == TICKERS.path[-1] else {}
     return {"dagster/row_count": dg.MetadataValue.int(held.rows), **change}

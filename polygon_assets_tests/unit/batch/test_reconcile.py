@@ -95,7 +95,8 @@ def test_the_minutes_that_differ_are_found_and_told_apart() -> None:
 def test_minutes_are_said_as_spans_in_new_york_time() -> None:
     minutes = [minute(time) for time in ("10:31", "10:32", "10:33", "15:59", "16:01")]
     assert spans(minutes) == "10:31-10:33, 15:59, 16:01"
-    assert spans([]) == "none"
+    assert spans([]) == ""
+    assert spans([minute(f"{hour:02}:{each:02}") for hour in range(4, 6) for each in range(0, 60, 2)]).endswith("04:58, and 30 more")
 
 
 def test_the_vendors_minutes_are_read_exactly() -> None:

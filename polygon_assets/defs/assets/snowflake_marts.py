@@ -1,0 +1,124 @@
+"""snowflake/marts/*: the tables made from the raw ones by one SQL file each. What stands in them is `batch.marts`' business.
+
+What a table follows, and which column is made of which, is read from that SQL, so that the graph cannot say anything else.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import dagster as dg
+
+from polygon_assets.batch.marts import MARTS, Mart, build, column_lineage, upstreams
+from polygon_assets.defs.description import OWNERS, described, table_schema
+from polygon_assets.defs.following import FOLLOWS_EVERY_DAY, FOLLOWS_TABLES, follows_any_day
+from polygon_assets.defs.keys import mart as mart_key
+from polygon_assets.defs.mart_checks import Built, checks_of
+from polygon_assets.defs.pools import mart_pool
+from polygon_assets.defs.resources import Environment
+
+_FOLLOWS_REFERENCE = "a minute after the reference data is synced."
+_REBUILD = (
+    "materialize it again: it is made anew from its sources. If it is wrong again, they are: look at them and at the check that failed."
+)
+DESCRIPTIONS: Mapping[str, str] = {
+    "dim_exchange": described(
+        "Exchanges and reporting facilities.", grain="one row per exchange.", lateness=_FOLLOWS_REFERENCE, wrong=_REBUILD
+    ),
+    "dim_ticker": described(
+        "Every ticker that is or was traded, with its type and exchange in words.",
+        grain="one row per ticker; where it stands in two markets the active and then the newest entry.",
+        lateness=_FOLLOWS_REFERENCE,
+        wrong=_REBUILD,
+    ),
+    "dim_stock_split": described(
+        "Splits, reverse splits and stock dividends, executed and announced.",
+        grain="one row per event.",
+        lateness=_FOLLOWS_REFERENCE,
+        wrong=_REBUILD,
+    ),
+    "fact_daily_trading": described(
+        "The vendor's daily bar of every ticker that traded, unadjusted, with the official prices of subscribed symbols beside it.",
+        grain="one row per ticker and New York trading day; partitioned by it.",
+        lateness="a minute after the day is loaded; a day that is loaded again is built again.",
+        wrong="materialize the day again: it replaces the day's rows. If bars are wrong, materialize the day of "
+        "`snowflake/raw/grouped_daily` first. The sensor `missing_days` asks for days that were loaded but not built.",
+    ),
+    "daily_prices_adjusted": described(
+        "Every daily bar in terms of the newest trading day's shares, so that prices can be compared across splits.",
+        grain="one row per ticker and trading day; all days are made anew, because one new split changes every earlier day.",
+        lateness="a minute or two after a day is built, once for all days that are built together.",
+        wrong=_REBUILD + " A split that the vendor announced late comes with the next sync of the reference data.",
+    ),
+    "report_tickers": described(
+        "What people ask of a listed ticker: who it is, last and previous close, volume, range of a year, last split.",
+        grain="one row per active ticker.",
+        lateness="a minute or two after the adjusted prices.",
+        wrong=_REBUILD,
+    ),
+}
+
+
+def marts(days: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
+    """Those that are made by SQL."""
+    return [_asset(mart, days) for mart in MARTS.values() if mart.sql]
+
+
+def _asset(mart: Mart, days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    key, sources = mart_key(mart.name), [_source_key(*source) for source in upstreams(mart)]
+    checks = checks_of(mart)
+
+    spec = dg.AssetSpec(
+        key,
+        deps=sources,
+        partitions_def=days if mart.by_day else None,
+        automation_condition=_condition(mart, sources),
+        group_name="batch",
+        owners=OWNERS,
+        kinds={"snowflake", "sql", "table"},
+        metadata={"dagster/column_schema": table_schema(mart.columns), "dagster/table_name": mart.table},
+        description=DESCRIPTIONS[mart.name],
+    )
+
+    @dg.multi_asset(
+        name=f"build_{mart.name}",
+        specs=[spec],
+        check_specs=[check.spec(key) for check in checks],
+        backfill_policy=dg.BackfillPolicy.single_run() if mart.by_day else None,
+        pool=mart_pool(mart.name),
+    )
+    def build_mart(context: dg.AssetExecutionContext, environment: Environment) -> Iterator[dg.MaterializeResult[None]]:
+        from polygon_assets.clients import snowflake
+
+        asked = [dt.date.fromisoformat(partition) for partition in context.partition_keys] if mart.by_day else [None]
+        with closing(snowflake.connect(environment.settings())) as connection:
+            built = [Built(connection, mart, day, build(connection, mart, day)) for day in asked]
+            results = [check.result(key, built) for check in checks]
+        for one in built:
+            if one.day:
+                context.add_asset_metadata({"dagster/partition_row_count": one.rows}, partition_key=one.day.isoformat())
+        rows = {} if mart.by_day else {"dagster/row_count": built[0].rows}
+        yield dg.MaterializeResult(asset_key=key, metadata={"dagster/column_lineage": _lineage(mart), **rows}, check_results=results)
+
+    return build_mart
+
+
+def _condition(mart: Mart, sources: Sequence[dg.AssetKey]) -> dg.AutomationCondition[Any]:
+    if mart.by_day:
+        return FOLLOWS_EVERY_DAY
+    by_day = [source for source in sources if source in {mart_key(other.name) for other in MARTS.values() if other.by_day}]
+    return follows_any_day(*by_day) if by_day else FOLLOWS_TABLES
+
+
+def _lineage(mart: Mart) -> dg.TableColumnLineage:
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(_source_key(*table.split(".")), name) for table, name in sources]
+            for column, sources in column_lineage(mart).items()
+        }
+    )
+
+
+def _source_key(schema: str, table: str) -> dg.AssetKey:
+    return dg.AssetKey(["snowflake", schema.lower(), table.lower()])

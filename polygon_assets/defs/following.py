@@ -1,0 +1,44 @@
+"""When a table is made anew by itself: the automation conditions of tables that follow others, by day or as a whole.
+
+A mart never follows a table whose blocking check has failed: a bad table must not spread.
+"""
+
+import datetime as dt
+from typing import Any
+
+import dagster as dg
+
+_BLOCKING_CHECKS_PASSED = dg.AutomationCondition.all_deps_blocking_checks_passed()
+LOOKBACK = dt.timedelta(days=7)
+"""A day may be proved complete days later, after a gap was filled; `eager` alone looks at the latest day only."""
+FOLLOWS_CLOSED_DAYS = (
+    dg.AutomationCondition.eager()
+    .replace(
+        dg.AutomationCondition.in_latest_time_window(),
+        dg.AutomationCondition.in_latest_time_window(LOOKBACK),
+    )
+    .with_label("eager, last 7 days")
+)
+FOLLOWS_CLOSED_DAYS_CHECKED = (FOLLOWS_CLOSED_DAYS & _BLOCKING_CHECKS_PASSED).with_label("eager, last 7 days, checks passed")
+
+FOLLOWS_TABLES = (dg.AutomationCondition.eager() & _BLOCKING_CHECKS_PASSED).with_label("eager, checks passed")
+"""A table without days that follows tables without days."""
+
+FOLLOWS_EVERY_DAY = (
+    dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window()) & _BLOCKING_CHECKS_PASSED
+).with_label("eager on every day, checks passed")
+"""A day that follows the same day of others, however old it is: a history is loaded years back."""
+
+
+def follows_any_day(*by_day: dg.AssetKey) -> dg.AutomationCondition[Any]:
+    """A table without days that follows others by day: once for all the days that are built together.
+
+    `eager` alone would wait for ever, because some day is always missing; here one that is there is enough.
+    """
+    days = dg.AssetSelection.assets(*by_day)
+    missing = dg.AutomationCondition.any_deps_missing()
+    return (
+        dg.AutomationCondition.eager().replace(missing, missing.ignore(days))
+        & dg.AutomationCondition.any_deps_match(~dg.AutomationCondition.missing()).allow(days)
+        & _BLOCKING_CHECKS_PASSED
+    ).with_label("eager on any day, checks passed")

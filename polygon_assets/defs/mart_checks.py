@@ -1,0 +1,169 @@
+"""What is asked of each mart when it has been built, and how bad an answer is. The questions themselves are `batch.marts.findings`'.
+
+A blocking check keeps a bad table from spreading: what follows it waits until it is built again and passes.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from polygon_assets.batch.marts import Mart, findings
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+MAY_BE_EMPTY = ("dim_stock_split",)
+TOLERABLE_SHARE = 0.01
+"""Up to this share of a table's rows a gap is a warning: the vendor's reference data is never quite complete."""
+LARGEST_DROP = 0.2
+"""From one session to the next some hundred of 11,000 tickers come and go; an early close changes volumes, not tickers."""
+SPLITS_SINCE = dt.timedelta(days=400)
+"""A year and some of splits are looked at; what was continuous then does not break by itself."""
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Built:
+    """A mart, or one day of it, that has just been built."""
+
+    connection: "SnowflakeConnection"
+    mart: Mart
+    day: dt.date | None
+    rows: int
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One answer, judged."""
+
+    passed: bool
+    said: str
+    bad: bool = False
+    """An error rather than a warning, if it has not passed."""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question of one mart."""
+
+    name: str
+    description: str
+    blocking: bool
+    judge: Callable[[Built], Judgement]
+
+    def spec(self, key: dg.AssetKey) -> dg.AssetCheckSpec:
+        return dg.AssetCheckSpec(self.name, asset=key, description=self.description, blocking=self.blocking)
+
+    def result(self, key: dg.AssetKey, built: Sequence[Built]) -> dg.AssetCheckResult:
+        """One result for all the days that were built together: it names those that failed, or else tells of the newest."""
+        judged = [(one.day, self.judge(one)) for one in built]
+        failed = [(day, judgement) for day, judgement in judged if not judgement.passed]
+        bad = any(judgement.bad for _, judgement in failed)
+        lines = [f"{day}: {judgement.said}" if day else judgement.said for day, judgement in failed or judged[-1:]]
+        return dg.AssetCheckResult(
+            passed=not failed,
+            asset_key=key,
+            check_name=self.name,
+            severity=dg.AssetCheckSeverity.ERROR if bad else dg.AssetCheckSeverity.WARN,
+            description="\n".join(lines),
+            metadata=dict(judged[-1][1].numbers),
+        )
+
+
+def checks_of(mart: Mart) -> list[Check]:
+    """Every check of a mart."""
+    return list(_checks_of(mart))
+
+
+def _checks_of(mart: Mart) -> Iterator[Check]:
+    if mart.by_day:
+        yield Check("rows_like_the_session_before", "Hardly fewer tickers than in the session before.", True, _rows_like_before)
+    elif mart.name not in MAY_BE_EMPTY:
+        yield Check("has_rows", "The table is not empty.", True, _has_rows)
+    yield Check("keys_are_unique", f"No two rows have the same {', '.join(mart.primary_key)}.", True, _keys_are_unique)
+    yield Check("nothing_is_missing", f"{', '.join(mart.required)} and the key have a value.", True, _nothing_is_missing)
+    for column, (other, _) in mart.references.items():
+        description = f"Every {column} stands in `{other}`; some that do not are a warning."
+        yield Check(f"{column.lower()}_is_known", description, False, partial(_is_known, column))
+    if mart.name == "daily_prices_adjusted":
+        yield Check("continuous_across_splits", "At a split adjusted prices make no jump of its size.", True, _continuous)
+
+
+def judge_rows(found: findings.DayRows) -> Judgement:
+    """A day against the session before; the first day that is loaded has none."""
+    numbers = {"rows": found.rows, "rows_before": found.previous_rows}
+    if found.previous_day is None:
+        return Judgement(found.rows > 0, f"{found.rows:,} rows; no session before it is loaded", bad=True, numbers=numbers)
+    said = f"{found.rows:,} rows, {found.previous_rows:,} on {found.previous_day}"
+    return Judgement(found.rows >= (1 - LARGEST_DROP) * found.previous_rows, said, bad=True, numbers=numbers)
+
+
+def judge_duplicates(found: findings.Finding) -> Judgement:
+    examples = ", ".join("/".join(key) for key in found.examples[:SHOWN])
+    said = f"{found.count:,} keys stand in more than one row: {examples}" if found.count else "every key is unique"
+    return Judgement(not found.count, said, bad=True, numbers={"duplicate_keys": found.count})
+
+
+def judge_missing(missing: Mapping[str, int], rows: int) -> Judgement:
+    gaps = {column: count for column, count in missing.items() if count}
+    said = ", ".join(f"{column} in {count:,}" for column, count in gaps.items())
+    worst = max(gaps.values(), default=0)
+    return Judgement(
+        not gaps,
+        f"of {rows:,} rows without a value: {said}" if gaps else "nothing is missing",
+        bad=worst > TOLERABLE_SHARE * rows,
+        numbers={"worst_column_rows": worst},
+    )
+
+
+def judge_orphans(column: str, found: findings.Finding, rows: int) -> Judgement:
+    examples = ", ".join(value for (value,) in found.examples[:SHOWN])
+    said = f"{found.count:,} values of {column} are not known, such as {examples}" if found.count else f"every {column} is known"
+    return Judgement(found.count <= TOLERABLE_SHARE * rows, said, numbers={"unknown": found.count})
+
+
+def judge_jumps(jumps: Sequence[findings.SplitJump]) -> Judgement:
+    """A day on which a price really halves may look like a split, so that one jump of many is a warning."""
+    broken = [jump for jump in jumps if not jump.is_continuous]
+    examples = ", ".join(f"{jump.ticker} on {jump.execution_date} by {jump.adjusted_jump:+.0%}" for jump in broken[:SHOWN])
+    said = f"{len(broken)} of {len(jumps)} splits leave a jump: {examples}" if broken else f"{len(jumps)} splits, none leaves a jump"
+    few = len(broken) == 1 < len(jumps)
+    return Judgement(not broken, said, bad=not few, numbers={"splits": len(jumps), "broken": len(broken)})
+
+
+def _has_rows(built: Built) -> Judgement:
+    return Judgement(built.rows > 0, f"{built.rows:,} rows", bad=True, numbers={"rows": built.rows})
+
+
+def _rows_like_before(built: Built) -> Judgement:
+    assert built.day, f"{built.mart.name} is filled by day"
+    return judge_rows(findings.day_rows(built.connection, built.mart, built.day))
+
+
+def _keys_are_unique(built: Built) -> Judgement:
+    return judge_duplicates(findings.duplicates(built.connection, built.mart, built.day))
+
+
+def _nothing_is_missing(built: Built) -> Judgement:
+    return judge_missing(findings.missing_values(built.connection, built.mart, built.day), built.rows)
+
+
+def _is_known(column: str, built: Built) -> Judgement:
+    from snowflake.connector.errors import ProgrammingError
+
+    other, _ = built.mart.references[column]
+    try:
+        return judge_orphans(column, findings.orphans(built.connection, built.mart, column, built.day), built.rows)
+    except ProgrammingError as error:
+        # While everything is loaded for the first time a fact may be built before its dimensions.
+        return Judgement(False, f"`{other}` cannot be asked: {error.msg}")
+
+
+def _continuous(built: Built) -> Judgement:
+    since = dt.datetime.now(dt.UTC).date() - SPLITS_SINCE
+    return judge_jumps(findings.split_jumps(built.connection, since))

@@ -1,0 +1,97 @@
+"""How answers about marts are judged; the questions themselves are tested with the marts."""
+
+import datetime as dt
+from typing import TYPE_CHECKING, cast
+
+import dagster as dg
+import pytest
+
+from polygon_assets.batch.marts import MARTS
+from polygon_assets.batch.marts.findings import DayRows, Finding, SplitJump
+from polygon_assets.defs.mart_checks import (
+    Built,
+    Check,
+    Judgement,
+    checks_of,
+    judge_duplicates,
+    judge_jumps,
+    judge_missing,
+    judge_orphans,
+    judge_rows,
+)
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+THURSDAY, FRIDAY = dt.date(2026, 11, 19), dt.date(2026, 11, 20)
+KEY = dg.AssetKey(["snowflake", "marts", "fact_daily_trading"])
+
+
+def jump(adjusted: float, factor: float = 0.5) -> SplitJump:
+    return SplitJump("AAPL", FRIDAY, factor, adjusted, 0.0)
+
+
+def built(day: dt.date) -> Built:
+    return Built(cast("SnowflakeConnection", None), MARTS["fact_daily_trading"], day, 10)
+
+
+@pytest.mark.parametrize(("rows", "passed"), [(11_000, True), (8_800, True), (8_799, False), (0, False), (20_000, True)])
+def test_a_day_has_hardly_fewer_rows_than_the_session_before(rows: int, passed: bool) -> None:
+    answer = judge_rows(DayRows(rows, THURSDAY, 11_000))
+    assert (answer.passed, answer.bad) == (passed, True)
+    assert f"{rows:,} rows, 11,000 on 2026-11-19" in answer.said
+
+
+def test_the_first_day_is_compared_with_nothing_but_must_not_be_empty() -> None:
+    assert judge_rows(DayRows(5, None, 0)).passed
+    assert not judge_rows(DayRows(0, None, 0)).passed
+
+
+def test_a_key_that_is_there_twice_is_an_error_with_its_name() -> None:
+    assert judge_duplicates(Finding(0, [])).passed
+    answer = judge_duplicates(Finding(1, [("AAPL", "2026-11-20")]))
+    assert (answer.passed, answer.bad) == (False, True)
+    assert "AAPL/2026-11-20" in answer.said
+
+
+@pytest.mark.parametrize(("missing", "passed", "bad"), [(0, True, False), (1, False, False), (10, False, False), (11, False, True)])
+def test_missing_values_are_a_warning_as_long_as_they_are_few(missing: int, passed: bool, bad: bool) -> None:
+    answer = judge_missing({"CLOSE": missing, "OPEN": 0}, rows=1000)
+    assert (answer.passed, answer.bad) == (passed, bad)
+
+
+def test_some_unknown_tickers_are_let_pass_and_many_are_a_warning_with_examples() -> None:
+    assert judge_orphans("TICKER", Finding(10, [("ZVZZT",)]), rows=1000).passed
+    answer = judge_orphans("TICKER", Finding(11, [("ZVZZT",)]), rows=1000)
+    assert (answer.passed, answer.bad) == (False, False)
+    assert "such as ZVZZT" in answer.said
+
+
+def test_a_split_that_is_not_in_the_prices_is_an_error_and_one_of_many_a_warning() -> None:
+    assert judge_jumps([jump(0.02), jump(-0.1)]).passed
+    assert judge_jumps([jump(-0.5)]).bad
+    one_of_two = judge_jumps([jump(0.02), jump(-0.5)])
+    assert (one_of_two.passed, one_of_two.bad) == (False, False)
+    assert judge_jumps([jump(-0.5), jump(-0.5)]).bad
+    assert "AAPL on 2026-11-20 by -50%" in one_of_two.said
+
+
+def test_days_that_are_built_together_have_one_result_that_names_the_failed_ones() -> None:
+    answers = {THURSDAY: Judgement(False, "bad rows", bad=True), FRIDAY: Judgement(True, "good")}
+
+    def judge(one: Built) -> Judgement:
+        assert one.day
+        return answers[one.day]
+
+    check = Check("name", "description", True, judge)
+    result = check.result(KEY, [built(THURSDAY), built(FRIDAY)])
+    assert (result.passed, result.severity, result.description) == (False, dg.AssetCheckSeverity.ERROR, "2026-11-19: bad rows")
+    assert check.result(KEY, [built(FRIDAY)]).passed
+
+
+@pytest.mark.parametrize("mart", [mart for mart in MARTS.values() if mart.sql], ids=lambda mart: mart.name)
+def test_every_mart_has_blocking_checks_of_its_keys(mart: object) -> None:
+    checks = {check.name: check.blocking for check in checks_of(mart)}  # type: ignore[arg-type]
+    assert checks["keys_are_unique"]
+    assert checks["nothing_is_missing"]
+    assert not any(blocking for name, blocking in checks.items() if name.endswith("_is_known"))
