@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +63,7 @@ def main() -> int:
     arguments.path.mkdir(parents=True, exist_ok=True)
     _put_stages_in(arguments.path / "stages")
     engine = Engine(arguments.path)
-    _create(engine, arguments.database, arguments.schema)
+    engine.create(arguments.database, arguments.schema)
     fakesnow_server.shared_fs = engine
     try:
         return _serve(arguments.host, arguments.port)
@@ -99,12 +98,6 @@ def _serve(host: str, port: int) -> int:
     server.should_exit = True
     serving.join()
     return 0 if stop.is_set() else 1
-
-
-def _create(engine: Engine, database: str, schemas: Sequence[str]) -> None:
-    cursor = engine.connect().cursor()
-    for statement in (f"CREATE DATABASE IF NOT EXISTS {database}", *(f"CREATE SCHEMA IF NOT EXISTS {database}.{name}" for name in schemas)):
-        cursor.execute(statement)
 
 
 def _put_stages_in(directory: Path) -> None:

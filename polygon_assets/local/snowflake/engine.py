@@ -7,7 +7,7 @@ which clients would repeat until their patience ends. The HTTP side is `__main__
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ logger = logging.getLogger("polygon_assets.local.snowflake")
 _WRITER_WAIT_SECONDS = 50.0
 # Snowflake gives an idle transaction that blocks another 5 minutes.
 _IDLE_TRANSACTION_SECONDS = 10.0
+_DEFAULT_SCHEMA = "PUBLIC"
 _MEMORY_LIMIT = "1GB"
 _KEPT_RESULTS = 8
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -54,6 +55,13 @@ class Engine(FakeSnow):
         """A session for one client."""
         return Session(self, database, schema, nop_regexes=nop_regexes, **kwargs)
 
+    def create(self, database: str, schemas: Iterable[str]) -> None:
+        """Make a database and its schemas, as far as they are missing; like Snowflake's it has the one that sessions begin in."""
+        cursor = self.connect().cursor()
+        cursor.execute(f"CREATE DATABASE IF NOT EXISTS {database}")
+        for schema in (_DEFAULT_SCHEMA, *schemas):
+            cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {database}.{schema}")
+
     def close(self) -> None:
         """Bring the databases' files up to date; what was acknowledged is in their logs already."""
         for (name,) in self.duck_conn.execute("SELECT database_name FROM duckdb_databases() WHERE path IS NOT NULL").fetchall():
@@ -69,7 +77,7 @@ class Session(FakeSnowflakeConnection, Holder):
             engine.duck_conn.cursor(),
             _NewestResults(),
             database,
-            schema,
+            schema or _DEFAULT_SCHEMA,
             create_database=False,
             create_schema=False,
             db_path=engine.db_path,

@@ -1,0 +1,161 @@
+"""The embedded Snowflake as a process: what survives which end, many clients at once, and what a client is told when something fails."""
+
+import datetime as dt
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from snowflake.connector import SnowflakeConnection
+from snowflake.connector.errors import Error, ProgrammingError
+
+from polygon_assets.clients import snowflake
+from polygon_assets.local.ports import HOST
+from polygon_assets.local.stack import Stack
+from polygon_assets.settings import Settings
+
+SERVERS = ("snowflake",)
+
+
+@pytest.fixture
+def session(settings: Settings) -> Iterator[SnowflakeConnection]:
+    with snowflake.connect(settings, 30) as session:
+        ask(session, "CREATE OR REPLACE TABLE RAW.T (id NUMBER(38,0) NOT NULL, n NUMBER(38,0))")
+        yield session
+
+
+def ask(session: SnowflakeConnection, sql: str, *parameters: Any) -> list[Any]:
+    with session.cursor() as cursor:
+        cursor.execute(sql, parameters or None)
+        return cursor.fetchall()
+
+
+def run_clients(stack: Stack, code: str, count: int) -> list[str]:
+    """What `count` processes print that run `code` at the same time with the stack's environment."""
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    clients = [subprocess.Popen(command, env=stack.environment(), stdout=subprocess.PIPE, text=True) for _ in range(count)]
+    return [client.communicate(timeout=120)[0].strip() for client in clients]
+
+
+def test_the_database_and_its_schemas_are_there_from_the_start(session: SnowflakeConnection) -> None:
+    schemas = {row[0] for row in ask(session, "SELECT schema_name FROM information_schema.schemata")}
+    assert {"RAW", "MARTS"} <= schemas
+
+
+def test_a_failing_statement_is_answered_at_once_with_its_reason(session: SnowflakeConnection) -> None:
+    started = time.monotonic()
+    with pytest.raises(ProgrammingError, match="NOT NULL constraint failed"):
+        ask(session, "INSERT INTO RAW.T VALUES (NULL, 1)")
+    with pytest.raises(ProgrammingError, match="SELECT 1; SELECT 2"):
+        ask(session, "SELECT 1; SELECT 2")
+    # The connector repeats what fails with HTTP 500 for 30 s here.
+    assert time.monotonic() - started < 15
+
+
+# The connector's thread that cancels a statement finds nobody to tell.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_acknowledged_rows_survive_sigkill_and_a_merge_is_there_whole_or_not_at_all(session: SnowflakeConnection, stack: Stack) -> None:
+    """Killed in the middle of a writer's work, which updates ten rows and adds ten with each statement."""
+    ask(session, "CREATE OR REPLACE TABLE RAW.NEW (id NUMBER(38,0), n NUMBER(38,0))")
+    acknowledged = 0
+    killer = threading.Timer(1.0, lambda: stack.kill("snowflake"))
+    with suppress(Error), snowflake.connect(stack.settings(), 1) as writer:
+        killer.start()
+        while True:
+            rows = ", ".join(f"({number}, {acknowledged + 1})" for number in range(10 * acknowledged, 10 * acknowledged + 20))
+            ask(writer, f"INSERT OVERWRITE INTO RAW.NEW VALUES {rows}")
+            merge = "MERGE INTO RAW.T AS held USING RAW.NEW AS new ON held.id = new.id"
+            update = "WHEN MATCHED THEN UPDATE SET n = new.n WHEN NOT MATCHED THEN INSERT (id, n) VALUES (new.id, new.n)"
+            ask(writer, f"{merge} {update}")
+            acknowledged += 1
+    killer.join()
+    stack.restart("snowflake")
+    with snowflake.connect(stack.settings(), 30) as again:
+        found = ask(again, "SELECT COUNT(*), COUNT(DISTINCT id), COUNT_IF(n = (SELECT MAX(n) FROM RAW.T)) FROM RAW.T")
+    whole = {(10 * merges + 10, 10 * merges + 10, 20) for merges in (acknowledged, acknowledged + 1)}
+    assert acknowledged > 0
+    assert set(found) <= whole
+
+
+def test_sigterm_ends_it_with_code_0_and_keeps_the_rows(session: SnowflakeConnection, stack: Stack) -> None:
+    ask(session, "INSERT INTO RAW.T VALUES (1, 1)")
+    process = stack.process("snowflake")
+    process.stop(20)
+    stack.restart("snowflake")
+    with snowflake.connect(stack.settings(), 30) as again:
+        assert (process.exit_code, ask(again, "SELECT * FROM RAW.T")) == (0, [(1, 1)])
+
+
+def test_processes_that_write_the_same_rows_at_once_wait_for_each_other(session: SnowflakeConnection, stack: Stack) -> None:
+    code = """
+        import datetime as dt
+        from polygon_assets.batch import warehouse
+        from polygon_assets.batch.streams import Stream
+        from polygon_assets.clients import snowflake
+        from polygon_assets.settings import load_settings
+        stream = Stream("contended", ("id",), None, {"id": {"type": "integer"}, "writer": {"type": "string"}})
+        with snowflake.connect(load_settings()) as session:
+            written = [
+                warehouse.merge(session, stream, ({"id": n} for n in range(500)), dt.datetime(2026, 11, 20, n, tzinfo=dt.UTC))
+                for n in range(10)
+            ]
+        print(sum(load.inserted for load in written))
+    """
+    inserted = [int(text) for text in run_clients(stack, code, 3)]
+    assert sum(inserted) == 500
+    assert ask(session, "SELECT COUNT(*), COUNT(DISTINCT id) FROM RAW.CONTENDED") == [(500, 500)]
+
+
+def test_dagster_snowflakes_resource_works_unmodified(session: SnowflakeConnection, stack: Stack) -> None:
+    code = """
+        import os
+        from dagster_snowflake import SnowflakeResource
+        resource = SnowflakeResource(
+            account=os.environ["SNOWFLAKE_ACCOUNT"], user=os.environ["SNOWFLAKE_USER"], password=os.environ["SNOWFLAKE_PASSWORD"],
+            database=os.environ["SNOWFLAKE_DATABASE"],
+            additional_snowflake_connection_args={
+                "host": os.environ["SNOWFLAKE_HOST"], "port": int(os.environ["SNOWFLAKE_PORT"]),
+                "protocol": os.environ["SNOWFLAKE_PROTOCOL"],
+            },
+        )
+        with resource.get_connection() as session:
+            session.cursor().execute("INSERT INTO RAW.T SELECT 7, %s", (8,))
+            print(session.cursor().execute("SELECT * FROM RAW.T").fetchall())
+    """
+    assert run_clients(stack, code, 1) == ["[(7, 8)]"]
+    assert ask(session, "SELECT * FROM RAW.T") == [(7, 8)]
+
+
+def test_nobody_sees_a_transaction_before_its_commit(session: SnowflakeConnection, settings: Settings) -> None:
+    with snowflake.connect(settings, 30) as other:
+        for statement in ("BEGIN", "DELETE FROM RAW.T", "INSERT INTO RAW.T VALUES (1, 1)"):
+            ask(session, statement)
+        assert ask(other, "SELECT * FROM RAW.T") == []
+        ask(session, "COMMIT")
+        assert ask(other, "SELECT * FROM RAW.T") == [(1, 1)]
+
+
+def test_no_time_is_no_time(session: SnowflakeConnection) -> None:
+    moment = dt.datetime(2026, 11, 20, 14, 30, tzinfo=dt.UTC)
+    assert ask(session, "SELECT NULL::TIMESTAMP_TZ, %s::TIMESTAMP_TZ, NULL::TIMESTAMP_NTZ", moment) == [(None, moment, None)]
+
+
+def test_a_session_ends_when_it_is_closed(settings: Settings) -> None:
+    """Or the server would grow with each look at it."""
+    with snowflake.connect(settings, 30) as session:
+        token = session.rest.token  # type: ignore[union-attr]  # there is one as long as the session is open
+    with pytest.raises(snowflake.SnowflakeError, match="401 Unauthorized"):
+        snowflake.connect(settings, 5, session_token=token, master_token=token)
+
+
+def test_a_port_in_use_is_refused(tmp_path: Path, settings: Settings) -> None:
+    command = [sys.executable, "-m", "polygon_assets.local.snowflake", "--port", str(settings.snowflake_port), "--path", str(tmp_path)]
+    refused = subprocess.run([*command, "--database", "X"], capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 1
+    assert f"('{HOST}', {settings.snowflake_port}): address already in use" in refused.stderr
