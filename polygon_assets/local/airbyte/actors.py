@@ -38,8 +38,8 @@ class Actors:
         actor = Actor(id=str(uuid.uuid4()), name=name, definition_id=definition_id, configuration=content, created_at=now)
         return self._documents.put(actor.id, actor)
 
-    def patch(self, identifier: str, name: str | None, changes: Json) -> Actor:
-        """Change what is given. Raises Problem 404 or 422."""
+    def patch(self, identifier: str, name: str, changes: Json) -> Actor:
+        """Change the fields given, and the name unless it is empty. Raises Problem 404 or 422."""
         old = self.get(identifier)
         return self.put(identifier, name or old.name, configuration.merged(old.configuration, changes))
 

@@ -38,21 +38,22 @@ class StateUpdate(Struct, rename="camel"):
 
 
 class ConfigurationApi:
-    """The endpoints under /api/v1."""
+    """The endpoints under ROOT."""
 
     def __init__(self, workspace: Workspace, jobs: Jobs) -> None:
         self._workspace = workspace
         self._jobs = jobs
 
     def endpoints(self) -> list[Endpoint]:
-        return [
-            Endpoint("GET", ROOT + "/health", lambda _: {"available": True}, public=True),
-            Endpoint("POST", ROOT + "/connections/get", self._get_connection),
-            Endpoint("POST", ROOT + "/state/get", self._get_state),
-            Endpoint("POST", ROOT + "/state/create_or_update_safe", self._update_state),
-            Endpoint("POST", ROOT + "/jobs/get", self._get_job),
-            Endpoint("POST", ROOT + "/jobs/get_without_logs", self._get_job_without_logs),
+        found = [
+            Endpoint("GET", "/health", lambda _: {"available": True}, public=True),
+            Endpoint("POST", "/connections/get", self._get_connection),
+            Endpoint("POST", "/state/get", self._get_state),
+            Endpoint("POST", "/state/create_or_update_safe", self._update_state),
+            Endpoint("POST", "/jobs/get", self._get_job),
+            Endpoint("POST", "/jobs/get_without_logs", self._get_job_without_logs),
         ]
+        return [endpoint.under(ROOT) for endpoint in found]
 
     def _get_connection(self, call: Call) -> Json:
         connection = self._workspace.connection(call.read(ConnectionId).connection_id)

@@ -4,6 +4,7 @@ When something is loaded is decided in `loads`.
 """
 
 import datetime as dt
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from polygon_assets.batch.streams import Stream
+from polygon_assets.local.airbyte.job_log import JobLog
 from polygon_assets.local.airbyte.objects import Json
 from polygon_assets.settings import Settings
 
@@ -44,12 +46,15 @@ def settings_for(configuration: Json) -> Settings:
     """
     host = configuration["host"]
     address = urlsplit(host if "://" in host else f"https://{host}")
-    credentials = configuration["credentials"]
-    own_server = address.port or not (address.hostname or "").endswith("snowflakecomputing.com")
-    server = {"snowflake_host": address.hostname, "snowflake_port": address.port or 443, "snowflake_protocol": address.scheme}
+    name, credentials = address.hostname or "", configuration["credentials"]
+    account = name.removesuffix(".snowflakecomputing.com")
+    # Every field: what is left out would come from the environment.
     return Settings.model_validate(
         {
-            "snowflake_account": (address.hostname or "").removesuffix(".snowflakecomputing.com"),
+            "snowflake_account": account,
+            "snowflake_host": "" if account != name else name,
+            "snowflake_port": address.port or 443,
+            "snowflake_protocol": address.scheme,
             "snowflake_user": configuration["username"],
             "snowflake_password": credentials.get("password", ""),
             "snowflake_private_key": credentials.get("private_key", ""),
@@ -57,18 +62,20 @@ def settings_for(configuration: Json) -> Settings:
             "snowflake_warehouse": configuration["warehouse"],
             "snowflake_database": configuration["database"],
         }
-        | (server if own_server else {})
     )
 
 
 class SnowflakeDestination:
     """Loads into one schema, over a session that is opened by the first load and closed at the end of `with`."""
 
-    def __init__(self, configuration: Json, schema: str, sync_id: int) -> None:
+    def __init__(self, configuration: Json, schema: str, sync_id: int, log: JobLog) -> None:
         self._settings = settings_for(configuration)
         self._schema = schema
         self._sync_id = sync_id
+        self._log = log
         self._session: SnowflakeConnection | None = None
+        self.seconds = 0.0
+        """Spent on loads, the session's opening included."""
 
     def __enter__(self) -> "SnowflakeDestination":
         return self
@@ -82,14 +89,20 @@ class SnowflakeDestination:
         from polygon_assets.batch import warehouse
 
         with self._loading(stream) as session:
-            warehouse.merge(session, stream, records, extracted_at, schema=self._schema, sync_id=self._sync_id)
+            written = warehouse.merge(session, stream, records, extracted_at, schema=self._schema, sync_id=self._sync_id)
+            self._log.write(
+                "destination", "INFO", f"{stream.name}: merged {written.read}: {written.inserted} new, {written.updated} changed"
+            )
 
     def overwrite(self, stream: Stream, records: Iterable[Json], extracted_at: dt.datetime) -> None:
         """The sync is the table's new generation. Raises DestinationError."""
         from polygon_assets.batch import warehouse
 
         with self._loading(stream) as session:
-            warehouse.overwrite(session, stream, records, extracted_at, self._sync_id, schema=self._schema, sync_id=self._sync_id)
+            written = warehouse.overwrite(session, stream, records, extracted_at, self._sync_id, schema=self._schema, sync_id=self._sync_id)
+            self._log.write(
+                "destination", "INFO", f"{stream.name}: replaced by {written.read}, of which {written.inserted} have a key of their own"
+            )
 
     @contextmanager
     def _loading(self, stream: Stream) -> "Iterator[SnowflakeConnection]":
@@ -98,8 +111,11 @@ class SnowflakeDestination:
         from polygon_assets.batch.warehouse import RecordError, StreamError
         from polygon_assets.clients import snowflake
 
+        began = time.monotonic()
         try:
             self._session = self._session or snowflake.connect(self._settings, _ANSWER_SECONDS)
             yield self._session
         except (snowflake.SnowflakeError, Error, RecordError, StreamError) as error:
             raise DestinationError(f"table {self._schema}.{stream.name.upper()} could not be loaded: {error}") from error
+        finally:
+            self.seconds += time.monotonic() - began

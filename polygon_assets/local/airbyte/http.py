@@ -6,7 +6,7 @@ What an endpoint does belongs to `public_api` and `configuration_api`.
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from polygon_assets.local.airbyte.objects import Json
-from polygon_assets.local.airbyte.problems import Problem, bad_request, no_endpoint, unprocessable
+from polygon_assets.local.airbyte.problems import Problem, bad_request, no_endpoint, unexpected, unprocessable
 from polygon_assets.local.airbyte.tokens import Tokens
 
 logger = logging.getLogger(__name__)
@@ -72,6 +72,9 @@ class Endpoint:
     public: bool = False
     """Answers without a token."""
 
+    def under(self, root: str) -> "Endpoint":
+        return replace(self, path=root + self.path)
+
 
 def application(endpoints: Sequence[Endpoint], tokens: Tokens) -> Starlette:
     """The ASGI application."""
@@ -105,6 +108,9 @@ def _answering(by_method: Mapping[str, Endpoint], tokens: Tokens) -> Callable[[R
         except Problem as problem:
             logger.info("%s %s: %d %s", request.method, request.url.path, problem.status, problem.content)
             return _response(problem.status, problem.content)
+        except Exception:
+            logger.exception("%s %s", request.method, request.url.path)
+            return _response(500, unexpected().content)
 
     return answer
 

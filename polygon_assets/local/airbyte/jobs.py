@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from polygon_assets.local.airbyte.destination import SnowflakeDestination
 from polygon_assets.local.airbyte.documents import Documents
+from polygon_assets.local.airbyte.job_log import JobLog
 from polygon_assets.local.airbyte.objects import Connection, Failure, Job, Json, States
 from polygon_assets.local.airbyte.problems import not_found, state_conflict, sync_is_running, try_again_later
-from polygon_assets.local.airbyte.run import Run, failure
+from polygon_assets.local.airbyte.run import Plan, Run, failure
 from polygon_assets.local.airbyte.workspace import Workspace
 
 RUNNING = "running"
@@ -61,15 +61,13 @@ class Jobs:
         """Raises Problem 409 when one is running for this connection, or when the connection is not active."""
         if connection.status != "active":
             raise state_conflict(f"connection {connection.name} is {connection.status}: set its status to active first")
-        definition, source, destination = self._workspace.parts(connection)
         with self._starting:
             if running := self._running(connection.id):
                 raise try_again_later(f"A sync is already running for: {connection.id} (job {running.id})")
             now = int(self._clock())
             job_id = 1 + max((job.id for job in self._jobs.all()), default=0)
-            job = self._keep(Job(id=job_id, connection_id=connection.id, status=RUNNING, created_at=now, updated_at=now))
-            warehouse = SnowflakeDestination(destination.configuration, self._workspace.schema(connection), job_id)
-            run = Run(job_id, connection, definition, source, warehouse)
+            job = Job(id=job_id, connection_id=connection.id, status=RUNNING, created_at=now, updated_at=now)
+            run = self._run(self._keep(job), connection)
             thread = threading.Thread(target=self._execute, args=(job, run), name=f"job-{job_id}", daemon=True)
             self._under_way[job_id] = run, thread
         thread.start()
@@ -98,13 +96,30 @@ class Jobs:
     def _running(self, connection_id: str) -> Job | None:
         return next((job for job in self._jobs.all() if job.connection_id == connection_id and job.status == RUNNING), None)
 
-    def _execute(self, job: Job, run: Run) -> None:
+    def _run(self, job: Job, connection: Connection) -> Run:
+        definition, source, destination = self._workspace.parts(connection)
+        plan = Plan(
+            job_id=job.id,
+            connection=connection,
+            manifest=definition.manifest,
+            source=source.configuration,
+            destination=destination.configuration,
+            schema=self._workspace.schema(connection),
+            states=self.states(connection.id),
+        )
+
         def keep_state(stream: str, state: Json) -> None:
-            self._keep_states(job.connection_id, {stream: state})
+            self._keep_states(connection.id, {stream: state})
             self._keep(msgspec.structs.replace(job, streams=run.stats, updated_at=int(self._clock())))
 
-        failures = run.execute(self.states(job.connection_id), keep_state, self._work / str(job.id), self._log(job.id))
-        status = "cancelled" if run.cancelled else "failed" if failures else "succeeded"
+        run = Run(plan, keep_state, self._work / str(job.id))
+        return run
+
+    def _execute(self, job: Job, run: Run) -> None:
+        with JobLog(self._log(job.id)) as log:
+            failures = run.execute(log)
+            status = "cancelled" if run.cancelled else "failed" if failures else "succeeded"
+            log.write("platform", "INFO", f"job {job.id} {status}")
         self._end(msgspec.structs.replace(job, streams=run.stats), status, failures)
         del self._under_way[job.id]
 

@@ -14,7 +14,7 @@ class Problem(Exception):  # noqa: N818 - the API's own word
     def __init__(self, status: int, title: str, detail: str, data: dict[str, Any] | None = None) -> None:
         super().__init__(detail)
         self.status = status
-        self.content = {"status": status, "type": f"{_REFERENCE}#{title}", "title": title, "detail": detail} | (
+        self.content: dict[str, Any] = {"status": status, "type": f"{_REFERENCE}#{title}", "title": title, "detail": detail} | (
             {"data": data} if data else {}
         )
 
@@ -51,3 +51,7 @@ def state_conflict(message: str) -> Problem:
 
 def sync_is_running() -> Problem:
     return Problem(423, "locked", "State cannot be updated while a sync is running for this connection.")
+
+
+def unexpected() -> Problem:
+    return Problem(500, "unexpected-problem", "An unexpected problem has occurred; the server's log says which.")

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -15,23 +16,35 @@ from polygon_assets.local.airbyte import catalog
 from polygon_assets.local.airbyte.connector import Connector
 from polygon_assets.local.airbyte.destination import DestinationError, SnowflakeDestination
 from polygon_assets.local.airbyte.job_log import JobLog
-from polygon_assets.local.airbyte.loads import KeepState, Load, Merge, Replacement
-from polygon_assets.local.airbyte.objects import Actor, ConfiguredStream, Connection, Definition, Failure, Json, StreamStats
+from polygon_assets.local.airbyte.loads import Destination, KeepState, Load, Merge, Replacement
+from polygon_assets.local.airbyte.objects import ConfiguredStream, Connection, Failure, Json, StreamStats
 from polygon_assets.local.airbyte.sync import Sync
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a job is to do: configurations as they were when it started, and the schema of its tables."""
+
+    job_id: int
+    connection: Connection
+    manifest: Json
+    source: Json
+    destination: Json
+    schema: str
+    states: Mapping[str, Json]
+
+
 class Run:
     """`execute` it in a thread of its own; any other may `cancel` it."""
 
-    def __init__(self, job_id: int, connection: Connection, definition: Definition, source: Actor, warehouse: SnowflakeDestination) -> None:
-        self.stats = [StreamStats(name=stream.name) for stream in connection.streams]
-        self._job_id = job_id
-        self._connection = connection
-        self._definition = definition
-        self._source = source
-        self._warehouse = warehouse
+    def __init__(self, plan: Plan, keep_state: KeepState, folder: Path) -> None:
+        """`keep_state` is called once the records before a state are safe; `folder` is the job's alone, and gone afterwards."""
+        self.stats = [StreamStats(name=stream.name) for stream in plan.connection.streams]
+        self._plan = plan
+        self._keep_state = keep_state
+        self._folder = folder
         self._connector: Connector | None = None
         self._cancelled = threading.Event()
 
@@ -45,55 +58,60 @@ class Run:
         if self._connector:
             self._connector.stop()
 
-    def execute(self, states: Mapping[str, Json], keep_state: KeepState, folder: Path, log_path: Path) -> list[Failure]:
-        """Sync; returns what went wrong. `keep_state` is called once the records before a state are safe."""
-        with JobLog(log_path) as log:
-            try:
-                failures = self._sync(states, keep_state, folder, log)
-            except DestinationError as error:
-                failures = [failure("destination", str(error))]
-            except Exception as error:
-                logger.exception("job %d", self._job_id)
-                failures = [failure("airbyte_platform", f"{type(error).__name__}: {error}")]
-            if self.cancelled:
-                failures = [failure("airbyte_platform", "the job was cancelled", "manual_cancellation")]
-            for each in failures:
-                log.write("platform", "ERROR", f"{each.origin}: {each.message}")
+    def execute(self, log: JobLog) -> list[Failure]:
+        """Sync; returns what went wrong."""
+        try:
+            failures = self._sync(log)
+        except DestinationError as error:
+            failures = [failure("destination", str(error))]
+        except Exception as error:
+            logger.exception("job %d", self._plan.job_id)
+            failures = [failure("airbyte_platform", f"{type(error).__name__}: {error}")]
+        if self.cancelled:
+            failures = [failure("airbyte_platform", "the job was cancelled", "manual_cancellation")]
+        for each in failures:
+            log.write("platform", "ERROR", f"{each.origin}: {each.message}")
         return failures
 
-    def _sync(self, states: Mapping[str, Json], keep_state: KeepState, folder: Path, log: JobLog) -> list[Failure]:
-        incremental = {stream.name for stream in self._connection.streams if stream.sync_mode == "incremental"}
-        state = [state for stream, state in states.items() if stream in incremental]
-        inputs = {"config": self._source.configuration, "manifest_path": self._definition.manifest}
-        connector = Connector("read", folder, log, **inputs, catalog=self._catalog(), state=state)
-        with connector, self._warehouse:
+    def _sync(self, log: JobLog) -> list[Failure]:
+        plan, began = self._plan, time.monotonic()
+        state = [plan.states[stream.name] for stream in plan.connection.streams if _is_incremental(stream) and stream.name in plan.states]
+        inputs = {"config": plan.source, "manifest_path": plan.manifest, "catalog": self._catalog(), "state": state}
+        with (
+            Connector("read", self._folder, log, **inputs) as connector,
+            SnowflakeDestination(plan.destination, plan.schema, plan.job_id, log) as destination,
+        ):
             self._connector = connector
             if self.cancelled:
                 connector.stop()
-            sync = Sync(self._loads(keep_state, folder), log)
+            sync = Sync(self._loads(destination), log)
             sync.run(connector.messages())
+            log.write("platform", "INFO", f"{time.monotonic() - began:.1f} s, of which {destination.seconds:.1f} s for loads")
             return sync.failures or _judge(sync.incomplete, connector.exit_code())
 
-    def _loads(self, keep_state: KeepState, folder: Path) -> dict[str, Load]:
-        return {
-            stats.name: self._load(stream, stats, keep_state, folder)
-            for stream, stats in zip(self._connection.streams, self.stats, strict=True)
-        }
-
-    def _load(self, stream: ConfiguredStream, stats: StreamStats, keep_state: KeepState, folder: Path) -> Load:
-        table = catalog.table(stream, self._connection.prefix)
-        if stream.sync_mode == "incremental":
-            return Merge(table, stats, self._warehouse, keep_state)
-        return Replacement(table, stats, self._warehouse, folder / f"{stream.name}.jsonl")
+    def _loads(self, destination: Destination) -> dict[str, Load]:
+        loads: dict[str, Load] = {}
+        for stream, stats in zip(self._plan.connection.streams, self.stats, strict=True):
+            table = catalog.table(stream, self._plan.connection.prefix)
+            loads[stream.name] = (
+                Merge(table, stats, destination, self._keep_state)
+                if _is_incremental(stream)
+                else Replacement(table, stats, destination, self._folder / f"{stream.name}.jsonl")
+            )
+        return loads
 
     def _catalog(self) -> Json:
         """The protocol's ConfiguredAirbyteCatalog; a table that is replaced gets the job's id as its generation."""
         streams = []
-        for stream in self._connection.streams:
-            generation = 0 if stream.sync_mode == "incremental" else self._job_id
-            numbers = {"generation_id": generation, "minimum_generation_id": generation, "sync_id": self._job_id}
+        for stream in self._plan.connection.streams:
+            generation = 0 if _is_incremental(stream) else self._plan.job_id
+            numbers = {"generation_id": generation, "minimum_generation_id": generation, "sync_id": self._plan.job_id}
             streams.append(msgspec.to_builtins(stream) | numbers)
         return {"streams": streams}
+
+
+def _is_incremental(stream: ConfiguredStream) -> bool:
+    return stream.sync_mode == "incremental"
 
 
 def failure(origin: str, message: str, kind: str = "system_error") -> Failure:

@@ -51,8 +51,6 @@ class Sync:
         if status.status == "COMPLETE":
             self._loads[name].complete(at_ms)
             self._complete.add(name)
-            stats = self._loads[name].stats
-            self._log.write("destination", "INFO", f"stream {name}: {stats.records_committed} records are in its table")
 
     def _fail(self, error: TraceError, at_ms: float) -> None:
         self._log.write("source", "ERROR", "\n".join(part for part in (error.message, error.internal_message, error.stack_trace) if part))

@@ -34,6 +34,11 @@ class Workspace:
         self.sources = Actors("source", Documents(path / "sources", Actor), self._source_specification)
         self.destinations = Actors("destination", Documents(path / "destinations", Actor), _destination_specification)
 
+    def check_id(self, identifier: str | None) -> None:
+        """Raises Problem 404 for another workspace."""
+        if identifier != self.id:
+            raise not_found("workspace", identifier)
+
     def definitions(self) -> list[Definition]:
         return self._definitions.all()
 

@@ -1,0 +1,52 @@
+"""What the workspace is given: the configurations of source and destination, from settings alone."""
+
+import datetime as dt
+import json
+
+from pydantic import SecretStr
+
+from polygon_assets.batch.provision import destination_configuration, source_configuration
+from polygon_assets.batch.streams import manifest
+from polygon_assets.settings import Settings
+
+CLOUD = Settings(
+    polygon_api_key=SecretStr("k"),
+    snowflake_account="ORG-ACCOUNT",
+    snowflake_user="AIRBYTE",
+    snowflake_private_key=SecretStr("pem"),
+    snowflake_role="LOADER",
+    snowflake_warehouse="SMALL",
+)
+
+
+def test_a_snowflake_account_is_reached_under_its_own_name_with_the_key() -> None:
+    assert destination_configuration(CLOUD) == {
+        "host": "ORG-ACCOUNT.snowflakecomputing.com",
+        "role": "LOADER",
+        "warehouse": "SMALL",
+        "database": "POLYGON",
+        "schema": "RAW",
+        "username": "AIRBYTE",
+        "credentials": {"auth_type": "Key Pair Authentication", "private_key": "pem"},
+    }
+
+
+def test_another_server_is_reached_under_its_address() -> None:
+    local = CLOUD.model_copy(
+        update={"snowflake_host": "127.0.0.1", "snowflake_port": 8084, "snowflake_protocol": "http", "snowflake_private_key": SecretStr("")}
+    )
+    found = destination_configuration(local.model_copy(update={"snowflake_password": SecretStr("p")}))
+    assert found["host"] == "http://127.0.0.1:8084"
+    assert found["credentials"] == {"auth_type": "Username and Password", "password": "p"}
+
+
+def test_the_source_is_configured_in_the_connectors_own_fields() -> None:
+    found = source_configuration(CLOUD, dt.date(2026, 11, 2))
+    specification = manifest()["spec"]["connection_specification"]
+    assert found.keys() <= specification["properties"].keys()
+    assert set(specification["required"]) <= found.keys()
+    assert (found["api_key"], found["start_date"], found["requests_per_minute"]) == ("k", "2026-11-02", 5)
+
+
+def test_the_manifest_is_what_json_can_hold() -> None:
+    assert json.loads(json.dumps(manifest())) == manifest()

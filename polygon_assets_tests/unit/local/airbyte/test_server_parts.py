@@ -1,0 +1,118 @@
+"""Tokens, documents, durations and the judgement of a sync: the small promises of the server."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from polygon_assets.local.airbyte.documents import Documents
+from polygon_assets.local.airbyte.job_endpoints import iso_duration
+from polygon_assets.local.airbyte.job_log import JobLog
+from polygon_assets.local.airbyte.objects import States, StreamStats
+from polygon_assets.local.airbyte.problems import Problem
+from polygon_assets.local.airbyte.protocol import Message, Record, State, decoder
+from polygon_assets.local.airbyte.sync import Sync
+from polygon_assets.local.airbyte.tokens import LIFETIME_SECONDS, Tokens
+
+
+def test_a_token_is_valid_until_its_end_for_every_server_with_the_same_secret() -> None:
+    token = Tokens("id", "secret").issue("id", "secret", now=1000.0)
+    Tokens("id", "secret").check(f"Bearer {token}", now=999.0 + LIFETIME_SECONDS)
+    for stale, secret in ((1000.0 + LIFETIME_SECONDS, "secret"), (1000.0, "other")):
+        with pytest.raises(Problem, match="is invalid"):
+            Tokens("id", secret).check(f"Bearer {token}", now=stale)
+
+
+def test_documents_are_found_again_and_a_write_that_was_cut_short_is_not_seen(tmp_path: Path) -> None:
+    documents = Documents(tmp_path, States)
+    documents.put("b", States(streams={}, created_at=1))
+    documents.put("a", States(streams={"tickers": {"x": 1}}, created_at=2))
+    documents.put("gone", States(streams={}, created_at=3))
+    documents.delete("gone")
+    (tmp_path / "a.partial").write_bytes(b'{"streams": {')
+    again = Documents(tmp_path, States)
+    assert [one.created_at for one in again.all()] == [1, 2]
+    assert again.get("a") == States(streams={"tickers": {"x": 1}}, created_at=2)
+    assert {file.stat().st_mode & 0o077 for file in tmp_path.iterdir() if file.suffix == ".json"} == {0}
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "PT0S"), (61, "PT1M1S"), (29_172, "PT8H6M12S"), (7200, "PT2H")])
+def test_durations_are_iso_8601(seconds: int, text: str) -> None:
+    assert iso_duration(seconds) == text
+
+
+class Counting:
+    """A load that counts."""
+
+    def __init__(self, name: str) -> None:
+        self.stats = StreamStats(name=name)
+        self.completed_at: float | None = None
+        self.closed = False
+
+    def add(self, record: Record, size: int) -> None:  # noqa: ARG002
+        self.stats.records_emitted += 1
+
+    def checkpoint(self, state: State) -> None:  # noqa: ARG002
+        self.stats.states_emitted += 1
+
+    def complete(self, at_ms: float) -> None:
+        self.completed_at = at_ms
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def messages(*contents: object) -> Iterator[tuple[Message, int]]:
+    """As the connector's lines would be read."""
+    for content in contents:
+        line = msgspec.json.encode(content)
+        yield decoder.decode(line), len(line)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[JobLog]:
+    with JobLog(tmp_path / "log") as opened:
+        yield opened
+
+
+def run(log: JobLog, said: Iterable[tuple[Message, int]]) -> tuple[Sync, Counting]:
+    load = Counting("tickers")
+    sync = Sync({"tickers": load}, log)
+    sync.run(said)
+    assert load.closed
+    return sync, load
+
+
+def status(word: str) -> object:
+    described = {"stream_descriptor": {"name": "tickers"}, "status": word}
+    return {"type": "TRACE", "trace": {"type": "STREAM_STATUS", "emitted_at": 5.0, "stream_status": described}}
+
+
+RECORD = {"type": "RECORD", "record": {"stream": "tickers", "data": {"ticker": "A"}, "emitted_at": 1}}
+STATE = {
+    "type": "STATE",
+    "state": {
+        "type": "STREAM",
+        "stream": {"stream_descriptor": {"name": "tickers"}, "stream_state": {}},
+        "sourceStats": {"recordCount": 1},
+    },
+}
+
+
+def test_messages_reach_their_stream_and_others_are_passed_over(log: JobLog) -> None:
+    said = messages(status("STARTED"), RECORD, {"type": "CONTROL", "control": {}}, RECORD, STATE, status("COMPLETE"))
+    sync, load = run(log, said)
+    assert (load.stats.records_emitted, load.stats.states_emitted, load.completed_at) == (2, 1, 5.0)
+    assert (sync.incomplete, sync.failures) == (set(), [])
+
+
+def test_a_stream_that_is_not_said_to_be_complete_is_not(log: JobLog) -> None:
+    error = {"message": "the key is wrong", "internal_message": "HTTP 401", "failure_type": "config_error"}
+    sync, load = run(
+        log, messages(RECORD, {"type": "TRACE", "trace": {"type": "ERROR", "emitted_at": 7.0, "error": error}}, status("INCOMPLETE"))
+    )
+    assert (sync.incomplete, load.completed_at) == ({"tickers"}, None)
+    [failure] = sync.failures
+    assert (failure.message, failure.details, failure.kind, failure.origin) == ("the key is wrong", "HTTP 401", "config_error", "source")
+    assert "the key is wrong\nHTTP 401" in log.path.read_text()
