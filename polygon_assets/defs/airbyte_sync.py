@@ -58,7 +58,7 @@ def _run_sync(api: AirbyteApi, airbyte: Airbyte, settings: Settings, connection:
     connection_id, began = api.connection_id(connection), time.monotonic()
     link = connection_link(settings, connection_id)
     try:
-        output = airbyte.workspace(settings).get_client().sync_and_poll(connection_id)
+        output = airbyte.client(settings).sync_and_poll(connection_id)
     except dg.Failure as failure:
         raise _explained(api, connection, failure, link) from failure
     outcome = api.outcome(int(output.job_details["jobId"]))

@@ -24,6 +24,8 @@ LARGEST_DROP = 0.2
 SPLITS_SINCE = dt.timedelta(days=400)
 """A year and some of splits are looked at; what was continuous then does not break by itself."""
 SHOWN = 10
+NO_SUCH_TABLE = 2003
+"""Snowflake's number of the error."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +162,10 @@ def _is_known(column: str, built: Built) -> Judgement:
     try:
         return judge_orphans(column, findings.orphans(built.connection, built.mart, column, built.day), built.rows)
     except ProgrammingError as error:
-        # While everything is loaded for the first time a fact may be built before its dimensions.
-        return Judgement(False, f"`{other}` cannot be asked: {error.msg}")
+        if error.errno != NO_SUCH_TABLE:
+            raise
+        # Only while everything is loaded for the first time, when a table may be built before the one it refers to.
+        return Judgement(True, f"`{other}` is not built yet: nothing was compared")
 
 
 def _continuous(built: Built) -> Judgement:

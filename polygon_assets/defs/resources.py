@@ -14,7 +14,7 @@ from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from dagster_airbyte import AirbyteWorkspace
+    from dagster_airbyte.resources import AirbyteClient
 
 
 class Environment(dg.ConfigurableResource[Settings]):
@@ -37,22 +37,22 @@ class StreamPrograms(dg.ConfigurableResource[list[str]]):
         return [*(self.command or [sys.executable, "-m", "polygon_assets.cli", "stream"]), program]
 
 
-class Airbyte(dg.ConfigurableResource["AirbyteWorkspace"]):
-    """Airbyte's workspace, made when a sync needs it: nothing is asked of Airbyte while the definitions load."""
+class Airbyte(dg.ConfigurableResource["AirbyteClient"]):
+    """dagster-airbyte's workspace, made when a sync needs it: nothing is asked of Airbyte while the definitions load."""
 
     poll_seconds: float = Field(default=2.0, description="How often a sync under way is looked at.")
 
-    def workspace(self, settings: Settings) -> "AirbyteWorkspace":
-        """dagster-airbyte's resource for Cloud as for a self-managed Airbyte.
+    def client(self, settings: Settings) -> "AirbyteClient":
+        """The workspace's client, for Cloud as for a self-managed Airbyte.
 
         Its AirbyteCloudWorkspace is this one with Cloud's two addresses fixed; both take their token from POST {rest}/applications/token.
         """
         from dagster_airbyte import AirbyteWorkspace
 
         with warnings.catch_warnings():
-            # It is marked beta, which the user of this project can do nothing about.
+            # Workspace and client are marked beta, which the user of this project can do nothing about.
             warnings.simplefilter("ignore", dg.BetaWarning)
-            return AirbyteWorkspace(
+            workspace = AirbyteWorkspace(
                 rest_api_base_url=settings.airbyte_api_url.rstrip("/"),
                 configuration_api_base_url=settings.airbyte_configuration_api_url.rstrip("/"),
                 workspace_id=settings.airbyte_workspace_id,
@@ -65,3 +65,4 @@ class Airbyte(dg.ConfigurableResource["AirbyteWorkspace"]):
                 # After a crash here the sync may still be under way: it is joined, because Airbyte would refuse a second one.
                 poll_previous_running_sync=True,
             )
+            return workspace.get_client()

@@ -1,0 +1,271 @@
+"""The batch half of the graph on the real servers: loads by sync and by REST, marts, checks, and the comparison with the stream.
+
+The days are the exchange's last ones of the NYSE's calendar, so that they are over whenever the tests run.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from decimal import Decimal
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster_airbyte.translator import AirbyteConnection
+
+from polygon_assets.batch.provision import open_close_tickers
+from polygon_assets.batch.streams import CONNECTIONS, streams
+from polygon_assets.clients import clickhouse, snowflake, subscription_store
+from polygon_assets.clients.airbyte import AirbyteApi
+from polygon_assets.definitions import build_defs
+from polygon_assets.defs.batch_decisions import settled_days
+from polygon_assets.defs.batch_sensors import missing_days
+from polygon_assets.defs.keys import (
+    AIRBYTE_SOURCE,
+    DAILY_OPEN_CLOSE,
+    FACT_DAILY_TRADING,
+    GROUPED_DAILY,
+    STREAM_VS_BATCH,
+    TICKERS,
+    mart,
+    raw,
+)
+from polygon_assets.defs.resources import Airbyte, Environment
+from polygon_assets.local.exchange.market import Market
+from polygon_assets.local.stack import Stack
+from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
+from polygon_assets.settings import Settings
+from polygon_assets.subscriptions import accept
+from polygon_assets_tests.processes.harness import Exchange
+
+SERVERS = ("exchange", "s3", "clickhouse", "snowflake", "airbyte")
+COMPANIES = 40
+EXCHANGE_OPTIONS = ("--calendar", "NYSE", "--tickers", str(COMPANIES))
+CALENDAR = MarketCalendar("NYSE")
+DAYS = settled_days(CALENDAR, dt.datetime.now(dt.UTC), 6)
+SUBSCRIBED = ("AAPL", "MSFT", "NVDA")
+PRICES = ("open", "high", "low", "close")
+
+Row = tuple[Any, ...]
+
+
+@pytest.fixture(scope="module")
+def settings(stack: Stack) -> Settings:
+    """The stack's, with the exchange's calendar; equality is asked of the stream."""
+    changes = {"market_calendar": "NYSE", "volume_tolerance": 0.0, "price_tolerance": 0.0, "daily_history_days": 4}
+    settings = stack.settings().model_copy(update=changes)
+    with closing(AirbyteApi(settings)) as api:
+        [source] = api.sources()
+        api.patch_source(source["sourceId"], {"start_date": DAYS[0].isoformat()})
+    channels = tuple(f"A.{symbol}" for symbol in SUBSCRIBED)
+    accepted = accept("channel\n" + "\n".join(channels), channels, "etag", "2026-01-01T00:00:00+00:00")
+    subscription_store.connect(settings).publish(accepted)
+    return settings
+
+
+class Graph:
+    """The definitions over the stack, and an instance that remembers what was run."""
+
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
+        class OfTheStack(Environment):
+            def settings(self) -> Settings:
+                return settings
+
+        self.instance = instance
+        self.environment = OfTheStack()
+        self._defs = build_defs(settings, {"environment": self.environment, "airbyte": Airbyte(poll_seconds=0.2)})
+
+    def run(self, *keys: dg.AssetKey, day: dt.date | None = None, days: Sequence[dt.date] = ()) -> dg.ExecuteInProcessResult:
+        """One run of these assets: as a whole, of a day, or of a range of days."""
+        assets = {id(asset): asset for asset in map(self._defs.resolve_assets_def, keys)}
+        ends = {"start": days[0], "end": days[-1]} if days else {}
+        return dg.materialize(
+            list(assets.values()),
+            instance=self.instance,
+            partition_key=day.isoformat() if day else None,
+            tags={f"dagster/asset_partition_range_{name}": end.isoformat() for name, end in ends.items()},
+            raise_on_error=False,
+        )
+
+    def metadata(self, key: dg.AssetKey, day: dt.date | None = None) -> dict[str, Any]:
+        """Of the newest materialization."""
+        which = dg.AssetRecordsFilter(key, asset_partitions=[day.isoformat()] if day else None)
+        event = self.instance.fetch_materializations(which, limit=1).records[0].asset_materialization
+        assert event
+        return {name: value.value for name, value in event.metadata.items()}
+
+
+@pytest.fixture
+def graph(settings: Settings) -> Iterator[Graph]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Graph(settings, instance)
+
+
+@pytest.fixture
+def exchange(stack: Stack) -> Iterator[Exchange]:
+    """Without a fault before the test and after it."""
+    exchange = Exchange(stack.ports["exchange"])
+    exchange.clear()
+    yield exchange
+    exchange.clear()
+
+
+@pytest.fixture
+def ask(settings: Settings) -> Iterator[Callable[[str], list[Row]]]:
+    """Rows of a query to Snowflake."""
+
+    def ask(sql: str) -> list[Row]:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return [tuple(row) for row in cursor.fetchall()]
+
+    with closing(snowflake.connect(settings)) as connection:
+        yield ask
+
+
+def why(result: dg.ExecuteInProcessResult) -> str:
+    """What the failed step says."""
+    [event] = result.filter_events(lambda event: event.is_step_failure)
+    failure = event.step_failure_data.user_failure_data
+    assert failure, event.step_failure_data.error
+    return failure.description or ""
+
+
+def failed_checks(result: dg.ExecuteInProcessResult) -> list[str]:
+    return [f"{check.check_name}: {check.description}" for check in result.get_asset_check_evaluations() if not check.passed]
+
+
+def market() -> Market:
+    """The exchange's own truth."""
+    return Market(tickers=COMPANIES, calendar=CALENDAR)
+
+
+def bars_of(market: Market, days: Sequence[dt.date]) -> list[Row]:
+    """What the fact table must hold."""
+    return sorted(
+        (str(bar["symbol"]), day, *(float(bar[name]) for name in PRICES), Decimal(str(bar["volume"])))
+        for day in days
+        for bar in market.grouped(day)
+    )
+
+
+def test_from_the_vendor_to_the_marts_and_again_without_a_duplicate(
+    graph: Graph, settings: Settings, ask: Callable[[str], list[Row]]
+) -> None:
+    past, newest = DAYS[:3], DAYS[-1]
+    assert graph.run(AIRBYTE_SOURCE).success
+    with closing(AirbyteApi(settings)) as api:
+        assert open_close_tickers(api) == sorted(SUBSCRIBED)
+    assert graph.run(TICKERS).success
+    assert graph.run(GROUPED_DAILY, day=newest).success
+    assert graph.run(GROUPED_DAILY, days=past).success
+    exchanges = graph.metadata(raw("exchanges"))
+    assert exchanges["rows_synced"] == exchanges["dagster/row_count"] > 0
+    assert graph.metadata(TICKERS)["dagster/row_count"] == COMPANIES
+    assert graph.metadata(GROUPED_DAILY, newest)["loaded_by"] == "airbyte"
+    assert {graph.metadata(GROUPED_DAILY, day)["loaded_by"] for day in past} == {"rest"}
+    assert graph.metadata(DAILY_OPEN_CLOSE, past[0])["dagster/partition_row_count"] == len(SUBSCRIBED)
+
+    def marts_are_right() -> None:
+        dimensions, whole = ("dim_exchange", "dim_ticker", "dim_stock_split"), ("daily_prices_adjusted", "report_tickers")
+        runs = [
+            graph.run(*map(mart, dimensions)),
+            graph.run(FACT_DAILY_TRADING, days=past),
+            graph.run(FACT_DAILY_TRADING, day=newest),
+            graph.run(*map(mart, whole)),
+        ]
+        assert [failed_checks(run) for run in runs] == [[], [], [], []]
+        in_days = f"trading_day IN ({', '.join(f'{str(day)!r}' for day in (*past, newest))})"
+        facts = ask(f"SELECT ticker, trading_day, {', '.join(PRICES)}, volume FROM MARTS.FACT_DAILY_TRADING WHERE {in_days}")
+        assert sorted(facts) == bars_of(market(), (*past, newest))
+        assert ask(f"SELECT count(*), count(DISTINCT ticker, trading_day) FROM MARTS.DAILY_PRICES_ADJUSTED WHERE {in_days}") == [
+            (len(facts), len(facts))
+        ]
+
+    marts_are_right()
+    lineage = graph.metadata(FACT_DAILY_TRADING, newest)["dagster/column_lineage"]
+    assert [dep.asset_key for dep in lineage.deps_by_column["VOLUME"]] == [GROUPED_DAILY]
+    assert graph.run(GROUPED_DAILY, day=newest).success
+    assert graph.run(GROUPED_DAILY, days=past).success
+    assert graph.metadata(GROUPED_DAILY, past[0])["rows_inserted"] == 0
+    marts_are_right()
+
+
+def test_a_range_that_fails_in_the_middle_keeps_what_it_did_and_the_rest_is_asked_for(graph: Graph, exchange: Exchange) -> None:
+    wanted = DAYS[-4:]
+    exchange.control("rest", path=f"/v2/aggs/grouped/locale/us/market/stocks/{wanted[2]}", status=403)
+    result = graph.run(GROUPED_DAILY, days=wanted)
+    assert not result.success
+    assert re.search(rf"^{wanted[2]}: \S+/{wanted[2]}: HTTP 403: the account's plan", why(result))
+    assert f"loaded are {wanted[0]}, {wanted[1]}" in why(result)
+    assert graph.instance.get_materialized_partitions(GROUPED_DAILY) == {str(day) for day in wanted[:2]}
+    with dg.build_sensor_context(graph.instance, resources={"environment": graph.environment}) as context:
+        answer = missing_days(context)
+    assert isinstance(answer, dg.SensorResult)
+    [request] = answer.run_requests or []
+    assert request.tags["dagster/asset_partition_range_start"] == str(wanted[2])
+
+
+def test_a_lost_minute_and_a_lost_symbol_are_found_and_named_and_a_whole_day_matches(graph: Graph, settings: Settings) -> None:
+    day = DAYS[-2]
+    truth = market()
+    lost = int(dt.datetime.combine(day, dt.time(10, 31), NEW_YORK).timestamp() * 1000)
+    for key in (GROUPED_DAILY, FACT_DAILY_TRADING):
+        assert graph.run(key, day=day).success
+    stream(settings, truth, "AAPL", day)
+    stream(settings, truth, "MSFT", day, without=range(lost, lost + 60_000))
+    result = graph.run(STREAM_VS_BATCH, day=day)
+    [check] = result.get_asset_check_evaluations()
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert "2 of 3 symbols differ" in (check.description or "")
+    assert "MSFT: drift, minutes 10:31" in (check.description or "").splitlines()
+    assert "NVDA: missing_in_stream, minutes 0" in (check.description or "")
+    metadata = graph.metadata(STREAM_VS_BATCH, day)
+    assert (metadata["match"], metadata["drift"], metadata["missing_in_stream"]) == (1, 1, 1)
+    assert 0 < metadata["largest_volume_drift"] < 0.1
+
+    stream(settings, truth, "MSFT", day)
+    stream(settings, truth, "NVDA", day)
+    result = graph.run(STREAM_VS_BATCH, day=day)
+    assert failed_checks(result) == []
+    assert graph.metadata(STREAM_VS_BATCH, day)["dagster/partition_row_count"] == 3
+
+
+def stream(settings: Settings, truth: Market, symbol: str, day: dt.date, without: range = range(0)) -> None:
+    """Put the seconds of a symbol into the table, as if they had been streamed."""
+    columns = ("symbol", "start_timestamp", "end_timestamp", *PRICES, "volume", "received_at", "source")
+    rows = [
+        (
+            symbol,
+            start,
+            start + dt.timedelta(seconds=1),
+            *(float(bar[name]) for name in PRICES),
+            Decimal(str(bar["volume"])),
+            start,
+            "websocket",
+        )
+        for bar in truth.seconds(symbol, day)
+        if int(bar["start_ms"]) not in without and (start := dt.datetime.fromtimestamp(int(bar["start_ms"]) / 1000, dt.UTC))
+    ]
+    with closing(clickhouse.connect(settings)) as client:
+        client.insert("market.stock_aggregates", rows, column_names=columns)
+
+
+def test_a_sync_that_fails_says_why_in_the_connectors_words(graph: Graph, exchange: Exchange) -> None:
+    exchange.control("refuse", entitlement="/v3/reference/exchanges")
+    result = graph.run(TICKERS)
+    assert not result.success
+    assert "polygon_reference: Airbyte's job" in why(result)
+    assert "The account's plan does not include" in why(result)
+    assert graph.instance.get_latest_materialization_event(TICKERS) is None
+
+
+def test_the_raw_tables_in_the_graph_are_those_of_the_live_connections(settings: Settings) -> None:
+    client = Airbyte().client(settings)
+    found = [client.get_connection_details(connection["connectionId"]) for connection in client.get_connections()]
+    live = {connection.name: connection.streams for connection in map(AirbyteConnection.from_connection_details, found)}
+    assert {name: set(found) for name, found in live.items()} == {name: set(names) for name, names in CONNECTIONS.items()}
+    for name, stream in (pair for connection in live.values() for pair in connection.items()):
+        assert stream.selected
+        assert stream.json_schema["properties"] == streams()[name].properties
