@@ -88,7 +88,6 @@ class AirbyteApi:
         self._credentials = {
             "client_id": settings.airbyte_client_id,
             "client_secret": settings.airbyte_client_secret.get_secret_value(),
-            "grant_type": "client_credentials",
         }
         self._session = requests.Session()
         self._patience_seconds = patience_seconds

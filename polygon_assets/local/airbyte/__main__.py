@@ -1,7 +1,7 @@
 """`python -m polygon_assets.local.airbyte`: serve one workspace until SIGTERM or SIGINT.
 
-Only the process belongs here. Its end is that of a crash: the kernel ends the connectors with it, what was committed is safe, and the next
-start says of the jobs that ran that they failed.
+Only the process belongs here. It ends as in a crash: the kernel ends the connectors with it, what was committed is safe, and the next start
+says of the jobs that ran that they failed.
 """
 
 import argparse
@@ -23,7 +23,7 @@ _GRACE_SECONDS = 1
 
 
 def main() -> None:
-    """Serve one workspace until SIGTERM or SIGINT; exit code 0 then."""
+    """Serve one workspace until SIGTERM or SIGINT."""
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("snowflake.connector").setLevel(logging.WARNING)
@@ -40,7 +40,7 @@ def main() -> None:
         access_log=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    # Not to wait for a job that is loading.
+    # After SIGINT (SIGTERM has ended it by now): not to wait for a job that is loading.
     logging.shutdown()
     os._exit(0)
 

@@ -62,10 +62,15 @@ class Connector:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def messages(self) -> Iterator[tuple[Message, int]]:
-        """Each message with its size in bytes, until the connector ends; what is no message goes to the log."""
+        """Each message with its size in bytes, until the connector ends; a line that is no JSON goes to the log.
+
+        Raises ConnectorError for JSON that is no message: it may have been a record.
+        """
         for line in self._process.stdout or ():
             try:
                 yield decoder.decode(line), len(line)
+            except msgspec.ValidationError as error:
+                raise ConnectorError(f"the connector wrote what is no message of the Airbyte protocol: {error}: {line[:300]!r}") from error
             except msgspec.DecodeError:
                 self._log.write("source", "INFO", line.decode(errors="replace").rstrip())
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from polygon_assets.local.airbyte import catalog
-from polygon_assets.local.airbyte.connector import Connector
+from polygon_assets.local.airbyte.connector import Connector, ConnectorError
 from polygon_assets.local.airbyte.destination import DestinationError, SnowflakeDestination
 from polygon_assets.local.airbyte.job_log import JobLog
 from polygon_assets.local.airbyte.loads import Destination, KeepState, Load, Merge, Replacement
@@ -62,6 +62,8 @@ class Run:
         """Sync; returns what went wrong."""
         try:
             failures = self._sync(log)
+        except ConnectorError as error:
+            failures = [failure("source", str(error))]
         except DestinationError as error:
             failures = [failure("destination", str(error))]
         except Exception as error:
