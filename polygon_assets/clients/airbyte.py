@@ -309,9 +309,14 @@ def _outcome(details: Json) -> JobOutcome:
 
 
 def _reason(attempts: Sequence[Json]) -> str:
-    """Of the last attempt: what each failure says, once."""
+    """Of the last attempt: what each failure says, once. A connector that names streams sums them up in one more failure of no stream."""
     failures = (attempts[-1].get("failureSummary") or {}).get("failures", []) if attempts else []
-    said = [f"{_message(failure)} ({failure.get('failureOrigin', 'unknown')})" for failure in failures]
+    named = {failure.get("failureOrigin") for failure in failures if failure.get("streamDescriptor")}
+    said = [
+        f"{_message(failure)} ({failure.get('failureOrigin', 'unknown')})"
+        for failure in failures
+        if failure.get("streamDescriptor") or failure.get("failureOrigin") not in named
+    ]
     return "; ".join(dict.fromkeys(said)) or "Airbyte gives no reason; see the job's log"
 
 

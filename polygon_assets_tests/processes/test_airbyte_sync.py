@@ -94,7 +94,8 @@ def test_a_failed_sync_says_why_and_leaves_the_tables_as_they_were(workspace: Wo
     exchange.control("refuse", key=True)
     outcome = workspace.sync(connection)
     assert outcome.status == "failed"
-    assert "does not know this API key (HTTP 401)" in outcome.reason
+    assert outcome.reason.startswith("The vendor does not know this API key (HTTP 401).")
+    assert outcome.reason.endswith("into `api_key`. (source)")
     assert "does not know this API key (HTTP 401)" in workspace.log(outcome.job_id)
     with tables(workspace.settings) as found:
         assert found.rows(connection, "exchanges", "ID")

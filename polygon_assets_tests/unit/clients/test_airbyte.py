@@ -164,6 +164,17 @@ def test_an_outcome_has_the_last_reason_and_the_rows_of_all_attempts(airbyte: Sc
     assert (outcome.rows, outcome.running, outcome.succeeded) == (15, False, False)
 
 
+def test_a_summary_of_streams_that_have_said_why_is_left_out(airbyte: ScriptedAirbyte, api: AirbyteApi) -> None:
+    failures = [
+        {"failureOrigin": "source", "externalMessage": "the key is wrong", "streamDescriptor": {"name": "tickers"}},
+        {"failureOrigin": "source", "externalMessage": "the following streams did not sync: tickers"},
+        {"failureOrigin": "destination", "internalMessage": "the table is locked"},
+    ]
+    attempts = [{"attempt": {"failureSummary": {"failures": failures}}}]
+    airbyte.script = [TOKEN, (200, {"job": {"id": 7, "status": "failed"}, "attempts": attempts})]
+    assert api.outcome(7).reason == "the key is wrong (source); the table is locked (destination)"
+
+
 def test_an_outcome_without_attempts_is_one_too(airbyte: ScriptedAirbyte, api: AirbyteApi) -> None:
     airbyte.script = [TOKEN, (200, {"job": {"id": 7, "status": "pending"}, "attempts": []})]
     outcome = api.outcome(7)
