@@ -12,7 +12,7 @@ from polygon_assets.local.exchange.bars import Bars, Patterns, cut, reach
 from polygon_assets.local.exchange.day import CENT, DOLLAR, SHARE, Cells, TradingDay
 from polygon_assets.local.exchange.noise import Floats, Ints
 
-_TICKERS_AT_ONCE = 256
+_TICKERS_AT_ONCE = 32
 
 BAR = np.dtype(
     [
