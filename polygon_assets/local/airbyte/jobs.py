@@ -67,15 +67,17 @@ class Jobs:
             now = int(self._clock())
             job_id = 1 + max((job.id for job in self._jobs.all()), default=0)
             job = Job(id=job_id, connection_id=connection.id, status=RUNNING, created_at=now, updated_at=now)
-            run = self._run(self._keep(job), connection)
+            run = self._run(job, connection)
             thread = threading.Thread(target=self._execute, args=(job, run), name=f"job-{job_id}", daemon=True)
             self._under_way[job_id] = run, thread
-        thread.start()
+            self._keep(job)
+            thread.start()
         return job
 
     def cancel(self, job_id: int) -> Job:
         """Stop the connector and wait a little for the job's end. Raises Problem 404, and 409 when it is not running."""
-        run, thread = self._under_way.get(self.get(job_id).id, (None, None))
+        with self._starting:
+            run, thread = self._under_way.get(self.get(job_id).id, (None, None))
         if not run or not thread:
             raise state_conflict("Job is not currently running")
         run.cancel()
