@@ -103,11 +103,11 @@ def test_processes_that_write_the_same_rows_at_once_wait_for_each_other(session:
         with snowflake.connect(load_settings()) as session:
             written = [
                 warehouse.merge(session, stream, ({"id": n} for n in range(500)), dt.datetime(2026, 11, 20, n, tzinfo=dt.UTC))
-                for n in range(10)
+                for n in range(5)
             ]
         print(sum(load.inserted for load in written))
     """
-    inserted = [int(text) for text in run_clients(stack, code, 3)]
+    inserted = [int(text) for text in run_clients(stack, code, 2)]
     assert sum(inserted) == 500
     assert ask(session, "SELECT COUNT(*), COUNT(DISTINCT id) FROM RAW.CONTENDED") == [(500, 500)]
 

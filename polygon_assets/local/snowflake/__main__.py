@@ -29,7 +29,7 @@ logger = logging.getLogger("polygon_assets.local.snowflake")
 # The package has a function of the same name.
 fakesnow_server: Any = importlib.import_module("fakesnow.server")
 _SESSION_SECONDS = 4 * 3600
-_GRACE_SECONDS = 4
+_GRACE_SECONDS = 3
 _INTERNAL_ERROR = "000603"
 
 
@@ -68,7 +68,8 @@ def main() -> int:
     try:
         return _serve(arguments.host, arguments.port)
     finally:
-        fakesnow_server.sessions.clear()
+        for session in fakesnow_server.sessions.values():
+            session.interrupt()
         engine.close()
 
 

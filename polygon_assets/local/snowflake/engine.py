@@ -96,6 +96,10 @@ class Session(FakeSnowflakeConnection, Holder):
     def cursor(self, cursor_class: type[SnowflakeCursor] = SnowflakeCursor) -> "Cursor":  # noqa: ARG002
         return Cursor(self, self._duck_conn)
 
+    def interrupt(self) -> None:
+        """Let a running statement fail."""
+        self._duck_conn.interrupt()
+
     def abandon(self) -> None:
         logger.warning("rolled back a transaction that was idle while another session waited to write")
         self._duck_conn.rollback()

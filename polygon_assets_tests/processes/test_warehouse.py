@@ -1,0 +1,152 @@
+"""Writing RAW over the real protocol: which record wins, what stays when a load fails, and what a second load changes."""
+
+import datetime as dt
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from snowflake.connector import SnowflakeConnection
+from snowflake.connector.errors import ProgrammingError
+
+from polygon_assets.batch import warehouse
+from polygon_assets.batch.streams import Stream, streams
+from polygon_assets.batch.warehouse import RecordError, Written
+from polygon_assets.clients import snowflake
+from polygon_assets.settings import Settings
+from polygon_assets_tests.processes.warehouse_harness import AT, ask, bar, clear, create, merge, ticker
+
+SERVERS = ("snowflake",)
+LATER = AT + dt.timedelta(hours=1)
+EARLIER = AT - dt.timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def module_session(settings: Settings) -> Iterator[SnowflakeConnection]:
+    with snowflake.connect(settings, 30) as session:
+        yield session
+
+
+@pytest.fixture
+def session(module_session: SnowflakeConnection) -> SnowflakeConnection:
+    """With empty tables."""
+    create(module_session)
+    clear(module_session, "RAW.TICKERS", "RAW.GROUPED_DAILY")
+    return module_session
+
+
+def names(session: SnowflakeConnection) -> list[tuple[str, str]]:
+    return [tuple(row) for row in ask(session, "SELECT ticker, name FROM RAW.TICKERS ORDER BY ticker")]
+
+
+def test_a_row_has_airbytes_columns_and_every_value_as_it_was_sent(session: SnowflakeConnection) -> None:
+    merge(session, "grouped_daily", bar("TRUE", "2026-11-20", volume="123456789012345.123456", vwap=None, otc=True, unknown="left out"))
+    [row] = ask(session, "SELECT * EXCLUDE _AIRBYTE_RAW_ID FROM RAW.GROUPED_DAILY")
+    metadata = (AT, '{"sync_id":0,"changes":[]}', 0)
+    prices = (10.0, 10.0, 10.0, 10.0, "123456789012345.123456", None, 3, True)
+    assert row == (*metadata, "TRUE", dt.date(2026, 11, 20), 1795208400000, *prices)
+    assert ask(session, "SELECT volume::NUMBER(28, 6) FROM RAW.GROUPED_DAILY") == [(Decimal("123456789012345.123456"),)]
+    assert ask(session, "SELECT COUNT(DISTINCT _AIRBYTE_RAW_ID) FROM RAW.GROUPED_DAILY") == [(1,)]
+
+
+def test_the_newest_record_of_a_key_wins_within_a_load_and_the_last_of_equals(session: SnowflakeConnection) -> None:
+    old, new = "2026-01-01T00:00:00.5Z", "2026-01-01T00:00:01Z"
+    records = [
+        ticker("A", name="newest", last_updated_utc=new),
+        ticker("A", name="older", last_updated_utc=old),
+        ticker("B", name="first", last_updated_utc=old),
+        ticker("B", name="last", last_updated_utc=old),
+    ]
+    assert merge(session, "tickers", *records) == Written(read=4, inserted=2, updated=0)
+    assert names(session) == [("A", "newest"), ("B", "last")]
+
+
+@pytest.mark.parametrize(
+    ("cursor", "at", "name"),
+    [
+        ("2026-01-01T00:00:00Z", LATER, "old"),
+        ("2026-01-02T12:00:00+14:00", LATER, "old"),
+        ("2026-01-02T00:00:00Z", EARLIER, "old"),
+        ("2026-01-02T00:00:00Z", AT, "new"),
+        ("2026-01-02T00:00:00Z", LATER, "new"),
+        ("2026-01-03T00:00:00Z", EARLIER, "new"),
+    ],
+)
+def test_an_older_record_never_replaces_a_newer_row(session: SnowflakeConnection, cursor: str, at: dt.datetime, name: str) -> None:
+    """By the cursor's moment, whatever its offset; and by when it was extracted where the cursors are equal."""
+    merge(session, "tickers", ticker("A", name="old", last_updated_utc="2026-01-02T00:00:00Z"))
+    written = merge(session, "tickers", ticker("A", name="new", last_updated_utc=cursor), at=at)
+    assert names(session) == [("A", name)]
+    assert (written.inserted, written.updated) == (0, int(name == "new"))
+
+
+def test_the_same_load_again_changes_no_count(session: SnowflakeConnection) -> None:
+    records = [bar(f"T{number}", "2026-11-20") for number in range(50)]
+    assert merge(session, "grouped_daily", *records) == Written(50, 50, 0)
+    assert merge(session, "grouped_daily", *records) == Written(50, 0, 50)
+
+
+def test_overwriting_leaves_exactly_the_given_records(session: SnowflakeConnection) -> None:
+    merge(session, "tickers", ticker("A"), ticker("B"))
+    assert warehouse.overwrite(session, streams()["tickers"], [ticker("B"), ticker("C"), ticker("C")], AT, 4, sync_id=9) == Written(3, 2, 0)
+    assert names(session) == [("B", "B Inc."), ("C", "C Inc.")]
+    assert ask(session, "SELECT DISTINCT _AIRBYTE_GENERATION_ID, _AIRBYTE_META:sync_id::INTEGER FROM RAW.TICKERS") == [(4, 9)]
+    assert warehouse.overwrite(session, streams()["tickers"], [], AT) == Written(0, 0, 0)
+    assert names(session) == []
+
+
+def test_readers_never_see_an_overwritten_table_empty(session: SnowflakeConnection, settings: Settings) -> None:
+    merge(session, "tickers", ticker("A"))
+    stop = threading.Event()
+
+    def write() -> None:
+        with snowflake.connect(settings, 30) as own:
+            for _ in range(10):
+                warehouse.overwrite(own, streams()["tickers"], [ticker("A")], AT)
+        stop.set()
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    seen = set()
+    while not stop.is_set():
+        seen.add(ask(session, "SELECT COUNT(*) FROM RAW.TICKERS")[0][0])
+    writing.join()
+    assert seen == {1}
+
+
+def test_a_load_that_fails_changes_nothing_and_leaves_nothing(session: SnowflakeConnection) -> None:
+    merge(session, "tickers", ticker("A"))
+
+    def records() -> Iterator[dict[str, Any]]:
+        yield ticker("B")
+        yield ticker("C", market=None)
+
+    with pytest.raises(RecordError, match=r"stream tickers: no market, which must not be empty, in \{'ticker': 'C'"):
+        warehouse.merge(session, streams()["tickers"], records(), AT)
+    ask(session, "ALTER TABLE RAW.TICKERS DROP COLUMN CIK")
+    ask(session, "ALTER TABLE RAW.TICKERS ADD COLUMN CIK DATE")
+    with pytest.raises(ProgrammingError):
+        merge(session, "tickers", ticker("B", cik="no date"))
+    assert names(session) == [("A", "A Inc.")]
+    assert ask(session, "SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'LOAD%'") == []
+    ask(session, "DROP TABLE RAW.TICKERS")
+
+
+def test_schema_table_and_new_columns_are_made_as_they_are_needed(session: SnowflakeConnection) -> None:
+    old = Stream("grown", ("id",), None, {"id": {"type": "integer"}})
+    new = Stream(
+        "grown", ("id",), "since", {"id": {"type": "integer"}, "since": {"type": "string", "format": "date"}, "tags": {"type": "array"}}
+    )
+    warehouse.merge(session, old, [{"id": 1}], AT, schema="ELSEWHERE")
+    warehouse.merge(session, new, [{"id": 2, "since": "2026-11-20", "tags": ["a"]}], AT, schema="ELSEWHERE")
+    assert ask(session, "SELECT id, since, tags[0]::VARCHAR FROM ELSEWHERE.GROWN ORDER BY id") == [
+        (1, None, None),
+        (2, dt.date(2026, 11, 20), "a"),
+    ]
+
+
+def test_a_table_is_there_after_a_load_without_records(session: SnowflakeConnection) -> None:
+    ask(session, "DROP TABLE RAW.DAILY_OPEN_CLOSE")
+    assert merge(session, "daily_open_close") == Written(0, 0, 0)
+    assert ask(session, "SELECT COUNT(*) FROM RAW.DAILY_OPEN_CLOSE") == [(0,)]

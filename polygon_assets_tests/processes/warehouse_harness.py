@@ -1,0 +1,59 @@
+"""Records of the vendor's streams as small as they can be, put into the embedded Snowflake, and questions to it."""
+
+import datetime as dt
+from typing import Any
+
+from snowflake.connector import SnowflakeConnection
+
+from polygon_assets.batch import tables, warehouse
+from polygon_assets.batch.marts import MARTS
+from polygon_assets.batch.streams import streams
+from polygon_assets.batch.warehouse import Written
+
+AT = dt.datetime(2026, 11, 21, 3, 0, tzinfo=dt.UTC)
+
+
+def ask(session: SnowflakeConnection, sql: str) -> list[Any]:
+    """All rows."""
+    with session.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchall()
+
+
+def merge(session: SnowflakeConnection, stream: str, *records: dict[str, Any], at: dt.datetime = AT) -> Written:
+    """Records into their table."""
+    return warehouse.merge(session, streams()[stream], records, at)
+
+
+def create(session: SnowflakeConnection) -> None:
+    """All tables of RAW and MARTS, empty if they are new."""
+    with session.cursor() as cursor:
+        for stream in streams().values():
+            tables.ensure(cursor, "RAW", stream.name, warehouse.columns(stream))
+        for mart in MARTS.values():
+            tables.ensure(cursor, "MARTS", mart.name, mart.definitions)
+
+
+def clear(session: SnowflakeConnection, *names: str) -> None:
+    """Delete all rows of tables (of all of them by default), so that no test sees another's."""
+    everything = [*(f"RAW.{name}" for name in streams()), *(mart.table for mart in MARTS.values())]
+    for name in names or everything:
+        ask(session, f"DELETE FROM {name}")
+
+
+def bar(symbol: str, day: str, price: float = 10.0, **changes: Any) -> dict[str, Any]:
+    """A record of grouped_daily."""
+    prices = dict.fromkeys(("open", "high", "low", "close", "vwap"), price)
+    rest = {"window_start_ms": 1795208400000, "volume": "100.5", "transactions": 3, "otc": False}
+    return {"ticker": symbol, "date": day, **prices, **rest, **changes}
+
+
+def ticker(symbol: str, **changes: Any) -> dict[str, Any]:
+    """A record of tickers."""
+    fields = {"market": "stocks", "locale": "us", "active": True, "type": "CS", "primary_exchange": "XNYS"}
+    return {"ticker": symbol, "name": f"{symbol} Inc.", "last_updated_utc": "2026-01-01T00:00:00Z", **fields, **changes}
+
+
+def split(identifier: str, symbol: str, day: str, split_from: float, split_to: float) -> dict[str, Any]:
+    """A record of stock_split."""
+    return {"id": identifier, "ticker": symbol, "execution_date": day, "split_from": split_from, "split_to": split_to}
