@@ -64,10 +64,11 @@ def test_acknowledged_rows_survive_sigkill_and_a_merge_is_there_whole_or_not_at_
     """Killed in the middle of a writer's work, which updates ten rows and adds ten with each statement."""
     ask(session, "CREATE OR REPLACE TABLE RAW.NEW (id NUMBER(38,0), n NUMBER(38,0))")
     acknowledged = 0
-    killer = threading.Timer(1.0, lambda: stack.kill("snowflake"))
-    with suppress(Error), snowflake.connect(stack.settings(), 1) as writer:
-        killer.start()
+    killer = threading.Timer(0.07, lambda: stack.kill("snowflake"))
+    with suppress(Error), snowflake.connect(stack.settings(), 5) as writer:
         while True:
+            if acknowledged == 3:
+                killer.start()
             rows = ", ".join(f"({number}, {acknowledged + 1})" for number in range(10 * acknowledged, 10 * acknowledged + 20))
             ask(writer, f"INSERT OVERWRITE INTO RAW.NEW VALUES {rows}")
             merge = "MERGE INTO RAW.T AS held USING RAW.NEW AS new ON held.id = new.id"
@@ -79,7 +80,7 @@ def test_acknowledged_rows_survive_sigkill_and_a_merge_is_there_whole_or_not_at_
     with snowflake.connect(stack.settings(), 30) as again:
         found = ask(again, "SELECT COUNT(*), COUNT(DISTINCT id), COUNT_IF(n = (SELECT MAX(n) FROM RAW.T)) FROM RAW.T")
     whole = {(10 * merges + 10, 10 * merges + 10, 20) for merges in (acknowledged, acknowledged + 1)}
-    assert acknowledged > 0
+    assert acknowledged >= 3
     assert set(found) <= whole
 
 
