@@ -72,6 +72,9 @@ def _exchange(options: Sequence[str]) -> Server:
             "POLYGON_REST_URL": f"http://{HOST}:{port}",
             "POLYGON_REQUESTS_PER_MINUTE": "0",
             "MARKET_CALENDAR": "24/7",
+            # Its stream and its daily bars are one market's: any difference is a fault.
+            "VOLUME_TOLERANCE": "0",
+            "PRICE_TOLERANCE": "0",
         },
         healthy=lambda port: _answers(port, "/healthz"),
     )

@@ -1,4 +1,6 @@
-"""A whole trading day from the exchange's socket to ClickHouse's views, with a crash in the middle, compared with the market's truth."""
+"""A whole trading day from the exchange's socket to ClickHouse's views, with a crash in the middle, compared with the market's truth
+and, in the way of the asset, with the vendor's daily bars in Snowflake.
+"""
 
 import csv
 import datetime as dt
@@ -6,12 +8,20 @@ import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from decimal import Decimal
 from importlib import resources
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from polygon_assets.batch.daily import daily_open_close, grouped_daily
+from polygon_assets.batch.marts import MARTS, build
+from polygon_assets.batch.streams import streams
+from polygon_assets.batch.warehouse import merge
+from polygon_assets.clients import snowflake
+from polygon_assets.clients.polygon import PolygonRest
+from polygon_assets.defs.assets.reconciliation import look_at
 from polygon_assets.evidence.streams import positions
 from polygon_assets.local.exchange.lateness import LONGEST_DELAY, Rates
 from polygon_assets.local.exchange.market import Market
@@ -78,6 +88,7 @@ def test_a_whole_day_with_corrections_and_crashes_is_in_clickhouse_exactly(stack
     assert_rows_are_the_truth(client, seconds)
     assert_deltas_are_the_truth(client, symbols, seconds, session)
     assert_minutes_are_the_truth(client, market, symbols, seconds, session)
+    assert_the_vendors_daily_bars_agree(settings, symbols)
     assert dead_letters(settings) == []
     assert gaps(settings) == []
     assert producer.stop() == 0
@@ -184,6 +195,18 @@ def assert_minutes_are_the_truth(client: Client, market: Market, symbols: Iterab
         assert_same({key: (*row[:5], row[6]) for key, row in rows.items()}, {key: (*row[:5], row[7]) for key, row in expected.items()})
         assert all(math.isclose(row[5], expected[key][5], abs_tol=1e-4) for key, row in rows.items())
         assert all(math.isclose(row[5], expected[key][6], rel_tol=1e-9) for key, row in rows.items())
+
+
+def assert_the_vendors_daily_bars_agree(settings: Settings, symbols: Iterable[str]) -> None:
+    """Every symbol's open, high, low, close and volume, to the last digit."""
+    with closing(snowflake.connect(settings)) as connection:
+        bars = grouped_daily(PolygonRest(settings), DAY)
+        assert merge(connection, streams()["grouped_daily"], bars, dt.datetime.now(dt.UTC)).inserted == len(bars) > 0
+        merge(connection, streams()["daily_open_close"], daily_open_close(PolygonRest(settings), DAY, ["AAPL"]), dt.datetime.now(dt.UTC))
+        assert build(connection, MARTS["fact_daily_trading"], DAY) == len(bars)
+    found = look_at(settings, MarketCalendar("NYSE"), DAY)
+    assert {one.symbol for one in found.symbols} == set(symbols)
+    assert found.different == []
 
 
 def minutes_of(market: Market, symbols: Iterable[str], sums: dict[Key, list[RawAggregate]]) -> Iterator[tuple[Key, tuple[Any, ...]]]:
