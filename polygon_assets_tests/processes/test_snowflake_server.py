@@ -65,7 +65,7 @@ def test_acknowledged_rows_survive_sigkill_and_a_merge_is_there_whole_or_not_at_
     ask(session, "CREATE OR REPLACE TABLE RAW.NEW (id NUMBER(38,0), n NUMBER(38,0))")
     acknowledged = 0
     killer = threading.Timer(0.07, lambda: stack.kill("snowflake"))
-    with suppress(Error), snowflake.connect(stack.settings(), 5) as writer:
+    with suppress(Error), snowflake.connect(stack.settings(), 2) as writer:
         while True:
             if acknowledged == 3:
                 killer.start()
