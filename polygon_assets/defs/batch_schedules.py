@@ -9,9 +9,8 @@ from polygon_assets.defs import batch_decisions, batch_gather
 from polygon_assets.defs.batch_decisions import Load
 from polygon_assets.defs.jobs import ASKED_BY_TAG, LOAD_DAYS, SYNC_REFERENCE
 from polygon_assets.defs.needs import missing_settings
-from polygon_assets.defs.pools import VENDOR_REQUESTS
 from polygon_assets.defs.resources import Environment
-from polygon_assets.defs.schedules import Answer
+from polygon_assets.defs.schedules import Answer, still_running
 from polygon_assets.market_calendar import NEW_YORK
 
 AFTER_EVERY_CLOSE = ["20,50 17-20 * * *", "20 0 * * *"]
@@ -47,6 +46,6 @@ def daily_batch(context: dg.ScheduleEvaluationContext, environment: Environment)
 def reference_weekly(context: dg.ScheduleEvaluationContext, environment: Environment) -> Answer:
     if missing := missing_settings(environment.settings(), "airbyte", "warehouse"):
         return dg.SkipReason(f"not set: {', '.join(missing)}; `polygon-assets doctor` says how to get them")
-    if run := batch_gather.under_way(context.instance, VENDOR_REQUESTS):
-        return dg.SkipReason(f"run {run[:8]} is under way")
+    if reason := still_running(context.instance, SYNC_REFERENCE.name):
+        return dg.SkipReason(reason)
     return dg.RunRequest(tags={ASKED_BY_TAG: "reference_weekly"})

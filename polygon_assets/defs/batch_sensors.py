@@ -21,7 +21,7 @@ MISSING_DAYS, REFERENCE_CHANGED = "missing_days", "reference_changed"
 @dg.sensor(
     name=MISSING_DAYS,
     jobs=[LOAD_DAYS, BUILD_FACTS],
-    minimum_interval_seconds=60,
+    minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for the trading days of the last DAILY_HISTORY_DAYS that are not loaded, newest first, one range at a time and with "
     "pauses after failures; and for facts that automation did not build. The newest day is left to `daily_batch` until midnight New York.",

@@ -31,7 +31,7 @@ def checks_schedule(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
         scheduled = context.scheduled_execution_time
         reason = (
             _not_now(environment.settings(), environment.calendar(), scheduled)
-            or _still_running(context.instance, job.name)
+            or still_running(context.instance, job.name)
             or _settling(context.instance, scheduled, dt.datetime.now(dt.UTC))
         )
         return dg.SkipReason(reason) if reason else dg.RunRequest()
@@ -49,7 +49,7 @@ def checks_schedule(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
 )
 def ohlcv_1m_while_open(context: dg.ScheduleEvaluationContext, environment: Environment) -> Answer:
     calendar, scheduled = environment.calendar(), context.scheduled_execution_time
-    reason = _not_now(environment.settings(), calendar, scheduled) or _still_running(context.instance, REFRESH_OHLCV_1M.name)
+    reason = _not_now(environment.settings(), calendar, scheduled) or still_running(context.instance, REFRESH_OHLCV_1M.name)
     return dg.SkipReason(reason) if reason else dg.RunRequest(partition_key=calendar.day_of(scheduled).isoformat())
 
 
@@ -68,7 +68,7 @@ def _settling(instance: dg.DagsterInstance, scheduled: dt.datetime, now: dt.date
     return f"just started: {', '.join(sorted(young))}" if young else None
 
 
-def _still_running(instance: dg.DagsterInstance, job_name: str) -> str | None:
+def still_running(instance: dg.DagsterInstance, job_name: str) -> str | None:
     """A slow machine must not pile up runs."""
     runs = instance.get_runs(dg.RunsFilter(job_name=job_name, statuses=list(ACTIVE)), limit=1)
     return f"run {runs[0].run_id[:8]} is still going" if runs else None

@@ -12,7 +12,7 @@ from polygon_assets.defs.resources import Environment
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import AcceptedSet, difference
 
-WILDCARD_NAMES_NONE = "A.* names no symbol, so the list stays as it was"
+NONE_NAMED = "no symbol is named (A.*, or no set is in force), so the list stays as it was"
 
 
 @dg.asset(
@@ -50,18 +50,17 @@ def polygon_source(context: dg.AssetExecutionContext, environment: Environment) 
 
 
 def named_symbols(settings: Settings) -> Sequence[str] | None:
-    """The symbols of the set in force, in order; None where it is A.*. Raises SubscriptionStoreError."""
+    """The symbols of the set in force, in order; None where it is A.* or there is none. Raises SubscriptionStoreError."""
     from polygon_assets.clients import subscription_store
 
     accepted: AcceptedSet | None = subscription_store.connect(settings).accepted()
-    symbols = accepted.symbols if accepted else frozenset()
-    return None if symbols is None else sorted(symbols)
+    return sorted(accepted.symbols) if accepted and accepted.symbols is not None else None
 
 
 def _metadata(before: Sequence[str], named: Sequence[str] | None) -> dict[str, dg.MetadataValue]:
     change = difference(before, before if named is None else named)
     return {
-        **({"note": dg.MetadataValue.text(WILDCARD_NAMES_NONE)} if named is None else {}),
+        **({"note": dg.MetadataValue.text(NONE_NAMED)} if named is None else {}),
         "tickers": dg.MetadataValue.int(len(before) if named is None else len(named)),
         "added": dg.MetadataValue.int(len(change.added)),
         "removed": dg.MetadataValue.int(len(change.removed)),

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from polygon_assets.batch.marts import MARTS, Mart, build, column_lineage, upstreams
-from polygon_assets.defs.description import OWNERS, described, table_schema
+from polygon_assets.defs.description import OWNERS, Column, described, table_schema
 from polygon_assets.defs.following import FOLLOWS_EVERY_DAY, FOLLOWS_TABLES, follows_any_day
 from polygon_assets.defs.keys import mart as mart_key
 from polygon_assets.defs.mart_checks import Built, checks_of
@@ -77,7 +77,7 @@ def _asset(mart: Mart, days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinitio
         group_name="batch",
         owners=OWNERS,
         kinds={"snowflake", "sql", "table"},
-        metadata={"dagster/column_schema": table_schema(mart.columns), "dagster/table_name": mart.table},
+        metadata={"dagster/column_schema": table_schema(_columns(mart)), "dagster/table_name": mart.table},
         description=DESCRIPTIONS[mart.name],
     )
 
@@ -109,6 +109,14 @@ def _condition(mart: Mart, sources: Sequence[dg.AssetKey]) -> dg.AutomationCondi
         return FOLLOWS_EVERY_DAY
     by_day = [source for source in sources if source in {mart_key(other.name) for other in MARTS.values() if other.by_day}]
     return follows_any_day(*by_day) if by_day else FOLLOWS_TABLES
+
+
+def _columns(mart: Mart) -> Iterator[Column]:
+    """With what each is made of, because the open-source UI does not show Dagster's own column lineage."""
+    lineage = column_lineage(mart)
+    for name, kind, meaning in mart.columns:
+        sources = ", ".join(f"{table}.{column}" for table, column in lineage[name])
+        yield name, kind, f"{meaning} Made of {sources}." if sources else meaning
 
 
 def _lineage(mart: Mart) -> dg.TableColumnLineage:

@@ -17,7 +17,7 @@ from polygon_assets.defs.batch_decisions import goes_through_airbyte
 from polygon_assets.defs.batch_gather import NEWEST_CHANGE
 from polygon_assets.defs.daily_load import TABLES, DailyLoad, Told
 from polygon_assets.defs.description import OWNERS, described, table_schema
-from polygon_assets.defs.keys import AIRBYTE_SOURCE, POLYGON_REST, TICKERS, raw
+from polygon_assets.defs.keys import AIRBYTE_SOURCE, DAILY_OPEN_CLOSE, POLYGON_REST, TICKERS, raw
 from polygon_assets.defs.needs import missing_settings
 from polygon_assets.defs.pools import VENDOR_REQUESTS
 from polygon_assets.defs.resources import Airbyte, Environment
@@ -82,7 +82,8 @@ def _spec(stream: Stream, days: dg.PartitionsDefinition[str] | None = None) -> d
     columns = [(name, kind, meanings[name]) for name, kind in warehouse.columns(stream).items()]
     return dg.AssetSpec(
         raw(stream.name),
-        deps=[POLYGON_REST, AIRBYTE_SOURCE],
+        # The source's list of tickers matters to this table alone.
+        deps=[POLYGON_REST, AIRBYTE_SOURCE] if stream.name == DAILY_OPEN_CLOSE.path[-1] else [POLYGON_REST],
         partitions_def=days,
         # A day is told as soon as it is there; telling it again at the end of a range would build every fact a second time.
         skippable=days is not None,

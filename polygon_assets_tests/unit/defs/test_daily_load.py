@@ -1,0 +1,121 @@
+"""When a day counts as loaded: what the tables hold decides, and not that a sync or an answer came without an error."""
+
+import datetime as dt
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from polygon_assets.batch import daily, warehouse
+from polygon_assets.batch.loaded import Held
+from polygon_assets.batch.warehouse import Written
+from polygon_assets.clients import snowflake
+from polygon_assets.clients.airbyte import StreamCounts
+from polygon_assets.clients.polygon import PolygonApiError
+from polygon_assets.defs import daily_load
+from polygon_assets.defs.airbyte_sync import Sync
+from polygon_assets.defs.daily_load import DailyLoad, Told
+from polygon_assets.defs.resources import Airbyte
+from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
+from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN
+
+FRIDAY = dt.date(2026, 11, 20)
+THURSDAY, WEDNESDAY = FRIDAY - dt.timedelta(days=1), FRIDAY - dt.timedelta(days=2)
+
+
+def at(day: dt.date, time: str) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time.fromisoformat(time), NEW_YORK).astimezone(dt.UTC)
+
+
+@pytest.fixture
+def tables(monkeypatch: pytest.MonkeyPatch) -> dict[dt.date, Held]:
+    """What Snowflake holds of each day; a sync and a merge succeed and bring nothing of their own."""
+    held: dict[dt.date, Held] = {}
+
+    def daily_tables(_connection: object, day: dt.date) -> Mapping[str, Held]:
+        return {"grouped_daily": held.get(day, Held(0, None)), "daily_open_close": Held(0, None)}
+
+    monkeypatch.setattr(daily_load, "daily_tables", daily_tables)
+    monkeypatch.setattr(daily_load, "run_sync", lambda *_: Sync(7, 1.0, "http://airbyte", {"grouped_daily": StreamCounts(5, 5)}))
+    monkeypatch.setattr(daily_load, "named_symbols", lambda _settings: ["AAPL"])
+    monkeypatch.setattr(snowflake, "connect", lambda _settings: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(warehouse, "merge", lambda *_: Written(1, 1, 0))
+    monkeypatch.setattr(daily, "daily_open_close", lambda *_: [])
+    return held
+
+
+def load(now: dt.datetime, told: dict[dt.date, Told]) -> DailyLoad:
+    return DailyLoad(ALWAYS_OPEN, MarketCalendar("NYSE"), now, told.__setitem__, lambda _text: None)
+
+
+def test_a_day_that_goes_on_is_refused_with_the_time_from_which_it_is_final() -> None:
+    daily_load = load(at(FRIDAY, "17:00"), {})
+    daily_load.refuse_unsettled([THURSDAY])
+    with pytest.raises(dg.Failure, match="2026-11-20 is not over: its bars are final from 2026-11-20 20:15 New York"):
+        daily_load.refuse_unsettled([THURSDAY, FRIDAY])
+
+
+class TestSync:
+    def test_a_day_that_the_table_holds_is_told_with_what_was_synced(self, tables: dict[dt.date, Held]) -> None:
+        told: dict[dt.date, Told] = {}
+        tables[FRIDAY] = Held(5, at(FRIDAY, "20:21"))
+        assert load(at(FRIDAY, "20:20"), told).sync(Airbyte(), FRIDAY)
+        metadata = told[FRIDAY]["grouped_daily"]
+        assert (metadata["rows_synced"].value, metadata["dagster/partition_row_count"].value) == (5, 5)
+        assert (metadata["airbyte_job"].value, metadata["loaded_by"].value) == (7, "airbyte")
+
+    def test_on_its_own_evening_a_day_without_rows_is_not_there_yet_and_no_failure(self, tables: dict[dt.date, Held]) -> None:
+        told: dict[dt.date, Told] = {}
+        assert tables == {}
+        assert not load(at(FRIDAY, "20:20"), told).sync(Airbyte(), FRIDAY)
+        assert told == {}
+
+    def test_later_a_sync_that_succeeds_without_the_day_is_a_failure(self, tables: dict[dt.date, Held]) -> None:
+        assert tables == {}
+        with pytest.raises(dg.Failure, match=r"job 7 succeeded, but RAW.GROUPED_DAILY has no row of 2026-11-20, a trading day: look at"):
+            load(at(FRIDAY + dt.timedelta(days=1), "00:20"), {}).sync(Airbyte(), FRIDAY)
+
+    def test_rows_that_were_read_before_the_end_of_the_day_prove_nothing(self, tables: dict[dt.date, Held]) -> None:
+        tables[FRIDAY] = Held(5, at(FRIDAY, "19:59"))
+        with pytest.raises(dg.Failure, match="holds 2026-11-20 as it was at 2026-11-21 00:59 UTC, before its end"):
+            load(at(FRIDAY, "20:20"), {}).sync(Airbyte(), FRIDAY)
+
+
+class TestFetch:
+    NOW = at(FRIDAY + dt.timedelta(days=1), "12:00")
+
+    @pytest.fixture
+    def vendor(self, monkeypatch: pytest.MonkeyPatch, tables: dict[dt.date, Held]) -> dict[dt.date, list[dict[str, Any]] | None]:
+        """The vendor's bars by day; None is a refusal."""
+        bars: dict[dt.date, list[dict[str, Any]] | None] = {}
+
+        def grouped_daily(_rest: object, day: dt.date) -> list[dict[str, Any]]:
+            if (found := bars[day]) is None:
+                raise PolygonApiError("/v2/aggs/grouped: HTTP 403")
+            tables[day] = Held(len(found), self.NOW)
+            return found
+
+        monkeypatch.setattr(daily, "grouped_daily", grouped_daily)
+        return bars
+
+    def test_a_refusal_ends_the_range_and_names_what_is_done(self, vendor: dict[dt.date, list[dict[str, Any]] | None]) -> None:
+        told: dict[dt.date, Told] = {}
+        vendor |= {WEDNESDAY: [{}], THURSDAY: None, FRIDAY: [{}]}
+        with pytest.raises(dg.Failure, match="2026-11-19: /v2/aggs/grouped: HTTP 403; loaded are 2026-11-18"):
+            load(self.NOW, told).fetch([WEDNESDAY, THURSDAY, FRIDAY])
+        assert set(told) == {WEDNESDAY}
+
+    def test_a_day_without_a_bar_fails_the_run_but_not_the_days_after_it(self, vendor: dict[dt.date, list[dict[str, Any]] | None]) -> None:
+        told: dict[dt.date, Told] = {}
+        vendor |= {WEDNESDAY: [{}], THURSDAY: [], FRIDAY: [{}]}
+        with pytest.raises(dg.Failure, match="no bar of any ticker for 2026-11-19; loaded are 2026-11-18, 2026-11-20"):
+            load(self.NOW, told).fetch([WEDNESDAY, THURSDAY, FRIDAY])
+        assert set(told) == {WEDNESDAY, FRIDAY}
+
+    def test_the_evening_of_a_day_is_too_early_for_a_failure(self, vendor: dict[dt.date, list[dict[str, Any]] | None]) -> None:
+        told: dict[dt.date, Told] = {}
+        vendor |= {THURSDAY: [{}], FRIDAY: []}
+        load(at(FRIDAY, "20:20"), told).fetch([THURSDAY, FRIDAY])
+        assert set(told) == {THURSDAY}

@@ -1,0 +1,60 @@
+"""What the check and the metadata of a compared day say; that the right days are compared is tested on the real servers."""
+
+import datetime as dt
+from decimal import Decimal
+
+import dagster as dg
+import pytest
+
+from polygon_assets.batch.marts import MARTS
+from polygon_assets.batch.reconcile import Comparison, DayBar, Tolerance, Verdict, compare
+from polygon_assets.defs.assets.reconciliation import DayComparison, _metadata, _row, judge
+
+FRIDAY = dt.date(2026, 11, 20)
+
+
+def bars(count: int, different: int = 0) -> list[DayBar]:
+    return [DayBar(f"S{n:03}", 10.0, 11.0, 9.0, 10.5, Decimal(100 + (n < different))) for n in range(count)]
+
+
+def compared(symbols: list[Comparison], minutes: dict[str, str] | None = None) -> DayComparison:
+    return DayComparison(FRIDAY, symbols, minutes or {})
+
+
+def day(count: int, different: int, minutes: dict[str, str] | None = None) -> DayComparison:
+    return compared(compare(bars(count), bars(count, different), None, Tolerance(0, 0)), minutes)
+
+
+def test_a_day_that_matches_passes() -> None:
+    assert judge(day(100, 0)).passed
+
+
+@pytest.mark.parametrize(("different", "severity"), [(5, dg.AssetCheckSeverity.WARN), (6, dg.AssetCheckSeverity.ERROR)])
+def test_a_few_differences_are_a_warning_and_more_an_error(different: int, severity: dg.AssetCheckSeverity) -> None:
+    answer = judge(day(100, different))
+    assert (answer.passed, answer.severity) == (False, severity)
+
+
+def test_a_symbol_that_is_wholly_missing_is_an_error_by_itself() -> None:
+    answer = judge(compared(compare(bars(100)[1:], bars(100), None, Tolerance(0, 0))))
+    assert (answer.passed, answer.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert answer.description == "2026-11-20: 1 of 100 symbols differ\nS000: missing_in_stream"
+
+
+def test_the_minutes_of_the_worst_are_named_in_the_check_and_in_the_table() -> None:
+    found = day(3, 1, {"S000": "10:31-10:33"})
+    assert "S000: drift, minutes 10:31-10:33" in (judge(found).description or "")
+    assert "| S000 | drift | 100 | 101 | -0.990099% | 0.000000% | 10:31-10:33 |" in _metadata(found, 3)["worst"].value
+
+
+def test_counts_and_drifts_are_numbers_that_can_be_plotted() -> None:
+    metadata = _metadata(day(3, 1), 3)
+    assert [metadata[str(verdict)] for verdict in Verdict] == [2, 0, 0, 1]
+    assert metadata["largest_volume_drift"] == pytest.approx(1 / 101)
+    assert metadata["largest_price_drift"] == 0.0
+
+
+def test_a_row_has_every_column_of_the_table() -> None:
+    found = day(1, 1)
+    row = _row(found, found.symbols[0], dt.datetime.now(dt.UTC))
+    assert {name.upper() for name in row} == {name for name, _, _ in MARTS["stream_vs_batch"].columns}
