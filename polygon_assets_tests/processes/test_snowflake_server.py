@@ -16,7 +16,7 @@ from snowflake.connector import SnowflakeConnection
 from snowflake.connector.errors import Error, ProgrammingError
 
 from polygon_assets.clients import snowflake
-from polygon_assets.local.ports import HOST
+from polygon_assets.local.ports import HOST, free_port
 from polygon_assets.local.stack import Stack
 from polygon_assets.settings import Settings
 
@@ -155,8 +155,19 @@ def test_a_session_ends_when_it_is_closed(settings: Settings) -> None:
         snowflake.connect(settings, 5, session_token=token, master_token=token)
 
 
+def run_server(port: int, path: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "polygon_assets.local.snowflake", "--port", str(port), "--path", str(path), "--database", "X"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
 def test_a_port_in_use_is_refused(tmp_path: Path, settings: Settings) -> None:
-    command = [sys.executable, "-m", "polygon_assets.local.snowflake", "--port", str(settings.snowflake_port), "--path", str(tmp_path)]
-    refused = subprocess.run([*command, "--database", "X"], capture_output=True, text=True, timeout=60, check=False)
+    refused = run_server(settings.snowflake_port, tmp_path)
     assert refused.returncode == 1
     assert f"('{HOST}', {settings.snowflake_port}): address already in use" in refused.stderr
+
+
+def test_a_directory_in_use_is_refused_with_the_owners_pid(stack: Stack) -> None:
+    refused = run_server(free_port(0, set()), stack.data_dir / "snowflake")
+    assert refused.returncode == 1
+    assert f"(PID {stack.process('snowflake').pid})" in refused.stderr
+    assert "Traceback" not in refused.stderr

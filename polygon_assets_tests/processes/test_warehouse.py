@@ -128,14 +128,13 @@ def test_a_load_that_fails_changes_nothing_and_leaves_nothing(session: Snowflake
 
 def test_schema_table_and_new_columns_are_made_as_they_are_needed(session: SnowflakeConnection) -> None:
     old = Stream("grown", ("id",), None, {"id": {"type": "integer"}})
-    new = Stream(
-        "grown", ("id",), "since", {"id": {"type": "integer"}, "since": {"type": "string", "format": "date"}, "tags": {"type": "array"}}
-    )
+    added = {"since": {"type": "string", "format": "date"}, "tags": {"type": "array"}, "note": {"type": "string"}}
+    new = Stream("grown", ("id",), "since", {**old.properties, **added})
     warehouse.merge(session, old, [{"id": 1}], AT, schema="ELSEWHERE")
-    warehouse.merge(session, new, [{"id": 2, "since": "2026-11-20", "tags": ["a"]}], AT, schema="ELSEWHERE")
-    assert ask(session, "SELECT id, since, tags[0]::VARCHAR FROM ELSEWHERE.GROWN ORDER BY id") == [
-        (1, None, None),
-        (2, dt.date(2026, 11, 20), "a"),
+    warehouse.merge(session, new, [{"id": 2, "since": "2026-11-20", "tags": ["a"], "note": "n"}], AT, schema="ELSEWHERE")
+    assert ask(session, "SELECT id, since, tags[0]::VARCHAR, note FROM ELSEWHERE.GROWN ORDER BY id") == [
+        (1, None, None, None),
+        (2, dt.date(2026, 11, 20), "a", "n"),
     ]
 
 

@@ -16,6 +16,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import uvicorn
 from fakesnow.transforms import stage
 from starlette.applications import Starlette
@@ -55,14 +56,18 @@ async def healthz(_: Request) -> Response:
 
 
 def main() -> int:
-    """Exit code 0 after a signal, 1 when the address cannot be listened on."""
+    """Exit code 0 after a signal, 1 when the address or the directory cannot be used."""
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # fakesnow 0.12.1 about itself.
     warnings.filterwarnings("ignore", "Arrow output on a DB-API result")
     arguments.path.mkdir(parents=True, exist_ok=True)
     _put_stages_in(arguments.path / "stages")
-    engine = Engine(arguments.path)
+    try:
+        engine = Engine(arguments.path)
+    except duckdb.Error as error:
+        logger.error("%s cannot be used: %s", arguments.path, error)
+        return 1
     engine.create(arguments.database, arguments.schema)
     fakesnow_server.shared_fs = engine
     try:

@@ -32,8 +32,8 @@ _MEMORY_LIMIT = "1GB"
 _KEPT_RESULTS = 8
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _READING = {"SELECT", "WITH", "SHOW", "DESC", "DESCRIBE", "LIST", "LS", "PUT", "USE", "SET", "UNSET", "EXPLAIN"}
-# Each becomes several statements of DuckDB. The others are one, and may need no transaction around them: they note things in two databases.
-_SPLIT = {"MERGE", "INSERT", "COPY", "ALTER"}
+# Each becomes several statements of DuckDB. The others note things in two databases, which no transaction of DuckDB may.
+_SPLIT = {"MERGE", "INSERT", "COPY"}
 _LOCK_TIMEOUT, _INTERNAL_ERROR, _TRANSACTION_ABORTED = 625, 603, 90232
 
 
