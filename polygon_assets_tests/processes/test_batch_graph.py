@@ -15,12 +15,12 @@ import pytest
 from dagster_airbyte.translator import AirbyteConnection
 
 from polygon_assets.batch.provision import open_close_tickers
-from polygon_assets.batch.streams import CONNECTIONS, streams
+from polygon_assets.batch.streams import CONNECTIONS, REFERENCE_CONNECTION, streams
 from polygon_assets.clients import clickhouse, snowflake, subscription_store
 from polygon_assets.clients.airbyte import AirbyteApi
 from polygon_assets.definitions import build_defs
 from polygon_assets.defs.batch_decisions import settled_days
-from polygon_assets.defs.batch_sensors import missing_days
+from polygon_assets.defs.batch_sensors import missing_days, reference_changed
 from polygon_assets.defs.keys import (
     AIRBYTE_SOURCE,
     DAILY_OPEN_CLOSE,
@@ -87,6 +87,18 @@ class Graph:
             tags={f"dagster/asset_partition_range_{name}": end.isoformat() for name, end in ends.items()},
             raise_on_error=False,
         )
+
+    def tick(self, sensor: dg.SensorDefinition) -> dg.SensorResult:
+        """What a sensor answers now."""
+        with dg.build_sensor_context(self.instance, resources={"environment": self.environment}) as context:
+            answer = sensor(context)
+        assert isinstance(answer, dg.SensorResult), answer
+        return answer
+
+    def skip_reason(self, sensor: dg.SensorDefinition) -> str:
+        reason = self.tick(sensor).skip_reason
+        assert isinstance(reason, dg.SkipReason)
+        return reason.skip_message or ""
 
     def metadata(self, key: dg.AssetKey, day: dt.date | None = None) -> dict[str, Any]:
         """Of the newest materialization."""
@@ -157,7 +169,11 @@ def test_from_the_vendor_to_the_marts_and_again_without_a_duplicate(
     assert graph.run(AIRBYTE_SOURCE).success
     with closing(AirbyteApi(settings)) as api:
         assert open_close_tickers(api) == sorted(SUBSCRIBED)
+        # As a run that was killed leaves it behind; the next one joins it.
+        under_way = api.start_sync(api.connection_id(REFERENCE_CONNECTION))
     assert graph.run(TICKERS).success
+    assert graph.metadata(TICKERS)["airbyte_job"] == under_way
+    assert "unchanged since" in graph.skip_reason(reference_changed)
     assert graph.run(GROUPED_DAILY, day=newest).success
     assert graph.run(GROUPED_DAILY, days=past).success
     exchanges = graph.metadata(raw("exchanges"))
@@ -200,10 +216,7 @@ def test_a_range_that_fails_in_the_middle_keeps_what_it_did_and_the_rest_is_aske
     assert re.search(rf"^{wanted[2]}: \S+/{wanted[2]}: HTTP 403: the account's plan", why(result))
     assert f"loaded are {wanted[0]}, {wanted[1]}" in why(result)
     assert graph.instance.get_materialized_partitions(GROUPED_DAILY) == {str(day) for day in wanted[:2]}
-    with dg.build_sensor_context(graph.instance, resources={"environment": graph.environment}) as context:
-        answer = missing_days(context)
-    assert isinstance(answer, dg.SensorResult)
-    [request] = answer.run_requests or []
+    [request] = graph.tick(missing_days).run_requests or []
     assert request.tags["dagster/asset_partition_range_start"] == str(wanted[2])
 
 
