@@ -7,7 +7,7 @@ import datetime as dt
 import json
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
@@ -23,6 +23,7 @@ ORDINAL = "_ORDINAL"
 """Column of the temporary table that numbers the rows in the order in which they came."""
 _ROWS_OF_A_BATCH = 20_000
 _SHOWN_CHARACTERS = 300
+_TIDY_SECONDS = 10
 
 
 class RowError(Exception):
@@ -87,7 +88,15 @@ def loaded(cursor: "SnowflakeCursor", schema: str, file: RowFile) -> Iterator[st
             )
         yield table
     finally:
-        cursor.execute(f"DROP TABLE IF EXISTS {table}")
+        tidy(cursor, f"DROP TABLE IF EXISTS {table}")
+
+
+def tidy(cursor: "SnowflakeCursor", statement: str) -> None:
+    """Run what the end of the session would do as well: that it cannot be done must not hide why the work before it failed."""
+    from snowflake.connector.errors import Error
+
+    with suppress(Error):
+        cursor.execute(statement, timeout=_TIDY_SECONDS)
 
 
 def _write(path: Path, columns: Mapping[str, ColumnType], required: Collection[str], rows: Iterable[Row]) -> int:

@@ -160,7 +160,7 @@ class _Table:
         if not self.stream.cursor:
             return extracted
         held, loaded = (f"{side}.{quoted(self.stream.cursor)}" for side in ("held", "loaded"))
-        return f"({held} < {loaded} OR ({held} = {loaded} AND {extracted}))"
+        return f"({held} IS NULL OR {held} < {loaded} OR ({held} = {loaded} AND {extracted}))"
 
     def _decoded(self, field: str) -> str:
         return self.types[field].decode.format(quoted(field))

@@ -37,6 +37,7 @@ def connect(settings: Settings, answer_timeout_seconds: int = ANSWER_TIMEOUT_SEC
         "role": settings.snowflake_role or None,
         "warehouse": settings.snowflake_warehouse or None,
         "timezone": "UTC",
+        "autocommit": True,
         "login_timeout": LOGIN_TIMEOUT_SECONDS,
         "network_timeout": answer_timeout_seconds,
     }

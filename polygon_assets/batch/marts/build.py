@@ -61,7 +61,7 @@ def _day_replaced(cursor: "SnowflakeCursor", mart: Mart, day: dt.date) -> Iterat
         yield
         cursor.execute("COMMIT")
     except BaseException:
-        cursor.execute("ROLLBACK")
+        bulk.tidy(cursor, "ROLLBACK")
         raise
 
 
