@@ -38,6 +38,8 @@ def connect(settings: Settings, answer_timeout_seconds: int = ANSWER_TIMEOUT_SEC
         "warehouse": settings.snowflake_warehouse or None,
         "timezone": "UTC",
         "autocommit": True,
+        # Otherwise the connector asks the metadata services of three clouds where it runs, for Snowflake's statistics.
+        "platform_detection_timeout_seconds": 0.0,
         "login_timeout": LOGIN_TIMEOUT_SECONDS,
         "network_timeout": answer_timeout_seconds,
     }
