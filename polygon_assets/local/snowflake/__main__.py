@@ -62,12 +62,12 @@ def main() -> int:
     # fakesnow 0.12.1 about itself.
     warnings.filterwarnings("ignore", "Arrow output on a DB-API result")
     arguments.path.mkdir(parents=True, exist_ok=True)
-    _put_stages_in(arguments.path / "stages")
     try:
         engine = Engine(arguments.path)
     except duckdb.Error as error:
         logger.error("%s cannot be used: %s", arguments.path, error)
         return 1
+    _put_stages_in(arguments.path / "stages")
     engine.create(arguments.database, arguments.schema)
     fakesnow_server.shared_fs = engine
     try:
