@@ -61,6 +61,8 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # fakesnow 0.12.1 about itself.
     warnings.filterwarnings("ignore", "Arrow output on a DB-API result")
+    # fakesnow has made a directory for stages when it was imported, and would leave it behind.
+    shutil.rmtree(stage.LOCAL_BUCKET_PATH)
     arguments.path.mkdir(parents=True, exist_ok=True)
     try:
         engine = Engine(arguments.path)
@@ -107,8 +109,7 @@ def _serve(host: str, port: int) -> int:
 
 
 def _put_stages_in(directory: Path) -> None:
-    """Stages do not outlive the server, nor do their files; fakesnow itself leaves them in the system's temporary directory."""
-    shutil.rmtree(stage.LOCAL_BUCKET_PATH, ignore_errors=True)
+    """Stages do not outlive the server, nor do their files."""
     shutil.rmtree(directory, ignore_errors=True)
     stage.LOCAL_BUCKET_PATH = str(directory)
 
