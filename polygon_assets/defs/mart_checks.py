@@ -72,7 +72,7 @@ class Check:
             asset_key=key,
             check_name=self.name,
             severity=dg.AssetCheckSeverity.ERROR if bad else dg.AssetCheckSeverity.WARN,
-            description="\n".join(lines),
+            description="\n\n".join(lines),
             metadata=dict(judged[-1][1].numbers),
         )
 

@@ -232,7 +232,7 @@ def test_a_lost_minute_and_a_lost_symbol_are_found_and_named_and_a_whole_day_mat
     [check] = result.get_asset_check_evaluations()
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert "2 of 3 symbols differ" in (check.description or "")
-    assert "MSFT: drift, minutes 10:31" in (check.description or "").splitlines()
+    assert "* MSFT: drift, minutes 10:31" in (check.description or "").splitlines()
     assert "NVDA: missing_in_stream, minutes 0" in (check.description or "")
     metadata = graph.metadata(STREAM_VS_BATCH, day)
     assert (metadata["match"], metadata["drift"], metadata["missing_in_stream"]) == (1, 1, 1)

@@ -121,14 +121,14 @@ def judge(found: DayComparison) -> dg.AssetCheckResult:
     different = found.different
     missing = any(one.verdict is Verdict.MISSING for one in different)
     bad = missing or len(different) > TOLERABLE_SHARE * len(found.symbols)
-    lines = [f"{one.symbol}: {one.verdict}{_of_minutes(found, one)}" for one in different[:LOOKED_INTO]]
+    lines = [f"* {one.symbol}: {one.verdict}{_of_minutes(found, one)}" for one in different[:LOOKED_INTO]]
     summary = f"{found.day}: {len(different)} of {len(found.symbols)} symbols differ"
     return dg.AssetCheckResult(
         passed=not different,
         asset_key=STREAM_VS_BATCH,
         check_name=STREAM_MATCHES_BATCH.name,
         severity=dg.AssetCheckSeverity.ERROR if bad else dg.AssetCheckSeverity.WARN,
-        description="\n".join([summary, *lines]),
+        description="\n\n".join(filter(None, [summary, "\n".join(lines)])),
         metadata={"different": len(different), "compared": len(found.symbols)},
     )
 
@@ -221,14 +221,14 @@ def _metadata(found: DayComparison, rows: int) -> dict[str, Any]:
 
 
 def _worst(found: DayComparison) -> str:
-    header = ("symbol", "verdict", "shares streamed", "shares in the bar", "volume drift", "price drift", "minutes that differ (New York)")
+    header = ("symbol", "verdict", "minutes that differ (New York)", "volume drift", "price drift", "shares streamed", "shares in the bar")
     return as_table(header, (_worst_line(found, one) for one in found.different[:SHOWN_SYMBOLS]))
 
 
 def _worst_line(found: DayComparison, one: Comparison) -> tuple[str, ...]:
-    volumes = (f"{bar.volume:,f}" if bar else "" for bar in (one.stream, one.batch))
     drifts = ("" if drift is None else f"{drift:.6%}" for drift in (one.volume_drift, one.price_drift))
-    return (one.symbol, str(one.verdict), *volumes, *drifts, found.minutes.get(one.symbol, ""))
+    volumes = (f"{bar.volume:,.6f}".rstrip("0").rstrip(".") if bar else "" for bar in (one.stream, one.batch))
+    return (one.symbol, str(one.verdict), found.minutes.get(one.symbol, ""), *drifts, *volumes)
 
 
 def _of_minutes(found: DayComparison, one: Comparison) -> str:

@@ -108,9 +108,10 @@ def sync_reference_tables(environment: Environment, airbyte: Airbyte) -> Iterato
     settings = environment.settings()
     sync = run_sync(airbyte, settings, REFERENCE_CONNECTION)
     with closing(snowflake.connect(settings)) as connection:
-        held, newest_change = reference_tables(connection), newest_ticker_change(connection)
-    if empty := [name for name, table in held.items() if not table.rows and name not in MAY_BE_EMPTY]:
-        raise dg.Failure(f"Airbyte's job {sync.job_id} succeeded, but empty is RAW.{', RAW.'.join(empty).upper()}", allow_retries=False)
+        held = reference_tables(connection)
+        if empty := [name for name, table in held.items() if not table.rows and name not in MAY_BE_EMPTY]:
+            raise dg.Failure(f"Airbyte's job {sync.job_id} succeeded, but empty is RAW.{', RAW.'.join(empty).upper()}", allow_retries=False)
+        newest_change = newest_ticker_change(connection)
     for name in CONNECTIONS[REFERENCE_CONNECTION]:
         yield dg.MaterializeResult(asset_key=raw(name), metadata=sync.metadata(name) | _reference_metadata(name, held[name], newest_change))
 

@@ -15,9 +15,9 @@ from polygon_assets.defs import batch_gather
 from polygon_assets.defs.batch_decisions import newest_settled_day, settled_days
 from polygon_assets.defs.batch_schedules import daily_batch, reference_weekly
 from polygon_assets.defs.batch_sensors import missing_days, reference_changed
-from polygon_assets.defs.jobs import ASKED_BY_TAG, LOAD_DAYS, SYNC_REFERENCE
-from polygon_assets.defs.keys import DAILY_OPEN_CLOSE, GROUPED_DAILY, TICKERS
-from polygon_assets.defs.pools import VENDOR_REQUESTS, pool_tag
+from polygon_assets.defs.jobs import ASKED_BY_TAG, BUILD_FACTS, LOAD_DAYS, SYNC_REFERENCE
+from polygon_assets.defs.keys import DAILY_OPEN_CLOSE, FACT_DAILY_TRADING, GROUPED_DAILY, TICKERS
+from polygon_assets.defs.pools import VENDOR_REQUESTS, mart_pool, pool_tag
 from polygon_assets.defs.resources import Environment
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.settings import Settings
@@ -104,6 +104,21 @@ class TestMissingDays:
     def test_after_a_failure_it_pauses(self, instance: dg.DagsterInstance) -> None:
         create_run_for_test(instance, LOAD_DAYS.name, status=dg.DagsterRunStatus.FAILURE, tags={ASKED_BY_TAG: "missing_days"})
         assert "next try at" in reason(tick(missing_days, instance, AllSet()))
+
+    def test_facts_are_left_to_automation_at_first(self, instance: dg.DagsterInstance, history: list[dt.date]) -> None:
+        load(instance, *history)
+        assert "build_facts: none is missing of 5" in reason(tick(missing_days, instance, AllSet()))
+
+    def test_a_fact_that_automation_did_not_build_is_asked_for(
+        self, instance: dg.DagsterInstance, history: list[dt.date], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(batch_gather, "AUTOMATIONS_TURN", dt.timedelta())
+        load(instance, *history)
+        materialize(instance, FACT_DAILY_TRADING, history[0], *history[3:])
+        [request] = requests(tick(missing_days, instance, AllSet()))
+        assert (request.job_name, range_of(request)) == (BUILD_FACTS.name, (str(history[1]), str(history[2])))
+        create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED, tags=pool_tag(mart_pool("fact_daily_trading")))
+        assert "build_facts: 2 missing; run" in reason(tick(missing_days, instance, AllSet()))
 
     def test_when_all_is_there_or_nothing_is_set_it_says_so(self, instance: dg.DagsterInstance, history: list[dt.date]) -> None:
         assert "not set: POLYGON_API_KEY, SNOWFLAKE_ACCOUNT" in reason(tick(missing_days, instance, NothingSet()))

@@ -38,13 +38,13 @@ def test_a_few_differences_are_a_warning_and_more_an_error(different: int, sever
 def test_a_symbol_that_is_wholly_missing_is_an_error_by_itself() -> None:
     answer = judge(compared(compare(bars(100)[1:], bars(100), None, Tolerance(0, 0))))
     assert (answer.passed, answer.severity) == (False, dg.AssetCheckSeverity.ERROR)
-    assert answer.description == "2026-11-20: 1 of 100 symbols differ\nS000: missing_in_stream"
+    assert answer.description == "2026-11-20: 1 of 100 symbols differ\n\n* S000: missing_in_stream"
 
 
 def test_the_minutes_of_the_worst_are_named_in_the_check_and_in_the_table() -> None:
     found = day(3, 1, {"S000": "10:31-10:33"})
     assert "S000: drift, minutes 10:31-10:33" in (judge(found).description or "")
-    assert "| S000 | drift | 100 | 101 | -0.990099% | 0.000000% | 10:31-10:33 |" in _metadata(found, 3)["worst"].value
+    assert "| S000 | drift | 10:31-10:33 | -0.990099% | 0.000000% | 100 | 101 |" in _metadata(found, 3)["worst"].value
 
 
 def test_counts_and_drifts_are_numbers_that_can_be_plotted() -> None:
