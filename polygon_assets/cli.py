@@ -156,17 +156,19 @@ def airbyte() -> None:
 @click.option(
     "--start-date",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="First day that Airbyte loads, if the source is new; New York's today by default.",
+    help="First day that Airbyte loads, if the source is new; the last trading day before today by default.",
 )
 def provision(start_date: dt.datetime | None) -> None:
     """Create or update connector, source, destination and connections; what is already right stays."""
     from polygon_assets.batch.provision import provision as make
     from polygon_assets.clients.airbyte import AirbyteError
-    from polygon_assets.market_calendar import NEW_YORK
+    from polygon_assets.market_calendar import MarketCalendar
 
-    day = start_date.date() if start_date else dt.datetime.now(NEW_YORK).date()
+    settings = _settings()
+    calendar = MarketCalendar(settings.market_calendar)
+    day = start_date.date() if start_date else calendar.previous_day(calendar.day_of(dt.datetime.now(dt.UTC)))
     try:
-        made = make(_settings(), day)
+        made = make(settings, day)
     except AirbyteError as error:
         raise click.ClickException(str(error)) from error
     click.echo("\n".join(made.changes) or "up to date")

@@ -43,6 +43,8 @@ class Backlog:
     under_way: str = ""
     """A run, whoever launched it, that may be filling the backlog now."""
     missing_settings: Sequence[str] = ()
+    waits_for: str = ""
+    """What has to be there first."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ def missing_days(backlog: Backlog, now: dt.datetime) -> Load | Wait:
         return Wait(f"none is missing of {len(backlog.wanted)}")
     if backlog.under_way:
         return Wait(f"{len(missing)} missing; run {backlog.under_way[:8]} is under way")
+    if backlog.waits_for:
+        return Wait(f"{len(missing)} missing; first comes {backlog.waits_for}")
     if wait := _pause_after(backlog.runs, now):
         return Wait(f"{len(missing)} missing; {wait.reason}")
     days = _newest_block(backlog.wanted, set(missing))

@@ -12,7 +12,7 @@ from polygon_assets.defs.batch_decisions import AUTOMATIONS_TURN, Backlog, Refer
 from polygon_assets.defs.decisions import ACTIVE
 from polygon_assets.defs.gather import run_facts
 from polygon_assets.defs.jobs import ASKED_BY_TAG, BUILD_FACTS, LOAD_DAYS, SYNC_REFERENCE
-from polygon_assets.defs.keys import DAILY_OPEN_CLOSE, FACT_DAILY_TRADING, GROUPED_DAILY, TICKERS
+from polygon_assets.defs.keys import DAILY_OPEN_CLOSE, FACT_DAILY_TRADING, GROUPED_DAILY, SUBSCRIPTIONS, TICKERS
 from polygon_assets.defs.needs import missing_settings
 from polygon_assets.defs.pools import VENDOR_REQUESTS, mart_pool, pool_tag
 from polygon_assets.market_calendar import MarketCalendar
@@ -33,7 +33,19 @@ def loads(instance: dg.DagsterInstance, settings: Settings, calendar: MarketCale
         run_facts(instance, dg.RunsFilter(job_name=LOAD_DAYS.name, tags={ASKED_BY_TAG: "missing_days"})),
         under_way(instance, VENDOR_REQUESTS),
         missing_settings(settings, "vendor", "warehouse"),
+        _comes_first(instance, settings),
     )
+
+
+def _comes_first(instance: dg.DagsterInstance, settings: Settings) -> str:
+    """What a first history waits for: the symbols that daily_open_close is asked of, and the tickers that the facts refer to."""
+    if instance.get_latest_materialization_event(SUBSCRIPTIONS) is None:
+        return f"{SUBSCRIPTIONS.to_user_string()}, which names the symbols of daily_open_close"
+    if missing_settings(settings, "airbyte") or instance.get_latest_materialization_event(TICKERS):
+        return ""
+    # One that failed must not hold the history back.
+    tried = any(run.status is dg.DagsterRunStatus.FAILURE for run in run_facts(instance, dg.RunsFilter(job_name=SYNC_REFERENCE.name)))
+    return "" if tried else "the reference data, which the facts refer to"
 
 
 def facts(instance: dg.DagsterInstance, settings: Settings, calendar: MarketCalendar, now: dt.datetime) -> Backlog:

@@ -14,7 +14,7 @@ from polygon_assets.batch.provision import provision
 from polygon_assets.clients import clickhouse
 from polygon_assets.local import broker
 from polygon_assets.local.ports import HOST
-from polygon_assets.market_calendar import NEW_YORK
+from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.serving.migrate import migrate
 from polygon_assets.settings import Settings
 
@@ -89,7 +89,8 @@ def _migrate(settings: Settings) -> None:
 
 
 def _provision(settings: Settings) -> None:
-    provision(settings, dt.datetime.now(NEW_YORK).date())
+    calendar = MarketCalendar(settings.market_calendar)
+    provision(settings, calendar.previous_day(calendar.day_of(dt.datetime.now(dt.UTC))))
 
 
 def _python(module: str, port: int, *arguments: str) -> list[str]:

@@ -150,6 +150,9 @@ class TestMissingDays:
     def test_one_run_at_a_time(self) -> None:
         assert "5 missing; run abc is under way" in reason(missing_days(Backlog(WEEK, (), under_way="abc"), NOW))
 
+    def test_what_has_to_be_there_first_is_waited_for(self) -> None:
+        assert reason(missing_days(Backlog(WEEK, (), waits_for="the reference data"), NOW)) == "5 missing; first comes the reference data"
+
     @pytest.mark.parametrize(("failures", "minutes"), [(1, 1), (2, 2), (3, 4), (7, 60), (30, 60)])
     def test_after_failures_it_pauses_longer_and_longer_up_to_an_hour(self, failures: int, minutes: int) -> None:
         def backlog(ended_ago: float) -> Backlog:

@@ -16,7 +16,7 @@ from polygon_assets.defs.batch_decisions import newest_settled_day, settled_days
 from polygon_assets.defs.batch_schedules import daily_batch, reference_weekly
 from polygon_assets.defs.batch_sensors import missing_days, reference_changed
 from polygon_assets.defs.jobs import ASKED_BY_TAG, BUILD_FACTS, LOAD_DAYS, SYNC_REFERENCE
-from polygon_assets.defs.keys import DAILY_OPEN_CLOSE, FACT_DAILY_TRADING, GROUPED_DAILY, TICKERS
+from polygon_assets.defs.keys import DAILY_OPEN_CLOSE, FACT_DAILY_TRADING, GROUPED_DAILY, SUBSCRIPTIONS, TICKERS
 from polygon_assets.defs.pools import VENDOR_REQUESTS, mart_pool, pool_tag
 from polygon_assets.defs.resources import Environment
 from polygon_assets.market_calendar import MarketCalendar
@@ -71,7 +71,20 @@ def range_of(request: dg.RunRequest) -> tuple[str, str]:
     return request.tags[ASSET_PARTITION_RANGE_START_TAG], request.tags[ASSET_PARTITION_RANGE_END_TAG]
 
 
+def test_a_first_history_waits_for_the_symbols_and_the_reference_data_but_not_for_ever(instance: dg.DagsterInstance) -> None:
+    assert "first comes s3/subscriptions" in reason(tick(missing_days, instance, AllSet()))
+    materialize(instance, SUBSCRIPTIONS)
+    assert "first comes the reference data" in reason(tick(missing_days, instance, AllSet()))
+    create_run_for_test(instance, SYNC_REFERENCE.name, status=dg.DagsterRunStatus.FAILURE)
+    assert requests(tick(missing_days, instance, AllSet()))
+
+
 class TestMissingDays:
+    @pytest.fixture(autouse=True)
+    def what_comes_first_is_there(self, instance: dg.DagsterInstance) -> None:
+        materialize(instance, SUBSCRIPTIONS)
+        materialize(instance, TICKERS)
+
     def test_an_empty_history_is_one_range_that_is_asked_for_once(self, instance: dg.DagsterInstance, history: list[dt.date]) -> None:
         [request] = requests(tick(missing_days, instance, AllSet()))
         assert range_of(request) == (str(history[0]), str(history[-1]))
