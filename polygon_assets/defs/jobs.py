@@ -14,6 +14,7 @@ from polygon_assets.defs.keys import DAILY_OPEN_CLOSE, FACT_DAILY_TRADING, GROUP
 from polygon_assets.defs.reporting import EventReporter
 from polygon_assets.defs.resources import Environment, StreamPrograms
 from polygon_assets.defs.supervise import (
+    Interruption,
     Limits,
     Listener,
     ProgramKeepsFailingError,
@@ -21,8 +22,8 @@ from polygon_assets.defs.supervise import (
     ProgramRefusedError,
     Supervision,
     die_with_parent,
-    interrupted_once,
 )
+from polygon_assets.messages import Heartbeat
 
 PROGRAMS = ("producer", "filter", "sink")
 PROGRAM_TAG = "polygon/program"
@@ -71,12 +72,16 @@ def _keep_running(context: dg.OpExecutionContext, program: str, environment: Env
     settings = environment.settings()
     until, above = decisions.streams_until(environment.calendar(), dt.datetime.now(dt.UTC)), own_line()
     context.log.info("%s until %s", program, f"{until:%Y-%m-%d %H:%M} UTC" if until else "it is stopped")
-    with interrupted_once(), Listener(settings, program) as listener:
+
+    def is_finished(heartbeat: Heartbeat | None) -> bool:
+        return interruption.came or not is_intact(above) or decisions.is_finished(program, heartbeat, until, dt.datetime.now(dt.UTC))
+
+    with Interruption() as interruption, Listener(settings, program) as listener:
         supervision = Supervision(
             programs.command_for(program),
             listener,
             EventReporter(program, context.log_event, context.log.info, lambda: listener.fault),
-            lambda heartbeat: not is_intact(above) or decisions.is_finished(program, heartbeat, until, dt.datetime.now(dt.UTC)),
+            is_finished,
             Limits(grace_seconds=settings.drain_seconds + KILL_MARGIN_SECONDS),
         )
         try:

@@ -10,8 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Protocol, Self
@@ -249,27 +248,33 @@ class Supervision:
         return False
 
 
-@contextmanager
-def interrupted_once() -> Iterator[None]:
-    """Let only the first SIGINT or SIGTERM through: a dying parent and the dying code server each send one, and one that comes
-    while the program is being stopped would cut its draining short. For the main thread.
+class Interruption:
+    """Notes SIGINT and SIGTERM while it is entered, and passes the first one on when it is left. For the main thread.
+
+    Raised where it happens to come, an exception is lost in a finalizer, and cuts the draining short while the program is being
+    stopped: a dying parent and the dying code server each send a signal.
     """
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def once(number: int, frame: FrameType | None) -> None:
-        for each in handlers:
-            signal.signal(each, signal.SIG_IGN)
-        handler = handlers[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
+    def __init__(self) -> None:
+        self._handlers: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+        self._number: int | None = None
 
-    for each in handlers:
-        signal.signal(each, once)
-    try:
-        yield
-    finally:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
+    @property
+    def came(self) -> bool:
+        return self._number is not None
+
+    def __enter__(self) -> Self:
+        self._handlers = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        if self._number is not None:
+            signal.raise_signal(self._number)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._number = self._number or number
 
 
 def die_with_parent() -> None:

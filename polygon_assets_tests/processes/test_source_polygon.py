@@ -234,6 +234,7 @@ def test_the_rate_limit_holds_and_a_crash_while_newest_tickers_are_read_first_lo
         # Nothing to wait for: it is to be seen that nothing happens, and without the limit all is over in two seconds.
         time.sleep(2)
         assert exchange.stats()["rest_requests"] == before + 3
+        running.read_until(lambda said: said.records.get("tickers"))
         crashed = running.kill()
     assert crashed.records["tickers"]
     resumed = connector.run("read", ["tickers"], list(crashed.states.values()))
