@@ -73,7 +73,9 @@ class Settings(BaseSettings):
     airbyte_client_id: str = Field("", description="Application that may change the workspace (Airbyte: Settings, Applications).")
     airbyte_client_secret: SecretStr = Field(NO_SECRET, description="Its secret.")
 
-    daily_history_days: int = Field(10, ge=0, le=2500, description="Trading days before today that are kept complete in Snowflake.")
+    daily_history_days: int = Field(
+        10, ge=0, le=2500, description="Trading days before today that are kept complete in Snowflake, back to 2026-01-02 at most."
+    )
     volume_tolerance: float = Field(
         0.01, ge=0, le=1, description="Share by which a day's volume in the stream may differ from the vendor's bar."
     )

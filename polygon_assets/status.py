@@ -38,15 +38,18 @@ def gather(settings: Settings, now: dt.datetime) -> Facts:
         "kafka": _service(settings.kafka_bootstrap_servers, lambda: _topics(settings)),
         "clickhouse": _service(f"{settings.clickhouse_host}:{settings.clickhouse_port}", lambda: f"{len(tables.tables(settings))} tables"),
         "s3": _service(f"s3://{settings.subscriptions_bucket}/{settings.subscriptions_key}", lambda: _subscriptions(settings)),
-        "snowflake": _service(settings.snowflake_host or settings.snowflake_account, lambda: _warehouse(settings)),
-        "airbyte": _service(settings.airbyte_workspace_id and settings.airbyte_api_url, lambda: _syncs(settings)),
     }
+    # The batch half may be left out: then nothing is wrong with it.
+    if warehouse_name := settings.snowflake_host or settings.snowflake_account:
+        services["snowflake"] = _service(warehouse_name, lambda: _warehouse(settings))
+    if settings.airbyte_workspace_id:
+        services["airbyte"] = _service(settings.airbyte_api_url, lambda: _syncs(settings))
     facts: Facts = {
         "services": services,
         "streams": _streams(settings, now) if services["kafka"]["ok"] else {},
         "tables": {
             **(_tables(tables.tables(settings)) if services["clickhouse"]["ok"] else {}),
-            **(_tables(warehouse.tables(settings)) if services["snowflake"]["ok"] else {}),
+            **(_tables(warehouse.tables(settings)) if services.get("snowflake", {}).get("ok") else {}),
         },
         "gaps": {"open": _open_gaps(settings) if services["kafka"]["ok"] else None, "filling": 0},
     }

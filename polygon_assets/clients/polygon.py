@@ -10,7 +10,7 @@ from typing import Any
 
 import urllib3
 from polygon import RESTClient
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay, wait_exponential_jitter
 
 from polygon_assets.settings import Settings
 
@@ -72,7 +72,7 @@ class PacedPool:
         patiently = Retrying(
             retry=retry_if_exception_type(PolygonUnavailableError),
             wait=_as_asked_or_longer,
-            stop=stop_after_delay(self._patience_seconds),
+            stop=stop_before_delay(self._patience_seconds),
             sleep=self._sleep,
             reraise=True,
         )

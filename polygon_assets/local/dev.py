@@ -92,6 +92,8 @@ def _tell_history(stack: Stack, console: Console) -> None:
     settings = stack.settings()
     calendar = MarketCalendar(settings.market_calendar)
     wanted = set(calendar.days_before(calendar.day_of(dt.datetime.now(dt.UTC)), settings.daily_history_days))
+    if not wanted:
+        return
     columns = TextColumn("daily history in Snowflake"), BarColumn(), MofNCompleteColumn(), TextColumn("trading days"), TimeElapsedColumn()
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("history", total=len(wanted))

@@ -75,6 +75,8 @@ def _exchange(options: Sequence[str]) -> Server:
             # Its stream and its daily bars are one market's: any difference is a fault.
             "VOLUME_TOLERANCE": "0",
             "PRICE_TOLERANCE": "0",
+            # A replay's past days are not those of the wall clock, by which the history is kept.
+            **({"DAILY_HISTORY_DAYS": "0"} if "--replay" in options else {}),
         },
         healthy=lambda port: _answers(port, "/healthz"),
     )

@@ -70,8 +70,22 @@ def test_the_table_holds_numbers_that_people_can_read() -> None:
         assert part in text.getvalue()
 
 
-def test_with_nothing_set_every_service_is_named_and_nothing_hangs() -> None:
+def test_with_nothing_set_every_service_of_the_stream_is_named_and_nothing_hangs() -> None:
     facts = gather(Settings(polygon_websocket_url="ws://127.0.0.1:1", aws_endpoint_url_s3="http://127.0.0.1:1"), NOW)
     assert not facts["healthy"]
-    names = ("exchange", "kafka", "clickhouse", "s3", "snowflake", "airbyte")
+    names = ("exchange", "kafka", "clickhouse", "s3")
     assert {name: service["ok"] for name, service in facts["services"].items()} == dict.fromkeys(names, False)
+
+
+def test_the_batch_half_is_looked_at_once_it_is_set() -> None:
+    nowhere = "http://127.0.0.1:1"
+    settings = Settings(
+        polygon_websocket_url="ws://127.0.0.1:1",
+        aws_endpoint_url_s3=nowhere,
+        airbyte_api_url=nowhere,
+        airbyte_workspace_id="workspace",
+        snowflake_host="127.0.0.1",
+    )
+    services = gather(settings, NOW)["services"]
+    assert services["airbyte"]["detail"].startswith(f"POST {nowhere}/applications/token: no answer")
+    assert "SNOWFLAKE_ACCOUNT" in services["snowflake"]["detail"]
