@@ -78,19 +78,6 @@ class Comparison:
         return max(abs(self.volume_drift), self.price_drift)
 
 
-@dataclass(frozen=True)
-class MinuteDifference:
-    """A minute in which the two have not the same shares."""
-
-    minute: dt.datetime
-    stream: Decimal
-    batch: Decimal
-
-    @property
-    def lost(self) -> bool:
-        return self.stream < self.batch
-
-
 def day_bars(connection: "SnowflakeConnection", day: dt.date) -> list[DayBar]:
     """The vendor's bars as the fact table has them. Raises snowflake.connector.errors.Error."""
     with connection.cursor() as cursor:
@@ -107,11 +94,9 @@ def compare(
     return [_judged(symbol, streamed.get(symbol), bars.get(symbol), tolerance) for symbol in sorted(streamed.keys() | expected)]
 
 
-def different_minutes(stream: Mapping[dt.datetime, Decimal], batch: Mapping[dt.datetime, Decimal]) -> list[MinuteDifference]:
-    """The minutes whose shares differ, in order; a minute that one side has not counts as 0 shares."""
-    zero = Decimal(0)
-    pairs = ((minute, stream.get(minute, zero), batch.get(minute, zero)) for minute in sorted(stream.keys() | batch.keys()))
-    return [MinuteDifference(*pair) for pair in pairs if pair[1] != pair[2]]
+def different_minutes(stream: Mapping[dt.datetime, Decimal], batch: Mapping[dt.datetime, Decimal]) -> list[dt.datetime]:
+    """The minutes in which the two have not the same shares, in order; a minute that one side has not counts as 0 shares."""
+    return [minute for minute in sorted(stream.keys() | batch.keys()) if stream.get(minute, 0) != batch.get(minute, 0)]
 
 
 def minute_volumes(answer: bytes) -> dict[dt.datetime, Decimal]:

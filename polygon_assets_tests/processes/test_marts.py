@@ -214,11 +214,11 @@ def comparison(day: dt.date, symbol: str, **changes: Any) -> dict[str, Any]:
 
 def test_rows_computed_elsewhere_replace_their_day(session: SnowflakeConnection) -> None:
     mart = MARTS["stream_vs_batch"]
-    drift = comparison(FRIDAY, "A", verdict="drift", stream_volume=Decimal("1.000001"), volume_drift=-0.5, missing_minutes="10:31-10:33")
+    drift = comparison(FRIDAY, "A", verdict="drift", stream_volume=Decimal("1.000001"), volume_drift=-0.5, different_minutes="10:31-10:33")
     assert marts.replace_day(session, mart, THURSDAY, [comparison(THURSDAY, "A")]) == 1
     assert marts.replace_day(session, mart, FRIDAY, [comparison(FRIDAY, "A"), comparison(FRIDAY, "B")]) == 2
     assert marts.replace_day(session, mart, FRIDAY, [drift]) == 1
-    columns = "trading_day, symbol, verdict, stream_open, stream_volume, volume_drift, missing_minutes, compared_at"
+    columns = "trading_day, symbol, verdict, stream_open, stream_volume, volume_drift, different_minutes, compared_at"
     assert ask(session, f"SELECT {columns} FROM {mart.table} ORDER BY 1") == [
         (THURSDAY, "A", "match", None, None, None, None, AT),
         (FRIDAY, "A", "drift", None, Decimal("1.000001"), -0.5, "10:31-10:33", AT),

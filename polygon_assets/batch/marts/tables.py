@@ -201,9 +201,10 @@ _STREAM_VS_BATCH = Mart(
         ("VOLUME_DRIFT", "FLOAT", "(stream - batch) / batch of the volumes, a share; empty where one is missing."),
         ("PRICE_DRIFT", "FLOAT", "The largest difference of the four prices, a share of the vendor's; empty where one is missing."),
         (
-            "MISSING_MINUTES",
+            "DIFFERENT_MINUTES",
             "VARCHAR",
-            "Minutes (New York) whose volume differs, such as 10:31-10:33, 15:59; empty where they were not looked at.",
+            "Minutes (New York) with fewer or more shares streamed than in the vendor's minute, such as 10:31-10:33, 15:59; "
+            "empty where there are none or they were not looked at.",
         ),
         ("COMPARED_AT", "TIMESTAMP_TZ", "When the two were compared (UTC)."),
     ),

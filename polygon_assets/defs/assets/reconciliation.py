@@ -64,7 +64,7 @@ def stream_vs_batch(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
             "symbol differs, its minutes are asked for by REST, and those whose volume differs are named.",
             grain="one row per symbol that was streamed, or subscribed and traded; partitioned by New York trading day.",
             lateness="it runs by itself once the day is proved closed and its fact is built, up to seven days back.",
-            wrong="`missing_in_stream`: was the channel confirmed (`polygon/websocket`)? `drift` with lost minutes: was there a gap? "
+            wrong="`missing_in_stream`: was the channel confirmed (`polygon/websocket`)? `drift`: was there a gap in its minutes? "
             "`surplus_in_stream`: the vendor has no bar. Materialize the day again once the cause is mended; it replaces the day's rows. "
             "The vendor's bars count some late prints that no second shows: VOLUME_TOLERANCE is for them.",
         ),
@@ -173,7 +173,7 @@ def _minutes(settings: Settings, day: dt.date, symbols: Sequence[str]) -> tuple[
         except PolygonApiError as error:
             return found, f"the minutes of {symbol} and what follows are unknown: {error}"
         differences = different_minutes(streamed.get(symbol, {}), minute_volumes(answer.data))
-        found[symbol] = spans([one.minute for one in differences])
+        found[symbol] = spans(differences)
     return found, ""
 
 
@@ -198,7 +198,7 @@ def _row(found: DayComparison, one: Comparison, now: dt.datetime) -> dict[str, A
         **_prices("batch", one.batch),
         "volume_drift": one.volume_drift,
         "price_drift": one.price_drift,
-        "missing_minutes": found.minutes.get(one.symbol) or None,
+        "different_minutes": found.minutes.get(one.symbol) or None,
         "compared_at": now,
     }
 
