@@ -23,7 +23,7 @@ from polygon_assets.batch.reconcile import (
     spans,
 )
 from polygon_assets.defs.description import OWNERS, as_table, described, table_schema
-from polygon_assets.defs.following import FOLLOWS_CLOSED_DAYS_CHECKED
+from polygon_assets.defs.following import FOLLOWS_CLOSED_DAYS_CHECKED, SHORT_OUTAGES
 from polygon_assets.defs.keys import FACT_DAILY_TRADING, STOCK_AGGREGATES, STREAM_VS_BATCH
 from polygon_assets.defs.pools import mart_pool
 from polygon_assets.defs.resources import Environment
@@ -55,6 +55,7 @@ def stream_vs_batch(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
         automation_condition=FOLLOWS_CLOSED_DAYS_CHECKED,
         check_specs=[STREAM_MATCHES_BATCH],
         pool=mart_pool(MART.name),
+        retry_policy=SHORT_OUTAGES,
         group_name="batch",
         owners=OWNERS,
         kinds={"clickhouse", "snowflake", "table"},
@@ -95,12 +96,19 @@ class DayComparison:
 
 
 def look_at(settings: Settings, calendar: MarketCalendar, day: dt.date) -> DayComparison:
-    """Compare a day. Raises the errors of ClickHouse, Snowflake and the subscription store; without REST only the minutes are unknown."""
+    """Compare a day. Raises the errors of ClickHouse, Snowflake and the subscription store; without REST only the minutes are unknown.
+
+    Raises dg.Failure when either side has nothing of the day: nothing compared would look like nothing wrong.
+    """
     from polygon_assets.clients import snowflake
 
     streamed = _streamed_bars(settings, day)
+    if not streamed:
+        raise _nothing_to_compare(STOCK_AGGREGATES, day)
     with closing(snowflake.connect(settings)) as connection:
         bars = day_bars(connection, day)
+    if not bars:
+        raise _nothing_to_compare(FACT_DAILY_TRADING, day)
     subscribed, note = _subscribed(settings, calendar, day, streamed)
     symbols = compare(streamed, bars, subscribed, Tolerance(settings.volume_tolerance, settings.price_tolerance))
     found = DayComparison(day, symbols, {}, note)
@@ -120,17 +128,22 @@ def judge(found: DayComparison) -> dg.AssetCheckResult:
     """Whether the stream was complete and right; names the worst symbols and their minutes."""
     different = found.different
     missing = any(one.verdict is Verdict.MISSING for one in different)
-    bad = missing or len(different) > TOLERABLE_SHARE * len(found.symbols)
+    bad = missing or not found.symbols or len(different) > TOLERABLE_SHARE * len(found.symbols)
     lines = [f"* {one.symbol}: {one.verdict}{_of_minutes(found, one)}" for one in different[:LOOKED_INTO]]
     summary = f"{found.day}: {len(different)} of {len(found.symbols)} symbols differ"
     return dg.AssetCheckResult(
-        passed=not different,
+        passed=bool(found.symbols) and not different,
         asset_key=STREAM_VS_BATCH,
         check_name=STREAM_MATCHES_BATCH.name,
         severity=dg.AssetCheckSeverity.ERROR if bad else dg.AssetCheckSeverity.WARN,
         description="\n\n".join(filter(None, [summary, "\n".join(lines)])),
         metadata={"different": len(different), "compared": len(found.symbols)},
     )
+
+
+def _nothing_to_compare(side: dg.AssetKey, day: dt.date) -> dg.Failure:
+    said = f"nothing to compare: {side.to_user_string()} has no row of {day}; load the day there, then materialize it here"
+    return dg.Failure(said, allow_retries=False)
 
 
 def _streamed_bars(settings: Settings, day: dt.date) -> list[DayBar]:

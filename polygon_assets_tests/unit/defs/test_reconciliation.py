@@ -2,13 +2,18 @@
 
 import datetime as dt
 from decimal import Decimal
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
 
 from polygon_assets.batch.marts import MARTS
 from polygon_assets.batch.reconcile import Comparison, DayBar, Tolerance, Verdict, compare
-from polygon_assets.defs.assets.reconciliation import DayComparison, _metadata, _row, judge
+from polygon_assets.clients import snowflake
+from polygon_assets.defs.assets import reconciliation
+from polygon_assets.defs.assets.reconciliation import DayComparison, _metadata, _row, judge, look_at
+from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN
 
 FRIDAY = dt.date(2026, 11, 20)
 
@@ -58,3 +63,22 @@ def test_a_row_has_every_column_of_the_table() -> None:
     found = day(1, 1)
     row = _row(found, found.symbols[0], dt.datetime.now(dt.UTC))
     assert {name.upper() for name in row} == {name for name, _, _ in MARTS["stream_vs_batch"].columns}
+
+
+@pytest.mark.parametrize(
+    ("streamed", "batch", "side"), [([], bars(1), "clickhouse/stock_aggregates"), (bars(1), [], "snowflake/marts/fact_daily_trading")]
+)
+def test_a_day_of_which_one_side_has_nothing_fails_and_says_which(
+    monkeypatch: pytest.MonkeyPatch, streamed: list[DayBar], batch: list[DayBar], side: str
+) -> None:
+    monkeypatch.setattr(reconciliation, "_streamed_bars", lambda *_: streamed)
+    monkeypatch.setattr(reconciliation, "day_bars", lambda *_: batch)
+    monkeypatch.setattr(snowflake, "connect", lambda _settings: SimpleNamespace(close=lambda: None))
+    with pytest.raises(dg.Failure, match=f"nothing to compare: {side} has no row of 2026-11-20") as failure:
+        look_at(ALWAYS_OPEN, MarketCalendar("NYSE"), FRIDAY)
+    assert not failure.value.allow_retries
+
+
+def test_nothing_compared_does_not_pass() -> None:
+    answer = judge(compared([]))
+    assert (answer.passed, answer.severity) == (False, dg.AssetCheckSeverity.ERROR)
