@@ -29,6 +29,8 @@ TABLES = CONNECTIONS[DAILY_CONNECTION]
 EVERY_TICKER, NAMED_TICKERS = TABLES
 """In the first each trading day must have rows; the second has them only for named symbols."""
 
+GIVEN_FROM = "on the free plan a day is given from midnight New York on"
+
 Told = Mapping[str, Mapping[str, dg.MetadataValue]]
 """Metadata by table."""
 
@@ -67,10 +69,10 @@ class DailyLoad:
         self.tell(day, {table: sync.metadata(table) | _metadata(held[table], "airbyte") for table in TABLES})
         return True
 
-    def fetch(self, days: Sequence[dt.date]) -> None:
-        """Fetch each day by REST under the token bucket and merge it, one after the other.
+    def fetch(self, days: Sequence[dt.date]) -> bool:
+        """Fetch each day by REST under the token bucket and merge it, one after the other; whether they have arrived, as in `sync`.
 
-        Raises dg.Failure at once when the vendor refuses, and at the end for days of which it has no bar; the others are there.
+        Raises dg.Failure at once when the vendor refuses, and at the end when some days are there and others are not, or should be.
         """
         from polygon_assets.clients import snowflake
         from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
@@ -88,16 +90,19 @@ class DailyLoad:
                     self.tell(day, told)
                     done.append(day)
                     self.say(f"{day} is loaded, {len(done)} of {len(days)}")
-                elif not self._is_young(day):
+                else:
                     empty.append(day)
-        if empty:
-            raise dg.Failure(f"the vendor has no bar of any ticker for {_listed(empty)}; {_so_far(done)}", allow_retries=False)
+        if late := [day for day in empty if not self._is_young(day)]:
+            raise dg.Failure(f"the vendor has no bar of any ticker for {_listed(late)}; {_so_far(done)}", allow_retries=False)
+        if empty and done:
+            raise dg.Failure(f"{_listed(empty)} is not over for the vendor: {GIVEN_FROM}; {_so_far(done)}", allow_retries=False)
+        return not empty
 
     def _is_young(self, day: dt.date) -> bool:
         """Whether it is the evening of the day, when an answer without bars means nothing."""
         young = self.calendar.day_of(self.now) == day
         if young:
-            self.say(f"the vendor has no bar of {day} yet; on the free plan a day is given from midnight New York on")
+            self.say(f"the vendor has no bar of {day} yet; {GIVEN_FROM}")
         return young
 
     def _prove(self, sync: Sync, held: Held, day: dt.date) -> None:

@@ -138,12 +138,10 @@ def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition
 
         daily = DailyLoad(settings, calendar, now, tell, context.log.info)
         daily.refuse_unsettled(asked)
-        if goes_through_airbyte(asked, calendar, now) and not missing_settings(settings, "airbyte"):
-            if not daily.sync(airbyte, asked[0]):
-                return
-        else:
-            daily.fetch(asked)
-        if _others_wait(context):
+        by_sync = goes_through_airbyte(asked, calendar, now) and not missing_settings(settings, "airbyte")
+        arrived = daily.sync(airbyte, asked[0]) if by_sync else daily.fetch(asked)
+        # A result stands for every day of the run.
+        if arrived and _others_wait(context):
             yield from (dg.MaterializeResult(asset_key=raw(table)) for table in TABLES)
 
     return load

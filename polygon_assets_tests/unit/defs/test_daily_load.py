@@ -114,8 +114,19 @@ class TestFetch:
             load(self.NOW, told).fetch([WEDNESDAY, THURSDAY, FRIDAY])
         assert set(told) == {WEDNESDAY, FRIDAY}
 
-    def test_the_evening_of_a_day_is_too_early_for_a_failure(self, vendor: dict[dt.date, list[dict[str, Any]] | None]) -> None:
+    def test_the_evening_of_a_day_is_too_early_for_a_failure_but_nothing_has_arrived(
+        self, vendor: dict[dt.date, list[dict[str, Any]] | None]
+    ) -> None:
+        told: dict[dt.date, Told] = {}
+        vendor |= {FRIDAY: []}
+        assert not load(at(FRIDAY, "20:20"), told).fetch([FRIDAY])
+        assert told == {}
+
+    def test_a_range_with_a_day_that_the_vendor_does_not_give_yet_fails_after_the_others(
+        self, vendor: dict[dt.date, list[dict[str, Any]] | None]
+    ) -> None:
         told: dict[dt.date, Told] = {}
         vendor |= {THURSDAY: [{}], FRIDAY: []}
-        load(at(FRIDAY, "20:20"), told).fetch([THURSDAY, FRIDAY])
+        with pytest.raises(dg.Failure, match=r"2026-11-20 is not over for the vendor: on the free plan .*; loaded are 2026-11-19"):
+            load(at(FRIDAY, "20:20"), told).fetch([THURSDAY, FRIDAY])
         assert set(told) == {THURSDAY}
