@@ -70,8 +70,9 @@ class DailyLoad:
         return True
 
     def fetch(self, days: Sequence[dt.date]) -> bool:
-        """Fetch each day by REST under the token bucket and merge it, one after the other; whether they have arrived, as in `sync`.
+        """Fetch each day by REST under the token bucket and merge it, the newest first; whether they have arrived, as in `sync`.
 
+        A plan reaches back so far and no further: days before that must not hold back the newer ones.
         Raises dg.Failure at once when the vendor refuses, and at the end when some days are there and others are not, or should be.
         """
         from polygon_assets.clients import snowflake
@@ -81,7 +82,7 @@ class DailyLoad:
         done: list[dt.date] = []
         empty: list[dt.date] = []
         with closing(snowflake.connect(self.settings)) as connection:
-            for day in days:
+            for day in sorted(days, reverse=True):
                 try:
                     told = _fetch_day(rest, connection, day, tickers)
                 except PolygonApiError as error:
@@ -150,4 +151,4 @@ def _so_far(done: Sequence[dt.date]) -> str:
 
 
 def _listed(days: Sequence[dt.date]) -> str:
-    return ", ".join(map(str, days))
+    return ", ".join(map(str, sorted(days)))

@@ -211,16 +211,16 @@ def test_from_the_vendor_to_the_marts_and_again_without_a_duplicate(
 
 def test_a_range_that_fails_in_the_middle_keeps_what_it_did_and_the_rest_is_asked_for(graph: Graph, exchange: Exchange) -> None:
     wanted = DAYS[-4:]
-    exchange.control("rest", path=f"/v2/aggs/grouped/locale/us/market/stocks/{wanted[2]}", status=403)
+    exchange.control("rest", path=f"/v2/aggs/grouped/locale/us/market/stocks/{wanted[1]}", status=403)
     result = graph.run(GROUPED_DAILY, days=wanted)
     assert not result.success
-    assert re.search(rf"^{wanted[2]}: \S+/{wanted[2]}: HTTP 403: the account's plan", why(result))
-    assert f"loaded are {wanted[0]}, {wanted[1]}" in why(result)
-    assert graph.instance.get_materialized_partitions(GROUPED_DAILY) == {str(day) for day in wanted[:2]}
+    assert re.search(rf"^{wanted[1]}: \S+/{wanted[1]}: HTTP 403: the account's plan", why(result))
+    assert f"loaded are {wanted[2]}, {wanted[3]}" in why(result)
+    assert graph.instance.get_materialized_partitions(GROUPED_DAILY) == {str(day) for day in wanted[2:]}
     for key in (SUBSCRIPTIONS, TICKERS):
         graph.instance.report_runless_asset_event(dg.AssetMaterialization(key))
     [request] = graph.tick(missing_days).run_requests or []
-    assert request.tags["dagster/asset_partition_range_start"] == str(wanted[2])
+    assert [request.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end")] == [str(day) for day in wanted[:2]]
 
 
 def test_a_lost_minute_and_a_lost_symbol_are_found_and_named_and_a_whole_day_matches(graph: Graph, settings: Settings) -> None:

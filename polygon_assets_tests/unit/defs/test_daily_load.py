@@ -100,19 +100,21 @@ class TestFetch:
         monkeypatch.setattr(daily, "grouped_daily", grouped_daily)
         return bars
 
-    def test_a_refusal_ends_the_range_and_names_what_is_done(self, vendor: dict[dt.date, list[dict[str, Any]] | None]) -> None:
+    def test_the_newest_day_comes_first_and_a_refusal_ends_the_range_and_names_what_is_done(
+        self, vendor: dict[dt.date, list[dict[str, Any]] | None]
+    ) -> None:
         told: dict[dt.date, Told] = {}
         vendor |= {WEDNESDAY: [{}], THURSDAY: None, FRIDAY: [{}]}
-        with pytest.raises(dg.Failure, match="2026-11-19: /v2/aggs/grouped: HTTP 403; loaded are 2026-11-18"):
+        with pytest.raises(dg.Failure, match="2026-11-19: /v2/aggs/grouped: HTTP 403; loaded are 2026-11-20"):
             load(self.NOW, told).fetch([WEDNESDAY, THURSDAY, FRIDAY])
-        assert set(told) == {WEDNESDAY}
+        assert set(told) == {FRIDAY}
 
-    def test_a_day_without_a_bar_fails_the_run_but_not_the_days_after_it(self, vendor: dict[dt.date, list[dict[str, Any]] | None]) -> None:
+    def test_a_day_without_a_bar_fails_the_run_but_not_the_days_before_it(self, vendor: dict[dt.date, list[dict[str, Any]] | None]) -> None:
         told: dict[dt.date, Told] = {}
         vendor |= {WEDNESDAY: [{}], THURSDAY: [], FRIDAY: [{}]}
         with pytest.raises(dg.Failure, match="no bar of any ticker for 2026-11-19; loaded are 2026-11-18, 2026-11-20"):
             load(self.NOW, told).fetch([WEDNESDAY, THURSDAY, FRIDAY])
-        assert set(told) == {WEDNESDAY, FRIDAY}
+        assert list(told) == [FRIDAY, WEDNESDAY]
 
     def test_the_evening_of_a_day_is_too_early_for_a_failure_but_nothing_has_arrived(
         self, vendor: dict[dt.date, list[dict[str, Any]] | None]
