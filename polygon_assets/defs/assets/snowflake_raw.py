@@ -34,7 +34,10 @@ _DAILY = (
     "the newest day is synced 15 min after its extended close (on the free plan after midnight); past days come when they are asked for."
 )
 _REFERENCE_WRONG = "the failed run says in Airbyte's words why; materialize the table to sync all four again, which replaces what is there."
-_DAILY_WRONG = "materialize the day again: it replaces the day's rows. A range is one run; days that are done stay done when it fails."
+_DAILY_WRONG = (
+    "materialize the day again: each ticker's row is replaced by what the vendor sends now; the row of a bar that it has withdrawn stays "
+    "until it is deleted by hand. A range is one run, the newest day first; days that are done stay done when it fails."
+)
 DESCRIPTIONS: Mapping[str, str] = {
     "exchanges": described(
         "The exchanges and reporting facilities as the vendor lists them.",
