@@ -9,6 +9,12 @@ from typing import Any
 import dagster as dg
 
 _BLOCKING_CHECKS_PASSED = dg.AutomationCondition.all_deps_blocking_checks_passed()
+SHORT_OUTAGES = dg.RetryPolicy(max_retries=4, delay=30, backoff=dg.Backoff.EXPONENTIAL)
+"""Tries for 7.5 min more: `eager` takes what it has asked for as done, and does not ask again after a failed run.
+
+What outlasts that is asked for by the sensor `missing_days` where a table has days; one without days is made anew with the next update
+of what it follows, the daily ones of them within a trading day. dg.Failure(allow_retries=False) is not tried again.
+"""
 LOOKBACK = dt.timedelta(days=7)
 """A day may be proved complete days later, after a gap was filled; `eager` alone looks at the latest day only."""
 FOLLOWS_CLOSED_DAYS = (

@@ -6,12 +6,16 @@ from contextlib import closing
 import dagster as dg
 
 from polygon_assets.defs.description import OWNERS, as_diff, described
+from polygon_assets.defs.following import SHORT_OUTAGES
 from polygon_assets.defs.keys import AIRBYTE_SOURCE, SUBSCRIPTIONS
 from polygon_assets.defs.needs import missing_settings
+from polygon_assets.defs.pools import VENDOR_REQUESTS
 from polygon_assets.defs.resources import Environment
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import AcceptedSet, difference
 
+LOCKED = 423
+"""Airbyte's answer while a sync runs that its state belongs to."""
 NONE_NAMED = "no symbol is named (A.*, or no set is in force), so the list stays as it was"
 
 
@@ -22,19 +26,23 @@ NONE_NAMED = "no symbol is named (A.*, or no set is in force), so the list stays
     owners=OWNERS,
     kinds={"airbyte"},
     automation_condition=dg.AutomationCondition.eager(),
+    # A sync that runs locks the state, which begins with a new symbol's first day.
+    pool=VENDOR_REQUESTS,
+    retry_policy=SHORT_OUTAGES,
     output_required=False,
     description=described(
         "The Airbyte source that all raw tables are read with. Its `open_close_tickers`, which `snowflake/raw/daily_open_close` is asked "
         "for one by one, follow the subscribed symbols; everything else in it is set by `polygon-assets airbyte provision`.",
         grain="one list of symbols.",
-        lateness="it follows an accepted subscription CSV within a minute. A new symbol is in the day's load from then on.",
+        lateness="it follows an accepted subscription CSV within a minute, or after the load that is under way. "
+        "A new symbol is in the day's load from then on.",
         wrong="materialize it to set the list again. `A.*` names no symbol: then the list stays as it was. Past days of a new symbol come "
         "with a backfill of `snowflake/raw/daily_open_close`. Where Airbyte is not set up nothing happens.",
     ),
 )
 def polygon_source(context: dg.AssetExecutionContext, environment: Environment) -> Iterator[dg.MaterializeResult[None]]:
     from polygon_assets.batch.provision import open_close_tickers, set_open_close_tickers
-    from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError
+    from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError, AirbyteUnavailableError
 
     settings = environment.settings()
     if missing := missing_settings(settings, "airbyte"):
@@ -45,7 +53,8 @@ def polygon_source(context: dg.AssetExecutionContext, environment: Environment) 
         with closing(AirbyteApi(settings)) as api:
             before = open_close_tickers(api) if named is None else set_open_close_tickers(api, named)
     except AirbyteError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
+        passing = isinstance(error, AirbyteUnavailableError) or error.status == LOCKED
+        raise dg.Failure(str(error), allow_retries=passing) from error
     yield dg.MaterializeResult(asset_key=AIRBYTE_SOURCE, metadata=_metadata(before, named))
 
 

@@ -12,7 +12,7 @@ import dagster as dg
 
 from polygon_assets.batch.marts import MARTS, Mart, build, column_lineage, upstreams
 from polygon_assets.defs.description import OWNERS, Column, described, table_schema
-from polygon_assets.defs.following import FOLLOWS_EVERY_DAY, FOLLOWS_TABLES, follows_any_day
+from polygon_assets.defs.following import FOLLOWS_EVERY_DAY, FOLLOWS_TABLES, SHORT_OUTAGES, follows_any_day
 from polygon_assets.defs.keys import mart as mart_key
 from polygon_assets.defs.mart_checks import Built, checks_of
 from polygon_assets.defs.pools import mart_pool
@@ -87,6 +87,7 @@ def _asset(mart: Mart, days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinitio
         check_specs=[check.spec(key) for check in checks],
         backfill_policy=dg.BackfillPolicy.single_run() if mart.by_day else None,
         pool=mart_pool(mart.name),
+        retry_policy=SHORT_OUTAGES,
     )
     def build_mart(context: dg.AssetExecutionContext, environment: Environment) -> Iterator[dg.MaterializeResult[None]]:
         from polygon_assets.clients import snowflake

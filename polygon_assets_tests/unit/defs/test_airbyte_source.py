@@ -1,13 +1,17 @@
 """The asset that lets Airbyte's list of tickers follow the subscriptions, over an Airbyte and a store in memory."""
 
+from collections.abc import Iterator
+from typing import cast
+
 import dagster as dg
 import pytest
 from pydantic import SecretStr
 
 from polygon_assets.batch import provision
 from polygon_assets.clients import subscription_store
-from polygon_assets.clients.airbyte import AirbyteError
+from polygon_assets.clients.airbyte import AirbyteError, AirbyteUnavailableError
 from polygon_assets.defs.assets.airbyte import polygon_source
+from polygon_assets.defs.following import SHORT_OUTAGES
 from polygon_assets.defs.keys import AIRBYTE_SOURCE
 from polygon_assets.defs.resources import Environment
 from polygon_assets.settings import Settings
@@ -76,13 +80,30 @@ def test_where_there_is_no_airbyte_nothing_happens_and_nothing_fails(instance: d
     assert instance.get_latest_materialization_event(AIRBYTE_SOURCE) is None
 
 
-def test_airbytes_refusal_is_the_failure(instance: dg.DagsterInstance, in_force: InForce, monkeypatch: pytest.MonkeyPatch) -> None:
+def refused(monkeypatch: pytest.MonkeyPatch, error: AirbyteError) -> None:
     def refuse(*_: object) -> list[str]:
-        raise AirbyteError("PATCH /sources/1: HTTP 403: no")
+        raise error
 
-    assert in_force.channels
     monkeypatch.setattr(provision, "set_open_close_tickers", refuse)
+
+
+def test_airbytes_refusal_is_the_failure(instance: dg.DagsterInstance, in_force: InForce, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert in_force.channels
+    refused(monkeypatch, AirbyteError("PATCH /sources/1: HTTP 403: no", 403))
     result = run(instance, WithAirbyte())
     [event] = result.filter_events(lambda one: one.is_step_failure)
     assert event.step_failure_data.user_failure_data
     assert event.step_failure_data.user_failure_data.description == "PATCH /sources/1: HTTP 403: no"
+
+
+@pytest.mark.parametrize("error", [AirbyteError("POST /state: HTTP 423: a sync is running", 423), AirbyteUnavailableError("no answer")])
+def test_a_sync_that_runs_or_a_short_outage_is_waited_for(
+    instance: dg.DagsterInstance, in_force: InForce, monkeypatch: pytest.MonkeyPatch, error: AirbyteError
+) -> None:
+    assert in_force.channels
+    refused(monkeypatch, error)
+    # Not as a run: it would wait between the tries.
+    with dg.build_asset_context(instance=instance) as context, pytest.raises(dg.Failure) as failure:
+        _ = [*cast("Iterator[object]", polygon_source(context, environment=WithAirbyte()))]
+    assert failure.value.allow_retries
+    assert polygon_source.op.retry_policy == SHORT_OUTAGES
