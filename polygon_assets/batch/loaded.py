@@ -38,6 +38,11 @@ def daily_tables(connection: "SnowflakeConnection", day: dt.date) -> dict[str, H
     return {name: _held(rows, read) for name, rows, read in _ask(connection, "daily_tables", {"day": day})}
 
 
+def open_close_tickers(connection: "SnowflakeConnection", day: dt.date) -> set[str]:
+    """Those with official prices of one trading day."""
+    return {ticker for (ticker,) in _ask(connection, "open_close_tickers", {"day": day})}
+
+
 def _ask(connection: "SnowflakeConnection", query: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute((_QUERIES / f"{query}.sql").read_text(), parameters)

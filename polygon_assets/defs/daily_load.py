@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from polygon_assets.batch.loaded import Held, daily_tables
+from polygon_assets.batch.loaded import Held, daily_tables, open_close_tickers
 from polygon_assets.batch.streams import CONNECTIONS, DAILY_CONNECTION, streams
 from polygon_assets.defs.airbyte_sync import Sync, run_sync
 from polygon_assets.defs.assets.airbyte import named_symbols
@@ -56,17 +56,22 @@ class DailyLoad:
     def sync(self, airbyte: Airbyte, day: dt.date) -> bool:
         """Sync the daily connection; whether the newest settled day has arrived, which on its own evening it need not have.
 
-        Raises dg.Failure when the sync fails, or succeeds without a day that it must have brought.
+        Named symbols that the sync did not bring are asked for by REST: the list of tickers in Airbyte may be older than the set.
+        Raises dg.Failure when the sync fails, or succeeds without a day that it must have brought, or the vendor refuses.
         """
         from polygon_assets.clients import snowflake
 
         sync = run_sync(airbyte, self.settings, DAILY_CONNECTION)
         with closing(snowflake.connect(self.settings)) as connection:
             held = daily_tables(connection, day)
-        if not held[EVERY_TICKER].rows and self._is_young(day):
-            return False
-        self._prove(sync, held[EVERY_TICKER], day)
-        self.tell(day, {table: sync.metadata(table) | _metadata(held[table], "airbyte") for table in TABLES})
+            if not held[EVERY_TICKER].rows and self._is_young(day):
+                return False
+            self._prove(sync, held[EVERY_TICKER], day)
+            by_rest = self._fetch_unsynced(connection, day)
+            held = daily_tables(connection, day) if by_rest else held
+        told = {table: sync.metadata(table) | _metadata(held[table], "airbyte") for table in TABLES}
+        told[NAMED_TICKERS]["rows_by_rest"] = dg.MetadataValue.int(by_rest)
+        self.tell(day, told)
         return True
 
     def fetch(self, days: Sequence[dt.date]) -> bool:
@@ -98,6 +103,27 @@ class DailyLoad:
         if empty and done:
             raise dg.Failure(f"{_listed(empty)} is not over for the vendor: {GIVEN_FROM}; {_so_far(done)}", allow_retries=False)
         return not empty
+
+    def _fetch_unsynced(self, connection: "SnowflakeConnection", day: dt.date) -> int:
+        """Fetch and merge official prices of the named symbols that the table does not have; of how many the vendor has some.
+
+        The others were not traded that day. Raises dg.Failure when the vendor refuses.
+        """
+        from polygon_assets.batch import daily, warehouse
+        from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
+
+        unsynced = sorted(set(named_symbols(self.settings) or ()) - open_close_tickers(connection, day))
+        if not unsynced:
+            return 0
+        extracted_at = dt.datetime.now(dt.UTC)
+        try:
+            records = daily.daily_open_close(PolygonRest(self.settings), day, unsynced)
+        except PolygonApiError as error:
+            raise dg.Failure(f"{day} is synced, but without {', '.join(unsynced)}: {error}", allow_retries=False) from error
+        if records:
+            warehouse.merge(connection, streams()[NAMED_TICKERS], records, extracted_at)
+            self.say(f"{day}: the sync had no official prices of {', '.join(record['ticker'] for record in records)}; they came by REST")
+        return len(records)
 
     def _is_young(self, day: dt.date) -> bool:
         """Whether it is the evening of the day, when an answer without bars means nothing."""

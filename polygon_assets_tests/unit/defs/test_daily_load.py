@@ -38,6 +38,7 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> dict[dt.date, Held]:
         return {"grouped_daily": held.get(day, Held(0, None)), "daily_open_close": Held(0, None)}
 
     monkeypatch.setattr(daily_load, "daily_tables", daily_tables)
+    monkeypatch.setattr(daily_load, "open_close_tickers", lambda *_: set())
     monkeypatch.setattr(daily_load, "run_sync", lambda *_: Sync(7, 1.0, "http://airbyte", {"grouped_daily": StreamCounts(5, 5)}))
     monkeypatch.setattr(daily_load, "named_symbols", lambda _settings: ["AAPL"])
     monkeypatch.setattr(snowflake, "connect", lambda _settings: SimpleNamespace(close=lambda: None))
@@ -65,6 +66,38 @@ class TestSync:
         metadata = told[FRIDAY]["grouped_daily"]
         assert (metadata["rows_synced"].value, metadata["dagster/partition_row_count"].value) == (5, 5)
         assert (metadata["airbyte_job"].value, metadata["loaded_by"].value) == (7, "airbyte")
+
+    def test_named_symbols_that_the_sync_did_not_bring_come_by_rest_where_they_were_traded(
+        self, tables: dict[dt.date, Held], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        merged: list[object] = []
+
+        def only_nvda(_rest: object, _day: dt.date, tickers: list[str]) -> list[dict[str, Any]]:
+            assert tickers == ["MSFT", "NVDA"]
+            return [{"ticker": "NVDA"}]
+
+        monkeypatch.setattr(daily_load, "named_symbols", lambda _settings: ["AAPL", "MSFT", "NVDA"])
+        monkeypatch.setattr(daily_load, "open_close_tickers", lambda *_: {"AAPL"})
+        monkeypatch.setattr(daily, "daily_open_close", only_nvda)
+        monkeypatch.setattr(warehouse, "merge", lambda _connection, stream, records, _at: merged.append((stream.name, records)))
+        told: dict[dt.date, Told] = {}
+        tables[FRIDAY] = Held(5, at(FRIDAY, "20:21"))
+        assert load(at(FRIDAY, "20:20"), told).sync(Airbyte(), FRIDAY)
+        assert merged == [("daily_open_close", [{"ticker": "NVDA"}])]
+        assert told[FRIDAY]["daily_open_close"]["rows_by_rest"].value == 1
+
+    def test_symbols_of_which_the_vendor_refuses_the_prices_are_a_failure(
+        self, tables: dict[dt.date, Held], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise PolygonApiError("/v1/open-close: HTTP 403")
+
+        monkeypatch.setattr(daily, "daily_open_close", refuse)
+        told: dict[dt.date, Told] = {}
+        tables[FRIDAY] = Held(5, at(FRIDAY, "20:21"))
+        with pytest.raises(dg.Failure, match="2026-11-20 is synced, but without AAPL: /v1/open-close: HTTP 403"):
+            load(at(FRIDAY, "20:20"), told).sync(Airbyte(), FRIDAY)
+        assert told == {}
 
     def test_on_its_own_evening_a_day_without_rows_is_not_there_yet_and_no_failure(self, tables: dict[dt.date, Held]) -> None:
         told: dict[dt.date, Told] = {}
