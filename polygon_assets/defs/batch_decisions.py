@@ -10,7 +10,7 @@ from itertools import takewhile
 
 from dagster import DagsterRunStatus
 
-from polygon_assets.defs.decisions import RunFacts, Wait, ended, is_settled
+from polygon_assets.defs.decisions import Free, RunFacts, Wait, ended, is_settled
 from polygon_assets.defs.partitions import FIRST_DAY
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 
@@ -22,6 +22,8 @@ DAYS_PER_RUN = 20
 """A run's start costs 10 s, and at 5 requests a minute a day of 20 named symbols takes 4 minutes: longer runs only wait longer."""
 FIRST_PAUSE, LONGEST_PAUSE = dt.timedelta(minutes=1), dt.timedelta(hours=1)
 REFERENCE_LOOK_EVERY = dt.timedelta(hours=1)
+LONGEST_SILENCE = dt.timedelta(hours=1)
+"""A living load tells of each look at Airbyte's sync and of each day that is there; the start of one has its own limit, of minutes."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,15 @@ def reference_changed(facts: ReferenceFacts, newest_change: str) -> Load | Wait:
 def goes_through_airbyte(days: Sequence[dt.date], calendar: MarketCalendar, now: dt.datetime) -> bool:
     """Whether these days are loaded by an Airbyte sync, which takes no date: only the newest settled one can be had that way."""
     return list(days) == [newest_settled_day(calendar, now)]
+
+
+def silent_runs(runs: Sequence[RunFacts], now: dt.datetime) -> list[Free]:
+    """Those of the running runs that had no event for long: their process is gone, and they would hold their pool for ever."""
+    silent = {run.run_id: since for run in runs if now - (since := run.last_event_at or run.created_at) > LONGEST_SILENCE}
+    return [
+        Free(run_id, f"no event since {since:%Y-%m-%d %H:%M:%S} UTC: its process is gone, and others wait for its pool")
+        for run_id, since in silent.items()
+    ]
 
 
 def _pause_after(runs: Sequence[RunFacts], now: dt.datetime) -> Wait | None:

@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterable
 import dagster as dg
 
 from polygon_assets.defs.batch_decisions import AUTOMATIONS_TURN, Backlog, ReferenceFacts, left_to_the_schedule, settled_days
-from polygon_assets.defs.decisions import ACTIVE
+from polygon_assets.defs.decisions import ACTIVE, RunFacts
 from polygon_assets.defs.gather import run_facts
 from polygon_assets.defs.jobs import ASKED_BY_TAG, BUILD_FACTS, LOAD_DAYS, SYNC_REFERENCE
 from polygon_assets.defs.keys import DAILY_OPEN_CLOSE, FACT_DAILY_TRADING, GROUPED_DAILY, SUBSCRIPTIONS, TICKERS
 from polygon_assets.defs.needs import missing_settings
-from polygon_assets.defs.pools import VENDOR_REQUESTS, mart_pool, pool_tag
+from polygon_assets.defs.pools import VENDOR_REQUESTS, is_in_pool, mart_pool, pool_tag
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.settings import Settings
 
@@ -98,6 +98,13 @@ def under_way(instance: dg.DagsterInstance, pool: str) -> str:
     """The id of a run of the pool that is queued or going, whoever launched it; empty when there is none."""
     runs = instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE), tags=pool_tag(pool)), limit=1)
     return runs[0].run_id if runs else ""
+
+
+def running_in_pools(instance: dg.DagsterInstance) -> list[RunFacts]:
+    """The runs that hold a pool now, whoever launched them."""
+    which = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+    ids = [run.run_id for run in instance.get_runs(which) if is_in_pool(run.tags)]
+    return run_facts(instance, dg.RunsFilter(run_ids=ids)) if ids else []
 
 
 def newest_change_at_vendor(settings: Settings) -> str:

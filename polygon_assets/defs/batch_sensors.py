@@ -11,7 +11,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from polygon_assets.defs import batch_decisions, batch_gather
 from polygon_assets.defs.batch_decisions import Load
-from polygon_assets.defs.decisions import Wait
+from polygon_assets.defs.decisions import Free, Wait
 from polygon_assets.defs.jobs import ASKED_BY_TAG, BUILD_FACTS, LOAD_DAYS, SYNC_REFERENCE
 from polygon_assets.defs.resources import Environment
 
@@ -24,10 +24,13 @@ MISSING_DAYS, REFERENCE_CHANGED = "missing_days", "reference_changed"
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for the trading days of the last DAILY_HISTORY_DAYS that are not loaded, newest first, one range at a time and with "
-    "pauses after failures; and for facts that automation did not build. The newest day is left to `daily_batch` until midnight New York.",
+    "pauses after failures; and for facts that automation did not build. The newest day is left to `daily_batch` until midnight New York. "
+    "Reports runs as failed whose process is gone, because they would hold their pool.",
 )
 def missing_days(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult | dg.SkipReason:
     settings, calendar, now = environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC)
+    for silent in batch_decisions.silent_runs(batch_gather.running_in_pools(context.instance), now):
+        _free(context, silent)
     answers = {
         LOAD_DAYS.name: batch_decisions.missing_days(batch_gather.loads(context.instance, settings, calendar, now), now),
         BUILD_FACTS.name: batch_decisions.missing_days(batch_gather.facts(context.instance, settings, calendar, now), now),
@@ -63,6 +66,13 @@ def reference_changed(context: dg.SensorEvaluationContext, environment: Environm
     requests = [_reference_request(answer)] if isinstance(answer, Load) else []
     cursor = json.dumps({"looked_at": looked_at.isoformat()}) if looked_at else None
     return dg.SensorResult(run_requests=requests, cursor=cursor, skip_reason=None if requests else answer.reason)
+
+
+def _free(context: dg.SensorEvaluationContext, silent: Free) -> None:
+    run = context.instance.get_run_by_id(silent.run_id)
+    if run and not run.is_finished:
+        context.instance.report_run_failed(run, message=f"{MISSING_DAYS}: {silent.reason}")
+        context.log.warning("freed run %s: %s", silent.run_id, silent.reason)
 
 
 def _looked_at(cursor: str | None) -> dt.datetime | None:

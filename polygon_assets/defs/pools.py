@@ -3,6 +3,8 @@
 A pool also holds for runs that a person starts in the UI, which a limit on tags of our jobs would not see.
 """
 
+from collections.abc import Iterable
+
 from dagster._core.storage.tags import POOL_TAG_PREFIX
 
 VENDOR_REQUESTS = "vendor_requests"
@@ -17,3 +19,8 @@ def mart_pool(name: str) -> str:
 def pool_tag(pool: str) -> dict[str, str]:
     """By which Dagster finds the runs of a pool."""
     return {f"{POOL_TAG_PREFIX}{pool}": "true"}
+
+
+def is_in_pool(tags: Iterable[str]) -> bool:
+    """Whether a run with these tags takes a place in any pool."""
+    return any(tag.startswith(POOL_TAG_PREFIX) for tag in tags)

@@ -18,6 +18,7 @@ from polygon_assets.defs.batch_decisions import (
     reference_changed,
     reference_look_due,
     settled_days,
+    silent_runs,
 )
 from polygon_assets.defs.decisions import RunFacts, Wait
 from polygon_assets.defs.partitions import FIRST_DAY
@@ -176,6 +177,15 @@ class TestMissingDays:
     def test_without_settings_it_says_which(self) -> None:
         said = reason(missing_days(Backlog(WEEK, (), missing_settings=["SNOWFLAKE_ACCOUNT"]), NOW))
         assert "not set: SNOWFLAKE_ACCOUNT" in said
+
+
+def test_a_run_without_an_event_for_more_than_an_hour_is_freed() -> None:
+    heard = {"silent": 61.0, "alive": 59.0}
+    born = NOW - dt.timedelta(hours=9)
+    runs = [RunFacts(name, Status.STARTED, born, last_event_at=NOW - dt.timedelta(minutes=ago)) for name, ago in heard.items()]
+    [free, wordless] = silent_runs([*runs, RunFacts("wordless", Status.STARTED, born)], NOW)
+    assert (free.run_id, wordless.run_id) == ("silent", "wordless")
+    assert "no event since 2026-11-21 15:59:00 UTC" in free.reason
 
 
 class TestReference:

@@ -11,7 +11,7 @@ from dagster._core.test_utils import create_run_for_test
 from pydantic import SecretStr
 
 from polygon_assets.clients.polygon import PolygonApiError
-from polygon_assets.defs import batch_gather
+from polygon_assets.defs import batch_decisions, batch_gather
 from polygon_assets.defs.batch_decisions import newest_settled_day, settled_days
 from polygon_assets.defs.batch_schedules import daily_batch, reference_weekly
 from polygon_assets.defs.batch_sensors import missing_days, reference_changed
@@ -137,6 +137,22 @@ class TestMissingDays:
         assert "not set: POLYGON_API_KEY, SNOWFLAKE_ACCOUNT" in reason(tick(missing_days, instance, NothingSet()))
         load(instance, *history)
         assert "load_days: none is missing of 5" in reason(tick(missing_days, instance, AllSet()))
+
+
+def test_a_run_whose_process_is_gone_gives_its_pool_back(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_decisions, "LONGEST_SILENCE", dt.timedelta())
+    gone, other, ended = (
+        create_run_for_test(instance, status=status, tags=tags)
+        for status, tags in [
+            (dg.DagsterRunStatus.STARTED, pool_tag(VENDOR_REQUESTS)),
+            (dg.DagsterRunStatus.STARTED, {}),
+            (dg.DagsterRunStatus.SUCCESS, pool_tag(VENDOR_REQUESTS)),
+        ]
+    )
+    tick(missing_days, instance, AllSet())
+    statuses = [run.status for one in (gone, other, ended) if (run := instance.get_run_by_id(one.run_id))]
+    assert statuses == [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS]
+    assert "its process is gone" in str(instance.all_logs(gone.run_id)[-1].message)
 
 
 class TestReferenceChanged:
