@@ -101,7 +101,9 @@ def listed(market: Market, name: str, active: str, now: dt.datetime) -> list[Rec
 
 
 def every_ticker(market: Market, now: dt.datetime) -> dict[str, Record]:
-    return {record["ticker"]: record for name, active in LISTS for record in listed(market, name, active, now)}
+    """With the vendor's nanoseconds cut to microseconds."""
+    records = [record for name, active in LISTS for record in listed(market, name, active, now)]
+    return {record["ticker"]: record | {"last_updated_utc": f"{record['last_updated_utc'][:26]}Z"} for record in records}
 
 
 def by_ticker(records: list[Record]) -> dict[str, Record]:

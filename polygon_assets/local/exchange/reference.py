@@ -106,7 +106,7 @@ def _ticker(universe: Universe, number: int, key: int, updated: int, active: boo
         "cik": f"{key % 10**7:010d}",
         "composite_figi": f"BBG{key % 10**9:09d}",
         "share_class_figi": f"BBG{key // 10**9 % 10**9:09d}",
-        "last_updated_utc": _utc(updated),
+        "last_updated_utc": f"{_utc(updated)}.{key % 10**9:09d}Z",
         **({} if active else {"delisted_utc": f"{dt.date.fromordinal(int(universe.delisted[number]))}T00:00:00Z"}),
     }
 
@@ -204,4 +204,4 @@ def _iso(moment: dt.datetime) -> str:
 
 
 def _utc(second: int) -> str:
-    return dt.datetime.fromtimestamp(second, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return dt.datetime.fromtimestamp(second, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
