@@ -4,7 +4,8 @@ A blocking check keeps a bad table from spreading: what follows it waits until i
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import statistics
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,8 +22,13 @@ TOLERABLE_SHARE = 0.01
 """Up to this share of a table's rows a gap is a warning: the vendor's reference data is never quite complete."""
 LARGEST_DROP = 0.2
 """From one session to the next some hundred of 11,000 tickers come and go; an early close changes volumes, not tickers."""
+JUDGED_DAYS = 10
+"""Of so many newest days the rows are judged at every build: a bad day stays an error until it is mended, whatever is built after it."""
+NEAR = dt.timedelta(days=14)
+"""A day is compared with those around it: in years the number of tickers changes."""
 SPLITS_SINCE = dt.timedelta(days=400)
 """A year and some of splits are looked at; what was continuous then does not break by itself."""
+DAYS_ALIKE = f"Each of the newest {JUDGED_DAYS} days, and each that was built, has hardly fewer tickers than the days around it."
 SHOWN = 10
 NO_SUCH_TABLE = 2003
 """Snowflake's number of the error."""
@@ -49,6 +55,10 @@ class Judgement:
     numbers: Mapping[str, float] = field(default_factory=dict)
 
 
+Judged = Mapping[dt.date | None, Judgement]
+"""By day, the newest last; None stands for the whole table."""
+
+
 @dataclass(frozen=True)
 class Check:
     """One question of one mart."""
@@ -56,14 +66,15 @@ class Check:
     name: str
     description: str
     blocking: bool
-    judge: Callable[[Built], Judgement]
+    judge: Callable[[Sequence[Built]], Judged]
+    """Given all the days that were built together."""
 
     def spec(self, key: dg.AssetKey) -> dg.AssetCheckSpec:
         return dg.AssetCheckSpec(self.name, asset=key, description=self.description, blocking=self.blocking)
 
     def result(self, key: dg.AssetKey, built: Sequence[Built]) -> dg.AssetCheckResult:
-        """One result for all the days that were built together: it names those that failed, or else tells of the newest."""
-        judged = [(one.day, self.judge(one)) for one in built]
+        """One result for all days: it names those that failed, or else tells of the newest."""
+        judged = list(self.judge(built).items())
         failed = [(day, judgement) for day, judgement in judged if not judgement.passed]
         bad = any(judgement.bad for _, judgement in failed)
         lines = [f"{day}: {judgement.said}" if day else judgement.said for day, judgement in failed or judged[-1:]]
@@ -84,25 +95,30 @@ def checks_of(mart: Mart) -> list[Check]:
 
 def _checks_of(mart: Mart) -> Iterator[Check]:
     if mart.by_day:
-        yield Check("rows_like_the_session_before", "Hardly fewer tickers than in the session before.", True, _rows_like_before)
+        yield Check("rows_like_the_days_around", DAYS_ALIKE, True, _rows_like_days_around)
     elif mart.name not in MAY_BE_EMPTY:
-        yield Check("has_rows", "The table is not empty.", True, _has_rows)
+        yield Check("has_rows", "The table is not empty.", True, _of_each(_has_rows))
     yield Check("keys_are_unique", f"No two rows have the same {', '.join(mart.primary_key)}.", True, _keys_are_unique)
-    yield Check("nothing_is_missing", f"{', '.join(mart.required)} and the key have a value.", True, _nothing_is_missing)
+    yield Check("nothing_is_missing", f"{', '.join(mart.required)} and the key have a value.", True, _of_each(_nothing_is_missing))
     for column, (other, _) in mart.references.items():
         description = f"Every {column} stands in `{other}`; some that do not are a warning."
-        yield Check(f"{column.lower()}_is_known", description, False, partial(_is_known, column))
+        yield Check(f"{column.lower()}_is_known", description, False, _of_each(partial(_is_known, column)))
     if mart.name == "daily_prices_adjusted":
-        yield Check("continuous_across_splits", "At a split adjusted prices make no jump of its size.", True, _continuous)
+        yield Check("continuous_across_splits", "At a split adjusted prices make no jump of its size.", True, _of_each(_continuous))
 
 
-def judge_rows(found: findings.DayRows) -> Judgement:
-    """A day against the session before; the first day that is loaded has none."""
-    numbers = {"rows": found.rows, "rows_before": found.previous_rows}
-    if found.previous_day is None:
-        return Judgement(found.rows > 0, f"{found.rows:,} rows; no session before it is loaded", bad=True, numbers=numbers)
-    said = f"{found.rows:,} rows, {found.previous_rows:,} on {found.previous_day}"
-    return Judgement(found.rows >= (1 - LARGEST_DROP) * found.previous_rows, said, bad=True, numbers=numbers)
+def judge_rows(rows: Mapping[dt.date, int], built: Collection[dt.date]) -> Judged:
+    """The newest days and those just built, each against the days around it."""
+    return {day: _judge_day(rows, day) for day in sorted({*sorted(rows)[-JUDGED_DAYS:], *built})}
+
+
+def _judge_day(rows: Mapping[dt.date, int], day: dt.date) -> Judgement:
+    found, near = rows.get(day, 0), [count for other, count in rows.items() if other != day and abs(other - day) <= NEAR]
+    if not near:
+        return Judgement(found > 0, f"{found:,} rows; no day around it is there", bad=True, numbers={"rows": found})
+    usual = statistics.median(near)
+    said = f"{found:,} rows, on the days around it {usual:,.0f}"
+    return Judgement(found >= (1 - LARGEST_DROP) * usual, said, bad=True, numbers={"rows": found, "rows_around": usual})
 
 
 def judge_duplicates(found: findings.Finding) -> Judgement:
@@ -138,17 +154,20 @@ def judge_jumps(jumps: Sequence[findings.SplitJump]) -> Judgement:
     return Judgement(not broken, said, bad=not few, numbers={"splits": len(jumps), "broken": len(broken)})
 
 
+def _of_each(judge: Callable[[Built], Judgement]) -> Callable[[Sequence[Built]], Judged]:
+    return lambda built: {one.day: judge(one) for one in built}
+
+
 def _has_rows(built: Built) -> Judgement:
     return Judgement(built.rows > 0, f"{built.rows:,} rows", bad=True, numbers={"rows": built.rows})
 
 
-def _rows_like_before(built: Built) -> Judgement:
-    assert built.day, f"{built.mart.name} is filled by day"
-    return judge_rows(findings.day_rows(built.connection, built.mart, built.day))
+def _rows_like_days_around(built: Sequence[Built]) -> Judged:
+    return judge_rows(findings.day_rows(built[0].connection, built[0].mart), [one.day for one in built if one.day])
 
 
-def _keys_are_unique(built: Built) -> Judgement:
-    return judge_duplicates(findings.duplicates(built.connection, built.mart, built.day))
+def _keys_are_unique(built: Sequence[Built]) -> Judged:
+    return {None: judge_duplicates(findings.duplicates(built[0].connection, built[0].mart))}
 
 
 def _nothing_is_missing(built: Built) -> Judgement:

@@ -12,7 +12,7 @@ from snowflake.connector.errors import Error
 from polygon_assets.batch import marts
 from polygon_assets.batch.bulk import RowError
 from polygon_assets.batch.marts import MARTS, findings
-from polygon_assets.batch.marts.findings import DayRows, Finding, SplitJump
+from polygon_assets.batch.marts.findings import Finding, SplitJump
 from polygon_assets.clients import snowflake
 from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.warehouse_harness import AT, ask, bar, clear, create, merge, split, ticker
@@ -237,14 +237,11 @@ def test_findings_name_what_is_wrong(session: SnowflakeConnection) -> None:
     merge(session, "grouped_daily", bar("B", "2026-11-16", close=None, open=None), bar("C", "2026-11-16"))
     build_all(session, THURSDAY, MONDAY)
     ask(session, f"INSERT INTO {FACT.table} SELECT * FROM {FACT.table} WHERE ticker <> 'B' AND trading_day = '{MONDAY}'")
-    assert findings.duplicates(session, FACT, MONDAY) == Finding(2, [("A", "2026-11-16"), ("C", "2026-11-16")])
-    assert findings.duplicates(session, FACT, THURSDAY) == Finding(0, [])
+    assert findings.duplicates(session, FACT) == Finding(2, [("A", "2026-11-16"), ("C", "2026-11-16")])
     missing = {name: count for name, count in findings.missing_values(session, FACT, MONDAY).items() if count}
     assert missing == {"OPEN": 1, "CLOSE": 1}
     assert findings.orphans(session, FACT, "TICKER", MONDAY) == Finding(2, [("B",), ("C",)])
-    assert findings.day_rows(session, FACT, MONDAY) == DayRows(5, THURSDAY, 1)
-    assert findings.day_rows(session, FACT, THURSDAY) == DayRows(1, None, 0)
-    assert findings.day_rows(session, FACT, TUESDAY) == DayRows(0, MONDAY, 5)
+    assert findings.day_rows(session, FACT) == {THURSDAY: 1, MONDAY: 5}
 
 
 def test_a_split_that_is_not_applied_or_applied_twice_is_not_continuous(session: SnowflakeConnection) -> None:

@@ -31,15 +31,6 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class DayRows:
-    """Rows of a day, and of the newest day before it that has any (none: the day is the first)."""
-
-    rows: int
-    previous_day: dt.date | None
-    previous_rows: int
-
-
-@dataclass(frozen=True)
 class SplitJump:
     """A ticker's price from the last close before a split to the first open after it, as shares of that close."""
 
@@ -60,9 +51,9 @@ class SplitJump:
         return size < math.log(_JUDGED_FACTOR) or abs(math.log1p(self.adjusted_jump)) < size / 2
 
 
-def duplicates(connection: "SnowflakeConnection", mart: Mart, day: dt.date | None = None) -> Finding:
-    """Primary keys that more than one row has, in the whole mart or in one day of it."""
-    return _finding(_ask(connection, "duplicates", day, table=mart.table, key=", ".join(mart.primary_key), rows=_rows(day)))
+def duplicates(connection: "SnowflakeConnection", mart: Mart) -> Finding:
+    """Primary keys that more than one row has, in the whole mart."""
+    return _finding(_ask(connection, "duplicates", table=mart.table, key=", ".join(mart.primary_key)))
 
 
 def missing_values(connection: "SnowflakeConnection", mart: Mart, day: dt.date | None = None) -> Mapping[str, int]:
@@ -80,11 +71,9 @@ def orphans(connection: "SnowflakeConnection", mart: Mart, column: str, day: dt.
     return _finding(_ask(connection, "orphans", day, rows=_rows(day), **names))
 
 
-def day_rows(connection: "SnowflakeConnection", mart: Mart, day: dt.date) -> DayRows:
-    """Of a mart that is filled by day."""
-    counts = {found: int(count) for found, count in _ask(connection, "day_rows", day, table=mart.table)}
-    previous = next((found for found in counts if found != day), None)
-    return DayRows(counts.get(day, 0), previous, counts[previous] if previous else 0)
+def day_rows(connection: "SnowflakeConnection", mart: Mart) -> Mapping[dt.date, int]:
+    """Rows by day, of a mart that is filled by day; oldest first, days without rows are left out."""
+    return {day: int(count) for day, count in _ask(connection, "day_rows", table=mart.table)}
 
 
 def split_jumps(connection: "SnowflakeConnection", since: dt.date) -> Sequence[SplitJump]:
@@ -98,7 +87,7 @@ def _rows(day: dt.date | None) -> str:
     return "trading_day = %(day)s" if day else "TRUE"
 
 
-def _ask(connection: "SnowflakeConnection", question: str, day: dt.date | None, **names: str) -> list[tuple[Any, ...]]:
+def _ask(connection: "SnowflakeConnection", question: str, day: dt.date | None = None, **names: str) -> list[tuple[Any, ...]]:
     sql = Template((_QUERIES / f"{question}.sql").read_text()).substitute(examples=_EXAMPLES, **names)
     with connection.cursor() as cursor:
         cursor.execute(sql, {"day": day})

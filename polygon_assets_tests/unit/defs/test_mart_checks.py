@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from polygon_assets.batch.marts import MARTS
-from polygon_assets.batch.marts.findings import DayRows, Finding, SplitJump
+from polygon_assets.batch.marts.findings import Finding, SplitJump
 from polygon_assets.defs.mart_checks import (
     Built,
     Check,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 THURSDAY, FRIDAY = dt.date(2026, 11, 19), dt.date(2026, 11, 20)
+FORTNIGHT = [dt.date(2026, 11, day) for day in (9, 10, 11, 12, 13, 16, 17, 18, 19, 20)]
 KEY = dg.AssetKey(["snowflake", "marts", "fact_daily_trading"])
 
 
@@ -36,15 +37,31 @@ def built(day: dt.date) -> Built:
 
 
 @pytest.mark.parametrize(("rows", "passed"), [(11_000, True), (8_800, True), (8_799, False), (0, False), (20_000, True)])
-def test_a_day_has_hardly_fewer_rows_than_the_session_before(rows: int, passed: bool) -> None:
-    answer = judge_rows(DayRows(rows, THURSDAY, 11_000))
+def test_a_day_has_hardly_fewer_rows_than_the_days_around_it(rows: int, passed: bool) -> None:
+    answer = judge_rows(dict.fromkeys(FORTNIGHT, 11_000) | {FRIDAY: rows}, [FRIDAY])[FRIDAY]
     assert (answer.passed, answer.bad) == (passed, True)
-    assert f"{rows:,} rows, 11,000 on 2026-11-19" in answer.said
+    assert answer.said == f"{rows:,} rows, on the days around it 11,000"
+
+
+def test_a_bad_day_stays_an_error_when_the_days_after_it_are_good() -> None:
+    monday = FORTNIGHT[5]
+    judged = judge_rows(dict.fromkeys(FORTNIGHT, 11_000) | {monday: 2_000}, [FRIDAY])
+    assert [day for day, judgement in judged.items() if not judgement.passed] == [monday]
+    two = judge_rows({THURSDAY: 2_000, FRIDAY: 11_000}, [FRIDAY])
+    assert [judgement.passed for judgement in two.values()] == [False, True]
+
+
+def test_old_days_are_judged_when_they_are_built_and_by_the_days_around_them() -> None:
+    years_ago = dt.date(2021, 11, 18)
+    counts = dict.fromkeys(FORTNIGHT, 11_000) | {years_ago: 8_000, years_ago + dt.timedelta(days=1): 1_000}
+    assert list(judge_rows(counts, [FRIDAY])) == FORTNIGHT
+    judged = judge_rows(counts, [years_ago, years_ago + dt.timedelta(days=1)])
+    assert [day for day, judgement in judged.items() if not judgement.passed] == [years_ago + dt.timedelta(days=1)]
 
 
 def test_the_first_day_is_compared_with_nothing_but_must_not_be_empty() -> None:
-    assert judge_rows(DayRows(5, None, 0)).passed
-    assert not judge_rows(DayRows(0, None, 0)).passed
+    assert judge_rows({FRIDAY: 5}, [FRIDAY])[FRIDAY].passed
+    assert not judge_rows({}, [FRIDAY])[FRIDAY].passed
 
 
 def test_a_key_that_is_there_twice_is_an_error_with_its_name() -> None:
@@ -78,12 +95,7 @@ def test_a_split_that_is_not_in_the_prices_is_an_error_and_one_of_many_a_warning
 
 def test_days_that_are_built_together_have_one_result_that_names_the_failed_ones() -> None:
     answers = {THURSDAY: Judgement(False, "bad rows", bad=True), FRIDAY: Judgement(True, "good")}
-
-    def judge(one: Built) -> Judgement:
-        assert one.day
-        return answers[one.day]
-
-    check = Check("name", "description", True, judge)
+    check = Check("name", "description", True, lambda built: {one.day: answers[one.day] for one in built if one.day})
     result = check.result(KEY, [built(THURSDAY), built(FRIDAY)])
     assert (result.passed, result.severity, result.description) == (False, dg.AssetCheckSeverity.ERROR, "2026-11-19: bad rows")
     assert check.result(KEY, [built(FRIDAY)]).passed

@@ -1,5 +1,5 @@
--- Rows of a day, and of the newest day before it that has any.
+-- Rows of each day, oldest first.
 SELECT trading_day, COUNT(*) AS row_count
 FROM $table
-WHERE trading_day = %(day)s OR trading_day = (SELECT MAX(trading_day) FROM $table WHERE trading_day < %(day)s)
 GROUP BY trading_day
+ORDER BY trading_day
