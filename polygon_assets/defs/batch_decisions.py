@@ -43,7 +43,7 @@ class Backlog:
     done: Collection[dt.date]
     runs: Sequence[RunFacts] = ()
     under_way: str = ""
-    """A run, whoever launched it, that may be filling the backlog now."""
+    """A run, whoever launched it, queued or going, that may be filling the backlog."""
     missing_settings: Sequence[str] = ()
     waits_for: str = ""
     """What has to be there first."""
@@ -84,12 +84,12 @@ def left_to_the_schedule(calendar: MarketCalendar, day: dt.date, now: dt.datetim
 
 
 def daily_batch_due(backlog: Backlog, calendar: MarketCalendar, now: dt.datetime) -> Load | Wait:
-    """Load the newest settled day once. The reason to wait also says what is with today."""
+    """Load the newest settled day, the one that is wanted, once. The reason to wait also says what is with today."""
     if backlog.missing_settings:
         return Wait(_not_set(backlog.missing_settings))
     if backlog.under_way:
         return Wait(f"run {backlog.under_way[:8]} is under way")
-    day = newest_settled_day(calendar, now)
+    day = backlog.wanted[-1]
     if day < FIRST_DAY:
         return Wait(f"{day} is before the first partition, {FIRST_DAY}")
     if day in backlog.done:

@@ -4,9 +4,10 @@ Only reading belongs here, and only from Dagster: the one question to the vendor
 """
 
 import datetime as dt
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG, PARTITION_NAME_TAG
 
 from polygon_assets.defs.batch_decisions import AUTOMATIONS_TURN, Backlog, ReferenceFacts, left_to_the_schedule, settled_days
 from polygon_assets.defs.decisions import ACTIVE, RunFacts
@@ -63,12 +64,12 @@ def facts(instance: dg.DagsterInstance, settings: Settings, calendar: MarketCale
     )
 
 
-def daily_batch(instance: dg.DagsterInstance, settings: Settings) -> Backlog:
-    """What the schedule of the newest day has to know."""
+def daily_batch(instance: dg.DagsterInstance, settings: Settings, day: dt.date) -> Backlog:
+    """What the schedule of this newest day has to know. Loads of other days are not in its way: it waits in the queue for them."""
     return Backlog(
-        (),
+        (day,),
         loaded_days(instance),
-        under_way=under_way(instance, VENDOR_REQUESTS),
+        under_way=_load_under_way(instance, day),
         missing_settings=missing_settings(settings, "airbyte", "warehouse"),
     )
 
@@ -98,6 +99,19 @@ def under_way(instance: dg.DagsterInstance, pool: str) -> str:
     """The id of a run of the pool that is queued or going, whoever launched it; empty when there is none."""
     runs = instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE), tags=pool_tag(pool)), limit=1)
     return runs[0].run_id if runs else ""
+
+
+def _load_under_way(instance: dg.DagsterInstance, day: dt.date) -> str:
+    """The id of a run that is queued or going and loads this day, alone or among others; empty when there is none."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE), tags=pool_tag(VENDOR_REQUESTS)))
+    return next((run.run_id for run in runs if (days := days_of(run.tags)) and days[0] <= day <= days[1]), "")
+
+
+def days_of(tags: Mapping[str, str]) -> tuple[dt.date, dt.date] | None:
+    """The first and the last day that a run is for; None for a run of tables without days."""
+    only = tags.get(PARTITION_NAME_TAG)
+    first, last = tags.get(ASSET_PARTITION_RANGE_START_TAG, only), tags.get(ASSET_PARTITION_RANGE_END_TAG, only)
+    return (dt.date.fromisoformat(first), dt.date.fromisoformat(last)) if first and last else None
 
 
 def running_in_pools(instance: dg.DagsterInstance) -> list[RunFacts]:

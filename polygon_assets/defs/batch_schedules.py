@@ -7,7 +7,7 @@ import dagster as dg
 
 from polygon_assets.defs import batch_decisions, batch_gather
 from polygon_assets.defs.batch_decisions import Load
-from polygon_assets.defs.jobs import ASKED_BY_TAG, LOAD_DAYS, SYNC_REFERENCE
+from polygon_assets.defs.jobs import ASKED_BY_TAG, LOAD_DAYS, SCHEDULED_FIRST, SYNC_REFERENCE
 from polygon_assets.defs.needs import missing_settings
 from polygon_assets.defs.resources import Environment
 from polygon_assets.defs.schedules import Answer, still_running
@@ -28,11 +28,12 @@ SUNDAY_EVENING = "0 18 * * 0"
 )
 def daily_batch(context: dg.ScheduleEvaluationContext, environment: Environment) -> Answer:
     settings, calendar = environment.settings(), environment.calendar()
-    backlog = batch_gather.daily_batch(context.instance, settings)
-    answer = batch_decisions.daily_batch_due(backlog, calendar, context.scheduled_execution_time)
+    scheduled = context.scheduled_execution_time
+    backlog = batch_gather.daily_batch(context.instance, settings, batch_decisions.newest_settled_day(calendar, scheduled))
+    answer = batch_decisions.daily_batch_due(backlog, calendar, scheduled)
     if not isinstance(answer, Load):
         return dg.SkipReason(answer.reason)
-    return dg.RunRequest(partition_key=answer.days[0].isoformat(), tags={ASKED_BY_TAG: "daily_batch"})
+    return dg.RunRequest(partition_key=answer.days[0].isoformat(), tags={ASKED_BY_TAG: "daily_batch", **SCHEDULED_FIRST})
 
 
 @dg.schedule(
@@ -48,4 +49,4 @@ def reference_weekly(context: dg.ScheduleEvaluationContext, environment: Environ
         return dg.SkipReason(f"not set: {', '.join(missing)}; `polygon-assets doctor` says how to get them")
     if reason := still_running(context.instance, SYNC_REFERENCE.name):
         return dg.SkipReason(reason)
-    return dg.RunRequest(tags={ASKED_BY_TAG: "reference_weekly"})
+    return dg.RunRequest(tags={ASKED_BY_TAG: "reference_weekly", **SCHEDULED_FIRST})

@@ -7,6 +7,7 @@ import datetime as dt
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.storage.tags import PRIORITY_TAG
 
 from polygon_assets.defs import decisions
 from polygon_assets.defs.ancestry import is_intact, own_line
@@ -33,6 +34,8 @@ NEEDS_HUMAN_TAG = "polygon/needs_human"
 ETAG_TAG = "polygon/etag"
 VALIDATION_TAG = "polygon/validation"
 ASKED_BY_TAG = "polygon/asked_by"
+SCHEDULED_FIRST = {PRIORITY_TAG: "10"}
+"""What is due at a fixed time is next in the queue, before a history that fills its pool for days."""
 KILL_MARGIN_SECONDS = 5.0
 _DOES = {
     "producer": "receives the feed and writes `kafka/polygon_stream_aggregates`",

@@ -13,7 +13,7 @@ from polygon_assets.batch import warehouse
 from polygon_assets.batch.loaded import Held, newest_ticker_change, reference_tables
 from polygon_assets.batch.streams import CONNECTIONS, REFERENCE_CONNECTION, Stream, streams
 from polygon_assets.defs.airbyte_sync import run_sync
-from polygon_assets.defs.batch_decisions import goes_through_airbyte
+from polygon_assets.defs.batch_decisions import DAYS_PER_RUN, goes_through_airbyte
 from polygon_assets.defs.batch_gather import NEWEST_CHANGE
 from polygon_assets.defs.daily_load import TABLES, DailyLoad, Told
 from polygon_assets.defs.description import OWNERS, described, table_schema
@@ -36,7 +36,8 @@ _DAILY = (
 _REFERENCE_WRONG = "the failed run says in Airbyte's words why; materialize the table to sync all four again, which replaces what is there."
 _DAILY_WRONG = (
     "materialize the day again: each ticker's row is replaced by what the vendor sends now; the row of a bar that it has withdrawn stays "
-    "until it is deleted by hand. A range is one run, the newest day first; days that are done stay done when it fails."
+    f"until it is deleted by hand. A range is loaded in runs of {DAYS_PER_RUN} days, the newest day of each first; days that are done "
+    "stay done when one fails."
 )
 DESCRIPTIONS: Mapping[str, str] = {
     "exchanges": described(
@@ -120,13 +121,14 @@ def sync_reference_tables(environment: Environment, airbyte: Airbyte) -> Iterato
 
 
 def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
-    """Both daily tables; a range of days is one run, because the vendor is asked for one day after the other anyway."""
+    """Both daily tables; many days are one run, because the vendor is asked for one day after the other anyway."""
 
     @dg.multi_asset(
         name="load_daily_tables",
         specs=[_spec(streams()[name], days) for name in TABLES],
         can_subset=False,
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        # Not one run for all: between two of them the newest day has its turn.
+        backfill_policy=dg.BackfillPolicy.multi_run(DAYS_PER_RUN),
         pool=VENDOR_REQUESTS,
     )
     def load(context: dg.AssetExecutionContext, environment: Environment, airbyte: Airbyte) -> Iterator[dg.MaterializeResult[None]]:

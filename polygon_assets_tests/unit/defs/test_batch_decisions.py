@@ -1,6 +1,8 @@
 """What the batch half decides, told as situations. Times are New York's; 2026-11-26 is Thanksgiving, the day after closes early."""
 
 import datetime as dt
+from collections.abc import Collection
+from typing import Any
 
 import pytest
 from dagster import DagsterRunStatus as Status
@@ -74,13 +76,18 @@ class TestSettledDays:
         assert settled_days(NYSE, at(dt.date(2026, 1, 5), "21:00"), 10) == [FIRST_DAY, dt.date(2026, 1, 5)]
 
 
+def due(loaded: Collection[dt.date], calendar: MarketCalendar, now: dt.datetime, **others: Any) -> Load | Wait:
+    """What the schedule of the day does at that time."""
+    return daily_batch_due(Backlog([newest_settled_day(calendar, now)], loaded, **others), calendar, now)
+
+
 class TestDailyBatch:
     def test_a_day_is_loaded_once_it_is_final(self) -> None:
-        answer = daily_batch_due(Backlog((), {dt.date(2026, 11, 24)}), NYSE, at(WEDNESDAY, "20:20"))
+        answer = due({dt.date(2026, 11, 24)}, NYSE, at(WEDNESDAY, "20:20"))
         assert answer == Load(f"{WEDNESDAY} is final", (WEDNESDAY,))
 
     def test_an_early_close_is_loaded_early(self) -> None:
-        assert isinstance(daily_batch_due(Backlog((), {WEDNESDAY}), NYSE, at(BLACK_FRIDAY, "17:20")), Load)
+        assert isinstance(due({WEDNESDAY}, NYSE, at(BLACK_FRIDAY, "17:20")), Load)
 
     @pytest.mark.parametrize(
         ("day", "time", "said"),
@@ -92,17 +99,17 @@ class TestDailyBatch:
     )
     def test_it_waits_and_says_what_is_with_today(self, day: dt.date, time: str, said: str) -> None:
         loaded = set(NYSE.trading_days(dt.date(2026, 11, 2), day))
-        assert reason(daily_batch_due(Backlog((), loaded), NYSE, at(day, time))) == said
+        assert reason(due(loaded, NYSE, at(day, time))) == said
 
     def test_it_does_not_join_a_run_that_is_under_way(self) -> None:
-        assert "run abc is under way" in reason(daily_batch_due(Backlog((), (), under_way="abc"), NYSE, NOW))
+        assert "run abc is under way" in reason(due((), NYSE, NOW, under_way="abc"))
 
     def test_it_names_what_is_not_set(self) -> None:
-        said = reason(daily_batch_due(Backlog((), (), missing_settings=["AIRBYTE_WORKSPACE_ID"]), NYSE, NOW))
+        said = reason(due((), NYSE, NOW, missing_settings=["AIRBYTE_WORKSPACE_ID"]))
         assert "not set: AIRBYTE_WORKSPACE_ID" in said
 
     def test_where_the_market_never_closes_yesterday_is_loaded_after_midnight(self) -> None:
-        answer = daily_batch_due(Backlog((), ()), ALWAYS, at(dt.date(2026, 11, 22), "00:20"))
+        answer = due((), ALWAYS, at(dt.date(2026, 11, 22), "00:20"))
         assert isinstance(answer, Load)
         assert answer.days == (dt.date(2026, 11, 21),)
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 import pytest
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG, PARTITION_NAME_TAG
 from dagster._core.test_utils import create_run_for_test
 from pydantic import SecretStr
 
@@ -221,18 +222,30 @@ class TestSchedules:
         assert isinstance(answer, dg.SkipReason)
         assert "2026-11-17 is loaded; 2026-11-18 ends at 20:00 New York" in (answer.skip_message or "")
 
-    @pytest.mark.parametrize("schedule", [daily_batch, reference_weekly])
+    @pytest.mark.parametrize(
+        ("schedule", "job", "tags"),
+        [
+            (daily_batch, LOAD_DAYS, {PARTITION_NAME_TAG: "2026-11-17"}),
+            (daily_batch, LOAD_DAYS, {ASSET_PARTITION_RANGE_START_TAG: "2026-11-12", ASSET_PARTITION_RANGE_END_TAG: "2026-11-17"}),
+            (reference_weekly, SYNC_REFERENCE, {}),
+        ],
+    )
     def test_they_skip_while_nothing_is_set_or_the_same_is_under_way(
-        self, instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition
+        self, instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition, job: UnresolvedAssetJobDefinition, tags: dict[str, str]
     ) -> None:
         answer = self.evaluate(schedule, instance, NothingSet())
         assert isinstance(answer, dg.SkipReason)
         assert "not set: AIRBYTE_WORKSPACE_ID" in (answer.skip_message or "")
-        create_run_for_test(instance, SYNC_REFERENCE.name, status=dg.DagsterRunStatus.STARTED, tags=pool_tag(VENDOR_REQUESTS))
+        create_run_for_test(instance, job.name, status=dg.DagsterRunStatus.STARTED, tags=pool_tag(VENDOR_REQUESTS) | tags)
         answer = self.evaluate(schedule, instance, AllSet())
         assert isinstance(answer, dg.SkipReason)
         assert re.search("is under way|still going", answer.skip_message or "")
 
-    def test_the_reference_data_is_synced_on_sundays_after_whatever_else_is_under_way(self, instance: dg.DagsterInstance) -> None:
-        create_run_for_test(instance, LOAD_DAYS.name, status=dg.DagsterRunStatus.STARTED, tags=pool_tag(VENDOR_REQUESTS))
-        assert isinstance(self.evaluate(reference_weekly, instance, AllSet()), dg.RunRequest)
+    @pytest.mark.parametrize("schedule", [daily_batch, reference_weekly])
+    def test_behind_whatever_else_is_under_way_they_are_next(self, instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition) -> None:
+        days = {ASSET_PARTITION_RANGE_START_TAG: "2026-10-20", ASSET_PARTITION_RANGE_END_TAG: "2026-11-16"}
+        create_run_for_test(instance, LOAD_DAYS.name, status=dg.DagsterRunStatus.STARTED, tags=pool_tag(VENDOR_REQUESTS) | days)
+        create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED, tags=pool_tag(VENDOR_REQUESTS))
+        answer = self.evaluate(schedule, instance, AllSet())
+        assert isinstance(answer, dg.RunRequest)
+        assert int(answer.tags["dagster/priority"]) > 0
