@@ -26,6 +26,9 @@ JUDGED_DAYS = 10
 """Of so many newest days the rows are judged at every build: a bad day stays an error until it is mended, whatever is built after it."""
 NEAR = dt.timedelta(days=14)
 """A day is compared with those around it: in years the number of tickers changes."""
+TOLERABLE_JUMPS = 2
+TOLERABLE_JUMPS_SHARE = 0.05
+"""A day on which a price really halves looks like a split that is not applied; more jumps than both numbers are an error."""
 SPLITS_SINCE = dt.timedelta(days=400)
 """A year and some of splits are looked at; what was continuous then does not break by itself."""
 DAYS_ALIKE = f"Each of the newest {JUDGED_DAYS} days, and each that was built, has hardly fewer tickers than the days around it."
@@ -146,12 +149,12 @@ def judge_orphans(column: str, found: findings.Finding, rows: int) -> Judgement:
 
 
 def judge_jumps(jumps: Sequence[findings.SplitJump]) -> Judgement:
-    """A day on which a price really halves may look like a split, so that one jump of many is a warning."""
+    """A few jumps are a warning; an adjustment that is wrong breaks many."""
     broken = [jump for jump in jumps if not jump.is_continuous]
     examples = ", ".join(f"{jump.ticker} on {jump.execution_date} by {jump.adjusted_jump:+.0%}" for jump in broken[:SHOWN])
     said = f"{len(broken)} of {len(jumps)} splits leave a jump: {examples}" if broken else f"{len(jumps)} splits, none leaves a jump"
-    few = len(broken) == 1 < len(jumps)
-    return Judgement(not broken, said, bad=not few, numbers={"splits": len(jumps), "broken": len(broken)})
+    bad = len(broken) > max(TOLERABLE_JUMPS, TOLERABLE_JUMPS_SHARE * len(jumps))
+    return Judgement(not broken, said, bad=bad, numbers={"splits": len(jumps), "broken": len(broken)})
 
 
 def _of_each(judge: Callable[[Built], Judgement]) -> Callable[[Sequence[Built]], Judged]:

@@ -84,13 +84,17 @@ def test_some_unknown_tickers_are_let_pass_and_many_are_a_warning_with_examples(
     assert "such as ZVZZT" in answer.said
 
 
-def test_a_split_that_is_not_in_the_prices_is_an_error_and_one_of_many_a_warning() -> None:
+def test_splits_that_are_in_the_prices_pass() -> None:
     assert judge_jumps([jump(0.02), jump(-0.1)]).passed
-    assert judge_jumps([jump(-0.5)]).bad
-    one_of_two = judge_jumps([jump(0.02), jump(-0.5)])
-    assert (one_of_two.passed, one_of_two.bad) == (False, False)
-    assert judge_jumps([jump(-0.5), jump(-0.5)]).bad
-    assert "AAPL on 2026-11-20 by -50%" in one_of_two.said
+
+
+@pytest.mark.parametrize(
+    ("broken", "splits", "bad"), [(1, 1, False), (2, 2, False), (3, 3, True), (3, 59, True), (3, 60, False), (6, 100, True)]
+)
+def test_a_few_splits_that_are_not_in_the_prices_are_a_warning_and_many_an_error(broken: int, splits: int, bad: bool) -> None:
+    answer = judge_jumps([jump(-0.5)] * broken + [jump(0.02)] * (splits - broken))
+    assert (answer.passed, answer.bad) == (False, bad)
+    assert "AAPL on 2026-11-20 by -50%" in answer.said
 
 
 def test_days_that_are_built_together_have_one_result_that_names_the_failed_ones() -> None:
