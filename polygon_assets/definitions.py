@@ -53,6 +53,7 @@ def build_defs(settings: Settings | None = None, resource_overrides: Mapping[str
             jobs.SYNC_REFERENCE,
             jobs.LOAD_DAYS,
             jobs.BUILD_FACTS,
+            jobs.COMPARE_DAYS,
         ],
         schedules=[checks_schedule(checks_job), ohlcv_1m_while_open, daily_batch, reference_weekly],
         sensors=[*SENSORS, *BATCH_SENSORS],

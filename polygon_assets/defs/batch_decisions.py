@@ -17,7 +17,9 @@ from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 SCHEDULES_TURN = dt.timedelta(minutes=10)
 """For this long after a day is final it is the daily schedule's, which ticks 5 min after."""
 AUTOMATIONS_TURN = dt.timedelta(minutes=15)
-"""For this long after a day's load its fact is the automation's, which looks every 30 s."""
+"""For this long after its sources a fact or a comparison is the automation's, which looks every 30 s."""
+DAYS_COMPARED = 7
+"""A day may be proved complete up to five trading days later; an older one needs a person anyway."""
 DAYS_PER_RUN = 20
 """A run's start costs 10 s, and at 5 requests a minute a day of 20 named symbols takes 4 minutes: longer runs only wait longer."""
 FIRST_PAUSE, LONGEST_PAUSE = dt.timedelta(minutes=1), dt.timedelta(hours=1)
@@ -45,6 +47,7 @@ class Backlog:
     under_way: str = ""
     """A run, whoever launched it, queued or going, that may be filling the backlog."""
     missing_settings: Sequence[str] = ()
+    days_per_run: int = DAYS_PER_RUN
     waits_for: str = ""
     """What has to be there first."""
 
@@ -110,7 +113,7 @@ def missing_days(backlog: Backlog, now: dt.datetime) -> Load | Wait:
         return Wait(f"{len(missing)} missing; first comes {backlog.waits_for}")
     if wait := _pause_after(backlog.runs, now):
         return Wait(f"{len(missing)} missing; {wait.reason}")
-    days = _newest_block(backlog.wanted, set(missing))
+    days = _newest_block(backlog, set(missing))
     return Load(f"{len(missing)} missing, of them now {days[0]} to {days[-1]}", days, _newest_run(backlog.runs))
 
 
@@ -162,11 +165,11 @@ def _pause_after(runs: Sequence[RunFacts], now: dt.datetime) -> Wait | None:
     return Wait(said) if due > now else None
 
 
-def _newest_block(wanted: Sequence[dt.date], missing: Collection[dt.date]) -> tuple[dt.date, ...]:
+def _newest_block(backlog: Backlog, missing: Collection[dt.date]) -> tuple[dt.date, ...]:
     """The newest missing days that follow each other without a day between them that is there; oldest first, not more than a run takes."""
-    from_newest = list(reversed(wanted))
+    from_newest = list(reversed(backlog.wanted))
     start = next(place for place, day in enumerate(from_newest) if day in missing)
-    block = list(takewhile(lambda day: day in missing, from_newest[start : start + DAYS_PER_RUN]))
+    block = list(takewhile(lambda day: day in missing, from_newest[start : start + backlog.days_per_run]))
     return tuple(reversed(block))
 
 

@@ -4,16 +4,34 @@ Only reading belongs here, and only from Dagster: the one question to the vendor
 """
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG, PARTITION_NAME_TAG
 
-from polygon_assets.defs.batch_decisions import AUTOMATIONS_TURN, Backlog, ReferenceFacts, left_to_the_schedule, settled_days
+from polygon_assets.batch.marts import MARTS
+from polygon_assets.defs.batch_decisions import (
+    AUTOMATIONS_TURN,
+    DAYS_COMPARED,
+    Backlog,
+    ReferenceFacts,
+    left_to_the_schedule,
+    settled_days,
+)
 from polygon_assets.defs.decisions import ACTIVE, RunFacts
 from polygon_assets.defs.gather import run_facts
-from polygon_assets.defs.jobs import ASKED_BY_TAG, BUILD_FACTS, LOAD_DAYS, SYNC_REFERENCE
-from polygon_assets.defs.keys import DAILY_OPEN_CLOSE, FACT_DAILY_TRADING, GROUPED_DAILY, SUBSCRIPTIONS, TICKERS
+from polygon_assets.defs.jobs import ASKED_BY_TAG, BUILD_FACTS, COMPARE_DAYS, LOAD_DAYS, SYNC_REFERENCE
+from polygon_assets.defs.keys import (
+    DAILY_OPEN_CLOSE,
+    FACT_DAILY_TRADING,
+    GROUPED_DAILY,
+    STOCK_AGGREGATES,
+    STREAM_VS_BATCH,
+    SUBSCRIPTIONS,
+    TICKERS,
+)
+from polygon_assets.defs.mart_checks import checks_of
 from polygon_assets.defs.needs import missing_settings
 from polygon_assets.defs.pools import VENDOR_REQUESTS, is_in_pool, mart_pool, pool_tag
 from polygon_assets.market_calendar import MarketCalendar
@@ -34,7 +52,7 @@ def loads(instance: dg.DagsterInstance, settings: Settings, calendar: MarketCale
         run_facts(instance, dg.RunsFilter(job_name=LOAD_DAYS.name, tags={ASKED_BY_TAG: "missing_days"})),
         under_way(instance, VENDOR_REQUESTS),
         missing_settings(settings, "vendor", "warehouse"),
-        _comes_first(instance, settings),
+        waits_for=_comes_first(instance, settings),
     )
 
 
@@ -50,18 +68,38 @@ def _comes_first(instance: dg.DagsterInstance, settings: Settings) -> str:
 
 
 def facts(instance: dg.DagsterInstance, settings: Settings, calendar: MarketCalendar, now: dt.datetime) -> Backlog:
-    """The same days for the fact: asked for are those that were loaded some time ago, and that automation has not built."""
+    """The same days for the fact: asked for are those that were loaded some time ago, and that automation has not built since."""
     wanted = settled_days(calendar, now, settings.daily_history_days)
-    built = materialized_days(instance, FACT_DAILY_TRADING)
-    open_days = loaded_days(instance) & set(wanted) - built
-    waiting = {day for day, loaded_at in _materialized_at(instance, GROUPED_DAILY, open_days).items() if now - loaded_at > AUTOMATIONS_TURN}
     return Backlog(
         wanted,
-        set(wanted) - waiting,
+        set(wanted) - _left_behind(instance, FACT_DAILY_TRADING, (GROUPED_DAILY, DAILY_OPEN_CLOSE), wanted, now),
         run_facts(instance, dg.RunsFilter(job_name=BUILD_FACTS.name, tags={ASKED_BY_TAG: "missing_days"})),
         under_way(instance, mart_pool(FACT_DAILY_TRADING.path[-1])),
         missing_settings(settings, "warehouse"),
     )
+
+
+def comparisons(instance: dg.DagsterInstance, settings: Settings, calendar: MarketCalendar, now: dt.datetime) -> Backlog:
+    """The last days for the comparison: asked for are those that were closed and built some time ago, and not compared since."""
+    wanted = settled_days(calendar, now, DAYS_COMPARED)
+    return Backlog(
+        wanted,
+        set(wanted) - _left_behind(instance, STREAM_VS_BATCH, (STOCK_AGGREGATES, FACT_DAILY_TRADING), wanted, now),
+        run_facts(instance, dg.RunsFilter(job_name=COMPARE_DAYS.name, tags={ASKED_BY_TAG: "missing_days"})),
+        under_way(instance, mart_pool(STREAM_VS_BATCH.path[-1])),
+        missing_settings(settings, "warehouse"),
+        days_per_run=1,
+        waits_for=_failed_check(instance, FACT_DAILY_TRADING),
+    )
+
+
+def _failed_check(instance: dg.DagsterInstance, mart_key: dg.AssetKey) -> str:
+    """A blocking check of the mart that has failed, which automation would wait for too; empty when there is none."""
+    for check in checks_of(MARTS[mart_key.path[-1]]):
+        record = instance.get_latest_asset_check_evaluation_record(dg.AssetCheckKey(mart_key, check.name)) if check.blocking else None
+        if record and record.status is AssetCheckExecutionRecordStatus.FAILED:
+            return f"`{check.name}` of {mart_key.to_user_string()}, which has failed"
+    return ""
 
 
 def daily_batch(instance: dg.DagsterInstance, settings: Settings, day: dt.date) -> Backlog:
@@ -134,6 +172,25 @@ def newest_change_at_vendor(settings: Settings) -> str:
     if not stamps:
         raise PolygonApiError(f"{settings.polygon_rest_url} listed no active ticker with a time of change")
     return max(stamps)
+
+
+def _left_behind(
+    instance: dg.DagsterInstance, key: dg.AssetKey, sources: Sequence[dg.AssetKey], days: Collection[dt.date], now: dt.datetime
+) -> set[dt.date]:
+    """Days that all sources have, and that were not made since the newest of them, although automation has had its turn."""
+    made = _newest_events(instance, key, days)
+    found = [_newest_events(instance, source, days) for source in sources]
+    ready = {day: max(events[day] for events in found) for day in days if all(day in events for events in found)}
+    behind = {day for day, event in ready.items() if event > made.get(day, 0)}
+    moments = [_materialized_at(instance, source, behind) for source in sources]
+    return {day for day in behind if now - max(at[day] for at in moments if day in at) > AUTOMATIONS_TURN}
+
+
+def _newest_events(instance: dg.DagsterInstance, key: dg.AssetKey, days: Collection[dt.date]) -> dict[dt.date, int]:
+    """The number of each day's newest materialization; numbers grow. Years of days are asked for at every tick, so no event is read."""
+    which = {day.isoformat() for day in days}
+    newest = instance.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION, which)
+    return {dt.date.fromisoformat(partition): number for partition, number in newest.items()}
 
 
 def _materialized_at(instance: dg.DagsterInstance, key: dg.AssetKey, days: Collection[dt.date]) -> dict[dt.date, dt.datetime]:

@@ -12,7 +12,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from polygon_assets.defs import batch_decisions, batch_gather
 from polygon_assets.defs.batch_decisions import Load
 from polygon_assets.defs.decisions import Free, Wait
-from polygon_assets.defs.jobs import ASKED_BY_TAG, BUILD_FACTS, LOAD_DAYS, SYNC_REFERENCE
+from polygon_assets.defs.jobs import ASKED_BY_TAG, BUILD_FACTS, COMPARE_DAYS, LOAD_DAYS, SYNC_REFERENCE
 from polygon_assets.defs.resources import Environment
 
 MISSING_DAYS, REFERENCE_CHANGED = "missing_days", "reference_changed"
@@ -20,12 +20,12 @@ MISSING_DAYS, REFERENCE_CHANGED = "missing_days", "reference_changed"
 
 @dg.sensor(
     name=MISSING_DAYS,
-    jobs=[LOAD_DAYS, BUILD_FACTS],
+    jobs=[LOAD_DAYS, BUILD_FACTS, COMPARE_DAYS],
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for the trading days of the last DAILY_HISTORY_DAYS that are not loaded, newest first, one range at a time and with "
-    "pauses after failures; and for facts that automation did not build. The newest day is left to `daily_batch` until midnight New York. "
-    "Reports runs as failed whose process is gone, because they would hold their pool.",
+    "pauses after failures; and for facts and comparisons that automation did not make. The newest day is left to "
+    "`daily_batch` until midnight New York. Reports runs as failed whose process is gone, because they would hold their pool.",
 )
 def missing_days(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult | dg.SkipReason:
     settings, calendar, now = environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC)
@@ -34,6 +34,7 @@ def missing_days(context: dg.SensorEvaluationContext, environment: Environment) 
     answers = {
         LOAD_DAYS.name: batch_decisions.missing_days(batch_gather.loads(context.instance, settings, calendar, now), now),
         BUILD_FACTS.name: batch_decisions.missing_days(batch_gather.facts(context.instance, settings, calendar, now), now),
+        COMPARE_DAYS.name: batch_decisions.missing_days(batch_gather.comparisons(context.instance, settings, calendar, now), now),
     }
     requests = [_range_request(job, answer) for job, answer in answers.items() if isinstance(answer, Load)]
     reasons = "; ".join(f"{job}: {answer.reason}" for job, answer in answers.items())

@@ -11,7 +11,15 @@ from dagster._core.storage.tags import PRIORITY_TAG
 
 from polygon_assets.defs import decisions
 from polygon_assets.defs.ancestry import is_intact, own_line
-from polygon_assets.defs.keys import DAILY_OPEN_CLOSE, FACT_DAILY_TRADING, GROUPED_DAILY, OHLCV_1M, REFERENCE_TABLES, SUBSCRIPTIONS
+from polygon_assets.defs.keys import (
+    DAILY_OPEN_CLOSE,
+    FACT_DAILY_TRADING,
+    GROUPED_DAILY,
+    OHLCV_1M,
+    REFERENCE_TABLES,
+    STREAM_VS_BATCH,
+    SUBSCRIPTIONS,
+)
 from polygon_assets.defs.reporting import EventReporter
 from polygon_assets.defs.resources import Environment, StreamPrograms
 from polygon_assets.defs.supervise import (
@@ -139,5 +147,11 @@ BUILD_FACTS = dg.define_asset_job(
     "build_facts",
     selection=dg.AssetSelection.assets(FACT_DAILY_TRADING),
     description="Builds trading days of the fact table again, where automation did not succeed; repeating it replaces them.",
+    executor_def=dg.in_process_executor,
+)
+COMPARE_DAYS = dg.define_asset_job(
+    "compare_days",
+    selection=dg.AssetSelection.assets(STREAM_VS_BATCH),
+    description="Compares a closed trading day with the vendor's bars again, where automation did not succeed; repeating it replaces it.",
     executor_def=dg.in_process_executor,
 )

@@ -152,6 +152,11 @@ class TestMissingDays:
         assert isinstance(answer, Load)
         assert answer.days == tuple(wanted[-DAYS_PER_RUN:])
 
+    def test_a_table_that_takes_one_day_at_a_time_is_asked_for_the_newest(self) -> None:
+        answer = missing_days(Backlog(WEEK, (), days_per_run=1), NOW)
+        assert isinstance(answer, Load)
+        assert answer.days == (WEEK[-1],)
+
     def test_nothing_is_asked_for_when_nothing_is_missing(self) -> None:
         assert reason(missing_days(Backlog(WEEK, set(WEEK)), NOW)) == "none is missing of 5"
 

@@ -16,8 +16,16 @@ from polygon_assets.defs import batch_decisions, batch_gather
 from polygon_assets.defs.batch_decisions import newest_settled_day, settled_days
 from polygon_assets.defs.batch_schedules import daily_batch, reference_weekly
 from polygon_assets.defs.batch_sensors import missing_days, reference_changed
-from polygon_assets.defs.jobs import ASKED_BY_TAG, BUILD_FACTS, LOAD_DAYS, SYNC_REFERENCE
-from polygon_assets.defs.keys import DAILY_OPEN_CLOSE, FACT_DAILY_TRADING, GROUPED_DAILY, SUBSCRIPTIONS, TICKERS
+from polygon_assets.defs.jobs import ASKED_BY_TAG, BUILD_FACTS, COMPARE_DAYS, LOAD_DAYS, SYNC_REFERENCE
+from polygon_assets.defs.keys import (
+    DAILY_OPEN_CLOSE,
+    FACT_DAILY_TRADING,
+    GROUPED_DAILY,
+    STOCK_AGGREGATES,
+    STREAM_VS_BATCH,
+    SUBSCRIPTIONS,
+    TICKERS,
+)
 from polygon_assets.defs.pools import VENDOR_REQUESTS, mart_pool, pool_tag
 from polygon_assets.defs.resources import Environment
 from polygon_assets.market_calendar import MarketCalendar
@@ -133,6 +141,48 @@ class TestMissingDays:
         assert (request.job_name, range_of(request)) == (BUILD_FACTS.name, (str(history[1]), str(history[2])))
         create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED, tags=pool_tag(mart_pool("fact_daily_trading")))
         assert "build_facts: 2 missing; run" in reason(tick(missing_days, instance, AllSet()))
+
+    def test_a_fact_that_is_older_than_its_load_is_asked_for(
+        self, instance: dg.DagsterInstance, history: list[dt.date], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        load(instance, *history)
+        materialize(instance, FACT_DAILY_TRADING, *history)
+        materialize(instance, DAILY_OPEN_CLOSE, history[2])
+        assert "build_facts: none is missing of 5" in reason(tick(missing_days, instance, AllSet()))
+        monkeypatch.setattr(batch_gather, "AUTOMATIONS_TURN", dt.timedelta())
+        [request] = requests(tick(missing_days, instance, AllSet()))
+        assert (request.job_name, range_of(request)) == (BUILD_FACTS.name, (str(history[2]), str(history[2])))
+
+    def test_a_closed_day_that_was_not_compared_since_is_asked_for_one_day_at_a_time(
+        self, instance: dg.DagsterInstance, history: list[dt.date], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        load(instance, *history)
+        materialize(instance, FACT_DAILY_TRADING, *history)
+        materialize(instance, STOCK_AGGREGATES, *history[1:4])
+        assert "compare_days: none is missing of 7" in reason(tick(missing_days, instance, AllSet()))
+        monkeypatch.setattr(batch_gather, "AUTOMATIONS_TURN", dt.timedelta())
+        asked = []
+        for _ in range(3):
+            [request] = requests(tick(missing_days, instance, AllSet()))
+            assert request.job_name == COMPARE_DAYS.name
+            assert len({*range_of(request)}) == 1
+            day = dt.date.fromisoformat(range_of(request)[0])
+            materialize(instance, STREAM_VS_BATCH, day)
+            asked.append(day)
+        assert asked == history[3:0:-1]
+        assert "compare_days: none is missing of 7" in reason(tick(missing_days, instance, AllSet()))
+        materialize(instance, FACT_DAILY_TRADING, history[1])
+        assert range_of(requests(tick(missing_days, instance, AllSet()))[0])[0] == str(history[1])
+
+    def test_days_are_not_compared_with_facts_whose_check_failed(
+        self, instance: dg.DagsterInstance, history: list[dt.date], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(batch_gather, "AUTOMATIONS_TURN", dt.timedelta())
+        load(instance, *history)
+        materialize(instance, FACT_DAILY_TRADING, *history)
+        materialize(instance, STOCK_AGGREGATES, history[-1])
+        instance.report_runless_asset_event(dg.AssetCheckEvaluation(FACT_DAILY_TRADING, "keys_are_unique", False, {}))
+        assert "compare_days: 1 missing; first comes `keys_are_unique` of" in reason(tick(missing_days, instance, AllSet()))
 
     def test_when_all_is_there_or_nothing_is_set_it_says_so(self, instance: dg.DagsterInstance, history: list[dt.date]) -> None:
         assert "not set: POLYGON_API_KEY, SNOWFLAKE_ACCOUNT" in reason(tick(missing_days, instance, NothingSet()))
