@@ -22,6 +22,8 @@ DAYS_COMPARED = 7
 """A day may be proved complete up to five trading days later; an older one needs a person anyway."""
 DAYS_PER_RUN = 20
 """A run's start costs 10 s, and at 5 requests a minute a day of 20 named symbols takes 4 minutes: longer runs only wait longer."""
+FAILURES_IN_TURN, LAST_RUNS = 3, 6
+"""Days that failed so often among so many last runs let older ones have their turn: what keeps failing takes half of the runs."""
 FIRST_PAUSE, LONGEST_PAUSE = dt.timedelta(minutes=1), dt.timedelta(hours=1)
 REFERENCE_LOOK_EVERY = dt.timedelta(hours=1)
 LONGEST_SILENCE = dt.timedelta(hours=1)
@@ -44,6 +46,8 @@ class Backlog:
     wanted: Sequence[dt.date]
     done: Collection[dt.date]
     runs: Sequence[RunFacts] = ()
+    failed: Sequence[tuple[dt.date, dt.date]] = ()
+    """First and last day of those of the LAST_RUNS that failed."""
     under_way: str = ""
     """A run, whoever launched it, queued or going, that may be filling the backlog."""
     missing_settings: Sequence[str] = ()
@@ -101,7 +105,7 @@ def daily_batch_due(backlog: Backlog, calendar: MarketCalendar, now: dt.datetime
 
 
 def missing_days(backlog: Backlog, now: dt.datetime) -> Load | Wait:
-    """One run for the newest consecutive days that are missing; after failures with pauses, of which the longest is an hour."""
+    """One run for consecutive days that are missing, newest first; after failures with pauses, of which the longest is an hour."""
     if backlog.missing_settings:
         return Wait(_not_set(backlog.missing_settings))
     missing = [day for day in backlog.wanted if day not in backlog.done]
@@ -113,7 +117,7 @@ def missing_days(backlog: Backlog, now: dt.datetime) -> Load | Wait:
         return Wait(f"{len(missing)} missing; first comes {backlog.waits_for}")
     if wait := _pause_after(backlog.runs, now):
         return Wait(f"{len(missing)} missing; {wait.reason}")
-    days = _newest_block(backlog, set(missing))
+    days = _block_in_turn(backlog, set(missing))
     return Load(f"{len(missing)} missing, of them now {days[0]} to {days[-1]}", days, _newest_run(backlog.runs))
 
 
@@ -165,12 +169,25 @@ def _pause_after(runs: Sequence[RunFacts], now: dt.datetime) -> Wait | None:
     return Wait(said) if due > now else None
 
 
-def _newest_block(backlog: Backlog, missing: Collection[dt.date]) -> tuple[dt.date, ...]:
-    """The newest missing days that follow each other without a day between them that is there; oldest first, not more than a run takes."""
-    from_newest = list(reversed(backlog.wanted))
-    start = next(place for place, day in enumerate(from_newest) if day in missing)
-    block = list(takewhile(lambda day: day in missing, from_newest[start : start + backlog.days_per_run]))
-    return tuple(reversed(block))
+def _block_in_turn(backlog: Backlog, missing: Collection[dt.date]) -> tuple[dt.date, ...]:
+    """The newest block, unless it has kept failing: then the next older one, so that one bad day does not hold up the rest."""
+
+    def failures(block: tuple[dt.date, ...]) -> int:
+        return sum(first <= block[-1] <= last for first, last in backlog.failed)
+
+    blocks = _blocks(backlog, missing)
+    return next((block for block in blocks if failures(block) < FAILURES_IN_TURN), blocks[0])
+
+
+def _blocks(backlog: Backlog, missing: Collection[dt.date]) -> list[tuple[dt.date, ...]]:
+    """Missing days that follow each other without a day between them that is there, as many as a run takes; newest block first."""
+    blocks: list[list[dt.date]] = [[]]
+    for day in reversed(backlog.wanted):
+        if day not in missing or len(blocks[-1]) == backlog.days_per_run:
+            blocks.append([])
+        if day in missing:
+            blocks[-1].insert(0, day)
+    return [tuple(block) for block in blocks if block]
 
 
 def _why_not_today(calendar: MarketCalendar, now: dt.datetime) -> str:

@@ -1,7 +1,7 @@
 """What the batch half decides, told as situations. Times are New York's; 2026-11-26 is Thanksgiving, the day after closes early."""
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
@@ -151,6 +151,27 @@ class TestMissingDays:
         answer = missing_days(Backlog(wanted, ()), NOW)
         assert isinstance(answer, Load)
         assert answer.days == tuple(wanted[-DAYS_PER_RUN:])
+
+    def test_days_that_keep_failing_let_older_ones_have_their_turn(self) -> None:
+        newest, older = (WEEK[3], WEEK[4]), (WEEK[0], WEEK[1])
+
+        def asked(*failed: tuple[dt.date, dt.date], wanted: Sequence[dt.date] = WEEK) -> tuple[dt.date, ...]:
+            answer = missing_days(Backlog(wanted, {WEEK[2]}, failed=failed), NOW)
+            assert isinstance(answer, Load)
+            return answer.days
+
+        assert asked(newest, newest) == newest
+        assert asked(newest, newest, newest) == older
+        assert asked(older, newest, newest) == newest
+        assert asked(*[newest, older] * 3) == newest
+        assert asked(newest, newest, newest, wanted=WEEK[2:]) == newest
+
+    def test_a_long_hole_is_more_than_one_block(self) -> None:
+        wanted = list(NYSE.trading_days(dt.date(2026, 9, 1), WEEK[-1]))
+        tried = wanted[-DAYS_PER_RUN], wanted[-1]
+        answer = missing_days(Backlog(wanted, (), failed=[tried] * 3), NOW)
+        assert isinstance(answer, Load)
+        assert answer.days == tuple(wanted[-2 * DAYS_PER_RUN : -DAYS_PER_RUN])
 
     def test_a_table_that_takes_one_day_at_a_time_is_asked_for_the_newest(self) -> None:
         answer = missing_days(Backlog(WEEK, (), days_per_run=1), NOW)

@@ -127,6 +127,17 @@ class TestMissingDays:
         create_run_for_test(instance, LOAD_DAYS.name, status=dg.DagsterRunStatus.FAILURE, tags={ASKED_BY_TAG: "missing_days"})
         assert "next try at" in reason(tick(missing_days, instance, AllSet()))
 
+    def test_a_day_that_failed_again_and_again_lets_an_older_one_go_first(
+        self, instance: dg.DagsterInstance, history: list[dt.date], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(batch_decisions, "LONGEST_PAUSE", dt.timedelta())
+        load(instance, *history[1:4])
+        tags = {ASKED_BY_TAG: "missing_days", PARTITION_NAME_TAG: str(history[4])}
+        for _ in range(3):
+            assert range_of(requests(tick(missing_days, instance, AllSet()))[0])[1] == str(history[4])
+            create_run_for_test(instance, LOAD_DAYS.name, status=dg.DagsterRunStatus.FAILURE, tags=tags)
+        assert range_of(requests(tick(missing_days, instance, AllSet()))[0])[1] == str(history[0])
+
     def test_facts_are_left_to_automation_at_first(self, instance: dg.DagsterInstance, history: list[dt.date]) -> None:
         load(instance, *history)
         assert "build_facts: none is missing of 5" in reason(tick(missing_days, instance, AllSet()))
