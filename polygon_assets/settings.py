@@ -5,7 +5,7 @@ Nothing here opens a connection, and nothing else in the project reads the envir
 
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 NO_SECRET = SecretStr("")
@@ -23,6 +23,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    @field_validator("snowflake_private_key", mode="before")
+    @classmethod
+    def _with_line_ends(cls, value: object) -> object:
+        """Many places that hold variables keep a line's end as two characters."""
+        return value.replace("\\n", "\n") if isinstance(value, str) else value
 
     polygon_api_key: SecretStr = Field(NO_SECRET, description="Key of the market-data account (Polygon, now Massive).")
     polygon_websocket_url: str = Field(

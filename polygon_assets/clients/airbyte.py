@@ -175,7 +175,7 @@ class AirbyteApi:
         return {entry["streamDescriptor"]["name"]: entry["streamState"] for entry in answer.get("streamState") or ()}
 
     def put_states(self, connection_id: str, states: Mapping[str, Json]) -> None:
-        """Replace all of them. Raises AirbyteError with status 423 while a sync is running."""
+        """Replace those of the streams given; the others keep theirs. Raises AirbyteError with status 423 while a sync is running."""
         streams = [{"streamDescriptor": {"name": name}, "streamState": state} for name, state in states.items()]
         state = {"connectionId": connection_id, "stateType": "stream", "streamState": streams}
         self._configure("/state/create_or_update_safe", {"connectionId": connection_id, "connectionState": state})
@@ -187,7 +187,9 @@ class AirbyteApi:
 
     def jobs(self, connection_id: str, limit: int = PAGE_SIZE) -> list[Json]:
         """The newest first."""
-        return list(self._get("/jobs", workspaceIds=self.workspace_id, connectionId=connection_id, limit=limit)["data"])
+        # Airbyte's own order is the oldest first.
+        query = {"workspaceIds": self.workspace_id, "connectionId": connection_id, "limit": limit, "orderBy": "createdAt|DESC"}
+        return list(self._get("/jobs", **query)["data"])
 
     def job(self, job_id: int) -> Json:
         return self._get(f"/jobs/{job_id}")

@@ -70,8 +70,7 @@ def _der(pem: str) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
     try:
-        # Many places that hold variables keep a line's end as two characters.
-        key = load_pem_private_key(pem.replace("\\n", "\n").encode(), password=None)
+        key = load_pem_private_key(pem.encode(), password=None)
     except (TypeError, ValueError) as error:
         raise SnowflakeError(f"SNOWFLAKE_PRIVATE_KEY is not a PEM private key without a passphrase: {error}") from None
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())

@@ -1,6 +1,6 @@
 """Evidence in Snowflake: which tables there are, how many rows they hold, and which trading days are loaded.
 
-It asks for counts and maxima alone, which Snowflake answers from its metadata.
+Counts and maxima Snowflake answers from its metadata; the days of the facts take a warehouse for a moment.
 """
 
 import datetime as dt
@@ -39,8 +39,12 @@ def _names(connection: "SnowflakeConnection") -> dict[str, str | None]:
 
 def _facts(connection: "SnowflakeConnection", name: str, newest_by: str | None) -> TableFacts:
     # The names come from the information schema, and a name cannot be bound.
-    [(rows, newest)] = _rows(connection, f"SELECT count(*), {f'max({newest_by})' if newest_by else 'NULL'} FROM {name}")
+    [(rows, newest)] = _rows(connection, f"SELECT count(*), {f'max({newest_by})' if newest_by else 'NULL'} FROM {_quoted(name)}")
     return TableFacts(rows, _utc(newest))
+
+
+def _quoted(name: str) -> str:
+    return ".".join(f'"{part}"' for part in name.split("."))
 
 
 def _rows(connection: "SnowflakeConnection", sql: str) -> list[tuple[Any, ...]]:

@@ -43,7 +43,7 @@ def development(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subp
         (home / name).write_text((project / name).read_text().replace("working_directory: .", f"working_directory: {project}"))
     port = str(free_port(33000, set()))
     with (data / "dev.log").open("wb") as log:
-        command = [*COMMAND, "dev", "--data", str(data), "--port", port, "--project", str(home)]
+        command = [*COMMAND, "dev", "--data", str(data), "--port", port, "--project", str(home), "--tickers", "300"]
         process = subprocess.Popen(command, cwd=home, stdout=log, stderr=subprocess.STDOUT)
     yield process, data
     family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
@@ -76,7 +76,7 @@ def test_one_command_brings_a_trading_market_into_clickhouse(development: tuple[
     assert {name: stream["state"] for name, stream in facts["streams"].items()} == dict.fromkeys(
         ("producer", "filter", "sink"), "streaming"
     )
-    assert set(facts["services"]) >= {"exchange", "kafka", "clickhouse", "s3"}
+    assert set(facts["services"]) == {"exchange", "kafka", "clickhouse", "s3", "snowflake", "airbyte"}
     assert facts["gaps"]["filling"] == 0
     address = next(word for word in log.read_text().split() if word.startswith("http://127.0.0.1:33"))
     assert requests.get(f"{address}/server_info", timeout=10).status_code == 200
@@ -87,6 +87,19 @@ def test_one_command_brings_a_trading_market_into_clickhouse(development: tuple[
         "subscriptions", "check", str(Path(__file__).parents[2] / "polygon_assets/local/sample_subscriptions.csv"), **environment_of(data)
     )
     assert "52 channels" in check.stdout
+
+
+@pytest.mark.timeout(400)
+def test_the_history_follows_by_itself_up_to_the_marts(development: tuple[subprocess.Popen[bytes], Path]) -> None:
+    _, data = development
+
+    def rows(table: str) -> int:
+        facts = picture(data)
+        return int(facts["tables"].get(table, {"rows": 0})["rows"]) if facts else 0
+
+    eventually(lambda: rows("MARTS.FACT_DAILY_TRADING") >= 10 * 250, "ten days of 300 tickers are facts", 2 * MINUTES)
+    assert rows("MARTS.DIM_TICKER") >= 250
+    assert rows("RAW.DAILY_OPEN_CLOSE") > 0
 
 
 def test_a_second_one_on_the_same_data_is_refused_with_a_sentence(development: tuple[subprocess.Popen[bytes], Path]) -> None:

@@ -94,10 +94,12 @@ def test_readers_never_see_an_overwritten_table_empty(session: SnowflakeConnecti
     stop = threading.Event()
 
     def write() -> None:
-        with snowflake.connect(settings, 30) as own:
-            for _ in range(5):
-                warehouse.overwrite(own, streams()["tickers"], [ticker("A")], AT)
-        stop.set()
+        try:
+            with snowflake.connect(settings, 30) as own:
+                for _ in range(5):
+                    warehouse.overwrite(own, streams()["tickers"], [ticker("A")], AT)
+        finally:
+            stop.set()
 
     writing = threading.Thread(target=write)
     writing.start()

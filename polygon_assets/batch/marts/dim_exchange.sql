@@ -1,4 +1,4 @@
--- Every exchange and reporting facility of the vendor, one row each.
+-- Every exchange and reporting facility of the vendor, one row each: Airbyte's overwriting loads keep what a page repeats.
 SELECT
     e.id AS exchange_id,
     e.mic,
@@ -10,3 +10,4 @@ SELECT
     e.locale,
     e.url
 FROM RAW.EXCHANGES AS e
+QUALIFY ROW_NUMBER() OVER (PARTITION BY e.id ORDER BY e._airbyte_extracted_at DESC) = 1

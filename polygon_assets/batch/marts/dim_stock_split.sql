@@ -1,4 +1,4 @@
--- Every split that was executed or is announced, one row each.
+-- Every split that was executed or is announced, one row each: Airbyte's overwriting loads keep what a page repeats.
 SELECT
     s.id AS split_id,
     s.ticker,
@@ -9,3 +9,4 @@ SELECT
     s.adjustment_type,
     s.historical_adjustment_factor
 FROM RAW.STOCK_SPLIT AS s
+QUALIFY ROW_NUMBER() OVER (PARTITION BY s.id ORDER BY s._airbyte_extracted_at DESC) = 1

@@ -17,6 +17,13 @@ WITH current_entries AS (
     FROM RAW.TICKERS
     QUALIFY ROW_NUMBER() OVER (PARTITION BY ticker ORDER BY COALESCE(active, FALSE) DESC, last_updated_utc DESC NULLS LAST, market DESC) = 1
 ),
+-- The vendor gives the same code to types of other asset classes and locales, and a page may repeat one.
+types AS (
+    SELECT code, locale, description
+    FROM RAW.TICKER_TYPES
+    WHERE asset_class = 'stocks'
+    QUALIFY ROW_NUMBER() OVER (PARTITION BY code, locale ORDER BY _airbyte_extracted_at DESC) = 1
+),
 -- Several facilities may share a code; a listing means the exchange.
 exchanges AS (
     SELECT mic, name
@@ -41,6 +48,5 @@ SELECT
     t.last_updated_utc,
     t.delisted_utc
 FROM current_entries AS t
--- The vendor gives the same code to types of other asset classes and locales.
-LEFT JOIN RAW.TICKER_TYPES AS y ON y.code = t.type AND y.locale = t.locale AND y.asset_class = 'stocks'
+LEFT JOIN types AS y ON y.code = t.type AND y.locale = t.locale
 LEFT JOIN exchanges AS e ON e.mic = t.primary_exchange

@@ -32,9 +32,10 @@ class JobEndpoints:
     def _list(self, call: Call) -> Json:
         start = _moment(call.query.get("createdAtStart", "1970-01-01T00:00:00Z"))
         connection, status = call.query.get("connectionId"), call.query.get("status")
+        newest_first = call.query.get("orderBy", "").endswith("|DESC")
         jobs = [
             job
-            for job in self._jobs.all()
+            for job in (self._jobs.all() if newest_first else reversed(self._jobs.all()))
             if job.created_at >= start and connection in (None, job.connection_id) and status in (None, job.status)
         ]
         return call.page([reply(job) for job in jobs])
