@@ -197,7 +197,7 @@ def _left_behind(
     ready = {day: max(events[day] for events in found) for day in days if all(day in events for events in found)}
     behind = {day for day, event in ready.items() if event > made.get(day, 0)}
     moments = [_materialized_at(instance, source, behind) for source in sources]
-    return {day for day in behind if now - max(at[day] for at in moments if day in at) > AUTOMATIONS_TURN}
+    return {day for day in behind if all(now - at[day] > AUTOMATIONS_TURN for at in moments if day in at)}
 
 
 def _newest_events(instance: dg.DagsterInstance, key: dg.AssetKey, days: Collection[dt.date]) -> dict[dt.date, int]:

@@ -8,7 +8,10 @@ from collections.abc import Iterable
 from dagster._core.storage.tags import POOL_TAG_PREFIX
 
 VENDOR_REQUESTS = "vendor_requests"
-"""Airbyte syncs and loads by REST: they share the account's requests a minute, and two syncs of one connection exclude each other."""
+"""Airbyte syncs, loads by REST and changes of Airbyte's source.
+
+They share the account's requests a minute, two syncs of one connection exclude each other, and a sync locks what the source changes.
+"""
 
 
 def mart_pool(name: str) -> str:
