@@ -105,6 +105,14 @@ def test_days_that_are_built_together_have_one_result_that_names_the_failed_ones
     assert check.result(KEY, [built(FRIDAY)]).passed
 
 
+@pytest.mark.parametrize(("blocking", "passed"), [(True, True), (False, False)])
+def test_a_warning_does_not_stop_what_waits_for_a_blocking_check_but_is_told(blocking: bool, passed: bool) -> None:
+    check = Check("name", "description", blocking, lambda _built: {None: Judgement(False, "some are missing")})
+    result = check.result(KEY, [built(FRIDAY)])
+    assert (result.passed, result.severity) == (passed, dg.AssetCheckSeverity.WARN)
+    assert (result.description or "").endswith("some are missing")
+
+
 @pytest.mark.parametrize("mart", [mart for mart in MARTS.values() if mart.sql], ids=lambda mart: mart.name)
 def test_every_mart_has_blocking_checks_of_its_keys(mart: object) -> None:
     checks = {check.name: check.blocking for check in checks_of(mart)}  # type: ignore[arg-type]
