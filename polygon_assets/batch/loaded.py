@@ -38,6 +38,11 @@ def daily_tables(connection: "SnowflakeConnection", day: dt.date) -> dict[str, H
     return {name: _held(rows, read) for name, rows, read in _ask(connection, "daily_tables", {"day": day})}
 
 
+def days_read_since(connection: "SnowflakeConnection", moment: dt.datetime) -> list[dt.date]:
+    """Trading days of which a daily table has rows that were read from the vendor since then, oldest first."""
+    return [day for (day,) in _ask(connection, "days_read_since", {"moment": moment.isoformat()})]
+
+
 def open_close_tickers(connection: "SnowflakeConnection", day: dt.date) -> set[str]:
     """Those with official prices of one trading day."""
     return {ticker for (ticker,) in _ask(connection, "open_close_tickers", {"day": day})}
@@ -49,9 +54,8 @@ def _ask(connection: "SnowflakeConnection", query: str, parameters: dict[str, An
         return [tuple(row) for row in cursor.fetchall()]
 
 
-def _held(rows: int, extracted_at: dt.datetime) -> Held:
-    # The embedded server gives a maximum of nothing as 1970.
-    return Held(rows, _utc(extracted_at) if rows else None)
+def _held(rows: int, extracted_at: dt.datetime | None) -> Held:
+    return Held(rows, _utc(extracted_at) if extracted_at else None)
 
 
 def _utc(moment: dt.datetime) -> dt.datetime:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from polygon_assets.batch.loaded import Held, daily_tables, open_close_tickers
+from polygon_assets.batch.loaded import Held, daily_tables, days_read_since, open_close_tickers
 from polygon_assets.batch.streams import CONNECTIONS, DAILY_CONNECTION, streams
 from polygon_assets.defs.airbyte_sync import Sync, run_sync
 from polygon_assets.defs.assets.airbyte import named_symbols
 from polygon_assets.defs.decisions import REVISION_WINDOW, is_settled
+from polygon_assets.defs.partitions import FIRST_DAY
 from polygon_assets.defs.resources import Airbyte
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.settings import Settings
@@ -29,6 +30,8 @@ TABLES = CONNECTIONS[DAILY_CONNECTION]
 EVERY_TICKER, NAMED_TICKERS = TABLES
 """In the first each trading day must have rows; the second has them only for named symbols."""
 
+CLOCKS_DIFFER = dt.timedelta(minutes=1)
+"""Airbyte's clock stamps the records, ours says when the sync began."""
 GIVEN_FROM = "on the free plan a day is given from midnight New York on"
 
 Told = Mapping[str, Mapping[str, dg.MetadataValue]]
@@ -69,10 +72,19 @@ class DailyLoad:
             self._prove(sync, held[EVERY_TICKER], day)
             by_rest = self._fetch_unsynced(connection, day)
             held = daily_tables(connection, day) if by_rest else held
+            self._tell_of_others(connection, sync, day)
         told = {table: sync.metadata(table) | _metadata(held[table], "airbyte") for table in TABLES}
         told[NAMED_TICKERS]["rows_by_rest"] = dg.MetadataValue.int(by_rest)
         self.tell(day, told)
         return True
+
+    def _tell_of_others(self, connection: "SnowflakeConnection", sync: Sync, day: dt.date) -> None:
+        """A sync also reads the day before again, days that were missed, and all days of a symbol that is new: what follows must know."""
+        for other in days_read_since(connection, self.now - CLOCKS_DIFFER):
+            held = daily_tables(connection, other)
+            if other != day and other >= FIRST_DAY and is_settled(self.calendar, other, self.now) and held[EVERY_TICKER].rows:
+                self.tell(other, {table: sync.metadata(table) | _metadata(held[table], "airbyte") for table in TABLES})
+                self.say(f"{other} was read again by the same sync")
 
     def fetch(self, days: Sequence[dt.date]) -> bool:
         """Fetch each day by REST under the token bucket and merge it, the newest first; whether they have arrived, as in `sync`.

@@ -138,8 +138,9 @@ def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition
         def tell(day: dt.date, told: Told) -> None:
             for table, metadata in told.items():
                 context.log_event(dg.AssetMaterialization(raw(table), partition=day.isoformat(), metadata=metadata))
-                # For the record that Dagster makes of a result, if there is one.
-                context.add_asset_metadata(metadata, asset_key=raw(table), partition_key=day.isoformat())
+                if day in asked:
+                    # For the record that Dagster makes of a result, if there is one.
+                    context.add_asset_metadata(metadata, asset_key=raw(table), partition_key=day.isoformat())
 
         daily = DailyLoad(settings, calendar, now, tell, context.log.info)
         daily.refuse_unsettled(asked)

@@ -38,6 +38,7 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> dict[dt.date, Held]:
         return {"grouped_daily": held.get(day, Held(0, None)), "daily_open_close": Held(0, None)}
 
     monkeypatch.setattr(daily_load, "daily_tables", daily_tables)
+    monkeypatch.setattr(daily_load, "days_read_since", lambda *_: sorted(held))
     monkeypatch.setattr(daily_load, "open_close_tickers", lambda *_: set())
     monkeypatch.setattr(daily_load, "run_sync", lambda *_: Sync(7, 1.0, "http://airbyte", {"grouped_daily": StreamCounts(5, 5)}))
     monkeypatch.setattr(daily_load, "named_symbols", lambda _settings: ["AAPL"])
@@ -66,6 +67,17 @@ class TestSync:
         metadata = told[FRIDAY]["grouped_daily"]
         assert (metadata["rows_synced"].value, metadata["dagster/partition_row_count"].value) == (5, 5)
         assert (metadata["airbyte_job"].value, metadata["loaded_by"].value) == (7, "airbyte")
+
+    def test_other_days_that_the_sync_read_again_are_told_too_but_none_that_goes_on_or_has_no_bars(
+        self, tables: dict[dt.date, Held]
+    ) -> None:
+        told: dict[dt.date, Told] = {}
+        monday = FRIDAY + dt.timedelta(days=3)
+        tables |= {WEDNESDAY: Held(4, at(FRIDAY, "20:21")), THURSDAY: Held(0, None), FRIDAY: Held(5, at(FRIDAY, "20:21"))}
+        tables[monday] = Held(3, at(FRIDAY, "20:21"))
+        assert load(at(FRIDAY, "20:20"), told).sync(Airbyte(), FRIDAY)
+        assert told.keys() == {WEDNESDAY, FRIDAY}
+        assert told[WEDNESDAY]["grouped_daily"]["dagster/partition_row_count"].value == 4
 
     def test_named_symbols_that_the_sync_did_not_bring_come_by_rest_where_they_were_traded(
         self, tables: dict[dt.date, Held], monkeypatch: pytest.MonkeyPatch
