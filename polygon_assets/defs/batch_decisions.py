@@ -26,8 +26,8 @@ FAILURES_IN_TURN, LAST_RUNS = 3, 6
 """Days that failed so often among so many last runs let older ones have their turn: what keeps failing takes half of the runs."""
 FIRST_PAUSE, LONGEST_PAUSE = dt.timedelta(minutes=1), dt.timedelta(hours=1)
 REFERENCE_LOOK_EVERY = dt.timedelta(hours=1)
-LONGEST_SILENCE = dt.timedelta(hours=1)
-"""A living load tells of each look at Airbyte's sync and of each day that is there; the start of one has its own limit, of minutes."""
+LONGEST_SILENCE = dt.timedelta(hours=6)
+"""A living load tells of each day that is there, and at 5 requests a minute a day of 1,000 named symbols takes over 3 hours."""
 
 
 @dataclass(frozen=True)
