@@ -132,13 +132,14 @@ def test_kill_9_of_the_run_worker_leaves_no_orphan_and_the_run_is_known_to_have_
 
 
 def test_further_signals_do_not_cut_the_draining_short(shared: Location) -> None:
-    _, pid = shared.launch()
+    run_id, pid = shared.launch()
     worker = psutil.Process(pid).ppid()
     for _ in range(50):
         os.kill(worker, signal.SIGTERM)
         time.sleep(0.002)
     eventually(lambda: not psutil.pid_exists(pid), "the program is gone", ORPHAN_SECONDS)
     assert shared.drained(pid)
+    eventually(lambda: shared.status(run_id) is dg.DagsterRunStatus.FAILURE, "the run is failed", ORPHAN_SECONDS)
 
 
 def test_kill_9_of_the_code_server_leaves_no_orphan(tmp_path: Path) -> None:
