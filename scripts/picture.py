@@ -25,8 +25,8 @@ def graph_url() -> str:
     return f"http://127.0.0.1:{port}/asset-groups?expanded={groups}"
 
 
-def take(url: str, target: Path, size: str = "1900,1200") -> None:
-    """A screenshot after the page has settled. A wider window makes the UI zoom in and cut the top of the graph."""
+def take(url: str, target: Path, size: str = "1700,1750") -> None:
+    """A screenshot after the page has settled. A wider or lower window makes the UI zoom in and cut the top of the graph."""
     browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if browser is None:
         sys.exit(f"none of {', '.join(BROWSERS)} is installed")
