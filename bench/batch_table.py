@@ -14,7 +14,7 @@ NOTES = """\
   of our time that the bare minimum would take.
 - The share is that of reading, loading and all marts together. The marts' time is the embedded Snowflake's; Snowflake's will differ.
 - PyAirbyte is no baseline here: it pins duckdb 1.4.3, the embedded Snowflake needs 2.0, so that the two cannot stand in one lock.
-- The connector is what takes the time: about 70 % of it is the renaming of fields, in Airbyte's own runtime (Jinja, an expression per record).
+- The connector takes the time: about 70 % of it goes into renaming fields in Airbyte's own runtime (a Jinja expression per record).
 """
 
 Runs = Sequence[Sequence[Timed]]
