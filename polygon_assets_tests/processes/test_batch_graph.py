@@ -4,7 +4,10 @@ The days are the exchange's last ones of the NYSE's calendar, so that they are o
 """
 
 import datetime as dt
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from decimal import Decimal
@@ -15,7 +18,7 @@ import pytest
 from dagster_airbyte.translator import AirbyteConnection
 
 from polygon_assets.batch.provision import open_close_tickers, set_open_close_tickers
-from polygon_assets.batch.streams import CONNECTIONS, REFERENCE_CONNECTION, streams
+from polygon_assets.batch.streams import CONNECTIONS, DAILY_CONNECTION, REFERENCE_CONNECTION, streams
 from polygon_assets.clients import clickhouse, snowflake, subscription_store
 from polygon_assets.clients.airbyte import AirbyteApi
 from polygon_assets.definitions import build_defs
@@ -38,7 +41,7 @@ from polygon_assets.local.stack import Stack
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import accept
-from polygon_assets_tests.processes.harness import Exchange
+from polygon_assets_tests.processes.harness import Exchange, eventually
 
 SERVERS = ("exchange", "s3", "clickhouse", "snowflake", "airbyte")
 COMPANIES = 40
@@ -49,6 +52,13 @@ SUBSCRIBED = ("AAPL", "MSFT", "NVDA")
 PRICES = ("open", "high", "low", "close")
 
 Row = tuple[Any, ...]
+ONE_RUN = """
+import sys, dagster as dg
+from polygon_assets.definitions import defs
+from polygon_assets.defs.keys import GROUPED_DAILY
+dg.materialize([defs.resolve_assets_def(GROUPED_DAILY)], partition_key=sys.argv[1])
+"""
+"""A process of its own that loads a day, to be killed."""
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +237,25 @@ def test_a_range_that_fails_in_the_middle_keeps_what_it_did_and_the_rest_is_aske
         graph.instance.report_runless_asset_event(dg.AssetMaterialization(key))
     [request] = graph.tick(missing_days).run_requests or []
     assert [request.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end")] == [str(day) for day in wanted[:2]]
+
+
+def test_after_a_kill_9_in_the_middle_of_a_sync_the_next_run_joins_it_and_every_row_is_there_once(
+    graph: Graph, stack: Stack, settings: Settings, exchange: Exchange, ask: Callable[[str], list[Row]]
+) -> None:
+    newest = DAYS[-1]
+    exchange.control("rest", path=f"/v2/aggs/grouped/locale/us/market/stocks/{newest}", status=429, retry_after=1)
+    environment = os.environ | stack.environment() | {"MARKET_CALENDAR": "NYSE"}
+    with closing(AirbyteApi(settings)) as api, subprocess.Popen([sys.executable, "-c", ONE_RUN, str(newest)], env=environment) as run:
+        connection = api.connection_id(DAILY_CONNECTION)
+        try:
+            job = eventually(lambda: [job["jobId"] for job in api.jobs(connection) if job["status"] == "running"], "the sync is under way")
+        finally:
+            run.kill()
+    exchange.clear()
+    assert graph.run(GROUPED_DAILY, day=newest).success
+    assert [graph.metadata(GROUPED_DAILY, newest)["airbyte_job"]] == job
+    rows = ask(f"SELECT ticker, date, {', '.join(PRICES)}, volume::NUMBER(28, 6) FROM RAW.GROUPED_DAILY WHERE date = '{newest}'")
+    assert sorted(rows) == bars_of(market(), (newest,))
 
 
 def test_a_lost_minute_and_a_lost_symbol_are_found_and_named_and_a_whole_day_matches(graph: Graph, settings: Settings) -> None:
