@@ -64,7 +64,7 @@ dg.materialize([defs.resolve_assets_def(GROUPED_DAILY)], partition_key=sys.argv[
 @pytest.fixture(scope="module")
 def settings(stack: Stack) -> Settings:
     """The stack's, with the exchange's calendar; equality is asked of the stream."""
-    changes = {"market_calendar": "NYSE", "volume_tolerance": 0.0, "price_tolerance": 0.0, "daily_history_days": 4}
+    changes = {"market_calendar": "NYSE", "volume_tolerance": 0.0, "price_tolerance": 0.0, "daily_history_days": 5}
     settings = stack.settings().model_copy(update=changes)
     with closing(AirbyteApi(settings)) as api:
         [source] = api.sources()
@@ -225,18 +225,29 @@ def test_from_the_vendor_to_the_marts_and_again_without_a_duplicate(
     marts_are_right()
 
 
-def test_a_range_that_fails_in_the_middle_keeps_what_it_did_and_the_rest_is_asked_for(graph: Graph, exchange: Exchange) -> None:
-    wanted = DAYS[-4:]
-    exchange.control("rest", path=f"/v2/aggs/grouped/locale/us/market/stocks/{wanted[1]}", status=403)
+def test_a_range_that_fails_keeps_what_it_did_and_what_the_sensor_then_asks_for_completes_five_days(
+    graph: Graph, exchange: Exchange, ask: Callable[[str], list[Row]]
+) -> None:
+    wanted = DAYS[-5:]
+    exchange.control("rest", path=f"/v2/aggs/grouped/locale/us/market/stocks/{wanted[2]}", status=403)
     result = graph.run(GROUPED_DAILY, days=wanted)
     assert not result.success
-    assert re.search(rf"^{wanted[1]}: \S+/{wanted[1]}: HTTP 403: the account's plan", why(result))
-    assert f"loaded are {wanted[2]}, {wanted[3]}" in why(result)
-    assert graph.instance.get_materialized_partitions(GROUPED_DAILY) == {str(day) for day in wanted[2:]}
+    assert re.search(rf"^{wanted[2]}: \S+/{wanted[2]}: HTTP 403: the account's plan", why(result))
+    assert f"loaded are {wanted[3]}, {wanted[4]}" in why(result)
+    assert graph.instance.get_materialized_partitions(GROUPED_DAILY) == {str(day) for day in wanted[3:]}
     for key in (SUBSCRIPTIONS, TICKERS):
         graph.instance.report_runless_asset_event(dg.AssetMaterialization(key))
     [request] = graph.tick(missing_days).run_requests or []
-    assert [request.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end")] == [str(day) for day in wanted[:2]]
+    first, last = (dt.date.fromisoformat(request.tags[f"dagster/asset_partition_range_{end}"]) for end in ("start", "end"))
+    assert (first, last) == (wanted[0], wanted[2])
+
+    exchange.clear()
+    assert graph.run(GROUPED_DAILY, days=(first, last)).success
+    assert graph.instance.get_materialized_partitions(DAILY_OPEN_CLOSE) == {str(day) for day in wanted}
+    assert graph.run(FACT_DAILY_TRADING, days=wanted).success
+    in_days = f"trading_day BETWEEN '{wanted[0]}' AND '{wanted[4]}'"
+    facts = ask(f"SELECT ticker, trading_day, {', '.join(PRICES)}, volume FROM MARTS.FACT_DAILY_TRADING WHERE {in_days}")
+    assert sorted(facts) == bars_of(market(), wanted)
 
 
 def test_after_a_kill_9_in_the_middle_of_a_sync_the_next_run_joins_it_and_every_row_is_there_once(
