@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from decimal import Decimal
 from typing import Any
 
 import dagster as dg
@@ -19,7 +18,7 @@ from dagster_airbyte.translator import AirbyteConnection
 
 from polygon_assets.batch.provision import open_close_tickers, set_open_close_tickers
 from polygon_assets.batch.streams import CONNECTIONS, DAILY_CONNECTION, REFERENCE_CONNECTION, streams
-from polygon_assets.clients import clickhouse, snowflake, subscription_store
+from polygon_assets.clients import snowflake, subscription_store
 from polygon_assets.clients.airbyte import AirbyteApi
 from polygon_assets.definitions import build_defs
 from polygon_assets.defs.batch_decisions import settled_days
@@ -41,6 +40,7 @@ from polygon_assets.local.stack import Stack
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import accept
+from polygon_assets_tests.processes.batch_truth import PRICES, Row, bars_of, stream_seconds
 from polygon_assets_tests.processes.harness import Exchange, eventually
 
 SERVERS = ("exchange", "s3", "clickhouse", "snowflake", "airbyte")
@@ -49,9 +49,6 @@ EXCHANGE_OPTIONS = ("--calendar", "NYSE", "--tickers", str(COMPANIES))
 CALENDAR = MarketCalendar("NYSE")
 DAYS = settled_days(CALENDAR, dt.datetime.now(dt.UTC), 6)
 SUBSCRIBED = ("AAPL", "MSFT", "NVDA")
-PRICES = ("open", "high", "low", "close")
-
-Row = tuple[Any, ...]
 ONE_RUN = """
 import sys, dagster as dg
 from polygon_assets.definitions import defs
@@ -164,15 +161,6 @@ def market() -> Market:
     return Market(tickers=COMPANIES, calendar=CALENDAR)
 
 
-def bars_of(market: Market, days: Sequence[dt.date]) -> list[Row]:
-    """What the fact table must hold."""
-    return sorted(
-        (str(bar["symbol"]), day, *(float(bar[name]) for name in PRICES), Decimal(str(bar["volume"])))
-        for day in days
-        for bar in market.grouped(day)
-    )
-
-
 def test_from_the_vendor_to_the_marts_and_again_without_a_duplicate(
     graph: Graph, settings: Settings, ask: Callable[[str], list[Row]]
 ) -> None:
@@ -275,8 +263,8 @@ def test_a_lost_minute_and_a_lost_symbol_are_found_and_named_and_a_whole_day_mat
     lost = int(dt.datetime.combine(day, dt.time(10, 31), NEW_YORK).timestamp() * 1000)
     for key in (GROUPED_DAILY, FACT_DAILY_TRADING):
         assert graph.run(key, day=day).success
-    stream(settings, truth, "AAPL", day)
-    stream(settings, truth, "MSFT", day, without=range(lost, lost + 60_000))
+    stream_seconds(settings, truth, "AAPL", day)
+    stream_seconds(settings, truth, "MSFT", day, without=range(lost, lost + 60_000))
     result = graph.run(STREAM_VS_BATCH, day=day)
     [check] = result.get_asset_check_evaluations()
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
@@ -287,31 +275,11 @@ def test_a_lost_minute_and_a_lost_symbol_are_found_and_named_and_a_whole_day_mat
     assert (metadata["match"], metadata["drift"], metadata["missing_in_stream"]) == (1, 1, 1)
     assert 0 < metadata["largest_volume_drift"] < 0.1
 
-    stream(settings, truth, "MSFT", day)
-    stream(settings, truth, "NVDA", day)
+    stream_seconds(settings, truth, "MSFT", day)
+    stream_seconds(settings, truth, "NVDA", day)
     result = graph.run(STREAM_VS_BATCH, day=day)
     assert failed_checks(result) == []
     assert graph.metadata(STREAM_VS_BATCH, day)["dagster/partition_row_count"] == 3
-
-
-def stream(settings: Settings, truth: Market, symbol: str, day: dt.date, without: range = range(0)) -> None:
-    """Put the seconds of a symbol into the table, as if they had been streamed."""
-    columns = ("symbol", "start_timestamp", "end_timestamp", *PRICES, "volume", "received_at", "source")
-    rows = [
-        (
-            symbol,
-            start,
-            start + dt.timedelta(seconds=1),
-            *(float(bar[name]) for name in PRICES),
-            Decimal(str(bar["volume"])),
-            start,
-            "websocket",
-        )
-        for bar in truth.seconds(symbol, day)
-        if int(bar["start_ms"]) not in without and (start := dt.datetime.fromtimestamp(int(bar["start_ms"]) / 1000, dt.UTC))
-    ]
-    with closing(clickhouse.connect(settings)) as client:
-        client.insert("market.stock_aggregates", rows, column_names=columns)
 
 
 def test_a_sync_that_fails_says_why_in_the_connectors_words(graph: Graph, exchange: Exchange) -> None:

@@ -1,0 +1,43 @@
+"""What the simulated exchange's daily bars must have become, and its seconds put into ClickHouse as if they had been streamed."""
+
+import datetime as dt
+from collections.abc import Sequence
+from contextlib import closing
+from decimal import Decimal
+from typing import Any
+
+from polygon_assets.clients import clickhouse
+from polygon_assets.local.exchange.market import Market
+from polygon_assets.settings import Settings
+
+PRICES = ("open", "high", "low", "close")
+Row = tuple[Any, ...]
+
+
+def bars_of(market: Market, days: Sequence[dt.date]) -> list[Row]:
+    """What the fact table must hold."""
+    return sorted(
+        (str(bar["symbol"]), day, *(float(bar[name]) for name in PRICES), Decimal(str(bar["volume"])))
+        for day in days
+        for bar in market.grouped(day)
+    )
+
+
+def stream_seconds(settings: Settings, truth: Market, symbol: str, day: dt.date, without: range = range(0)) -> None:
+    """Put the seconds of a symbol into the table, as if they had been streamed."""
+    columns = ("symbol", "start_timestamp", "end_timestamp", *PRICES, "volume", "received_at", "source")
+    rows = [
+        (
+            symbol,
+            start,
+            start + dt.timedelta(seconds=1),
+            *(float(bar[name]) for name in PRICES),
+            Decimal(str(bar["volume"])),
+            start,
+            "websocket",
+        )
+        for bar in truth.seconds(symbol, day)
+        if int(bar["start_ms"]) not in without and (start := dt.datetime.fromtimestamp(int(bar["start_ms"]) / 1000, dt.UTC))
+    ]
+    with closing(clickhouse.connect(settings)) as client:
+        client.insert("market.stock_aggregates", rows, column_names=columns)

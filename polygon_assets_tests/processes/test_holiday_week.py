@@ -1,0 +1,94 @@
+"""Weeks with a holiday and an early close, from the vendor to the facts and the comparison with the stream."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+
+from polygon_assets.batch.marts import MARTS, build
+from polygon_assets.clients import snowflake, subscription_store
+from polygon_assets.clients.airbyte import AirbyteApi
+from polygon_assets.defs.assets.reconciliation import look_at
+from polygon_assets.defs.daily_load import DailyLoad, Told
+from polygon_assets.defs.resources import Airbyte
+from polygon_assets.local.exchange.market import Market
+from polygon_assets.local.stack import Stack
+from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
+from polygon_assets.settings import Settings
+from polygon_assets.subscriptions import accept
+from polygon_assets_tests.processes.batch_truth import PRICES, Row, bars_of, stream_seconds
+
+SERVERS = ("exchange", "s3", "clickhouse", "snowflake", "airbyte")
+COMPANIES = 40
+NOW = dt.datetime(2026, 12, 1, 9, 0, tzinfo=NEW_YORK)
+EXCHANGE_OPTIONS = ("--calendar", "NYSE", "--tickers", str(COMPANIES), "--replay", "2026-12-01", "--replay-from", "09:00")
+CALENDAR = MarketCalendar("NYSE")
+# Labor Day is Monday the 7th; Thanksgiving is the 26th, and the day after closes three hours early.
+LABOR_DAY_WEEK = [dt.date(2026, 9, day) for day in (3, 4, 8, 9)]
+THANKSGIVING_WEEK = [dt.date(2026, 11, day) for day in (24, 25, 27, 30)]
+EARLY_CLOSE = dt.date(2026, 11, 27)
+
+
+@pytest.fixture(scope="module")
+def settings(stack: Stack) -> Settings:
+    settings = stack.settings().model_copy(update={"market_calendar": "NYSE"})
+    accepted = accept("channel\nA.AAPL\n", ("A.AAPL",), "etag", "2026-01-01T00:00:00+00:00")
+    subscription_store.connect(settings).publish(accepted)
+    return settings
+
+
+@pytest.fixture
+def ask(settings: Settings) -> Iterator[Callable[[str], list[Row]]]:
+    """Rows of a query to Snowflake."""
+
+    def ask(sql: str) -> list[Row]:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return [tuple(row) for row in cursor.fetchall()]
+
+    with closing(snowflake.connect(settings)) as connection:
+        yield ask
+
+
+def load(settings: Settings, told: dict[dt.date, Told], now: dt.datetime) -> DailyLoad:
+    return DailyLoad(settings, CALENDAR, now.astimezone(dt.UTC), told.__setitem__, lambda _text: None)
+
+
+def assert_facts_are_the_truth(settings: Settings, ask: Callable[[str], list[Row]], days: list[dt.date]) -> None:
+    with closing(snowflake.connect(settings)) as connection:
+        for day in days:
+            build(connection, MARTS["fact_daily_trading"], day)
+    within = f"trading_day BETWEEN '{days[0]}' AND '{days[-1]}'"
+    facts = ask(f"SELECT ticker, trading_day, {', '.join(PRICES)}, volume FROM MARTS.FACT_DAILY_TRADING WHERE {within}")
+    assert sorted(facts) == bars_of(Market(tickers=COMPANIES, calendar=CALENDAR), days)
+
+
+def test_one_sync_over_a_holiday_tells_each_trading_day_and_no_other(settings: Settings, ask: Callable[[str], list[Row]]) -> None:
+    with closing(AirbyteApi(settings)) as api:
+        [source] = api.sources()
+        ends = {"start_date": str(LABOR_DAY_WEEK[0]), "end_date": str(LABOR_DAY_WEEK[-1])}
+        api.patch_source(source["sourceId"], {**ends, "open_close_tickers": ["AAPL"]})
+    told: dict[dt.date, Told] = {}
+    # Airbyte stamps records by the wall clock, which the replay is ahead of.
+    assert load(settings, told, dt.datetime.now(dt.UTC)).sync(Airbyte(poll_seconds=0.2), LABOR_DAY_WEEK[-1])
+    assert sorted(told) == LABOR_DAY_WEEK
+    assert_facts_are_the_truth(settings, ask, LABOR_DAY_WEEK)
+
+
+def test_an_early_close_is_a_whole_day_for_the_facts_and_for_the_comparison(settings: Settings, ask: Callable[[str], list[Row]]) -> None:
+    told: dict[dt.date, Told] = {}
+    assert load(settings, told, NOW).fetch(THANKSGIVING_WEEK)
+    assert sorted(told) == THANKSGIVING_WEEK
+    assert_facts_are_the_truth(settings, ask, THANKSGIVING_WEEK)
+    [(official_close, day_close)] = ask(
+        f"SELECT official_close, close FROM MARTS.FACT_DAILY_TRADING WHERE ticker = 'AAPL' AND trading_day = '{EARLY_CLOSE}'"
+    )
+    market = Market(tickers=COMPANIES, calendar=CALENDAR)
+    closing_bell = dt.datetime.combine(EARLY_CLOSE, dt.time(13), NEW_YORK).timestamp() * 1000
+    seconds = [bar for bar in market.seconds("AAPL", EARLY_CLOSE) if bar["start_ms"] < closing_bell]
+    assert (official_close, day_close) == (float(seconds[-1]["close"]), float(market.day("AAPL", EARLY_CLOSE)[0]["close"]))
+    stream_seconds(settings, market, "AAPL", EARLY_CLOSE)
+    found = look_at(settings, CALENDAR, EARLY_CLOSE)
+    assert [one.symbol for one in found.symbols] == ["AAPL"]
+    assert found.different == []
