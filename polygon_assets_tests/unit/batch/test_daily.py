@@ -11,7 +11,8 @@ import pytest
 from polygon_assets.batch.daily import daily_open_close, grouped_daily
 from polygon_assets.batch.streams import manifest
 from polygon_assets.clients.polygon import PolygonApiError
-from polygon_assets_tests.unit.clients.test_polygon import Answer, ScriptedApi, client, serving
+from polygon_assets_tests.unit.clients.scripted_server import Answer, ScriptedServer, serving
+from polygon_assets_tests.unit.clients.test_polygon import client
 
 DAY = dt.date(2026, 11, 20)
 PRICES = {"o": 1.5, "h": 2, "l": 1.25, "c": 1.75, "t": 1_795_208_400_000}
@@ -24,7 +25,7 @@ ODD_PRICES = {"symbol": "BRK.B", "from": str(DAY), "status": "OK", "open": 1, "h
 
 
 @pytest.fixture
-def api() -> Iterator[ScriptedApi]:
+def api() -> Iterator[ScriptedServer]:
     with serving() as server:
         yield server
 
@@ -39,8 +40,8 @@ def as_the_connector_would(stream: str, record: dict[str, Any]) -> dict[str, Any
     return made
 
 
-def test_volumes_are_exact_decimals_and_what_is_missing_is_null_by_either_way(api: ScriptedApi) -> None:
-    api.script = [(200, {}, {"status": "OK", "results": ODD_BARS})]
+def test_volumes_are_exact_decimals_and_what_is_missing_is_null_by_either_way(api: ScriptedServer) -> None:
+    api.script = [(200, {"status": "OK", "results": ODD_BARS})]
     records = grouped_daily(client(api, []), DAY)
     assert [record["volume"] for record in records] == ["4930645", "25933.6", "25933.600001"]
     assert [record["otc"] for record in records] == [False, True, False]
@@ -50,22 +51,22 @@ def test_volumes_are_exact_decimals_and_what_is_missing_is_null_by_either_way(ap
     assert "include_otc=true" in api.paths[0]
 
 
-def test_prices_of_a_ticker_without_extended_hours_have_nulls_by_either_way(api: ScriptedApi) -> None:
-    missing: Answer = (404, {}, {"status": "NOT_FOUND", "message": "Data not found."})
-    api.script = [(200, {}, ODD_PRICES), missing]
+def test_prices_of_a_ticker_without_extended_hours_have_nulls_by_either_way(api: ScriptedServer) -> None:
+    missing: Answer = (404, {"status": "NOT_FOUND", "message": "Data not found."})
+    api.script = [(200, ODD_PRICES), missing]
     assert daily_open_close(client(api, []), DAY, ["BRK.B", "NOPE"]) == [as_the_connector_would("daily_open_close", ODD_PRICES)]
     assert api.paths[1] == f"/v1/open-close/NOPE/{DAY}?adjusted=false"
 
 
-def test_a_day_that_is_closed_or_not_over_has_no_bars(api: ScriptedApi) -> None:
+def test_a_day_that_is_closed_or_not_over_has_no_bars(api: ScriptedServer) -> None:
     too_early = {"status": "NOT_AUTHORIZED", "message": "Attempted to request today's data before end of day. Please upgrade."}
-    api.script = [(200, {}, {"status": "OK", "resultsCount": 0}), (403, {}, too_early)]
+    api.script = [(200, {"status": "OK", "resultsCount": 0}), (403, too_early)]
     rest = client(api, [])
     assert grouped_daily(rest, DAY) == grouped_daily(rest, DAY) == []
 
 
-@pytest.mark.parametrize("answer", [(404, {}, b"404 page not found\n"), (403, {}, {"status": "NOT_AUTHORIZED"}), (200, {}, b"<html>")])
-def test_a_wrong_address_a_missing_entitlement_and_an_unreadable_answer_are_errors(api: ScriptedApi, answer: Answer) -> None:
+@pytest.mark.parametrize("answer", [(404, b"404 page not found\n"), (403, {"status": "NOT_AUTHORIZED"}), (200, b"<html>")])
+def test_a_wrong_address_a_missing_entitlement_and_an_unreadable_answer_are_errors(api: ScriptedServer, answer: Answer) -> None:
     api.script = [answer]
     with pytest.raises(PolygonApiError):
         grouped_daily(client(api, []), DAY)

@@ -1,9 +1,6 @@
 """The client of Airbyte's API: tokens renewed in time, patience where it helps, and errors that say what to do."""
 
-import http.server
-import json
 import socket
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,48 +8,15 @@ import pytest
 
 from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError, AirbyteUnavailableError, StreamCounts
 from polygon_assets.settings import Settings
+from polygon_assets_tests.unit.clients.scripted_server import Answer, ScriptedServer, serving
 
-Answer = tuple[int, Any]
 TOKEN: Answer = (200, {"access_token": "t1", "token_type": "Bearer", "expires_in": 180})
 
 
-class ScriptedAirbyte(http.server.ThreadingHTTPServer):
-    """Answers one request after the other from a script; `calls` are method, path and bearer token of each."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.script: list[Answer] = []
-        self.calls: list[tuple[str, str, str]] = []
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    server: ScriptedAirbyte
-
-    def do_GET(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.calls.append((self.command, self.path, self.headers.get("Authorization", "").removeprefix("Bearer ")))
-        status, content = self.server.script.pop(0)
-        body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET  # noqa: N815
-
-    def log_message(self, *_: Any) -> None:
-        """Requests are in `calls`."""
-
-
 @pytest.fixture
-def airbyte() -> Iterator[ScriptedAirbyte]:
-    server = ScriptedAirbyte()
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def airbyte() -> Iterator[ScriptedServer]:
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture
@@ -61,7 +25,7 @@ def waits() -> list[float]:
 
 
 @pytest.fixture
-def api(airbyte: ScriptedAirbyte, waits: list[float]) -> Iterator[AirbyteApi]:
+def api(airbyte: ScriptedServer, waits: list[float]) -> Iterator[AirbyteApi]:
     client = client_of(airbyte.server_port, waits)
     yield client
     client.close()
@@ -77,34 +41,34 @@ def client_of(port: int, waits: list[float]) -> AirbyteApi:
     return AirbyteApi(settings, patience_seconds=0.2, sleep=waits.append)
 
 
-def test_one_token_serves_many_requests(airbyte: ScriptedAirbyte, api: AirbyteApi) -> None:
+def test_one_token_serves_many_requests(airbyte: ScriptedServer, api: AirbyteApi) -> None:
     airbyte.script = [TOKEN, (200, {"jobId": 1}), (200, {"jobId": 2})]
     api.job(1)
     api.job(2)
     assert airbyte.calls == [("POST", "/v1/applications/token", ""), ("GET", "/v1/jobs/1", "t1"), ("GET", "/v1/jobs/2", "t1")]
 
 
-def test_a_token_that_is_no_longer_known_is_replaced_by_a_new_one(airbyte: ScriptedAirbyte, api: AirbyteApi) -> None:
+def test_a_token_that_is_no_longer_known_is_replaced_by_a_new_one(airbyte: ScriptedServer, api: AirbyteApi) -> None:
     second = (200, {"access_token": "t2", "expires_in": 180})
     airbyte.script = [TOKEN, (401, {"title": "invalid-api-key"}), second, (200, {"workspaceId": "w"})]
     assert api.workspace() == {"workspaceId": "w"}
     assert airbyte.calls[-1] == ("GET", "/v1/workspaces/w", "t2")
 
 
-def test_wrong_credentials_name_the_variables(airbyte: ScriptedAirbyte, api: AirbyteApi) -> None:
+def test_wrong_credentials_name_the_variables(airbyte: ScriptedServer, api: AirbyteApi) -> None:
     airbyte.script = [(401, {"detail": "The API key in the Authorization header is invalid."})] * 2
     with pytest.raises(AirbyteError, match=r"POST http.*/token: HTTP 401: The API key .* invalid\.; check AIRBYTE_CLIENT_ID") as error:
         api.workspace()
     assert error.value.status == 401
 
 
-def test_a_passing_failure_is_waited_out(airbyte: ScriptedAirbyte, api: AirbyteApi, waits: list[float]) -> None:
+def test_a_passing_failure_is_waited_out(airbyte: ScriptedServer, api: AirbyteApi, waits: list[float]) -> None:
     airbyte.script = [TOKEN, (503, b""), (502, b"<html>"), (200, {"jobId": 1, "status": "running"})]
     assert api.job(1)["status"] == "running"
     assert len(waits) == 2
 
 
-def test_a_sync_is_not_started_twice_by_repetition(airbyte: ScriptedAirbyte, api: AirbyteApi, waits: list[float]) -> None:
+def test_a_sync_is_not_started_twice_by_repetition(airbyte: ScriptedServer, api: AirbyteApi, waits: list[float]) -> None:
     airbyte.script = [TOKEN, (500, {"detail": "An unexpected problem has occurred."})]
     with pytest.raises(AirbyteUnavailableError, match="HTTP 500: An unexpected problem"):
         api.start_sync("c")
@@ -121,7 +85,7 @@ def test_what_was_never_sent_is_tried_again(waits: list[float]) -> None:
     api.close()
 
 
-def test_a_refusal_is_told_in_airbytes_words_about_this_request(airbyte: ScriptedAirbyte, api: AirbyteApi) -> None:
+def test_a_refusal_is_told_in_airbytes_words_about_this_request(airbyte: ScriptedServer, api: AirbyteApi) -> None:
     problem = {"status": 409, "detail": "Please try again later.", "data": {"message": "A sync is already running for: c"}}
     airbyte.script = [TOKEN, (409, problem)]
     with pytest.raises(AirbyteError, match=r"POST .*/v1/jobs: HTTP 409: A sync is already running for: c") as error:
@@ -129,20 +93,20 @@ def test_a_refusal_is_told_in_airbytes_words_about_this_request(airbyte: Scripte
     assert error.value.status == 409
 
 
-def test_an_address_that_is_no_api_is_said(airbyte: ScriptedAirbyte, api: AirbyteApi) -> None:
+def test_an_address_that_is_no_api_is_said(airbyte: ScriptedServer, api: AirbyteApi) -> None:
     airbyte.script = [TOKEN, (200, b"<html>a web page</html>")]
     with pytest.raises(AirbyteError, match="not JSON: '<html>a web page</html>'; check AIRBYTE_API_URL"):
         api.workspace()
 
 
-def test_every_page_is_read(airbyte: ScriptedAirbyte, api: AirbyteApi) -> None:
+def test_every_page_is_read(airbyte: ScriptedServer, api: AirbyteApi) -> None:
     pages = [[{"name": f"c{number}", "connectionId": str(number)} for number in range(100)], [{"name": "last", "connectionId": "100"}]]
     airbyte.script = [TOKEN, *((200, {"data": page, "next": "more"}) for page in pages)]
     assert api.connection_id("last") == "100"
     assert airbyte.calls[-1][1] == "/v1/connections?workspaceIds=w&limit=100&offset=100"
 
 
-def test_a_missing_connection_names_those_there_are_and_the_cure(airbyte: ScriptedAirbyte, api: AirbyteApi) -> None:
+def test_a_missing_connection_names_those_there_are_and_the_cure(airbyte: ScriptedServer, api: AirbyteApi) -> None:
     airbyte.script = [TOKEN, (200, {"data": [{"name": "other", "connectionId": "1"}]})]
     with pytest.raises(AirbyteError, match=r"no connection 'polygon_daily' \(there are: other\).*airbyte provision"):
         api.connection_id("polygon_daily")
@@ -155,7 +119,7 @@ def attempt(committed: int, *messages: str) -> dict[str, Any]:
     return {"attempt": {"streamStats": [stats], "failureSummary": {"failures": failures}}}
 
 
-def test_an_outcome_has_the_last_reason_and_the_rows_of_all_attempts(airbyte: ScriptedAirbyte, api: AirbyteApi) -> None:
+def test_an_outcome_has_the_last_reason_and_the_rows_of_all_attempts(airbyte: ScriptedServer, api: AirbyteApi) -> None:
     attempts = [attempt(10, "too slow"), attempt(5, "the key is wrong", "the key is wrong")]
     airbyte.script = [TOKEN, (200, {"job": {"id": 7, "status": "failed"}, "attempts": attempts})]
     outcome = api.outcome(7)
@@ -164,7 +128,7 @@ def test_an_outcome_has_the_last_reason_and_the_rows_of_all_attempts(airbyte: Sc
     assert (outcome.rows, outcome.running, outcome.succeeded) == (15, False, False)
 
 
-def test_a_summary_of_streams_that_have_said_why_is_left_out(airbyte: ScriptedAirbyte, api: AirbyteApi) -> None:
+def test_a_summary_of_streams_that_have_said_why_is_left_out(airbyte: ScriptedServer, api: AirbyteApi) -> None:
     failures = [
         {"failureOrigin": "source", "externalMessage": "the key is wrong", "streamDescriptor": {"name": "tickers"}},
         {"failureOrigin": "source", "externalMessage": "the following streams did not sync: tickers"},
@@ -175,7 +139,7 @@ def test_a_summary_of_streams_that_have_said_why_is_left_out(airbyte: ScriptedAi
     assert api.outcome(7).reason == "the key is wrong (source); the table is locked (destination)"
 
 
-def test_an_outcome_without_attempts_is_one_too(airbyte: ScriptedAirbyte, api: AirbyteApi) -> None:
+def test_an_outcome_without_attempts_is_one_too(airbyte: ScriptedServer, api: AirbyteApi) -> None:
     airbyte.script = [TOKEN, (200, {"job": {"id": 7, "status": "pending"}, "attempts": []})]
     outcome = api.outcome(7)
     assert (outcome.running, outcome.reason, outcome.rows) == (True, "", 0)

@@ -1,10 +1,6 @@
 """The paced REST client: patience where it helps, a clear word where it does not."""
 
-import http.server
-import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -12,53 +8,16 @@ from pydantic import SecretStr
 
 from polygon_assets.clients.polygon import PolygonApiError, PolygonRest, TokenBucket
 from polygon_assets.settings import Settings
-
-Answer = tuple[int, dict[str, str], Any]
-
-
-class ScriptedApi(http.server.ThreadingHTTPServer):
-    """Answers one request after the other from a script, and the last answer for ever."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.script: list[Answer] = []
-        self.paths: list[str] = []
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    server: ScriptedApi
-
-    def do_GET(self) -> None:
-        self.server.paths.append(self.path)
-        status, headers, body = self.server.script.pop(0) if len(self.server.script) > 1 else self.server.script[0]
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
-
-    def log_message(self, *_: Any) -> None:
-        """Requests are in `paths`."""
-
-
-@contextmanager
-def serving() -> Iterator[ScriptedApi]:
-    server = ScriptedApi()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+from polygon_assets_tests.unit.clients.scripted_server import Answer, ScriptedServer, serving
 
 
 @pytest.fixture
-def api() -> Iterator[ScriptedApi]:
+def api() -> Iterator[ScriptedServer]:
     with serving() as server:
         yield server
 
 
-def client(api: ScriptedApi, waits: list[float]) -> PolygonRest:
+def client(api: ScriptedServer, waits: list[float]) -> PolygonRest:
     settings = Settings(
         polygon_api_key=SecretStr("k"), polygon_rest_url=f"http://127.0.0.1:{api.server_port}", polygon_requests_per_minute=0
     )
@@ -67,18 +26,18 @@ def client(api: ScriptedApi, waits: list[float]) -> PolygonRest:
 
 def page(*tickers: str, next_url: str | None = None) -> Answer:
     body: dict[str, Any] = {"status": "OK", "results": [{"ticker": ticker} for ticker in tickers]}
-    return 200, {}, body | ({"next_url": next_url} if next_url else {})
+    return 200, body | ({"next_url": next_url} if next_url else {})
 
 
-def test_every_page_of_every_market_is_read(api: ScriptedApi) -> None:
+def test_every_page_of_every_market_is_read(api: ScriptedServer) -> None:
     api.script = [page("AAPL", next_url="https://elsewhere/v3/reference/tickers?cursor=2"), page("MSFT", "AAPL"), page("OTCX")]
     rest = client(api, [])
     assert rest.active_tickers() == {"AAPL", "MSFT", "OTCX"}
     assert "cursor=2" in api.paths[1]
 
 
-def test_too_many_requests_waits_as_long_as_asked(api: ScriptedApi) -> None:
-    api.script = [(429, {"Retry-After": "30"}, {"error": "slow down"}), (503, {}, b""), page("AAPL")]
+def test_too_many_requests_waits_as_long_as_asked(api: ScriptedServer) -> None:
+    api.script = [(429, {"error": "slow down"}, {"Retry-After": "30"}), (503, b""), page("AAPL"), page()]
     waits: list[float] = []
     assert client(api, waits).active_tickers() == {"AAPL"}
     assert waits[0] >= 30
@@ -86,15 +45,15 @@ def test_too_many_requests_waits_as_long_as_asked(api: ScriptedApi) -> None:
 
 
 @pytest.mark.parametrize(("status", "cure"), [(401, "check POLYGON_API_KEY"), (403, "plan does not include")])
-def test_a_refusal_for_good_ends_at_once_and_names_the_cure(api: ScriptedApi, status: int, cure: str) -> None:
-    api.script = [(status, {}, {"error": "no"})]
+def test_a_refusal_for_good_ends_at_once_and_names_the_cure(api: ScriptedServer, status: int, cure: str) -> None:
+    api.script = [(status, {"error": "no"})]
     with pytest.raises(PolygonApiError, match=cure):
         client(api, []).active_tickers()
     assert len(api.paths) == 1
 
 
-def test_an_unreadable_answer_is_an_error_not_an_empty_list(api: ScriptedApi) -> None:
-    api.script = [(200, {}, b"<html>maintenance</html>")]
+def test_an_unreadable_answer_is_an_error_not_an_empty_list(api: ScriptedServer) -> None:
+    api.script = [(200, b"<html>maintenance</html>")]
     with pytest.raises(PolygonApiError, match="unreadable answer"):
         client(api, []).active_tickers()
 
