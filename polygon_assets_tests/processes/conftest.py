@@ -2,14 +2,20 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from polygon_assets.clients import snowflake
 from polygon_assets.local.stack import Stack, running_stack
 from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.harness import Exchange, Programs
 from polygon_assets_tests.processes.live_market import Live, live_truth
 from polygon_assets_tests.processes.market_truth import Truth
+from polygon_assets_tests.processes.warehouse_harness import create
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +31,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
 def settings(stack: Stack) -> Settings:
     """The settings that lead to the stack."""
     return stack.settings()
+
+
+@pytest.fixture(scope="module")
+def warehouse_session(settings: Settings) -> Iterator["SnowflakeConnection"]:
+    """A session with the stack's Snowflake, in which all tables are there."""
+    with snowflake.connect(settings, 30) as session:
+        create(session)
+        yield session
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The marts, made of hand-made records over the real protocol: known answers, the same again, one day without touching the others."""
 
 import datetime as dt
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -13,27 +12,18 @@ from polygon_assets.batch import marts
 from polygon_assets.batch.bulk import RowError
 from polygon_assets.batch.marts import MARTS, findings
 from polygon_assets.batch.marts.findings import Finding, SplitJump
-from polygon_assets.clients import snowflake
-from polygon_assets.settings import Settings
-from polygon_assets_tests.processes.warehouse_harness import AT, ask, bar, clear, create, merge, split, ticker
+from polygon_assets_tests.processes.warehouse_harness import AT, ask, bar, clear, merge, split, ticker
 
 SERVERS = ("snowflake",)
 THURSDAY, FRIDAY, MONDAY, TUESDAY = (dt.date(2026, 11, day) for day in (12, 13, 16, 17))
 FACT, ADJUSTED, REPORT = MARTS["fact_daily_trading"], MARTS["daily_prices_adjusted"], MARTS["report_tickers"]
 
 
-@pytest.fixture(scope="module")
-def module_session(settings: Settings) -> Iterator[SnowflakeConnection]:
-    with snowflake.connect(settings, 30) as session:
-        create(session)
-        yield session
-
-
 @pytest.fixture
-def session(module_session: SnowflakeConnection) -> SnowflakeConnection:
+def session(warehouse_session: SnowflakeConnection) -> SnowflakeConnection:
     """With empty tables."""
-    clear(module_session)
-    return module_session
+    clear(warehouse_session)
+    return warehouse_session
 
 
 def build_all(session: SnowflakeConnection, *days: dt.date) -> None:

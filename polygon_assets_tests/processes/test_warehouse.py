@@ -15,25 +15,18 @@ from polygon_assets.batch.streams import Stream, streams
 from polygon_assets.batch.warehouse import RecordError, Written
 from polygon_assets.clients import snowflake
 from polygon_assets.settings import Settings
-from polygon_assets_tests.processes.warehouse_harness import AT, ask, bar, clear, create, merge, ticker
+from polygon_assets_tests.processes.warehouse_harness import AT, ask, bar, clear, merge, ticker
 
 SERVERS = ("snowflake",)
 LATER = AT + dt.timedelta(hours=1)
 EARLIER = AT - dt.timedelta(hours=1)
 
 
-@pytest.fixture(scope="module")
-def module_session(settings: Settings) -> Iterator[SnowflakeConnection]:
-    with snowflake.connect(settings, 30) as session:
-        create(session)
-        yield session
-
-
 @pytest.fixture
-def session(module_session: SnowflakeConnection) -> SnowflakeConnection:
+def session(warehouse_session: SnowflakeConnection) -> SnowflakeConnection:
     """With empty tables."""
-    clear(module_session, "RAW.TICKERS", "RAW.GROUPED_DAILY")
-    return module_session
+    clear(warehouse_session, "RAW.TICKERS", "RAW.GROUPED_DAILY")
+    return warehouse_session
 
 
 def names(session: SnowflakeConnection) -> list[tuple[str, str]]:

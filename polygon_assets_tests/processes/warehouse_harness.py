@@ -1,31 +1,32 @@
 """Records of the vendor's streams as small as they can be, put into the embedded Snowflake, and questions to it."""
 
 import datetime as dt
-from typing import Any
-
-from snowflake.connector import SnowflakeConnection
+from typing import TYPE_CHECKING, Any
 
 from polygon_assets.batch import tables, warehouse
 from polygon_assets.batch.marts import MARTS
 from polygon_assets.batch.streams import streams
 from polygon_assets.batch.warehouse import Written
 
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
 AT = dt.datetime(2026, 11, 21, 3, 0, tzinfo=dt.UTC)
 
 
-def ask(session: SnowflakeConnection, sql: str) -> list[Any]:
+def ask(session: "SnowflakeConnection", sql: str) -> list[Any]:
     """All rows."""
     with session.cursor() as cursor:
         cursor.execute(sql)
         return cursor.fetchall()
 
 
-def merge(session: SnowflakeConnection, stream: str, *records: dict[str, Any], at: dt.datetime = AT) -> Written:
+def merge(session: "SnowflakeConnection", stream: str, *records: dict[str, Any], at: dt.datetime = AT) -> Written:
     """Records into their table."""
     return warehouse.merge(session, streams()[stream], records, at)
 
 
-def create(session: SnowflakeConnection) -> None:
+def create(session: "SnowflakeConnection") -> None:
     """All tables of RAW and MARTS, empty if they are new."""
     with session.cursor() as cursor:
         for stream in streams().values():
@@ -34,7 +35,7 @@ def create(session: SnowflakeConnection) -> None:
             tables.ensure(cursor, "MARTS", mart.name, mart.definitions)
 
 
-def clear(session: SnowflakeConnection, *names: str) -> None:
+def clear(session: "SnowflakeConnection", *names: str) -> None:
     """Delete all rows of tables (of all of them by default), so that no test sees another's."""
     everything = [*(f"RAW.{name}" for name in streams()), *(mart.table for mart in MARTS.values())]
     for name in names or everything:
