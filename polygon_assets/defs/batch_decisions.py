@@ -5,7 +5,7 @@ Pure functions of (facts, calendar, now), like `decisions`, which decides about 
 
 import datetime as dt
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import takewhile
 
 from dagster import DagsterRunStatus
@@ -64,7 +64,7 @@ class ReferenceFacts:
     """ISO 8601; None where it was never synced."""
     looked_at: dt.datetime | None = None
     """When the vendor was last asked for its newest change."""
-    runs: Sequence[RunFacts] = field(default_factory=tuple)
+    runs: Sequence[RunFacts] = ()
     under_way: str = ""
     missing_settings: Sequence[str] = ()
 
