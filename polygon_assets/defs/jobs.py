@@ -70,7 +70,6 @@ def stream_job(program: str) -> dg.JobDefinition:
         "session or a launch by hand.",
         # The supervising sensor is the one owner of new runs; two owners would start two copies.
         tags={PROGRAM_TAG: program, "dagster/max_retries": "0"},
-        executor_def=dg.in_process_executor,
     )
     def run() -> None:
         supervise()
@@ -113,7 +112,6 @@ def stream_checks(checks: list[dg.AssetChecksDefinition]) -> UnresolvedAssetJobD
         "stream_checks",
         selection=dg.AssetSelection.checks(*checks),
         description="Judges the running streams: lag, freshness, confirmed channels, dead letters, and that processed messages are rows.",
-        executor_def=dg.in_process_executor,
     )
 
 
@@ -123,35 +121,29 @@ VALIDATE_SUBSCRIPTIONS = dg.define_asset_job(
     description="Validates the subscription CSV and puts it in force if every line is valid.",
     # dagster.yaml lets one of them run at a time, so that the last to publish is the last to have read.
     tags={VALIDATION_TAG: "subscriptions"},
-    executor_def=dg.in_process_executor,
 )
 REFRESH_OHLCV_1M = dg.define_asset_job(
     "refresh_ohlcv_1m",
     selection=dg.AssetSelection.assets(OHLCV_1M),
     description="Computes the one-minute bars of a trading day again; repeating it replaces them.",
-    executor_def=dg.in_process_executor,
 )
 SYNC_REFERENCE = dg.define_asset_job(
     "sync_reference",
     selection=dg.AssetSelection.assets(*REFERENCE_TABLES),
     description="Syncs the reference data through Airbyte; the marts follow by themselves.",
-    executor_def=dg.in_process_executor,
 )
 LOAD_DAYS = dg.define_asset_job(
     "load_days",
     selection=dg.AssetSelection.assets(GROUPED_DAILY, DAILY_OPEN_CLOSE),
     description="Loads trading days: the newest one by an Airbyte sync, past ones by REST; the marts follow by themselves.",
-    executor_def=dg.in_process_executor,
 )
 BUILD_FACTS = dg.define_asset_job(
     "build_facts",
     selection=dg.AssetSelection.assets(FACT_DAILY_TRADING),
     description="Builds trading days of the fact table again, where automation did not succeed; repeating it replaces them.",
-    executor_def=dg.in_process_executor,
 )
 COMPARE_DAYS = dg.define_asset_job(
     "compare_days",
     selection=dg.AssetSelection.assets(STREAM_VS_BATCH),
     description="Compares a closed trading day with the vendor's bars again, where automation did not succeed; repeating it replaces it.",
-    executor_def=dg.in_process_executor,
 )
