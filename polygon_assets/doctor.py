@@ -4,6 +4,7 @@ It looks and changes nothing, except that a Kafka topic that is missing is only 
 """
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 from polygon_assets.batch.streams import CONNECTIONS
@@ -81,11 +82,8 @@ def _warehouse(settings: Settings) -> str:
 
 
 def _connections(settings: Settings) -> str:
-    api = AirbyteApi(settings, patience_seconds=0)
-    try:
+    with closing(AirbyteApi(settings, patience_seconds=0)) as api:
         missing = CONNECTIONS.keys() - {connection["name"] for connection in api.connections()}
-    finally:
-        api.close()
     if missing:
         raise AirbyteError(f"{settings.airbyte_api_url} answers, but the workspace has no connection {', '.join(sorted(missing))}")
     return f"{settings.airbyte_api_url} has the connections {', '.join(CONNECTIONS)}"

@@ -8,6 +8,7 @@ import datetime as dt
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -140,11 +141,8 @@ def _warehouse(settings: Settings) -> str:
 
 def _syncs(settings: Settings) -> str:
     """The newest job of each connection."""
-    api = AirbyteApi(settings, patience_seconds=0)
-    try:
+    with closing(AirbyteApi(settings, patience_seconds=0)) as api:
         newest = {connection["name"]: api.jobs(connection["connectionId"], limit=1) for connection in api.connections()}
-    finally:
-        api.close()
     return ", ".join(f"{name} {jobs[0]['status'] if jobs else 'never synced'}" for name, jobs in sorted(newest.items())) or "no connection"
 
 

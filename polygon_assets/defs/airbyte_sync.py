@@ -6,6 +6,7 @@ dagster-airbyte runs it and cancels it when the run is cancelled; of a failure i
 import re
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -39,13 +40,11 @@ class Sync:
 
 def run_sync(airbyte: Airbyte, settings: Settings, connection: str) -> Sync:
     """Sync the connection of this name. Raises dg.Failure with the reason and the cure where there is one."""
-    api = AirbyteApi(settings)
     try:
-        return _run_sync(api, airbyte, settings, connection)
+        with closing(AirbyteApi(settings)) as api:
+            return _run_sync(api, airbyte, settings, connection)
     except AirbyteError as error:
         raise dg.Failure(f"{connection}: {error}", allow_retries=False) from error
-    finally:
-        api.close()
 
 
 def connection_link(settings: Settings, connection_id: str) -> str:
