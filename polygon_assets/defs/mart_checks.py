@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAY_BE_EMPTY = ("dim_stock_split",)
 TOLERABLE_SHARE = 0.01
-"""Up to this share of a table's rows a gap is a warning: the vendor's reference data is never quite complete."""
+"""Up to this share of a table's rows a missing value is a warning, an unknown one nothing: the vendor's data is never quite complete."""
 LARGEST_DROP = 0.2
 """From one session to the next some hundred of 11,000 tickers come and go; an early close changes volumes, not tickers."""
 JUDGED_DAYS = 10
@@ -109,7 +109,7 @@ def _checks_of(mart: Mart) -> Iterator[Check]:
     yield Check("keys_are_unique", f"No two rows have the same {', '.join(mart.primary_key)}.", True, _keys_are_unique)
     yield Check("nothing_is_missing", f"{', '.join(mart.required)} and the key have a value.", True, _of_each(_nothing_is_missing))
     for column, (other, _) in mart.references.items():
-        description = f"Every {column} stands in `{other}`; some that do not are a warning."
+        description = f"Every {column} stands in `{other}`; more than {TOLERABLE_SHARE:.0%} that do not are a warning."
         yield Check(f"{column.lower()}_is_known", description, False, _of_each(partial(_is_known, column)))
     if mart.name == "daily_prices_adjusted":
         yield Check("continuous_across_splits", "At a split adjusted prices make no jump of its size.", True, _of_each(_continuous))
