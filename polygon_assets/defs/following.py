@@ -15,6 +15,11 @@ SHORT_OUTAGES = dg.RetryPolicy(max_retries=4, delay=30, backoff=dg.Backoff.EXPON
 What outlasts that is asked for by the sensor `missing_days` where a table has days; one without days is made anew with the next update
 of what it follows, the daily ones of them within a trading day. dg.Failure(allow_retries=False) is not tried again.
 """
+FOLLOWS_ALSO_THE_PAST = (
+    dg.AutomationCondition.eager()
+    | (dg.AutomationCondition.initial_evaluation() & dg.AutomationCondition.missing() & ~dg.AutomationCondition.any_deps_missing())
+).with_label("eager, or new after what it follows")
+"""`eager` alone sees no update that came before the asset was there: in an instance that is older than it, it would wait for the next."""
 LOOKBACK = dt.timedelta(days=7)
 """A day may be proved complete days later, after a gap was filled; `eager` alone looks at the latest day only."""
 FOLLOWS_CLOSED_DAYS = (

@@ -6,7 +6,7 @@ from contextlib import closing
 import dagster as dg
 
 from polygon_assets.defs.description import OWNERS, as_diff, described
-from polygon_assets.defs.following import SHORT_OUTAGES
+from polygon_assets.defs.following import FOLLOWS_ALSO_THE_PAST, SHORT_OUTAGES
 from polygon_assets.defs.keys import AIRBYTE_SOURCE, SUBSCRIPTIONS
 from polygon_assets.defs.needs import missing_settings
 from polygon_assets.defs.pools import VENDOR_REQUESTS
@@ -25,7 +25,7 @@ NONE_NAMED = "no symbol is named (A.*, or no set is in force), so the list stays
     group_name="batch",
     owners=OWNERS,
     kinds={"airbyte"},
-    automation_condition=dg.AutomationCondition.eager(),
+    automation_condition=FOLLOWS_ALSO_THE_PAST,
     # A sync that runs locks the state, which begins with a new symbol's first day.
     pool=VENDOR_REQUESTS,
     retry_policy=SHORT_OUTAGES,

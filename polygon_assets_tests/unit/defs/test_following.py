@@ -11,12 +11,14 @@ from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
 from polygon_assets.definitions import build_defs
 from polygon_assets.defs.batch_decisions import settled_days
 from polygon_assets.defs.keys import (
+    AIRBYTE_SOURCE,
     DAILY_OPEN_CLOSE,
     FACT_DAILY_TRADING,
     GROUPED_DAILY,
     REFERENCE_TABLES,
     STOCK_AGGREGATES,
     STREAM_VS_BATCH,
+    SUBSCRIPTIONS,
     mart,
 )
 from polygon_assets.market_calendar import MarketCalendar
@@ -33,7 +35,7 @@ class Market:
         self._instance = instance
         self._defs = build_defs(Settings.model_construct(market_calendar="NYSE"))
         self._cursor: AssetDaemonCursor | None = None
-        self.tick()
+        self.first_tick = self.tick()
 
     def tick(self) -> dict[dg.AssetKey, AbstractSet[str | None]]:
         """What is requested, by asset."""
@@ -69,6 +71,20 @@ def market(instance: dg.DagsterInstance) -> Market:
 @pytest.fixture
 def days() -> list[str]:
     return [day.isoformat() for day in settled_days(MarketCalendar("NYSE"), dt.datetime.now(dt.UTC), 30)]
+
+
+def test_the_source_follows_the_subscriptions(market: Market) -> None:
+    assert market.first_tick == {}
+    market.made(SUBSCRIPTIONS)
+    assert market.tick() == {AIRBYTE_SOURCE: {None}}
+    assert market.tick() == {}
+
+
+def test_the_source_follows_subscriptions_that_were_accepted_before_it_was_part_of_the_graph(instance: dg.DagsterInstance) -> None:
+    instance.report_runless_asset_event(dg.AssetMaterialization(SUBSCRIPTIONS))
+    market = Market(instance)
+    assert market.first_tick == {AIRBYTE_SOURCE: {None}}
+    assert market.tick() == {}
 
 
 def test_dimensions_follow_the_reference_data(market: Market) -> None:
