@@ -52,18 +52,19 @@ def soak_command(minutes: float) -> None:
 @click.option("--runs", default=3, show_default=True, help="Runs whose medians are shown.")
 @click.option("--days", default=DAYS, show_default=True, help="Trading days.")
 @click.option("--tickers", default=TICKERS, show_default=True)
-def batch_command(runs: int, days: int, tickers: int) -> None:
-    """Measure only the batch half."""
-    _batch(days, tickers, runs)
+@click.option("--pyairbyte", default="", metavar="PYTHON", help="A Python that has the package `airbyte`: one more baseline.")
+def batch_command(runs: int, days: int, tickers: int, pyairbyte: str) -> None:
+    """Measure only the batch half, and print its table as Markdown too."""
+    click.echo(_batch(days, tickers, runs, pyairbyte))
 
 
-def _batch(days: int, tickers: int, runs: int) -> str:
+def _batch(days: int, tickers: int, runs: int, pyairbyte: str = "") -> str:
     samples: list[list[batch.Timed]] = []
     with console.status("starting") as status:
         for number in range(1, runs + 1):
             samples.append([])
             with tempfile.TemporaryDirectory() as folder:
-                for timed in batch.run(Path(folder), days, tickers):
+                for timed in batch.run(Path(folder), days, tickers, pyairbyte):
                     samples[-1].append(timed)
                     status.update(f"run {number} of {runs}: after {timed.step}, {timed.contender}")
     title = f"the batch half: {days} trading days of {tickers:,} tickers, step by step; medians of {runs} runs"

@@ -60,29 +60,54 @@ class Timed:
         return self.records / self.seconds
 
 
-def run(folder: Path, days: int, tickers: int) -> Iterator[Timed]:
-    """One run over `days` trading days of `tickers` tickers."""
+def run(folder: Path, days: int, tickers: int, pyairbyte: str = "") -> Iterator[Timed]:
+    """One run over `days` trading days of `tickers` tickers; `pyairbyte` is a Python that has the package `airbyte`."""
     exchange = ("--calendar", "NYSE", "--tickers", str(tickers))
     with running_stack(folder / "stack", only=("exchange", "snowflake"), exchange_options=exchange, fixed_ports=False) as stack:
+        settings = stack.settings()
         dates = MarketCalendar("NYSE").days_before(LAST_DAY + dt.timedelta(days=1), days)
-        yield from _read(stack, dates, folder)
-        rest = PolygonRest(stack.settings())
-        records = [record for day in dates for record in daily.grouped_daily(rest, day)]
-        with snowflake.connect(stack.settings()) as connection:
-            yield from _load(connection, records)
+        answers = {path: _get(settings, path) for path in (f"/v2/aggs/grouped/locale/us/market/stocks/{day}" for day in dates)}
+        with replies(answers) as address, snowflake.connect(settings) as connection:
+            scripted = settings.model_copy(update={"polygon_rest_url": address})
+            yield from _read(scripted, dates, list(answers), folder)
+            yield from _read_and_load(connection, scripted, dates, folder, pyairbyte)
+            yield from _load(connection, [record for day in dates for record in daily.grouped_daily(PolygonRest(scripted), day)])
             _load_reference(connection, stack, dates)
             yield from _marts(connection, dates)
     yield from _definitions()
     yield from _development(folder)
 
 
-def _read(stack: Stack, dates: list[dt.date], folder: Path) -> Iterator[Timed]:
+def _read(settings: Settings, dates: list[dt.date], paths: list[str], folder: Path) -> Iterator[Timed]:
     """The connector, then the same requests and nothing but their JSON."""
-    answers = {path: _get(stack.settings(), path) for path in (f"/v2/aggs/grouped/locale/us/market/stocks/{day}" for day in dates)}
-    with replies(answers) as address:
-        settings = stack.settings().model_copy(update={"polygon_rest_url": address})
-        yield _timed("read the days", OURS, lambda: sum(1 for _ in _records(settings, "grouped_daily", dates, folder)))
-        yield _timed("read the days", "requests and json alone", lambda: sum(_count(_get(settings, path)) for path in answers))
+    yield _timed("read the days", OURS, lambda: sum(1 for _ in _records(settings, "grouped_daily", dates, folder)))
+    yield _timed("read the days", "requests and json alone", lambda: sum(_count(_get(settings, path)) for path in paths))
+
+
+def _read_and_load(
+    connection: "SnowflakeConnection", settings: Settings, dates: list[dt.date], folder: Path, pyairbyte: str
+) -> Iterator[Timed]:
+    """From the vendor's answers to a table: ours in Snowflake, PyAirbyte's in its DuckDB, by the same manifest."""
+    now, stream = dt.datetime.now(dt.UTC), streams()["grouped_daily"]
+
+    def ours() -> int:
+        return warehouse.merge(connection, stream, _records(settings, "grouped_daily", dates, folder), now).read
+
+    def theirs() -> int:
+        command = [
+            pyairbyte,
+            str(Path(__file__).with_name("pyairbyte.py")),
+            str(MANIFEST),
+            str(folder / "config.json"),
+            str(folder / "cache"),
+        ]
+        environment = os.environ | {"AIRBYTE_OFFLINE_MODE": "1", "HOME": str(folder)}
+        said = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment).stdout
+        return int(said.splitlines()[-1])
+
+    yield _timed("read and load", OURS, ours)
+    if pyairbyte:
+        yield _timed("read and load", "PyAirbyte into DuckDB", theirs)
 
 
 def _get(settings: Settings, path: str) -> bytes:
@@ -151,10 +176,25 @@ def _marts(connection: "SnowflakeConnection", dates: list[dt.date]) -> Iterator[
     for mart in marts.MARTS.values():
         if mart.sql:
             yield _timed(f"mart {mart.name}", OURS, partial(_build, connection, mart, dates if mart.by_day else [None]))
+    yield _timed("mart fact_daily_trading", "joined in Python, row inserts", lambda: _facts_by_hand(connection, dates[0]))
 
 
 def _build(connection: "SnowflakeConnection", mart: marts.Mart, days: Sequence[dt.date | None]) -> int:
     return sum(marts.build(connection, mart, day) for day in days)
+
+
+def _facts_by_hand(connection: "SnowflakeConnection", day: dt.date) -> int:
+    """What one would write first: both tables fetched, joined by a dict, and each row inserted."""
+    columns = ("ticker", "date", "open", "high", "low", "close", "volume")
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE OR REPLACE TABLE MARTS.FACTS_BY_HAND LIKE MARTS.FACT_DAILY_TRADING")
+        cursor.execute("SELECT ticker, open, close FROM RAW.DAILY_OPEN_CLOSE WHERE date = %s", (day,))
+        official = {ticker: prices for ticker, *prices in cursor.fetchall()}
+        cursor.execute(f"SELECT {', '.join(columns)} FROM RAW.GROUPED_DAILY WHERE date = %s LIMIT {BASELINE_ROWS}", (day,))
+        rows = [(*bar, *official.get(bar[0], (None, None))) for bar in cursor.fetchall()]
+        names = "ticker, trading_day, open, high, low, close, volume, official_open, official_close"
+        cursor.executemany(f"INSERT INTO MARTS.FACTS_BY_HAND ({names}) VALUES ({', '.join(['%s'] * 9)})", rows)
+    return len(rows)
 
 
 def _definitions() -> Iterator[Timed]:
