@@ -260,16 +260,23 @@ def test_a_crash_while_the_first_day_is_still_being_read_and_later_ones_are_done
     assert read == {(str(day), str(bar["symbol"])) for day in TRADING_DAYS for bar in market.grouped(day)}
 
 
-def test_what_the_plan_does_not_include_ends_its_stream_with_the_cure_and_a_day_that_is_not_over_is_empty(
+def test_a_missing_entitlement_or_a_revoked_key_ends_its_stream_at_once_with_the_cure_and_a_day_that_is_not_over_is_empty(
     exchange: RunningExchange, connector: Connector, rest: PolygonRest
 ) -> None:
     exchange.control("refuse", entitlement="/v3/reference/tickers", today=True)
-    output, requests = requests_during(
-        exchange, lambda: connector.with_config(start_date=str(MONDAY)).run("read", ["ticker_types", "grouped_daily"])
-    )
-    assert (output.code, requests) == (1, 3)
+    # Each is given once: a request that was repeated would be answered.
+    for path in ("/v3/reference/exchanges", f"/v1/open-close/AAPL/{MONDAY}"):
+        exchange.control("rest", status=401, path=path)
+    streams_read = ["exchanges", "ticker_types", "grouped_daily", "daily_open_close"]
+    config = connector.with_config(start_date=str(MONDAY), open_close_tickers=["AAPL"])
+    output, requests = requests_during(exchange, lambda: config.run("read", streams_read))
+    # The types, and two days of bars and one of prices; those that the exchange answers with 401 are not counted.
+    assert (output.code, requests) == (1, 4)
     assert any("does not include" in error and "/v3/reference/tickers/types (HTTP 403" in error for error in output.errors)
     assert any("upgrade the plan" in error for error in output.errors)
+    unknown_key = [error for error in output.errors if "does not know this API key (HTTP 401). Copy the key from the account's" in error]
+    assert len(unknown_key) == 2
+    assert output.records.keys() == {"grouped_daily"}
     assert output.state_of("grouped_daily")["date"].startswith(str(MONDAY))
     assert grouped_daily(rest, TUESDAY) == []
 
