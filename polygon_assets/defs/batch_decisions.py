@@ -4,9 +4,9 @@ Pure functions of (facts, calendar, now), like `decisions`, which decides about 
 """
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import dropwhile, islice, takewhile
 
 from dagster import DagsterRunStatus
 
@@ -22,12 +22,15 @@ DAYS_COMPARED = 7
 """A day may be proved complete up to five trading days later; an older one needs a person anyway."""
 DAYS_PER_RUN = 20
 """A run's start costs 10 s, and at 5 requests a minute a day of 20 named symbols takes 4 minutes: longer runs only wait longer."""
-FAILURES_IN_TURN, LAST_RUNS = 3, 6
-"""Days that failed so often among so many last runs let older ones have their turn: what keeps failing takes half of the runs."""
+TRIES_IN_TURN = 3
+"""A day that is still missing after so many runs that began with it lets the others have as many: one bad day does not hold up the rest."""
 FIRST_PAUSE, LONGEST_PAUSE = dt.timedelta(minutes=1), dt.timedelta(hours=1)
 REFERENCE_LOOK_EVERY = dt.timedelta(hours=1)
 LONGEST_SILENCE = dt.timedelta(hours=6)
 """A living load tells of each day that is there, and at 5 requests a minute a day of 1,000 named symbols takes over 3 hours."""
+
+Tries = Mapping[dt.date, int]
+"""By day that is still missing, how many of the runs asked for began with it: a run takes its newest day first."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,17 @@ class Backlog:
     wanted: Sequence[dt.date]
     done: Collection[dt.date]
     runs: Sequence[RunFacts] = ()
-    failed: Sequence[tuple[dt.date, dt.date]] = ()
-    """First and last day of those of the LAST_RUNS that failed."""
     under_way: str = ""
     """A run, whoever launched it, queued or going, that may be filling the backlog."""
     missing_settings: Sequence[str] = ()
     days_per_run: int = DAYS_PER_RUN
     waits_for: str = ""
     """What has to be there first."""
+
+    @property
+    def missing(self) -> list[dt.date]:
+        """Oldest first."""
+        return [day for day in self.wanted if day not in self.done]
 
 
 @dataclass(frozen=True)
@@ -104,12 +110,11 @@ def daily_batch_due(backlog: Backlog, calendar: MarketCalendar, now: dt.datetime
     return Load(f"{day} is final", (day,))
 
 
-def missing_days(backlog: Backlog, now: dt.datetime) -> Load | Wait:
+def missing_days(backlog: Backlog, tries: Tries, now: dt.datetime) -> Load | Wait:
     """One run for consecutive days that are missing, newest first; after failures with pauses, of which the longest is an hour."""
     if backlog.missing_settings:
         return Wait(_not_set(backlog.missing_settings))
-    missing = [day for day in backlog.wanted if day not in backlog.done]
-    if not missing:
+    if not (missing := backlog.missing):
         return Wait(f"none is missing of {len(backlog.wanted)}")
     if backlog.under_way:
         return Wait(f"{len(missing)} missing; run {backlog.under_way[:8]} is under way")
@@ -117,8 +122,15 @@ def missing_days(backlog: Backlog, now: dt.datetime) -> Load | Wait:
         return Wait(f"{len(missing)} missing; first comes {backlog.waits_for}")
     if wait := _pause_after(backlog.runs, now):
         return Wait(f"{len(missing)} missing; {wait.reason}")
-    days = _block_in_turn(backlog, set(missing))
+    days = _newest_in_turn(backlog, tries)
     return Load(f"{len(missing)} missing, of them now {days[0]} to {days[-1]}", days, _newest_run(backlog.runs))
+
+
+def tries_after(backlog: Backlog, tries: Tries, answer: Load | Wait) -> Tries:
+    """What to remember of an answer: one more try of the day that its run begins with; days that are there are forgotten."""
+    begun = answer.days[-1] if isinstance(answer, Load) else None
+    counts = {day: tries.get(day, 0) + (day == begun) for day in backlog.missing}
+    return {day: count for day, count in counts.items() if count}
 
 
 def reference_look_due(facts: ReferenceFacts, now: dt.datetime) -> Load | Wait | None:
@@ -169,25 +181,13 @@ def _pause_after(runs: Sequence[RunFacts], now: dt.datetime) -> Wait | None:
     return Wait(said) if due > now else None
 
 
-def _block_in_turn(backlog: Backlog, missing: Collection[dt.date]) -> tuple[dt.date, ...]:
-    """The newest block, unless it has kept failing: then the next older one, so that one bad day does not hold up the rest."""
-
-    def failures(block: tuple[dt.date, ...]) -> int:
-        return sum(first <= block[-1] <= last for first, last in backlog.failed)
-
-    blocks = _blocks(backlog, missing)
-    return next((block for block in blocks if failures(block) < FAILURES_IN_TURN), blocks[0])
-
-
-def _blocks(backlog: Backlog, missing: Collection[dt.date]) -> list[tuple[dt.date, ...]]:
-    """Missing days that follow each other without a day between them that is there, as many as a run takes; newest block first."""
-    blocks: list[list[dt.date]] = [[]]
-    for day in reversed(backlog.wanted):
-        if day not in missing or len(blocks[-1]) == backlog.days_per_run:
-            blocks.append([])
-        if day in missing:
-            blocks[-1].insert(0, day)
-    return [tuple(block) for block in blocks if block]
+def _newest_in_turn(backlog: Backlog, tries: Tries) -> tuple[dt.date, ...]:
+    """The newest missing days that follow each other, as many as a run takes, oldest first; without those whose turn is over."""
+    turns = {day: tries.get(day, 0) // TRIES_IN_TURN for day in backlog.missing}
+    in_turn = {day for day, turn in turns.items() if turn == min(turns.values())}
+    newest_first = dropwhile(lambda day: day not in in_turn, reversed(backlog.wanted))
+    days = islice(takewhile(in_turn.__contains__, newest_first), backlog.days_per_run)
+    return tuple(reversed(list(days)))
 
 
 def _why_not_today(calendar: MarketCalendar, now: dt.datetime) -> str:

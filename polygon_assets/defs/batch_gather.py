@@ -15,7 +15,6 @@ from polygon_assets.batch.marts import MARTS
 from polygon_assets.defs.batch_decisions import (
     AUTOMATIONS_TURN,
     DAYS_COMPARED,
-    LAST_RUNS,
     Backlog,
     ReferenceFacts,
     left_to_the_schedule,
@@ -52,7 +51,6 @@ def loads(instance: dg.DagsterInstance, settings: Settings, calendar: MarketCale
         wanted,
         loaded_days(instance),
         run_facts(instance, _asked(LOAD_DAYS)),
-        _failed_days(instance, _asked(LOAD_DAYS)),
         under_way(instance, VENDOR_REQUESTS),
         missing_settings(settings, "vendor", "warehouse"),
         waits_for=_comes_first(instance, settings),
@@ -61,11 +59,6 @@ def loads(instance: dg.DagsterInstance, settings: Settings, calendar: MarketCale
 
 def _asked(job: UnresolvedAssetJobDefinition) -> dg.RunsFilter:
     return dg.RunsFilter(job_name=job.name, tags={ASKED_BY_TAG: "missing_days"})
-
-
-def _failed_days(instance: dg.DagsterInstance, which: dg.RunsFilter) -> list[tuple[dt.date, dt.date]]:
-    last = instance.get_runs(which, limit=LAST_RUNS)
-    return [days for run in last if run.status is dg.DagsterRunStatus.FAILURE and (days := days_of(run.tags))]
 
 
 def _comes_first(instance: dg.DagsterInstance, settings: Settings) -> str:
@@ -86,7 +79,6 @@ def facts(instance: dg.DagsterInstance, settings: Settings, calendar: MarketCale
         wanted,
         set(wanted) - _left_behind(instance, FACT_DAILY_TRADING, (GROUPED_DAILY, DAILY_OPEN_CLOSE), wanted, now),
         run_facts(instance, _asked(BUILD_FACTS)),
-        _failed_days(instance, _asked(BUILD_FACTS)),
         under_way(instance, mart_pool(FACT_DAILY_TRADING.path[-1])),
         missing_settings(settings, "warehouse"),
     )
@@ -99,7 +91,6 @@ def comparisons(instance: dg.DagsterInstance, settings: Settings, calendar: Mark
         wanted,
         set(wanted) - _left_behind(instance, STREAM_VS_BATCH, (STOCK_AGGREGATES, FACT_DAILY_TRADING), wanted, now),
         run_facts(instance, _asked(COMPARE_DAYS)),
-        _failed_days(instance, _asked(COMPARE_DAYS)),
         under_way(instance, mart_pool(STREAM_VS_BATCH.path[-1])),
         missing_settings(settings, "warehouse"),
         days_per_run=1,

@@ -5,17 +5,24 @@ Like `sensors`: gather facts, ask `batch_decisions`, act on the answer.
 
 import datetime as dt
 import json
+from collections.abc import Mapping
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from polygon_assets.defs import batch_decisions, batch_gather
-from polygon_assets.defs.batch_decisions import Load
+from polygon_assets.defs.batch_decisions import Load, Tries
 from polygon_assets.defs.decisions import Free, Wait
 from polygon_assets.defs.jobs import ASKED_BY_TAG, BUILD_FACTS, COMPARE_DAYS, LOAD_DAYS, SYNC_REFERENCE
 from polygon_assets.defs.resources import Environment
 
 MISSING_DAYS, REFERENCE_CHANGED = "missing_days", "reference_changed"
+BACKLOGS = {
+    LOAD_DAYS.name: batch_gather.loads,
+    BUILD_FACTS.name: batch_gather.facts,
+    COMPARE_DAYS.name: batch_gather.comparisons,
+}
+"""By the job that works it off."""
 
 
 @dg.sensor(
@@ -25,21 +32,25 @@ MISSING_DAYS, REFERENCE_CHANGED = "missing_days", "reference_changed"
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for the trading days of the last DAILY_HISTORY_DAYS that are not loaded, newest first, one range at a time and with "
     "pauses after failures; and for facts and comparisons that automation did not make. The newest day is left to "
-    "`daily_batch` until midnight New York. Reports runs as failed whose process is gone, because they would hold their pool.",
+    "`daily_batch` until midnight New York. Its cursor counts how often a run began with a day that is still missing. "
+    "Reports runs as failed whose process is gone, because they would hold their pool.",
 )
-def missing_days(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult | dg.SkipReason:
+def missing_days(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult:
     settings, calendar, now = environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC)
     for silent in batch_decisions.silent_runs(batch_gather.running_in_pools(context.instance), now):
         _free(context, silent)
-    answers = {
-        LOAD_DAYS.name: batch_decisions.missing_days(batch_gather.loads(context.instance, settings, calendar, now), now),
-        BUILD_FACTS.name: batch_decisions.missing_days(batch_gather.facts(context.instance, settings, calendar, now), now),
-        COMPARE_DAYS.name: batch_decisions.missing_days(batch_gather.comparisons(context.instance, settings, calendar, now), now),
-    }
-    requests = [_range_request(job, answer) for job, answer in answers.items() if isinstance(answer, Load)]
-    reasons = "; ".join(f"{job}: {answer.reason}" for job, answer in answers.items())
-    context.log.info(reasons)
-    return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason(reasons)
+    tries = _tries(context.cursor)
+    requests, reasons, remembered = [], [], {}
+    for job, gather in BACKLOGS.items():
+        backlog, before = gather(context.instance, settings, calendar, now), tries.get(job, {})
+        answer = batch_decisions.missing_days(backlog, before, now)
+        remembered[job] = batch_decisions.tries_after(backlog, before, answer)
+        reasons.append(f"{job}: {answer.reason}")
+        if isinstance(answer, Load):
+            requests.append(_range_request(job, answer))
+    said = "; ".join(reasons)
+    context.log.info(said)
+    return dg.SensorResult(run_requests=requests, cursor=_cursor(remembered), skip_reason=None if requests else said)
 
 
 @dg.sensor(
@@ -74,6 +85,16 @@ def _free(context: dg.SensorEvaluationContext, silent: Free) -> None:
     if run and not run.is_finished:
         context.instance.report_run_failed(run, message=f"{MISSING_DAYS}: {silent.reason}")
         context.log.warning("freed run %s: %s", silent.run_id, silent.reason)
+
+
+def _tries(cursor: str | None) -> Mapping[str, Tries]:
+    """By job."""
+    counts = json.loads(cursor or "{}")
+    return {job: {dt.date.fromisoformat(day): count for day, count in days.items()} for job, days in counts.items()}
+
+
+def _cursor(tries: Mapping[str, Tries]) -> str:
+    return json.dumps({job: {day.isoformat(): count for day, count in days.items()} for job, days in tries.items()})
 
 
 def _looked_at(cursor: str | None) -> dt.datetime | None:

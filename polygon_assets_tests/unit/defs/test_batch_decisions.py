@@ -1,7 +1,7 @@
 """What the batch half decides, told as situations. Times are New York's; 2026-11-26 is Thanksgiving, the day after closes early."""
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from polygon_assets.defs.batch_decisions import (
     reference_look_due,
     settled_days,
     silent_runs,
+    tries_after,
 )
 from polygon_assets.defs.decisions import RunFacts, Wait
 from polygon_assets.defs.partitions import FIRST_DAY
@@ -134,81 +135,90 @@ class TestRoute:
 
 class TestMissingDays:
     def test_with_nothing_loaded_the_whole_history_is_one_range(self) -> None:
-        answer = missing_days(Backlog(WEEK, ()), NOW)
+        answer = missing_days(Backlog(WEEK, ()), {}, NOW)
         assert isinstance(answer, Load)
         assert (answer.days, answer.after) == (tuple(WEEK), "none")
 
     def test_the_newest_days_without_a_hole_come_first(self) -> None:
-        answer = missing_days(Backlog(WEEK, {WEEK[2]}), NOW)
+        answer = missing_days(Backlog(WEEK, {WEEK[2]}), {}, NOW)
         assert isinstance(answer, Load)
         assert answer.days == (WEEK[3], WEEK[4])
-        answer = missing_days(Backlog(WEEK, set(WEEK[2:])), NOW)
+        answer = missing_days(Backlog(WEEK, set(WEEK[2:])), {}, NOW)
         assert isinstance(answer, Load)
         assert answer.days == (WEEK[0], WEEK[1])
 
     def test_a_run_takes_no_more_than_its_share(self) -> None:
         wanted = list(NYSE.trading_days(dt.date(2026, 9, 1), WEEK[-1]))
-        answer = missing_days(Backlog(wanted, ()), NOW)
+        answer = missing_days(Backlog(wanted, ()), {}, NOW)
         assert isinstance(answer, Load)
         assert answer.days == tuple(wanted[-DAYS_PER_RUN:])
 
-    def test_days_that_keep_failing_let_older_ones_have_their_turn(self) -> None:
-        newest, older = (WEEK[3], WEEK[4]), (WEEK[0], WEEK[1])
-
-        def asked(*failed: tuple[dt.date, dt.date], wanted: Sequence[dt.date] = WEEK) -> tuple[dt.date, ...]:
-            answer = missing_days(Backlog(wanted, {WEEK[2]}, failed=failed), NOW)
+    def test_a_day_that_is_tried_in_vain_lets_the_others_have_as_many_tries(self) -> None:
+        def asked(tries: Mapping[dt.date, int], done: Collection[dt.date] = (WEEK[2],)) -> tuple[dt.date, ...]:
+            answer = missing_days(Backlog(WEEK, done), tries, NOW)
             assert isinstance(answer, Load)
             return answer.days
 
-        assert asked(newest, newest) == newest
-        assert asked(newest, newest, newest) == older
-        assert asked(older, newest, newest) == newest
-        assert asked(*[newest, older] * 3) == newest
-        assert asked(newest, newest, newest, wanted=WEEK[2:]) == newest
+        assert asked({WEEK[4]: 2}) == (WEEK[3], WEEK[4])
+        assert asked({WEEK[4]: 3}) == (WEEK[3],)
+        assert asked({WEEK[4]: 3, WEEK[3]: 3}) == (WEEK[0], WEEK[1])
+        assert asked({WEEK[4]: 3, WEEK[3]: 3}, WEEK[:3]) == (WEEK[3], WEEK[4])
+        assert asked({WEEK[4]: 4, WEEK[3]: 3}, WEEK[:3]) == (WEEK[3], WEEK[4])
+        assert asked({WEEK[4]: 6, WEEK[3]: 3}, WEEK[:3]) == (WEEK[3],)
 
-    def test_a_long_hole_is_more_than_one_block(self) -> None:
-        wanted = list(NYSE.trading_days(dt.date(2026, 9, 1), WEEK[-1]))
-        tried = wanted[-DAYS_PER_RUN], wanted[-1]
-        answer = missing_days(Backlog(wanted, (), failed=[tried] * 3), NOW)
-        assert isinstance(answer, Load)
-        assert answer.days == tuple(wanted[-2 * DAYS_PER_RUN : -DAYS_PER_RUN])
+    def test_remembered_are_the_tries_of_days_that_are_still_missing(self) -> None:
+        backlog, before = Backlog(WEEK, (WEEK[2],)), {WEEK[4]: 1, WEEK[2]: 2, WEEK[0]: 1}
+        assert tries_after(backlog, before, missing_days(backlog, before, NOW)) == {WEEK[4]: 2, WEEK[0]: 1}
+        assert tries_after(backlog, before, Wait("")) == {WEEK[4]: 1, WEEK[0]: 1}
+
+    def test_whatever_fails_every_missing_day_is_tried_again_and_again(self) -> None:
+        backlog, tries = Backlog(WEEK, (WEEK[2],)), dict[dt.date, int]()
+        begun = list[dt.date]()
+        for _ in range(24):
+            answer = missing_days(backlog, tries, NOW)
+            assert isinstance(answer, Load)
+            begun.append(answer.days[-1])
+            tries = dict(tries_after(backlog, tries, answer))
+        assert begun == 2 * [day for day in (WEEK[4], WEEK[3], WEEK[1], WEEK[0]) for _ in range(3)]
 
     def test_a_table_that_takes_one_day_at_a_time_is_asked_for_the_newest(self) -> None:
-        answer = missing_days(Backlog(WEEK, (), days_per_run=1), NOW)
+        answer = missing_days(Backlog(WEEK, (), days_per_run=1), {}, NOW)
         assert isinstance(answer, Load)
         assert answer.days == (WEEK[-1],)
 
     def test_nothing_is_asked_for_when_nothing_is_missing(self) -> None:
-        assert reason(missing_days(Backlog(WEEK, set(WEEK)), NOW)) == "none is missing of 5"
+        assert reason(missing_days(Backlog(WEEK, set(WEEK)), {}, NOW)) == "none is missing of 5"
 
     def test_one_run_at_a_time(self) -> None:
-        assert "5 missing; run abc is under way" in reason(missing_days(Backlog(WEEK, (), under_way="abc"), NOW))
+        assert "5 missing; run abc is under way" in reason(missing_days(Backlog(WEEK, (), under_way="abc"), {}, NOW))
 
     def test_what_has_to_be_there_first_is_waited_for(self) -> None:
-        assert reason(missing_days(Backlog(WEEK, (), waits_for="the reference data"), NOW)) == "5 missing; first comes the reference data"
+        assert (
+            reason(missing_days(Backlog(WEEK, (), waits_for="the reference data"), {}, NOW)) == "5 missing; first comes the reference data"
+        )
 
     @pytest.mark.parametrize(("failures", "minutes"), [(1, 1), (2, 2), (3, 4), (7, 60), (30, 60)])
     def test_after_failures_it_pauses_longer_and_longer_up_to_an_hour(self, failures: int, minutes: int) -> None:
         def backlog(ended_ago: float) -> Backlog:
             return Backlog(WEEK, (), [run(Status.FAILURE, ended_ago, f"run-{n}") for n in range(failures)])
 
-        assert "ended as failure; next try at" in reason(missing_days(backlog(minutes - 0.1), NOW))
-        answer = missing_days(backlog(minutes), NOW)
+        assert "ended as failure; next try at" in reason(missing_days(backlog(minutes - 0.1), {}, NOW))
+        answer = missing_days(backlog(minutes), {}, NOW)
         assert isinstance(answer, Load)
         assert answer.after == "run-0"
 
     def test_what_failed_before_a_success_is_forgotten(self) -> None:
         runs = [run(Status.SUCCESS, 0.1, "run-b"), run(Status.FAILURE, 0.2)]
-        answer = missing_days(Backlog(WEEK, {WEEK[4]}, runs), NOW)
+        answer = missing_days(Backlog(WEEK, {WEEK[4]}, runs), {}, NOW)
         assert isinstance(answer, Load)
         assert answer.after == "run-b"
 
     def test_after_a_cancel_it_leaves_an_hour(self) -> None:
-        assert "ended as canceled" in reason(missing_days(Backlog(WEEK, (), [run(Status.CANCELED, 59)]), NOW))
-        assert isinstance(missing_days(Backlog(WEEK, (), [run(Status.CANCELED, 60)]), NOW), Load)
+        assert "ended as canceled" in reason(missing_days(Backlog(WEEK, (), [run(Status.CANCELED, 59)]), {}, NOW))
+        assert isinstance(missing_days(Backlog(WEEK, (), [run(Status.CANCELED, 60)]), {}, NOW), Load)
 
     def test_without_settings_it_says_which(self) -> None:
-        said = reason(missing_days(Backlog(WEEK, (), missing_settings=["SNOWFLAKE_ACCOUNT"]), NOW))
+        said = reason(missing_days(Backlog(WEEK, (), missing_settings=["SNOWFLAKE_ACCOUNT"]), {}, NOW))
         assert "not set: SNOWFLAKE_ACCOUNT" in said
 
 

@@ -1,6 +1,7 @@
 """Ticks of the batch half's sensors and schedules against an instance: what they request, what they leave alone, and why."""
 
 import datetime as dt
+import json
 import re
 from collections.abc import Iterator
 
@@ -127,16 +128,22 @@ class TestMissingDays:
         create_run_for_test(instance, LOAD_DAYS.name, status=dg.DagsterRunStatus.FAILURE, tags={ASKED_BY_TAG: "missing_days"})
         assert "next try at" in reason(tick(missing_days, instance, AllSet()))
 
-    def test_a_day_that_failed_again_and_again_lets_an_older_one_go_first(
-        self, instance: dg.DagsterInstance, history: list[dt.date], monkeypatch: pytest.MonkeyPatch
+    def test_the_cursor_counts_the_tries_of_a_day_so_that_an_older_one_goes_first_in_the_end(
+        self, instance: dg.DagsterInstance, history: list[dt.date]
     ) -> None:
-        monkeypatch.setattr(batch_decisions, "LONGEST_PAUSE", dt.timedelta())
         load(instance, *history[1:4])
-        tags = {ASKED_BY_TAG: "missing_days", PARTITION_NAME_TAG: str(history[4])}
-        for _ in range(3):
-            assert range_of(requests(tick(missing_days, instance, AllSet()))[0])[1] == str(history[4])
-            create_run_for_test(instance, LOAD_DAYS.name, status=dg.DagsterRunStatus.FAILURE, tags=tags)
-        assert range_of(requests(tick(missing_days, instance, AllSet()))[0])[1] == str(history[0])
+        cursor, asked = None, []
+        for _ in range(4):
+            answer = tick(missing_days, instance, AllSet(), cursor)
+            assert isinstance(answer, dg.SensorResult)
+            asked += [range_of(request)[1] for request in requests(answer)]
+            cursor = answer.cursor
+        assert asked == [str(history[4])] * 3 + [str(history[0])]
+        assert json.loads(cursor or "")[LOAD_DAYS.name] == {str(history[4]): 3, str(history[0]): 1}
+        load(instance, history[4], history[0])
+        answer = tick(missing_days, instance, AllSet(), cursor)
+        assert isinstance(answer, dg.SensorResult)
+        assert json.loads(answer.cursor or "")[LOAD_DAYS.name] == {}
 
     def test_facts_are_left_to_automation_at_first(self, instance: dg.DagsterInstance, history: list[dt.date]) -> None:
         load(instance, *history)
