@@ -91,9 +91,10 @@ class Jobs:
 
     def put_states(self, connection_id: str, changed: Mapping[str, Json]) -> None:
         """Replace those of the streams given. Raises Problem 423 while a sync is running."""
-        if self._running(connection_id):
-            raise sync_is_running()
-        self._keep_states(connection_id, changed)
+        with self._starting:
+            if self._running(connection_id):
+                raise sync_is_running()
+            self._keep_states(connection_id, changed)
 
     def _running(self, connection_id: str) -> Job | None:
         return next((job for job in self._jobs.all() if job.connection_id == connection_id and job.status == RUNNING), None)
