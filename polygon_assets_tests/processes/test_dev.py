@@ -1,11 +1,13 @@
 """The command a newcomer types: everything comes up, the market streams into ClickHouse, Ctrl-C leaves nothing behind."""
 
+import datetime as dt
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,18 @@ import psutil
 import pytest
 import requests
 
+from polygon_assets.clients import snowflake
 from polygon_assets.local.ports import free_port
+from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.harness import eventually
 
+LAUNCH_BACKFILL = """
+mutation ($asked: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $asked) { __typename ... on LaunchBackfillSuccess { backfillId } ... on Error { message } }
+}"""
+BACKFILL_STATUS = (
+    "query ($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status error { message } } } }"
+)
 COMMAND = [sys.executable, "-m", "polygon_assets.cli"]
 MINUTES = 150.0
 """Seconds until Dagster has loaded, its sensors have ticked and three runs have started, on a machine busy with other tests."""
@@ -61,6 +72,19 @@ def picture(data: Path) -> dict[str, Any]:
     return facts
 
 
+def address_of(data: Path) -> str:
+    """Where the UI is, as the command has printed it."""
+    return next(word for word in (data / "dev.log").read_text().split() if word.startswith("http://127.0.0.1:33"))
+
+
+def ask_the_ui(data: Path, query: str, **variables: Any) -> dict[str, Any]:
+    """The answer to a query as the UI's pages send it."""
+    answer = requests.post(f"{address_of(data)}/graphql", json={"query": query, "variables": variables}, timeout=30).json()
+    assert "errors" not in answer, answer
+    [found] = answer["data"].values()
+    return dict(found)
+
+
 @pytest.mark.timeout(300)
 def test_one_command_brings_a_trading_market_into_clickhouse(development: tuple[subprocess.Popen[bytes], Path]) -> None:
     process, data = development
@@ -78,8 +102,7 @@ def test_one_command_brings_a_trading_market_into_clickhouse(development: tuple[
     )
     assert set(facts["services"]) == {"exchange", "kafka", "clickhouse", "s3", "snowflake", "airbyte"}
     assert facts["gaps"]["filling"] == 0
-    address = next(word for word in log.read_text().split() if word.startswith("http://127.0.0.1:33"))
-    assert requests.get(f"{address}/server_info", timeout=10).status_code == 200
+    assert requests.get(f"{address_of(data)}/server_info", timeout=10).status_code == 200
     report = ask("doctor", **environment_of(data))
     assert report.returncode == 0, report.stdout
     assert "MISSING" not in report.stdout
@@ -100,6 +123,32 @@ def test_the_history_follows_by_itself_up_to_the_marts(development: tuple[subpro
     eventually(lambda: rows("MARTS.FACT_DAILY_TRADING") >= 10 * 250, "ten days of 300 tickers are facts", 2 * MINUTES)
     assert rows("MARTS.DIM_TICKER") >= 250
     assert rows("RAW.DAILY_OPEN_CLOSE") > 0
+
+
+@pytest.mark.timeout(400)
+def test_a_backfill_of_days_before_the_history_that_is_launched_in_the_ui_just_works(
+    development: tuple[subprocess.Popen[bytes], Path],
+) -> None:
+    _, data = development
+    eventually(lambda: picture(data).get("healthy"), "all is up", MINUTES)
+    days = [(dt.datetime.now(dt.UTC) - dt.timedelta(days=ago)).date().isoformat() for ago in (15, 14, 13)]
+    keys = [["snowflake", "raw", table] for table in ("grouped_daily", "daily_open_close")]
+    asked = {"assetSelection": [{"path": key} for key in keys], "partitionNames": days}
+    launched = ask_the_ui(data, LAUNCH_BACKFILL, asked=asked)
+
+    def status() -> str:
+        found = ask_the_ui(data, BACKFILL_STATUS, id=launched["backfillId"])
+        assert "FAILED" not in found["status"], found
+        return str(found["status"])
+
+    eventually(lambda: status() == "COMPLETED_SUCCESS", "the backfill is done", 2 * MINUTES)
+    settings = Settings.model_validate({name.lower(): value for name, value in environment_of(data).items()})
+    with closing(snowflake.connect(settings)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT date, count(*) > 250, count(*) = count(DISTINCT ticker) FROM RAW.GROUPED_DAILY WHERE date <= %s GROUP BY 1 ORDER BY 1",
+            (days[-1],),
+        )
+        assert [(str(day), *judged) for day, *judged in cursor.fetchall()] == [(day, True, True) for day in days]
 
 
 def test_a_second_one_on_the_same_data_is_refused_with_a_sentence(development: tuple[subprocess.Popen[bytes], Path]) -> None:
