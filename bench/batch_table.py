@@ -36,7 +36,7 @@ def _row(samples: Sequence[Timed], runs: Runs, way: float) -> tuple[str, ...]:
         f"{seconds:.2f}",
         f"{statistics.median(timed.cpu for timed in samples):.2f}",
         f"{one.records / seconds:,.0f}" if one.records > 1 else "",
-        "" if one.contender == OURS else f"{_ratio(one, runs):.2g} : 1",
+        "" if one.contender == OURS else f"{_two_digits(_ratio(one, runs)):,g} : 1",
         f"{seconds / way:.0%}" if _is_on_the_way(one) else "",
     )
 
@@ -50,6 +50,10 @@ def _ratio(baseline: Timed, runs: Runs) -> float:
         )
         ratios.append(ours.per_second / other.per_second)
     return statistics.median(ratios)
+
+
+def _two_digits(ratio: float) -> float:
+    return float(f"{ratio:.2g}")
 
 
 def _is_on_the_way(timed: Timed) -> bool:
