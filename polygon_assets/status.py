@@ -47,10 +47,10 @@ def gather(settings: Settings, now: dt.datetime) -> Facts:
         services["airbyte"] = _service(settings.airbyte_api_url, lambda: _syncs(settings))
     facts: Facts = {
         "services": services,
-        "streams": _streams(settings, now) if services["kafka"]["ok"] else {},
+        "streams": _told_by(services["kafka"], lambda: _streams(settings, now)),
         "tables": {
-            **(_tables(tables.tables(settings)) if services["clickhouse"]["ok"] else {}),
-            **(_tables(warehouse.tables(settings)) if services.get("snowflake", {}).get("ok") else {}),
+            **_told_by(services["clickhouse"], lambda: _tables(tables.tables(settings))),
+            **(_told_by(services["snowflake"], lambda: _tables(warehouse.tables(settings))) if "snowflake" in services else {}),
         },
         "gaps": {"open": _open_gaps(settings) if services["kafka"]["ok"] else None, "filling": 0},
     }
@@ -89,7 +89,22 @@ def _service(endpoint: str, ask: Callable[[], str]) -> Facts:
     try:
         return {"ok": True, "endpoint": endpoint, "detail": ask()}
     except (AirbyteError, EvidenceError, SubscriptionStoreError, OSError) as error:
-        return {"ok": False, "endpoint": endpoint, "detail": str(error).splitlines()[0]}
+        return {"ok": False, "endpoint": endpoint, "detail": _first_line(error)}
+
+
+def _told_by(service: Facts, ask: Callable[[], Facts]) -> Facts:
+    """What a service that answered has to tell; nothing, and the service is not ok, where it fails after all."""
+    if not service["ok"]:
+        return {}
+    try:
+        return ask()
+    except EvidenceError as error:
+        service |= {"ok": False, "detail": _first_line(error)}
+        return {}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
 
 
 def _knock(url: str) -> str:

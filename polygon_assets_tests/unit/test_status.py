@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from polygon_assets.evidence import WarehouseUnreachableError, streams, warehouse
 from polygon_assets.messages import Heartbeat, ProgramState
 from polygon_assets.settings import Settings
 from polygon_assets.status import PROGRAMS, gather, is_healthy, render, stream_facts
@@ -89,3 +90,26 @@ def test_the_batch_half_is_looked_at_once_it_is_set() -> None:
     services = gather(settings, NOW)["services"]
     assert services["airbyte"]["detail"].startswith(f"POST {nowhere}/applications/token: no answer")
     assert "SNOWFLAKE_ACCOUNT" in services["snowflake"]["detail"]
+
+
+def test_a_service_that_fails_between_two_questions_is_told_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> Any:
+        raise WarehouseUnreachableError("Snowflake refused a question: no such table\nand more")
+
+    monkeypatch.setattr(warehouse, "fact_days", lambda _settings: {})
+    monkeypatch.setattr(warehouse, "tables", gone)
+    monkeypatch.setattr(streams, "message_count", lambda *_: 0)
+    monkeypatch.setattr(streams, "heartbeats", gone)
+    monkeypatch.setattr(streams, "open_gaps", lambda _settings: [])
+    settings = Settings(
+        kafka_bootstrap_servers="127.0.0.1:1",
+        polygon_websocket_url="ws://127.0.0.1:1",
+        aws_endpoint_url_s3="http://127.0.0.1:1",
+        snowflake_account="account",
+    )
+    facts = gather(settings, NOW)
+    assert not facts["healthy"]
+    for name in ("kafka", "snowflake"):
+        service = facts["services"][name]
+        assert (service["ok"], service["detail"]) == (False, "Snowflake refused a question: no such table")
+    assert (facts["streams"], facts["tables"]) == ({}, {})
