@@ -77,7 +77,7 @@ def day_rows(connection: "SnowflakeConnection", mart: Mart) -> Mapping[dt.date, 
 
 
 def split_jumps(connection: "SnowflakeConnection", since: dt.date) -> Sequence[SplitJump]:
-    """Every split executed on `since` or later with bars on both sides, newest first."""
+    """Every split executed on `since` or later with prices on both sides, newest first."""
     with connection.cursor() as cursor:
         cursor.execute((_QUERIES / "split_jumps.sql").read_text(), {"since": since})
         return [SplitJump(*row) for row in cursor.fetchall() if row[3] is not None]

@@ -23,8 +23,8 @@ SELECT
     n.ticker,
     n.execution_date,
     n.price_factor,
-    first_adjusted.open / NULLIF(last_adjusted.close, 0) - 1 AS adjusted_jump,
-    first_bar.open / NULLIF(last_bar.close, 0) - 1 AS unadjusted_jump
+    NULLIF(first_adjusted.open, 0) / NULLIF(last_adjusted.close, 0) - 1 AS adjusted_jump,
+    NULLIF(first_bar.open, 0) / NULLIF(last_bar.close, 0) - 1 AS unadjusted_jump
 FROM neighbours AS n
 INNER JOIN MARTS.DAILY_PRICES_ADJUSTED AS last_adjusted ON last_adjusted.ticker = n.ticker AND last_adjusted.trading_day = n.last_day
 INNER JOIN MARTS.DAILY_PRICES_ADJUSTED AS first_adjusted ON first_adjusted.ticker = n.ticker AND first_adjusted.trading_day = n.first_day
