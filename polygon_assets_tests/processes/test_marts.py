@@ -8,10 +8,11 @@ import pytest
 from snowflake.connector import SnowflakeConnection
 from snowflake.connector.errors import Error
 
-from polygon_assets.batch import marts
+from polygon_assets.batch import marts, reconcile
 from polygon_assets.batch.bulk import RowError
 from polygon_assets.batch.marts import MARTS, findings
 from polygon_assets.batch.marts.findings import Finding, SplitJump
+from polygon_assets.batch.reconcile import DayBar
 from polygon_assets_tests.processes.warehouse_harness import AT, ask, bar, clear, merge, split, ticker
 
 SERVERS = ("snowflake",)
@@ -259,3 +260,9 @@ def test_a_split_around_a_price_of_nothing_is_not_judged(session: SnowflakeConne
     bars(session, {FRIDAY: 0, MONDAY: 10}, "B")
     build_all(session, FRIDAY, MONDAY)
     assert findings.split_jumps(session, THURSDAY) == []
+
+
+def test_a_bar_that_lacks_a_value_is_none_to_compare_a_stream_with(session: SnowflakeConnection) -> None:
+    merge(session, "grouped_daily", bar("A", "2026-11-16"), bar("B", "2026-11-16", open=None), bar("C", "2026-11-16", volume=None))
+    marts.build(session, FACT, MONDAY)
+    assert reconcile.day_bars(session, MONDAY) == [DayBar("A", 10.0, 10.0, 10.0, 10.0, Decimal("100.5"))]
