@@ -18,13 +18,13 @@ Record = dict[str, Any]
 def grouped_daily(rest: PolygonRest, day: dt.date) -> list[Record]:
     """The day's bar of every ticker, OTC included, unadjusted; none if the market was closed. Raises PolygonApiError."""
     answer = _answer(rest.get_grouped_daily_aggs, day, include_otc=True)
-    return [_grouped(bar, day) for bar in answer.get("results") or ()]
+    return [_record(_grouped, bar, day) for bar in answer.get("results") or ()]
 
 
 def daily_open_close(rest: PolygonRest, day: dt.date, tickers: Iterable[str]) -> list[Record]:
     """The day's official prices of each ticker, one request each; those that did not trade are left out. Raises PolygonApiError."""
     answers = [_answer(rest.get_daily_open_close_agg, ticker, day) for ticker in tickers]
-    return [_open_close(answer, day) for answer in answers if answer]
+    return [_record(_open_close, answer, day) for answer in answers if answer]
 
 
 def _answer(method: Callable[..., urllib3.BaseHTTPResponse], *asked: object, **options: object) -> Mapping[str, Any]:
@@ -38,6 +38,13 @@ def _answer(method: Callable[..., urllib3.BaseHTTPResponse], *asked: object, **o
     except ValueError as error:
         raise PolygonApiError(f"unreadable answer: {error}: {data[:200]!r}") from error
     return content
+
+
+def _record(made_of: Callable[[Mapping[str, Any], dt.date], Record], sent: Mapping[str, Any], day: dt.date) -> Record:
+    try:
+        return made_of(sent, day)
+    except KeyError as error:
+        raise PolygonApiError(f"the vendor's bar of {day} has no {error}: {dict(sent)}") from error
 
 
 def _grouped(bar: Mapping[str, Any], day: dt.date) -> Record:

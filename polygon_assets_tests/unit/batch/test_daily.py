@@ -70,3 +70,10 @@ def test_a_wrong_address_a_missing_entitlement_and_an_unreadable_answer_are_erro
     api.script = [answer]
     with pytest.raises(PolygonApiError):
         grouped_daily(client(api, []), DAY)
+
+
+def test_a_bar_that_lacks_what_every_bar_has_is_named_with_its_day(api: ScriptedServer) -> None:
+    half = {"T": "HALF", "v": 1} | {name: price for name, price in PRICES.items() if name != "c"}
+    api.script = [(200, {"status": "OK", "results": [*ODD_BARS, half]})]
+    with pytest.raises(PolygonApiError, match=r"the vendor's bar of 2026-11-20 has no 'c': \{'T': 'HALF'"):
+        grouped_daily(client(api, []), DAY)
