@@ -51,7 +51,7 @@ class DayBar:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Shares by which the stream may differ from the vendor's bar; 0 asks for equality."""
+    """By which fraction of the vendor's bar the stream may differ from it; 0 asks for equality."""
 
     volume: float
     price: float
@@ -68,7 +68,7 @@ class Comparison:
     volume_drift: float | None
     """(stream - batch) / batch; None where one of them is missing."""
     price_drift: float | None
-    """The largest of the four prices' differences, as a share of the vendor's price."""
+    """The largest of the four prices' differences, as a fraction of the vendor's price."""
 
     @property
     def severity(self) -> float:
@@ -115,18 +115,18 @@ def spans(minutes: Sequence[dt.datetime]) -> str:
 def _judged(symbol: str, stream: DayBar | None, batch: DayBar | None, tolerance: Tolerance) -> Comparison:
     if stream is None or batch is None:
         return Comparison(symbol, Verdict.MISSING if stream is None else Verdict.SURPLUS, stream, batch, None, None)
-    # Exact numbers decide; the shares that are shown are rounded like any float.
+    # Exact numbers decide; the fractions that are shown are rounded like any float.
     volume_differs = abs(stream.volume - batch.volume) > Decimal(str(tolerance.volume)) * batch.volume
-    price_drift = max(_share(ours, theirs) for ours, theirs in zip(stream.prices, batch.prices, strict=True))
+    price_drift = max(_fraction(ours, theirs) for ours, theirs in zip(stream.prices, batch.prices, strict=True))
     verdict = Verdict.DRIFT if volume_differs or price_drift > tolerance.price else Verdict.MATCH
-    return Comparison(symbol, verdict, stream, batch, _signed_share(stream.volume, batch.volume), price_drift)
+    return Comparison(symbol, verdict, stream, batch, _signed_fraction(stream.volume, batch.volume), price_drift)
 
 
-def _share(ours: float, theirs: float) -> float:
-    return abs(_signed_share(Decimal(str(ours)), Decimal(str(theirs))))
+def _fraction(ours: float, theirs: float) -> float:
+    return abs(_signed_fraction(Decimal(str(ours)), Decimal(str(theirs))))
 
 
-def _signed_share(ours: Decimal, theirs: Decimal) -> float:
+def _signed_fraction(ours: Decimal, theirs: Decimal) -> float:
     if ours == theirs:
         return 0.0
     return float((ours - theirs) / theirs) if theirs else 1.0

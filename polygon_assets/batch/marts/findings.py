@@ -32,7 +32,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class SplitJump:
-    """A ticker's price from the last close before a split to the first open after it, as shares of that close."""
+    """A ticker's price from the last close before a split to the first open after it, as fractions of that close."""
 
     ticker: str
     execution_date: dt.date

@@ -198,8 +198,8 @@ _STREAM_VS_BATCH = Mart(
         ("BATCH_LOW", "FLOAT", "Lowest price in the vendor's daily bar, dollars, unadjusted."),
         ("BATCH_CLOSE", "FLOAT", "Last price in the vendor's daily bar, dollars, unadjusted."),
         ("BATCH_VOLUME", "NUMBER(28,6)", "Shares in the vendor's daily bar."),
-        ("VOLUME_DRIFT", "FLOAT", "(stream - batch) / batch of the volumes, a share; empty where one is missing."),
-        ("PRICE_DRIFT", "FLOAT", "The largest difference of the four prices, a share of the vendor's; empty where one is missing."),
+        ("VOLUME_DRIFT", "FLOAT", "(stream - batch) / batch of the volumes, a fraction; empty where one is missing."),
+        ("PRICE_DRIFT", "FLOAT", "The largest difference of the four prices, a fraction of the vendor's; empty where one is missing."),
         (
             "DIFFERENT_MINUTES",
             "VARCHAR",
