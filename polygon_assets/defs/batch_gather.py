@@ -138,6 +138,15 @@ def materialized_days(instance: dg.DagsterInstance, key: dg.AssetKey) -> set[dt.
     return {dt.date.fromisoformat(partition) for partition in instance.get_materialized_partitions(key)}
 
 
+def materialized_at(instance: dg.DagsterInstance, key: dg.AssetKey, days: Collection[dt.date]) -> dict[dt.date, dt.datetime]:
+    """When each of the days was last materialized."""
+    if not days:
+        return {}
+    which = dg.AssetRecordsFilter(key, asset_partitions=sorted(day.isoformat() for day in days))
+    # Oldest first: of several loads of one day the last one stays.
+    return dict(_moments(instance.fetch_materializations(which, limit=10 * len(days)).records[::-1]))
+
+
 def under_way(instance: dg.DagsterInstance, pool: str) -> str:
     """The id of a run of the pool that is queued or going, whoever launched it; empty when there is none."""
     runs = instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE), tags=pool_tag(pool)), limit=1)
@@ -187,7 +196,7 @@ def _left_behind(
     found = [_newest_events(instance, source, days) for source in sources]
     ready = {day: max(events[day] for events in found) for day in days if all(day in events for events in found)}
     behind = {day for day, event in ready.items() if event > made.get(day, 0)}
-    moments = [_materialized_at(instance, source, behind) for source in sources]
+    moments = [materialized_at(instance, source, behind) for source in sources]
     return {day for day in behind if all(now - at[day] > AUTOMATIONS_TURN for at in moments if day in at)}
 
 
@@ -196,15 +205,6 @@ def _newest_events(instance: dg.DagsterInstance, key: dg.AssetKey, days: Collect
     which = {day.isoformat() for day in days}
     newest = instance.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION, which)
     return {dt.date.fromisoformat(partition): number for partition, number in newest.items()}
-
-
-def _materialized_at(instance: dg.DagsterInstance, key: dg.AssetKey, days: Collection[dt.date]) -> dict[dt.date, dt.datetime]:
-    """When each of the days was last materialized."""
-    if not days:
-        return {}
-    which = dg.AssetRecordsFilter(key, asset_partitions=sorted(day.isoformat() for day in days))
-    # Oldest first: of several loads of one day the last one stays.
-    return dict(_moments(instance.fetch_materializations(which, limit=10 * len(days)).records[::-1]))
 
 
 def _moments(records: Iterable[dg.EventLogRecord]) -> Iterable[tuple[dt.date, dt.datetime]]:

@@ -4,7 +4,7 @@ Each day is told as soon as it is there, so that whatever ends the run leaves a 
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,8 +30,8 @@ TABLES = CONNECTIONS[DAILY_CONNECTION]
 EVERY_TICKER, NAMED_TICKERS = TABLES
 """In the first each trading day must have rows; the second has them only for named symbols."""
 
-CLOCKS_DIFFER = dt.timedelta(minutes=1)
-"""Airbyte's clock stamps the records, ours says when the sync began."""
+READ_WITHIN = dt.timedelta(days=7)
+"""A load that failed is tried again within hours; the first one that succeeds tells what was read since then."""
 GIVEN_FROM = "on the free plan a day is given from midnight New York on"
 
 Told = Mapping[str, Mapping[str, dg.MetadataValue]]
@@ -40,12 +40,16 @@ Told = Mapping[str, Mapping[str, dg.MetadataValue]]
 
 @dataclass(frozen=True)
 class DailyLoad:
-    """One load. `tell` is called with each day that is there, `say` with what else a reader of the log should know."""
+    """One load. `tell` is called with each day that is there, `say` with what else a reader of the log should know.
+
+    `told_at` knows when each of some days was last told, by whichever load; those that never were are left out.
+    """
 
     settings: Settings
     calendar: MarketCalendar
     now: dt.datetime
     tell: Callable[[dt.date, Told], None]
+    told_at: Callable[[Collection[dt.date]], Mapping[dt.date, dt.datetime]]
     say: Callable[[str], None]
 
     def refuse_unsettled(self, days: Sequence[dt.date]) -> None:
@@ -79,12 +83,18 @@ class DailyLoad:
         return True
 
     def _tell_of_others(self, connection: "SnowflakeConnection", sync: Sync, day: dt.date) -> None:
-        """A sync also reads the day before again, days that were missed, and all days of a symbol that is new: what follows must know."""
-        for other in days_read_since(connection, self.now - CLOCKS_DIFFER):
+        """A sync also reads the day before again, days that were missed, and all days of a symbol that is new: what follows must know.
+
+        Whatever was read since it was told counts: what a sync brought whose load then failed or died is not read again by the next one.
+        """
+        read = days_read_since(connection, self.now - READ_WITHIN)
+        others = [other for other in read if other != day and other >= FIRST_DAY and is_settled(self.calendar, other, self.now)]
+        told_at = self.told_at(others)
+        for other in others:
             held = daily_tables(connection, other)
-            if other != day and other >= FIRST_DAY and is_settled(self.calendar, other, self.now) and held[EVERY_TICKER].rows:
+            if held[EVERY_TICKER].rows and _is_news(held, told_at.get(other)):
                 self.tell(other, {table: sync.metadata(table) | _metadata(held[table], "airbyte") for table in TABLES})
-                self.say(f"{other} was read again by the same sync")
+                self.say(f"{other} was read again since it was last told")
 
     def fetch(self, days: Sequence[dt.date]) -> bool:
         """Fetch each day by REST under the token bucket and merge it, the newest first; whether they have arrived, as in `sync`.
@@ -178,6 +188,11 @@ def _fetch_day(rest: "PolygonRest", connection: "SnowflakeConnection", day: dt.d
         }
         for table in TABLES
     }
+
+
+def _is_news(held: Mapping[str, Held], told_at: dt.datetime | None) -> bool:
+    """Whether one of the tables was read after its day was last told."""
+    return told_at is None or any(table.extracted_at and table.extracted_at > told_at for table in held.values())
 
 
 def _metadata(held: Held, loaded_by: str) -> dict[str, dg.MetadataValue]:

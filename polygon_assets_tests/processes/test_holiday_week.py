@@ -52,7 +52,7 @@ def ask(settings: Settings) -> Iterator[Callable[[str], list[Row]]]:
 
 
 def load(settings: Settings, told: dict[dt.date, Told], now: dt.datetime) -> DailyLoad:
-    return DailyLoad(settings, CALENDAR, now.astimezone(dt.UTC), told.__setitem__, lambda _text: None)
+    return DailyLoad(settings, CALENDAR, now.astimezone(dt.UTC), told.__setitem__, lambda _days: {}, lambda _text: None)
 
 
 def assert_facts_are_the_truth(settings: Settings, ask: Callable[[str], list[Row]], days: list[dt.date]) -> None:

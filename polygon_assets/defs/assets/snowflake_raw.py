@@ -6,6 +6,7 @@ What their columns are comes from the connector's manifest, so that the graph lo
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from functools import partial
 
 import dagster as dg
 
@@ -14,10 +15,10 @@ from polygon_assets.batch.loaded import Held, newest_ticker_change, reference_ta
 from polygon_assets.batch.streams import CONNECTIONS, REFERENCE_CONNECTION, Stream, streams
 from polygon_assets.defs.airbyte_sync import run_sync
 from polygon_assets.defs.batch_decisions import DAYS_PER_RUN, goes_through_airbyte
-from polygon_assets.defs.batch_gather import NEWEST_CHANGE
+from polygon_assets.defs.batch_gather import NEWEST_CHANGE, materialized_at
 from polygon_assets.defs.daily_load import TABLES, DailyLoad, Told
 from polygon_assets.defs.description import OWNERS, described, table_schema
-from polygon_assets.defs.keys import AIRBYTE_SOURCE, DAILY_OPEN_CLOSE, POLYGON_REST, TICKERS, raw
+from polygon_assets.defs.keys import AIRBYTE_SOURCE, DAILY_OPEN_CLOSE, GROUPED_DAILY, POLYGON_REST, TICKERS, raw
 from polygon_assets.defs.needs import missing_settings
 from polygon_assets.defs.pools import VENDOR_REQUESTS
 from polygon_assets.defs.resources import Airbyte, Environment
@@ -142,7 +143,8 @@ def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition
                     # For the record that Dagster makes of a result, if there is one.
                     context.add_asset_metadata(metadata, asset_key=raw(table), partition_key=day.isoformat())
 
-        daily = DailyLoad(settings, calendar, now, tell, context.log.info)
+        told_at = partial(materialized_at, context.instance, GROUPED_DAILY)
+        daily = DailyLoad(settings, calendar, now, tell, told_at, context.log.info)
         daily.refuse_unsettled(asked)
         by_sync = goes_through_airbyte(asked, calendar, now) and not missing_settings(settings, "airbyte")
         arrived = daily.sync(airbyte, asked[0]) if by_sync else daily.fetch(asked)

@@ -37,8 +37,11 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> dict[dt.date, Held]:
     def daily_tables(_connection: object, day: dt.date) -> Mapping[str, Held]:
         return {"grouped_daily": held.get(day, Held(0, None)), "daily_open_close": Held(0, None)}
 
+    def days_read_since(_connection: object, moment: dt.datetime) -> list[dt.date]:
+        return sorted(day for day, one in held.items() if one.extracted_at is None or one.extracted_at >= moment)
+
     monkeypatch.setattr(daily_load, "daily_tables", daily_tables)
-    monkeypatch.setattr(daily_load, "days_read_since", lambda *_: sorted(held))
+    monkeypatch.setattr(daily_load, "days_read_since", days_read_since)
     monkeypatch.setattr(daily_load, "open_close_tickers", lambda *_: set())
     monkeypatch.setattr(daily_load, "run_sync", lambda *_: Sync(7, 1.0, "http://airbyte", {"grouped_daily": StreamCounts(5, 5)}))
     monkeypatch.setattr(daily_load, "named_symbols", lambda _settings: ["AAPL"])
@@ -48,8 +51,9 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> dict[dt.date, Held]:
     return held
 
 
-def load(now: dt.datetime, told: dict[dt.date, Told]) -> DailyLoad:
-    return DailyLoad(ALWAYS_OPEN, MarketCalendar("NYSE"), now, told.__setitem__, lambda _text: None)
+def load(now: dt.datetime, told: dict[dt.date, Told], told_at: Mapping[dt.date, dt.datetime] | None = None) -> DailyLoad:
+    """`told_at` is what runs before it told."""
+    return DailyLoad(ALWAYS_OPEN, MarketCalendar("NYSE"), now, told.__setitem__, lambda _days: told_at or {}, lambda _text: None)
 
 
 def test_a_day_that_goes_on_is_refused_with_the_time_from_which_it_is_final() -> None:
@@ -78,6 +82,13 @@ class TestSync:
         assert load(at(FRIDAY, "20:20"), told).sync(Airbyte(), FRIDAY)
         assert told.keys() == {WEDNESDAY, FRIDAY}
         assert told[WEDNESDAY]["grouped_daily"]["dagster/partition_row_count"].value == 4
+
+    def test_what_an_earlier_sync_read_and_no_run_told_is_told_by_the_next_one(self, tables: dict[dt.date, Held]) -> None:
+        told: dict[dt.date, Told] = {}
+        tables |= {day: Held(4, at(FRIDAY, "20:21")) for day in (WEDNESDAY, THURSDAY)} | {FRIDAY: Held(5, at(FRIDAY, "20:51"))}
+        told_at = {WEDNESDAY: at(FRIDAY, "20:22"), THURSDAY: at(THURSDAY, "20:22")}
+        assert load(at(FRIDAY, "20:50"), told, told_at).sync(Airbyte(), FRIDAY)
+        assert told.keys() == {THURSDAY, FRIDAY}
 
     def test_named_symbols_that_the_sync_did_not_bring_come_by_rest_where_they_were_traded(
         self, tables: dict[dt.date, Held], monkeypatch: pytest.MonkeyPatch
