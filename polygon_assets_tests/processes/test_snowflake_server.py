@@ -142,6 +142,14 @@ def test_nobody_sees_a_transaction_before_its_commit(session: SnowflakeConnectio
         assert ask(other, "SELECT * FROM RAW.T") == [(1, 1)]
 
 
+def test_a_session_without_autocommit_holds_up_no_writer_once_its_table_is_made(session: SnowflakeConnection, settings: Settings) -> None:
+    with snowflake.connect(settings, 30, autocommit=False) as other:
+        ask(other, "INSERT INTO RAW.T VALUES (1, 1)")
+        ask(other, "CREATE OR REPLACE TABLE RAW.MADE (id NUMBER(38,0))")
+        ask(session, "INSERT INTO RAW.T VALUES (2, 2)")
+        assert ask(session, "SELECT id FROM RAW.T ORDER BY id") == [(1,), (2,)]
+
+
 def test_no_time_is_no_time(session: SnowflakeConnection) -> None:
     moment = dt.datetime(2026, 11, 20, 14, 30, tzinfo=dt.UTC)
     assert ask(session, "SELECT NULL::TIMESTAMP_TZ, %s::TIMESTAMP_TZ, NULL::TIMESTAMP_NTZ", moment) == [(None, moment, None)]

@@ -91,7 +91,7 @@ class Session(FakeSnowflakeConnection, Holder):
     @property
     def keeps_writing(self) -> bool:
         """Whether the right to write stays with it until COMMIT or ROLLBACK."""
-        return self.began or not self._autocommit
+        return self.began or self._in_transaction
 
     def cursor(self, cursor_class: type[SnowflakeCursor] = SnowflakeCursor) -> "Cursor":  # noqa: ARG002
         return Cursor(self, self._duck_conn)
@@ -103,7 +103,7 @@ class Session(FakeSnowflakeConnection, Holder):
     def abandon(self) -> None:
         logger.warning("rolled back a transaction that was idle while another session waited to write")
         self._duck_conn.rollback()
-        self.began = False
+        self.began = self._in_transaction = False
         self.abandoned = True
 
 
@@ -145,12 +145,13 @@ class Cursor(FakeSnowflakeCursor):
             session.began = True
             return run()
         session.writers.acquire(session)
-        if session.keeps_writing:
-            return run()
+        # Without autocommit fakesnow begins a transaction by itself.
+        split = kind in _SPLIT and session._autocommit and not session.began
         try:
-            return self._whole(run) if kind in _SPLIT else run()
+            return self._whole(run) if split else run()
         finally:
-            session.writers.release(session)
+            if not session.keeps_writing:
+                session.writers.release(session)
 
     def _end(self, run: Callable[[], FakeSnowflakeCursor]) -> FakeSnowflakeCursor:
         session = self._conn
