@@ -31,7 +31,8 @@ TOLERABLE_JUMPS_SHARE = 0.05
 """A day on which a price really halves looks like a split that is not applied; more jumps than both numbers are an error."""
 SPLITS_SINCE = dt.timedelta(days=400)
 """A year and some of splits are looked at; what was continuous then does not break by itself."""
-DAYS_ALIKE = f"Each of the newest {JUDGED_DAYS} days, and each that was built, has hardly fewer tickers than the days around it."
+JUDGED = f"each of the newest {JUDGED_DAYS} days and each that was built"
+DAYS_ALIKE = f"There are hardly fewer tickers on {JUDGED} than on the days around it."
 SHOWN = 10
 NO_SUCH_TABLE = 2003
 """Snowflake's number of the error."""
@@ -107,7 +108,9 @@ def _checks_of(mart: Mart) -> Iterator[Check]:
     elif mart.name not in MAY_BE_EMPTY:
         yield Check("has_rows", "The table is not empty.", True, _of_each(_has_rows))
     yield Check("keys_are_unique", f"No two rows have the same {', '.join(mart.primary_key)}.", True, _keys_are_unique)
-    yield Check("nothing_is_missing", f"{', '.join(mart.required)} and the key have a value.", True, _of_each(_nothing_is_missing))
+    of_each, where = (_of_newest_days, f" on {JUDGED}") if mart.by_day else (_of_each, "")
+    description = f"{', '.join(mart.required)} and the key have a value{where}."
+    yield Check("nothing_is_missing", description, True, of_each(_nothing_is_missing))
     for column, (other, _) in mart.references.items():
         description = f"Every {column} stands in `{other}`; more than {TOLERABLE_SHARE:.0%} that do not are a warning."
         yield Check(f"{column.lower()}_is_known", description, False, _of_each(partial(_is_known, column)))
@@ -117,7 +120,11 @@ def _checks_of(mart: Mart) -> Iterator[Check]:
 
 def judge_rows(rows: Mapping[dt.date, int], built: Collection[dt.date]) -> Judged:
     """The newest days and those just built, each against the days around it."""
-    return {day: _judge_day(rows, day) for day in sorted({*sorted(rows)[-JUDGED_DAYS:], *built})}
+    return {day: _judge_day(rows, day) for day in _judged_days(rows, built)}
+
+
+def _judged_days(rows: Mapping[dt.date, int], built: Collection[dt.date]) -> list[dt.date]:
+    return sorted({*sorted(rows)[-JUDGED_DAYS:], *built})
 
 
 def _judge_day(rows: Mapping[dt.date, int], day: dt.date) -> Judgement:
@@ -164,6 +171,18 @@ def judge_jumps(jumps: Sequence[findings.SplitJump]) -> Judgement:
 
 def _of_each(judge: Callable[[Built], Judgement]) -> Callable[[Sequence[Built]], Judged]:
     return lambda built: {one.day: judge(one) for one in built}
+
+
+def _of_newest_days(judge: Callable[[Built], Judgement]) -> Callable[[Sequence[Built]], Judged]:
+    """Each of the newest days too, as if it had been built now."""
+
+    def judged(built: Sequence[Built]) -> Judged:
+        connection, mart = built[0].connection, built[0].mart
+        rows = findings.day_rows(connection, mart)
+        days = _judged_days(rows, [one.day for one in built if one.day])
+        return {day: judge(Built(connection, mart, day, rows.get(day, 0))) for day in days}
+
+    return judged
 
 
 def _has_rows(built: Built) -> Judgement:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 import dagster as dg
 import pytest
 
-from polygon_assets.batch.marts import MARTS
+from polygon_assets.batch.marts import MARTS, Mart, findings
 from polygon_assets.batch.marts.findings import Finding, SplitJump
 from polygon_assets.defs.mart_checks import (
     Built,
@@ -49,6 +49,15 @@ def test_a_bad_day_stays_an_error_when_the_days_after_it_are_good() -> None:
     assert [day for day, judgement in judged.items() if not judgement.passed] == [monday]
     two = judge_rows({THURSDAY: 2_000, FRIDAY: 11_000}, [FRIDAY])
     assert [judgement.passed for judgement in two.values()] == [False, True]
+
+
+def test_a_day_with_missing_values_stays_an_error_when_a_good_day_is_built_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = {THURSDAY: 500, FRIDAY: 0}
+    monkeypatch.setattr(findings, "day_rows", lambda *_: dict.fromkeys(missing, 1_000))
+    monkeypatch.setattr(findings, "missing_values", lambda _connection, _mart, day: {"CLOSE": missing[day]})
+    [check] = [check for check in checks_of(MARTS["fact_daily_trading"]) if check.name == "nothing_is_missing"]
+    result = check.result(KEY, [built(FRIDAY)])
+    assert (result.passed, result.description) == (False, "2026-11-19: of 1,000 rows without a value: CLOSE in 500")
 
 
 def test_old_days_are_judged_when_they_are_built_and_by_the_days_around_them() -> None:
@@ -115,7 +124,7 @@ def test_a_warning_does_not_stop_what_waits_for_a_blocking_check_but_is_told(blo
 
 
 @pytest.mark.parametrize("mart", [mart for mart in MARTS.values() if mart.sql], ids=lambda mart: mart.name)
-def test_every_mart_has_checks_of_its_keys_and_all_block_but_those_of_references(mart: object) -> None:
-    checks = {check.name: check.blocking for check in checks_of(mart)}  # type: ignore[arg-type]
+def test_every_mart_has_checks_of_its_keys_and_all_block_but_those_of_references(mart: Mart) -> None:
+    checks = {check.name: check.blocking for check in checks_of(mart)}
     assert {"keys_are_unique", "nothing_is_missing"} <= checks.keys()
     assert {name for name, blocking in checks.items() if not blocking} == {name for name in checks if name.endswith("_is_known")}
