@@ -60,9 +60,9 @@ class Workspace:
         return self.end(self.api.start_sync(connection.id))
 
     def end(self, job_id: int) -> JobOutcome:
-        return eventually(lambda: found if not (found := self.api.outcome(job_id)).running else None, f"job {job_id} ends") or JobOutcome(
-            0, ""
-        )
+        outcome = eventually(lambda: None if (found := self.api.outcome(job_id)).running else found, f"job {job_id} ends")
+        assert outcome
+        return outcome
 
     def until_committed(self, job_id: int) -> JobOutcome:
         """Once the first rows are safe, while the job goes on."""
