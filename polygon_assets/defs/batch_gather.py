@@ -1,6 +1,6 @@
 """The facts for `batch_decisions`: which days are loaded, what is under way, and what the last sync of the reference data saw.
 
-Only reading belongs here, and only from Dagster: the one question to the vendor is at its end.
+Only reading belongs here, and but for one question to the vendor only from Dagster.
 """
 
 import datetime as dt
@@ -169,7 +169,7 @@ def days_of(tags: Mapping[str, str]) -> tuple[dt.date, dt.date] | None:
 def running_in_pools(instance: dg.DagsterInstance) -> list[RunFacts]:
     """The runs that hold a pool now, whoever launched them."""
     which = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
-    ids = [run.run_id for run in instance.get_runs(which) if is_in_pool(run.tags)]
+    ids = [run.run_id for run in instance.get_runs(which) if is_in_pool(run)]
     return run_facts(instance, dg.RunsFilter(run_ids=ids)) if ids else []
 
 

@@ -3,8 +3,7 @@
 A pool also holds for runs that a person starts in the UI, which a limit on tags of our jobs would not see.
 """
 
-from collections.abc import Iterable
-
+from dagster import DagsterRun
 from dagster._core.storage.tags import POOL_TAG_PREFIX
 
 VENDOR_REQUESTS = "vendor_requests"
@@ -24,6 +23,6 @@ def pool_tag(pool: str) -> dict[str, str]:
     return {f"{POOL_TAG_PREFIX}{pool}": "true"}
 
 
-def is_in_pool(tags: Iterable[str]) -> bool:
-    """Whether a run with these tags takes a place in any pool."""
-    return any(tag.startswith(POOL_TAG_PREFIX) for tag in tags)
+def is_in_pool(run: DagsterRun) -> bool:
+    """Whether a run takes a place in any pool: it knows its pools by itself, the tags are only in the table that is searched."""
+    return bool(run.run_op_concurrency and run.run_op_concurrency.all_pools)

@@ -13,6 +13,7 @@ from dagster._core.test_utils import create_run_for_test
 from pydantic import SecretStr
 
 from polygon_assets.clients.polygon import PolygonApiError
+from polygon_assets.definitions import build_defs
 from polygon_assets.defs import batch_decisions, batch_gather
 from polygon_assets.defs.batch_decisions import newest_settled_day, settled_days
 from polygon_assets.defs.batch_schedules import daily_batch, reference_weekly
@@ -210,14 +211,13 @@ class TestMissingDays:
 
 def test_a_run_whose_process_is_gone_gives_its_pool_back(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_decisions, "LONGEST_SILENCE", dt.timedelta())
-    gone, other, ended = (
-        create_run_for_test(instance, status=status, tags=tags)
-        for status, tags in [
-            (dg.DagsterRunStatus.STARTED, pool_tag(VENDOR_REQUESTS)),
-            (dg.DagsterRunStatus.STARTED, {}),
-            (dg.DagsterRunStatus.SUCCESS, pool_tag(VENDOR_REQUESTS)),
-        ]
+    # As Dagster makes it: its pool is not among the tags that the run itself carries.
+    pooled = build_defs(ALL_SET).resolve_job_def(SYNC_REFERENCE.name)
+    gone, ended = (
+        instance.create_run_for_job(pooled, status=status) for status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS)
     )
+    other = create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED)
+    assert f"run {gone.run_id[:8]} is under way" in reason(tick(reference_changed, instance, AllSet()))
     tick(missing_days, instance, AllSet())
     statuses = [run.status for one in (gone, other, ended) if (run := instance.get_run_by_id(one.run_id))]
     assert statuses == [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS]
