@@ -14,7 +14,10 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from polygon_assets.batch import warehouse
 from polygon_assets.batch.streams import Stream
+from polygon_assets.batch.warehouse import RecordError, StreamError
+from polygon_assets.clients import snowflake
 from polygon_assets.local.airbyte.job_log import JobLog
 from polygon_assets.local.airbyte.objects import Json
 from polygon_assets.settings import Settings
@@ -86,8 +89,6 @@ class SnowflakeDestination:
 
     def merge(self, stream: Stream, records: Iterable[Json], extracted_at: dt.datetime) -> None:
         """Raises DestinationError."""
-        from polygon_assets.batch import warehouse
-
         with self._loading(stream) as session:
             written = warehouse.merge(session, stream, records, extracted_at, schema=self._schema, sync_id=self._sync_id)
             self._log.write(
@@ -96,8 +97,6 @@ class SnowflakeDestination:
 
     def overwrite(self, stream: Stream, records: Iterable[Json], extracted_at: dt.datetime) -> None:
         """The sync is the table's new generation. Raises DestinationError."""
-        from polygon_assets.batch import warehouse
-
         with self._loading(stream) as session:
             written = warehouse.overwrite(session, stream, records, extracted_at, self._sync_id, schema=self._schema, sync_id=self._sync_id)
             self._log.write(
@@ -107,9 +106,6 @@ class SnowflakeDestination:
     @contextmanager
     def _loading(self, stream: Stream) -> "Iterator[SnowflakeConnection]":
         from snowflake.connector.errors import Error
-
-        from polygon_assets.batch.warehouse import RecordError, StreamError
-        from polygon_assets.clients import snowflake
 
         began = time.monotonic()
         try:
