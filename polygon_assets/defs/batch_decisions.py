@@ -150,7 +150,7 @@ def reference_look_due(facts: ReferenceFacts, now: dt.datetime) -> Load | Wait |
 
 def reference_changed(facts: ReferenceFacts, newest_change: str) -> Load | Wait:
     """Load when the vendor's newest change (ISO 8601) is later than the newest one of the last sync."""
-    if facts.synced_change is not None and _moment(newest_change) <= _moment(facts.synced_change):
+    if facts.synced_change and dt.datetime.fromisoformat(newest_change) <= dt.datetime.fromisoformat(facts.synced_change):
         return Wait(f"unchanged since {facts.synced_change}")
     return Load(f"changed at {newest_change}, after {facts.synced_change}", after=_newest_run(facts.runs))
 
@@ -206,7 +206,3 @@ def _not_set(names: Sequence[str]) -> str:
 
 def _newest_run(runs: Sequence[RunFacts]) -> str:
     return runs[0].run_id if runs else "none"
-
-
-def _moment(text: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
