@@ -129,8 +129,7 @@ def test_an_unusable_calendar_is_refused_with_its_name() -> None:
     assert "MARKET_CALENDAR='LSE'" in output
 
 
-def test_instance_and_workspace_files_are_readable(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The shipped dagster.yaml makes an instance, with everything it writes under .local."""
+def test_the_shipped_instance_has_its_limits_and_writes_under_local_alone(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("home")
     root = SNAPSHOT.parents[2]
     (home / "dagster.yaml").write_text((root / "dagster.yaml").read_text())
