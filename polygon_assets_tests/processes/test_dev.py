@@ -65,10 +65,12 @@ def development(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subp
 
 
 def picture(data: Path) -> dict[str, Any]:
-    """What `status --json` prints."""
+    """What `status --json` prints; empty until the stack runs."""
+    if not (data / "stack.json").exists():
+        return {}
     answer = ask("status", "--json", **environment_of(data))
-    facts: dict[str, Any] = json.loads(answer.stdout) if answer.stdout else {}
-    assert not facts or answer.returncode == (0 if facts["healthy"] else 1)
+    facts: dict[str, Any] = json.loads(answer.stdout)
+    assert answer.returncode == (0 if facts["healthy"] else 1)
     return facts
 
 
