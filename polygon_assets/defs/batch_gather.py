@@ -40,6 +40,8 @@ from polygon_assets.settings import Settings
 
 NEWEST_CHANGE = "newest_change"
 """Metadata of a sync of the tickers: the newest change that it brought, ISO 8601."""
+MOST_EVENTS = 10_000
+"""Dagster refuses to read more at once."""
 LOOK_SECONDS = 15.0
 """At 5 requests a minute the second question alone waits 12 s; a sensor's tick has 60."""
 
@@ -144,7 +146,7 @@ def materialized_at(instance: dg.DagsterInstance, key: dg.AssetKey, days: Collec
         return {}
     which = dg.AssetRecordsFilter(key, asset_partitions=sorted(day.isoformat() for day in days))
     # Oldest first: of several loads of one day the last one stays.
-    return dict(_moments(instance.fetch_materializations(which, limit=10 * len(days)).records[::-1]))
+    return dict(_moments(instance.fetch_materializations(which, limit=min(10 * len(days), MOST_EVENTS)).records[::-1]))
 
 
 def under_way(instance: dg.DagsterInstance, pool: str) -> str:

@@ -224,6 +224,13 @@ def test_a_run_whose_process_is_gone_gives_its_pool_back(instance: dg.DagsterIns
     assert "its process is gone" in str(instance.all_logs(gone.run_id)[-1].message)
 
 
+def test_of_years_of_days_it_is_known_when_they_were_loaded(instance: dg.DagsterInstance) -> None:
+    days = list(CALENDAR.trading_days(dt.date(2026, 1, 2), dt.date(2030, 1, 31)))
+    assert len(days) > 1_000
+    load(instance, days[0], days[-1])
+    assert batch_gather.materialized_at(instance, GROUPED_DAILY, days).keys() == {days[0], days[-1]}
+
+
 class TestReferenceChanged:
     @pytest.fixture
     def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
