@@ -14,6 +14,7 @@ from polygon_assets.batch import warehouse
 from polygon_assets.batch.loaded import Held, newest_ticker_change, reference_tables
 from polygon_assets.batch.streams import CONNECTIONS, REFERENCE_CONNECTION, Stream, streams
 from polygon_assets.defs.airbyte_sync import run_sync
+from polygon_assets.defs.ancestry import Ancestor, is_intact, own_line
 from polygon_assets.defs.batch_decisions import DAYS_PER_RUN, goes_through_airbyte
 from polygon_assets.defs.batch_gather import NEWEST_CHANGE, materialized_at
 from polygon_assets.defs.daily_load import TABLES, DailyLoad, Told
@@ -133,7 +134,7 @@ def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition
         pool=VENDOR_REQUESTS,
     )
     def load(context: dg.AssetExecutionContext, environment: Environment, airbyte: Airbyte) -> Iterator[dg.MaterializeResult[None]]:
-        settings, calendar, now = environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC)
+        settings, calendar, now, above = environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC), own_line()
         asked = [dt.date.fromisoformat(key) for key in context.partition_keys]
 
         def tell(day: dt.date, told: Told) -> None:
@@ -142,6 +143,7 @@ def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition
                 if day in asked:
                     # For the record that Dagster makes of a result, if there is one.
                     context.add_asset_metadata(metadata, asset_key=raw(table), partition_key=day.isoformat())
+            _end_with(above, day)
 
         told_at = partial(materialized_at, context.instance, GROUPED_DAILY)
         daily = DailyLoad(settings, calendar, now, tell, told_at, context.log.info)
@@ -153,6 +155,13 @@ def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition
             yield from (dg.MaterializeResult(asset_key=raw(table)) for table in TABLES)
 
     return load
+
+
+def _end_with(above: tuple[Ancestor, ...], day: dt.date) -> None:
+    """Raises dg.Failure when the Dagster above this run was stopped: a run with hours to go would be killed, and seem to hold its pool."""
+    if not is_intact(above):
+        said = f"{day} is loaded, but the Dagster that started this run was stopped: what is missing is loaded once it is back"
+        raise dg.Failure(said, allow_retries=False)
 
 
 def _others_wait(context: dg.AssetExecutionContext) -> bool:

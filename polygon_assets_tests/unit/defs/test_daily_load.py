@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from polygon_assets.batch import daily, warehouse
 from polygon_assets.batch.loaded import Held
@@ -16,10 +17,13 @@ from polygon_assets.clients.airbyte import StreamCounts
 from polygon_assets.clients.polygon import PolygonApiError
 from polygon_assets.defs import daily_load
 from polygon_assets.defs.airbyte_sync import Sync
+from polygon_assets.defs.assets import snowflake_raw
 from polygon_assets.defs.daily_load import DailyLoad, Told
+from polygon_assets.defs.keys import GROUPED_DAILY
+from polygon_assets.defs.partitions import trading_days
 from polygon_assets.defs.resources import Airbyte
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
-from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN
+from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN, OpenMarket
 
 FRIDAY = dt.date(2026, 11, 20)
 THURSDAY, WEDNESDAY = FRIDAY - dt.timedelta(days=1), FRIDAY - dt.timedelta(days=2)
@@ -188,3 +192,23 @@ class TestFetch:
         with pytest.raises(dg.Failure, match=r"2026-11-20 is not over for the vendor: on the free plan .*; loaded are 2026-11-19"):
             load(at(FRIDAY, "20:20"), told).fetch([THURSDAY, FRIDAY])
         assert set(told) == {THURSDAY}
+
+    def test_a_run_ends_after_the_day_that_it_is_at_when_the_dagster_above_it_was_stopped(
+        self, vendor: dict[dt.date, list[dict[str, Any]] | None], instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, last = dt.date(2026, 1, 2), dt.date(2026, 1, 5)
+        vendor |= {first: [{}], last: [{}]}
+        monkeypatch.setattr(snowflake_raw, "is_intact", lambda _line: False)
+        result = dg.materialize(
+            [snowflake_raw.load_daily_tables(trading_days(MarketCalendar("NYSE")))],
+            instance=instance,
+            resources={"environment": OpenMarket(), "airbyte": Airbyte()},
+            tags={ASSET_PARTITION_RANGE_START_TAG: str(first), ASSET_PARTITION_RANGE_END_TAG: str(last)},
+            raise_on_error=False,
+        )
+        [event] = result.filter_events(lambda one: one.is_step_failure)
+        assert event.step_failure_data.user_failure_data
+        assert "2026-01-05 is loaded, but the Dagster that started this run was stopped" in str(
+            event.step_failure_data.user_failure_data.description
+        )
+        assert instance.get_materialized_partitions(GROUPED_DAILY) == {str(last)}
