@@ -26,6 +26,7 @@ from polygon_assets.market_calendar import NEW_YORK, ONE_DAY
 from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.harness import eventually
 from polygon_assets_tests.processes.source_polygon_harness import Connector, Output, Record
+from polygon_assets_tests.unit.clients.scripted_server import serving
 from polygon_assets_tests.unit.local.exchange.harness import KEY, SEED, RunningExchange, running_exchange
 
 # Three pages of active stocks.
@@ -225,6 +226,22 @@ def test_months_later_only_the_tickers_that_changed_came_or_went_are_read_with_o
     assert changed - before.keys()
     newest = {ticker for ticker, record in before.items() if record["last_updated_utc"] in newest_changes(first)}
     assert changed <= by_ticker(output.records["tickers"]).keys() <= changed | newest
+
+
+def test_a_ticker_without_a_stamp_is_read_and_neither_moves_the_state_nor_ends_the_paging(tmp_path: Path) -> None:
+    known, newer = "2026-11-20T00:00:00.000000Z", "2026-11-21T00:00:00.000000Z"
+    partitions = [{"market": name, "active": active} for name, active in LISTS]
+    state = {"states": [{"partition": partition, "cursor": {"last_updated_utc": known}} for partition in partitions]}
+    descriptor = {"stream_descriptor": {"name": "tickers"}, "stream_state": state}
+    page = {"results": [{"ticker": "NEW", "market": "stocks", "last_updated_utc": newer}, {"ticker": "OLD", "market": "otc"}]}
+    with serving() as api:
+        address = f"http://127.0.0.1:{api.server_port}"
+        api.script = [(200, page | {"next_url": f"{address}/v3/reference/tickers?cursor=2"})] * len(LISTS) + [(200, page)] * len(LISTS)
+        connector = Connector(tmp_path, {"api_key": KEY, "base_url": address, "requests_per_minute": 0, "start_date": str(WEDNESDAY)})
+        output = connector.run("read", ["tickers"], [{"type": "STREAM", "stream": descriptor}])
+        assert (output.code, api.script) == (0, [])
+    assert {(record["ticker"], record["last_updated_utc"]) for record in output.records["tickers"]} == {("NEW", newer), ("OLD", known)}
+    assert newest_changes(output) == {newer}
 
 
 def test_the_rate_limit_holds_and_a_crash_while_newest_tickers_are_read_first_loses_no_older_one(
