@@ -20,6 +20,7 @@ ODD_BARS: list[dict[str, Any]] = [
     {"T": "WHOLE", "v": 4.930645e6, "vw": 1.6, "n": 7, **PRICES},
     {"T": "FRACTION", "v": 25933.6, "vw": 1.6, "n": 7, "otc": True, **PRICES},
     {"T": "EXACT", "v": 25933, "dv": "25933.600001", **PRICES},
+    {"T": "WITHOUT PRICES", "v": 7},
 ]
 ODD_PRICES = {"symbol": "BRK.B", "from": str(DAY), "status": "OK", "open": 1, "high": 2.5, "low": 1, "close": 2, "volume": 12.5}
 
@@ -43,8 +44,8 @@ def as_the_connector_would(stream: str, record: dict[str, Any]) -> dict[str, Any
 def test_volumes_are_exact_decimals_and_what_is_missing_is_null_by_either_way(api: ScriptedServer) -> None:
     api.script = [(200, {"status": "OK", "results": ODD_BARS})]
     records = grouped_daily(client(api, []), DAY)
-    assert [record["volume"] for record in records] == ["4930645", "25933.6", "25933.600001"]
-    assert [record["otc"] for record in records] == [False, True, False]
+    assert [record["volume"] for record in records] == ["4930645", "25933.6", "25933.600001", "7"]
+    assert [record["otc"] for record in records] == [False, True, False, False]
     assert records[2]["vwap"] is None
     assert records == [as_the_connector_would("grouped_daily", bar) for bar in ODD_BARS]
     assert "adjusted=false" in api.paths[0]
@@ -73,7 +74,6 @@ def test_a_wrong_address_a_missing_entitlement_and_an_unreadable_answer_are_erro
 
 
 def test_a_bar_that_lacks_what_every_bar_has_is_named_with_its_day(api: ScriptedServer) -> None:
-    half = {"T": "HALF", "v": 1} | {name: price for name, price in PRICES.items() if name != "c"}
-    api.script = [(200, {"status": "OK", "results": [*ODD_BARS, half]})]
-    with pytest.raises(PolygonApiError, match=r"the vendor's bar of 2026-11-20 has no 'c': \{'T': 'HALF'"):
+    api.script = [(200, {"status": "OK", "results": [*ODD_BARS, {"T": "HALF", **PRICES}]})]
+    with pytest.raises(PolygonApiError, match=r"the vendor's bar of 2026-11-20 has no 'v': \{'T': 'HALF'"):
         grouped_daily(client(api, []), DAY)
