@@ -26,7 +26,7 @@ from polygon_assets.market_calendar import NEW_YORK, ONE_DAY
 from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.harness import eventually
 from polygon_assets_tests.processes.source_polygon_harness import Connector, Output, Record
-from polygon_assets_tests.unit.clients.scripted_server import serving
+from polygon_assets_tests.unit.clients.scripted_server import Answer, serving
 from polygon_assets_tests.unit.local.exchange.harness import KEY, SEED, RunningExchange, running_exchange
 
 # Three pages of active stocks.
@@ -233,10 +233,12 @@ def test_a_ticker_without_a_stamp_is_read_and_neither_moves_the_state_nor_ends_t
     partitions = [{"market": name, "active": active} for name, active in LISTS]
     state = {"states": [{"partition": partition, "cursor": {"last_updated_utc": known}} for partition in partitions]}
     descriptor = {"stream_descriptor": {"name": "tickers"}, "stream_state": state}
-    page = {"results": [{"ticker": "NEW", "market": "stocks", "last_updated_utc": newer}, {"ticker": "OLD", "market": "otc"}]}
+    tickers = [{"ticker": "NEW", "market": "stocks", "last_updated_utc": newer}, {"ticker": "OLD", "market": "otc"}]
     with serving() as api:
         address = f"http://127.0.0.1:{api.server_port}"
-        api.script = [(200, page | {"next_url": f"{address}/v3/reference/tickers?cursor=2"})] * len(LISTS) + [(200, page)] * len(LISTS)
+        page: Answer = (200, {"results": tickers, "next_url": f"{address}/v3/reference/tickers?cursor=2"})
+        last_page: Answer = (200, {"results": tickers})
+        api.script = [page] * len(LISTS) + [last_page] * len(LISTS)
         connector = Connector(tmp_path, {"api_key": KEY, "base_url": address, "requests_per_minute": 0, "start_date": str(WEDNESDAY)})
         output = connector.run("read", ["tickers"], [{"type": "STREAM", "stream": descriptor}])
         assert (output.code, api.script) == (0, [])
