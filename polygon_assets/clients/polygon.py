@@ -109,15 +109,16 @@ class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no type
 
 
 def _refusal(url: str, answer: urllib3.BaseHTTPResponse) -> PolygonApiError:
-    said = answer.data[:300].decode(errors="replace")
-    message = f"{url.partition('?')[0]}: HTTP {answer.status}: {CURES.get(answer.status, said)}"
+    said = answer.data[:300].decode(errors="replace") or str(answer.reason)
+    cure = CURES.get(answer.status)
+    message = f"{url.partition('?')[0]}: HTTP {answer.status}: {said}" + (f"; {cure}" if cure else "")
     if answer.status == 429 or answer.status >= 500:
         asked = answer.headers.get("Retry-After", "")
         return PolygonUnavailableError(message, float(asked) if asked.isdecimal() else 0.0)
     # 404 with the first words: no such bar (an unknown address says otherwise); 403 with the others: the free plan gives
     # a day from the following midnight in New York on.
     if "NOT_FOUND" in said or "before end of day" in said:
-        return PolygonNoDataError(f"{url.partition('?')[0]}: HTTP {answer.status}: {said}")
+        return PolygonNoDataError(message)
     return PolygonApiError(message)
 
 

@@ -45,9 +45,9 @@ def test_too_many_requests_waits_as_long_as_asked(api: ScriptedServer) -> None:
 
 
 @pytest.mark.parametrize(("status", "cure"), [(401, "check POLYGON_API_KEY"), (403, "plan does not include")])
-def test_a_refusal_for_good_ends_at_once_and_names_the_cure(api: ScriptedServer, status: int, cure: str) -> None:
+def test_a_refusal_for_good_ends_at_once_with_the_vendors_words_and_the_cure(api: ScriptedServer, status: int, cure: str) -> None:
     api.script = [(status, {"error": "no"})]
-    with pytest.raises(PolygonApiError, match=cure):
+    with pytest.raises(PolygonApiError, match=rf'HTTP {status}: {{"error": "no"}}; .*{cure}'):
         client(api, []).active_tickers()
     assert len(api.paths) == 1
 
