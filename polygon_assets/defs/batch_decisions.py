@@ -26,8 +26,8 @@ TRIES_IN_TURN = 3
 """A day that is still missing after so many runs that began with it lets the others have as many: one bad day does not hold up the rest."""
 FIRST_PAUSE, LONGEST_PAUSE = dt.timedelta(minutes=1), dt.timedelta(hours=1)
 REFERENCE_LOOK_EVERY = dt.timedelta(hours=1)
-LONGEST_SILENCE = dt.timedelta(hours=2)
-"""A living load tells of each day and of each hundred symbols; the build of a mart says nothing before all its days are there."""
+LONGEST_SILENCE = dt.timedelta(minutes=10)
+"""A living run says once a minute that it holds its pool; only between two tries it is silent, for four minutes."""
 
 Tries = Mapping[dt.date, int]
 """By day that is still missing, how many of the runs asked for began with it: a run takes its newest day first."""

@@ -4,7 +4,7 @@ Each day is told as soon as it is there, so that whatever ends the run leaves a 
 """
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,8 +32,6 @@ EVERY_TICKER, NAMED_TICKERS = TABLES
 
 READ_WITHIN = dt.timedelta(days=7)
 """A load that failed is tried again within hours; the first one that succeeds tells what was read since then."""
-SYMBOLS_A_WORD = 100
-"""At 5 requests a minute they take 20 minutes; of a run that says nothing for long it is thought that its process is gone."""
 GIVEN_FROM = "on the free plan a day is given from midnight New York on"
 
 Told = Mapping[str, Mapping[str, dg.MetadataValue]]
@@ -113,7 +111,7 @@ class DailyLoad:
         with closing(snowflake.connect(self.settings)) as connection:
             for day in sorted(days, reverse=True):
                 try:
-                    told = _fetch_day(rest, connection, day, self._said_on_the_way(day, tickers))
+                    told = _fetch_day(rest, connection, day, tickers)
                 except PolygonApiError as error:
                     raise dg.Failure(f"{day}: {error}; {_so_far(done)}", allow_retries=False) from error
                 if told:
@@ -141,20 +139,13 @@ class DailyLoad:
             return 0
         extracted_at = dt.datetime.now(dt.UTC)
         try:
-            records = daily.daily_open_close(PolygonRest(self.settings), day, self._said_on_the_way(day, unsynced))
+            records = daily.daily_open_close(PolygonRest(self.settings), day, unsynced)
         except PolygonApiError as error:
             raise dg.Failure(f"{day} is synced, but without {', '.join(unsynced)}: {error}", allow_retries=False) from error
         if records:
             warehouse.merge(connection, streams()[NAMED_TICKERS], records, extracted_at)
             self.say(f"{day}: the sync had no official prices of {', '.join(record['ticker'] for record in records)}; they came by REST")
         return len(records)
-
-    def _said_on_the_way(self, day: dt.date, tickers: Sequence[str]) -> Iterator[str]:
-        """The tickers, with a word now and then to whoever takes them one by one."""
-        for number, ticker in enumerate(tickers):
-            if number and number % SYMBOLS_A_WORD == 0:
-                self.say(f"{day}: the official prices of {number:,} of {len(tickers):,} symbols are asked for")
-            yield ticker
 
     def _is_young(self, day: dt.date) -> bool:
         """Whether it is the evening of the day, when an answer without bars means nothing."""
@@ -178,7 +169,7 @@ class DailyLoad:
         raise dg.Failure(said, {"airbyte_connection": dg.MetadataValue.url(sync.link)}, allow_retries=False)
 
 
-def _fetch_day(rest: "PolygonRest", connection: "SnowflakeConnection", day: dt.date, tickers: Iterable[str]) -> Told:
+def _fetch_day(rest: "PolygonRest", connection: "SnowflakeConnection", day: dt.date, tickers: Sequence[str]) -> Told:
     """Empty where the vendor has no bar of the day."""
     from polygon_assets.batch import daily, warehouse
 

@@ -3,9 +3,15 @@
 A pool also holds for runs that a person starts in the UI, which a limit on tags of our jobs would not see.
 """
 
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from dagster import DagsterRun
 from dagster._core.storage.tags import POOL_TAG_PREFIX
 
+WORD_EVERY_SECONDS = 60.0
 VENDOR_REQUESTS = "vendor_requests"
 """Airbyte syncs, loads by REST and changes of Airbyte's source.
 
@@ -26,3 +32,21 @@ def pool_tag(pool: str) -> dict[str, str]:
 def is_in_pool(run: DagsterRun) -> bool:
     """Whether a run takes a place in any pool: it knows its pools by itself, the tags are only in the table that is searched."""
     return bool(run.run_op_concurrency and run.run_op_concurrency.all_pools)
+
+
+@contextmanager
+def holding(log: logging.Logger) -> Iterator[None]:
+    """Say once a minute that the run is at work: one whose process is gone would hold its pool for ever, and is known by its silence."""
+    over = threading.Event()
+
+    def say() -> None:
+        while not over.wait(WORD_EVERY_SECONDS):
+            log.debug("at work")
+
+    voice = threading.Thread(target=say, daemon=True)
+    voice.start()
+    try:
+        yield
+    finally:
+        over.set()
+        voice.join()

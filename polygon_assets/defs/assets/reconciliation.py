@@ -25,7 +25,7 @@ from polygon_assets.batch.reconcile import (
 from polygon_assets.defs.description import OWNERS, as_table, described, table_schema
 from polygon_assets.defs.following import FOLLOWS_CLOSED_DAYS_CHECKED, SHORT_OUTAGES
 from polygon_assets.defs.keys import FACT_DAILY_TRADING, STOCK_AGGREGATES, STREAM_VS_BATCH
-from polygon_assets.defs.pools import mart_pool
+from polygon_assets.defs.pools import holding, mart_pool
 from polygon_assets.defs.resources import Environment
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.settings import Settings
@@ -72,8 +72,9 @@ def stream_vs_batch(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
     )
     def reconcile_day(context: dg.AssetExecutionContext, environment: Environment) -> Iterator[dg.MaterializeResult[None]]:
         settings, calendar, now = environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC)
-        found = look_at(settings, calendar, dt.date.fromisoformat(context.partition_key))
-        rows = store(settings, found, now)
+        with holding(context.log):
+            found = look_at(settings, calendar, dt.date.fromisoformat(context.partition_key))
+            rows = store(settings, found, now)
         yield dg.MaterializeResult(metadata=_metadata(found, rows), check_results=[judge(found)])
 
     return reconcile_day
@@ -183,10 +184,10 @@ def _minutes(settings: Settings, day: dt.date, symbols: Sequence[str]) -> tuple[
     for symbol in symbols:
         try:
             answer = rest.get_aggs(symbol, 1, "minute", day, day, adjusted=False, limit=50_000, raw=True)
-        except PolygonApiError as error:
+            volumes = minute_volumes(answer.data)
+        except (PolygonApiError, ValueError) as error:
             return found, f"the minutes of {symbol} and what follows are unknown: {error}"
-        differences = different_minutes(streamed.get(symbol, {}), minute_volumes(answer.data))
-        found[symbol] = spans(differences)
+        found[symbol] = spans(different_minutes(streamed.get(symbol, {}), volumes))
     return found, ""
 
 

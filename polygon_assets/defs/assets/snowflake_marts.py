@@ -15,7 +15,7 @@ from polygon_assets.defs.description import OWNERS, Column, described, table_sch
 from polygon_assets.defs.following import FOLLOWS_EVERY_DAY, FOLLOWS_TABLES, SHORT_OUTAGES, follows_any_day
 from polygon_assets.defs.keys import mart as mart_key
 from polygon_assets.defs.mart_checks import Built, checks_of
-from polygon_assets.defs.pools import mart_pool
+from polygon_assets.defs.pools import holding, mart_pool
 from polygon_assets.defs.resources import Environment
 
 _FOLLOWS_REFERENCE = "a minute after the reference data is synced."
@@ -93,7 +93,7 @@ def _asset(mart: Mart, days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinitio
         from polygon_assets.clients import snowflake
 
         asked = [dt.date.fromisoformat(partition) for partition in context.partition_keys] if mart.by_day else [None]
-        with closing(snowflake.connect(environment.settings())) as connection:
+        with holding(context.log), closing(snowflake.connect(environment.settings())) as connection:
             built = [Built(connection, mart, day, build(connection, mart, day)) for day in asked]
             results = [check.result(key, built) for check in checks]
         for one in built:

@@ -21,7 +21,7 @@ from polygon_assets.defs.daily_load import TABLES, DailyLoad, Told
 from polygon_assets.defs.description import OWNERS, described, table_schema
 from polygon_assets.defs.keys import AIRBYTE_SOURCE, DAILY_OPEN_CLOSE, GROUPED_DAILY, POLYGON_REST, TICKERS, raw
 from polygon_assets.defs.needs import missing_settings
-from polygon_assets.defs.pools import VENDOR_REQUESTS
+from polygon_assets.defs.pools import VENDOR_REQUESTS, holding
 from polygon_assets.defs.resources import Airbyte, Environment
 
 META_MEANINGS = {
@@ -108,11 +108,14 @@ def _spec(stream: Stream, days: dg.PartitionsDefinition[str] | None = None) -> d
     can_subset=False,
     pool=VENDOR_REQUESTS,
 )
-def sync_reference_tables(environment: Environment, airbyte: Airbyte) -> Iterator[dg.MaterializeResult[None]]:
+def sync_reference_tables(
+    context: dg.AssetExecutionContext, environment: Environment, airbyte: Airbyte
+) -> Iterator[dg.MaterializeResult[None]]:
     from polygon_assets.clients import snowflake
 
     settings = environment.settings()
-    sync = run_sync(airbyte, settings, REFERENCE_CONNECTION)
+    with holding(context.log):
+        sync = run_sync(airbyte, settings, REFERENCE_CONNECTION)
     with closing(snowflake.connect(settings)) as connection:
         held = reference_tables(connection)
         if empty := [name for name, table in held.items() if not table.rows and name not in MAY_BE_EMPTY]:
@@ -149,7 +152,8 @@ def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition
         daily = DailyLoad(settings, calendar, now, tell, told_at, context.log.info)
         daily.refuse_unsettled(asked)
         by_sync = goes_through_airbyte(asked, calendar, now) and not missing_settings(settings, "airbyte")
-        arrived = daily.sync(airbyte, asked[0]) if by_sync else daily.fetch(asked)
+        with holding(context.log):
+            arrived = daily.sync(airbyte, asked[0]) if by_sync else daily.fetch(asked)
         # A result stands for every day of the run.
         if arrived and _others_wait(context):
             yield from (dg.MaterializeResult(asset_key=raw(table)) for table in TABLES)

@@ -1,8 +1,7 @@
 """When a day counts as loaded: what the tables hold decides, and not that a sync or an answer came without an error."""
 
-import dataclasses
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -100,8 +99,8 @@ class TestSync:
     ) -> None:
         merged: list[object] = []
 
-        def only_nvda(_rest: object, _day: dt.date, tickers: Iterable[str]) -> list[dict[str, Any]]:
-            assert [*tickers] == ["MSFT", "NVDA"]
+        def only_nvda(_rest: object, _day: dt.date, tickers: list[str]) -> list[dict[str, Any]]:
+            assert tickers == ["MSFT", "NVDA"]
             return [{"ticker": "NVDA"}]
 
         monkeypatch.setattr(daily_load, "named_symbols", lambda _settings: ["AAPL", "MSFT", "NVDA"])
@@ -169,20 +168,6 @@ class TestFetch:
         with pytest.raises(dg.Failure, match="2026-11-19: /v2/aggs/grouped: HTTP 403; loaded are 2026-11-20"):
             load(self.NOW, told).fetch([WEDNESDAY, THURSDAY, FRIDAY])
         assert set(told) == {FRIDAY}
-
-    def test_of_many_symbols_there_is_a_word_on_the_way(
-        self, vendor: dict[dt.date, list[dict[str, Any]] | None], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        said: list[str] = []
-        vendor |= {FRIDAY: [{}]}
-        monkeypatch.setattr(daily_load, "named_symbols", lambda _settings: [f"S{number}" for number in range(250)])
-        monkeypatch.setattr(daily, "daily_open_close", lambda _rest, _day, tickers: [{"ticker": ticker} for ticker in tickers])
-        assert dataclasses.replace(load(self.NOW, {}), say=said.append).fetch([FRIDAY])
-        assert said == [
-            "2026-11-20: the official prices of 100 of 250 symbols are asked for",
-            "2026-11-20: the official prices of 200 of 250 symbols are asked for",
-            "2026-11-20 is loaded, 1 of 1",
-        ]
 
     def test_a_day_without_a_bar_fails_the_run_but_not_the_days_before_it(self, vendor: dict[dt.date, list[dict[str, Any]] | None]) -> None:
         told: dict[dt.date, Told] = {}
