@@ -100,9 +100,15 @@ def different_minutes(stream: Mapping[dt.datetime, Decimal], batch: Mapping[dt.d
 
 
 def minute_volumes(answer: bytes) -> dict[dt.datetime, Decimal]:
-    """Shares by minute (UTC) from an answer of the vendor's aggregate endpoint; where it sends `dv`, that is exact."""
-    results = json.loads(answer, parse_float=Decimal).get("results", [])
-    return {dt.datetime.fromtimestamp(bar["t"] / 1000, dt.UTC): Decimal(bar.get("dv", bar["v"])) for bar in results}
+    """Shares by minute (UTC) from an answer of the vendor's aggregate endpoint; where it sends `dv`, that is exact.
+
+    Raises ValueError for what is no such answer.
+    """
+    try:
+        results = json.loads(answer, parse_float=Decimal).get("results", [])
+        return {dt.datetime.fromtimestamp(bar["t"] / 1000, dt.UTC): Decimal(bar.get("dv", bar["v"])) for bar in results}
+    except (ValueError, KeyError, AttributeError) as error:
+        raise ValueError(f"no answer with minutes: {error}: {answer[:200]!r}") from error
 
 
 def spans(minutes: Sequence[dt.datetime]) -> str:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 from dataclasses import replace
 from decimal import Decimal
 
@@ -103,3 +104,9 @@ def test_the_vendors_minutes_are_read_exactly() -> None:
     answer = json.dumps({"results": [{"t": start, "v": 0.1, "dv": "0.123456"}, {"t": start + 60_000, "v": 25933.6}]}).encode()
     assert minute_volumes(answer) == {minute("09:30"): Decimal("0.123456"), minute("09:31"): Decimal("25933.6")}
     assert minute_volumes(b'{"status": "OK"}') == {}
+
+
+@pytest.mark.parametrize("answer", [b"<html>busy</html>", b"[]", b'{"results": [{"v": 3}]}'])
+def test_an_answer_without_minutes_is_shown(answer: bytes) -> None:
+    with pytest.raises(ValueError, match=f"no answer with minutes: .*{re.escape(str(answer))}"):
+        minute_volumes(answer)

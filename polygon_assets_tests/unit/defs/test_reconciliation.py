@@ -10,6 +10,7 @@ import pytest
 from polygon_assets.batch.marts import MARTS
 from polygon_assets.batch.reconcile import Comparison, DayBar, Tolerance, Verdict, compare
 from polygon_assets.clients import snowflake
+from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.defs.assets import reconciliation
 from polygon_assets.defs.assets.reconciliation import DayComparison, _metadata, _row, judge, look_at
 from polygon_assets.market_calendar import MarketCalendar
@@ -77,6 +78,14 @@ def test_a_day_of_which_one_side_has_nothing_fails_and_says_which(
     with pytest.raises(dg.Failure, match=f"nothing to compare: {side} has no row of 2026-11-20") as failure:
         look_at(ALWAYS_OPEN, MarketCalendar("NYSE"), FRIDAY)
     assert not failure.value.allow_retries
+
+
+def test_minutes_that_cannot_be_read_are_unknown_and_end_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconciliation, "_streamed_minutes", lambda *_: {})
+    monkeypatch.setattr(PolygonRest, "get_aggs", lambda *_, **__: SimpleNamespace(data=b"<html>busy</html>"))
+    minutes, note = reconciliation._minutes(ALWAYS_OPEN, FRIDAY, ["AAPL", "MSFT"])
+    assert minutes == {}
+    assert note.startswith("the minutes of AAPL and what follows are unknown: no answer with minutes: ")
 
 
 def test_nothing_compared_does_not_pass() -> None:
