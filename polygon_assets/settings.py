@@ -83,9 +83,9 @@ class Settings(BaseSettings):
         10, ge=0, le=2500, description="Trading days before today that are kept complete in Snowflake, back to 2026-01-02 at most."
     )
     volume_tolerance: float = Field(
-        0.01, ge=0, le=1, description="Share by which a day's volume in the stream may differ from the vendor's bar."
+        0.01, ge=0, le=1, description="Fraction by which a day's volume in the stream may differ from the vendor's bar."
     )
-    price_tolerance: float = Field(0.001, ge=0, le=1, description="Share by which its open, high, low or close may differ.")
+    price_tolerance: float = Field(0.001, ge=0, le=1, description="Fraction by which its open, high, low or close may differ.")
 
     market_calendar: Literal["NYSE", "24/7"] = Field(
         "NYSE", description="NYSE: pre-market to post-market of US trading days. 24/7: the simulated exchange, which never closes."
