@@ -41,12 +41,13 @@ def run(data_dir: Path, exchange_options: Sequence[str], project: Path | None = 
     started = time.monotonic()
     console.print("starting the embedded stack: simulated exchange, Kafka, ClickHouse, S3, Snowflake, Airbyte")
     with suppress(KeyboardInterrupt), running_stack(data_dir, exchange_options=exchange_options) as stack:
+        rows_before = _rows(stack)
         if project:
             console.print("starting Dagster")
             stack.add(dagster(project, ui_port))
         console.print(addresses(stack))
         if project:
-            _tell_first_rows(stack, console, started)
+            _tell_first_rows(stack, console, started, rows_before)
             _tell_history(stack, console)
         else:
             console.print('in another shell: eval "$(polygon-assets stack env)"')
@@ -71,20 +72,21 @@ def addresses(stack: Stack) -> Table:
     return table
 
 
-def _tell_first_rows(stack: Stack, console: Console, started: float) -> None:
-    """Wait for the first row, the proof that producer, filter and sink run."""
+def _tell_first_rows(stack: Stack, console: Console, started: float, rows_before: int) -> None:
+    """Wait for the first row that was not there before, the proof that producer, filter and sink run."""
     console.print("waiting for the sensors to start producer, filter and sink (about 30 s); Ctrl-C stops everything")
-    settings = stack.settings()
-    while True:
+    while (rows := _rows(stack)) <= rows_before:
         stack.check()
         time.sleep(LOOK_SECONDS)
-        try:
-            rows = tables.tables(settings)[AGGREGATES].rows
-        except ClickHouseUnreachableError:
-            continue  # check() names it if it has ended; otherwise it is busy and answers next time
-        if rows:
-            console.print(f"{rows:,} rows in {AGGREGATES} after {time.monotonic() - started:.0f} s; more: polygon-assets status")
-            return
+    console.print(f"{rows:,} rows in {AGGREGATES} after {time.monotonic() - started:.0f} s; more: polygon-assets status")
+
+
+def _rows(stack: Stack) -> int:
+    """Of the streamed table; 0 while ClickHouse does not answer: `check` names it if it has ended, otherwise it is busy."""
+    try:
+        return tables.tables(stack.settings())[AGGREGATES].rows
+    except ClickHouseUnreachableError:
+        return 0
 
 
 def _tell_history(stack: Stack, console: Console) -> None:
