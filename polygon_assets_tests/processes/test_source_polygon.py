@@ -246,6 +246,32 @@ def test_a_ticker_without_a_stamp_is_read_and_neither_moves_the_state_nor_ends_t
     assert newest_changes(output) == {newer}
 
 
+def test_an_answer_that_is_none_is_asked_for_again_and_never_taken_for_an_empty_one(tmp_path: Path) -> None:
+    soon = {"Retry-After": "0.1"}
+    no_answers: list[Answer] = [
+        (200, b"<html>Back soon</html>", soon),
+        (200, b'{"status": "OK", "resu', soon),
+        (200, {"status": "ERROR"}, soon),
+    ]
+    bar = {"T": "A", "v": 1}
+    answers: dict[str, Any] = {
+        "stock_split": {"status": "OK", "results": [{"id": "1"}]},
+        "grouped_daily": {"status": "DELAYED", "results": [bar]},
+        "daily_open_close": {"status": "OK", "symbol": "A", "volume": 1},
+    }
+    days = {"start_date": str(MONDAY), "end_date": str(MONDAY), "open_close_tickers": ["A"]}
+    with ExitStack() as stack:
+        running = {}
+        for name, answer in answers.items():
+            api = stack.enter_context(serving())
+            api.script = [*no_answers, (200, answer)]
+            (folder := tmp_path / name).mkdir()
+            config = {"api_key": KEY, "base_url": f"http://127.0.0.1:{api.server_port}", "requests_per_minute": 0, **days}
+            running[name] = stack.enter_context(Connector(folder, config).running("read", [name]))
+        outputs = {name: process.finish() for name, process in running.items()}
+    assert {name: (output.code, len(output.records.get(name, ()))) for name, output in outputs.items()} == dict.fromkeys(answers, (0, 1))
+
+
 def test_the_rate_limit_holds_and_a_crash_while_newest_tickers_are_read_first_loses_no_older_one(
     exchange: RunningExchange, connector: Connector, market: Market
 ) -> None:
