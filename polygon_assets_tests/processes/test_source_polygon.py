@@ -326,6 +326,21 @@ def test_a_missing_entitlement_or_a_revoked_key_ends_its_stream_at_once_with_the
     assert grouped_daily(rest, TUESDAY) == []
 
 
+def test_days_that_the_plan_no_longer_reaches_do_not_end_the_reading_of_a_ticker_that_is_new(tmp_path: Path) -> None:
+    """The stream of all tickers still ends with the vendor's words: there, the start date is a mistake that shows on the first day."""
+    message = "Your plan doesn't include this data timeframe. Please upgrade your plan at https://massive.com/pricing"
+    too_old: Answer = (403, {"status": "NOT_AUTHORIZED", "message": message})
+    days = {"start_date": str(WEDNESDAY), "end_date": str(FRIDAY), "open_close_tickers": ["NEW"]}
+    with serving() as api:
+        config = {"api_key": KEY, "base_url": f"http://127.0.0.1:{api.server_port}", "requests_per_minute": 0, **days}
+        api.script = [too_old, too_old, (200, {"status": "OK", "symbol": "NEW", "volume": 1}), too_old]
+        output = Connector(tmp_path, config).run("read", ["daily_open_close"])
+        refused = Connector(tmp_path, {**config, "end_date": str(WEDNESDAY)}).run("read", ["grouped_daily"])
+    assert (output.code, len(output.records["daily_open_close"])) == (0, 1)
+    assert refused.code == 1
+    assert any("data timeframe" in error for error in refused.errors)
+
+
 def test_without_an_end_date_the_present_day_in_new_york_is_the_last_one(exchange: RunningExchange, connector: Connector) -> None:
     days = {"start_date": str(dt.datetime.now(NEW_YORK).date() - ONE_DAY), "end_date": ""}
     output, requests = requests_during(exchange, lambda: connector.with_config(**days).run("read", ["grouped_daily"]))
