@@ -34,9 +34,12 @@ def _answer(method: Callable[..., urllib3.BaseHTTPResponse], *asked: object, **o
     except PolygonNoDataError:
         return {}
     try:
-        content: Mapping[str, Any] = json.loads(data)
+        content: Any = json.loads(data)
     except ValueError as error:
         raise PolygonApiError(f"unreadable answer: {error}: {data[:200]!r}") from error
+    # Without results it would pass for a day on which nothing was traded.
+    if not isinstance(content, dict) or content.get("status") == "ERROR":
+        raise PolygonApiError(f"HTTP 200 with an error for an answer: {data[:200]!r}")
     return content
 
 

@@ -66,8 +66,12 @@ def test_a_day_that_is_closed_or_not_over_has_no_bars(api: ScriptedServer) -> No
     assert grouped_daily(rest, DAY) == grouped_daily(rest, DAY) == []
 
 
-@pytest.mark.parametrize("answer", [(404, b"404 page not found\n"), (403, {"status": "NOT_AUTHORIZED"}), (200, b"<html>")])
-def test_a_wrong_address_a_missing_entitlement_and_an_unreadable_answer_are_errors(api: ScriptedServer, answer: Answer) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [(404, b"404 page not found\n"), (403, {"status": "NOT_AUTHORIZED"}), (200, b"<html>"), (200, {"status": "ERROR"}), (200, [])],
+    ids=str,
+)
+def test_a_wrong_address_a_missing_entitlement_and_an_answer_that_is_none_are_errors(api: ScriptedServer, answer: Answer) -> None:
     api.script = [answer]
     with pytest.raises(PolygonApiError):
         grouped_daily(client(api, []), DAY)
