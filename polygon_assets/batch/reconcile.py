@@ -105,9 +105,9 @@ def minute_volumes(answer: bytes) -> dict[dt.datetime, Decimal]:
     Raises ValueError for what is no such answer.
     """
     try:
-        results = json.loads(answer, parse_float=Decimal).get("results", [])
-        return {dt.datetime.fromtimestamp(bar["t"] / 1000, dt.UTC): Decimal(bar.get("dv", bar["v"])) for bar in results}
-    except (ValueError, KeyError, AttributeError) as error:
+        results = json.loads(answer, parse_float=Decimal).get("results") or []
+        return {dt.datetime.fromtimestamp(bar["t"] / 1000, dt.UTC): Decimal(bar.get("dv") or bar["v"]) for bar in results}
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ValueError(f"no answer with minutes: {error}: {answer[:200]!r}") from error
 
 

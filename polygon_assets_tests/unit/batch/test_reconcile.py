@@ -103,10 +103,10 @@ def test_the_vendors_minutes_are_read_exactly() -> None:
     start = int(minute("09:30").timestamp() * 1000)
     answer = json.dumps({"results": [{"t": start, "v": 0.1, "dv": "0.123456"}, {"t": start + 60_000, "v": 25933.6}]}).encode()
     assert minute_volumes(answer) == {minute("09:30"): Decimal("0.123456"), minute("09:31"): Decimal("25933.6")}
-    assert minute_volumes(b'{"status": "OK"}') == {}
+    assert minute_volumes(b'{"status": "OK"}') == minute_volumes(b'{"status": "OK", "results": null}') == {}
 
 
-@pytest.mark.parametrize("answer", [b"<html>busy</html>", b"[]", b'{"results": [{"v": 3}]}'])
+@pytest.mark.parametrize("answer", [b"<html>busy</html>", b"[]", b'{"results": [{"v": 3}]}', b'{"results": [{"t": 0, "v": null}]}'])
 def test_an_answer_without_minutes_is_shown(answer: bytes) -> None:
     with pytest.raises(ValueError, match=f"no answer with minutes: .*{re.escape(str(answer))}"):
         minute_volumes(answer)
