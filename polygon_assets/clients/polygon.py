@@ -103,9 +103,13 @@ class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no type
 
     def _decode(self, resp: urllib3.BaseHTTPResponse) -> Any:
         try:
-            return super()._decode(resp)
+            content = super()._decode(resp)
         except ValueError as error:
             raise PolygonApiError(f"unreadable answer: {error}: {resp.data[:200]!r}") from error
+        # The client would take it for the end of the list.
+        if isinstance(content, dict) and content.get("status") == "ERROR":
+            raise PolygonApiError(f"HTTP 200 with an error for an answer: {resp.data[:200]!r}")
+        return content
 
 
 def _refusal(url: str, answer: urllib3.BaseHTTPResponse) -> PolygonApiError:

@@ -52,9 +52,12 @@ def test_a_refusal_for_good_ends_at_once_with_the_vendors_words_and_the_cure(api
     assert len(api.paths) == 1
 
 
-def test_an_unreadable_answer_is_an_error_not_an_empty_list(api: ScriptedServer) -> None:
-    api.script = [(200, b"<html>maintenance</html>")]
-    with pytest.raises(PolygonApiError, match="unreadable answer"):
+@pytest.mark.parametrize(
+    ("body", "said"), [(b"<html>maintenance</html>", "unreadable answer"), ({"status": "ERROR", "error": "busy"}, "with an error .*busy")]
+)
+def test_an_answer_that_is_none_is_an_error_not_an_empty_list(api: ScriptedServer, body: object, said: str) -> None:
+    api.script = [(200, body)]
+    with pytest.raises(PolygonApiError, match=said):
         client(api, []).active_tickers()
 
 
