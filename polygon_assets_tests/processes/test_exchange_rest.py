@@ -85,9 +85,10 @@ def test_grouped_daily_and_previous_day_and_open_close_tell_the_same_day(exchang
     daily = exchange.json(f"/v1/open-close/MSFT/{YESTERDAY}")
     assert grouped["MSFT"] == previous
     assert (daily["high"], daily["low"], daily["volume"]) == (previous["h"], previous["l"], previous["v"])
-    assert (daily["preMarket"], daily["afterHours"]) == (previous["o"], previous["c"])
+    assert (daily["open"], daily["close"]) == (previous["o"], previous["c"])
     assert "results" not in daily
     seconds = market.seconds("MSFT", YESTERDAY)
+    assert (daily["preMarket"], daily["afterHours"]) == (seconds["open"][0], seconds["close"][-1])
     opened = seconds[seconds["start_ms"] >= 1000 * int(dt.datetime(2026, 11, 19, 14, 30, tzinfo=dt.UTC).timestamp())]
     assert daily["open"] == opened["open"][0]
     otc = {market.universe.symbols[number] for number in market.universe.otc.nonzero()[0]}

@@ -86,5 +86,5 @@ def test_the_rest_client_reads_daily_endpoints(rest: RESTClient) -> None:
     grouped = {bar.ticker: bar for bar in rest.get_grouped_daily_aggs("2026-11-19")}
     (previous,) = rest.get_previous_close_agg("AAPL")
     daily = rest.get_daily_open_close_agg("AAPL", "2026-11-19")
-    assert grouped["AAPL"].close == previous.close == daily.after_hours
+    assert grouped["AAPL"].close == previous.close == daily.close
     assert daily.high == previous.high

@@ -27,7 +27,7 @@ from polygon_assets.defs.following import FOLLOWS_CLOSED_DAYS_CHECKED, SHORT_OUT
 from polygon_assets.defs.keys import FACT_DAILY_TRADING, STOCK_AGGREGATES, STREAM_VS_BATCH
 from polygon_assets.defs.pools import holding, mart_pool
 from polygon_assets.defs.resources import Environment
-from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.market_calendar import MarketCalendar, Session
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import AcceptedSet
 
@@ -61,7 +61,8 @@ def stream_vs_batch(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
         kinds={"clickhouse", "snowflake", "table"},
         metadata={"dagster/column_schema": table_schema(MART.columns), "dagster/table_name": MART.table},
         description=described(
-            "The day as it was streamed against the vendor's daily bars, symbol by symbol: open, high, low, close and volume. Where a "
+            "The day as it was streamed against the vendor's daily bars, symbol by symbol: open, high, low and close of "
+            "regular hours, and the volume of the whole day. Where a "
             "symbol differs, its minutes are asked for by REST, and those whose volume differs are named.",
             grain="one row per symbol that was streamed, or subscribed and traded; partitioned by New York trading day.",
             lateness="it runs by itself once the day is proved closed and its fact is built, up to seven days back.",
@@ -103,7 +104,8 @@ def look_at(settings: Settings, calendar: MarketCalendar, day: dt.date) -> DayCo
     """
     from polygon_assets.clients import snowflake
 
-    streamed = _streamed_bars(settings, day)
+    session = calendar.session(day)
+    streamed = _streamed_bars(settings, session) if session else []
     if not streamed:
         raise _nothing_to_compare(STOCK_AGGREGATES, day)
     with closing(snowflake.connect(settings)) as connection:
@@ -147,12 +149,13 @@ def _nothing_to_compare(side: dg.AssetKey, day: dt.date) -> dg.Failure:
     return dg.Failure(said, allow_retries=False)
 
 
-def _streamed_bars(settings: Settings, day: dt.date) -> list[DayBar]:
+def _streamed_bars(settings: Settings, session: Session) -> list[DayBar]:
     from polygon_assets.clients import clickhouse
     from polygon_assets.serving.queries import load
 
     with closing(clickhouse.connect(settings)) as client:
-        rows = client.query(load("day_by_symbol"), parameters={"day": day}).named_results()
+        asked = {"day": session.day, "open": session.regular_open, "close": session.regular_close}
+        rows = client.query(load("day_by_symbol"), parameters=asked).named_results()
         return [DayBar(row["symbol"], row["open"], row["high"], row["low"], row["close"], row["volume"]) for row in rows]
 
 

@@ -171,27 +171,27 @@ def previous_day(market: Market, symbol: str, query: dict[str, str], now: dt.dat
 
 
 def open_close(market: Market, symbol: str, day: dt.date, query: dict[str, str], now: dt.datetime) -> Record | None:
-    """The day's official prices, extended hours apart; None where there is nothing."""
+    """The day's official prices, extended hours apart; None where nothing was traded in regular hours."""
     session = market.calendar.session(day)
     if session is None or symbol not in market.universe.index:
         return None
     sums = market.second_sums(symbol, day, int(now.timestamp()))
-    if not len(sums):
-        return None
     if is_adjusted(query):
         sums = sums.adjusted(market.splits.price_factor(symbol, day, today(now)))
     opened, closed = (session.regular_open.timestamp(), session.regular_close.timestamp())
     pre, post = sums.where(sums.start < opened), sums.where(sums.start >= closed)
-    regular = sums.where((sums.start >= opened) & (sums.start < closed)) or sums
-    whole = records_of(sums.windows(np.full(len(sums), sums.start[0])))[0]
+    regular = sums.where((sums.start >= opened) & (sums.start < closed))
+    if not len(regular):
+        return None
+    prices, whole = (records_of(some.windows(np.full(len(some), some.start[0])))[0] for some in (regular, sums))
     return {
         "status": "OK",
         "from": str(day),
         "symbol": symbol,
-        "open": _dollars(regular.open[0]),
-        "high": whole["h"],
-        "low": whole["l"],
-        "close": _dollars(regular.close[-1]),
+        "open": prices["o"],
+        "high": prices["h"],
+        "low": prices["l"],
+        "close": prices["c"],
         "volume": whole["v"],
         **({"afterHours": _dollars(post.close[-1])} if len(post) else {}),
         **({"preMarket": _dollars(pre.open[0])} if len(pre) else {}),

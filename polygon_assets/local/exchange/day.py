@@ -103,6 +103,11 @@ class TradingDay:
         """Unix second after the last second."""
         return self.start + 60 * self.minutes
 
+    def is_regular(self, minute: Ints) -> NDArray[np.bool_]:
+        """Whether minutes lie in regular hours."""
+        end = (int(self.session.regular_close.timestamp()) - self.start) // 60
+        return (minute >= self.first_regular_minute) & (minute < end)
+
     def cells(self, ticker: Ints, minute: Ints) -> Cells:
         """The minutes with trades among the given (ticker, minute) pairs, in their order."""
         key = mix(self.keys[ticker] + (minute + 1).astype(np.uint64) * GOLDEN)

@@ -84,11 +84,11 @@ class Market:
         return sums.windows(sums.start // 60 * 60).table(self.universe.symbols)
 
     def day(self, symbol: str, day: dt.date) -> NDArray[np.void]:
-        """The day's bar, unadjusted, extended hours included: one row of sums.BAR, or none."""
+        """The day's bar, unadjusted, prices of regular hours: one row of sums.BAR, or none."""
         return self.day_sums(symbol, day).table(self.universe.symbols)
 
     def grouped(self, day: dt.date) -> NDArray[np.void]:
-        """The day's bar of every ticker that traded, OTC included, unadjusted: rows of sums.BAR."""
+        """The day's bar of every ticker that traded in regular hours, OTC included, unadjusted: rows of sums.BAR."""
         return self.grouped_sums(day).table(self.universe.symbols)
 
     def messages(self, symbol: str, day: dt.date, rates: Rates) -> Messages | None:

@@ -112,8 +112,9 @@ def concatenated(parts: list[Sums]) -> Sums:
 
 
 def whole_day(day: TradingDay, patterns: Patterns, tickers: Ints, until: int) -> Sums:
-    """The bar of the day, up to the Unix second `until`, of each ticker that traded; its start is the session's.
+    """The bar of the day, up to the Unix second `until`, of each ticker that traded in regular hours; its start is the session's.
 
+    As the vendor does it, trades outside regular hours count for volume and number of trades, but make no price of the day.
     Seconds are cut only from minutes that can hold the open, high, low or close: a hundredth of them.
     """
     portions = [tickers[start : start + _TICKERS_AT_ONCE] for start in range(0, len(tickers), _TICKERS_AT_ONCE)]
@@ -125,13 +126,17 @@ def _portion(day: TradingDay, patterns: Patterns, tickers: Ints, seconds: int) -
     minutes = seconds // 60
     cells = day.grid(tickers, 0, minutes)
     totals = _of_minutes(day, cells)
-    extremes = of_seconds(day, cut(cells.where(_telling(cells)), patterns))
+    regular = cells.where(day.is_regular(cells.minute))
+    extremes = of_seconds(day, cut(regular.where(_telling(regular)), patterns))
     if minutes < day.minutes:
         running = cut(day.grid(tickers, minutes, minutes + 1), patterns)
         running_sums = of_seconds(day, running.where(running.second < seconds))
-        totals, extremes = (_ordered(concatenated([sums, running_sums])) for sums in (totals, extremes))
-    summed = totals.windows(np.full(len(totals), day.start))
+        totals = _ordered(concatenated([totals, running_sums]))
+        in_regular = day.is_regular((running_sums.start - day.start) // 60)
+        extremes = _ordered(concatenated([extremes, running_sums.where(in_regular)]))
     shown = extremes.windows(np.full(len(extremes), day.start))
+    totals = totals.where(np.isin(totals.ticker, shown.ticker))
+    summed = totals.windows(np.full(len(totals), day.start))
     return replace(shown, volume=summed.volume, notional=summed.notional, trades=summed.trades)
 
 

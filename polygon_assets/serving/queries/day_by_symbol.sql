@@ -1,14 +1,18 @@
 -- One row per symbol of the trading day `day`: what the stream says of it, for comparing with the vendor's daily bar.
+-- As there, prices are those of regular hours, from `open` until before `close`, and shares those of the whole day; a symbol that was
+-- traded outside regular hours only has no row.
+WITH s.start_timestamp >= {open:DateTime64(3, 'UTC')} AND s.start_timestamp < {close:DateTime64(3, 'UTC')} AS regular
 SELECT
     s.symbol AS symbol,
-    argMin(s.open, s.start_timestamp) AS open,
-    max(s.high) AS high,
-    min(s.low) AS low,
-    argMax(s.close, s.start_timestamp) AS close,
+    argMinIf(s.open, s.start_timestamp, regular) AS open,
+    maxIf(s.high, regular) AS high,
+    minIf(s.low, regular) AS low,
+    argMaxIf(s.close, s.start_timestamp, regular) AS close,
     sum(s.volume) AS volume,
     argMax(s.accumulated_volume, s.start_timestamp) AS accumulated_volume,
     count() AS seconds
 FROM market.stock_aggregates AS s FINAL
 WHERE toDate(s.start_timestamp, 'America/New_York') = {day:Date}
 GROUP BY symbol
+HAVING countIf(regular) > 0
 ORDER BY symbol

@@ -87,10 +87,19 @@ def test_days_are_counted_by_trading_day(client: Client, seconds: list[Second]) 
     assert row["volume"] == sum(second.volume for second in winners.values())
 
 
-def test_a_symbols_day_adds_up(client: Client, seconds: list[Second]) -> None:
-    rows = {row["symbol"]: row for row in client.query(load("day_by_symbol"), parameters={"day": DAY}).named_results()}
-    for symbol in SYMBOLS:
+def test_a_symbols_day_has_the_prices_of_regular_hours_and_the_shares_of_the_whole_day(client: Client, seconds: list[Second]) -> None:
+    opened, closed = OPENING_MS + 60_000, OPENING_MS + 180_000
+    insert(client, [Second("EARLY", OPENING_MS, OPENING_MS, 1, 1, 1, 1, Decimal(1), None)])
+    asked = {
+        "day": DAY,
+        "open": dt.datetime.fromtimestamp(opened / 1000, dt.UTC),
+        "close": dt.datetime.fromtimestamp(closed / 1000, dt.UTC),
+    }
+    rows = {row["symbol"]: row for row in client.query(load("day_by_symbol"), parameters=asked).named_results()}
+    assert rows.keys() == set(SYMBOLS)
+    for symbol, row in rows.items():
         inside = sorted((second for key, second in newest(seconds).items() if key[0] == symbol), key=lambda second: second.start_ms)
-        row = rows[symbol]
-        assert [row["open"], row["high"], row["low"], row["close"]] == _prices(inside)
+        regular = [second for second in inside if opened <= second.start_ms < closed]
+        assert 0 < len(regular) < len(inside)
+        assert [row["open"], row["high"], row["low"], row["close"]] == _prices(regular)
         assert (row["volume"], row["seconds"]) == (sum(second.volume for second in inside), len(inside))

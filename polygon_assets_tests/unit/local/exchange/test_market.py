@@ -1,6 +1,7 @@
 """The synthetic market: reproducible, consistent to the last digit, and shaped like the real one."""
 
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polygon_assets.local.exchange.market import Market
-from polygon_assets.local.exchange.sums import Sums
+from polygon_assets.local.exchange.sums import Sums, empty
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 
 DAY = dt.date(2026, 11, 20)
@@ -18,6 +19,19 @@ MARKET = Market(tickers=300, fraction_rate=0.5)
 
 def equal(first: Sums, second: Sums) -> bool:
     return all(np.array_equal(column, getattr(second, name)) for name, column in vars(first).items())
+
+
+def bar_of(seconds: Sums, day: dt.date) -> Sums:
+    """The day's bar added up from its seconds: prices of regular hours, and the rest of the whole day."""
+    session = MARKET.calendar.session(day)
+    assert session
+    start = int(session.extended_open.timestamp())
+    regular = (seconds.start >= session.regular_open.timestamp()) & (seconds.start < session.regular_close.timestamp())
+    prices = seconds.where(regular)
+    if not len(prices):
+        return empty()
+    whole = seconds.windows(np.full(len(seconds), start))
+    return replace(prices.windows(np.full(len(prices), start)), volume=whole.volume, notional=whole.notional, trades=whole.trades)
 
 
 def test_two_markets_with_one_seed_agree_and_another_seed_differs() -> None:
@@ -31,15 +45,17 @@ def test_two_markets_with_one_seed_agree_and_another_seed_differs() -> None:
 def test_seconds_minutes_day_and_grouped_daily_agree_exactly(ticker: int, day: dt.date) -> None:
     symbol = MARKET.universe.symbols[ticker]
     seconds = MARKET.second_sums(symbol, day)
-    whole = MARKET.day_sums(symbol, day)
     minutes = seconds.windows(seconds.start // 60 * 60)
-    midnight = np.zeros(1, np.int64)
     assert equal(minutes.windows(np.zeros(len(minutes), np.int64)), seconds.windows(np.zeros(len(seconds), np.int64)))
-    assert len(whole) == (1 if len(seconds) else 0)
     for sums in (seconds, minutes):
-        if len(sums):
-            added = sums.windows(np.zeros(len(sums), np.int64))
-            assert equal(Sums(**{**vars(whole), "start": midnight}), added)
+        assert equal(MARKET.day_sums(symbol, day), bar_of(sums, day) if len(sums) else empty())
+
+
+def test_a_ticker_that_traded_outside_regular_hours_only_has_no_bar() -> None:
+    session = MARKET.calendar.session(DAY)
+    assert session
+    assert len(MARKET.second_sums("AAPL", DAY, int(session.regular_open.timestamp())))
+    assert not len(MARKET.day_sums("AAPL", DAY, int(session.regular_open.timestamp())))
 
 
 def test_grouped_daily_is_the_day_of_each_ticker_that_traded() -> None:
@@ -52,7 +68,7 @@ def test_grouped_daily_is_the_day_of_each_ticker_that_traded() -> None:
 def test_a_day_so_far_is_the_sum_of_the_seconds_so_far(offset: int) -> None:
     start = int(dt.datetime(2026, 11, 20, 9, tzinfo=dt.UTC).timestamp())
     seconds = MARKET.second_sums("AAPL", DAY, start + offset)
-    assert equal(MARKET.day_sums("AAPL", DAY, start + offset), seconds.windows(np.full(len(seconds), start)))
+    assert equal(MARKET.day_sums("AAPL", DAY, start + offset), bar_of(seconds, DAY))
     assert seconds.start.max(initial=0) < start + offset
 
 
