@@ -37,6 +37,8 @@ def connect(settings: Settings, answer_timeout_seconds: int = ANSWER_TIMEOUT_SEC
         "role": settings.snowflake_role or None,
         "warehouse": settings.snowflake_warehouse or None,
         "timezone": "UTC",
+        # An account may have formats of its own, with which dates as the vendor writes them would not be read.
+        "session_parameters": {"DATE_INPUT_FORMAT": "AUTO", "TIMESTAMP_INPUT_FORMAT": "AUTO"},
         "autocommit": True,
         # Otherwise the connector asks the metadata services of three clouds where it runs, for Snowflake's statistics.
         "platform_detection_timeout_seconds": 0.0,

@@ -44,6 +44,7 @@ def test_without_a_host_the_connector_finds_the_account_by_itself(arguments: dic
     connect(settings(snowflake_password="secret"))
     assert not {"host", "port", "protocol"} & arguments.keys()
     assert (arguments["account"], arguments["password"], arguments["timezone"]) == ("ORG-ACCOUNT", "secret", "UTC")
+    assert arguments["session_parameters"] == {"DATE_INPUT_FORMAT": "AUTO", "TIMESTAMP_INPUT_FORMAT": "AUTO"}
 
 
 def test_an_option_of_the_caller_wins(arguments: dict[str, Any]) -> None:
