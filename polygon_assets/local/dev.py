@@ -41,8 +41,8 @@ def run(data_dir: Path, exchange_options: Sequence[str], project: Path | None = 
     started = time.monotonic()
     console.print("starting the embedded stack: simulated exchange, Kafka, ClickHouse, S3, Snowflake, Airbyte")
     with suppress(KeyboardInterrupt), running_stack(data_dir, exchange_options=exchange_options) as stack:
-        rows_before = _rows(stack)
         if project:
+            rows_before = _rows(stack)
             console.print("starting Dagster")
             stack.add(dagster(project, ui_port))
         console.print(addresses(stack))
