@@ -1,8 +1,9 @@
 """A stack and programs for a test module: real servers on free ports, data in a temporary folder, nothing left behind."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -39,6 +40,19 @@ def warehouse_session(settings: Settings) -> Iterator["SnowflakeConnection"]:
     with snowflake.connect(settings, 30) as session:
         create(session)
         yield session
+
+
+@pytest.fixture
+def ask(settings: Settings) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
+    """Rows of a query to Snowflake."""
+
+    def ask(sql: str) -> list[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return [tuple(row) for row in cursor.fetchall()]
+
+    with closing(snowflake.connect(settings)) as connection:
+        yield ask
 
 
 @pytest.fixture

@@ -18,9 +18,10 @@ from dagster_airbyte.translator import AirbyteConnection
 
 from polygon_assets.batch.provision import open_close_tickers, set_open_close_tickers
 from polygon_assets.batch.streams import CONNECTIONS, DAILY_CONNECTION, REFERENCE_CONNECTION, streams
-from polygon_assets.clients import snowflake, subscription_store
+from polygon_assets.clients import subscription_store
 from polygon_assets.clients.airbyte import AirbyteApi
 from polygon_assets.definitions import build_defs
+from polygon_assets.defs import pools
 from polygon_assets.defs.batch_decisions import settled_days
 from polygon_assets.defs.batch_sensors import missing_days, reference_changed
 from polygon_assets.defs.keys import (
@@ -129,19 +130,6 @@ def exchange(stack: Stack) -> Iterator[Exchange]:
     exchange.clear()
     yield exchange
     exchange.clear()
-
-
-@pytest.fixture
-def ask(settings: Settings) -> Iterator[Callable[[str], list[Row]]]:
-    """Rows of a query to Snowflake."""
-
-    def ask(sql: str) -> list[Row]:
-        with connection.cursor() as cursor:
-            cursor.execute(sql)
-            return [tuple(row) for row in cursor.fetchall()]
-
-    with closing(snowflake.connect(settings)) as connection:
-        yield ask
 
 
 def why(result: dg.ExecuteInProcessResult) -> str:
@@ -280,6 +268,15 @@ def test_a_lost_minute_and_a_lost_symbol_are_found_and_named_and_a_whole_day_mat
     result = graph.run(STREAM_VS_BATCH, day=day)
     assert failed_checks(result) == []
     assert graph.metadata(STREAM_VS_BATCH, day)["dagster/partition_row_count"] == 3
+
+
+def test_every_run_that_holds_a_pool_says_that_it_is_at_work(graph: Graph, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "WORD_EVERY_SECONDS", 0.001)
+    day = DAYS[-3]
+    stream_seconds(settings, market(), "AAPL", day)
+    runs = [graph.run(TICKERS), *(graph.run(key, day=day) for key in (GROUPED_DAILY, FACT_DAILY_TRADING, STREAM_VS_BATCH))]
+    for run in runs:
+        assert any("at work" in entry.user_message for entry in graph.instance.all_logs(run.run_id)), run.job_def.name
 
 
 def test_a_sync_that_fails_says_why_in_the_connectors_words(graph: Graph, exchange: Exchange) -> None:

@@ -1,7 +1,7 @@
 """Weeks with a holiday and an early close, from the vendor to the facts and the comparison with the stream."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 
 import pytest
@@ -36,19 +36,6 @@ def settings(stack: Stack) -> Settings:
     accepted = accept("channel\nA.AAPL\n", ("A.AAPL",), "etag", "2026-01-01T00:00:00+00:00")
     subscription_store.connect(settings).publish(accepted)
     return settings
-
-
-@pytest.fixture
-def ask(settings: Settings) -> Iterator[Callable[[str], list[Row]]]:
-    """Rows of a query to Snowflake."""
-
-    def ask(sql: str) -> list[Row]:
-        with connection.cursor() as cursor:
-            cursor.execute(sql)
-            return [tuple(row) for row in cursor.fetchall()]
-
-    with closing(snowflake.connect(settings)) as connection:
-        yield ask
 
 
 def load(settings: Settings, told: dict[dt.date, Told], now: dt.datetime) -> DailyLoad:
