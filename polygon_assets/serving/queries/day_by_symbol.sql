@@ -9,7 +9,6 @@ SELECT
     minIf(s.low, regular) AS low,
     argMaxIf(s.close, s.start_timestamp, regular) AS close,
     sum(s.volume) AS volume,
-    argMax(s.accumulated_volume, s.start_timestamp) AS accumulated_volume,
     count() AS seconds
 FROM market.stock_aggregates AS s FINAL
 WHERE toDate(s.start_timestamp, 'America/New_York') = {day:Date}
