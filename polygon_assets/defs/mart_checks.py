@@ -108,9 +108,9 @@ def _checks_of(mart: Mart) -> Iterator[Check]:
     elif mart.name not in MAY_BE_EMPTY:
         yield Check("has_rows", "The table is not empty.", True, _of_each(_has_rows))
     yield Check("keys_are_unique", f"No two rows have the same {', '.join(mart.primary_key)}.", True, _keys_are_unique)
-    of_each, where = (_of_newest_days, f" on {JUDGED}") if mart.by_day else (_of_each, "")
+    where = f" on {JUDGED}" if mart.by_day else ""
     description = f"{', '.join(mart.required)} and the key have a value{where}."
-    yield Check("nothing_is_missing", description, True, of_each(_nothing_is_missing))
+    yield Check("nothing_is_missing", description, True, _nothing_is_missing)
     for column, (other, _) in mart.references.items():
         description = f"Every {column} stands in `{other}`; more than {TOLERABLE_SHARE:.0%} that do not are a warning."
         yield Check(f"{column.lower()}_is_known", description, False, _of_each(partial(_is_known, column)))
@@ -123,8 +123,8 @@ def judge_rows(rows: Mapping[dt.date, int], built: Collection[dt.date]) -> Judge
     return {day: _judge_day(rows, day) for day in _judged_days(rows, built)}
 
 
-def _judged_days(rows: Mapping[dt.date, int], built: Collection[dt.date]) -> list[dt.date]:
-    return sorted({*sorted(rows)[-JUDGED_DAYS:], *built})
+def _judged_days(there: Collection[dt.date], built: Collection[dt.date]) -> list[dt.date]:
+    return sorted({*sorted(there)[-JUDGED_DAYS:], *built})
 
 
 def _judge_day(rows: Mapping[dt.date, int], day: dt.date) -> Judgement:
@@ -142,14 +142,14 @@ def judge_duplicates(found: findings.Finding) -> Judgement:
     return Judgement(not found.count, said, bad=True, numbers={"duplicate_keys": found.count})
 
 
-def judge_missing(missing: Mapping[str, int], rows: int) -> Judgement:
-    gaps = {column: count for column, count in missing.items() if count}
+def judge_missing(found: findings.Missing) -> Judgement:
+    gaps = {column: count for column, count in found.by_column.items() if count}
     said = ", ".join(f"{column} in {count:,}" for column, count in gaps.items())
     worst = max(gaps.values(), default=0)
     return Judgement(
         not gaps,
-        f"of {rows:,} rows without a value: {said}" if gaps else "nothing is missing",
-        bad=worst > TOLERABLE_SHARE * rows,
+        f"of {found.rows:,} rows without a value: {said}" if gaps else "nothing is missing",
+        bad=worst > TOLERABLE_SHARE * found.rows,
         numbers={"worst_column_rows": worst},
     )
 
@@ -173,18 +173,6 @@ def _of_each(judge: Callable[[Built], Judgement]) -> Callable[[Sequence[Built]],
     return lambda built: {one.day: judge(one) for one in built}
 
 
-def _of_newest_days(judge: Callable[[Built], Judgement]) -> Callable[[Sequence[Built]], Judged]:
-    """Each of the newest days too, as if it had been built now."""
-
-    def judged(built: Sequence[Built]) -> Judged:
-        connection, mart = built[0].connection, built[0].mart
-        rows = findings.day_rows(connection, mart)
-        days = _judged_days(rows, [one.day for one in built if one.day])
-        return {day: judge(Built(connection, mart, day, rows.get(day, 0))) for day in days}
-
-    return judged
-
-
 def _has_rows(built: Built) -> Judgement:
     return Judgement(built.rows > 0, f"{built.rows:,} rows", bad=True, numbers={"rows": built.rows})
 
@@ -197,8 +185,10 @@ def _keys_are_unique(built: Sequence[Built]) -> Judged:
     return {None: judge_duplicates(findings.duplicates(built[0].connection, built[0].mart))}
 
 
-def _nothing_is_missing(built: Built) -> Judgement:
-    return judge_missing(findings.missing_values(built.connection, built.mart, built.day), built.rows)
+def _nothing_is_missing(built: Sequence[Built]) -> Judged:
+    found = findings.missing_values(built[0].connection, built[0].mart)
+    days = _judged_days([day for day in found if day], [one.day for one in built if one.day]) if built[0].mart.by_day else [None]
+    return {day: judge_missing(found.get(day, findings.Missing())) for day in days}
 
 
 def _is_known(column: str, built: Built) -> Judgement:

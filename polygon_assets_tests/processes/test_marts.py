@@ -229,8 +229,12 @@ def test_findings_name_what_is_wrong(session: SnowflakeConnection) -> None:
     build_all(session, THURSDAY, MONDAY)
     ask(session, f"INSERT INTO {FACT.table} SELECT * FROM {FACT.table} WHERE ticker <> 'B' AND trading_day = '{MONDAY}'")
     assert findings.duplicates(session, FACT) == Finding(2, [("A", "2026-11-16"), ("C", "2026-11-16")])
-    missing = {name: count for name, count in findings.missing_values(session, FACT, MONDAY).items() if count}
-    assert missing == {"OPEN": 1, "CLOSE": 1}
+    missing = {
+        day: (found.rows, {name: count for name, count in found.by_column.items() if count})
+        for day, found in findings.missing_values(session, FACT).items()
+    }
+    assert missing == {THURSDAY: (1, {}), MONDAY: (5, {"OPEN": 1, "CLOSE": 1})}
+    assert findings.missing_values(session, MARTS["dim_ticker"])[None].rows == 1
     assert findings.orphans(session, FACT, "TICKER", MONDAY) == Finding(2, [("B",), ("C",)])
     assert findings.day_rows(session, FACT) == {THURSDAY: 1, MONDAY: 5}
 

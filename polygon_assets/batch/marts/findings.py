@@ -6,7 +6,7 @@ The questions stand in `findings/`, with the names of tables and columns left op
 import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,14 @@ class Finding:
 
     count: int
     examples: Sequence[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Rows, and in how many of them each column that must be filled is not; none are left out."""
+
+    rows: int = 0
+    by_column: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,12 +64,12 @@ def duplicates(connection: "SnowflakeConnection", mart: Mart) -> Finding:
     return _finding(_ask(connection, "duplicates", table=mart.table, key=", ".join(mart.primary_key)))
 
 
-def missing_values(connection: "SnowflakeConnection", mart: Mart, day: dt.date | None = None) -> Mapping[str, int]:
-    """By column that must be filled: rows, of the whole mart or of one day of it, in which it is not; none are left out."""
+def missing_values(connection: "SnowflakeConnection", mart: Mart) -> Mapping[dt.date | None, Missing]:
+    """By day, or under None of the whole mart where it is not filled by day; nothing of what has no rows."""
     columns = tuple(dict.fromkeys((*mart.primary_key, *mart.required)))
     counts = ", ".join(f"COUNT(*) - COUNT({column})" for column in columns)
-    [row] = _ask(connection, "missing_values", day, table=mart.table, counts=counts, rows=_rows(day))
-    return dict(zip(columns, map(int, row), strict=True))
+    found = _ask(connection, "missing_values", table=mart.table, counts=counts, of="trading_day" if mart.by_day else "NULL")
+    return {day: Missing(int(rows), dict(zip(columns, map(int, missing), strict=True))) for day, rows, *missing in found}
 
 
 def orphans(connection: "SnowflakeConnection", mart: Mart, column: str, day: dt.date | None = None) -> Finding:

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from polygon_assets.batch.marts import MARTS, Mart, findings
-from polygon_assets.batch.marts.findings import Finding, SplitJump
+from polygon_assets.batch.marts.findings import Finding, Missing, SplitJump
 from polygon_assets.defs.mart_checks import (
     Built,
     Check,
@@ -53,8 +53,8 @@ def test_a_bad_day_stays_an_error_when_the_days_after_it_are_good() -> None:
 
 def test_a_day_with_missing_values_stays_an_error_when_a_good_day_is_built_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     missing = {THURSDAY: 500, FRIDAY: 0}
-    monkeypatch.setattr(findings, "day_rows", lambda *_: dict.fromkeys(missing, 1_000))
-    monkeypatch.setattr(findings, "missing_values", lambda _connection, _mart, day: {"CLOSE": missing[day]})
+    found = {day: Missing(1_000, {"CLOSE": count}) for day, count in missing.items()}
+    monkeypatch.setattr(findings, "missing_values", lambda *_: found)
     [check] = [check for check in checks_of(MARTS["fact_daily_trading"]) if check.name == "nothing_is_missing"]
     result = check.result(KEY, [built(FRIDAY)])
     assert (result.passed, result.description) == (False, "2026-11-19: of 1,000 rows without a value: CLOSE in 500")
@@ -82,7 +82,7 @@ def test_a_key_that_is_there_twice_is_an_error_with_its_name() -> None:
 
 @pytest.mark.parametrize(("missing", "passed", "bad"), [(0, True, False), (1, False, False), (10, False, False), (11, False, True)])
 def test_missing_values_are_a_warning_as_long_as_they_are_few(missing: int, passed: bool, bad: bool) -> None:
-    answer = judge_missing({"CLOSE": missing, "OPEN": 0}, rows=1000)
+    answer = judge_missing(Missing(1000, {"CLOSE": missing, "OPEN": 0}))
     assert (answer.passed, answer.bad) == (passed, bad)
 
 

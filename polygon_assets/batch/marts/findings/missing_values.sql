@@ -1,4 +1,4 @@
--- Rows without a value, for each column that must have one.
-SELECT $counts
+-- Rows, and rows without a value for each column that must have one: of each day, or of the whole table where $of is NULL.
+SELECT $of AS of_day, COUNT(*) AS row_count, $counts
 FROM $table
-WHERE $rows
+GROUP BY of_day
