@@ -1,6 +1,11 @@
 """The subscription CSV: what is accepted, and a reason for each line that is not."""
 
+import csv
+import io
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from polygon_assets.subscriptions import accept, difference, estimate, parse
 
@@ -34,6 +39,80 @@ def test_each_bad_line_is_named_with_its_reason(text: str, line: int, reason: st
     [bad] = parse(text, KNOWN).bad_lines
     assert bad.number == line
     assert reason in bad.reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"channel","note"\nA.AAPL,a note\n',
+        "Channel , NOTE\nA.AAPL,a note\n",
+        "channel,note,,\nA.AAPL,a note,,\n,,,\n,,,\n",
+        "channel,note\nA.AAPL,a note,,,,\n",
+        ",channel,note\n,A.AAPL,a note\n",
+        "\n,,\nchannel\nA.AAPL\n",
+        "channel\rA.AAPL\r",
+        "channel\r\nA.AAPL\r\n",
+        'channel,note\nA.AAPL,"first\nsecond"\n',
+        'channel,note\nA.AAPL,"pair trade against\nA.MSFT,"\n',
+        'channel,note\nA.AAPL, "pair trade against\nA.MSFT,"\n',
+        'channel,note\r\nA.AAPL,"pair trade against\r\nA.MSFT,"\r\n',
+        'channel,note\n"A.AAPL","he said ""buy""\n\nA.MSFT,"\n',
+        "channel,note\nA.AAPL,before\u2028A.MSFT\n",
+        "channel,note\nA.AAPL,before\x85A.MSFT\n",
+        "channel,note\nA.AAPL,before\x0b\x0c\x1cA.MSFT\n",
+        'channel,note\nA.AAPL,a 5" drive\n',
+    ],
+)
+def test_a_file_as_people_and_spreadsheets_write_it_names_one_channel(text: str) -> None:
+    parsed = parse(text, KNOWN)
+    assert parsed.bad_lines == ()
+    assert parsed.channels == ("A.AAPL",)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        ("channel,channel\nA.AAPL,A.MSFT\n", 1, "'channel' stands more than once (columns 1 and 2)"),
+        ("channel,note,Channel\nA.AAPL,,A.MSFT\n", 1, "'channel' stands more than once (columns 1 and 3)"),
+        ("channel,note,note\nA.AAPL,,\n", 1, "'note' stands more than once (columns 2 and 3)"),
+        ("channel;note\nA.AAPL;x\n", 1, "not separated by commas"),
+        ("channel\tnote\nA.AAPL\tx\n", 1, "not separated by commas"),
+        ("\ufffd\ufffdc\0h\0a\0n\0n\0e\0l\0\n", 1, "not UTF-8"),
+        ('channel,note\nA.AAPL,"never closed\nA.MSFT,x\n', 2, "close every quote"),
+        ('channel,note\nA.AAPL,"closed" too early\n', 2, "close every quote"),
+        ('"channel\nA.AAPL\n', 1, "close every quote"),
+        ('channel,note\nA.AAPL,"first\nsecond"\nA.XXXX,\n', 4, "'XXXX' is not in the vendor's reference data"),
+        ("channel,note\nA.AAPL,x,,y\n", 2, "'y' is in a column without a name"),
+        (",channel\nx,A.AAPL\n", 2, "'x' is in a column without a name"),
+        ("channel,note\n,a note without a channel\n", 2, "written A.<TICKER>"),
+        ("channel\n,\n,,\n", 1, "names no channel"),
+        ("\n\n", 1, "header"),
+    ],
+)
+def test_what_cannot_be_read_as_one_table_is_refused(text: str, line: int, reason: str) -> None:
+    [bad] = parse(text, KNOWN).bad_lines
+    assert bad.number == line
+    assert reason in bad.reason
+
+
+def test_a_bad_quote_costs_only_its_own_record() -> None:
+    parsed = parse('channel,note\nA.AAPL,"x"y\nA.MSFT,"z"\n', KNOWN)
+    assert [bad.number for bad in parsed.bad_lines] == [2]
+    assert parsed.channels == ("A.MSFT",)
+
+
+@given(
+    rows=st.lists(st.tuples(st.sampled_from(sorted(KNOWN)), st.text()), min_size=1, max_size=3, unique_by=lambda row: row[0]),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+)
+def test_whatever_a_note_holds_a_csv_writer_s_file_names_exactly_its_channels(rows: list[tuple[str, str]], end: str) -> None:
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator=end)
+    writer.writerow(["channel", "note"])
+    writer.writerows([f"A.{symbol}", note] for symbol, note in rows)
+    parsed = parse(file.getvalue(), KNOWN)
+    assert parsed.bad_lines == ()
+    assert parsed.channels == tuple(sorted(f"A.{symbol}" for symbol, _ in rows))
 
 
 def test_every_bad_line_is_listed_not_only_the_first() -> None:
