@@ -21,7 +21,7 @@ SINK_GROUP = "clickhouse_sink"
 ProgramName = Literal["producer", "filter", "sink"]
 ProgramState = Literal["starting", "connecting", "streaming", "waiting", "backing_off", "draining", "stopped"]
 Source = Literal["websocket", "rest"]
-GapReason = Literal["disconnect", "drop", "crash", "stop"]
+GapReason = Literal["disconnect", "drop", "crash", "stop", "unreadable"]
 
 
 class RawAggregate(msgspec.Struct, omit_defaults=True, gc=False):
@@ -93,6 +93,11 @@ class DeadLetter(msgspec.Struct, omit_defaults=True):
     offset: int | None = None
     epoch: int | None = None
     """Connection epoch of the producer: Unix milliseconds at which that connection was opened."""
+    part: int = 0
+    """What is too long for one message is kept in `parts` letters, numbered from 1; 0 for a whole one."""
+    parts: int = 0
+    sha256: str = ""
+    """Of all parts joined, in hexadecimal: which parts belong together, and whether all are there."""
 
 
 class Gap(msgspec.Struct, omit_defaults=True):
@@ -104,6 +109,16 @@ class Gap(msgspec.Struct, omit_defaults=True):
     until: int
     epoch: int
     events_dropped: int = 0
+    channels: list[str] = []
+    """The channels that were desired, sorted."""
+
+
+OUTCOMES = ("forwarded", "refused", "status", "unsubscribed", "dropped", "released", "waiting")
+"""What becomes of an event that was read: these counters add up to `read` in every heartbeat.
+
+`status` is a message about the connection, `dropped` one that a full queue could not take (a gap),
+`released` one that another member of the group reads again, `waiting` one that is still held.
+"""
 
 
 class Heartbeat(msgspec.Struct, omit_defaults=True):
@@ -132,12 +147,28 @@ class Heartbeat(msgspec.Struct, omit_defaults=True):
     lag: int | None = None
     """Messages not yet processed in the topic read; events queued for the producer."""
     counters: dict[str, int] = {}
-    """read, forwarded, refused, unsubscribed, dropped, reconnects, retries: those that apply."""
+    """Of messages or events: read, and what became of them (OUTCOMES); also reconnects, retries, gaps."""
+    restarts: int = 0
+    """How often the program was started again on this trading day."""
+    recent_read: int = 0
+    """Of `read`, over the last five minutes."""
+    recent_refused: int = 0
+    """Of `refused`, over the last five minutes."""
+    last_refusal: str = ""
+    """The reason of the newest refusal."""
+    arrival_delay_ms: int | None = None
+    """From the end of a second to the arrival of its bar, the median of the last frames. Below 0 the
+    vendor's clock is ahead of ours. None while replayed events arrive, whose delay means nothing."""
     desired: int = 0
     confirmed: int = 0
     unconfirmed: list[str] = []
     """Desired channels that are not confirmed, with the reason; the first 100."""
     subscriptions_version: str = ""
+
+
+def unaccounted(beat: Heartbeat) -> int:
+    """Events that were read and of which the program cannot say what became of them; 0 unless it has a fault."""
+    return beat.counters.get("read", 0) - sum(beat.counters.get(name, 0) for name in OUTCOMES)
 
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -16,6 +16,9 @@ RETRY_SECONDS = 60.0
 LARGEST_REQUEST = 500
 """Channels of one request, as other public clients chunk them: 4,000 names would make a 40 kB frame."""
 
+REFUSALS = ("error", "not_authorized")
+UNREMARKABLE = ("connected", "auth_success", "success")
+"""Statuses that ask for nothing; any other is worth a line in the log."""
 SUBSCRIBED = "subscribed to: "
 UNSUBSCRIBED = "unsubscribed to: "
 
@@ -60,10 +63,10 @@ class ChannelLedger:
         if message.startswith(UNSUBSCRIBED):
             self.confirmed.discard(message.removeprefix(UNSUBSCRIBED))
             return None
-        if status == "error" and self._asked:
+        if status.lower() in REFUSALS and self._asked:
             self._anonymous_refusals += 1
             return f"the vendor refused a channel of the last request without naming it: {message}"
-        return None
+        return None if status in UNREMARKABLE else f"the vendor sent status {status!r}: {message}"
 
     def unconfirmed(self) -> list[str]:
         """Each desired channel that is not confirmed, with the reason."""

@@ -5,6 +5,7 @@ What is valid is decided in `validation`; here is only the loop: read, judge, ha
 
 import threading
 import time
+from collections import Counter
 from contextlib import closing
 
 from confluent_kafka import Message
@@ -58,36 +59,35 @@ class Filter:
             self._pulse.tick()
             messages = self._inbox.read(BATCH_MESSAGES, BATCH_SECONDS)
             self._pulse.state("streaming" if self._inbox.assigned else "waiting", self._inbox.trouble)
-            for message in messages:
-                self._take(message)
+            counts = Counter(self._take(message) for message in messages)
+            self._pulse.count_all({"read": len(messages), **counts})
             if messages and self._deliver(stop):
                 self._inbox.commit(self._inbox.positions(messages))
             self._pulse.beat.lag = self._inbox.lag()
 
-    def _take(self, message: Message) -> None:
-        self._pulse.count("read")
+    def _take(self, message: Message) -> str:
+        """Hand a message on or refuse it; returns the counter that it belongs to."""
         value = message.value() or b""
         try:
             event = decode_raw(value)
         except UNREADABLE as error:
-            self._refuse(message, value, f"not a raw aggregate: {error}")
-            return
+            return self._refuse(message, value, f"not a raw aggregate: {error}")
         if reason := fault(event):
-            self._refuse(message, value, reason)
-        elif not self._watch.keeps(event.symbol, event.received_at):
-            self._pulse.count("unsubscribed")
-        else:
-            self._outbox.send_surely(FILTERED_TOPIC, event.symbol.encode(), encode(to_row(event)))
-            self._pulse.count("forwarded")
-            self._pulse.beat.newest_event = max(self._pulse.beat.newest_event or 0, event.start_timestamp)
-            self._pulse.beat.newest_received_at = event.received_at // 1000
+            return self._refuse(message, value, reason)
+        if not self._watch.keeps(event.symbol, event.received_at):
+            return "unsubscribed"
+        self._outbox.send_surely(FILTERED_TOPIC, event.symbol.encode(), encode(to_row(event)))
+        self._pulse.beat.newest_event = max(self._pulse.beat.newest_event or 0, event.start_timestamp)
+        self._pulse.beat.newest_received_at = event.received_at // 1000
+        return "forwarded"
 
-    def _refuse(self, message: Message, value: bytes, reason: str) -> None:
-        self._pulse.count("refused")
+    def _refuse(self, message: Message, value: bytes, reason: str) -> str:
+        self._pulse.refusal(reason)
         letter = DeadLetter(
             "filter", "validate", reason, value, time.time_ns() // 1000, message.topic(), message.partition(), message.offset()
         )
         self._outbox.send_dead_letter(letter)
+        return "refused"
 
     def _deliver(self, stop: threading.Event) -> bool:
         """Wait until all output is acknowledged, however long Kafka is away; False when stopped before that."""

@@ -50,8 +50,11 @@ class Inserter:
         self._taken = 0
         """Rows of this batch that ClickHouse has taken."""
 
-    def insert(self, messages: Sequence[Message]) -> None:
-        """Return when every message is a row or a dead letter that Kafka has. Raises UnavailableError; all may then be tried again."""
+    def insert(self, messages: Sequence[Message]) -> int:
+        """Return when every message is a row or a dead letter that Kafka has: how many are dead letters.
+
+        Raises UnavailableError; all may then be tried again.
+        """
         refusals: list[Refusal] = []
         self._taken = 0
         try:
@@ -63,6 +66,7 @@ class Inserter:
             self._refuse(message, reason)
         if self._outbox.flush(self._settings.drain_seconds):
             raise UnavailableError(f"dead letters wait for Kafka: {self._outbox.trouble}")
+        return len(refusals)
 
     def _insert(self, messages: Sequence[Message], refusals: list[Refusal]) -> None:
         """Insert; where the rows are to blame, halve until the bad one stands alone."""
@@ -89,7 +93,6 @@ class Inserter:
                 raise RowsRefusedError(str(error)) from error
             raise UnavailableError(f"ClickHouse: {error}") from error
         self._taken += table.num_rows
-        self._pulse.count("forwarded", table.num_rows)
         beat = self._pulse.beat
         beat.newest_event = max(beat.newest_event or 0, newest_ms(table, "start_timestamp"))
         beat.newest_received_at = max(beat.newest_received_at or 0, newest_ms(table, "received_at"))
@@ -100,7 +103,7 @@ class Inserter:
             self._client = None
 
     def _refuse(self, message: Message, reason: str) -> None:
-        self._pulse.count("refused")
+        self._pulse.refusal(reason)
         value = message.value() or b""
         letter = DeadLetter("sink", "insert", reason, value, time.time_ns() // 1000, message.topic(), message.partition(), message.offset())
         self._outbox.send_dead_letter(letter)
@@ -109,20 +112,22 @@ class Inserter:
 class Insertion(threading.Thread):
     """An insert in the background: reading and decoding go on while ClickHouse works. Not waited for when the process ends."""
 
-    def __init__(self, messages: list[Message], insert: Callable[[Sequence[Message]], None]) -> None:
+    def __init__(self, messages: list[Message], insert: Callable[[Sequence[Message]], int]) -> None:
         super().__init__(name="insertion", daemon=True)
         self.messages = messages
         self._insert = insert
+        self._refused = 0
         self._error: Exception | None = None
         self.start()
 
     def run(self) -> None:
         try:
-            self._insert(self.messages)
+            self._refused = self._insert(self.messages)
         except Exception as error:  # noqa: BLE001  # raised again by outcome(), in the thread that can do something about it
             self._error = error
 
-    def outcome(self) -> None:
-        """Raise what the insert raised."""
+    def outcome(self) -> int:
+        """How many messages were refused. Raises what the insert raised."""
         if self._error is not None:
             raise self._error
+        return self._refused

@@ -3,10 +3,12 @@
 What is sent, and what to do when the queue is full, is the callers' decision.
 """
 
+import hashlib
 import logging
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
 from confluent_kafka import KafkaError
 
 from polygon_assets.clients import kafka
@@ -14,18 +16,17 @@ from polygon_assets.messages import DEAD_LETTER_TOPIC, DeadLetter, encode
 from polygon_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from confluent_kafka import Message
 
 RETRY_SECONDS = 1.0
 LARGEST_RAW_BYTES = 256 * 1024
 """A dead letter must fit into a Kafka message (1 MiB by default) after base64."""
-
-
 MOST_KEPT = 10_000
 """Dead letters and gaps that wait in memory while Kafka takes nothing."""
 LONGEST_REASON = 1_000
 """A reason quotes the value it blames, and that may be as long as the message."""
-
 
 _log = logging.getLogger("outbox")
 
@@ -69,12 +70,10 @@ class Outbox:
         self._failed.append((topic, key, value))
 
     def send_dead_letter(self, letter: DeadLetter) -> None:
-        """Queue a dead letter, its bytes cut to what a message can hold."""
+        """Queue a dead letter with all its bytes, in as many messages as they need."""
         letter.reason = letter.reason[:LONGEST_REASON]
-        if len(letter.raw) > LARGEST_RAW_BYTES:
-            letter.reason += f" (the first {LARGEST_RAW_BYTES:,} of {len(letter.raw):,} bytes are kept)"
-            letter.raw = letter.raw[:LARGEST_RAW_BYTES]
-        self.send_eventually(DEAD_LETTER_TOPIC, None, encode(letter))
+        for part in _parts(letter):
+            self.send_eventually(DEAD_LETTER_TOPIC, None, encode(part))
 
     def serve(self, seconds: float = 0.0) -> None:
         """Take delivery reports for up to `seconds` and send again what failed."""
@@ -113,3 +112,15 @@ class Outbox:
 
     def _on_error(self, error: "KafkaError") -> None:
         self.trouble = str(error)
+
+
+def _parts(letter: DeadLetter) -> "Iterator[DeadLetter]":
+    """The letter itself, or the numbered parts of one that is too long."""
+    if len(letter.raw) <= LARGEST_RAW_BYTES:
+        yield letter
+        return
+    starts = range(0, len(letter.raw), LARGEST_RAW_BYTES)
+    digest = hashlib.sha256(letter.raw).hexdigest()
+    for part, start in enumerate(starts, start=1):
+        raw = letter.raw[start : start + LARGEST_RAW_BYTES]
+        yield msgspec.structs.replace(letter, raw=raw, part=part, parts=len(starts), sha256=digest)

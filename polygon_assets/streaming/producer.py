@@ -6,9 +6,12 @@ It decides when to connect, what to ask for and what to do when Kafka cannot kee
 import asyncio
 import datetime as dt
 import logging
+import statistics
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Sequence
+from typing import Literal
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -34,7 +37,7 @@ from polygon_assets.streaming.program import EXIT_NOT_DRAINED, EXIT_NOT_ENTITLED
 from polygon_assets.streaming.pulse import Pulse
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
 from polygon_assets.streaming.validation import CLOCK_TOLERANCE_MS, FIRST_DAY_MS, WINDOW_MS
-from polygon_assets.streaming.wire import Frame, Status, VendorAggregate, read_frame, to_raw
+from polygon_assets.streaming.wire import Frame, Refused, Status, VendorAggregate, read_frame, to_raw
 
 KEEPER_SECONDS = 0.25
 HEALTHY_SECONDS = 10.0
@@ -51,6 +54,8 @@ EXTENDED_HOURS_PATIENCE = 15
 """Before the open and after the close a small set of symbols may not trade for half an hour."""
 PATIENCE_SECONDS = 2.0
 """How long a full queue may hold back reading. Longer, and the vendor kills us as a slow consumer, which loses more."""
+DELAYS = 51
+"""Frames whose median delay is reported: one event with a wrong stamp must not look like a wrong clock."""
 
 _log = logging.getLogger("producer")
 
@@ -76,6 +81,9 @@ class Producer:
         self._connected_at = 0.0
         self._last_data_at: float | None = None
         self._dropping = False
+        self._version_us = 0
+        """The newest `received_at` given to an event."""
+        self._delays: deque[int] = deque(maxlen=DELAYS)
         self._confirmed_at: dt.datetime | None = None
         """When this connection had its first channel confirmed."""
 
@@ -110,6 +118,8 @@ class Producer:
             beat.epoch = beat.epoch or previous.epoch
             beat.newest_event = beat.newest_event or previous.newest_event
             beat.newest_received_at = beat.newest_received_at or previous.newest_received_at
+            # A clock that was set back must not make this process's corrections older than what they correct.
+            self._version_us = max(self._version_us, 1000 * max(previous.sent_at, previous.newest_received_at or 0))
 
     def _previous_heartbeats(self) -> dict[str, Heartbeat]:
         """Kafka is asked until it answers: when a whole machine comes back, the broker may come after the producer."""
@@ -216,6 +226,7 @@ class Producer:
         beat.desired, beat.confirmed = len(desired), len(self._channels.confirmed)
         beat.unconfirmed = self._channels.unconfirmed()[:100]
         beat.lag = self._outbox.pending
+        beat.arrival_delay_ms = round(statistics.median(self._delays)) if self._delays else None
         if self._confirmed_at and self._is_complete():
             beat.complete_until = time.time_ns() // 1_000_000
         if self._channels.all_refused:
@@ -235,12 +246,29 @@ class Producer:
             raise ConnectionLostError(f"no data for {quiet:.0f} s while the market is open")
 
     async def _take(self, frame: Frame, received_at_us: int) -> None:
-        for raw, reason in frame.refused:
-            self._refuse(raw, reason, "frame" if frame.whole_is_bad else "event", received_at_us)
-        if frame.aggregates:
-            await self._forward(frame.aggregates, received_at_us)
+        counts = Counter(refused=len(frame.refused), status=len(frame.statuses))
+        try:
+            for part in frame.refused:
+                self._refuse(part, received_at_us)
+            if frame.aggregates:
+                await self._forward(frame.aggregates, received_at_us, counts)
+        finally:
+            dropped = len(frame.aggregates) - counts["forwarded"]
+            self._pulse.count_all({"read": frame.read, "dropped": dropped, **counts})
+        if frame.is_incomplete:
+            self._lose_part_of(frame, received_at_us)
         for status in frame.statuses:
             self._take_status(status)
+
+    def _lose_part_of(self, frame: Frame, received_at_us: int) -> None:
+        """Put the interval of a frame into the gap ledger that held nobody knows which events."""
+        if self._confirmed_at is None and self._channels.settled:
+            return  # nothing was subscribed on this connection
+        starts = [event.start_timestamp for event in frame.aggregates if _is_plausible(event, received_at_us)]
+        # Before the first event of all, what was in it may be as old as the delayed cluster's seconds are.
+        newest = self._pulse.beat.newest_event or received_at_us // 1000 - LIVE_MS
+        self._gaps.lost("unreadable", min([newest, *starts]), self._pulse.beat.epoch)
+        _log.error("a frame could not be read to its end; its interval goes into %s, its bytes into the dead letters", GAP_TOPIC)
 
     def _take_status(self, status: Status) -> None:
         if sentence := self._channels.acknowledge(status.status, status.message):
@@ -249,12 +277,11 @@ class Producer:
             self._confirmed_at = dt.datetime.now(dt.UTC)
         raise_if_ending(status)
 
-    async def _forward(self, events: list[VendorAggregate], received_at_us: int) -> None:
+    async def _forward(self, events: list[VendorAggregate], received_at_us: int, counts: Counter[str]) -> None:
         self._last_data_at = time.monotonic()
-        self._pulse.count("read", len(events))
-        sent = await self._send(events, received_at_us)
-        self._pulse.count("forwarded", sent)
-        if sent < len(events):
+        self._note_delay(events, received_at_us // 1000)
+        await self._send(events, received_at_us, counts)
+        if (sent := counts["forwarded"]) < len(events):
             self._drop(events[sent:], received_at_us)
             return
         self._dropping = False
@@ -272,13 +299,27 @@ class Producer:
         """Whether nothing is missing so far, and no more on its way to Kafka than a heartbeat's second holds."""
         return not self._gaps.is_open and self._outbox.pending < BACKLOG
 
-    async def _send(self, events: list[VendorAggregate], received_at_us: int) -> int:
-        """Queue events for Kafka until there is no room; returns how many were queued."""
-        for position, event in enumerate(events):
-            key, value = event.symbol.encode(), encode(to_raw(event, received_at_us))
+    async def _send(self, events: list[VendorAggregate], received_at_us: int, counts: Counter[str]) -> None:
+        """Queue events for Kafka until there is no room, and count those that were queued.
+
+        No two events share a `received_at`: it is the version by which the tables choose, and each
+        engine has its own rule for versions that are equal.
+        """
+        first_us = max(received_at_us, self._version_us + 1)
+        self._version_us = first_us + len(events) - 1
+        for version_us, event in enumerate(events, first_us):
+            key, value = event.symbol.encode(), encode(to_raw(event, version_us))
             if not self._outbox.send(RAW_TOPIC, key, value) and not await self._send_patiently(key, value):
-                return position
-        return len(events)
+                return
+            counts["forwarded"] += 1
+
+    def _note_delay(self, events: list[VendorAggregate], received_ms: int) -> None:
+        """Keep how long after its second the newest bar of a frame came; that of a replayed day means nothing."""
+        delay = received_ms - max(event.end_timestamp for event in events)
+        if abs(delay) < LIVE_MS:
+            self._delays.append(delay)
+        else:
+            self._delays.clear()
 
     async def _send_patiently(self, key: bytes, value: bytes) -> bool:
         """Wait for room in a full queue, which holds back the reading; once that was in vain, only try."""
@@ -297,15 +338,15 @@ class Producer:
                 "the queue to Kafka is full (%s): events are dropped and their interval goes into %s", self._outbox.trouble, GAP_TOPIC
             )
         self._dropping = True
-        self._pulse.count("dropped", len(events))
         starts = [event.start_timestamp for event in events if _is_plausible(event, received_at_us)]
         if starts:
             self._gaps.dropped(len(events), min(starts), max(starts) + WINDOW_MS, self._pulse.beat.epoch)
 
-    def _refuse(self, raw: bytes, reason: str, stage: str, received_at_us: int) -> None:
-        self._pulse.count("refused")
+    def _refuse(self, part: Refused, received_at_us: int) -> None:
+        self._pulse.refusal(part.reason)
+        stage: Literal["frame", "event"] = "frame" if part.is_frame else "event"
         epoch = self._pulse.beat.epoch
-        self._outbox.send_dead_letter(DeadLetter("producer", stage, reason, raw, received_at_us, epoch=epoch))  # type: ignore[arg-type]
+        self._outbox.send_dead_letter(DeadLetter("producer", stage, part.reason, part.raw, received_at_us, epoch=epoch))
 
     def _publish_gap(self, gap: Gap) -> None:
         back_at = self._confirmed_at or dt.datetime.now(dt.UTC)
@@ -314,6 +355,7 @@ class Producer:
             since, until = _utc(gap.since), _utc(gap.until)
             _log.warning("gap (%s) from %s to %s, %d events dropped", gap.reason, since, until, gap.events_dropped)
             self._pulse.count("gaps")
+            gap.channels = list(self._watch.current.channels) if self._watch.current else []
             self._outbox.send_eventually(GAP_TOPIC, gap.gap_id.encode(), encode(gap))
 
     async def _drain(self) -> None:
@@ -332,8 +374,12 @@ def _is_plausible(event: VendorAggregate, received_at_us: int) -> bool:
 
 
 def _newest_ms(events: list[VendorAggregate], received_at_us: int) -> int | None:
-    """The newest plausible start, in Unix milliseconds; None when no event has one."""
-    return max((event.start_timestamp for event in events if _is_plausible(event, received_at_us)), default=None)
+    """The newest plausible start, in Unix milliseconds; None when no event has one.
+
+    At most the moment of arrival: a stamp from the future would hide that the seconds before it are missing.
+    """
+    starts = [event.start_timestamp for event in events if _is_plausible(event, received_at_us)]
+    return min(max(starts), received_at_us // 1000) if starts else None
 
 
 def _utc(milliseconds: int) -> dt.datetime:

@@ -76,19 +76,18 @@ class Sink:
         self._insert_due(age)
         self._hold_back()
         lag = self._inbox.lag()
-        under_way = len(self._insertion.messages) if self._insertion else 0
-        self._pulse.beat.lag = None if lag is None else lag + len(self._waiting) + under_way
+        self._pulse.beat.lag = None if lag is None else lag + self._held
 
     def _collect(self, messages: list[Message]) -> None:
         if not self._waiting:
             self._oldest_at = time.monotonic()
         self._waiting.extend(messages)
-        self._pulse.count("read", len(messages))
-        assigned = self._inbox.assigned
+        held, assigned = self._held, self._inbox.assigned
         if self._partitions - assigned:
             # Another member has the lost partitions now and reads them from the last commit.
             self._waiting = [message for message in self._waiting if message.partition() in assigned]
         self._partitions = assigned
+        self._pulse.count_all({"read": len(messages), "released": held - self._held}, waiting=self._held)
 
     def _insert_due(self, age: float) -> None:
         """Finish the insert that has ended, and start the next one that is due."""
@@ -105,13 +104,19 @@ class Sink:
     def _finish(self, insertion: Insertion) -> None:
         self._insertion = None
         try:
-            insertion.outcome()
+            refused = insertion.outcome()
         except UnavailableError as error:
             self._waiting = insertion.messages + self._waiting
             self._retry_later(str(error))
         else:
+            self._pulse.count_all({"forwarded": len(insertion.messages) - refused, "refused": refused}, waiting=self._held)
             self._backoff.reset()
             self._inbox.commit(self._inbox.positions(insertion.messages))
+
+    @property
+    def _held(self) -> int:
+        """Messages that were read and are neither rows nor dead letters yet."""
+        return len(self._waiting) + (len(self._insertion.messages) if self._insertion else 0)
 
     @property
     def _is_full(self) -> bool:

@@ -16,8 +16,9 @@ from polygon_assets.subscriptions import SYMBOL
 WINDOW_MS = 1000
 FIRST_DAY_MS = 1_041_379_200_000
 """2003-01-01: the vendor has nothing older."""
-CLOCK_TOLERANCE_MS = 5_000
-"""How far the vendor's clock may be ahead of ours."""
+CLOCK_TOLERANCE_MS = 60_000
+"""How far the vendor's clock may be ahead of ours. A stamp in a wrong unit is off by years, while a
+machine whose clock is off by seconds must not refuse the whole market; `status` shows that skew."""
 DECIMAL = re.compile(r"\d{1,12}(?:\.\d{1,6})?")
 """Decimal(18, 6) without loss; fractional shares are reported with up to six decimals."""
 
@@ -86,7 +87,11 @@ def _time_fault(event: RawAggregate) -> str | None:
     if start < FIRST_DAY_MS:
         return f"start_timestamp {start} is before 2003: not Unix milliseconds?"
     if end > event.received_at // 1000 + CLOCK_TOLERANCE_MS:
-        return f"end_timestamp {end} is later than its arrival at {event.received_at // 1000}"
+        ahead = (end - event.received_at // 1000) / 1000
+        return (
+            f"end_timestamp {end} is {ahead:,.1f} s later than its arrival at {event.received_at // 1000}: "
+            "the vendor's clock or this machine's is wrong"
+        )
     return None
 
 

@@ -3,12 +3,17 @@
 Only decoding and renaming belong here; whether the numbers make sense is the filter's business.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated
 
 import msgspec
 
 from polygon_assets.messages import UNREADABLE, RawAggregate
+from polygon_assets.streaming.damaged_frame import Part, split
+
+EXCERPT_BYTES = 20
+"""Enough to show the key of the value that an error is about."""
 
 Text = Annotated[str, msgspec.Meta(max_length=64)]
 """No text of an event is longer than 20 characters; a longer one must not become a message that Kafka refuses."""
@@ -58,35 +63,52 @@ class VendorAggregate(
 
 
 class Status(msgspec.Struct):
-    """A status message. A bare refusal has no `ev` and names no channel."""
+    """A status message: any event whose `ev` is `status`, and a bare refusal, which has no `ev`."""
 
     status: str
-    message: str = ""
-    ev: str = "status"
+    message: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Bytes that are no event, and why."""
+
+    raw: bytes
+    reason: str
+    is_frame: bool = False
+    """The bytes may hold any number of events, so that the interval of the frame is a gap."""
 
 
 @dataclass
 class Frame:
-    """What one WebSocket message held: aggregates, statuses, and what could not be read with the reason."""
+    """What one WebSocket message held: aggregates, statuses, and what could not be read."""
 
     aggregates: list[VendorAggregate] = field(default_factory=list)
     statuses: list[Status] = field(default_factory=list)
-    refused: list[tuple[bytes, str]] = field(default_factory=list)
-    whole_is_bad: bool = False
+    refused: list[Refused] = field(default_factory=list)
+    read: int = 0
+    """Events found in the message, whatever became of them."""
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether events may have been in the message that nobody can tell."""
+        return any(part.is_frame for part in self.refused)
 
 
 _decode_aggregates = msgspec.json.Decoder(list[VendorAggregate]).decode
 _decode_parts = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_aggregate = msgspec.json.Decoder(VendorAggregate).decode
-_decode_status = msgspec.json.Decoder(Status).decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_value = msgspec.json.Decoder().decode
 
 
 def read_frame(message: bytes) -> Frame:
     """Decode a frame; one bad event does not cost the others."""
     try:
-        return Frame(aggregates=_decode_aggregates(message))
+        aggregates = _decode_aggregates(message)
     except UNREADABLE:
         return _read_part_by_part(message)
+    return Frame(aggregates, read=len(aggregates))
 
 
 def to_raw(event: VendorAggregate, received_at_us: int) -> RawAggregate:
@@ -97,24 +119,48 @@ def to_raw(event: VendorAggregate, received_at_us: int) -> RawAggregate:
 
 def _read_part_by_part(message: bytes) -> Frame:
     try:
-        parts = _decode_parts(message)
+        parts = [Part(bytes(part)) for part in _decode_parts(message)]
     except UNREADABLE as error:
-        return Frame(refused=[(message, f"not a JSON array: {error}")], whole_is_bad=True)
-    frame = Frame()
+        parts = split(message, str(error))
+    frame = Frame(read=len(parts))
     for part in parts:
-        _read_part(frame, bytes(part))
+        _read_part(frame, part)
     return frame
 
 
-def _read_part(frame: Frame, part: bytes) -> None:
-    try:
-        status = _decode_status(part)
-    except UNREADABLE:
-        pass  # An aggregate has no `status`: what it is, is decided next.
-    else:
-        frame.statuses.append(status)
+def _read_part(frame: Frame, part: Part) -> None:
+    if part.fault:
+        frame.refused.append(Refused(part.raw, part.fault, part.may_hold_many))
         return
     try:
-        frame.aggregates.append(_decode_aggregate(part))
+        fields = _decode_fields(part.raw)
+        if (status := _status(fields)) is not None:
+            frame.statuses.append(status)
+        else:
+            frame.aggregates.append(_decode_aggregate(part.raw))
     except UNREADABLE as error:
-        frame.refused.append((part, f"not an aggregate: {error}"))
+        frame.refused.append(Refused(part.raw, f"not an aggregate: {error}{_excerpt(part.raw, str(error))}"))
+
+
+def _status(fields: dict[str, msgspec.Raw]) -> Status | None:
+    """None for any other event: `ev` alone decides, because the vendor may add any field to any event."""
+    if "ev" in fields and _decode_value(fields["ev"]) != "status":
+        return None
+    if "ev" not in fields and not fields.keys() & {"status", "message"}:
+        return None
+    return Status(*(_text(fields.get(name)) for name in ("status", "message")))
+
+
+def _text(value: msgspec.Raw | None) -> str:
+    """A status's words, whatever JSON type the vendor wrote them in; empty for null."""
+    decoded = _decode_value(value) if value is not None else None
+    return "" if decoded is None else decoded if isinstance(decoded, str) else bytes(value or b"").decode()
+
+
+def _excerpt(raw: bytes, error: str) -> str:
+    """The bytes before and at the place that a decoder's error names, as `, at '"vw":N'`."""
+    place = re.search(r"\(byte (\d+)\)", error)
+    if place is None:
+        return ""
+    at = int(place[1])
+    return f", at {raw[max(0, at - EXCERPT_BYTES) : at + 1].decode(errors='replace')!r}"

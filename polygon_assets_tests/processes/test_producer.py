@@ -6,9 +6,11 @@ import time
 import pytest
 
 from polygon_assets.local.stack import Stack
+from polygon_assets.messages import Heartbeat, unaccounted
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.program import EXIT_NOT_ENTITLED, EXIT_WRONG_KEY
-from polygon_assets_tests.processes.harness import put_in_force
+from polygon_assets.streaming.validation import fault
+from polygon_assets_tests.processes.harness import beat, put_in_force, raw_aggregates
 from polygon_assets_tests.processes.live_market import EXCHANGE_OPTIONS, SERVERS, SYMBOLS, Live, channels
 from polygon_assets_tests.processes.market_truth import as_sent
 
@@ -93,6 +95,27 @@ def test_a_handshake_refused_for_the_key_ends_it_with_exit_10(live: Live, settin
     program = live.programs.start("producer")
     assert program.exit_code() == EXIT_WRONG_KEY
     assert f"the vendor refused POLYGON_API_KEY (HTTP {status})" in program.log
+
+
+CLOCK_8_SECONDS_BEHIND = """
+import time
+now_ns = time.time_ns
+time.time_ns = lambda: now_ns() - 8_000_000_000
+"""
+
+
+def test_a_clock_that_is_seconds_behind_costs_no_event_and_is_measured(live: Live) -> None:
+    program = live.start(*SYMBOLS, prelude=CLOCK_8_SECONDS_BEHIND)
+
+    def measured() -> Heartbeat | None:
+        last = beat(live.settings, "producer")
+        return last if last and (last.arrival_delay_ms or 0) < -4_000 and last.counters.get("forwarded", 0) > 30 else None
+
+    last = program.until(measured, "a heartbeat that measured the delay")
+    assert last is not None
+    assert (last.counters.get("refused", 0), unaccounted(last)) == (0, 0)
+    assert program.stop() == 0
+    assert {fault(item) for item in raw_aggregates(live.settings, int((time.time() - 600) * 1e6))} == {None}
 
 
 def test_without_an_accepted_set_it_waits_and_says_so(live: Live) -> None:

@@ -55,6 +55,9 @@ DEAD_LETTER_COLUMNS: tuple[Column, ...] = (
     ("partition", "integer", "of that topic"),
     ("offset", "integer", "in that partition"),
     ("epoch", "integer", "connection of the producer, Unix milliseconds at which it was opened"),
+    ("part", "integer", "number of the part, from 1, where the bytes are too long for one message"),
+    ("parts", "integer", "how many parts there are"),
+    ("sha256", "string", "of all parts joined, hexadecimal"),
 )
 
 STREAM_AGGREGATES = dg.AssetSpec(

@@ -52,13 +52,13 @@ class FakeOutbox:
 
 
 class FakePulse:
-    """Counts."""
+    """A heartbeat that nobody publishes."""
 
     def __init__(self) -> None:
         self.beat = Heartbeat("sink", "host:1:2", "streaming", started_at=0, sent_at=0, counters={})
 
-    def count(self, counter: str, number: int = 1) -> None:
-        self.beat.counters[counter] = self.beat.counters.get(counter, 0) + number
+    def refusal(self, reason: str) -> None:
+        self.beat.last_refusal = reason
 
 
 class FakeClient:
@@ -94,10 +94,10 @@ class Rig:
 
 def test_only_the_refused_rows_become_dead_letters() -> None:
     rig = Rig(FakeClient(VIOLATED_CONSTRAINT, "BAD"))
-    rig.inserter.insert(messages("A", "BAD", "B", "C", "BAD"))
+    assert rig.inserter.insert(messages("A", "BAD", "B", "C", "BAD")) == 2
     assert rig.client.rows == ["A", "B", "C"]
     assert [letter.offset for letter in rig.outbox.letters] == [1, 4]
-    assert rig.pulse.beat.counters == {"forwarded": 3, "refused": 2}
+    assert "Code: 469" in rig.pulse.beat.last_refusal
     assert rig.pulse.beat.newest_event == START_MS
 
 
@@ -122,7 +122,7 @@ def test_a_batch_of_nothing_but_garbage_blocks_nobody() -> None:
 
 
 def test_an_insertion_hands_its_error_to_the_thread_that_asks() -> None:
-    def fail(_: object) -> None:
+    def fail(_: object) -> int:
         raise UnavailableError("away")
 
     insertion = Insertion(messages("A"), fail)

@@ -3,18 +3,19 @@
 import asyncio
 import datetime as dt
 import threading
+from collections.abc import Mapping
 from typing import Any, cast
 
 import pytest
 
 from polygon_assets.market_calendar import NEW_YORK
-from polygon_assets.messages import GAP_TOPIC, Gap, Heartbeat, decode_gap
+from polygon_assets.messages import GAP_TOPIC, RAW_TOPIC, DeadLetter, Gap, Heartbeat, decode_gap, decode_raw, unaccounted
 from polygon_assets.settings import Settings
 from polygon_assets.streaming import producer as module
 from polygon_assets.streaming.connection import ConnectionLostError
 from polygon_assets.streaming.producer import Producer
 from polygon_assets.streaming.pulse import Pulse
-from polygon_assets.streaming.wire import VendorAggregate
+from polygon_assets.streaming.wire import Frame, VendorAggregate, read_frame
 from polygon_assets_tests.unit.streaming.samples import START_MS
 
 RECEIVED_US = (START_MS + 3000) * 1000
@@ -27,7 +28,15 @@ class FakePulse:
         self.beat = Heartbeat("producer", "host:1:2", "starting", started_at=0, sent_at=0, counters={})
 
     def count(self, counter: str, number: int = 1) -> None:
-        self.beat.counters[counter] = self.beat.counters.get(counter, 0) + number
+        self.count_all({counter: number})
+
+    def count_all(self, counts: Mapping[str, int]) -> None:
+        for name, number in counts.items():
+            if number:
+                self.beat.counters[name] = self.beat.counters.get(name, 0) + number
+
+    def refusal(self, reason: str) -> None:
+        self.beat.last_refusal = reason
 
     def state(self, *_: str) -> None:
         """Not looked at."""
@@ -45,6 +54,7 @@ class FakeOutbox:
     def __init__(self, _settings: Settings) -> None:
         self.room = 10**9
         self.sent: list[tuple[str, bytes]] = []
+        self.letters: list[DeadLetter] = []
 
     def send(self, topic: str, _key: bytes | None, value: bytes) -> bool:
         if self.room == 0:
@@ -58,6 +68,13 @@ class FakeOutbox:
 
     def serve(self, seconds: float = 0.0) -> None:
         """Nothing is ever acknowledged."""
+
+    def send_dead_letter(self, letter: DeadLetter) -> None:
+        self.letters.append(letter)
+
+    @property
+    def versions(self) -> list[int]:
+        return [decode_raw(value).received_at for topic, value in self.sent if topic == RAW_TOPIC]
 
     @property
     def gaps(self) -> list[Gap]:
@@ -80,7 +97,10 @@ class Rig:
 
     def receive(self, *starts: int, received_us: int = RECEIVED_US) -> None:
         events = [VendorAggregate("A", "AAPL", 1, 1.0, 1.0, 1.0, 1.0, start, start + 1000) for start in starts]
-        asyncio.run(self.producer._forward(events, received_us))
+        self.take(Frame(events, read=len(events)), received_us)
+
+    def take(self, frame: Frame, received_us: int = RECEIVED_US) -> None:
+        asyncio.run(self.producer._take(frame, received_us))
 
     def is_streaming_at(self, now: dt.datetime) -> None:
         """Its channels carry data at this moment."""
@@ -157,6 +177,82 @@ def test_an_outage_at_night_is_no_gap(nyse: Rig) -> None:
     late = int(new_york(20, 12).timestamp()) * 1000
     nyse.receive(late, received_us=(late + 3000) * 1000)
     assert nyse.outbox.gaps == []
+
+
+def test_every_version_has_a_received_at_of_its_own_whatever_the_clock_does(always_open: Rig) -> None:
+    always_open.receive(START_MS, START_MS, START_MS + 1000)
+    always_open.receive(START_MS)
+    always_open.receive(START_MS, received_us=RECEIVED_US - 60_000_000)
+    always_open.receive(START_MS + 2000, received_us=RECEIVED_US + 1_000_000)
+    versions = always_open.outbox.versions
+    assert versions == sorted(set(versions))
+    assert (len(versions), versions[0], versions[-1]) == (6, RECEIVED_US, RECEIVED_US + 1_000_000)
+
+
+def test_a_correction_after_a_restart_is_newer_even_if_the_clock_was_set_back(always_open: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent_at = RECEIVED_US // 1000 + 3_600_000
+    previous = Heartbeat("producer", "a", "streaming", started_at=0, sent_at=sent_at, newest_received_at=sent_at)
+    monkeypatch.setattr(always_open.producer, "_previous_heartbeats", lambda: {"producer": previous})
+    asyncio.run(always_open.producer._resume_after_previous_process())
+    always_open.receive(START_MS)
+    assert always_open.outbox.versions == [sent_at * 1000 + 1]
+
+
+EVENT = (
+    f'{{"ev":"A","sym":"AAPL","v":1,"o":1,"c":1,"h":1,"l":1,"s":{START_MS},"e":{START_MS + 1000}}}'.encode(),
+    f'{{"ev":"A","sym":"MSFT","v":1,"o":1,"c":1,"h":1,"l":1,"s":{START_MS},"e":{START_MS + 1000}}}'.encode(),
+)
+STATUS = b'{"ev":"status","status":"info","message":"hello"}'
+
+
+def test_every_event_of_a_frame_is_in_the_account(always_open: Rig) -> None:
+    always_open.outbox.room = 1
+    always_open.take(read_frame(b"[%s,%s,7,%s]" % (EVENT[0], STATUS, EVENT[1])))
+    assert always_open.pulse.beat.counters == {"read": 4, "forwarded": 1, "dropped": 1, "refused": 1, "status": 1}
+    assert unaccounted(always_open.pulse.beat) == 0
+    assert always_open.pulse.beat.last_refusal.startswith("not an aggregate")
+
+
+def test_one_bad_event_is_a_dead_letter_and_no_gap(always_open: Rig) -> None:
+    always_open.is_streaming_at(dt.datetime.fromtimestamp(START_MS / 1000, dt.UTC))
+    always_open.take(read_frame(b"[%s,%s,%s]" % (EVENT[0], EVENT[0].replace(b":1,", b":NaN,", 1), EVENT[1])))
+    always_open.receive(START_MS + 1000)
+    assert [letter.stage for letter in always_open.outbox.letters] == ["event"]
+    assert len(always_open.outbox.versions) == 3
+    assert always_open.outbox.gaps == []
+
+
+def test_the_interval_of_a_frame_that_cannot_be_read_to_its_end_is_a_gap(always_open: Rig) -> None:
+    always_open.is_streaming_at(dt.datetime.fromtimestamp(START_MS / 1000, dt.UTC))
+    always_open.take(read_frame(b"[%s,%s" % (EVENT[0], EVENT[1][:50])))
+    assert [(letter.stage, letter.raw[:1]) for letter in always_open.outbox.letters] == [("event", b"{"), ("frame", b"[")]
+    assert always_open.outbox.gaps == []
+    always_open.receive(START_MS + 5000, received_us=RECEIVED_US + 5_000_000)
+    [gap] = always_open.outbox.gaps
+    assert (gap.reason, gap.events_dropped) == ("unreadable", 0)
+    assert gap.since <= START_MS
+    assert gap.until >= START_MS + 5000
+
+
+def test_garbage_before_anything_is_subscribed_is_no_gap(always_open: Rig) -> None:
+    always_open.take(read_frame(b"<html>"))
+    always_open.receive(START_MS)
+    assert always_open.outbox.gaps == []
+    assert len(always_open.outbox.letters) == 1
+
+
+def test_the_delay_of_arrival_is_the_median_of_frames_and_none_in_a_replay(always_open: Rig) -> None:
+    for _ in range(5):
+        always_open.receive(START_MS, received_us=(START_MS + 1000 - 8000) * 1000)
+    always_open.receive(START_MS, START_MS + 900_000, received_us=(START_MS + 1000) * 1000)
+    assert sorted(always_open.producer._delays)[len(always_open.producer._delays) // 2] == -8000
+    always_open.receive(START_MS, received_us=(START_MS + 86_400_000) * 1000)
+    assert not always_open.producer._delays
+
+
+def test_an_event_from_the_future_hides_no_second_that_is_missing(always_open: Rig) -> None:
+    always_open.receive(START_MS + 30_000)
+    assert always_open.pulse.beat.newest_event == RECEIVED_US // 1000
 
 
 @pytest.mark.parametrize(

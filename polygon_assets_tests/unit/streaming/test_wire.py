@@ -1,8 +1,11 @@
 """The vendor's frames: what is read, what is refused, and that one bad event does not cost the others."""
 
 import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from polygon_assets.streaming.wire import read_frame, to_raw
+from polygon_assets.streaming.wire import Frame, Status, read_frame, to_raw
 
 EVENT = (
     b'{"ev":"A","sym":"SPCE","v":200,"av":8642007,"op":25.66,"vw":25.3981,"o":25.39,"c":25.4,"h":25.5,"l":25.1,'
@@ -55,10 +58,10 @@ def test_a_bad_event_is_refused_alone() -> None:
     bad = EVENT.replace(b'"v":200', b'"v":"many"')
     read = read_frame(frame(EVENT, bad, EVENT))
     assert len(read.aggregates) == 2
-    [(raw, reason)] = read.refused
-    assert raw == bad
-    assert "$.v" in reason
-    assert not read.whole_is_bad
+    [refused] = read.refused
+    assert refused.raw == bad
+    assert "$.v" in refused.reason
+    assert not read.is_incomplete
 
 
 def test_an_event_with_an_endless_symbol_is_refused() -> None:
@@ -67,12 +70,143 @@ def test_an_event_with_an_endless_symbol_is_refused() -> None:
 
 
 def test_garbage_is_refused_whole() -> None:
-    for garbage in (b"<html>", b"[{]", b'{"ev":"A"}', b"\xff\xfe", b"", b"[" * 200_000):
+    for garbage in (b"<html>", b"\xff\xfe", b"", b"[" * 200_000, b'[{"a":' * 100_000, b"true", EVENT[:40] + EVENT[:40]):
         read = read_frame(garbage)
-        assert read.whole_is_bad
-        assert read.refused[0][0] == garbage
+        assert [part.raw for part in read.refused] == [garbage]
+        assert read.is_incomplete
 
 
 def test_a_text_that_is_not_utf_8_is_refused_alone() -> None:
     read = read_frame(frame(EVENT, EVENT.replace(b"SPCE", b"SP\xff"), EVENT))
     assert (len(read.aggregates), len(read.refused)) == (2, 1)
+
+
+def symbols(read: Frame) -> list[str]:
+    return [event.symbol for event in read.aggregates]
+
+
+def named(symbol: bytes) -> bytes:
+    return EVENT.replace(b"SPCE", symbol)
+
+
+DAMAGES = {
+    "NaN": (b"25.3981", b"NaN"),
+    "Infinity": (b"25.3981", b"-Infinity"),
+    "no value": (b"25.3981", b""),
+    "leading zero": (b"8642007", b"08642007"),
+    "cut number": (b"25.3981", b"25."),
+    "number beyond a float": (b"25.3981", b"1e400"),
+    "no closing quote of a key": (b'"vw"', b'"vw'),
+    "no opening quote of a key": (b'"vw"', b'vw"'),
+    "no closing quote of the kind": (b'"ev"', b'"ev'),
+    "no closing quote of a value": (b'"A"', b'"A'),
+    "quote inside a value": (b'"BAD"', b'"B"D"'),
+    "control character in a value": (b'"BAD"', b'"B\nD"'),
+    "not UTF-8": (b'"BAD"', b'"B\xffD"'),
+    "no colon": (b'"vw":', b'"vw"'),
+    "no comma": (b',"vw"', b'"vw"'),
+    "two commas": (b',"vw"', b',,"vw"'),
+    "trailing comma": (b"}", b",}"),
+    "no closing brace": (b"}", b""),
+    "no opening brace": (b"{", b""),
+    "a list that is never closed": (b"25.3981", b"[25.3981"),
+    "an object that is never closed": (b"25.3981", b"{25.3981"),
+    "single quotes": (b'"BAD"', b"'BAD'"),
+    "Python's None": (b"25.3981", b"None"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_syntax_error_costs_its_own_event_alone(damage: str, place: int) -> None:
+    bad = named(b"BAD").replace(*DAMAGES[damage], 1)
+    parts = [named(b"ONE"), named(b"TWO")]
+    parts.insert(place, bad)
+    read = read_frame(frame(*parts))
+    assert symbols(read) == ["ONE", "TWO"]
+    assert [part.raw.strip(b"\n") for part in read.refused] == [bad.strip(b"\n")]
+    assert not read.is_incomplete
+    assert read.read == 3
+
+
+@pytest.mark.parametrize("text", [b"[%s%s]", b"[%s,,%s]", b"[,%s,%s,]", b"%s,%s]", b" [ %s , %s ] ", b"\xef\xbb\xbf[%s,%s]"])
+def test_errors_between_events_cost_none(text: bytes) -> None:
+    read = read_frame(text % (named(b"ONE"), named(b"TWO")))
+    assert symbols(read) == ["ONE", "TWO"]
+    assert not read.refused
+
+
+@pytest.mark.parametrize("text", [b"[%s},%s]", b"[{%s,%s]", b"[%s],%s]"])
+def test_stray_punctuation_is_refused_and_hides_no_event(text: bytes) -> None:
+    read = read_frame(text % (named(b"ONE"), named(b"TWO")))
+    assert symbols(read) == ["ONE", "TWO"]
+    assert len(read.refused) == 1
+    assert not read.is_incomplete
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        frame(named(b"ONE"), named(b"TWO"))[:-1],
+        frame(named(b"ONE"), named(b"TWO"))[:-5],
+        frame(named(b"ONE"), b"<garbage of any length>"),
+        frame(named(b"ONE"), named(b"BAD")[:-1].replace(b"}", b"") + named(b"BAD")[1:-1] + b"\0"),
+    ],
+)
+def test_where_nobody_knows_how_many_events_are_lost_the_frame_is_incomplete(text: bytes) -> None:
+    read = read_frame(text)
+    assert "ONE" in symbols(read)
+    assert read.is_incomplete
+    assert read.refused[-1].raw
+    assert read.read == len(read.aggregates) + len(read.statuses) + len(read.refused)
+
+
+def test_one_object_without_a_list_around_it_is_one_event() -> None:
+    assert symbols(read_frame(named(b"ONE"))) == ["ONE"]
+    assert read_frame(b'{"ev":"status","status":"error","message":"authentication failed"}').statuses == [
+        Status("error", "authentication failed")
+    ]
+
+
+def test_ev_alone_tells_a_status_from_an_aggregate() -> None:
+    delayed = EVENT[:-1] + b',"status":"delayed","message":"15 minutes","unknown":{"x":[1]}}'
+    status = b'{"sym":"SPCE","status":"success","ev":"status","message":"subscribed to: A.SPCE","v":1}'
+    read = read_frame(frame(status, delayed))
+    assert read.statuses == [Status("success", "subscribed to: A.SPCE")]
+    assert symbols(read) == ["SPCE"]
+    assert (len(read.refused), read.read) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (b'{"ev":"status","status":"error","message":null}', Status("error", "")),
+        (b'{"ev":"status","status":"error"}', Status("error", "")),
+        (b'{"ev":"status","message":"words"}', Status("", "words")),
+        (b'{"ev":"status","status":401,"message":{"code":7}}', Status("401", '{"code":7}')),
+        (b'{"status":"error","message":"not authorized"}', Status("error", "not authorized")),
+    ],
+)
+def test_a_status_is_read_whatever_types_its_words_have(status: bytes, words: Status) -> None:
+    assert read_frame(frame(status, EVENT)).statuses == [words]
+
+
+@pytest.mark.parametrize(
+    "part", [b"1", b"null", b'"x"', b"[]", b"{}", b'{"sym":"AAPL"}', b'{"ev":null}', b'{"ev":7,"status":"x"}', b'{"ev":"AM"}']
+)
+def test_what_is_neither_status_nor_aggregate_is_refused_alone(part: bytes) -> None:
+    read = read_frame(frame(EVENT, part))
+    assert (len(read.aggregates), len(read.statuses), [item.raw for item in read.refused]) == (1, 0, [part])
+
+
+def test_the_reason_shows_the_place_of_a_syntax_error() -> None:
+    [refused] = read_frame(frame(EVENT.replace(b"25.3981", b"NaN"), EVENT)).refused
+    assert '"vw":N' in refused.reason
+
+
+@given(st.binary(max_size=300), st.integers(0, 400), st.integers(0, 400))
+def test_the_account_of_a_frame_balances_whatever_is_in_it(noise: bytes, start: int, end: int) -> None:
+    whole = frame(named(b"ONE"), b'{"ev":"status","status":"x"}', named(b"TWO"))
+    read = read_frame(whole[:start] + noise + whole[end:])
+    assert read.read == len(read.aggregates) + len(read.statuses) + len(read.refused)
+    assert read.refused or read.statuses or read.aggregates or not noise.strip(b" []\t\r\n,")
