@@ -26,6 +26,7 @@ REFUSALS = {
     10: "the vendor refused the key: check POLYGON_API_KEY",
     11: "the account's plan does not include this real-time data: upgrade it, or point POLYGON_WEBSOCKET_URL at the delayed cluster",
     12: "its settings cannot be used: `polygon-assets doctor` names them",
+    14: "the vendor gave an unknown answer to the key: check the key and the account's plan",
 }
 """Exit codes of `streaming.program` after which another start would end the same way; a test ties the two, an import must not."""
 SESSION_OVER = "the session is over"

@@ -1,26 +1,27 @@
 """One WebSocket connection to the vendor: opened, authenticated, and how it can end.
 
-What is asked for and what is done with the frames is the producer's business.
+What is asked for and what is done with the frames is the producer's business; what the vendor's
+answer to the key means is `authentication`'s.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.program import EXIT_WRONG_KEY, ProgramError
-from polygon_assets.streaming.wire import Status, read_frame
+from polygon_assets.streaming import authentication
+from polygon_assets.streaming.wire import Frame, Status, read_frame
 
 LARGEST_FRAME_BYTES = 16 * 1024 * 1024
 """The library's default of 1 MiB closes the connection on a frame of a busy second of A.*."""
 HANDSHAKE_SECONDS = 10.0
 CLOSE_SECONDS = 3.0
-WRONG_KEY = "the vendor refused POLYGON_API_KEY ({}); check the key on the vendor's dashboard"
+MOST_QUOTED = 200
+"""Bytes of an unreadable answer that the error shows."""
 
 
 class ConnectionLostError(Exception):
@@ -35,7 +36,7 @@ class TooManyConnectionsError(ConnectionLostError):
 async def open_connection(settings: Settings) -> AsyncIterator[ClientConnection]:
     """An authenticated connection.
 
-    Raises ConnectionLostError when it cannot be had now, and ProgramError when the key is wrong.
+    Raises ConnectionLostError when it cannot be had now, and ProgramError when the key is refused.
     """
     try:
         async with connect(
@@ -50,7 +51,8 @@ async def open_connection(settings: Settings) -> AsyncIterator[ClientConnection]
     except InvalidStatus as error:
         status = error.response.status_code
         if status in (401, 403):
-            raise ProgramError(EXIT_WRONG_KEY, WRONG_KEY.format(f"HTTP {status}")) from error
+            body = error.response.body.decode(errors="replace").strip(" {}\r\n")
+            raise authentication.ended_by(f"HTTP {status}: {body}" if body else f"HTTP {status}") from error
         raise ConnectionLostError(f"handshake refused with HTTP {status}") from error
     except (OSError, WebSocketException, TimeoutError) as error:
         raise ConnectionLostError(f"{type(error).__name__}: {error}") from error
@@ -70,15 +72,44 @@ def raise_if_ending(status: Status) -> None:
 
 
 async def _authenticate(socket: ClientConnection, key: str) -> None:
+    """Send the key and wait until it is accepted.
+
+    Raises ProgramError where the vendor refuses it or says nothing that is known, and
+    ConnectionLostError where the connection ends or stays silent: the next one may be luckier.
+    """
     await send(socket, "auth", key)
-    deadline = time.monotonic() + HANDSHAKE_SECONDS
-    async with asyncio.timeout(HANDSHAKE_SECONDS):
-        while time.monotonic() < deadline:
-            for status in read_frame(await socket.recv(decode=False)).statuses:
-                if status.status == "auth_success":
-                    return
-                if status.status == "auth_failed":
-                    raise ProgramError(EXIT_WRONG_KEY, WRONG_KEY.format(status.message))
-                if status.status == "auth_timeout":
-                    raise ConnectionLostError(f"auth_timeout: {status.message}")
-                raise_if_ending(status)
+    unknown: list[str] = []
+    try:
+        async with asyncio.timeout(HANDSHAKE_SECONDS):
+            while not _is_accepted(read_frame(await socket.recv(decode=False)), unknown):
+                pass
+    except (TimeoutError, ConnectionClosed) as error:
+        if unknown:
+            raise authentication.ended_by("; ".join(unknown).replace(key or "\0", "***")) from error
+        if isinstance(error, ConnectionClosed):
+            raise _closed(error) from error
+        raise ConnectionLostError(f"no answer to the key within {HANDSHAKE_SECONDS:.0f} s") from error
+
+
+def _closed(error: ConnectionClosed) -> Exception:
+    """What a close before any answer means: its reason may be the answer."""
+    reason = error.rcvd.reason if error.rcvd else ""
+    if authentication.is_known(reason):
+        return authentication.ended_by(reason)
+    return ConnectionLostError(f"closed before the key was accepted: {error}")
+
+
+def _is_accepted(frame: Frame, unknown: list[str]) -> bool:
+    """Whether a frame says that the key is accepted; words that are no part of a login go to `unknown`."""
+    for status in frame.statuses:
+        if authentication.is_accepted(status):
+            return True
+        raise_if_ending(status)
+        if status.status == "auth_timeout":
+            raise ConnectionLostError(f"auth_timeout: {status.message}")
+        if authentication.is_refused(status):
+            raise authentication.refusal(status)
+        if authentication.is_unknown(status):
+            unknown.append(f"{status.status}: {status.message}")
+    unknown.extend(part.raw[:MOST_QUOTED].decode(errors="replace") for part in frame.refused)
+    return False

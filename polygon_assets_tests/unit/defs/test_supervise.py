@@ -126,7 +126,12 @@ def test_a_program_that_had_not_begun_when_the_session_was_over_is_no_failure() 
 
 
 def test_the_refusals_are_the_programs_own_exit_codes() -> None:
-    assert set(REFUSALS) == {program.EXIT_WRONG_KEY, program.EXIT_NOT_ENTITLED, program.EXIT_BAD_SETTINGS}
+    assert set(REFUSALS) == {
+        program.EXIT_WRONG_KEY,
+        program.EXIT_NOT_ENTITLED,
+        program.EXIT_BAD_SETTINGS,
+        program.EXIT_UNKNOWN_ANSWER,
+    }
 
 
 def test_a_program_that_crashes_is_started_again_with_pauses_until_it_is_hopeless() -> None:

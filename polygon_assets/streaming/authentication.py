@@ -1,0 +1,74 @@
+"""What the vendor's answer to the key means: accepted, refused (key or plan), or not known.
+
+Only the judgement of its words belongs here; sending the key is `connection`'s business.
+"""
+
+from polygon_assets.streaming.program import (
+    EXIT_NOT_ENTITLED,
+    EXIT_UNKNOWN_ANSWER,
+    EXIT_WRONG_KEY,
+    ProgramError,
+)
+from polygon_assets.streaming.wire import Status
+
+PLAN_WORDS = ("plan", "upgrade", "entitle", "pricing")
+"""They name the plan even where the key is named beside it: `your API key's plan does not include…`."""
+KEY_WORDS = ("key", "authentication failed", "auth_failed", "credential", "http 401", "http 403")
+WEAK_PLAN_WORDS = ("not authorized", "not_authorized", "permission", "forbidden", "subscri")
+REFUSING = ("auth_failed", "error", "not_authorized", "unauthorized", "forbidden", "failed")
+UNREMARKABLE = ("connected", "auth_success", "success")
+LONGEST_WORDS = 300
+
+WRONG_KEY = "the vendor refused POLYGON_API_KEY ({}); check the key on the vendor's dashboard"
+NO_PLAN = (
+    "the vendor refused the connection ({}): the account's plan lacks this feed; upgrade the plan, or point "
+    "POLYGON_WEBSOCKET_URL at a cluster that it includes, for example the delayed one"
+)
+UNKNOWN = (
+    "the vendor answered POLYGON_API_KEY with words that are not known ({}); check the key and the plan on the vendor's dashboard, "
+    "and that POLYGON_WEBSOCKET_URL leads to the vendor"
+)
+
+
+def is_accepted(status: Status) -> bool:
+    """Whether the vendor took the key."""
+    return status.status == "auth_success" or (status.status == "success" and "authenticated" in status.message.lower())
+
+
+def is_refused(status: Status) -> bool:
+    """Whether the vendor said no, in whatever form."""
+    return status.status.lower() in REFUSING or (status.status not in UNREMARKABLE and is_known(_words(status)))
+
+
+def is_unknown(status: Status) -> bool:
+    """Whether it is no part of a login as it is documented."""
+    return status.status not in UNREMARKABLE
+
+
+def refusal(status: Status) -> ProgramError:
+    """The error that ends the program: the vendor's words, and the cure."""
+    return ended_by(status.message if is_known(status.message) else _words(status))
+
+
+def ended_by(words: str) -> ProgramError:
+    """The same for words that came in another way: an HTTP answer, a reason for closing."""
+    cure = _cure(words)
+    code = {WRONG_KEY: EXIT_WRONG_KEY, NO_PLAN: EXIT_NOT_ENTITLED, UNKNOWN: EXIT_UNKNOWN_ANSWER}[cure]
+    return ProgramError(code, cure.format(words[:LONGEST_WORDS]))
+
+
+def is_known(words: str) -> bool:
+    """Whether the words name the key or the plan."""
+    return _cure(words) is not UNKNOWN
+
+
+def _words(status: Status) -> str:
+    return ": ".join(filter(None, (status.status, status.message)))
+
+
+def _cure(words: str) -> str:
+    words = words.lower()
+    for cure, marks in ((NO_PLAN, PLAN_WORDS), (WRONG_KEY, KEY_WORDS), (NO_PLAN, WEAK_PLAN_WORDS)):
+        if any(mark in words for mark in marks):
+            return cure
+    return UNKNOWN

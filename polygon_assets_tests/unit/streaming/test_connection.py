@@ -1,0 +1,115 @@
+"""How a login ends, whatever the vendor answers: the program learns the vendor's words and the cure."""
+
+import asyncio
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from polygon_assets.settings import Settings
+from polygon_assets.streaming import connection
+from polygon_assets.streaming.connection import ConnectionLostError, TooManyConnectionsError, open_connection
+from polygon_assets.streaming.program import EXIT_NOT_ENTITLED, EXIT_UNKNOWN_ANSWER, EXIT_WRONG_KEY, ProgramError
+
+CONNECTED = '[{"ev":"status","status":"connected","message":"Connected Successfully"}]'
+KEY, PLAN, BOTH = "check the key", "the account's plan lacks this feed", "check the key and the plan"
+
+
+def log_in(*answers: str, close: tuple[int, str] | None = None) -> None:
+    """Log in at a server that sends `answers` after the key, and then closes or stays silent."""
+
+    async def talk(socket: ServerConnection) -> None:
+        await socket.send(CONNECTED)
+        await socket.recv()
+        for answer in answers:
+            await socket.send(answer)
+        if close:
+            await socket.close(*close)
+        await socket.wait_closed()
+
+    async def run() -> None:
+        async with serve(talk, "127.0.0.1", 0) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            address = {"polygon_websocket_url": f"ws://127.0.0.1:{port}/stocks", "polygon_api_key": "the-secret-key"}
+            async with open_connection(Settings.model_validate(address)):
+                pass
+
+    asyncio.run(run())
+
+
+@pytest.fixture(autouse=True)
+def short_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HANDSHAKE_SECONDS", 2.0)
+
+
+def status(name: str, message: str) -> str:
+    return f'[{{"ev":"status","status":"{name}","message":"{message}"}}]'
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        (status("auth_success", "authenticated"),),
+        (status("success", "Authenticated"),),
+        ('{"ev":"status","status":"auth_success","message":"authenticated"}',),
+        (status("info", "maintenance tonight"), status("auth_success", "authenticated")),
+        ("<not a frame>", status("auth_success", "authenticated")),
+    ],
+)
+def test_an_accepted_key_opens_the_connection(answers: tuple[str, ...]) -> None:
+    log_in(*answers)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "cure"),
+    [
+        (status("auth_failed", "authentication failed"), EXIT_WRONG_KEY, KEY),
+        (status("error", "authentication failed"), EXIT_WRONG_KEY, KEY),
+        ('{"status":"error","message":"authentication failed"}', EXIT_WRONG_KEY, KEY),
+        (status("ERROR", "Unknown API Key"), EXIT_WRONG_KEY, KEY),
+        (status("auth_failed", ""), EXIT_WRONG_KEY, KEY),
+        (status("error", "Your plan does not include websocket access. Visit the pricing page."), EXIT_NOT_ENTITLED, PLAN),
+        (status("auth_failed", "Your API key is not entitled to this cluster, please upgrade"), EXIT_NOT_ENTITLED, PLAN),
+        (status("error", "not authorized"), EXIT_NOT_ENTITLED, PLAN),
+        (status("not_authorized", "You are not authorized"), EXIT_NOT_ENTITLED, PLAN),
+        (status("warning", "your subscription plan has expired"), EXIT_NOT_ENTITLED, PLAN),
+        (status("error", "teapot"), EXIT_UNKNOWN_ANSWER, BOTH),
+        ('[{"ev":"status","status":"error","message":null}]', EXIT_UNKNOWN_ANSWER, BOTH),
+    ],
+)
+def test_a_refusal_ends_the_program_with_the_vendor_s_words_and_the_cure(answer: str, code: int, cure: str) -> None:
+    with pytest.raises(ProgramError) as caught:
+        log_in(answer)
+    assert caught.value.code == code
+    assert cure in str(caught.value)
+    for words in ("authentication failed", "teapot", "Unknown API Key", "pricing page", "expired"):
+        assert (words in answer) == (words in str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "answer", [status("maintenance", "teapot"), '[{"teapot":1}]', "teapot", '{"action":"auth","params":"the-secret-key"}']
+)
+@pytest.mark.parametrize("close", [None, (1000, ""), (1008, "policy")])
+def test_an_unknown_answer_that_is_not_followed_by_success_ends_the_program(answer: str, close: tuple[int, str] | None) -> None:
+    with pytest.raises(ProgramError) as caught:
+        log_in(answer, close=close)
+    assert caught.value.code == EXIT_UNKNOWN_ANSWER
+    assert ("teapot" in str(caught.value)) == ("teapot" in answer)
+    assert BOTH in str(caught.value)
+    assert "the-secret-key" not in str(caught.value)
+
+
+def test_a_reason_for_closing_is_an_answer_too() -> None:
+    with pytest.raises(ProgramError, match="authentication failed") as caught:
+        log_in(close=(1008, "authentication failed"))
+    assert caught.value.code == EXIT_WRONG_KEY
+
+
+def test_silence_and_a_close_without_words_may_be_tried_again() -> None:
+    with pytest.raises(ConnectionLostError, match="no answer to the key within 2 s"):
+        log_in()
+    with pytest.raises(ConnectionLostError, match="closed before the key was accepted"):
+        log_in(close=(1011, "internal error"))
+    with pytest.raises(ConnectionLostError, match="auth_timeout"):
+        log_in(status("auth_timeout", "No authentication request received."))
+    with pytest.raises(TooManyConnectionsError, match="another connection uses this account"):
+        log_in(status("max_connections", "Maximum number of websocket connections exceeded. "))
