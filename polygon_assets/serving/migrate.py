@@ -57,8 +57,13 @@ def migrate(client: Client, now: dt.datetime, migrations: Sequence[Migration] | 
     """
     todo = pending(read_migrations() if migrations is None else migrations, applied(client))
     for migration in todo:
-        for statement in migration.statements:
-            client.command(statement)
+        try:
+            for statement in migration.statements:
+                client.command(statement)
+        except DatabaseError:
+            if migration.name not in applied(client):
+                raise
+            continue  # another program was faster, and a later file of its has changed what this one expects
         record = [migration.name, migration.sha256, now]
         client.insert("market.schema_migrations", [record], column_names=["name", "sha256", "applied_at"])
         logger.info("applied migration %s", migration.name)

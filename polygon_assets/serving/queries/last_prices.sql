@@ -1,10 +1,10 @@
--- The last price of each of `symbols`, of every symbol when the array is empty.
+-- The newest second of each of `symbols`, of every symbol when the array is empty.
 SELECT
     symbol,
     max(l.last_timestamp) AS last_timestamp,
-    argMaxMerge(l.close) AS close,
-    argMaxMerge(l.volume) AS volume,
-    argMaxMerge(l.accumulated_volume) AS accumulated_volume,
+    tupleElement(argMaxMerge(l.newest), 'close') AS close,
+    tupleElement(argMaxMerge(l.newest), 'volume') AS volume,
+    tupleElement(argMaxMerge(l.newest), 'accumulated_volume') AS accumulated_volume,
     max(l.last_received_at) AS last_received_at
 FROM market.stock_last AS l
 WHERE empty({symbols:Array(String)}) OR l.symbol IN {symbols:Array(String)}

@@ -2,9 +2,11 @@ import datetime as dt
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from polygon_assets.clients import clickhouse
 from polygon_assets.serving.migrate import Migration, MigrationError, applied, migrate, pending, read_migrations
@@ -77,7 +79,28 @@ def test_statements_end_with_a_semicolon_at_a_line_end() -> None:
     assert migration.statements == ["-- remark; with a semicolon inside\nSELECT ';'", "SELECT 2"]
 
 
-def test_every_statement_can_be_repeated(client: Client) -> None:
+def test_every_file_can_be_repeated_before_the_next(no_database: Client) -> None:
     for migration in read_migrations():
-        for statement in migration.statements:
-            client.command(statement)
+        for statement in [*migration.statements, *migration.statements]:
+            no_database.command(statement)
+
+
+def test_a_file_that_another_program_has_applied_meanwhile_is_no_failure(client: Client) -> None:
+    overtaken = read_migrations()[2]
+    with pytest.raises(DatabaseError):  # a later file dropped the columns that it fills
+        client.command(overtaken.statements[-1])
+
+    class Behind:
+        """A client that saw the database before the other program migrated it."""
+
+        def __init__(self) -> None:
+            self.asked = 0
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(client, name)
+
+        def query(self, sql: str) -> object:
+            self.asked += 1
+            return client.query(f"{sql} LIMIT 2" if self.asked == 1 else sql)
+
+    assert migrate(cast(Client, Behind()), NOW, read_migrations()[:3]) == [overtaken.name]

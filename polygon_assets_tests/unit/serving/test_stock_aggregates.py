@@ -1,12 +1,17 @@
 import datetime as dt
+import itertools
 import random
 from decimal import Decimal
+from typing import Any
 
+import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from polygon_assets.messages import FilteredAggregate, encode
+from polygon_assets.serving.migrate import migrate, read_migrations
+from polygon_assets.serving.queries import load
 from polygon_assets_tests.unit.serving.seconds import OPENING_MS, insert, insert_in_disorder, newest, random_seconds
 
 MESSAGE = FilteredAggregate(
@@ -100,3 +105,51 @@ def test_a_day_years_ago_is_kept(client: Client) -> None:
     insert(client, random_seconds(random.Random(4), ("GE",), 1_078_000_000_000, 50))  # February 2004
     client.command("OPTIMIZE TABLE market.stock_aggregates FINAL")
     assert client.command("SELECT count() > 0 FROM market.stock_aggregates") == 1
+
+
+def message(start_ms: int, received_us: int, close: float, volume: str, accumulated: str | None) -> bytes:
+    changes: dict[str, Any] = {
+        "start_timestamp": start_ms,
+        "end_timestamp": start_ms + 1000,
+        "received_at": received_us,
+        "open": close,
+        "high": close,
+        "low": close,
+        "close": close,
+        "volume": volume,
+        "accumulated_volume": accumulated,
+    }
+    return encode(msgspec.structs.replace(MESSAGE, **changes))
+
+
+YESTERDAY_MS, TODAY_MS = OPENING_MS - 86_400_000, OPENING_MS
+VERSIONS = (
+    message(YESTERDAY_MS, YESTERDAY_MS * 1000, 9.0, "50", "5000000"),
+    message(TODAY_MS, TODAY_MS * 1000, 10.0, "100", "100"),
+    message(TODAY_MS, TODAY_MS * 1000 + 1, 10.5, "150", None),
+)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("in_one_block", [True, False])
+def test_the_last_row_of_a_symbol_is_the_newest_version_as_a_whole(client: Client, order: tuple[int, ...], in_one_block: bool) -> None:
+    values = [VERSIONS[place] for place in order]
+    for block in [b"\n".join(values)] if in_one_block else values:
+        client.raw_insert("market.stock_aggregates_ingest", insert_block=block, fmt="JSONEachRow")
+    [last] = client.query(load("last_prices"), parameters={"symbols": []}, tz_mode="aware").named_results()
+    assert int(last["last_timestamp"].timestamp() * 1000) == TODAY_MS
+    assert (last["close"], last["volume"], last["accumulated_volume"]) == (10.5, Decimal("150.000000"), None)
+    rows = client.query("SELECT close, volume, accumulated_volume FROM market.stock_aggregates FINAL ORDER BY start_timestamp").result_rows
+    assert rows[-1] == (last["close"], last["volume"], last["accumulated_volume"])
+
+
+def test_rows_from_before_the_last_row_was_one_state_keep_their_last_row(session_client: Client) -> None:
+    migrations = read_migrations()
+    place = [migration.name for migration in migrations].index("0006_stock_last_as_a_whole")
+    now = dt.datetime.now(dt.UTC)
+    session_client.command("DROP DATABASE market SYNC")
+    migrate(session_client, now, migrations[:place])
+    session_client.raw_insert("market.stock_aggregates_ingest", insert_block=b"\n".join(VERSIONS), fmt="JSONEachRow")
+    migrate(session_client, now)
+    [last] = session_client.query(load("last_prices"), parameters={"symbols": ["BRK.B"]}).named_results()
+    assert (last["close"], last["volume"], last["accumulated_volume"]) == (10.5, Decimal("150.000000"), None)
