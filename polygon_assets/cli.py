@@ -7,17 +7,20 @@ import datetime as dt
 import json
 import shlex
 import sys
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from polygon_assets.settings import Settings, SettingsError, load_settings
+from polygon_assets.settings import ENDPOINTS, Settings, SettingsError, load_settings
 
 DATA = Path(".local")
 PATIENCE_SECONDS = 15
 """A person waits at the terminal; the asset has the whole patience of clients.polygon."""
+WATCH_SECONDS = 2.0
 PROJECT = Path(__file__).parents[1]
 
 
@@ -82,19 +85,71 @@ def env(data: Path) -> None:
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
-def status(as_json: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="For scripts; with --watch one line a look.")
+@click.option("--watch", is_flag=True, help="Look again every two seconds until Ctrl-C.")
+def status(as_json: bool, watch: bool) -> None:
     """Show every piece: reachable or not, rates, lag, newest event, rows. Exit code 1 if something is unhealthy."""
+    from polygon_assets.status import Status
+
+    look = Status(_settings()).look
+    if watch:
+        _watch(look, as_json)
+    facts = look(dt.datetime.now(dt.UTC))
+    _show(facts, as_json)
+    sys.exit(0 if facts["healthy"] else 1)
+
+
+def _show(facts: dict[str, Any], as_json: bool) -> None:
     from rich.console import Console
 
-    from polygon_assets import status as picture
+    from polygon_assets.status_table import render
 
-    facts = picture.gather(_settings(), dt.datetime.now(dt.UTC))
     if as_json:
         click.echo(json.dumps(facts, indent=2))
     else:
-        Console().print(picture.render(facts))
-    sys.exit(0 if facts["healthy"] else 1)
+        Console().print(render(facts))
+
+
+def _watch(look: Callable[[dt.datetime], dict[str, Any]], as_json: bool) -> NoReturn:
+    from rich.live import Live
+
+    from polygon_assets.status_table import render
+
+    try:
+        with nullcontext() if as_json else Live(auto_refresh=False) as live:
+            while True:
+                facts = look(dt.datetime.now(dt.UTC))
+                if live:
+                    live.update(render(facts), refresh=True)
+                else:
+                    click.echo(json.dumps(facts))
+                time.sleep(WATCH_SECONDS)
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+@main.command("gaps")
+@click.option("--json", "as_json", is_flag=True, help="For scripts; times in UTC.")
+def list_gaps(as_json: bool) -> None:
+    """List the intervals in which events may have been missed, oldest first: from, to, cause, channels, state."""
+    from rich.console import Console
+
+    from polygon_assets.evidence import EvidenceError, gaps, streams
+    from polygon_assets.market_calendar import MarketCalendar
+    from polygon_assets.status_table import table
+
+    settings = _settings()
+    try:
+        ledger, producer = gaps.open_gaps(settings), streams.heartbeats(settings).get("producer")
+    except EvidenceError as error:
+        raise click.ClickException(str(error)) from error
+    rows = gaps.rows(ledger, producer, MarketCalendar(settings.market_calendar), dt.datetime.now(dt.UTC))
+    if as_json:
+        click.echo(json.dumps([row.facts() for row in rows], indent=2))
+    elif rows:
+        Console().print(table(gaps.COLUMNS, [row.cells() for row in rows]))
+    else:
+        click.echo("no open gap: nothing was missed")
 
 
 @main.command()
@@ -115,7 +170,8 @@ def doctor() -> None:
 def stream(name: str) -> None:
     """Run one stream program until SIGTERM or SIGINT.
 
-    Exit codes: 0 drained, 10 wrong key, 11 the plan lacks the data, 12 unusable settings, 13 not drained in time.
+    Exit codes: 0 drained, 10 wrong key, 11 the plan lacks the data, 12 unusable settings, 13 not drained in time,
+    14 the vendor gave an unknown answer to the key.
     """
     from importlib import import_module
 
@@ -233,10 +289,23 @@ def _run_locally(data: Path, exchange: dict[str, Any], **dagster: Any) -> None:
 
 
 def _settings() -> Settings:
+    """The environment's settings; where it names no endpoint, those of the stack that runs in this folder."""
+    from polygon_assets.local.state import StackNotRunningError, read_environment
+
     try:
-        return load_settings()
+        settings = load_settings()
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
+    if settings.model_fields_set & ENDPOINTS:
+        click.echo("looking at the endpoints that the environment names", err=True)
+        return settings
+    try:
+        variables = read_environment(DATA)
+    except StackNotRunningError:
+        click.echo(f"looking at production's defaults: no endpoint is set, and no stack runs in {DATA.resolve()}", err=True)
+        return settings
+    click.echo(f"looking at the stack that runs in {DATA.resolve()}: no endpoint is set", err=True)
+    return Settings.model_validate({name.lower(): value for name, value in variables.items()})
 
 
 if __name__ == "__main__":

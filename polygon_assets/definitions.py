@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from polygon_assets.defs import jobs
-from polygon_assets.defs.assets import airbyte, clickhouse, kafka, polygon, reconciliation, s3, snowflake_marts, snowflake_raw
+from polygon_assets.defs.assets import airbyte, clickhouse, kafka, polygon, reconciliation, s3, snowflake_marts, snowflake_raw, stream_gaps
 from polygon_assets.defs.batch_schedules import daily_batch, reference_weekly
 from polygon_assets.defs.batch_sensors import BATCH_SENSORS
 from polygon_assets.defs.checks import stream_checks
@@ -36,6 +36,7 @@ def build_defs(settings: Settings | None = None, resource_overrides: Mapping[str
             *kafka.SPECS,
             clickhouse.stock_aggregates(days),
             *clickhouse.VIEW_SPECS,
+            stream_gaps.stream_gaps,
             clickhouse.ohlcv_1m(days),
             polygon.REST,
             airbyte.polygon_source,

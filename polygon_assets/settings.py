@@ -104,6 +104,22 @@ class Settings(BaseSettings):
     alert_webhook_url: SecretStr = Field(NO_SECRET, description="Failed runs are posted here as JSON {text}; empty for the log alone.")
 
 
+ENDPOINTS = frozenset(
+    {
+        "polygon_api_key",
+        "polygon_websocket_url",
+        "kafka_bootstrap_servers",
+        "clickhouse_host",
+        "aws_endpoint_url_s3",
+        "subscriptions_bucket",
+        "snowflake_account",
+        "snowflake_host",
+        "airbyte_workspace_id",
+    }
+)
+"""The settings that say which systems are meant; with one of them set, nobody means the embedded stack."""
+
+
 def load_settings() -> Settings:
     """Read the environment. Raises SettingsError naming each bad variable."""
     try:

@@ -1,24 +1,23 @@
-"""What `polygon-assets status` tells: every piece, reachable or not, and whether the whole is healthy.
+"""What `polygon-assets status` reports: every piece, reachable or not, and whether the whole is healthy.
 
-Gathering is done by `evidence`; here the answers become one structure, and the structure a table. The keys of the structure are a
-contract with scripts: some may be added, none renamed.
+`evidence` gathers; here the answers become one structure of plain JSON values, and `status_table`
+shows it. The keys of the structure are a contract with scripts: some may be added, none renamed.
 """
 
 import datetime as dt
+import importlib
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
-from rich.console import Group
-from rich.table import Table
-
 from polygon_assets.clients import subscription_store
-from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError
-from polygon_assets.clients.subscription_store import SubscriptionStoreError
-from polygon_assets.evidence import EvidenceError, streams, tables, warehouse
+from polygon_assets.clients.airbyte import AirbyteApi
+from polygon_assets.evidence import gaps, streams, tables, warehouse
+from polygon_assets.evidence.health import heartbeat_problems
+from polygon_assets.evidence.questions import Answer, Questions
 from polygon_assets.evidence.tables import TableFacts
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import FILTERED_TOPIC, RAW_TOPIC, Heartbeat
@@ -26,85 +25,150 @@ from polygon_assets.settings import Settings
 
 PROGRAMS = ("producer", "filter", "sink")
 FRESH_SECONDS = 15
-"""Heartbeats come once a second; after 15 s without one nobody lives there."""
+"""Heartbeats come once a second; a program that sent none for 15 s does not run."""
+DEADLINE_SECONDS = 5.0
+"""For all services together: a person waits, and what does not answer in this time is named."""
 KNOCK_SECONDS = 3.0
+CLIENTS = ("kafka", "clickhouse_connect", "boto3", "snowflake.connector")
+"""Loaded before the clock runs: on a busy machine their imports alone take five seconds."""
 
 Facts = dict[str, Any]
 
 
-def gather(settings: Settings, now: dt.datetime) -> Facts:
-    """The whole picture as plain JSON values, as described in the module's head."""
-    services = {
-        "exchange": _service(settings.polygon_websocket_url, lambda: _knock(settings.polygon_websocket_url)),
-        "kafka": _service(settings.kafka_bootstrap_servers, lambda: _topics(settings)),
-        "clickhouse": _service(f"{settings.clickhouse_host}:{settings.clickhouse_port}", lambda: f"{len(tables.tables(settings))} tables"),
-        "s3": _service(f"s3://{settings.subscriptions_bucket}/{settings.subscriptions_key}", lambda: _subscriptions(settings)),
+class Status:
+    """The questions to one set of endpoints, asked as often as somebody wants to look."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._calendar = MarketCalendar(settings.market_calendar)
+        self._endpoints = _endpoints(settings)
+        asked = {name for name, endpoint in self._endpoints.items() if endpoint}
+        self._questions = Questions({part: ask for part, ask in _questions(settings).items() if part.partition(" ")[0] in asked})
+        for module in CLIENTS if "snowflake" in asked else CLIENTS[:-1]:
+            importlib.import_module(module)
+
+    def look(self, now: dt.datetime, deadline_seconds: float = DEADLINE_SECONDS) -> Facts:
+        """The whole picture as described in the module's head; takes no longer than the deadline."""
+        answers = self._questions.ask(deadline_seconds)
+        failed = {name: _failure(name, answers, deadline_seconds) for name in self._endpoints}
+        beats = _value(answers, "kafka heartbeats")
+        facts: Facts = {
+            "services": {
+                name: _service(endpoint, failed[name] or _detail(name, answers), not failed[name])
+                for name, endpoint in self._endpoints.items()
+            },
+            "streams": {} if beats is None else {name: stream_facts(beats.get(name), now) for name in PROGRAMS},
+            "tables": _tables(_value(answers, "clickhouse tables") or {}) | _tables(_value(answers, "snowflake tables") or {}),
+            "gaps": {"open": None if (ledger := _value(answers, "kafka gaps")) is None else len(ledger), "filling": 0},
+        }
+        found = problems(facts, self._calendar.is_open(now))
+        return {"healthy": not found, "problems": found, **facts}
+
+
+def problems(facts: Facts, market_is_open: bool) -> list[str]:
+    """A sentence for all that is wrong; none means healthy.
+
+    Every service answers and the gap ledger can be read; while the market is open, every program
+    streams and its own heartbeat reports nothing wrong.
+    """
+    found = [f"{name}: {service['detail']}" for name, service in facts["services"].items() if not service["ok"]]
+    if facts["gaps"]["open"] is None:
+        found.append("gaps: the ledger cannot be read, so nobody knows whether events are missing")
+    if market_is_open:
+        for name in PROGRAMS:
+            stream = facts["streams"].get(name, {"state": "not known", "detail": ""})
+            if stream["state"] != "streaming":
+                found.append(f"{name}: {stream['state']}" + (f": {stream['detail']}" if stream["detail"] else ""))
+            found.extend(f"{name}: {problem}" for problem in stream.get("problems", ()))
+    return found
+
+
+def stream_facts(beat: Heartbeat | None, now: dt.datetime) -> Facts:
+    """One program by its last heartbeat; silent where it should still send some and does not."""
+    if beat is None:
+        return _no_stream("never seen")
+    age = now.timestamp() - beat.sent_at / 1000
+    lost = age > FRESH_SECONDS and beat.state != "stopped"
+    alive = not lost and beat.state != "stopped"
+    return {
+        "state": "silent" if lost else beat.state,
+        "rate": 0.0 if lost else beat.rate,
+        "lag": beat.lag,
+        "newest_event": _iso(beat.newest_event),
+        "restarts": beat.restarts,
+        "reconnects": beat.counters.get("reconnects", 0),
+        "retries": beat.counters.get("retries", 0),
+        "refused": beat.counters.get("refused", 0),
+        "arrival_delay_seconds": beat.arrival_delay_ms / 1000 if alive and beat.arrival_delay_ms is not None else None,
+        "detail": f"no heartbeat for {age:,.0f} s" if lost else _channels(beat) or beat.detail,
+        "problems": heartbeat_problems(beat) if alive else [],
     }
-    # The batch half may be left out: then nothing is wrong with it.
+
+
+def _no_stream(state: str) -> Facts:
+    numbers = dict.fromkeys(("restarts", "reconnects", "retries", "refused"), 0)
+    unknown = dict.fromkeys(("lag", "newest_event", "arrival_delay_seconds"))
+    return {"state": state, "rate": 0.0, "detail": "", "problems": [], **numbers, **unknown}
+
+
+def _endpoints(settings: Settings) -> dict[str, str]:
+    """Where each service is; empty where that is not set. The batch half may be left out as a whole."""
+    clickhouse = f"{settings.clickhouse_host}:{settings.clickhouse_port}" if settings.clickhouse_host else ""
+    bucket = f"s3://{settings.subscriptions_bucket}/{settings.subscriptions_key}" if settings.subscriptions_bucket else ""
+    endpoints = {
+        "exchange": settings.polygon_websocket_url,
+        "kafka": settings.kafka_bootstrap_servers,
+        "clickhouse": clickhouse,
+        "s3": bucket,
+    }
     if warehouse_name := settings.snowflake_host or settings.snowflake_account:
-        services["snowflake"] = _service(warehouse_name, lambda: _warehouse(settings))
+        endpoints["snowflake"] = warehouse_name
     if settings.airbyte_workspace_id:
-        services["airbyte"] = _service(settings.airbyte_api_url, lambda: _syncs(settings))
-    facts: Facts = {
-        "services": services,
-        "streams": _told_by(services["kafka"], lambda: _streams(settings, now)),
-        "tables": {
-            **_told_by(services["clickhouse"], lambda: _tables(tables.tables(settings))),
-            **(_told_by(services["snowflake"], lambda: _tables(warehouse.tables(settings))) if "snowflake" in services else {}),
-        },
-        "gaps": {"open": _open_gaps(settings) if services["kafka"]["ok"] else None, "filling": 0},
+        endpoints["airbyte"] = settings.airbyte_api_url
+    return endpoints
+
+
+def _questions(settings: Settings) -> dict[str, Callable[[], Any]]:
+    """By `service` (its detail) or `service part`: each one connection, so that they can be asked at once."""
+    return {
+        "exchange": lambda: _knock(settings.polygon_websocket_url),
+        "kafka": lambda: _topics(settings),
+        "kafka heartbeats": lambda: streams.heartbeats(settings, DEADLINE_SECONDS),
+        "kafka gaps": lambda: gaps.open_gaps(settings, DEADLINE_SECONDS),
+        "clickhouse tables": lambda: tables.tables(settings),
+        "s3": lambda: _subscriptions(settings),
+        "snowflake": lambda: _warehouse(settings),
+        "snowflake tables": lambda: warehouse.tables(settings),
+        "airbyte": lambda: _syncs(settings),
     }
-    return {"healthy": is_healthy(facts, MarketCalendar(settings.market_calendar).is_open(now)), **facts}
 
 
-def is_healthy(facts: Facts, market_is_open: bool) -> bool:
-    """Every service answers; while the market is open, every program also streams."""
-    services_ok = all(service["ok"] for service in facts["services"].values())
-    streaming = all(facts["streams"].get(name, {}).get("state") == "streaming" for name in PROGRAMS)
-    return services_ok and (streaming or not market_is_open)
+def _failure(service: str, answers: Mapping[str, Answer], deadline_seconds: float) -> str:
+    """Why a service is not ok; empty for one that answered all its questions. A gap that cannot be read is no failure of Kafka."""
+    for part, answer in answers.items():
+        if part.partition(" ")[0] != service or part == "kafka gaps":
+            continue
+        if answer.error is not None:
+            return str(answer.error).splitlines()[0] if str(answer.error) else repr(answer.error)
+        if not answer.is_there:
+            return f"no answer within {deadline_seconds:.0f} s"
+    return ""
 
 
-def render(facts: Facts) -> Group:
-    """The picture for people."""
-    services = [(_mark(each["ok"]) + name, each["endpoint"], each["detail"]) for name, each in facts["services"].items()]
-    programs = [(_mark(each["state"] == "streaming") + name, *_stream_cells(each)) for name, each in facts["streams"].items()]
-    rows = [(name, _text(each["rows"]), _time(each["newest"])) for name, each in facts["tables"].items()]
-    return Group(
-        _table(("services", "endpoint", "detail"), services),
-        _table(("streams", "state", "rate", "lag", "newest event", "restarts", "detail"), programs),
-        _table(("tables", "rows", "newest"), rows),
-        f"gaps open: {_text(facts['gaps']['open'])}",
-        "[green]healthy[/]" if facts["healthy"] else "[red]not healthy[/]",
-    )
+def _detail(service: str, answers: Mapping[str, Answer]) -> str:
+    if service == "clickhouse":
+        return f"{len(_value(answers, 'clickhouse tables') or ())} tables"
+    return str(_value(answers, service) or "")
 
 
-def _stream_cells(each: Facts) -> tuple[str, ...]:
-    cells = (each["state"], f"{each['rate']:,.0f}/s", each["lag"], _time(each["newest_event"]), each["restarts"], each["detail"])
-    return tuple(_text(cell) for cell in cells)
-
-
-def _service(endpoint: str, ask: Callable[[], str]) -> Facts:
-    if not endpoint.strip(":0123456789"):
+def _service(endpoint: str, detail: str, ok: bool) -> Facts:
+    if not endpoint:
         return {"ok": False, "endpoint": "", "detail": "not set; `polygon-assets doctor` says how to get it"}
-    try:
-        return {"ok": True, "endpoint": endpoint, "detail": ask()}
-    except (AirbyteError, EvidenceError, SubscriptionStoreError, OSError) as error:
-        return {"ok": False, "endpoint": endpoint, "detail": _first_line(error)}
+    return {"ok": ok, "endpoint": endpoint, "detail": detail}
 
 
-def _told_by(service: Facts, ask: Callable[[], Facts]) -> Facts:
-    """What a service that answered has to tell; nothing, and the service is not ok, where it fails after all."""
-    if not service["ok"]:
-        return {}
-    try:
-        return ask()
-    except EvidenceError as error:
-        service |= {"ok": False, "detail": _first_line(error)}
-        return {}
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+def _value(answers: Mapping[str, Answer], part: str) -> Any:
+    """None where there is no answer."""
+    return answers[part].value if part in answers and answers[part].is_there else None
 
 
 def _knock(url: str) -> str:
@@ -116,37 +180,12 @@ def _knock(url: str) -> str:
 
 
 def _topics(settings: Settings) -> str:
-    return ", ".join(f"{topic} {streams.message_count(settings, topic):,}" for topic in (RAW_TOPIC, FILTERED_TOPIC))
+    return ", ".join(f"{topic} {streams.message_count(settings, topic, DEADLINE_SECONDS):,}" for topic in (RAW_TOPIC, FILTERED_TOPIC))
 
 
 def _subscriptions(settings: Settings) -> str:
     accepted = subscription_store.connect(settings).accepted()
     return f"{len(accepted.channels)} channels in force, version {accepted.version}" if accepted else "no set in force yet"
-
-
-def _streams(settings: Settings, now: dt.datetime) -> Facts:
-    beats = streams.heartbeats(settings)
-    return {name: stream_facts(beats.get(name), now) for name in PROGRAMS}
-
-
-def stream_facts(beat: Heartbeat | None, now: dt.datetime) -> Facts:
-    """One program by its last heartbeat: one that should still be heard and is not, is silent."""
-    if beat is None:
-        return {"state": "never seen", "rate": 0.0, "lag": None, "newest_event": None, "restarts": 0, "detail": ""}
-    age = now.timestamp() - beat.sent_at / 1000
-    lost = age > FRESH_SECONDS and beat.state != "stopped"
-    return {
-        "state": "silent" if lost else beat.state,
-        "rate": 0.0 if lost else beat.rate,
-        "lag": beat.lag,
-        "newest_event": _iso(beat.newest_event),
-        "restarts": beat.counters.get("reconnects", 0) + beat.counters.get("retries", 0),
-        "detail": f"no heartbeat for {age:,.0f} s" if lost else _channels(beat) or beat.detail,
-    }
-
-
-def _channels(beat: Heartbeat) -> str:
-    return f"{beat.confirmed}/{beat.desired} channels confirmed" if beat.program == "producer" and beat.state == "streaming" else ""
 
 
 def _warehouse(settings: Settings) -> str:
@@ -161,39 +200,15 @@ def _syncs(settings: Settings) -> str:
     return ", ".join(f"{name} {jobs[0]['status'] if jobs else 'never synced'}" for name, jobs in sorted(newest.items())) or "no connection"
 
 
+def _channels(beat: Heartbeat) -> str:
+    return f"{beat.confirmed}/{beat.desired} channels confirmed" if beat.program == "producer" and beat.state == "streaming" else ""
+
+
 def _tables(found: Mapping[str, TableFacts]) -> Facts:
     return {
         name: {"rows": table.rows, "newest": table.newest.isoformat() if table.newest else None} for name, table in sorted(found.items())
     }
 
 
-def _open_gaps(settings: Settings) -> int | None:
-    """None when the ledger cannot be read: unknown is not zero."""
-    try:
-        return len(streams.open_gaps(settings))
-    except EvidenceError:
-        return None
-
-
 def _iso(milliseconds: int | None) -> str | None:
     return None if milliseconds is None else dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC).isoformat()
-
-
-def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
-    table = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.columns[0].no_wrap = True
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def _mark(ok: bool) -> str:
-    return "[green]●[/] " if ok else "[red]●[/] "
-
-
-def _time(iso: str | None) -> str:
-    return "-" if iso is None else dt.datetime.fromisoformat(iso).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _text(value: object) -> str:
-    return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)

@@ -14,8 +14,9 @@ from polygon_assets.defs.jobs import PROGRAMS
 from polygon_assets.defs.keys import DEAD_LETTERS, FILTERED, RAW, STOCK_AGGREGATES, WEBSOCKET
 from polygon_assets.defs.resources import Environment
 from polygon_assets.evidence import EvidenceError, streams, tables
+from polygon_assets.evidence.health import MAX_REFUSED_SHARE, account_problem, clock_problem, refusal_problem
 from polygon_assets.market_calendar import MarketCalendar
-from polygon_assets.messages import Heartbeat
+from polygon_assets.messages import Heartbeat, unaccounted
 from polygon_assets.settings import Settings
 
 LONGEST_WAIT = dt.timedelta(seconds=60)
@@ -23,7 +24,6 @@ LONGEST_WAIT = dt.timedelta(seconds=60)
 OLDEST_EVENT = dt.timedelta(seconds=90)
 """In the regular session somebody trades every second; before and after it a small set may be quiet for long."""
 DELAYED_CLUSTER = dt.timedelta(minutes=15)
-MAX_REFUSED_SHARE = 0.01
 SAMPLE = 100
 """Messages looked at in each partition."""
 
@@ -37,6 +37,10 @@ def stream_checks() -> list[dg.AssetChecksDefinition]:
         _check("fresh_while_open", RAW, "The newest event is recent during the regular session.", _fresh),
         _check("filter_keeps_up", RAW, "Nothing received waits for the filter longer than a minute.", _filter_keeps_up),
         _check("sink_keeps_up", FILTERED, "Nothing received waits for the sink longer than a minute.", _sink_keeps_up),
+        _check(
+            "clocks_agree", WEBSOCKET, "The vendor's clock is not ahead of the producer's: no bar arrives before its second ends.", _clocks
+        ),
+        _check("events_accounted_for", RAW, "Every event read is forwarded, refused or a status; none is lost unseen.", _account),
         _check("dead_letters_bounded", DEAD_LETTERS, "No program refused more than 1 % of what it read.", _dead_letters_bounded),
         _check(
             "offsets_account_for_rows",
@@ -113,10 +117,36 @@ def judge_refusals(beats: Mapping[str, Heartbeat], now: dt.datetime) -> dg.Asset
             said.append(f"{program}: {fault}")
             continue
         refused, read = beat.counters.get("refused", 0), beat.counters.get("read", 0)
-        passed &= refused <= MAX_REFUSED_SHARE * read
-        said.append(f"{program}: {refused:,} refused, {read:,} read since it started")
+        passed &= refused <= MAX_REFUSED_SHARE * read and not refusal_problem(beat)
+        newest = f", the newest because: {beat.last_refusal}" if beat.last_refusal else ""
+        said.append(f"{program}: {refused:,} refused, {read:,} read since it started{newest}")
         metadata |= {f"{program}_refused": refused, f"{program}_read": read}
     return dg.AssetCheckResult(passed=passed, description="\n".join(said), metadata=metadata)
+
+
+def judge_clocks(beat: Heartbeat | None, now: dt.datetime) -> dg.AssetCheckResult:
+    if fault := _dead(beat, now) or beat is None:
+        return dg.AssetCheckResult(passed=False, description=f"producer: {fault}")
+    if beat.arrival_delay_ms is None:
+        return dg.AssetCheckResult(passed=True, description="no live event yet")
+    seconds = beat.arrival_delay_ms / 1000
+    return dg.AssetCheckResult(
+        passed=not clock_problem(beat),
+        description=clock_problem(beat) or f"bars arrive {seconds:.1f} s after their second ends",
+        metadata={"arrival_delay_seconds": seconds},
+    )
+
+
+def judge_account(beats: Mapping[str, Heartbeat], now: dt.datetime) -> dg.AssetCheckResult:
+    """Each program's own account; one that does not run has none, which other checks report."""
+    alive = {program: beat for program in PROGRAMS if (beat := beats.get(program)) and not _dead(beat, now)}
+    problems = [f"{program}: {problem}" for program, beat in alive.items() if (problem := account_problem(beat))]
+    read = sum(beat.counters.get("read", 0) for beat in alive.values())
+    return dg.AssetCheckResult(
+        passed=not problems,
+        description="\n".join(problems) or f"all {read:,} events read by {len(alive)} programs are accounted for",
+        metadata={f"{program}_unaccounted": unaccounted(beat) for program, beat in alive.items()},
+    )
 
 
 def judge_rows(looked_at: int, missing: Sequence[messages.FilteredAggregate]) -> dg.AssetCheckResult:
@@ -154,6 +184,14 @@ def _keeps_up(settings: Settings, group: str, topic: str, now: dt.datetime) -> d
 
 def _dead_letters_bounded(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
     return judge_refusals(streams.heartbeats(settings), now)
+
+
+def _clocks(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
+    return judge_clocks(streams.heartbeats(settings).get("producer"), now)
+
+
+def _account(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
+    return judge_account(streams.heartbeats(settings), now)
 
 
 def _offsets_account_for_rows(settings: Settings, _now: dt.datetime) -> dg.AssetCheckResult:

@@ -14,6 +14,7 @@ from polygon_assets.defs.jobs import ETAG_TAG, NEEDS_HUMAN_TAG, stream_job_name
 from polygon_assets.defs.keys import WEBSOCKET
 from polygon_assets.defs.needs import missing_settings
 from polygon_assets.evidence import streams, tables
+from polygon_assets.evidence.gaps import open_gaps
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import Heartbeat
 from polygon_assets.settings import Settings
@@ -45,7 +46,7 @@ def day_facts(instance: dg.DagsterInstance, settings: Settings, days: Sequence[d
     sessions = filter(None, map(MarketCalendar(settings.market_calendar).session, days))
     edges = {edge for session in sessions for edge in (session.extended_open, session.extended_close)}
     producers = producers_seen(instance, edges, streams.heartbeats(settings).get("producer"))
-    gaps = streams.open_gaps(settings)
+    gaps = open_gaps(settings)
     pending = {
         messages.FILTER_GROUP: streams.pending_since(settings, messages.FILTER_GROUP, messages.RAW_TOPIC),
         messages.SINK_GROUP: streams.pending_since(settings, messages.SINK_GROUP, messages.FILTERED_TOPIC),

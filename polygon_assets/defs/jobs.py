@@ -17,6 +17,7 @@ from polygon_assets.defs.keys import (
     GROUPED_DAILY,
     OHLCV_1M,
     REFERENCE_TABLES,
+    STREAM_GAPS,
     STREAM_VS_BATCH,
     SUBSCRIPTIONS,
 )
@@ -110,8 +111,9 @@ def stream_checks(checks: list[dg.AssetChecksDefinition]) -> UnresolvedAssetJobD
     """Judge the running streams by what is in Kafka and ClickHouse."""
     return dg.define_asset_job(
         "stream_checks",
-        selection=dg.AssetSelection.checks(*checks),
-        description="Judges the running streams: lag, freshness, confirmed channels, dead letters, and that processed messages are rows.",
+        selection=dg.AssetSelection.checks(*checks) | dg.AssetSelection.assets(STREAM_GAPS),
+        description="Judges the running streams: lag, freshness, confirmed channels, clocks, dead letters, the account of events, and "
+        "that processed messages are rows. Copies the gap ledger to ClickHouse.",
     )
 
 

@@ -39,7 +39,7 @@ class Subject:
 
 SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
     "producer": (
-        Subject(WEBSOCKET, counters=("read", "reconnects", "dropped"), progress="read", channels=True),
+        Subject(WEBSOCKET, counters=("read", "refused", "dropped", "reconnects"), progress="forwarded", channels=True),
         Subject(RAW, counters=("forwarded", "retries"), progress="forwarded"),
     ),
     "filter": (
@@ -129,6 +129,8 @@ def _flow(beat: Heartbeat) -> Metadata:
     found: dict[str, dg.MetadataValue] = {"rate_per_second": dg.MetadataValue.float(round(beat.rate, 2))}
     if beat.lag is not None:
         found["lag_messages"] = dg.MetadataValue.int(beat.lag)
+    if beat.arrival_delay_ms is not None:
+        found["arrival_delay_seconds"] = dg.MetadataValue.float(beat.arrival_delay_ms / 1000)
     if beat.newest_event is not None:
         found["newest_event"] = dg.MetadataValue.timestamp(beat.newest_event / 1000)
         found["newest_event_age_seconds"] = dg.MetadataValue.float(round((beat.sent_at - beat.newest_event) / 1000, 3))

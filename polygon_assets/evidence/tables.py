@@ -11,7 +11,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from polygon_assets.evidence import ClickHouseUnreachableError
-from polygon_assets.messages import FilteredAggregate
+from polygon_assets.messages import FilteredAggregate, Gap
 from polygon_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,6 +50,12 @@ def not_stored(settings: Settings, aggregates: Sequence[FilteredAggregate]) -> l
         found = client.query(_sql("evidence/stored_versions.sql"), parameters={"symbols": symbols, "starts": starts}).result_rows
     stored = {(symbol, start): received for symbol, start, received in found}
     return [a for a in aggregates if stored.get((a.symbol, a.start_timestamp), -1) < a.received_at]
+
+
+def open_gaps(settings: Settings) -> list[Gap]:
+    """The open gaps in `market.stream_gaps`, oldest first. Raises ClickHouseUnreachableError."""
+    with _client(settings) as client:
+        return [Gap(**row) for row in client.query(_sql("serving/queries/open_gaps.sql")).named_results()]
 
 
 @contextmanager

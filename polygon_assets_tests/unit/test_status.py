@@ -2,15 +2,17 @@
 
 import datetime as dt
 import io
+import threading
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from polygon_assets.evidence import WarehouseUnreachableError, streams, warehouse
+from polygon_assets.evidence import WarehouseUnreachableError, streams, tables, warehouse
 from polygon_assets.messages import Heartbeat, ProgramState
 from polygon_assets.settings import Settings
-from polygon_assets.status import PROGRAMS, gather, is_healthy, render, stream_facts
+from polygon_assets.status import PROGRAMS, Status, problems, stream_facts
+from polygon_assets.status_table import render
 
 NOW = dt.datetime(2026, 11, 20, 15, 0, tzinfo=dt.UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -23,8 +25,9 @@ def beat(state: ProgramState = "streaming", age_seconds: float = 1, **changes: A
 
 def picture(*, service_ok: bool = True, state: str = "streaming") -> dict[str, Any]:
     """A whole picture."""
-    stream = {"state": state, "rate": 51.0, "lag": 0, "newest_event": NOW.isoformat(), "restarts": 0, "detail": ""}
+    stream = stream_facts(beat(), NOW) | {"state": state}
     return {
+        "problems": [],
         "services": {"kafka": {"ok": service_ok, "endpoint": "127.0.0.1:9092", "detail": "5 topics"}},
         "streams": dict.fromkeys(PROGRAMS, stream),
         "tables": {"market.stock_aggregates": {"rows": 1234567, "newest": NOW.isoformat()}},
@@ -43,7 +46,7 @@ def picture(*, service_ok: bool = True, state: str = "streaming") -> dict[str, A
     ],
 )
 def test_healthy_means_every_service_answers_and_an_open_market_streams(facts: dict[str, Any], market_is_open: bool, healthy: bool) -> None:
-    assert is_healthy(facts, market_is_open) is healthy
+    assert (not problems(facts, market_is_open)) is healthy
 
 
 def test_a_program_without_a_recent_heartbeat_is_silent_whatever_it_said_last() -> None:
@@ -56,8 +59,43 @@ def test_a_program_that_stopped_is_stopped_however_long_ago() -> None:
 
 
 def test_a_living_producer_shows_its_channels_and_what_it_had_to_repeat() -> None:
-    facts = stream_facts(beat(desired=52, confirmed=51, counters={"reconnects": 3}), NOW)
-    assert (facts["state"], facts["detail"], facts["restarts"]) == ("streaming", "51/52 channels confirmed", 3)
+    facts = stream_facts(beat(desired=52, confirmed=51, counters={"reconnects": 3, "retries": 2, "refused": 1}, restarts=4), NOW)
+    assert (facts["state"], facts["detail"]) == ("streaming", "51/52 channels confirmed")
+    assert (facts["restarts"], facts["reconnects"], facts["retries"], facts["refused"]) == (4, 3, 2, 1)
+
+
+SKEWED: dict[str, Any] = {"arrival_delay_ms": -8_000}
+REFUSING: dict[str, Any] = {"recent_read": 93, "recent_refused": 93, "last_refusal": "end_timestamp is later than its arrival"}
+LOSING: dict[str, Any] = {"counters": {"read": 10, "forwarded": 9}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({}, ""),
+        ({"arrival_delay_ms": 2_000}, ""),
+        ({"recent_read": 100, "recent_refused": 1}, ""),
+        (SKEWED, "bars arrive 8.0 s before their second ends"),
+        (REFUSING, "refused 93 of 93 events in the last five minutes, the newest because: end_timestamp is later than its arrival"),
+        (LOSING, "cannot account for 1 of 10 events"),
+    ],
+)
+def test_a_program_that_streams_but_refuses_or_loses_is_not_healthy_and_the_cause_is_named(changes: dict[str, Any], problem: str) -> None:
+    facts = picture() | {"streams": dict.fromkeys(PROGRAMS, stream_facts(beat(**changes), NOW))}
+    found = problems(facts, market_is_open=True)
+    assert bool(found) is bool(problem)
+    assert all(f"{name}: {problem}" in "\n".join(found) for name in PROGRAMS if problem)
+    text = io.StringIO()
+    Console(file=text, width=250).print(render(facts | {"problems": found, "healthy": not found}))
+    assert problem in text.getvalue()
+
+
+def test_what_a_program_that_is_gone_once_refused_is_no_problem_of_now() -> None:
+    assert stream_facts(beat("stopped", **REFUSING), NOW)["problems"] == []
+
+
+def test_a_gap_ledger_that_cannot_be_read_is_not_the_same_as_no_gap() -> None:
+    assert problems(picture() | {"gaps": {"open": None, "filling": 0}}, market_is_open=False)
 
 
 def test_a_program_that_never_ran_says_so() -> None:
@@ -66,13 +104,13 @@ def test_a_program_that_never_ran_says_so() -> None:
 
 def test_the_table_holds_numbers_that_people_can_read() -> None:
     text = io.StringIO()
-    Console(file=text, width=160).print(render({"healthy": True, **picture()}))
+    Console(file=text, width=200).print(render({"healthy": True, **picture()}))
     for part in ("127.0.0.1:9092", "51/s", "1,234,567", "2026-11-20 15:00:00 UTC", "gaps open: 2", "healthy"):
         assert part in text.getvalue()
 
 
 def test_with_nothing_set_every_service_of_the_stream_is_named_and_nothing_hangs() -> None:
-    facts = gather(Settings(polygon_websocket_url="ws://127.0.0.1:1", aws_endpoint_url_s3="http://127.0.0.1:1"), NOW)
+    facts = Status(Settings(polygon_websocket_url="ws://127.0.0.1:1", aws_endpoint_url_s3="http://127.0.0.1:1")).look(NOW)
     assert not facts["healthy"]
     names = ("exchange", "kafka", "clickhouse", "s3")
     assert {name: service["ok"] for name, service in facts["services"].items()} == dict.fromkeys(names, False)
@@ -87,7 +125,7 @@ def test_the_batch_half_is_looked_at_once_it_is_set() -> None:
         airbyte_workspace_id="workspace",
         snowflake_host="127.0.0.1",
     )
-    services = gather(settings, NOW)["services"]
+    services = Status(settings).look(NOW)["services"]
     assert services["airbyte"]["detail"].startswith(f"POST {nowhere}/applications/token: no answer")
     assert "SNOWFLAKE_ACCOUNT" in services["snowflake"]["detail"]
 
@@ -100,16 +138,50 @@ def test_a_service_that_fails_between_two_questions_is_told_as_failed(monkeypatc
     monkeypatch.setattr(warehouse, "tables", gone)
     monkeypatch.setattr(streams, "message_count", lambda *_: 0)
     monkeypatch.setattr(streams, "heartbeats", gone)
-    monkeypatch.setattr(streams, "open_gaps", lambda _settings: [])
+    monkeypatch.setattr(streams, "open_gaps", lambda *_: [])
     settings = Settings(
         kafka_bootstrap_servers="127.0.0.1:1",
         polygon_websocket_url="ws://127.0.0.1:1",
         aws_endpoint_url_s3="http://127.0.0.1:1",
         snowflake_account="account",
     )
-    facts = gather(settings, NOW)
+    facts = Status(settings).look(NOW)
     assert not facts["healthy"]
     for name in ("kafka", "snowflake"):
         service = facts["services"][name]
         assert (service["ok"], service["detail"]) == (False, "Snowflake refused a question: no such table")
     assert (facts["streams"], facts["tables"]) == ({}, {})
+
+
+def test_what_hangs_is_named_and_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    asked: list[int] = []
+
+    def hang(*_: object) -> Any:
+        asked.append(1)
+        released.wait(60)
+
+    monkeypatch.setattr(tables, "tables", hang)
+    monkeypatch.setattr(warehouse, "tables", hang)
+    monkeypatch.setattr(warehouse, "fact_days", lambda _settings: {})
+    settings = Settings(
+        polygon_websocket_url="ws://127.0.0.1:1", aws_endpoint_url_s3="http://127.0.0.1:1", clickhouse_host="c", snowflake_account="account"
+    )
+    status = Status(settings)
+    try:
+        for _ in range(2):
+            services = status.look(NOW, 0.2)["services"]
+            for name in ("clickhouse", "snowflake"):
+                assert services[name]["detail"] == "no answer within 0 s"
+        assert len(asked) == 2, "what hangs is not asked again"
+    finally:
+        released.set()
+
+
+def test_an_unforeseen_error_is_shown_and_hides_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Any:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(tables, "tables", broken)
+    facts = Status(Settings(polygon_websocket_url="ws://127.0.0.1:1", clickhouse_host="c")).look(NOW)
+    assert facts["services"]["clickhouse"]["detail"] == "'surprise'"

@@ -10,7 +10,6 @@ from decimal import Decimal
 
 import dagster as dg
 
-from polygon_assets.defs.decisions import is_settled
 from polygon_assets.defs.description import OWNERS, Column, described, table_schema
 from polygon_assets.defs.following import FOLLOWS_CLOSED_DAYS
 from polygon_assets.defs.keys import FILTERED, OHLCV_1M, STOCK_AGGREGATES, STOCK_DELTA_10S, STOCK_LAST, STOCK_RECENT, TOP_MOVERS_10S
@@ -20,7 +19,8 @@ from polygon_assets.settings import Settings
 SAME_VOLUME = dg.AssetCheckSpec(
     "bars_hold_every_share",
     asset=OHLCV_1M,
-    description="The bars' seconds and shares add up to those of the seconds they were made from.",
+    description="The bars' seconds and shares add up to those of the seconds they were made from; while seconds arrive, to no fewer than "
+    "before the computation and no more than after it.",
 )
 
 SECONDS_COLUMNS: tuple[Column, ...] = (
@@ -78,9 +78,11 @@ RECENT_COLUMNS: tuple[Column, ...] = tuple(
 LAST_COLUMNS: tuple[Column, ...] = (
     ("symbol", "LowCardinality(String)", "ticker"),
     ("last_timestamp", "SimpleAggregateFunction(max, DateTime64(3, 'UTC'))", "start of its last second"),
-    ("close", "AggregateFunction(argMax, Float64, ...)", "US dollars; read it with argMaxMerge"),
-    ("volume", "AggregateFunction(argMax, Decimal(18, 6), ...)", "shares; read it with argMaxMerge"),
-    ("accumulated_volume", "AggregateFunction(argMax, Nullable(Decimal(18, 6)), ...)", "shares since the day began; argMaxMerge"),
+    (
+        "newest",
+        "AggregateFunction(argMax, Tuple(close Float64, volume Decimal(18, 6), accumulated_volume Nullable(Decimal(18, 6))), ...)",
+        "close (US dollars), volume and accumulated_volume (shares) of its newest second, all of one row; read it with argMaxMerge",
+    ),
     ("last_received_at", "SimpleAggregateFunction(max, DateTime64(6, 'UTC'))", "newest version received"),
 )
 
@@ -204,38 +206,38 @@ def ohlcv_1m(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
     def fill(context: dg.AssetExecutionContext, environment: Environment) -> Iterator[dg.MaterializeResult[None]]:
         day = dt.date.fromisoformat(context.partition_key)
         bars = fill_bars(environment.settings(), day, context.run_id)
-        settled = is_settled(environment.calendar(), day, dt.datetime.now(dt.UTC))
-        yield dg.MaterializeResult(asset_key=OHLCV_1M, metadata=bars.metadata(), check_results=[bars.same_volume(settled)])
+        yield dg.MaterializeResult(asset_key=OHLCV_1M, metadata=bars.metadata(), check_results=[bars.same_volume()])
 
     return fill
 
 
 @dataclass(frozen=True)
 class FilledBars:
-    """What was filled, against what it was filled from."""
+    """What was filled, against what it was filled from, counted before and after."""
 
     bars: int
     symbols: int
     seconds: int
     volume: Decimal
-    source_seconds: int
-    source_volume: Decimal
+    before: tuple[int, Decimal]
+    """Seconds and shares of the source before the filling."""
+    after: tuple[int, Decimal]
 
     def metadata(self) -> dict[str, int | float]:
         return {"dagster/partition_row_count": self.bars, "symbols": self.symbols, "seconds": self.seconds, "shares": float(self.volume)}
 
-    def same_volume(self, settled: bool) -> dg.AssetCheckResult:
-        """Equal once the day is settled; before that seconds arrive between the filling and the counting, so the bars may be behind."""
-        equal = self.seconds == self.source_seconds and self.volume == self.source_volume
+    def same_volume(self) -> dg.AssetCheckResult:
+        """Equal where the source stood still; where seconds arrived meanwhile, the bars hold those before and none that came after."""
+        stood_still = self.before == self.after
         return dg.AssetCheckResult(
-            passed=equal or (not settled and self.seconds <= self.source_seconds),
+            passed=(self.seconds, self.volume) == self.after if stood_still else self.before[0] <= self.seconds <= self.after[0],
             asset_key=OHLCV_1M,
             check_name=SAME_VOLUME.name,
             metadata={
                 "bar_seconds": self.seconds,
-                "source_seconds": self.source_seconds,
+                "source_seconds": self.after[0],
                 "bar_shares": float(self.volume),
-                "source_shares": float(self.source_volume),
+                "source_shares": float(self.after[1]),
             },
         )
 
@@ -246,11 +248,15 @@ def fill_bars(settings: Settings, day: dt.date, run_id: str) -> FilledBars:
     from polygon_assets.serving.queries import load
 
     client = clickhouse.connect(settings)
+
+    def source() -> tuple[int, Decimal]:
+        rows = client.query(load("row_counts_by_day"), parameters={"from": day, "to": day}).named_results()
+        return next(((int(row["rows"]), row["volume"]) for row in rows), (0, Decimal(0)))
+
     try:
+        before = source()
         client.command(load("fill_ohlcv_1m_day"), parameters={"day": day}, settings={"log_comment": f"dagster run {run_id}"})
         bars, symbols, bar_seconds, bar_volume = client.query(load("ohlcv_1m_day_totals"), parameters={"day": day}).result_rows[0]
-        source = client.query(load("row_counts_by_day"), parameters={"from": day, "to": day}).result_rows
+        return FilledBars(bars, symbols, bar_seconds, bar_volume, before, source())
     finally:
         client.close()
-    _, seconds, _, _, _, volume = source[0] if source else (day, 0, 0, None, None, Decimal(0))
-    return FilledBars(bars, symbols, bar_seconds, bar_volume, seconds, volume)

@@ -1,12 +1,16 @@
 """The checks' judgements; how the evidence is read is tested in unit/test_evidence."""
 
 import datetime as dt
+from decimal import Decimal
 
 import dagster as dg
 import pytest
 
+from polygon_assets.defs.assets.clickhouse import FilledBars
 from polygon_assets.defs.checks import (
+    judge_account,
     judge_channels,
+    judge_clocks,
     judge_freshness,
     judge_refusals,
     judge_rows,
@@ -120,3 +124,49 @@ def test_what_a_silent_program_refused_is_not_known() -> None:
 
 def test_rows_are_accounted_for_when_none_is_missing() -> None:
     assert judge_rows(600, []).passed
+
+
+@pytest.mark.parametrize(
+    ("delay_ms", "passed"), [(None, True), (2_000, True), (900_000, True), (-1_000, True), (-1_001, False), (-8_000, False)]
+)
+def test_bars_that_arrive_before_their_second_ends_show_a_wrong_clock(delay_ms: int | None, passed: bool) -> None:
+    judgement = judge_clocks(beat(arrival_delay_ms=delay_ms), NOW)
+    assert judgement.passed is passed
+    assert passed or "NTP" in str(judgement.description)
+
+
+@pytest.mark.parametrize("outcome", ["forwarded", "refused", "status", "unsubscribed", "dropped", "released", "waiting"])
+def test_every_event_read_is_in_the_account_or_the_check_says_so(outcome: str) -> None:
+    assert judge_account({"filter": beat(counters={"read": 7, outcome: 7})}, NOW).passed
+    judgement = judge_account({"filter": beat(counters={"read": 8, outcome: 7})}, NOW)
+    assert not judgement.passed
+    assert "filter: cannot account for 1 of 8 events" in str(judgement.description)
+
+
+def test_recent_refusals_fail_the_check_though_they_are_few_since_the_start_and_the_reason_is_named() -> None:
+    good = dict.fromkeys(("producer", "sink"), beat(counters={"read": 1_000_000}))
+    recent = beat(counters={"read": 1_000_000, "refused": 93}, recent_read=93, recent_refused=93, last_refusal="vwap 0.0 must be > 0")
+    judgement = judge_refusals(good | {"filter": recent}, NOW)
+    assert not judgement.passed
+    assert "vwap 0.0 must be > 0" in str(judgement.description)
+
+
+@pytest.mark.parametrize(
+    ("bars", "before", "after", "passed"),
+    [
+        ((10, "5.5"), (10, "5.5"), (10, "5.5"), True),
+        ((9, "5.5"), (10, "5.5"), (10, "5.5"), False),
+        ((10, "5.4"), (10, "5.5"), (10, "5.5"), False),
+        ((10, "5.5"), (10, "5.5"), (12, "7"), True),
+        ((12, "7"), (10, "5.5"), (12, "7"), True),
+        ((11, "6"), (10, "5.5"), (12, "7"), True),
+        ((9, "5"), (10, "5.5"), (12, "7"), False),
+        ((13, "8"), (10, "5.5"), (12, "7"), False),
+        ((10, "5.4"), (10, "5.5"), (10, "5.4"), True),
+    ],
+)
+def test_bars_hold_every_share_also_while_seconds_arrive(
+    bars: tuple[int, str], before: tuple[int, str], after: tuple[int, str], passed: bool
+) -> None:
+    filled = FilledBars(1, 1, bars[0], Decimal(bars[1]), (before[0], Decimal(before[1])), (after[0], Decimal(after[1])))
+    assert filled.same_volume().passed is passed

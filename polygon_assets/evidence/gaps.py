@@ -1,0 +1,81 @@
+"""The gap ledger: every interval in which events may have been missed, and how people read it.
+
+Kafka holds what the producer reported, ClickHouse a copy that outlives a broker without memory;
+the copying is `serving.gap_ledger`'s business.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from polygon_assets.evidence import streams, tables
+from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
+from polygon_assets.messages import Gap, Heartbeat
+from polygon_assets.settings import Settings
+
+STALE_SECONDS = 15
+"""A producer that could not vouch for the last 15 s is missing something now."""
+SHOWN_CHANNELS = 3
+
+
+@dataclass(frozen=True)
+class GapRow:
+    """One gap as people read it. `until` is None while it lasts."""
+
+    since: dt.datetime
+    until: dt.datetime | None
+    cause: str
+    channels: str
+    state: str
+    events_dropped: int = 0
+
+    def cells(self) -> tuple[str, ...]:
+        """from, to (New York time), length, cause, channels, state."""
+        length = "" if self.until is None else f"{(self.until - self.since).total_seconds():,.1f} s"
+        return (_new_york(self.since), _new_york(self.until) if self.until else "now", length, self.cause, self.channels, self.state)
+
+    def facts(self) -> dict[str, object]:
+        """The same as plain JSON values, times in UTC."""
+        return asdict(self) | {"since": self.since.isoformat(), "until": self.until.isoformat() if self.until else None}
+
+
+COLUMNS = ("from (New York)", "to", "length", "cause", "channels", "state")
+
+
+def open_gaps(settings: Settings, deadline_seconds: float = streams.DEADLINE_SECONDS) -> list[Gap]:
+    """Every open gap of both ledgers, oldest first. Raises EvidenceError where one cannot be read: unknown is not none."""
+    found = {gap.gap_id: gap for gap in tables.open_gaps(settings)} if settings.clickhouse_host else {}
+    found |= {gap.gap_id: gap for gap in streams.open_gaps(settings, deadline_seconds)}
+    return sorted(found.values(), key=lambda gap: gap.since)
+
+
+def rows(gaps: Sequence[Gap], producer: Heartbeat | None, calendar: MarketCalendar, now: dt.datetime) -> list[GapRow]:
+    """The open gaps, and the one that lasts: it is reported only when the producer receives events again."""
+    found = [GapRow(_utc(gap.since), _utc(gap.until), _cause(gap), channels_text(gap.channels), "open", gap.events_dropped) for gap in gaps]
+    if producer and producer.complete_until and calendar.is_open(now):
+        since = _utc(producer.complete_until)
+        if (now - since).total_seconds() > STALE_SECONDS:
+            cause = producer.detail or producer.state
+            found.append(GapRow(since, None, cause, f"all {producer.desired}" if producer.desired else "all", "lasts"))
+    return found
+
+
+def channels_text(channels: Sequence[str]) -> str:
+    """`3: A.AAPL, A.MSFT, A.TSLA`, the first few of many; `all` for a gap from before channels were recorded."""
+    if not channels:
+        return "all"
+    more = ", …" if len(channels) > SHOWN_CHANNELS else ""
+    return f"{len(channels)}: {', '.join(channels[:SHOWN_CHANNELS])}{more}"
+
+
+def _cause(gap: Gap) -> str:
+    return f"{gap.reason}, {gap.events_dropped:,} events dropped" if gap.events_dropped else gap.reason
+
+
+def _utc(milliseconds: int) -> dt.datetime:
+    """Clamped: a stamp of the vendor's that is no time must not hide the other gaps."""
+    return dt.datetime.fromtimestamp(min(max(milliseconds, 0), 4_102_444_800_000) / 1000, dt.UTC)
+
+
+def _new_york(moment: dt.datetime) -> str:
+    return f"{moment.astimezone(NEW_YORK):%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,43 @@
+"""What is wrong with a stream program, by its own heartbeat alone: pure sentences for `status` and for the checks.
+
+Whether it has a heartbeat at all, and what should follow from a fault, is judged elsewhere.
+"""
+
+from polygon_assets.messages import Heartbeat, unaccounted
+
+MAX_REFUSED_SHARE = 0.01
+CLOCK_LIMIT_MS = 1_000
+"""A bar cannot arrive before its second has ended; one second is left for clocks that are being corrected."""
+
+
+def heartbeat_problems(beat: Heartbeat) -> list[str]:
+    """Every sentence that applies, without the program's name."""
+    return list(filter(None, (refusal_problem(beat), clock_problem(beat), account_problem(beat))))
+
+
+def refusal_problem(beat: Heartbeat) -> str:
+    """More than 1 % of what arrived in the last five minutes was refused: not the events are wrong but the rule."""
+    if beat.recent_refused <= MAX_REFUSED_SHARE * beat.recent_read:
+        return ""
+    return (
+        f"refused {beat.recent_refused:,} of {beat.recent_read:,} events in the last five minutes, the newest because: "
+        f"{beat.last_refusal or 'not reported'}"
+    )
+
+
+def clock_problem(beat: Heartbeat) -> str:
+    """The clocks of the vendor and of the producer's machine disagree."""
+    delay = beat.arrival_delay_ms
+    if delay is None or delay >= -CLOCK_LIMIT_MS:
+        return ""
+    return (
+        f"bars arrive {-delay / 1000:.1f} s before their second ends: the vendor's clock is ahead of this machine's; "
+        "check this machine's time synchronisation (NTP)"
+    )
+
+
+def account_problem(beat: Heartbeat) -> str:
+    """Events were read of which nobody knows what became."""
+    if not (missing := unaccounted(beat)):
+        return ""
+    return f"cannot account for {missing:,} of {beat.counters.get('read', 0):,} events that it read: a fault of the program, report it"

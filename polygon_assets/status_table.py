@@ -1,0 +1,67 @@
+"""The facts of `status` as tables for people. What they mean, and whether they are healthy, is decided in `status`."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+
+Facts = dict[str, Any]
+STREAM_COLUMNS = ("streams", "state", "rate", "lag", "newest event", "delay", "refused", "restarts", "reconnects", "detail")
+
+
+def render(facts: Facts) -> Group:
+    """The picture for people."""
+    services = [(_mark(each["ok"]) + name, each["endpoint"], escape(each["detail"])) for name, each in facts["services"].items()]
+    programs = [(_mark(_is_well(each)) + name, *_stream_cells(each)) for name, each in facts["streams"].items()]
+    rows = [(name, _text(each["rows"]), _time(each["newest"])) for name, each in facts["tables"].items()]
+    return Group(
+        table(("services", "endpoint", "detail"), services),
+        table(STREAM_COLUMNS, programs),
+        table(("tables", "rows", "newest"), rows),
+        f"gaps open: {_text(facts['gaps']['open'])}" + ("; polygon-assets gaps lists them" if facts["gaps"]["open"] else ""),
+        *(f"[red]●[/] {escape(problem)}" for problem in facts["problems"]),
+        "[green]healthy[/]" if facts["healthy"] else "[red]not healthy[/]",
+    )
+
+
+def _is_well(stream: Facts) -> bool:
+    return stream["state"] == "streaming" and not stream["problems"]
+
+
+def _stream_cells(each: Facts) -> tuple[str, ...]:
+    delay = each["arrival_delay_seconds"]
+    return (
+        each["state"],
+        f"{each['rate']:,.0f}/s",
+        _text(each["lag"]),
+        _time(each["newest_event"]),
+        "-" if delay is None else f"{delay:.1f} s",
+        _text(each["refused"]),
+        _text(each["restarts"]),
+        _text(each["reconnects"] + each["retries"]),
+        escape(each["detail"]),
+    )
+
+
+def table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+    """Columns without lines around them."""
+    shown = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    shown.columns[0].no_wrap = True
+    for row in rows:
+        shown.add_row(*row)
+    return shown
+
+
+def _mark(ok: bool) -> str:
+    return "[green]●[/] " if ok else "[red]●[/] "
+
+
+def _time(iso: str | None) -> str:
+    return "-" if iso is None else dt.datetime.fromisoformat(iso).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _text(value: object) -> str:
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,68 @@
+"""The gap ledger as people read it."""
+
+import datetime as dt
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from polygon_assets.evidence import streams, tables
+from polygon_assets.evidence.gaps import channels_text, open_gaps, rows
+from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.messages import Gap, Heartbeat
+from polygon_assets.serving.gap_ledger import store
+from polygon_assets.settings import Settings
+from polygon_assets_tests.unit.serving.conftest import client, session_client, settings
+
+__all__ = ["client", "session_client", "settings"]
+
+NOW = dt.datetime(2026, 11, 20, 15, 40, tzinfo=dt.UTC)
+
+
+def ms(hour: int, minute: int) -> int:
+    """A moment of 2026-11-20 in UTC; New York is five hours behind."""
+    return int(dt.datetime(2026, 11, 20, hour, minute, tzinfo=dt.UTC).timestamp() * 1000)
+
+
+def gap(name: str, **changes: object) -> Gap:
+    return Gap(**{"gap_id": name, "reason": "disconnect", "since": ms(15, 30), "until": ms(15, 32), "epoch": 1} | changes)  # type: ignore[arg-type]
+
+
+def beat(complete_until: int, **changes: object) -> Heartbeat:
+    return Heartbeat("producer", "h:1:2", "backing_off", 0, ms(15, 40), complete_until=complete_until, **changes)  # type: ignore[arg-type]
+
+
+def test_what_was_missed_at_10_31_has_an_answer() -> None:
+    [row] = rows([gap("a", channels=["A.AAPL", "A.MSFT"])], None, MarketCalendar("NYSE"), NOW)
+    assert row.cells() == ("2026-11-20 10:30:00", "2026-11-20 10:32:00", "120.0 s", "disconnect", "2: A.AAPL, A.MSFT", "open")
+    assert row.facts()["since"] == "2026-11-20T15:30:00+00:00"
+
+
+def test_the_gap_that_lasts_is_listed_before_the_ledger_has_it() -> None:
+    lasting = beat(ms(15, 39), detail="handshake refused with HTTP 503", desired=30)
+    [row] = rows([], lasting, MarketCalendar("NYSE"), NOW)
+    assert row.cells() == ("2026-11-20 10:39:00", "now", "", "handshake refused with HTTP 503", "all 30", "lasts")
+    assert rows([], beat(ms(15, 40)), MarketCalendar("NYSE"), NOW) == []
+    night = NOW + dt.timedelta(hours=10)
+    assert rows([], lasting, MarketCalendar("NYSE"), night) == []
+
+
+@pytest.mark.parametrize("nonsense", [-(10**18), 0, 10**18])
+def test_a_nonsense_stamp_hides_no_other_gap(client: Client, settings: Settings, nonsense: int) -> None:
+    gaps = [gap("bad", since=nonsense, until=nonsense), gap("good")]
+    assert len(rows(gaps, None, MarketCalendar("NYSE"), NOW)) == 2
+    store(client, gaps, NOW)
+    assert {found.gap_id for found in tables.open_gaps(settings)} == {"bad", "good"}
+
+
+@pytest.mark.parametrize(("channels", "text"), [([], "all"), (["A.*"], "1: A.*"), (["A.A", "A.B", "A.C", "A.D"], "4: A.A, A.B, A.C, …")])
+def test_channels_are_counted_and_the_first_are_named(channels: list[str], text: str) -> None:
+    assert channels_text(channels) == text
+
+
+def test_a_broker_without_memory_forgets_no_gap(client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = gap("old", channels=["A.AAPL"], events_dropped=3)
+    for _ in range(2):
+        store(client, [old], NOW)
+    monkeypatch.setattr(streams, "open_gaps", lambda *_: [gap("new", since=ms(15, 35))])
+    assert [found.gap_id for found in open_gaps(settings)] == ["old", "new"]
+    assert tables.open_gaps(settings) == [old]
