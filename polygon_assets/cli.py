@@ -149,7 +149,7 @@ def list_gaps(as_json: bool) -> None:
     elif rows:
         Console().print(table(gaps.COLUMNS, [row.cells() for row in rows]))
     else:
-        click.echo("no open gap: nothing was missed")
+        click.echo("no open gap in the ledger")
 
 
 @main.command()

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 Facts = dict[str, Any]
-STREAM_COLUMNS = ("streams", "state", "rate", "lag", "newest event", "delay", "refused", "restarts", "reconnects", "detail")
+STREAM_COLUMNS = ("streams", "state", "rate", "lag", "newest event", "delay", "refused", "restarts", "detail")
 
 
 def render(facts: Facts) -> Group:
@@ -41,9 +41,12 @@ def _stream_cells(each: Facts) -> tuple[str, ...]:
         "-" if delay is None else f"{delay:.1f} s",
         _text(each["refused"]),
         _text(each["restarts"]),
-        _text(each["reconnects"] + each["retries"]),
-        escape(each["detail"]),
+        escape(", ".join(filter(None, (each["detail"], _count(each, "reconnects"), _count(each, "retries"))))),
     )
+
+
+def _count(each: Facts, name: str) -> str:
+    return f"{each[name]:,} {name}" if each[name] else ""
 
 
 def table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:

@@ -15,7 +15,8 @@ from polygon_assets.defs.keys import DEAD_LETTERS, FILTERED, RAW, STOCK_AGGREGAT
 from polygon_assets.messages import Heartbeat
 
 OBSERVE_SECONDS = 30.0
-MATERIALIZE_SECONDS = 300.0
+MATERIALIZE_SECONDS = 60.0
+"""The overview of an asset in the UI shows its newest materialization, so that it is never older than a minute."""
 HURRY_SECONDS = 5.0
 """Changes are shown at once, but a flapping program must not fill the event log."""
 
