@@ -82,6 +82,11 @@ class Settings(BaseSettings):
     daily_history_days: int = Field(
         10, ge=0, le=2500, description="Trading days before today that are kept complete in Snowflake, back to 2026-01-02 at most."
     )
+    split_decisions: str = Field(
+        "",
+        description="What is right where the vendor's splits contradict each other: TICKER,DAY,OLD SHARES,NEW SHARES; separated by "
+        "semicolons. The same as lines of polygon_assets/batch/marts/split_decisions.csv.",
+    )
     volume_tolerance: float = Field(
         0.01, ge=0, le=1, description="Fraction by which a day's volume in the stream may differ from the vendor's bar."
     )

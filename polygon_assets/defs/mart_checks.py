@@ -33,6 +33,11 @@ SPLITS_SINCE = dt.timedelta(days=400)
 """A year and some of splits are looked at; what was continuous then does not break by itself."""
 JUDGED = f"each of the newest {JUDGED_DAYS} days and each that was built"
 DAYS_ALIKE = f"There are hardly fewer tickers on {JUDGED} than on the days around it."
+SPLITS_DECIDED = (
+    "No entries of a split contradict each other. Those that do are not guessed: the adjusted prices of the ticker keep their last good "
+    "values until a person decides, by a line in polygon_assets/batch/marts/split_decisions.csv or in SPLIT_DECISIONS."
+)
+REUSED = "No daily bars of one security stand under the symbol of another: symbols are used again after a delisting."
 SHOWN = 10
 NO_SUCH_TABLE = 2003
 """Snowflake's number of the error."""
@@ -108,14 +113,19 @@ def _checks_of(mart: Mart) -> Iterator[Check]:
     elif mart.name not in MAY_BE_EMPTY:
         yield Check("has_rows", "The table is not empty.", True, _of_each(_has_rows))
     yield Check("keys_are_unique", f"No two rows have the same {', '.join(mart.primary_key)}.", True, _keys_are_unique)
-    where = f" on {JUDGED}" if mart.by_day else ""
-    description = f"{', '.join(mart.required)} and the key have a value{where}."
-    yield Check("nothing_is_missing", description, True, _nothing_is_missing)
+    description_of_missing = f"{', '.join((*mart.required, 'the key'))} have a value{f' on {JUDGED}' if mart.by_day else ''}."
+    yield Check("nothing_is_missing", f"{description_of_missing} Few that do not are let pass.", True, _nothing_is_missing)
     for column, (other, _) in mart.references.items():
         description = f"Every {column} stands in `{other}`; more than {TOLERABLE_SHARE:.0%} that do not are a warning."
         yield Check(f"{column.lower()}_is_known", description, False, _of_each(partial(_is_known, column)))
     if mart.name == "daily_prices_adjusted":
-        yield Check("continuous_across_splits", "At a split adjusted prices make no jump of its size.", True, _of_each(_continuous))
+        yield Check("continuous_across_splits", "Hardly any adjusted price jumps at a split.", True, _of_each(_continuous))
+        yield Check("no_jump_at_a_split", "Over a split's day prices move by the ratio that was applied.", False, _of_each(_continuous))
+        yield Check("splits_are_decided", SPLITS_DECIDED, True, _of_each(_splits_decided))
+    if mart.name == "dim_ticker":
+        yield Check("reused_symbols", REUSED, False, _of_each(_reused))
+    if mart.required:
+        yield Check("every_value_is_there", f"{description_of_missing} Few are a warning.", False, _nothing_is_missing)
 
 
 def judge_rows(rows: Mapping[dt.date, int], built: Collection[dt.date]) -> Judged:
@@ -169,6 +179,37 @@ def judge_jumps(jumps: Sequence[findings.SplitJump]) -> Judgement:
     return Judgement(not broken, said, bad=bad, numbers={"splits": len(jumps), "broken": len(broken)})
 
 
+def judge_decided(entries: Sequence[findings.SplitEntry]) -> Judgement:
+    """Names ticker, day and entries of each contradiction, with the line that decides it."""
+    by_event: dict[tuple[str, dt.date], list[str]] = {}
+    for entry in entries:
+        ratio = f"{_number(entry.split_from)} to {_number(entry.split_to)} ({entry.split_id})"
+        by_event.setdefault((entry.ticker, entry.execution_date), []).append(ratio)
+    tickers = {entry.ticker for entry in entries}
+    lines = [f"{ticker} on {day}: {', '.join(ratios)}" for (ticker, day), ratios in list(by_event.items())[:SHOWN]]
+    said = (
+        f"{len(tickers)} tickers keep their last good adjusted prices, because entries of their splits contradict each other. "
+        "Decide each with a line TICKER,DAY,OLD SHARES,NEW SHARES in split_decisions.csv or SPLIT_DECISIONS (1,1 for no split):\n\n"
+        + "\n\n".join(lines)
+    )
+    return Judgement(not entries, said if entries else "no entries contradict each other", bad=True, numbers={"undecided": len(tickers)})
+
+
+def judge_reused(symbols: Sequence[findings.ReusedSymbol]) -> Judgement:
+    """A symbol that was used again is a danger only where bars of the other security are loaded."""
+    mixed = [symbol for symbol in symbols if symbol.shares_bars]
+    lines = [
+        f"{symbol.ticker} is {symbol.name}; until {symbol.delisted_day or 'an unknown day'} it was {symbol.former_name}"
+        for symbol in (mixed or symbols)[:SHOWN]
+    ]
+    head = f"{len(symbols)} symbols of listed securities were another's before, {len(mixed)} with bars of it"
+    return Judgement(not mixed, "\n\n".join([head, *lines]), numbers={"reused": len(symbols), "with_bars_of_both": len(mixed)})
+
+
+def _number(value: float | None) -> str:
+    return "nothing" if value is None else f"{value:g}"
+
+
 def _of_each(judge: Callable[[Built], Judgement]) -> Callable[[Sequence[Built]], Judged]:
     return lambda built: {one.day: judge(one) for one in built}
 
@@ -202,6 +243,26 @@ def _is_known(column: str, built: Built) -> Judgement:
             raise
         # Only while everything is loaded for the first time, when a table may be built before the one it refers to.
         return Judgement(True, f"`{other}` is not built yet: nothing was compared")
+
+
+def _splits_decided(built: Built) -> Judgement:
+    return judge_decided(findings.undecided_splits(built.connection))
+
+
+def _reused(built: Built) -> Judgement:
+    return judge_reused(_unless_new(lambda: findings.reused_symbols(built.connection)))
+
+
+def _unless_new(ask: Callable[[], Sequence[findings.ReusedSymbol]]) -> Sequence[findings.ReusedSymbol]:
+    """Nothing while a table that is asked for is not there yet, as when everything is loaded for the first time."""
+    from snowflake.connector.errors import ProgrammingError
+
+    try:
+        return ask()
+    except ProgrammingError as error:
+        if error.errno != NO_SUCH_TABLE:
+            raise
+        return []
 
 
 def _continuous(built: Built) -> Judgement:

@@ -12,6 +12,7 @@ from polygon_assets.batch import marts, reconcile
 from polygon_assets.batch.bulk import RowError
 from polygon_assets.batch.marts import MARTS, findings
 from polygon_assets.batch.marts.findings import Finding, SplitJump
+from polygon_assets.batch.marts.split_decisions import SplitDecision
 from polygon_assets.batch.reconcile import DayBar
 from polygon_assets_tests.processes.warehouse_harness import AT, ask, bar, clear, merge, split, ticker
 
@@ -77,6 +78,51 @@ def test_a_ticker_has_one_row_the_active_or_newest_with_type_and_exchange_in_wor
     assert findings.orphans(session, MARTS["dim_ticker"], "PRIMARY_EXCHANGE") == Finding(1, [("XNAS",)])
 
 
+META = {"name": "Meta Platforms", "composite_figi": "BBG-1", "cik": "1", "last_updated_utc": "2026-11-01T00:00:00Z"}
+DEAD = {"name": "Metamaterial", "composite_figi": "BBG-2", "cik": "2", "active": False, "last_updated_utc": "2026-11-02T00:00:00Z"}
+
+
+@pytest.mark.parametrize("living_first", [True, False])
+@pytest.mark.parametrize("without", [(), ("composite_figi",), ("composite_figi", "cik")])
+def test_a_dead_company_of_the_same_symbol_never_replaces_the_living_one(
+    session: SnowflakeConnection, living_first: bool, without: tuple[str, ...]
+) -> None:
+    records = [ticker("META", **fields | dict.fromkeys(without)) for fields in (META, {**DEAD, "delisted_utc": "2026-11-02T00:00:00Z"})]
+    for number, record in enumerate(records if living_first else records[::-1]):
+        merge(session, "tickers", record, at=AT + dt.timedelta(days=number))
+    build_all(session)
+    assert ask(session, "SELECT COUNT(*) FROM RAW.TICKERS") == [(2,)]
+    assert ask(session, "SELECT name, active FROM MARTS.DIM_TICKER") == [("Meta Platforms", True)]
+    [reused] = findings.reused_symbols(session)
+    assert (reused.ticker, reused.former_name, reused.delisted_day, reused.shares_bars) == (
+        "META",
+        "Metamaterial",
+        dt.date(2026, 11, 2),
+        False,
+    )
+    bars(session, {THURSDAY: 1}, "META")
+    build_all(session, THURSDAY)
+    assert not findings.reused_symbols(session)[0].shares_bars
+    marts.build(session, FACT, dt.date(2026, 11, 2))
+    merge(session, "grouped_daily", bar("META", "2026-11-02"))
+    build_all(session, dt.date(2026, 11, 2))
+    assert findings.reused_symbols(session)[0].shares_bars
+
+
+@pytest.mark.parametrize("without", [(), ("composite_figi",), ("composite_figi", "cik")])
+def test_a_delisted_security_is_no_longer_active_though_its_old_entry_stays(session: SnowflakeConnection, without: tuple[str, ...]) -> None:
+    listed = ticker("META", **META | dict.fromkeys(without))
+    gone = listed | {"active": False, "last_updated_utc": "2026-11-05T00:00:00Z", "delisted_utc": "2026-11-05T00:00:00Z"}
+    merge(session, "tickers", listed)
+    merge(session, "tickers", gone)
+    build_all(session)
+    assert ask(session, "SELECT active, delisted_utc IS NOT NULL FROM MARTS.DIM_TICKER") == [(False, True)]
+    merge(session, "tickers", listed | {"last_updated_utc": "2026-11-06T00:00:00Z"})
+    build_all(session)
+    assert ask(session, "SELECT active FROM MARTS.DIM_TICKER") == [(True,)], "listed again"
+    assert findings.reused_symbols(session) == []
+
+
 def test_a_day_joins_official_prices_by_ticker_and_date(session: SnowflakeConnection) -> None:
     exact = "123456789012345.123456"
     merge(session, "grouped_daily", bar("A", "2026-11-12"), bar("A", "2026-11-13", 11, volume=exact), bar("B", "2026-11-13", otc=True))
@@ -133,7 +179,7 @@ def test_prices_are_multiplied_by_every_split_executed_since_and_volume_divided(
         split("2 again", "A", "2026-11-14", 2, 1),
         split("3", "A", "2026-11-18", 1, 100),
         split("4", "A", "2010-01-04", 1, 7),
-        split("unusable", "A", "2026-11-13", 0, 1),
+        split("unusable", "A", "2026-11-16", 0, 1),
         split("5", "B", "2026-11-16", 1, 3),
         split("6", "B", "2026-11-17", 3, 1),
     )
@@ -153,11 +199,82 @@ def test_prices_are_multiplied_by_every_split_executed_since_and_volume_divided(
     assert adjusted(session, "C") == [(FRIDAY, 3.14, volume)]
 
 
-def test_two_splits_of_one_day_count_both(session: SnowflakeConnection) -> None:
-    merge(session, "stock_split", split("1", "A", "2026-11-16", 1, 2), split("2", "A", "2026-11-16", 1, 5))
-    bars(session, {FRIDAY: 20, MONDAY: 2})
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [(2, 3), (1, 1.5)],
+        [(1, 1.5), (2, 3)],
+        [(2, 3), (4, 6), (1, 1.5)],
+        [(2, 3), (1, 1.4999)],
+        [(2, 3), (1, 1)],
+        [(2, 3), (0, 3)],
+        [(2, 3), (-2, 3)],
+        [(2, 3), (None, 3)],
+        [(2, 3), (2, None)],
+    ],
+)
+def test_entries_with_the_same_ratio_are_one_split(session: SnowflakeConnection, entries: list[tuple[Any, Any]]) -> None:
+    merge(session, "stock_split", *(split(str(n), "A", "2026-11-16", *ratio) for n, ratio in enumerate(entries)))
+    bars(session, {FRIDAY: 30, MONDAY: 20})
     build_all(session, FRIDAY, MONDAY)
-    assert [row[1] for row in adjusted(session)] == [2.0, 2.0]
+    assert [row[1] for row in adjusted(session)] == [20.0, 20.0]
+    assert findings.undecided_splits(session) == []
+    assert [jump.is_continuous for jump in findings.split_jumps(session, THURSDAY)] == [True]
+
+
+CONTRADICTIONS: dict[str, list[tuple[str, Any, Any]]] = {
+    "two ratios": [("2026-11-16", 1, 2), ("2026-11-16", 1, 5)],
+    "a ratio and its reverse": [("2026-11-16", 1, 2), ("2026-11-16", 2, 1)],
+    "three ratios of which two agree": [("2026-11-16", 1, 2), ("2026-11-16", 2, 4), ("2026-11-16", 1, 3)],
+    "the same ratio a day later": [("2026-11-16", 1, 2), ("2026-11-17", 1, 2)],
+    "the same ratio a day earlier, before the first bar": [("2026-11-16", 1, 2), ("2026-11-11", 2, 4)],
+    "no usable ratio": [("2026-11-16", 0, 2)],
+    "no ratio": [("2026-11-16", None, None)],
+}
+
+
+@pytest.mark.parametrize("contradiction", CONTRADICTIONS)
+def test_entries_that_contradict_each_other_leave_the_last_good_prices_until_one_line_decides(
+    session: SnowflakeConnection, contradiction: str
+) -> None:
+    bars(session, {THURSDAY: 40, FRIDAY: 41})
+    bars(session, {THURSDAY: 7, FRIDAY: 8}, "B")
+    build_all(session, THURSDAY, FRIDAY)
+    good = adjusted(session)
+    merge(session, "stock_split", *(split(str(n), "A", *entry) for n, entry in enumerate(CONTRADICTIONS[contradiction])))
+    merge(session, "stock_split", split("b", "B", "2026-11-16", 1, 2))
+    bars(session, {MONDAY: 20, TUESDAY: 21})
+    bars(session, {MONDAY: 4, TUESDAY: 4}, "B")
+    for _ in range(2):
+        build_all(session, MONDAY, TUESDAY)
+        assert adjusted(session) == good
+        assert [row[1] for row in adjusted(session, "B")] == [3.5, 4.0, 4.0, 4.0]
+        assert {(entry.ticker, entry.execution_date) for entry in findings.undecided_splits(session)} >= {("A", MONDAY)}
+    others = {dt.date.fromisoformat(day) for day, *_ in CONTRADICTIONS[contradiction]} - {MONDAY}
+    decisions = [SplitDecision("A", "2026-11-16", 1, 2), *(SplitDecision("A", str(day), 1, 1) for day in others)]
+    marts.build(session, MARTS["dim_stock_split"], decisions=decisions)
+    marts.build(session, ADJUSTED)
+    assert [row[1] for row in adjusted(session)] == [20.0, 20.5, 20.0, 21.0]
+    assert findings.undecided_splits(session) == []
+
+
+def test_one_decision_is_enough_for_one_split_on_two_days(session: SnowflakeConnection) -> None:
+    merge(session, "stock_split", split("1", "A", "2026-11-16", 1, 2), split("2", "A", "2026-11-17", 1, 2))
+    bars(session, {FRIDAY: 40, MONDAY: 20, TUESDAY: 20})
+    build_all(session, FRIDAY, MONDAY, TUESDAY)
+    assert adjusted(session) == []
+    marts.build(session, MARTS["dim_stock_split"], decisions=[SplitDecision("A", "2026-11-17", 1, 1)])
+    marts.build(session, ADJUSTED)
+    assert [row[1] for row in adjusted(session)] == [20.0, 20.0, 20.0]
+
+
+def test_a_contradiction_that_moves_no_loaded_price_stops_nothing(session: SnowflakeConnection) -> None:
+    merge(session, "stock_split", *(split(f"{day}{n}", "A", day, 1, n) for day in ("2010-01-04", "2026-12-01") for n in (2, 3)))
+    bars(session, {FRIDAY: 40, MONDAY: 41})
+    build_all(session, FRIDAY, MONDAY)
+    assert [row[1] for row in adjusted(session)] == [40.0, 41.0]
+    assert findings.undecided_splits(session) == []
+    assert ask(session, "SELECT DISTINCT status FROM MARTS.DIM_STOCK_SPLIT") == [("undecided",)]
 
 
 def test_a_split_moves_earlier_prices_only_once_its_day_is_there(session: SnowflakeConnection) -> None:
@@ -253,9 +370,21 @@ def test_a_split_that_is_not_applied_or_applied_twice_is_not_continuous(session:
     build_all(session, FRIDAY, MONDAY)
     jumps = {jump.ticker: jump for jump in findings.split_jumps(session, THURSDAY)}
     assert (jumps["A"].price_factor, jumps["A"].adjusted_jump, jumps["A"].unadjusted_jump) == pytest.approx((0.25, 0.1, -0.725))
-    assert {name: jump.is_continuous for name, jump in jumps.items()} == {"A": True, "B": True, "C": False}
+    assert {name: jump.is_continuous for name, jump in jumps.items()} == {"A": True, "B": False, "C": False}
     assert not SplitJump("A", MONDAY, 0.25, adjusted_jump=-0.725, unadjusted_jump=-0.725).is_continuous
     assert findings.split_jumps(session, TUESDAY) == []
+
+
+@pytest.mark.parametrize("published", [(10, 11), (1, 2), (1, 5), (1, 20), (10, 1), (100, 101)])
+def test_an_entry_that_is_smaller_or_larger_than_the_true_split_leaves_a_jump(
+    session: SnowflakeConnection, published: tuple[int, int]
+) -> None:
+    """The true split is 10 for 1."""
+    merge(session, "stock_split", split("1", "A", "2026-11-16", *published))
+    bars(session, {FRIDAY: 400, MONDAY: 40})
+    build_all(session, FRIDAY, MONDAY)
+    [jump] = findings.split_jumps(session, THURSDAY)
+    assert not jump.is_continuous
 
 
 def test_a_split_around_a_price_of_nothing_is_not_judged(session: SnowflakeConnection) -> None:

@@ -4,12 +4,13 @@ What the rows are stands in the SQL files.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from polygon_assets.batch import bulk, tables
 from polygon_assets.batch.bulk import quoted
+from polygon_assets.batch.marts.split_decisions import SplitDecision, as_json
 from polygon_assets.batch.marts.tables import SCHEMA, Mart
 
 if TYPE_CHECKING:
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
 
 
-def build(connection: "SnowflakeConnection", mart: Mart, day: dt.date | None = None) -> int:
-    """Make the mart's rows anew, those of `day` where it is filled by day; returns how many there are now.
+def build(connection: "SnowflakeConnection", mart: Mart, day: dt.date | None = None, decisions: Sequence[SplitDecision] = ()) -> int:
+    """Make the mart's rows anew, those of `day` where it is filled by day; returns how many were made.
 
-    Creates table and columns that are missing. Raises ValueError for a day too many or too few, and snowflake.connector.errors.Error.
+    `decisions` are what people decided about contradictory splits. Creates table and columns that
+    are missing. Raises ValueError for a day too many or too few, and snowflake.connector.errors.Error.
     """
     if mart.sql is None:
         raise ValueError(f"the rows of {mart.name} are not made by SQL: use replace_day")
@@ -29,11 +31,17 @@ def build(connection: "SnowflakeConnection", mart: Mart, day: dt.date | None = N
     columns = ", ".join(quoted(name) for name, _, _ in mart.columns)
     with connection.cursor() as cursor:
         tables.ensure(cursor, SCHEMA, mart.name, mart.definitions)
-        if day is None:
-            cursor.execute(f"INSERT OVERWRITE INTO {mart.table} ({columns})\n{mart.sql}")
+        parameters = {"day": day, "decisions": as_json(decisions)}
+        if mart.by_day:
+            which, rows = "trading_day = %(day)s", mart.sql
+        elif mart.kept_sql:
+            which = f"ticker NOT IN ({mart.kept_sql})"
+            rows = f"SELECT * FROM ({mart.sql}) AS made WHERE {which}"
+        else:
+            cursor.execute(f"INSERT OVERWRITE INTO {mart.table} ({columns})\n{mart.sql}", parameters)
             return _count(cursor)
-        with _day_replaced(cursor, mart, day):
-            cursor.execute(f"INSERT INTO {mart.table} ({columns})\n{mart.sql}", {"day": day})
+        with _replaced(cursor, mart, which, parameters):
+            cursor.execute(f"INSERT INTO {mart.table} ({columns})\n{rows}", parameters)
             return _count(cursor)
 
 
@@ -47,17 +55,17 @@ def replace_day(connection: "SnowflakeConnection", mart: Mart, day: dt.date, row
     values = ", ".join(kind.decode.format(quoted(name)) for name, kind in types.items())
     with bulk.row_file(types, key, _only_of(day, rows)) as file, connection.cursor() as cursor:
         tables.ensure(cursor, SCHEMA, mart.name, mart.definitions)
-        with bulk.loaded(cursor, SCHEMA, file) as loaded, _day_replaced(cursor, mart, day):
+        with bulk.loaded(cursor, SCHEMA, file) as loaded, _replaced(cursor, mart, "trading_day = %(day)s", {"day": day}):
             cursor.execute(f"INSERT INTO {mart.table} ({', '.join(map(quoted, types))}) SELECT {values} FROM {loaded}")
     return file.count
 
 
 @contextmanager
-def _day_replaced(cursor: "SnowflakeCursor", mart: Mart, day: dt.date) -> Iterator[None]:
-    """A transaction that begins by deleting the day's rows."""
+def _replaced(cursor: "SnowflakeCursor", mart: Mart, which: str, parameters: dict[str, Any]) -> Iterator[None]:
+    """A transaction that begins by deleting the rows to be made anew, `which` as a condition."""
     cursor.execute("BEGIN")
     try:
-        cursor.execute(f"DELETE FROM {mart.table} WHERE trading_day = %(day)s", {"day": day})
+        cursor.execute(f"DELETE FROM {mart.table} WHERE {which}", parameters)
         yield
         cursor.execute("COMMIT")
     except BaseException:

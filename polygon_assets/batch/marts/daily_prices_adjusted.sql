@@ -1,6 +1,7 @@
 -- Every bar in terms of the newest trading day's shares: what splits executed since then made of its prices and its volume.
+-- Rows of tickers with undecided splits stay as they are (daily_prices_adjusted_kept.sql).
 WITH RECURSIVE executed AS (
-    -- An event counts once, however often it is listed. What is only announced changes nothing yet.
+    -- What is only announced changes nothing yet.
     SELECT
         ticker,
         execution_date,
@@ -8,8 +9,7 @@ WITH RECURSIVE executed AS (
         split_to,
         ROW_NUMBER() OVER (PARTITION BY ticker ORDER BY execution_date DESC, split_from, split_to) AS place
     FROM MARTS.DIM_STOCK_SPLIT
-    WHERE price_factor IS NOT NULL AND execution_date <= (SELECT MAX(trading_day) FROM MARTS.FACT_DAILY_TRADING)
-    GROUP BY ticker, execution_date, split_from, split_to
+    WHERE status IN ('applied', 'decided') AND execution_date <= (SELECT MAX(trading_day) FROM MARTS.FACT_DAILY_TRADING)
 ),
 -- The newest split, the two newest, and so on. Both sides of the ratio are multiplied, and divided once where they are used: whole numbers
 -- stay exact, where exp(sum(ln(ratio))) is not, and a split and its reverse leave a price as it was.

@@ -1,12 +1,87 @@
--- Every split that was executed or is announced, one row each: Airbyte's overwriting loads keep what a page repeats.
+-- Every split that was executed or is announced, one row each, with what is made of it (STATUS). The vendor publishes some splits
+-- twice, with other numbers or on another day; entries that contradict each other are not guessed but decided by a person.
+WITH decisions AS (
+    SELECT
+        d.value:ticker::VARCHAR AS ticker,
+        d.value:execution_date::DATE AS execution_date,
+        d.value:split_from::FLOAT AS split_from,
+        d.value:split_to::FLOAT AS split_to
+    FROM TABLE(FLATTEN(INPUT => PARSE_JSON(%(decisions)s))) AS d
+),
+-- Airbyte's overwriting loads keep what a page repeats.
+listed AS (
+    SELECT
+        s.id AS split_id,
+        s.ticker,
+        s.execution_date,
+        s.split_from,
+        s.split_to,
+        CASE WHEN s.split_from > 0 AND s.split_to > 0 THEN s.split_from / s.split_to END AS price_factor,
+        s.adjustment_type,
+        s.historical_adjustment_factor
+    FROM RAW.STOCK_SPLIT AS s
+    QUALIFY ROW_NUMBER() OVER (PARTITION BY s.id ORDER BY s._airbyte_extracted_at DESC) = 1
+),
+-- Within a thousandth two ratios are the same one, rounded: 3 to 4 is also published as 1 to 1.3333.
+redated AS (
+    SELECT DISTINCT a.split_id
+    FROM listed AS a
+    INNER JOIN listed AS b
+        ON b.ticker = a.ticker
+        AND b.execution_date <> a.execution_date
+        AND ABS(DATEDIFF(day, a.execution_date, b.execution_date)) <= 7
+        AND ABS(b.price_factor / a.price_factor - 1) < 0.001
+    LEFT JOIN decisions AS d ON d.ticker = b.ticker AND d.execution_date = b.execution_date
+    WHERE a.price_factor <> 1 AND d.ticker IS NULL
+),
+compared AS (
+    SELECT
+        l.*,
+        d.ticker IS NOT NULL AS is_decided,
+        r.split_id IS NOT NULL AS is_redated,
+        COUNT(l.price_factor) OVER (PARTITION BY l.ticker, l.execution_date) AS usable,
+        MAX(CASE WHEN l.price_factor <> 1 THEN l.price_factor END) OVER (PARTITION BY l.ticker, l.execution_date) AS largest,
+        MIN(CASE WHEN l.price_factor <> 1 THEN l.price_factor END) OVER (PARTITION BY l.ticker, l.execution_date) AS smallest,
+        -- Whole numbers are exact, and fractions may be rounded.
+        ROW_NUMBER() OVER (
+            PARTITION BY l.ticker, l.execution_date
+            ORDER BY
+                CASE WHEN l.price_factor IS NULL OR l.price_factor = 1 THEN 1 ELSE 0 END,
+                CASE WHEN l.split_from = ROUND(l.split_from) AND l.split_to = ROUND(l.split_to) THEN 0 ELSE 1 END,
+                l.split_id
+        ) AS place
+    FROM listed AS l
+    LEFT JOIN decisions AS d ON d.ticker = l.ticker AND d.execution_date = l.execution_date
+    LEFT JOIN redated AS r ON r.split_id = l.split_id
+)
 SELECT
-    s.id AS split_id,
-    s.ticker,
-    s.execution_date,
-    s.split_from,
-    s.split_to,
-    CASE WHEN s.split_from > 0 AND s.split_to > 0 THEN s.split_from / s.split_to END AS price_factor,
-    s.adjustment_type,
-    s.historical_adjustment_factor
-FROM RAW.STOCK_SPLIT AS s
-QUALIFY ROW_NUMBER() OVER (PARTITION BY s.id ORDER BY s._airbyte_extracted_at DESC) = 1
+    c.split_id,
+    c.ticker,
+    c.execution_date,
+    c.split_from,
+    c.split_to,
+    c.price_factor,
+    c.adjustment_type,
+    c.historical_adjustment_factor,
+    CASE
+        WHEN c.is_decided THEN 'overruled'
+        WHEN c.price_factor IS NULL AND c.usable > 0 THEN 'unusable'
+        WHEN c.price_factor IS NULL THEN 'undecided'
+        WHEN c.price_factor = 1 THEN 'no effect'
+        WHEN c.largest / c.smallest > 1.001 OR c.is_redated THEN 'undecided'
+        WHEN c.place = 1 THEN 'applied'
+        ELSE 'repeated'
+    END AS status
+FROM compared AS c
+UNION ALL
+SELECT
+    'decision ' || d.ticker || ' ' || d.execution_date::VARCHAR,
+    d.ticker,
+    d.execution_date,
+    d.split_from,
+    d.split_to,
+    d.split_from / d.split_to,
+    NULL,
+    NULL,
+    'decided'
+FROM decisions AS d

@@ -1,21 +1,39 @@
--- Every ticker there is or was, one row each: where it stands in two markets, or was listed again, what is active and then newest wins.
-WITH current_entries AS (
+-- Every ticker there is or was, one row each: where it stands in two markets, was listed again, or is another company's today, what is
+-- active and then newest wins.
+-- RAW keeps a listing's entry among the active ones after the vendor has moved it to the delisted ones: the newer of the two counts, where
+-- both are the same security. Another security's entry never ends it.
+WITH delistings AS (
+    SELECT DISTINCT listed.ticker, listed.market
+    FROM RAW.TICKERS AS listed
+    INNER JOIN RAW.TICKERS AS gone
+        ON gone.ticker = listed.ticker
+        AND gone.market = listed.market
+        AND NOT gone.active
+        AND gone.last_updated_utc >= listed.last_updated_utc
+        AND COALESCE(gone.composite_figi = listed.composite_figi, gone.cik = listed.cik, gone.name = listed.name, FALSE)
+    WHERE listed.active
+),
+current_entries AS (
     SELECT
-        ticker,
-        name,
-        market,
-        COALESCE(locale, 'us') AS locale,
-        COALESCE(active, FALSE) AS active,
-        type,
-        primary_exchange,
-        currency_name,
-        cik,
-        composite_figi,
-        share_class_figi,
-        last_updated_utc,
-        delisted_utc
-    FROM RAW.TICKERS
-    QUALIFY ROW_NUMBER() OVER (PARTITION BY ticker ORDER BY COALESCE(active, FALSE) DESC, last_updated_utc DESC NULLS LAST, market DESC) = 1
+        t.ticker,
+        t.name,
+        t.market,
+        COALESCE(t.locale, 'us') AS locale,
+        COALESCE(t.active, FALSE) AS active,
+        t.type,
+        t.primary_exchange,
+        t.currency_name,
+        t.cik,
+        t.composite_figi,
+        t.share_class_figi,
+        t.last_updated_utc,
+        t.delisted_utc
+    FROM RAW.TICKERS AS t
+    LEFT JOIN delistings AS d ON d.ticker = t.ticker AND d.market = t.market AND t.active
+    WHERE d.ticker IS NULL
+    QUALIFY ROW_NUMBER() OVER (
+        PARTITION BY t.ticker ORDER BY COALESCE(t.active, FALSE) DESC, t.last_updated_utc DESC NULLS LAST, t.market DESC
+    ) = 1
 ),
 -- The vendor gives the same code to types of other asset classes and locales, and a page may repeat one.
 types AS (

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _QUERIES = resources.files("polygon_assets.batch.marts") / "findings"
 _EXAMPLES = 10
-_JUDGED_FACTOR = 1.25
-"""A smaller split is lost in what prices do overnight."""
+_OVERNIGHT = 1.25
+"""Prices hardly ever move by more overnight; a wrong ratio that is nearer to the true one than this is not noticed."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class SplitJump:
 
     @property
     def is_continuous(self) -> bool:
-        """Whether less than half of the split is left in the adjusted prices; True for a split too small to be told from a price move.
+        """Whether the move over the split's day is the ratio that was applied, but for what prices do overnight.
 
-        A split that is not applied leaves all of it, one that is applied twice as much again.
+        Judged by what is left after the adjustment, whatever the size of the entry: one that is too
+        small or too large leaves the rest of the true split.
         """
-        size = abs(math.log(self.price_factor))
-        return size < math.log(_JUDGED_FACTOR) or abs(math.log1p(self.adjusted_jump)) < size / 2
+        return abs(math.log1p(self.adjusted_jump)) < math.log(_OVERNIGHT)
 
 
 def duplicates(connection: "SnowflakeConnection", mart: Mart) -> Finding:
@@ -89,6 +89,45 @@ def split_jumps(connection: "SnowflakeConnection", since: dt.date) -> Sequence[S
     with connection.cursor() as cursor:
         cursor.execute((_QUERIES / "split_jumps.sql").read_text(), {"since": since})
         return [SplitJump(*row) for row in cursor.fetchall() if row[3] is not None]
+
+
+@dataclass(frozen=True)
+class SplitEntry:
+    """One of the entries of a ticker that contradict each other."""
+
+    ticker: str
+    execution_date: dt.date
+    split_from: float | None
+    split_to: float | None
+    split_id: str
+
+
+@dataclass(frozen=True)
+class ReusedSymbol:
+    """A symbol of a listed security that another one had until `delisted_day`."""
+
+    ticker: str
+    name: str | None
+    former_name: str | None
+    delisted_day: dt.date | None
+    first_bar: dt.date | None
+
+    @property
+    def shares_bars(self) -> bool:
+        """Whether bars of the other security stand under the symbol; unknown counts as yes."""
+        if self.first_bar is None:
+            return False
+        return self.delisted_day is None or self.first_bar <= self.delisted_day
+
+
+def undecided_splits(connection: "SnowflakeConnection") -> Sequence[SplitEntry]:
+    """Every entry that waits for a person's decision and moves prices of the loaded days."""
+    return [SplitEntry(*row) for row in _ask(connection, "undecided_splits")]
+
+
+def reused_symbols(connection: "SnowflakeConnection") -> Sequence[ReusedSymbol]:
+    """Every listed security whose symbol another one had."""
+    return [ReusedSymbol(*row) for row in _ask(connection, "reused_symbols")]
 
 
 def _rows(day: dt.date | None) -> str:

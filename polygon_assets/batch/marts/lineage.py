@@ -36,8 +36,8 @@ def column_lineage(mart: Mart) -> Mapping[str, Sequence[tuple[str, str]]]:
 
 
 def _query(sql: str) -> str:
-    """With a value in place of the parameter, which is the connector's and no SQL."""
-    return sql.replace("%(day)s", "NULL")
+    """With a value in place of each parameter, which is the connector's and no SQL."""
+    return sql.replace("%(day)s", "NULL").replace("%(decisions)s", "'[]'")
 
 
 def _sources(node: "Node") -> list[tuple[str, str]]:

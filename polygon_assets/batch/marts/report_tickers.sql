@@ -27,7 +27,7 @@ summaries AS (
 last_splits AS (
     SELECT ticker, execution_date, split_from, split_to
     FROM MARTS.DIM_STOCK_SPLIT
-    WHERE price_factor IS NOT NULL AND execution_date <= (SELECT MAX(trading_day) FROM MARTS.DAILY_PRICES_ADJUSTED)
+    WHERE status IN ('applied', 'decided') AND price_factor <> 1 AND execution_date <= (SELECT MAX(trading_day) FROM MARTS.DAILY_PRICES_ADJUSTED)
     QUALIFY ROW_NUMBER() OVER (PARTITION BY ticker ORDER BY execution_date DESC, split_id) = 1
 )
 SELECT

@@ -44,6 +44,12 @@ class Mart:
         return file.read_text() if file.is_file() else None
 
     @property
+    def kept_sql(self) -> str | None:
+        """The query of the tickers whose rows a build leaves as they are; None where it makes all rows anew."""
+        file = _DIRECTORY / f"{self.name}_kept.sql"
+        return file.read_text() if file.is_file() else None
+
+    @property
     def types(self) -> dict[str, ColumnType]:
         """By column."""
         return {name: _TYPES[kind] for name, kind, _ in self.columns}
@@ -114,6 +120,12 @@ _DIM_STOCK_SPLIT = Mart(
         ("PRICE_FACTOR", "FLOAT", "What earlier prices are multiplied by for this event alone; empty if the ratio is no use."),
         ("ADJUSTMENT_TYPE", "VARCHAR", "forward_split, reverse_split or stock_dividend."),
         ("HISTORICAL_ADJUSTMENT_FACTOR", "FLOAT", "The vendor's own product with all later events, announced ones included."),
+        (
+            "STATUS",
+            "VARCHAR",
+            "applied, decided (by a person), repeated (the same ratio again), no effect, unusable (no ratio), overruled (by a decision) or "
+            "undecided (contradicts another entry: adjusted prices of the ticker wait for a decision).",
+        ),
     ),
 )
 _FACT_DAILY_TRADING = Mart(

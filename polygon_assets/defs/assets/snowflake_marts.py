@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from polygon_assets.batch.marts import MARTS, Mart, build, column_lineage, upstreams
+from polygon_assets.batch.marts import MARTS, Mart, build, column_lineage, split_decisions, upstreams
 from polygon_assets.defs.description import OWNERS, Column, described, table_schema
 from polygon_assets.defs.following import FOLLOWS_EVERY_DAY, FOLLOWS_TABLES, SHORT_OUTAGES, follows_any_day
 from polygon_assets.defs.keys import mart as mart_key
@@ -28,13 +28,14 @@ DESCRIPTIONS: Mapping[str, str] = {
     ),
     "dim_ticker": described(
         "Every ticker that is or was traded, with its type and exchange in words.",
-        grain="one row per ticker; where it stands in two markets the active and then the newest entry.",
+        grain="one row per ticker; where it stands in two markets, or another security had the symbol before, the active and then the "
+        "newest entry.",
         lateness=_FOLLOWS_REFERENCE,
         wrong=_REBUILD,
     ),
     "dim_stock_split": described(
-        "Splits, reverse splits and stock dividends, executed and announced.",
-        grain="one row per event.",
+        "Splits, reverse splits and stock dividends, executed and announced, with what is made of each entry (`status`).",
+        grain="one row per entry of the vendor, and one per decision of a person.",
         lateness=_FOLLOWS_REFERENCE,
         wrong=_REBUILD,
     ),
@@ -49,7 +50,9 @@ DESCRIPTIONS: Mapping[str, str] = {
         "Every daily bar in terms of the newest trading day's shares, so that prices can be compared across splits.",
         grain="one row per ticker and trading day; all days are made anew, because one new split changes every earlier day.",
         lateness="a minute or two after a day is built, once for all days that are built together.",
-        wrong=_REBUILD + " A split that the vendor announced late comes with the next sync of the reference data.",
+        wrong=_REBUILD + " A split that the vendor announced late comes with the next sync of the reference data. Where its entries "
+        "contradict each other, the check `splits_are_decided` names them: the ticker keeps its last good prices until a line in "
+        "`split_decisions.csv` or `SPLIT_DECISIONS` decides; then materialize `snowflake/marts/dim_stock_split`.",
     ),
     "report_tickers": described(
         "What people ask of a listed ticker: who it is, last and previous close, volume, range of a year, last split.",
@@ -92,9 +95,11 @@ def _asset(mart: Mart, days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinitio
     def build_mart(context: dg.AssetExecutionContext, environment: Environment) -> Iterator[dg.MaterializeResult[None]]:
         from polygon_assets.clients import snowflake
 
+        settings = environment.settings()
+        decisions = split_decisions.read(settings)
         asked = [dt.date.fromisoformat(partition) for partition in context.partition_keys] if mart.by_day else [None]
-        with holding(context.log), closing(snowflake.connect(environment.settings())) as connection:
-            built = [Built(connection, mart, day, build(connection, mart, day)) for day in asked]
+        with holding(context.log), closing(snowflake.connect(settings)) as connection:
+            built = [Built(connection, mart, day, build(connection, mart, day, decisions)) for day in asked]
             results = [check.result(key, built) for check in checks]
         for one in built:
             if one.day:

@@ -23,8 +23,8 @@ def test_only_the_comparison_with_the_stream_is_not_made_by_sql() -> None:
 @of_each
 def test_the_query_selects_the_declared_columns_in_their_order(mart: Mart) -> None:
     assert mart.sql
-    query = parse_one(mart.sql.replace("%(day)s", "NULL"), dialect="snowflake")
-    assert isinstance(query, exp.Select)
+    query = parse_one(mart.sql.replace("%(day)s", "NULL").replace("%(decisions)s", "'[]'"), dialect="snowflake")
+    assert isinstance(query, exp.Query)
     assert [name.upper() for name in query.named_selects] == [name for name, _, _ in mart.columns]
 
 
@@ -45,9 +45,10 @@ def test_each_is_built_after_those_it_is_made_of(mart: Mart) -> None:
 
 
 @of_each
-def test_the_day_is_the_only_parameter_and_only_of_those_that_are_filled_by_day(mart: Mart) -> None:
+def test_the_day_is_a_parameter_of_those_that_are_filled_by_day_and_decisions_of_the_splits(mart: Mart) -> None:
     assert mart.sql
-    assert set(re.findall(r"%.{0,6}", mart.sql)) == ({"%(day)s"} if mart.by_day else set())
+    expected = {"%(day)s"} if mart.by_day else {"%(decisions)s"} if mart.name == "dim_stock_split" else set()
+    assert set(re.findall(r"%.[^)]{0,12}.{0,2}", mart.sql)) == expected
 
 
 def test_lineage_follows_a_price_through_the_adjustment_to_the_splits() -> None:

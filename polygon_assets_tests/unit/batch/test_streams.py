@@ -18,7 +18,7 @@ def test_every_stream_belongs_to_one_connection() -> None:
 def test_every_field_has_a_type_and_a_description_and_keys_and_cursor_are_fields(stream: Stream) -> None:
     assert {*stream.primary_key, *([stream.cursor] if stream.cursor else [])} <= stream.properties.keys()
     assert all(schema["type"] and schema["description"].endswith(".") for schema in stream.properties.values())
-    assert all(stream.properties[key]["type"] in ("string", "integer") for key in stream.primary_key), "a key is never null"
+    assert all(stream.properties[key]["type"] in ("string", "integer", "boolean") for key in stream.primary_key), "a key is never null"
 
 
 def test_no_two_fields_of_a_stream_are_one_column() -> None:

@@ -31,7 +31,7 @@ def test_the_tables_have_airbytes_columns_first_and_its_types() -> None:
         "LOCALE": "VARCHAR",
         "PRIMARY_EXCHANGE": "VARCHAR",
         "TYPE": "VARCHAR",
-        "ACTIVE": "BOOLEAN",
+        "ACTIVE": "BOOLEAN NOT NULL",
         "CURRENCY_NAME": "VARCHAR",
         "CIK": "VARCHAR",
         "COMPOSITE_FIGI": "VARCHAR",

@@ -7,16 +7,18 @@ import dagster as dg
 import pytest
 
 from polygon_assets.batch.marts import MARTS, Mart, findings
-from polygon_assets.batch.marts.findings import Finding, Missing, SplitJump
+from polygon_assets.batch.marts.findings import Finding, Missing, ReusedSymbol, SplitEntry, SplitJump
 from polygon_assets.defs.mart_checks import (
     Built,
     Check,
     Judgement,
     checks_of,
+    judge_decided,
     judge_duplicates,
     judge_jumps,
     judge_missing,
     judge_orphans,
+    judge_reused,
     judge_rows,
 )
 
@@ -124,7 +126,35 @@ def test_a_warning_does_not_stop_what_waits_for_a_blocking_check_but_is_told(blo
 
 
 @pytest.mark.parametrize("mart", [mart for mart in MARTS.values() if mart.sql], ids=lambda mart: mart.name)
-def test_every_mart_has_checks_of_its_keys_and_all_block_but_those_of_references(mart: Mart) -> None:
+def test_every_mart_has_checks_of_its_keys_and_only_those_that_warn_of_little_do_not_block(mart: Mart) -> None:
     checks = {check.name: check.blocking for check in checks_of(mart)}
     assert {"keys_are_unique", "nothing_is_missing"} <= checks.keys()
-    assert {name for name, blocking in checks.items() if not blocking} == {name for name in checks if name.endswith("_is_known")}
+    warning = {"every_value_is_there", "no_jump_at_a_split", "reused_symbols"} & checks.keys()
+    assert {name for name, blocking in checks.items() if not blocking} == {name for name in checks if name.endswith("_is_known")} | warning
+
+
+def test_a_contradiction_is_named_with_ticker_day_entries_and_the_cure() -> None:
+    day = dt.date(2026, 11, 16)
+    judgement = judge_decided([SplitEntry("META", day, 2, 3, "a"), SplitEntry("META", day, None, 1.5, "b")])
+    assert (judgement.passed, judgement.bad) == (False, True)
+    assert "META on 2026-11-16: 2 to 3 (a), nothing to 1.5 (b)" in judgement.said
+    assert "split_decisions.csv or SPLIT_DECISIONS" in judgement.said
+    assert judge_decided([]).passed
+
+
+@pytest.mark.parametrize(
+    ("delisted", "first_bar", "passed"),
+    [
+        (dt.date(2026, 11, 2), dt.date(2026, 11, 3), True),
+        (dt.date(2026, 11, 2), dt.date(2026, 11, 2), False),
+        (dt.date(2026, 11, 2), None, True),
+        (None, dt.date(2026, 11, 2), False),
+    ],
+)
+def test_a_reused_symbol_is_listed_and_a_warning_where_bars_of_both_are_loaded(
+    delisted: dt.date | None, first_bar: dt.date | None, passed: bool
+) -> None:
+    judgement = judge_reused([ReusedSymbol("META", "Meta Platforms", "Metamaterial", delisted, first_bar)])
+    assert (judgement.passed, judgement.bad) == (passed, False)
+    assert "META is Meta Platforms" in judgement.said
+    assert judge_reused([]).passed

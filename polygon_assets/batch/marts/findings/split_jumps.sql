@@ -1,11 +1,8 @@
 -- What a split did to prices, and what is left of it after the adjustment: the last bar before it against the first one after.
 WITH events AS (
     SELECT ticker, execution_date, EXP(SUM(LN(price_factor))) AS price_factor
-    FROM (
-        SELECT DISTINCT ticker, execution_date, price_factor
-        FROM MARTS.DIM_STOCK_SPLIT
-        WHERE price_factor IS NOT NULL AND execution_date >= %(since)s
-    ) AS listed
+    FROM MARTS.DIM_STOCK_SPLIT
+    WHERE status IN ('applied', 'decided') AND execution_date >= %(since)s
     GROUP BY ticker, execution_date
 ),
 neighbours AS (

@@ -1,0 +1,7 @@
+-- Tickers whose rows stay as they are: their splits contradict each other and no person has decided yet. What lies before the first
+-- bar or after the last one changes no price.
+SELECT DISTINCT s.ticker
+FROM MARTS.DIM_STOCK_SPLIT AS s
+WHERE s.status = 'undecided'
+    AND s.execution_date > (SELECT MIN(trading_day) FROM MARTS.FACT_DAILY_TRADING)
+    AND s.execution_date <= (SELECT MAX(trading_day) FROM MARTS.FACT_DAILY_TRADING)

@@ -1,0 +1,7 @@
+-- Splits that contradict each other and move prices of the loaded days: every entry of each such ticker, by day.
+SELECT s.ticker, s.execution_date, s.split_from, s.split_to, s.split_id
+FROM MARTS.DIM_STOCK_SPLIT AS s
+WHERE s.status = 'undecided'
+    AND s.execution_date > (SELECT MIN(trading_day) FROM MARTS.FACT_DAILY_TRADING)
+    AND s.execution_date <= (SELECT MAX(trading_day) FROM MARTS.FACT_DAILY_TRADING)
+ORDER BY s.ticker, s.execution_date, s.split_id

@@ -1,0 +1,60 @@
+"""What people decided about splits that the vendor publishes in contradiction: a CSV beside this file, and a setting.
+
+Which entries contradict each other is decided in dim_stock_split.sql; here the decisions are read.
+"""
+
+import csv
+import datetime as dt
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+
+from polygon_assets.settings import Settings, SettingsError
+
+FILE = resources.files("polygon_assets.batch.marts") / "split_decisions.csv"
+SETTING = "SPLIT_DECISIONS"
+FORM = "TICKER,YYYY-MM-DD,OLD SHARES,NEW SHARES, for example META,2026-11-16,1,2; 1,1 means that there was no split"
+
+
+@dataclass(frozen=True)
+class SplitDecision:
+    """All that happened to the shares of a ticker on a day: `split_from` old ones became `split_to` new ones."""
+
+    ticker: str
+    execution_date: str
+    """ISO 8601."""
+    split_from: float
+    split_to: float
+
+
+def read(settings: Settings) -> list[SplitDecision]:
+    """The decisions of the CSV and of SPLIT_DECISIONS, which wins where both name a day. Raises SettingsError for a bad line."""
+    records = csv.reader(FILE.read_text().splitlines())
+    next(records)
+    found = [(f"{FILE.name}, line {records.line_num}", record) for record in records if any(record)]
+    found += [(SETTING, record) for record in _records(settings.split_decisions)]
+    decisions = [_decision(place, record) for place, record in found]
+    return list({(decision.ticker, decision.execution_date): decision for decision in decisions}.values())
+
+
+def as_json(decisions: Sequence[SplitDecision]) -> str:
+    """The value of the parameter `decisions` in dim_stock_split.sql."""
+    return json.dumps([asdict(decision) for decision in decisions])
+
+
+def _records(setting: str) -> Iterator[list[str]]:
+    lines = io.StringIO(setting.replace(";", "\n"))
+    return (record for record in csv.reader(lines) if any(record))
+
+
+def _decision(place: str, record: Sequence[str]) -> SplitDecision:
+    try:
+        ticker, day, split_from, split_to = (cell.strip() for cell in record[:4])
+        decision = SplitDecision(ticker, dt.date.fromisoformat(day).isoformat(), float(split_from), float(split_to))
+    except ValueError as error:
+        raise SettingsError(f"{place}: {','.join(record)!r} is no decision about a split ({error}); write {FORM}") from None
+    if not (decision.ticker and 0 < decision.split_from < float("inf") and 0 < decision.split_to < float("inf")):
+        raise SettingsError(f"{place}: {','.join(record)!r} names no ticker or no positive numbers of shares; write {FORM}")
+    return decision
