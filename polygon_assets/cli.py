@@ -135,7 +135,7 @@ def list_gaps(as_json: bool) -> None:
     from rich.console import Console
 
     from polygon_assets.evidence import EvidenceError, gaps, streams
-    from polygon_assets.market_calendar import MarketCalendar
+    from polygon_assets.market_calendar import calendar_of
     from polygon_assets.status_table import table
 
     settings = _settings()
@@ -143,7 +143,7 @@ def list_gaps(as_json: bool) -> None:
         ledger, producer = gaps.open_gaps(settings), streams.heartbeats(settings).get("producer")
     except EvidenceError as error:
         raise click.ClickException(str(error)) from error
-    rows = gaps.rows(ledger, producer, MarketCalendar(settings.market_calendar), dt.datetime.now(dt.UTC))
+    rows = gaps.rows(ledger, producer, calendar_of(settings), dt.datetime.now(dt.UTC))
     if as_json:
         click.echo(json.dumps([row.facts() for row in rows], indent=2))
     elif rows:
@@ -218,10 +218,10 @@ def provision(start_date: dt.datetime | None) -> None:
     """Create or update connector, source, destination and connections; what is already right stays."""
     from polygon_assets.batch.provision import provision as make
     from polygon_assets.clients.airbyte import AirbyteError
-    from polygon_assets.market_calendar import MarketCalendar
+    from polygon_assets.market_calendar import calendar_of
 
     settings = _settings()
-    calendar = MarketCalendar(settings.market_calendar)
+    calendar = calendar_of(settings)
     day = start_date.date() if start_date else calendar.previous_day(calendar.day_of(dt.datetime.now(dt.UTC)))
     try:
         made = make(settings, day)

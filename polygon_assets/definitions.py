@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from polygon_assets.defs import jobs
+from polygon_assets.defs import calendar_check, jobs
 from polygon_assets.defs.assets import airbyte, clickhouse, kafka, polygon, reconciliation, s3, snowflake_marts, snowflake_raw, stream_gaps
 from polygon_assets.defs.batch_schedules import daily_batch, reference_weekly
 from polygon_assets.defs.batch_sensors import BATCH_SENSORS
@@ -16,7 +16,7 @@ from polygon_assets.defs.partitions import trading_days
 from polygon_assets.defs.resources import Airbyte, Environment, StreamPrograms
 from polygon_assets.defs.schedules import checks_schedule, ohlcv_1m_while_open
 from polygon_assets.defs.sensors import SENSORS
-from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.market_calendar import calendar_of
 from polygon_assets.settings import Settings, load_settings
 
 
@@ -26,7 +26,7 @@ def build_defs(settings: Settings | None = None, resource_overrides: Mapping[str
     Partition keys are part of it, so the calendar's name is the one setting that is read while it is built; everything
     else is read when a run or a tick needs it.
     """
-    days = trading_days(MarketCalendar((settings or load_settings()).market_calendar))
+    days = trading_days(calendar_of(settings or load_settings()))
     checks = stream_checks()
     checks_job = jobs.stream_checks(checks)
     return dg.Definitions(
@@ -45,7 +45,7 @@ def build_defs(settings: Settings | None = None, resource_overrides: Mapping[str
             *snowflake_marts.marts(days),
             reconciliation.stream_vs_batch(days),
         ],
-        asset_checks=checks,
+        asset_checks=[*checks, calendar_check.calendar_agrees],
         jobs=[
             *jobs.STREAM_JOBS,
             checks_job,
@@ -55,8 +55,9 @@ def build_defs(settings: Settings | None = None, resource_overrides: Mapping[str
             jobs.LOAD_DAYS,
             jobs.BUILD_FACTS,
             jobs.COMPARE_DAYS,
+            calendar_check.JOB,
         ],
-        schedules=[checks_schedule(checks_job), ohlcv_1m_while_open, daily_batch, reference_weekly],
+        schedules=[checks_schedule(checks_job), ohlcv_1m_while_open, daily_batch, reference_weekly, calendar_check.calendar_daily],
         sensors=[*SENSORS, *BATCH_SENSORS],
         resources={"environment": Environment(), "programs": StreamPrograms(), "airbyte": Airbyte()} | dict(resource_overrides or {}),
         # One process per run: a second one costs 2 s CPU, and it would survive the run's death.

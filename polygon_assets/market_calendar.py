@@ -2,20 +2,32 @@
 
 The rule (weekdays 04:00 to 20:00 New York) is code; holidays, early closes and late opens are rows of
 `nyse_exceptions.csv`, taken from pandas_market_calendars by `scripts/update_calendar.py`. The library itself
-costs 2.5 s CPU to import, which the definitions and each stream program would pay at every start.
+costs 2.5 s CPU to import, which the definitions and each stream program would pay at every start. What is
+announced at short notice is a line of `market_closures.csv` or of the setting MARKET_CLOSURES.
 """
 
 import csv
 import datetime as dt
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
+
+from polygon_assets.settings import Settings, SettingsError
 
 NEW_YORK = ZoneInfo("America/New_York")
 ONE_DAY = dt.timedelta(days=1)
+CLOSURES = resources.files("polygon_assets") / "market_closures.csv"
+POST_MARKET = dt.timedelta(hours=4)
+"""The post-market after an early close: until 17:00 after a close at 13:00."""
+ADD_A_DAY = (
+    "if the market was closed on it or closed early, the calendar does not know: add the day to MARKET_CLOSURES "
+    "(`2026-12-10` for a closed day, `2026-12-11 13:00` for an early close) or to polygon_assets/market_closures.csv"
+)
+"""What to do about a trading day on which nothing seems to have been traded."""
 
 
 class CalendarHorizonError(Exception):
@@ -44,9 +56,10 @@ class Session:
 class MarketCalendar:
     """`NYSE`, or `24/7`: each New York day is one regular session from midnight to midnight."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, changes: Mapping[dt.date, "_Times | None"] = MappingProxyType({})) -> None:
+        """`changes` are days that differ from the NYSE's table; the simulated exchange keeps none."""
         self.name = name
-        self._exceptions = _nyse_exceptions() if name == "NYSE" else {}
+        self._exceptions = {**_nyse_exceptions(), **changes} if name == "NYSE" else {}
 
     def session(self, day: dt.date) -> Session | None:
         """The session of `day`, or None when the market stays closed."""
@@ -111,6 +124,11 @@ class MarketCalendar:
             raise CalendarHorizonError(f"{day} is outside the NYSE table ({first} to {last}); extend it with scripts/update_calendar.py")
 
 
+def calendar_of(settings: Settings) -> MarketCalendar:
+    """The calendar that the settings name, with the closures of the file and of MARKET_CLOSURES, which wins. Raises SettingsError."""
+    return _calendar(settings.market_calendar, settings.market_closures)
+
+
 _Times = tuple[dt.time, dt.time, dt.time, dt.time]
 _REGULAR_TIMES: _Times = (dt.time(4), dt.time(9, 30), dt.time(16), dt.time(20))
 
@@ -134,3 +152,38 @@ def _times(row: dict[str, str]) -> _Times | None:
         dt.time.fromisoformat(row[name]) for name in ("extended_open", "regular_open", "regular_close", "extended_close")
     )
     return pre, open_, close, post
+
+
+@lru_cache(maxsize=4)
+def _calendar(name: str, closures: str) -> MarketCalendar:
+    return MarketCalendar(name, _file_closures() | _setting_closures(closures))
+
+
+def _file_closures() -> dict[dt.date, _Times | None]:
+    rows = csv.reader(CLOSURES.read_text().splitlines())
+    next(rows)
+    records = [(f"{CLOSURES.name}, line {rows.line_num}", row) for row in rows if any(row)]
+    return dict(_closure(place, row[0], row[1] if len(row) > 1 else "") for place, row in records)
+
+
+def _setting_closures(closures: str) -> dict[dt.date, _Times | None]:
+    days = filter(None, map(str.strip, closures.split(";")))
+    return dict(_closure("MARKET_CLOSURES", *day.partition(" ")[::2]) for day in days)
+
+
+def _closure(place: str, day: str, close: str) -> tuple[dt.date, _Times | None]:
+    """A day and its times; None for a closed one. Raises SettingsError naming value and cure."""
+    pre, open_, usual, _ = _REGULAR_TIMES
+    try:
+        date = dt.date.fromisoformat(day.strip())
+        regular_close = dt.time.fromisoformat(close.strip()) if close.strip() else None
+    except ValueError as error:
+        raise SettingsError(f"{place}: {day} {close}: {error}; write {_FORM}") from None
+    if regular_close is None:
+        return date, None
+    if not open_ < regular_close <= usual:
+        raise SettingsError(f"{place}: {day} {close}: an early close lies between 09:30 and 16:00 New York; write {_FORM}")
+    return date, (pre, open_, regular_close, (dt.datetime.combine(date, regular_close) + POST_MARKET).time())
+
+
+_FORM = "YYYY-MM-DD for a closed day and YYYY-MM-DD HH:MM for an early close, separated by semicolons"

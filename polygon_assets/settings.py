@@ -95,6 +95,11 @@ class Settings(BaseSettings):
     market_calendar: Literal["NYSE", "24/7"] = Field(
         "NYSE", description="NYSE: pre-market to post-market of US trading days. 24/7: the simulated exchange, which never closes."
     )
+    market_closures: str = Field(
+        "",
+        description="Closures and early closes announced at short notice: YYYY-MM-DD (closed) or YYYY-MM-DD HH:MM (early close, New York), "
+        "separated by semicolons. The same as lines of polygon_assets/market_closures.csv.",
+    )
     no_data_seconds: float = Field(
         120.0,
         gt=0,

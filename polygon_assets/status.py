@@ -19,7 +19,7 @@ from polygon_assets.evidence import gaps, streams, tables, warehouse
 from polygon_assets.evidence.health import heartbeat_problems
 from polygon_assets.evidence.questions import Answer, Questions
 from polygon_assets.evidence.tables import TableFacts
-from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.market_calendar import calendar_of
 from polygon_assets.messages import FILTERED_TOPIC, RAW_TOPIC, Heartbeat
 from polygon_assets.settings import Settings
 
@@ -39,7 +39,7 @@ class Status:
     """The questions to one set of endpoints, asked as often as somebody wants to look."""
 
     def __init__(self, settings: Settings) -> None:
-        self._calendar = MarketCalendar(settings.market_calendar)
+        self._calendar = calendar_of(settings)
         self._endpoints = _endpoints(settings)
         asked = {name for name, endpoint in self._endpoints.items() if endpoint}
         self._questions = Questions({part: ask for part, ask in _questions(settings).items() if part.partition(" ")[0] in asked})

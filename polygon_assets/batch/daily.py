@@ -4,83 +4,104 @@ Fetching only: `warehouse` writes what is given here into the table that Airbyte
 """
 
 import datetime as dt
-import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-import urllib3
-
-from polygon_assets.clients.polygon import PolygonApiError, PolygonNoDataError, PolygonRest
+from polygon_assets.batch.numbers import decimal_text, integer, number
+from polygon_assets.clients.polygon import PolygonNoAnswerError, PolygonNoDataError, PolygonRest, answer, rows
 
 Record = dict[str, Any]
+PATH = "/v2/aggs/grouped/locale/us/market/stocks/{}"
+USUAL = ("open", "high", "low", "close", "volume", "vwap", "window_start_ms")
+"""Fields that are null only where the vendor sends something else than a value; the other ones may be missing for good reasons."""
+T = TypeVar("T")
 
 
 def grouped_daily(rest: PolygonRest, day: dt.date) -> list[Record]:
     """The day's bar of every ticker, OTC included, unadjusted; none if the market was closed. Raises PolygonApiError."""
-    answer = _answer(rest.get_grouped_daily_aggs, day, include_otc=True)
-    return [_record(_grouped, bar, day) for bar in answer.get("results") or ()]
+
+    def ask() -> list[Mapping[str, Any]]:
+        data = rest.get_grouped_daily_aggs(day, adjusted=False, raw=True, include_otc=True).data
+        return _bars(answer(data, PATH.format(day)), PATH.format(day))
+
+    return [_grouped(bar, day) for bar in _unless_none(rest, ask) or ()]
 
 
 def daily_open_close(rest: PolygonRest, day: dt.date, tickers: Iterable[str]) -> list[Record]:
     """The day's official prices of each ticker, one request each; those that did not trade are left out. Raises PolygonApiError."""
-    answers = [_answer(rest.get_daily_open_close_agg, ticker, day) for ticker in tickers]
-    return [_record(_open_close, answer, day) for answer in answers if answer]
+
+    def ask(ticker: str) -> Mapping[str, Any]:
+        content = answer(rest.get_daily_open_close_agg(ticker, day, adjusted=False, raw=True).data, f"/v1/open-close/{ticker}/{day}")
+        if content.get("symbol") != ticker:
+            raise PolygonNoAnswerError(f"/v1/open-close/{ticker}/{day}: the answer is not about {ticker}: {str(content)[:200]}")
+        return content
+
+    answers = [_unless_none(rest, partial(ask, ticker)) for ticker in tickers]
+    return [_open_close(found, day) for found in answers if found]
 
 
-def _answer(method: Callable[..., urllib3.BaseHTTPResponse], *asked: object, **options: object) -> Mapping[str, Any]:
-    """The answer as sent (the vendor's models drop the exact volume), empty where there is nothing."""
+def odd_values(records: Iterable[Record]) -> dict[str, int]:
+    """How many records have no value for each field that bars usually have; fields that all records have are left out."""
+    counts = Counter(field for record in records for field in USUAL if field in record and record[field] is None)
+    return dict(sorted(counts.items()))
+
+
+def _unless_none(rest: PolygonRest, ask: Callable[[], T]) -> T | None:
+    """What `ask` returns, asked again where it is no answer; None where the vendor says that there is nothing."""
     try:
-        data = method(*asked, adjusted=False, raw=True, **options).data
+        return rest.asked_again(ask)
     except PolygonNoDataError:
-        return {}
-    try:
-        content: Any = json.loads(data)
-    except ValueError as error:
-        raise PolygonApiError(f"unreadable answer: {error}: {data[:200]!r}") from error
-    # Without results it would pass for a day on which nothing was traded.
-    if not isinstance(content, dict) or content.get("status") == "ERROR":
-        raise PolygonApiError(f"HTTP 200 with an error for an answer: {data[:200]!r}")
-    return content
+        return None
 
 
-def _record(made_of: Callable[[Mapping[str, Any], dt.date], Record], sent: Mapping[str, Any], day: dt.date) -> Record:
-    try:
-        return made_of(sent, day)
-    except KeyError as error:
-        raise PolygonApiError(f"the vendor's bar of {day} has no {error}: {dict(sent)}") from error
+def _bars(content: Mapping[str, Any], path: str) -> list[Mapping[str, Any]]:
+    """The bars of a grouped answer, each with its ticker.
+
+    On a closed day the vendor leaves `results` out and counts 0: both together prove that there is
+    nothing. Null results, or fewer than are counted, are no answer.
+    """
+    if "results" not in content and content.get("resultsCount") == 0:
+        return []
+    bars = rows(content, path)
+    if not all(isinstance(bar.get("T"), str) and bar["T"] for bar in bars):
+        raise PolygonNoAnswerError(f"{path}: a bar has no ticker")
+    if isinstance(counted := content.get("resultsCount"), int) and counted > len(bars):
+        raise PolygonNoAnswerError(f"{path}: {len(bars)} of {counted} bars")
+    return bars
 
 
 def _grouped(bar: Mapping[str, Any], day: dt.date) -> Record:
     return {
         "ticker": bar["T"],
         "date": day.isoformat(),
-        "window_start_ms": bar.get("t"),
-        "open": bar.get("o"),
-        "high": bar.get("h"),
-        "low": bar.get("l"),
-        "close": bar.get("c"),
-        "volume": bar.get("dv") or _decimal(bar["v"]),
-        "vwap": bar.get("vw"),
-        "transactions": bar.get("n"),
-        "otc": bar.get("otc", False),
+        "window_start_ms": integer(bar.get("t")),
+        "open": number(bar.get("o")),
+        "high": number(bar.get("h")),
+        "low": number(bar.get("l")),
+        "close": number(bar.get("c")),
+        "volume": decimal_text(bar.get("dv"), bar.get("v")),
+        "vwap": number(bar.get("vw")),
+        "transactions": integer(bar.get("n")),
+        "otc": _flag(bar.get("otc", False)),
     }
 
 
-def _open_close(answer: Mapping[str, Any], day: dt.date) -> Record:
+def _open_close(found: Mapping[str, Any], day: dt.date) -> Record:
     return {
-        "ticker": answer["symbol"],
+        "ticker": found["symbol"],
         "date": day.isoformat(),
-        "open": answer.get("open"),
-        "high": answer.get("high"),
-        "low": answer.get("low"),
-        "close": answer.get("close"),
-        "volume": _decimal(answer["volume"]),
-        "pre_market": answer.get("preMarket"),
-        "after_hours": answer.get("afterHours"),
-        "otc": answer.get("otc"),
+        "open": number(found.get("open")),
+        "high": number(found.get("high")),
+        "low": number(found.get("low")),
+        "close": number(found.get("close")),
+        "volume": decimal_text(None, found.get("volume")),
+        "pre_market": number(found.get("preMarket")),
+        "after_hours": number(found.get("afterHours")),
+        "otc": _flag(found.get("otc")),
     }
 
 
-def _decimal(volume: float) -> str:
-    """A JSON number written out: no exponent, and no fraction where it is whole."""
-    return str(int(volume) if volume == int(volume) else volume)
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None

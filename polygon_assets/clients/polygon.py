@@ -4,21 +4,42 @@ The vendor's client retries three times within a second (useless at 5 requests a
 HTTP status and turns an unreadable answer into an empty list. This module corrects that at the one place all its calls go through.
 """
 
+import json
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import urllib3
 from polygon import RESTClient
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay, wait_exponential_jitter
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_exponential_jitter,
+)
 
 from polygon_assets.settings import Settings
 
 TIMEOUT = urllib3.Timeout(connect=5.0, read=20.0)
 PATIENCE_SECONDS = 180
 PAGE_SIZE = 1000
+MOST_PAGES = 1_000
+"""A million tickers; there are about 30,000, delisted ones included."""
+ATTEMPTS = 4
+"""An answer without what was asked for is asked for again so often: the vendor sometimes sends null where there are results."""
+REDIRECTS = (301, 302, 303, 307, 308)
+REDIRECT_CURE = (
+    "the API, or a proxy before it, sends to another address, to which the key is not sent: "
+    "set POLYGON_REST_URL to the address that is right"
+)
+T = TypeVar("T")
 
 CURES = {
+    **dict.fromkeys(REDIRECTS, REDIRECT_CURE),
     401: "check POLYGON_API_KEY: the vendor does not know this key",
     403: "the account's plan does not include this data; see the vendor's pricing page",
 }
@@ -30,6 +51,10 @@ class PolygonApiError(Exception):
 
 class PolygonNoDataError(PolygonApiError):
     """There is nothing to what was asked: no such ticker on that day, or a day that the account's plan gives only when it is over."""
+
+
+class PolygonNoAnswerError(PolygonApiError):
+    """HTTP 200 without what was asked for: null, malformed or missing results. It proves nothing, least of all that there is nothing."""
 
 
 class PolygonUnavailableError(PolygonApiError):
@@ -94,26 +119,109 @@ class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no type
 
     def __init__(self, settings: Settings, patience_seconds: float = PATIENCE_SECONDS, sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(settings.polygon_api_key.get_secret_value(), base=settings.polygon_rest_url, retries=0)
+        self._sleep = sleep
         bucket = TokenBucket(settings.polygon_requests_per_minute, sleep=sleep)
         self.client: Any = PacedPool(self.client, bucket, patience_seconds, sleep)
 
     def active_tickers(self) -> set[str]:
         """Every ticker the reference data lists as active, OTC included."""
-        return {ticker.ticker for market in ("stocks", "otc") for ticker in self.list_tickers(market=market, active=True, limit=PAGE_SIZE)}
+        found = {ticker.ticker for market in ("stocks", "otc") for ticker in self.list_tickers(market=market, active=True, limit=PAGE_SIZE)}
+        if None in found:
+            raise PolygonNoAnswerError("/v3/reference/tickers: an entry has no ticker, so the list may be incomplete")
+        return found
+
+    def upcoming_closures(self) -> list[Any]:
+        """The entries of /v1/marketstatus/upcoming as they are sent."""
+
+        def ask() -> list[Any]:
+            content = _json(self.get_market_holidays(raw=True).data)
+            if not isinstance(content, list):
+                raise PolygonNoAnswerError(f"/v1/marketstatus/upcoming: no list but {str(content)[:200]}")
+            return content
+
+        return self.asked_again(ask)
+
+    def asked_again(self, ask: Callable[[], T]) -> T:
+        """What `ask` returns; asked again after a pause while it raises PolygonNoAnswerError, ATTEMPTS times in all."""
+        patiently = Retrying(
+            retry=retry_if_exception_type(PolygonNoAnswerError),
+            wait=wait_exponential_jitter(initial=1, max=20),
+            stop=stop_after_attempt(ATTEMPTS),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        return patiently(ask)
+
+    def _paginate_iter(
+        self, path: str, params: dict[str, Any], deserializer: Callable[[Any], T], result_key: str = "results", options: Any = None
+    ) -> Iterator[T]:
+        """Every page of a list, in place of the vendor's client, which takes a page without results for the end of the list."""
+        seen: set[str] = set()
+        next_path: str | None = path
+        while next_path is not None:
+            page = self.asked_again(partial(self._page, next_path, {} if seen else params, result_key, options))
+            yield from map(deserializer, page[result_key])
+            seen.add(next_path)
+            next_path = _next_path(page, path, seen)
+
+    def _page(self, path: str, params: dict[str, Any], result_key: str, options: Any) -> Mapping[str, Any]:
+        content = answer(self._get(path=path, params=params, raw=True, options=options).data, path)
+        rows(content, path, result_key)
+        return content
 
     def _decode(self, resp: urllib3.BaseHTTPResponse) -> Any:
-        try:
-            content = super()._decode(resp)
-        except ValueError as error:
-            raise PolygonApiError(f"unreadable answer: {error}: {resp.data[:200]!r}") from error
-        # The client would take it for the end of the list.
-        if isinstance(content, dict) and content.get("status") == "ERROR":
-            raise PolygonApiError(f"HTTP 200 with an error for an answer: {resp.data[:200]!r}")
-        return content
+        return answer(resp.data, "")
+
+
+def answer(data: bytes, path: str) -> Mapping[str, Any]:
+    """An answer as a JSON object. Raises PolygonNoAnswerError for anything else, and for an error under HTTP 200."""
+    content = _json(data)
+    if not isinstance(content, dict):
+        raise PolygonNoAnswerError(f"{path.partition('?')[0]}: no answer but {data[:200]!r}")
+    if content.get("status") == "ERROR":
+        raise PolygonNoAnswerError(f"{path.partition('?')[0]}: HTTP 200 with an error for an answer: {data[:200]!r}")
+    return content
+
+
+def rows(content: Mapping[str, Any], path: str, result_key: str = "results") -> list[Mapping[str, Any]]:
+    """The results of an answer, which must be a list of objects. Raises PolygonNoAnswerError."""
+    found = content.get(result_key)
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        shown = str(found)[:200] if result_key in content else "none"
+        raise PolygonNoAnswerError(f"{path.partition('?')[0]}: HTTP 200 without a list of {result_key}: {shown}")
+    return found
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise PolygonNoAnswerError(f"unreadable answer: {error}: {data[:200]!r}") from error
+
+
+def _next_path(page: Mapping[str, Any], path: str, seen: set[str]) -> str | None:
+    """Path and query of the next page, which is always asked of the configured address; None after the last page.
+
+    Raises PolygonApiError for a page that was read before, and for too many.
+    """
+    next_url = page.get("next_url")
+    if not next_url:
+        return None
+    parts = urlsplit(next_url) if isinstance(next_url, str) else None
+    if parts is None or not parts.path.startswith("/"):
+        raise PolygonApiError(f"{path}: next_url is no address: {str(next_url)[:200]}")
+    following = parts.path + (f"?{parts.query}" if parts.query else "")
+    if following in seen:
+        raise PolygonApiError(f"{path}: page {len(seen) + 1} is one that was read before, so the list has no end: {following}")
+    if len(seen) >= MOST_PAGES:
+        raise PolygonApiError(f"{path}: more than {MOST_PAGES:,} pages, the next one is {following}")
+    return following
 
 
 def _refusal(url: str, answer: urllib3.BaseHTTPResponse) -> PolygonApiError:
     said = answer.data[:300].decode(errors="replace") or str(answer.reason)
+    if answer.status in REDIRECTS:
+        said = f"redirected to {answer.headers.get('Location', 'nowhere')}"
     cure = CURES.get(answer.status)
     message = f"{url.partition('?')[0]}: HTTP {answer.status}: {said}" + (f"; {cure}" if cure else "")
     if answer.status == 429 or answer.status >= 500:

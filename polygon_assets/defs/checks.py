@@ -15,7 +15,7 @@ from polygon_assets.defs.keys import DEAD_LETTERS, FILTERED, RAW, STOCK_AGGREGAT
 from polygon_assets.defs.resources import Environment
 from polygon_assets.evidence import EvidenceError, streams, tables
 from polygon_assets.evidence.health import MAX_REFUSED_SHARE, account_problem, clock_problem, refusal_problem
-from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.market_calendar import MarketCalendar, calendar_of
 from polygon_assets.messages import Heartbeat, unaccounted
 from polygon_assets.settings import Settings
 
@@ -163,7 +163,7 @@ def _channels_confirmed(settings: Settings, now: dt.datetime) -> dg.AssetCheckRe
 
 
 def _fresh(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
-    session = MarketCalendar(settings.market_calendar).session_at(now)
+    session = calendar_of(settings).session_at(now)
     delay = DELAYED_CLUSTER if "//delayed." in settings.polygon_websocket_url else dt.timedelta()
     regular = session is not None and session.phase(now - OLDEST_EVENT - delay) == "regular"
     return judge_freshness(streams.heartbeats(settings).get("producer"), now, delay, regular)

@@ -18,7 +18,7 @@ from polygon_assets.defs.assets.airbyte import named_symbols
 from polygon_assets.defs.decisions import REVISION_WINDOW, is_settled
 from polygon_assets.defs.partitions import FIRST_DAY
 from polygon_assets.defs.resources import Airbyte
-from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
+from polygon_assets.market_calendar import ADD_A_DAY, NEW_YORK, MarketCalendar
 from polygon_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class DailyLoad:
                 else:
                     empty.append(day)
         if late := [day for day in empty if not self._is_young(day)]:
-            raise dg.Failure(f"the vendor has no bar of any ticker for {_listed(late)}; {_so_far(done)}", allow_retries=False)
+            raise dg.Failure(f"the vendor has no bar of any ticker for {_listed(late)}; {ADD_A_DAY}; {_so_far(done)}", allow_retries=False)
         if empty and done:
             raise dg.Failure(f"{_listed(empty)} is not over for the vendor: {GIVEN_FROM}; {_so_far(done)}", allow_retries=False)
         return not empty
@@ -158,7 +158,7 @@ class DailyLoad:
         """Raises dg.Failure when the table does not hold the day as it was after its end."""
         session = self.calendar.session(day)
         if not held.rows:
-            fault = f"has no row of {day}, a trading day"
+            fault = f"has no row of {day}, a trading day ({ADD_A_DAY})"
         elif session and held.extracted_at and held.extracted_at < session.extended_close:
             fault = f"holds {day} as it was at {held.extracted_at:%Y-%m-%d %H:%M} UTC, before its end"
         else:

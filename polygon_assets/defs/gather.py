@@ -15,7 +15,7 @@ from polygon_assets.defs.keys import WEBSOCKET
 from polygon_assets.defs.needs import missing_settings
 from polygon_assets.evidence import streams, tables
 from polygon_assets.evidence.gaps import open_gaps
-from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.market_calendar import calendar_of
 from polygon_assets.messages import Heartbeat
 from polygon_assets.settings import Settings
 
@@ -43,7 +43,7 @@ def csv_facts(instance: dg.DagsterInstance, etag: str, seen_etag: str) -> CsvFac
 
 def day_facts(instance: dg.DagsterInstance, settings: Settings, days: Sequence[dt.date]) -> list[DayFacts]:
     """Raises EvidenceError: what cannot be asked proves nothing."""
-    sessions = filter(None, map(MarketCalendar(settings.market_calendar).session, days))
+    sessions = filter(None, map(calendar_of(settings).session, days))
     edges = {edge for session in sessions for edge in (session.extended_open, session.extended_close)}
     producers = producers_seen(instance, edges, streams.heartbeats(settings).get("producer"))
     gaps = open_gaps(settings)

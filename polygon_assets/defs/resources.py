@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.market_calendar import MarketCalendar, calendar_of
 from polygon_assets.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Environment(dg.ConfigurableResource[Settings]):
         return load_settings()
 
     def calendar(self) -> MarketCalendar:
-        return MarketCalendar(self.settings().market_calendar)
+        return calendar_of(self.settings())
 
 
 class StreamPrograms(dg.ConfigurableResource[list[str]]):

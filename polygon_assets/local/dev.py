@@ -22,7 +22,7 @@ from rich.table import Table
 from polygon_assets.evidence import ClickHouseUnreachableError, WarehouseUnreachableError, tables, warehouse
 from polygon_assets.local.servers import dagster
 from polygon_assets.local.stack import Stack, running_stack
-from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.market_calendar import calendar_of
 
 AGGREGATES = "market.stock_aggregates"
 LOOK_SECONDS = 2.0
@@ -92,7 +92,7 @@ def _rows(stack: Stack) -> int:
 def _tell_history(stack: Stack, console: Console) -> None:
     """Show how many of the past trading days are in the fact table until all are; the sensor `missing_days` brings them."""
     settings = stack.settings()
-    calendar = MarketCalendar(settings.market_calendar)
+    calendar = calendar_of(settings)
     wanted = set(calendar.days_before(calendar.day_of(dt.datetime.now(dt.UTC)), settings.daily_history_days))
     if not wanted:
         return

@@ -14,7 +14,7 @@ from polygon_assets.batch.provision import provision
 from polygon_assets.clients import clickhouse
 from polygon_assets.local import broker
 from polygon_assets.local.ports import HOST
-from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.market_calendar import calendar_of
 from polygon_assets.serving.migrate import migrate
 from polygon_assets.settings import Settings
 
@@ -91,7 +91,7 @@ def _migrate(settings: Settings) -> None:
 
 
 def _provision(settings: Settings) -> None:
-    calendar = MarketCalendar(settings.market_calendar)
+    calendar = calendar_of(settings)
     provision(settings, calendar.previous_day(calendar.day_of(dt.datetime.now(dt.UTC))))
 
 

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from polygon_assets.clients import subscription_store
 from polygon_assets.evidence import KafkaUnreachableError
 from polygon_assets.evidence.streams import heartbeats
-from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.market_calendar import calendar_of
 from polygon_assets.messages import GAP_TOPIC, RAW_TOPIC, DeadLetter, Gap, Heartbeat, encode
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.backoff import Backoff
@@ -73,7 +73,7 @@ class Producer:
         self._settings = settings
         self._pulse = pulse
         self._stop = stop
-        self._calendar = MarketCalendar(settings.market_calendar)
+        self._calendar = calendar_of(settings)
         self._outbox = Outbox(settings)
         self._watch = SubscriptionWatch(subscription_store.connect(settings))
         self._gaps = GapTracker()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from polygon_assets.clients import kafka
 from polygon_assets.evidence import KafkaUnreachableError
 from polygon_assets.evidence.streams import heartbeats
-from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.market_calendar import MarketCalendar, calendar_of
 from polygon_assets.messages import STATUS_TOPIC, Heartbeat, ProgramName, ProgramState, encode
 from polygon_assets.settings import Settings
 
@@ -111,7 +111,7 @@ class Pulse:
         except KafkaUnreachableError:
             return  # the broker starts later than this process: how often it was restarted before is not known
         if previous := beats.get(self.beat.program):
-            self.beat.restarts = restarts_after(previous, self.beat, MarketCalendar(self._settings.market_calendar))
+            self.beat.restarts = restarts_after(previous, self.beat, calendar_of(self._settings))
 
     def _publish(self) -> None:
         counters = self.beat.counters

@@ -1,10 +1,15 @@
 """Trading days and sessions, against the library the table was taken from."""
 
 import datetime as dt
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from polygon_assets.market_calendar import NEW_YORK, CalendarHorizonError, MarketCalendar
+from polygon_assets import market_calendar
+from polygon_assets.batch.announced_closures import differences
+from polygon_assets.market_calendar import NEW_YORK, CalendarHorizonError, MarketCalendar, calendar_of
+from polygon_assets.settings import Settings, SettingsError
 from scripts.update_calendar import TARGET, exceptions
 
 NYSE = MarketCalendar("NYSE")
@@ -71,3 +76,91 @@ def test_a_day_beyond_the_table_is_refused_with_the_cure() -> None:
 
 def test_the_simulated_exchange_never_closes() -> None:
     assert MarketCalendar("24/7").is_open(new_york(2026, 11, 22, 2, 0))
+
+
+def nyse(closures: str) -> MarketCalendar:
+    return calendar_of(Settings.model_validate({"market_calendar": "NYSE", "market_closures": closures}))
+
+
+def test_a_closure_and_an_early_close_announced_at_short_notice_are_one_line_each() -> None:
+    calendar = nyse("2026-12-10; 2026-12-11 13:00;")
+    assert calendar.session(dt.date(2026, 12, 10)) is None
+    assert calendar.holidays(dt.date(2026, 12, 1), dt.date(2026, 12, 31)) == [dt.date(2026, 12, 10), dt.date(2026, 12, 25)]
+    session = calendar.session(dt.date(2026, 12, 11))
+    assert session is not None
+    assert (session.regular_close, session.extended_close) == (new_york(2026, 12, 11, 13), new_york(2026, 12, 11, 17))
+    assert NYSE.session(dt.date(2026, 12, 10)) is not None
+    assert calendar.session(dt.date(2026, 12, 9)) == NYSE.session(dt.date(2026, 12, 9))
+
+
+def test_the_file_adds_days_too_and_the_setting_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "market_closures.csv"
+    file.write_text("date,regular_close,reason\n2026-12-10,,mourning\n2026-12-11,14:30,storm\n")
+    monkeypatch.setattr(market_calendar, "CLOSURES", file)
+    market_calendar._calendar.cache_clear()
+    try:
+        calendar = nyse("2026-12-11")
+        assert [calendar.session(dt.date(2026, 12, day)) for day in (10, 11)] == [None, None]
+        file.write_text("date,regular_close,reason\n2026-12-10,noon,\n")
+        with pytest.raises(SettingsError, match=r"market_closures\.csv, line 2: 2026-12-10 noon"):
+            nyse("2026-12-12")
+    finally:
+        market_calendar._calendar.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["tomorrow", "2026-13-01", "2026-12-10 noon", "2026-12-10 17:00", "2026-12-10 09:30", "2026-12-10,2026-12-11", "10.12.2026"],
+)
+def test_a_closure_that_cannot_be_read_is_named_with_the_cure(line: str) -> None:
+    with pytest.raises(SettingsError, match=r"MARKET_CLOSURES: .*YYYY-MM-DD"):
+        nyse(line)
+
+
+TODAY = dt.date(2026, 11, 20)
+
+
+def entry(day: str, status: str = "closed", exchange: str = "NYSE", **changes: Any) -> dict[str, Any]:
+    return {"date": day, "exchange": exchange, "name": "Holiday", "status": status, **changes}
+
+
+THANKSGIVING = [
+    *(entry("2026-11-26", exchange=exchange) for exchange in ("NYSE", "NASDAQ", "OTC")),
+    entry("2026-11-27", "early-close", open="2026-11-27T14:30:00.000Z", close="2026-11-27T18:00:00.000Z"),
+    entry("2026-12-24", "early-close", open="2026-12-24T14:30:00.000Z", close="2026-12-24T18:00:00.000Z"),
+    entry("2026-12-25"),
+]
+
+
+def test_a_calendar_that_agrees_with_the_vendor_has_no_difference() -> None:
+    assert differences(NYSE, THANKSGIVING, TODAY) == []
+    assert differences(NYSE, [], TODAY) == []
+    assert differences(NYSE, [entry("2026-12-10", exchange="LSE")], TODAY) == []
+
+
+@pytest.mark.parametrize(
+    ("announced", "sentence"),
+    [
+        (
+            [*THANKSGIVING, entry("2026-12-10")],
+            "2026-12-10: the vendor says the market stays closed, the calendar the market closes at 16:00",
+        ),
+        (
+            [*THANKSGIVING, entry("2026-12-10", "early-close", "NASDAQ", close="2026-12-10T18:00:00.000Z")],
+            "2026-12-10: the vendor says the market closes at 13:00 New York, the calendar the market closes at 16:00",
+        ),
+        (
+            [*THANKSGIVING[:3], *THANKSGIVING[4:]],
+            "2026-11-27: the vendor says the market closes at 16:00 New York, the calendar the market closes at 13:00",
+        ),
+        (THANKSGIVING[3:], "2026-11-26: the vendor says the market closes at 16:00 New York, the calendar the market stays closed"),
+        ([*THANKSGIVING, entry("soon")], "cannot be read"),
+        ([*THANKSGIVING, entry("2026-12-10", "early-close")], "cannot be read"),
+        ([*THANKSGIVING, entry("2026-12-10", "half-day")], "cannot be read"),
+        ([*THANKSGIVING, "2026-12-10"], "cannot be read"),
+        ([*THANKSGIVING, None], "cannot be read"),
+    ],
+)
+def test_each_difference_is_a_sentence(announced: list[Any], sentence: str) -> None:
+    [found] = differences(NYSE, announced, TODAY)
+    assert sentence in found
