@@ -37,6 +37,7 @@ SPLITS_DECIDED = (
     "No entries of a split contradict each other. Those that do are not guessed: the adjusted prices of the ticker keep their last good "
     "values until a person decides, by a line in polygon_assets/batch/marts/split_decisions.csv or in SPLIT_DECISIONS."
 )
+STAMPS = "The vendor's stamp of each bar is of its trading day. One that is not is null; the bar itself stays."
 REUSED = "No daily bars of one security stand under the symbol of another: symbols are used again after a delisting."
 SHOWN = 10
 NO_SUCH_TABLE = 2003
@@ -122,6 +123,8 @@ def _checks_of(mart: Mart) -> Iterator[Check]:
         yield Check("continuous_across_splits", "Hardly any adjusted price jumps at a split.", True, _of_each(_continuous))
         yield Check("no_jump_at_a_split", "Over a split's day prices move by the ratio that was applied.", False, _of_each(_continuous))
         yield Check("splits_are_decided", SPLITS_DECIDED, True, _of_each(_splits_decided))
+    if mart.name == "fact_daily_trading":
+        yield Check("stamps_are_of_the_day", STAMPS, False, _of_each(_odd_stamps))
     if mart.name == "dim_ticker":
         yield Check("reused_symbols", REUSED, False, _of_each(_reused))
     if mart.required:
@@ -195,6 +198,12 @@ def judge_decided(entries: Sequence[findings.SplitEntry]) -> Judgement:
     return Judgement(not entries, said if entries else "no entries contradict each other", bad=True, numbers={"undecided": len(tickers)})
 
 
+def judge_stamps(found: findings.Finding) -> Judgement:
+    examples = ", ".join(f"{ticker} ({stamp})" for ticker, stamp in found.examples[:SHOWN])
+    said = f"{found.count:,} stamps are not of the trading day: {examples}" if found.count else "every stamp is of its day"
+    return Judgement(not found.count, said, numbers={"odd_stamps": found.count})
+
+
 def judge_reused(symbols: Sequence[findings.ReusedSymbol]) -> Judgement:
     """A symbol that was used again is a danger only where bars of the other security are loaded."""
     mixed = [symbol for symbol in symbols if symbol.shares_bars]
@@ -247,6 +256,12 @@ def _is_known(column: str, built: Built) -> Judgement:
 
 def _splits_decided(built: Built) -> Judgement:
     return judge_decided(findings.undecided_splits(built.connection))
+
+
+def _odd_stamps(built: Built) -> Judgement:
+    if built.day is None:
+        raise ValueError("the daily facts are judged by day")
+    return judge_stamps(findings.odd_stamps(built.connection, built.mart, built.day))
 
 
 def _reused(built: Built) -> Judgement:

@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 from dagster_airbyte.translator import AirbyteConnection
 
 from polygon_assets.batch.provision import open_close_tickers, set_open_close_tickers
@@ -85,7 +86,9 @@ class Graph:
         self.environment = OfTheStack()
         self._defs = build_defs(settings, {"environment": self.environment, "airbyte": Airbyte(poll_seconds=0.2)})
 
-    def run(self, *keys: dg.AssetKey, day: dt.date | None = None, days: Sequence[dt.date] = ()) -> dg.ExecuteInProcessResult:
+    def run(
+        self, *keys: dg.AssetKey, day: dt.date | None = None, days: Sequence[dt.date] = (), config: dict[str, Any] | None = None
+    ) -> dg.ExecuteInProcessResult:
         """One run of these assets: as a whole, of a day, or of a range of days."""
         assets = {id(asset): asset for asset in map(self._defs.resolve_assets_def, keys)}
         ends = {"start": days[0], "end": days[-1]} if days else {}
@@ -94,6 +97,7 @@ class Graph:
             instance=self.instance,
             partition_key=day.isoformat() if day else None,
             tags={f"dagster/asset_partition_range_{name}": end.isoformat() for name, end in ends.items()},
+            run_config=config,
             raise_on_error=False,
         )
 
@@ -296,3 +300,34 @@ def test_the_raw_tables_in_the_graph_are_those_of_the_live_connections(settings:
     for name, stream in (pair for connection in live.values() for pair in connection.items()):
         assert stream.selected
         assert stream.json_schema["properties"] == streams()[name].properties
+
+
+def test_a_reference_table_that_comes_back_much_smaller_is_not_put_in_place_until_a_person_accepts_it(
+    graph: Graph, settings: Settings
+) -> None:
+    from polygon_assets.clients import snowflake
+
+    def size_check(result: dg.ExecuteInProcessResult) -> AssetCheckEvaluation:
+        [found] = [each for each in result.get_asset_check_evaluations() if each.asset_key == raw("stock_split")]
+        return found
+
+    assert graph.run(raw("stock_split")).success
+    with closing(snowflake.connect(settings)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM RAW.STOCK_SPLIT")
+        [[rows]] = cursor.fetchall()
+        cursor.execute(
+            "INSERT INTO RAW.STOCK_SPLIT_LAST_GOOD SELECT * REPLACE (s.id || '-' || n.n AS id) FROM RAW.STOCK_SPLIT AS s, "
+            "(SELECT 1 AS n UNION ALL SELECT 2) AS n"
+        )
+        refused = graph.run(raw("stock_split"))
+        check = size_check(refused)
+        assert (check.passed, check.blocking) == (False, True)
+        assert f"{rows:,} rows came, {3 * rows:,} were there" in (check.description or "")
+        assert "accept_smaller: [stock_split]" in (check.description or "")
+        cursor.execute("SELECT COUNT(*) FROM RAW.STOCK_SPLIT")
+        assert cursor.fetchall() == [(3 * rows,)]
+        accepted = graph.run(raw("stock_split"), config={"ops": {"sync_reference_tables": {"config": {"accept_smaller": ["stock_split"]}}}})
+        assert size_check(accepted).passed
+        assert "accepted by a person" in (size_check(accepted).description or "")
+        cursor.execute("SELECT COUNT(*) FROM RAW.STOCK_SPLIT")
+        assert cursor.fetchall() == [(rows,)]

@@ -129,12 +129,49 @@ def test_a_day_joins_official_prices_by_ticker_and_date(session: SnowflakeConnec
     official = {"open": 9.5, "high": 12, "low": 9, "close": 10.5, "volume": "1", "pre_market": 9.4, "after_hours": None}
     merge(session, "daily_open_close", {"ticker": "A", "date": "2026-11-13", **official}, at=AT + dt.timedelta(hours=1))
     assert marts.build(session, FACT, FRIDAY) == 2
-    stamp = dt.datetime(2026, 11, 20, 21, 0, tzinfo=dt.UTC)
+    stamp = dt.datetime(2026, 11, 13, 21, 0, tzinfo=dt.UTC)
     prices, later = (11.0,) * 4, AT + dt.timedelta(hours=1)
     assert ask(session, f"SELECT * FROM {FACT.table} ORDER BY ticker") == [
         ("A", FRIDAY, *prices, Decimal(exact), 11.0, 3, 9.5, 10.5, 9.4, None, False, stamp, later),
         ("B", FRIDAY, *(10.0,) * 4, Decimal("100.5"), 10.0, 3, None, None, None, None, True, stamp, AT),
     ]
+
+
+CLOSE_MS = int(dt.datetime(2026, 11, 13, 21, 0, tzinfo=dt.UTC).timestamp() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "kept"),
+    [
+        (CLOSE_MS, True),
+        (int(dt.datetime(2026, 11, 13, 5, 0, tzinfo=dt.UTC).timestamp() * 1000), True),
+        (int(dt.datetime(2026, 11, 14, 4, 59, 59, tzinfo=dt.UTC).timestamp() * 1000), True),
+        (int(dt.datetime(2026, 11, 13, 4, 59, 59, tzinfo=dt.UTC).timestamp() * 1000), False),
+        (int(dt.datetime(2026, 11, 14, 5, 0, tzinfo=dt.UTC).timestamp() * 1000), False),
+        (CLOSE_MS // 1000, False),
+        (CLOSE_MS * 1000, False),
+        (CLOSE_MS * 1_000_000, False),
+        (0, False),
+        (-CLOSE_MS, False),
+        (2**63 - 1, False),
+        (None, False),
+    ],
+)
+def test_an_odd_stamp_costs_itself_alone_and_is_named(session: SnowflakeConnection, stamp: int | None, kept: bool) -> None:
+    merge(session, "grouped_daily", bar("GOOD", "2026-11-13"), bar("ODD", "2026-11-13", window_start_ms=stamp))
+    assert marts.build(session, FACT, FRIDAY) == 2
+    rows = dict(ask(session, f"SELECT ticker, window_start IS NOT NULL FROM {FACT.table}"))
+    assert rows == {"GOOD": True, "ODD": kept}
+    named = [] if kept or stamp is None else [("ODD", str(stamp))]
+    assert findings.odd_stamps(session, FACT, FRIDAY) == Finding(len(named), named)
+
+
+@pytest.mark.parametrize("volume", ["no number", "", "nan", None])
+def test_a_volume_that_is_no_number_costs_itself_alone(session: SnowflakeConnection, volume: str | None) -> None:
+    merge(session, "grouped_daily", bar("GOOD", "2026-11-13"), bar("ODD", "2026-11-13", volume=volume))
+    assert marts.build(session, FACT, FRIDAY) == 2
+    assert ask(session, f"SELECT ticker, volume FROM {FACT.table} ORDER BY 1") == [("GOOD", Decimal("100.5")), ("ODD", None)]
+    assert [bar.symbol for bar in reconcile.day_bars(session, FRIDAY)] == ["GOOD"], "an unknown volume is compared with nothing"
 
 
 def test_building_again_changes_nothing_and_one_day_leaves_the_others(session: SnowflakeConnection) -> None:
@@ -155,11 +192,15 @@ def test_building_again_changes_nothing_and_one_day_leaves_the_others(session: S
 
 
 def test_a_day_that_fails_keeps_its_old_rows(session: SnowflakeConnection) -> None:
+    class Broken(marts.Mart):
+        @property
+        def sql(self) -> str:
+            return (FACT.sql or "").replace("RAW.GROUPED_DAILY", "RAW.NOT_THERE")
+
     bars(session, {FRIDAY: 10})
     marts.build(session, FACT, FRIDAY)
-    merge(session, "grouped_daily", bar("B", "2026-11-13", volume="no number"))
     with pytest.raises(Error):
-        marts.build(session, FACT, FRIDAY)
+        marts.build(session, Broken(**vars(FACT)), FRIDAY)
     assert ask(session, f"SELECT ticker FROM {FACT.table}") == [("A",)]
 
 

@@ -45,7 +45,8 @@ def clear(session: "SnowflakeConnection", *names: str) -> None:
 def bar(symbol: str, day: str, price: float = 10.0, **changes: Any) -> dict[str, Any]:
     """A record of grouped_daily."""
     prices = dict.fromkeys(("open", "high", "low", "close", "vwap"), price)
-    rest = {"window_start_ms": 1795208400000, "volume": "100.5", "transactions": 3, "otc": False}
+    closing = dt.datetime.combine(dt.date.fromisoformat(day), dt.time(21), dt.UTC)
+    rest = {"window_start_ms": int(closing.timestamp() * 1000), "volume": "100.5", "transactions": 3, "otc": False}
     return {"ticker": symbol, "date": day, **prices, **rest, **changes}
 
 

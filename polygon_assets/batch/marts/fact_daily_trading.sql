@@ -6,7 +6,7 @@ SELECT
     b.high,
     b.low,
     b.close,
-    b.volume::NUMBER(28, 6) AS volume,
+    TRY_TO_NUMBER(b.volume, 28, 6) AS volume,
     b.vwap,
     b.transactions,
     o.open AS official_open,
@@ -14,7 +14,18 @@ SELECT
     o.pre_market,
     o.after_hours,
     b.otc,
-    DATEADD(millisecond, b.window_start_ms, '1970-01-01 00:00:00 +00:00'::TIMESTAMP_TZ) AS window_start,
+    -- A stamp that is not of the trading day is none: another unit, or nonsense. RAW keeps what came.
+    DATEADD(
+        millisecond,
+        CASE
+            WHEN b.window_start_ms >= DATE_PART(epoch_second, CONVERT_TIMEZONE('America/New_York', 'UTC', b.date::TIMESTAMP_NTZ)) * 1000
+                AND b.window_start_ms < DATE_PART(
+                    epoch_second, CONVERT_TIMEZONE('America/New_York', 'UTC', DATEADD(day, 1, b.date)::TIMESTAMP_NTZ)
+                ) * 1000
+            THEN b.window_start_ms
+        END,
+        '1970-01-01 00:00:00 +00:00'::TIMESTAMP_TZ
+    ) AS window_start,
     GREATEST(b._airbyte_extracted_at, COALESCE(o._airbyte_extracted_at, b._airbyte_extracted_at)) AS loaded_at
 FROM RAW.GROUPED_DAILY AS b
 LEFT JOIN RAW.DAILY_OPEN_CLOSE AS o ON o.ticker = b.ticker AND o.date = b.date

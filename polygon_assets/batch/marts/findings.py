@@ -79,6 +79,11 @@ def orphans(connection: "SnowflakeConnection", mart: Mart, column: str, day: dt.
     return _finding(_ask(connection, "orphans", day, rows=_rows(day), **names))
 
 
+def odd_stamps(connection: "SnowflakeConnection", mart: Mart, day: dt.date) -> Finding:
+    """Bars of a day whose stamp is of another one, with that stamp in the vendor's milliseconds."""
+    return _finding(_ask(connection, "odd_stamps", day, table=mart.table))
+
+
 def day_rows(connection: "SnowflakeConnection", mart: Mart) -> Mapping[dt.date, int]:
     """Rows by day, of a mart that is filled by day; oldest first, days without rows are left out."""
     return {day: int(count) for day, count in _ask(connection, "day_rows", table=mart.table)}

@@ -9,8 +9,10 @@ from contextlib import closing
 from functools import partial
 
 import dagster as dg
+from pydantic import Field
 
-from polygon_assets.batch import warehouse
+from polygon_assets.batch import last_good, warehouse
+from polygon_assets.batch.last_good import Judged
 from polygon_assets.batch.loaded import Held, newest_ticker_change, reference_tables
 from polygon_assets.batch.streams import CONNECTIONS, REFERENCE_CONNECTION, Stream, streams
 from polygon_assets.defs.airbyte_sync import run_sync
@@ -31,6 +33,8 @@ META_MEANINGS = {
     "_AIRBYTE_GENERATION_ID": "counts the refreshes of the table; 0 where REST filled it",
 }
 MAY_BE_EMPTY = ("stock_split",)
+WHOLE = tuple(streams()[name] for name in CONNECTIONS[REFERENCE_CONNECTION] if streams()[name].cursor is None)
+"""Streams whose tables are replaced by each sync."""
 _WEEKLY = "synced when the vendor changes a ticker (asked hourly) and every Sunday evening."
 _DAILY = (
     "the newest day is synced 15 min after its extended close (on the free plan after midnight); past days come when they are asked for."
@@ -101,28 +105,58 @@ def _spec(stream: Stream, days: dg.PartitionsDefinition[str] | None = None) -> d
     )
 
 
+class ReferenceSync(dg.Config):
+    """What a person may say to a sync of the reference data."""
+
+    accept_smaller: list[str] = Field(
+        default=[],
+        description="Tables (exchanges, ticker_types, stock_split) that are put in place although they come back empty or more than a "
+        "tenth smaller. For this run alone.",
+    )
+
+
+def _not_smaller(stream: Stream) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        "not_smaller_than_before",
+        asset=raw(stream.name),
+        blocking=True,
+        description="The table did not come back empty or more than a tenth smaller. One that does is not put in place: the last good rows "
+        f"stay, RAW.{stream.name.upper()}_REJECTED shows what came. If it is right, materialize with the run configuration "
+        f"`accept_smaller: [{stream.name}]`.",
+    )
+
+
 @dg.multi_asset(
     name="sync_reference_tables",
     specs=[_spec(streams()[name]) for name in CONNECTIONS[REFERENCE_CONNECTION]],
+    check_specs=[_not_smaller(stream) for stream in WHOLE],
     # A sync takes no selection: it reads every stream of its connection.
     can_subset=False,
     pool=VENDOR_REQUESTS,
 )
 def sync_reference_tables(
-    context: dg.AssetExecutionContext, environment: Environment, airbyte: Airbyte
+    context: dg.AssetExecutionContext, config: ReferenceSync, environment: Environment, airbyte: Airbyte
 ) -> Iterator[dg.MaterializeResult[None]]:
     from polygon_assets.clients import snowflake
 
+    if unknown := set(config.accept_smaller) - {stream.name for stream in WHOLE}:
+        known = ", ".join(stream.name for stream in WHOLE)
+        raise dg.Failure(f"accept_smaller names {', '.join(sorted(unknown))}; only {known} are read whole", allow_retries=False)
     settings = environment.settings()
     with holding(context.log):
         sync = run_sync(airbyte, settings, REFERENCE_CONNECTION)
     with closing(snowflake.connect(settings)) as connection:
+        judged = last_good.settle(connection, WHOLE, config.accept_smaller)
         held = reference_tables(connection)
         if empty := [name for name, table in held.items() if not table.rows and name not in MAY_BE_EMPTY]:
             raise dg.Failure(f"Airbyte's job {sync.job_id} succeeded, but empty is RAW.{', RAW.'.join(empty).upper()}", allow_retries=False)
         newest_change = newest_ticker_change(connection)
     for name in CONNECTIONS[REFERENCE_CONNECTION]:
-        yield dg.MaterializeResult(asset_key=raw(name), metadata=sync.metadata(name) | _reference_metadata(name, held[name], newest_change))
+        yield dg.MaterializeResult(
+            asset_key=raw(name),
+            metadata=sync.metadata(name) | _reference_metadata(name, held[name], newest_change),
+            check_results=[_size_check(name, judged[name])] if name in judged else [],
+        )
 
 
 def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
@@ -171,6 +205,23 @@ def _end_with(above: tuple[Ancestor, ...], day: dt.date) -> None:
 def _others_wait(context: dg.AssetExecutionContext) -> bool:
     """Whether the run has further steps: they are skipped unless this one has a result, and Dagster then records each day once more."""
     return len(context.job_def.nodes) > 1
+
+
+def _size_check(name: str, judged: Judged) -> dg.AssetCheckResult:
+    """The judgement, with what a person can do about it."""
+    counts = f"{judged.rows:,} rows came" + ("" if judged.rows_before is None else f", {judged.rows_before:,} were there")
+    if not judged.accepted:
+        counts += (
+            f". They are not put in place; look at RAW.{name.upper()}_REJECTED. If they are right, materialize snowflake/raw/{name} "
+            f"with the run configuration `accept_smaller: [{name}]`"
+        )
+    return dg.AssetCheckResult(
+        passed=judged.accepted,
+        asset_key=raw(name),
+        check_name="not_smaller_than_before",
+        description=counts + (": accepted by a person" if judged.accepted_by_person else ""),
+        metadata={"rows": judged.rows, "rows_in_place": judged.rows_in_place, "accepted_by_person": judged.accepted_by_person},
+    )
 
 
 def _reference_metadata(name: str, held: Held, newest_change: dt.datetime) -> dict[str, dg.MetadataValue]:

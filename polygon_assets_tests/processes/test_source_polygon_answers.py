@@ -1,0 +1,185 @@
+"""The connector and answers that are none: asked for again, then an error of their stream; the others go on."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from polygon_assets_tests.processes.source_polygon_harness import Connector, Output
+
+EXCHANGES, TYPES = "/v3/reference/exchanges", "/v3/reference/tickers/types"
+TICKERS, SPLITS = "/v3/reference/tickers", "/stocks/v1/splits"
+GROUPED, PRICES = "/v2/aggs/grouped", "/v1/open-close"
+DAY = "2026-11-20"
+RETRIES = 1
+BAR = {"T": "GOOD", "o": 1, "h": 2, "l": 1, "c": 2, "v": 7, "vw": 1.5, "n": 3, "t": 1_795_208_400_000}
+GOOD: dict[str, Any] = {
+    EXCHANGES: {"status": "OK", "results": [{"id": 1, "name": "NYSE"}]},
+    TYPES: {"status": "OK", "results": [{"code": "CS"}]},
+    TICKERS: {"status": "OK", "results": [{"ticker": "AAPL", "last_updated_utc": "2026-11-20T00:00:00Z"}]},
+    SPLITS: {"status": "OK", "results": [{"id": "s1", "ticker": "AAPL", "split_from": 1, "split_to": 2}]},
+    GROUPED: {"status": "OK", "resultsCount": 1, "results": [BAR]},
+    PRICES: {"status": "OK", "symbol": "AAPL", "open": 1, "close": 2, "volume": 7},
+}
+STREAM_OF = {
+    EXCHANGES: "exchanges",
+    TYPES: "ticker_types",
+    TICKERS: "tickers",
+    SPLITS: "stock_split",
+    GROUPED: "grouped_daily",
+    PRICES: "daily_open_close",
+}
+
+
+class Vendor(ThreadingHTTPServer):
+    """Answers by path: the answers of the longest prefix one after the other, the last one for ever."""
+
+    def __init__(self, answers: dict[str, list[Any]]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers = {path: list(bodies) for path, bodies in answers.items()}
+        self.asked: list[tuple[str, str]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def requests(self, path: str) -> int:
+        return sum(asked.startswith(path) and (path != TICKERS or not asked.startswith(TYPES)) for asked, _ in self.asked)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Vendor
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, self.headers.get("Authorization", "")))
+        prefix = max((path for path in self.server.answers if self.path.startswith(path)), key=len)
+        bodies = self.server.answers[prefix]
+        body = bodies.pop(0) if len(bodies) > 1 else bodies[0]
+        status, location = body if isinstance(body, tuple) else (200, "")
+        content = b"" if isinstance(body, tuple) else body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Retry-After", "1")
+        if location:
+            self.send_header("Location", location)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        """Requests are in `asked`."""
+
+
+@contextmanager
+def vendor(answers: dict[str, list[Any]]) -> Iterator[Vendor]:
+    server = Vendor({path: [body] for path, body in GOOD.items()} | answers)
+    thread = Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def read(folder: Path, server: Vendor, *streams: str) -> Output:
+    config = {"api_key": "key", "base_url": server.url, "requests_per_minute": 0, "start_date": DAY, "end_date": DAY}
+    return Connector(folder, {**config, "open_close_tickers": ["AAPL"]}, RETRIES).run("read", streams or tuple(STREAM_OF.values()))
+
+
+NO_LISTS: list[dict[str, Any]] = [
+    {EXCHANGES: {"status": "OK", "count": 0, "results": None}, TYPES: {"status": "OK"}, SPLITS: {"status": "OK", "results": {"id": 1}}}
+    | {GROUPED: {"status": "OK", "resultsCount": 0, "results": None}, PRICES: {"status": "OK"}},
+    {EXCHANGES: {"status": "OK", "results": "none"}, TYPES: {"status": "OK", "results": ["CS"]}, SPLITS: [{"id": 1}]}
+    | {GROUPED: {"status": "OK", "resultsCount": 2, "results": [BAR]}, PRICES: {"status": "OK", "symbol": None}},
+    {EXCHANGES: {"status": "OK", "results": [{"name": "without an id"}]}, TYPES: b'{"results":[', SPLITS: {"status": "ERROR"}}
+    | {GROUPED: {"status": "OK", "results": [{**BAR, "T": None}]}, PRICES: []},
+]
+
+
+@pytest.mark.parametrize("bodies", NO_LISTS, ids=["null or missing", "other types", "without a key, cut or an error"])
+def test_an_answer_that_is_none_is_asked_for_again_then_an_error_and_costs_its_stream_alone(tmp_path: Path, bodies: dict[str, Any]) -> None:
+    with vendor({path: [body] for path, body in bodies.items()}) as server:
+        output = read(tmp_path, server)
+    assert output.code == 1
+    assert output.records.keys() == {"tickers"}
+    for path in bodies:
+        assert server.requests(path) == 1 + RETRIES
+        assert any(path in error and "gave no answer that can be used" in error for error in output.errors), output.errors
+
+
+def test_an_answer_that_comes_when_it_is_asked_for_again_is_taken(tmp_path: Path) -> None:
+    null = {"status": "OK", "count": 0, "results": None}
+    second = {"status": "OK", "results": [{"ticker": "MSFT", "last_updated_utc": "2026-11-19T00:00:00Z"}]}
+    first = {**GOOD[TICKERS], "next_url": f"https://stranger.invalid{TICKERS}?cursor=2"}
+    answers = {path: [null, GOOD[path]] for path in (EXCHANGES, TYPES, SPLITS, GROUPED)} | {TICKERS: [first, null, second]}
+    with vendor(answers) as server:
+        output = read(tmp_path, server)
+    assert (output.code, output.errors) == (0, [])
+    assert {name: len(records) for name, records in output.records.items()} == dict.fromkeys(STREAM_OF.values(), 1) | {
+        "tickers": len(output.records["tickers"])
+    }
+    assert {record["ticker"] for record in output.records["tickers"]} == {"AAPL", "MSFT"}
+
+
+@pytest.mark.parametrize("cycle", [1, 2, 3])
+def test_a_page_that_was_read_before_ends_the_read_and_is_named(tmp_path: Path, cycle: int) -> None:
+    pages = [{**GOOD[SPLITS], "next_url": f"https://api.massive.com{SPLITS}?cursor={n % cycle}"} for n in range(20)]
+    with vendor({SPLITS: pages}) as server:
+        output = read(tmp_path, server, "stock_split", "exchanges")
+    assert output.code == 1
+    assert server.requests(SPLITS) == cycle + 1
+    assert any("a page that was read before" in error and "stocks/v1/splits?cursor=0" in error for error in output.errors), output.errors
+    assert "exchanges" in output.states
+
+
+@pytest.mark.parametrize("next_url", [7, {"url": "x"}, "no address", "http://host"])
+def test_a_next_url_that_is_no_address_cuts_no_list_short(tmp_path: Path, next_url: Any) -> None:
+    with vendor({SPLITS: [{**GOOD[SPLITS], "next_url": next_url}]}) as server:
+        output = read(tmp_path, server, "stock_split")
+    assert output.code == 1
+    assert server.requests(SPLITS) == 1 + RETRIES
+
+
+def test_the_key_is_sent_to_the_configured_host_only(tmp_path: Path) -> None:
+    with vendor({}) as stranger:
+        first = {**GOOD[SPLITS], "next_url": f"{stranger.url}{SPLITS}?cursor=2"}
+        with vendor({SPLITS: [first, GOOD[SPLITS]]}) as server:
+            output = read(tmp_path, server, "stock_split")
+        assert (output.code, len(output.records["stock_split"])) == (0, 2)
+        assert stranger.asked == []
+        assert {key for _, key in server.asked} == {"Bearer key"}
+
+
+def test_a_redirect_has_its_own_cure(tmp_path: Path) -> None:
+    with vendor({EXCHANGES: [(401, "")]}) as stranger:
+        elsewhere = stranger.url.replace("127.0.0.1", "localhost")
+        with vendor({EXCHANGES: [(302, f"{elsewhere}{EXCHANGES}")]}) as server:
+            output = read(tmp_path, server, "exchanges")
+        assert output.code == 1
+        assert any(f"redirected to {elsewhere}" in error and "Set `base_url`" in error for error in output.errors), output.errors
+        assert not any("Copy the key" in error for error in output.errors)
+        assert {key for _, key in stranger.asked} == {""}
+
+
+def test_a_value_that_is_no_number_costs_itself_alone(tmp_path: Path) -> None:
+    values: tuple[Any, ...] = (None, True, "1.5", "", {}, "N/A")
+    odd = [{**BAR, "T": f"ODD{n}", "vw": value} for n, value in enumerate(values)]
+    text = json.dumps(
+        {"status": "OK", "results": [BAR, *odd, {**BAR, "T": "LAST", "vw": float("nan"), "v": float("nan"), "t": float("inf")}]}
+    )
+    with vendor({GROUPED: [text.encode()], PRICES: [json.dumps({**GOOD[PRICES], "open": float("nan")}).encode()]}) as server:
+        output = read(tmp_path, server, "grouped_daily", "daily_open_close")
+    assert (output.code, output.errors) == (0, [])
+    good, *others = output.records["grouped_daily"]
+    assert good["vwap"] == 1.5
+    assert [record.get("vwap") for record in others] == [None] * 7
+    assert [record["close"] for record in others] == [2] * 7
+    assert "nan" not in json.dumps(output.records).lower()
+    assert (others[-1].get("volume"), others[-1].get("window_start_ms")) == (None, None)
+    assert output.records["daily_open_close"][0].get("open") is None
