@@ -24,6 +24,7 @@ from polygon_assets.local.exchange.market import Market
 from polygon_assets.local.exchange.query import opened
 from polygon_assets.market_calendar import NEW_YORK, ONE_DAY
 from polygon_assets.settings import Settings
+from polygon_assets_tests.processes import vendor_by_path
 from polygon_assets_tests.processes.harness import eventually
 from polygon_assets_tests.processes.source_polygon_harness import Connector, Output, Record
 from polygon_assets_tests.unit.clients.scripted_server import Answer, serving
@@ -234,14 +235,12 @@ def test_a_ticker_without_a_stamp_is_read_and_neither_moves_the_state_nor_ends_t
     state = {"states": [{"partition": partition, "cursor": {"last_updated_utc": known}} for partition in partitions]}
     descriptor = {"stream_descriptor": {"name": "tickers"}, "stream_state": state}
     tickers = [{"ticker": "NEW", "market": "stocks", "last_updated_utc": newer}, {"ticker": "OLD", "market": "otc"}]
-    with serving() as api:
-        address = f"http://127.0.0.1:{api.server_port}"
-        page: Answer = (200, {"results": tickers, "next_url": f"{address}/v3/reference/tickers?cursor=2"})
-        last_page: Answer = (200, {"results": tickers})
-        api.script = [page] * len(LISTS) + [last_page] * len(LISTS)
-        connector = Connector(tmp_path, {"api_key": KEY, "base_url": address, "requests_per_minute": 0, "start_date": str(WEDNESDAY)})
+    path = "/v3/reference/tickers"
+    page = {"results": tickers, "next_url": f"https://api.massive.com{path}?cursor=2"}
+    with vendor_by_path.serving({path: [page], f"{path}?cursor=2": [{"results": tickers}]}) as api:
+        connector = Connector(tmp_path, {"api_key": KEY, "base_url": api.url, "requests_per_minute": 0, "start_date": str(WEDNESDAY)})
         output = connector.run("read", ["tickers"], [{"type": "STREAM", "stream": descriptor}])
-        assert (output.code, api.script) == (0, [])
+        assert (output.code, len(api.asked)) == (0, 2 * len(LISTS))
     assert {(record["ticker"], record["last_updated_utc"]) for record in output.records["tickers"]} == {("NEW", newer), ("OLD", known)}
     assert newest_changes(output) == {newer}
 

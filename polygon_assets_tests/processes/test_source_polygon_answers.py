@@ -3,14 +3,14 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
+from polygon_assets_tests.processes import vendor_by_path
 from polygon_assets_tests.processes.source_polygon_harness import Connector, Output
+from polygon_assets_tests.processes.vendor_by_path import Vendor
 
 EXCHANGES, TYPES = "/v3/reference/exchanges", "/v3/reference/tickers/types"
 TICKERS, SPLITS = "/v3/reference/tickers", "/stocks/v1/splits"
@@ -36,55 +36,11 @@ STREAM_OF = {
 }
 
 
-class Vendor(ThreadingHTTPServer):
-    """Answers by path: the answers of the longest prefix one after the other, the last one for ever."""
-
-    def __init__(self, answers: dict[str, list[Any]]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers = {path: list(bodies) for path, bodies in answers.items()}
-        self.asked: list[tuple[str, str]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def requests(self, path: str) -> int:
-        return sum(asked.startswith(path) and (path != TICKERS or not asked.startswith(TYPES)) for asked, _ in self.asked)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Vendor
-
-    def do_GET(self) -> None:
-        self.server.asked.append((self.path, self.headers.get("Authorization", "")))
-        prefix = max((path for path in self.server.answers if self.path.startswith(path)), key=len)
-        bodies = self.server.answers[prefix]
-        body = bodies.pop(0) if len(bodies) > 1 else bodies[0]
-        status, location = body if isinstance(body, tuple) else (200, "")
-        content = b"" if isinstance(body, tuple) else body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("Retry-After", "1")
-        if location:
-            self.send_header("Location", location)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: Any) -> None:
-        """Requests are in `asked`."""
-
-
 @contextmanager
 def vendor(answers: dict[str, list[Any]]) -> Iterator[Vendor]:
-    server = Vendor({path: [body] for path, body in GOOD.items()} | answers)
-    thread = Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    """Good answers where no others are given."""
+    with vendor_by_path.serving({path: [body] for path, body in GOOD.items()} | answers) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def read(folder: Path, server: Vendor, *streams: str) -> Output:
