@@ -222,13 +222,14 @@ def _checked_text(settings: Settings, file: Path) -> str:
 def _run_locally(data: Path, exchange: dict[str, Any], **dagster: Any) -> None:
     from polygon_assets.local import dev as local
     from polygon_assets.local.ports import NoFreePortError
+    from polygon_assets.local.replay import ReplayError
     from polygon_assets.local.stack import ServerFailedError
     from polygon_assets.local.state import StackRunningError
 
     options = [part for name, value in exchange.items() if value is not None for part in (f"--{name.replace('_', '-')}", str(value))]
     try:
         local.run(data, options, **dagster)
-    except (NoFreePortError, ServerFailedError, StackRunningError) as error:
+    except (NoFreePortError, ReplayError, ServerFailedError, StackRunningError) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -90,6 +90,11 @@ class Settings(BaseSettings):
     market_calendar: Literal["NYSE", "24/7"] = Field(
         "NYSE", description="NYSE: pre-market to post-market of US trading days. 24/7: the simulated exchange, which never closes."
     )
+    market_replay: str = Field(
+        "",
+        pattern=r"^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2})?$",
+        description="Day and New York time (2026-11-20T15:50) from which the simulated exchange replays; empty: market time is wall time.",
+    )
     no_data_seconds: float = Field(
         120.0,
         gt=0,

@@ -204,7 +204,7 @@ def ohlcv_1m(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
     def fill(context: dg.AssetExecutionContext, environment: Environment) -> Iterator[dg.MaterializeResult[None]]:
         day = dt.date.fromisoformat(context.partition_key)
         bars = fill_bars(environment.settings(), day, context.run_id)
-        settled = is_settled(environment.calendar(), day, dt.datetime.now(dt.UTC))
+        settled = is_settled(environment.calendar(), day, environment.clock().market(dt.datetime.now(dt.UTC)))
         yield dg.MaterializeResult(asset_key=OHLCV_1M, metadata=bars.metadata(), check_results=[bars.same_volume(settled)])
 
     return fill

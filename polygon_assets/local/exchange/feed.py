@@ -63,15 +63,21 @@ class Feed:
             second = int(self.clock.now() - self.hold_seconds)
             while self.connections:
                 await self._wait_for(second)
+                self.clock.hold(self, self._due(second))
                 await asyncio.to_thread(self.tape.prepare, second)
                 self._send_second(second)
                 self.newest_second = second
                 second += 1
+                self.clock.release(self)
+
+    def _due(self, second: int) -> float:
+        return second + 1 + self.hold_seconds
 
     async def _wait_for(self, second: int) -> None:
-        due = second + 1 + self.hold_seconds
         # Often awake: a fault that is switched on or off meanwhile changes the wait.
-        while (wait := self.clock.wall_seconds_until(due) + self.faults.send_delay_seconds(time.monotonic())) > 0:  # noqa: ASYNC110
+        while (  # noqa: ASYNC110
+            wait := self.clock.wall_seconds_until(self._due(second)) + self.faults.send_delay_seconds(time.monotonic())
+        ) > 0:
             await asyncio.sleep(min(wait, 0.25))
 
     def _send_second(self, second: int) -> None:

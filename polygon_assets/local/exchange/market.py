@@ -53,6 +53,8 @@ class Market:
     calendar: MarketCalendar = field(default_factory=lambda: MarketCalendar("NYSE"))
     activity: float = 1.0
     fraction_rate: float = 0.02
+    begins: dt.datetime | None = None
+    """On the day of this moment nothing is traded before it."""
     _days: dict[dt.date, TradingDay | None] = field(default_factory=dict, repr=False)
     _grouped: dict[dt.date, Sums] = field(default_factory=dict, repr=False)
     _drawing: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -138,8 +140,9 @@ class Market:
         session = self.calendar.session(day)
         if session is None:
             return None
+        begins = self.begins if self.begins and self.calendar.day_of(self.begins) == day else session.extended_open
         rates = {"activity": self.activity, "fraction_rate": self.fraction_rate}
-        return trading_day(self.universe, self.splits, self._tables, session, **rates)
+        return trading_day(self.universe, self.splits, self._tables, session, begins, **rates)
 
     def cut(self, cells: Cells) -> Bars:
         """The final one-second bars of the given minutes."""
