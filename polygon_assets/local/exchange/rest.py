@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from polygon_assets.local.exchange import aggregates, reference
 from polygon_assets.local.exchange.exchange import Exchange
 from polygon_assets.local.exchange.http import Reply, Request
-from polygon_assets.local.exchange.query import BadRequestError, Page, Record, opened
+from polygon_assets.local.exchange.query import BadRequestError, Page, Record, check_names, opened
 from polygon_assets.market_calendar import CalendarHorizonError
 
 Route = Callable[[Exchange, Request, dt.datetime, dict[str, str]], Reply]
@@ -92,11 +92,13 @@ def _listed(source: Callable[..., list[Record]], _exchange: Exchange, request: R
     return enveloped(source(request.query))
 
 
-def _bare(source: Callable[..., object], exchange: Exchange, _request: Request, now: dt.datetime, _path: dict[str, str]) -> Reply:
+def _bare(source: Callable[..., object], exchange: Exchange, request: Request, now: dt.datetime, _path: dict[str, str]) -> Reply:
+    check_names(request.query, ())
     return Reply(content=source(exchange.market, now))
 
 
 def _range(exchange: Exchange, request: Request, now: dt.datetime, path: dict[str, str]) -> Reply:
+    check_names(request.query, ("adjusted", "sort", "limit"))
     asked = aggregates.parse_range(path, request.query)
     page = aggregates.aggregate_range(exchange.market, asked, now)
     further: Record = {}
@@ -110,16 +112,19 @@ def _range(exchange: Exchange, request: Request, now: dt.datetime, path: dict[st
 
 
 def _grouped(exchange: Exchange, request: Request, now: dt.datetime, path: dict[str, str]) -> Reply:
+    check_names(request.query, ("adjusted", "include_otc"))
     results = aggregates.grouped_daily(exchange.market, aggregates.parse_date(path["day"]), request.query, now)
     return _aggregates(results, queryCount=len(results), adjusted=aggregates.is_adjusted(request.query))
 
 
 def _previous(exchange: Exchange, request: Request, now: dt.datetime, path: dict[str, str]) -> Reply:
+    check_names(request.query, ("adjusted",))
     results = aggregates.previous_day(exchange.market, path["ticker"], request.query, now)
     return _aggregates(results, ticker=path["ticker"], queryCount=len(results), adjusted=aggregates.is_adjusted(request.query))
 
 
 def _open_close(exchange: Exchange, request: Request, now: dt.datetime, path: dict[str, str]) -> Reply:
+    check_names(request.query, ("adjusted",))
     try:
         day = aggregates.parse_date(path["day"])
     except BadRequestError:
