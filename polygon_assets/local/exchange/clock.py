@@ -27,6 +27,11 @@ class Clock:
     speed: float = 1.0
     last: float = math.inf
 
+    @property
+    def first_second(self) -> int:
+        """No second before it is sent; the present has no such limit."""
+        return 0
+
     def now(self) -> float:
         return min(self.last, self.exchange_start + (time.time() - self.wall_start) * self.speed)
 
@@ -58,6 +63,10 @@ class ReplayClock(Clock):
         super().__init__(math.inf, begins, speed, last)
         self._anchors: list[tuple[float, float]] = []
         self._held: dict[object, float] = {}
+
+    @property
+    def first_second(self) -> int:
+        return int(self.exchange_start)
 
     def now(self) -> float:
         return min(self._ideal(time.time()), *self._held.values(), self.last)

@@ -55,7 +55,9 @@ class Exchange:
         return {path: self._feed(delay) for path, delay in delays.items()}
 
     def _feed(self, delay: float) -> Feed:
-        return Feed(Tape(self.market, self.rates), self.clock, self.faults, self.options.hold_seconds + delay)
+        return Feed(
+            Tape(self.market, self.rates, self.clock.first_second - int(delay)), self.clock, self.faults, self.options.hold_seconds + delay
+        )
 
     async def run(self) -> None:
         now = dt.datetime.fromtimestamp(self.clock.now(), dt.UTC)

@@ -60,7 +60,7 @@ class Feed:
         """Send second after second, for ever; without a listener nothing is drawn."""
         while True:
             await self._occupied.wait()
-            second = int(self.clock.now() - self.hold_seconds)
+            second = max(int(self.clock.now() - self.hold_seconds), self.tape.first_second)
             while self.connections:
                 await self._wait_for(second)
                 self.clock.hold(self, self._due(second))
