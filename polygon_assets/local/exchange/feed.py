@@ -78,7 +78,7 @@ class Feed:
         while (  # noqa: ASYNC110
             wait := self.clock.wall_seconds_until(self._due(second)) + self.faults.send_delay_seconds(time.monotonic())
         ) > 0:
-            await asyncio.sleep(min(wait, 0.25))
+            await asyncio.sleep(min(wait, 0.05))
 
     def _send_second(self, second: int) -> None:
         late = int(self.faults.lateness_seconds(time.monotonic()))
