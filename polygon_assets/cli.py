@@ -134,16 +134,19 @@ def list_gaps(as_json: bool) -> None:
     """List the intervals in which events may have been missed, oldest first: from, to, cause, channels, state."""
     from rich.console import Console
 
+    from polygon_assets.clients import market_clock
     from polygon_assets.evidence import EvidenceError, gaps, streams
-    from polygon_assets.market_calendar import calendar_of
+    from polygon_assets.market_clock import calendar_of
     from polygon_assets.status_table import table
 
     settings = _settings()
     try:
         ledger, producer = gaps.open_gaps(settings), streams.heartbeats(settings).get("producer")
-    except EvidenceError as error:
+        clock = market_clock.connect(settings)
+    except (EvidenceError, market_clock.MarketClockError) as error:
         raise click.ClickException(str(error)) from error
-    rows = gaps.rows(ledger, producer, calendar_of(settings), dt.datetime.now(dt.UTC))
+    now = dt.datetime.now(dt.UTC)
+    rows = gaps.rows(ledger, producer, calendar_of(settings).is_open(clock.market(now)), now)
     if as_json:
         click.echo(json.dumps([row.facts() for row in rows], indent=2))
     elif rows:
@@ -218,7 +221,7 @@ def provision(start_date: dt.datetime | None) -> None:
     """Create or update connector, source, destination and connections; what is already right stays."""
     from polygon_assets.batch.provision import provision as make
     from polygon_assets.clients.airbyte import AirbyteError
-    from polygon_assets.market_calendar import calendar_of
+    from polygon_assets.market_clock import calendar_of
 
     settings = _settings()
     calendar = calendar_of(settings)
@@ -278,13 +281,14 @@ def _checked_text(settings: Settings, file: Path) -> str:
 def _run_locally(data: Path, exchange: dict[str, Any], **dagster: Any) -> None:
     from polygon_assets.local import dev as local
     from polygon_assets.local.ports import NoFreePortError
+    from polygon_assets.local.replay import ReplayError
     from polygon_assets.local.stack import ServerFailedError
     from polygon_assets.local.state import StackRunningError
 
     options = [part for name, value in exchange.items() if value is not None for part in (f"--{name.replace('_', '-')}", str(value))]
     try:
         local.run(data, options, **dagster)
-    except (NoFreePortError, ServerFailedError, StackRunningError) as error:
+    except (NoFreePortError, ReplayError, ServerFailedError, StackRunningError) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -16,7 +16,7 @@ from polygon_assets.defs.partitions import trading_days
 from polygon_assets.defs.resources import Airbyte, Environment, StreamPrograms
 from polygon_assets.defs.schedules import checks_schedule, ohlcv_1m_while_open
 from polygon_assets.defs.sensors import SENSORS
-from polygon_assets.market_calendar import calendar_of
+from polygon_assets.market_clock import calendar_of
 from polygon_assets.settings import Settings, load_settings
 
 

@@ -124,13 +124,16 @@ class MarketCalendar:
             raise CalendarHorizonError(f"{day} is outside the NYSE table ({first} to {last}); extend it with scripts/update_calendar.py")
 
 
-def calendar_of(settings: Settings) -> MarketCalendar:
-    """The calendar that the settings name, with the closures of the file and of MARKET_CLOSURES, which wins. Raises SettingsError."""
-    return _calendar(settings.market_calendar, settings.market_closures)
-
-
 _Times = tuple[dt.time, dt.time, dt.time, dt.time]
 _REGULAR_TIMES: _Times = (dt.time(4), dt.time(9, 30), dt.time(16), dt.time(20))
+
+
+Closures = Mapping[dt.date, _Times | None]
+
+
+def announced_closures(settings: Settings) -> Closures:
+    """Days that differ from the NYSE's table: those of the file and of MARKET_CLOSURES, which wins. Raises SettingsError."""
+    return _file_closures() | _setting_closures(settings.market_closures)
 
 
 def _new_york(day: dt.date, time: dt.time) -> dt.datetime:
@@ -152,11 +155,6 @@ def _times(row: dict[str, str]) -> _Times | None:
         dt.time.fromisoformat(row[name]) for name in ("extended_open", "regular_open", "regular_close", "extended_close")
     )
     return pre, open_, close, post
-
-
-@lru_cache(maxsize=4)
-def _calendar(name: str, closures: str) -> MarketCalendar:
-    return MarketCalendar(name, _file_closures() | _setting_closures(closures))
 
 
 def _file_closures() -> dict[dt.date, _Times | None]:

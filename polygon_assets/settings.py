@@ -100,6 +100,11 @@ class Settings(BaseSettings):
         description="Closures and early closes announced at short notice: YYYY-MM-DD (closed) or YYYY-MM-DD HH:MM (early close, New York), "
         "separated by semicolons. The same as lines of polygon_assets/market_closures.csv.",
     )
+    market_replay: str = Field(
+        "",
+        pattern=r"^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2})?$",
+        description="Day and New York time (2026-11-20T15:50) from which the simulated exchange replays; empty: market time is wall time.",
+    )
     no_data_seconds: float = Field(
         120.0,
         gt=0,

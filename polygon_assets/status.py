@@ -13,13 +13,13 @@ from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
-from polygon_assets.clients import subscription_store
+from polygon_assets.clients import market_clock, subscription_store
 from polygon_assets.clients.airbyte import AirbyteApi
 from polygon_assets.evidence import gaps, streams, tables, warehouse
 from polygon_assets.evidence.health import heartbeat_problems
 from polygon_assets.evidence.questions import Answer, Questions
 from polygon_assets.evidence.tables import TableFacts
-from polygon_assets.market_calendar import calendar_of
+from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import FILTERED_TOPIC, RAW_TOPIC, Heartbeat
 from polygon_assets.settings import Settings
 
@@ -60,7 +60,9 @@ class Status:
             "tables": _tables(_value(answers, "clickhouse tables") or {}) | _tables(_value(answers, "snowflake tables") or {}),
             "gaps": {"open": None if (ledger := _value(answers, "kafka gaps")) is None else len(ledger), "filling": 0},
         }
-        found = problems(facts, self._calendar.is_open(now))
+        clock = _value(answers, "exchange clock")
+        # It counts as open where nobody knows: a replay whose exchange does not answer is not healthy in any case.
+        found = problems(facts, clock is None or self._calendar.is_open(clock.market(now)))
         return {"healthy": not found, "problems": found, **facts}
 
 
@@ -131,6 +133,7 @@ def _questions(settings: Settings) -> dict[str, Callable[[], Any]]:
     """By `service` (its detail) or `service part`: each one connection, so that they can be asked at once."""
     return {
         "exchange": lambda: _knock(settings.polygon_websocket_url),
+        "exchange clock": lambda: market_clock.connect(settings),
         "kafka": lambda: _topics(settings),
         "kafka heartbeats": lambda: streams.heartbeats(settings, DEADLINE_SECONDS),
         "kafka gaps": lambda: gaps.open_gaps(settings, DEADLINE_SECONDS),

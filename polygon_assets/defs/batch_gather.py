@@ -36,6 +36,7 @@ from polygon_assets.defs.mart_checks import checks_of
 from polygon_assets.defs.needs import missing_settings
 from polygon_assets.defs.pools import VENDOR_REQUESTS, is_in_pool, mart_pool, pool_tag
 from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.market_clock import WALL_CLOCK, MarketClock
 from polygon_assets.settings import Settings
 
 NEWEST_CHANGE = "newest_change"
@@ -46,9 +47,13 @@ LOOK_SECONDS = 15.0
 """At 5 requests a minute the second question alone waits 12 s; a sensor's tick has 60."""
 
 
-def loads(instance: dg.DagsterInstance, settings: Settings, calendar: MarketCalendar, now: dt.datetime) -> Backlog:
-    """The days of the history that `missing_days` may ask for, and those that are in both raw tables."""
-    wanted = [day for day in settled_days(calendar, now, settings.daily_history_days) if not left_to_the_schedule(calendar, day, now)]
+def loads(
+    instance: dg.DagsterInstance, settings: Settings, calendar: MarketCalendar, now: dt.datetime, clock: MarketClock = WALL_CLOCK
+) -> Backlog:
+    """The days of the history that `missing_days` may ask for, and those that are in both raw tables; `now` is wall time."""
+    settled = settled_days(calendar, clock.market(now), settings.daily_history_days)
+    # The schedule ticks by the wall clock, so it cannot be in time for a day that is replayed.
+    wanted = [day for day in settled if not clock.is_wall or not left_to_the_schedule(calendar, day, now)]
     return Backlog(
         wanted,
         loaded_days(instance),
@@ -74,9 +79,11 @@ def _comes_first(instance: dg.DagsterInstance, settings: Settings) -> str:
     return "" if tried else "the reference data, which the facts refer to"
 
 
-def facts(instance: dg.DagsterInstance, settings: Settings, calendar: MarketCalendar, now: dt.datetime) -> Backlog:
+def facts(
+    instance: dg.DagsterInstance, settings: Settings, calendar: MarketCalendar, now: dt.datetime, clock: MarketClock = WALL_CLOCK
+) -> Backlog:
     """The same days for the fact: asked for are those that were loaded some time ago, and that automation has not built since."""
-    wanted = settled_days(calendar, now, settings.daily_history_days)
+    wanted = settled_days(calendar, clock.market(now), settings.daily_history_days)
     return Backlog(
         wanted,
         set(wanted) - _left_behind(instance, FACT_DAILY_TRADING, (GROUPED_DAILY, DAILY_OPEN_CLOSE), wanted, now),
@@ -86,9 +93,11 @@ def facts(instance: dg.DagsterInstance, settings: Settings, calendar: MarketCale
     )
 
 
-def comparisons(instance: dg.DagsterInstance, settings: Settings, calendar: MarketCalendar, now: dt.datetime) -> Backlog:
+def comparisons(
+    instance: dg.DagsterInstance, settings: Settings, calendar: MarketCalendar, now: dt.datetime, clock: MarketClock = WALL_CLOCK
+) -> Backlog:
     """The last days for the comparison: asked for are those that were closed and built some time ago, and not compared since."""
-    wanted = settled_days(calendar, now, DAYS_COMPARED)
+    wanted = settled_days(calendar, clock.market(now), DAYS_COMPARED)
     return Backlog(
         wanted,
         set(wanted) - _left_behind(instance, STREAM_VS_BATCH, (STOCK_AGGREGATES, FACT_DAILY_TRADING), wanted, now),

@@ -28,7 +28,7 @@ SUNDAY_EVENING = "0 18 * * 0"
 )
 def daily_batch(context: dg.ScheduleEvaluationContext, environment: Environment) -> Answer:
     settings, calendar = environment.settings(), environment.calendar()
-    scheduled = context.scheduled_execution_time
+    scheduled = environment.clock().market(context.scheduled_execution_time)
     backlog = batch_gather.daily_batch(context.instance, settings, batch_decisions.newest_settled_day(calendar, scheduled))
     answer = batch_decisions.daily_batch_due(backlog, calendar, scheduled)
     if not isinstance(answer, Load):

@@ -36,13 +36,13 @@ BACKLOGS = {
     "Reports runs as failed whose process is gone, because they would hold their pool.",
 )
 def missing_days(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult:
-    settings, calendar, now = environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC)
+    settings, calendar, clock, now = environment.settings(), environment.calendar(), environment.clock(), dt.datetime.now(dt.UTC)
     for silent in batch_decisions.silent_runs(batch_gather.running_in_pools(context.instance), now):
         _free(context, silent)
     tries = _tries(context.cursor)
     requests, reasons, remembered = [], [], {}
     for job, gather in BACKLOGS.items():
-        backlog, before = gather(context.instance, settings, calendar, now), tries.get(job, {})
+        backlog, before = gather(context.instance, settings, calendar, now, clock), tries.get(job, {})
         answer = batch_decisions.missing_days(backlog, before, now)
         remembered[job] = batch_decisions.tries_after(backlog, before, answer)
         reasons.append(f"{job}: {answer.reason}")

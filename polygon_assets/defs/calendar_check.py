@@ -27,7 +27,7 @@ def judge(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
     """Fails with each day that differs; what cannot be asked is a failure, because nobody else would report it."""
     from polygon_assets.batch.announced_closures import differences
     from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
-    from polygon_assets.market_calendar import calendar_of
+    from polygon_assets.market_clock import calendar_of
 
     calendar = calendar_of(settings)
     if calendar.name != "NYSE":

@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 import dagster as dg
 
 from polygon_assets import messages
+from polygon_assets.clients import market_clock
 from polygon_assets.defs.decisions import ALIVE_AGE, utc
 from polygon_assets.defs.jobs import PROGRAMS
 from polygon_assets.defs.keys import DEAD_LETTERS, FILTERED, RAW, STOCK_AGGREGATES, WEBSOCKET
 from polygon_assets.defs.resources import Environment
 from polygon_assets.evidence import EvidenceError, streams, tables
 from polygon_assets.evidence.health import MAX_REFUSED_SHARE, account_problem, clock_problem, refusal_problem
-from polygon_assets.market_calendar import MarketCalendar, calendar_of
+from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.market_clock import WALL_CLOCK, MarketClock, calendar_of
 from polygon_assets.messages import Heartbeat, unaccounted
 from polygon_assets.settings import Settings
 
@@ -54,14 +56,16 @@ def stream_checks() -> list[dg.AssetChecksDefinition]:
 def _check(name: str, asset: dg.AssetKey, description: str, look: Look) -> dg.AssetChecksDefinition:
     @dg.asset_check(name=name, asset=asset, description=description)
     def check(environment: Environment) -> dg.AssetCheckResult:
-        return while_open(environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC), look)
+        return while_open(environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC), look, environment.clock())
 
     return check
 
 
-def while_open(settings: Settings, calendar: MarketCalendar, now: dt.datetime, look: Look) -> dg.AssetCheckResult:
+def while_open(
+    settings: Settings, calendar: MarketCalendar, now: dt.datetime, look: Look, clock: MarketClock = WALL_CLOCK
+) -> dg.AssetCheckResult:
     """The judgement, or `closed`; what cannot be asked while open is a failure, because nobody else would say so."""
-    if not calendar.is_open(now):
+    if not calendar.is_open(clock.market(now)):
         return dg.AssetCheckResult(passed=True, description="closed")
     try:
         return look(settings, now)
@@ -79,13 +83,16 @@ def judge_channels(beat: Heartbeat | None, now: dt.datetime) -> dg.AssetCheckRes
     )
 
 
-def judge_freshness(beat: Heartbeat | None, now: dt.datetime, delay: dt.timedelta, regular: bool) -> dg.AssetCheckResult:
+def judge_freshness(
+    beat: Heartbeat | None, now: dt.datetime, delay: dt.timedelta, regular: bool, clock: MarketClock = WALL_CLOCK
+) -> dg.AssetCheckResult:
+    """The age is wall time, also that of an event that a replay stamped with the market's."""
     if fault := _dead(beat, now) or beat is None:
         return dg.AssetCheckResult(passed=False, description=f"producer: {fault}")
     if beat.newest_event is None:
         return dg.AssetCheckResult(passed=not regular, description="no event yet")
     try:
-        age = now - utc(beat.newest_event)
+        age = now - (clock.wall(utc(beat.newest_event)) or now)
     except (ValueError, OverflowError, OSError):
         # The number is the vendor's, and a unit may change without notice.
         return dg.AssetCheckResult(passed=False, description=f"the newest event's start is no time in milliseconds: {beat.newest_event}")
@@ -163,10 +170,12 @@ def _channels_confirmed(settings: Settings, now: dt.datetime) -> dg.AssetCheckRe
 
 
 def _fresh(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
-    session = calendar_of(settings).session_at(now)
+    clock = market_clock.connect(settings)
+    session = calendar_of(settings).session_at(clock.market(now))
     delay = DELAYED_CLUSTER if "//delayed." in settings.polygon_websocket_url else dt.timedelta()
-    regular = session is not None and session.phase(now - OLDEST_EVENT - delay) == "regular"
-    return judge_freshness(streams.heartbeats(settings).get("producer"), now, delay, regular)
+    earlier = clock.market(now - OLDEST_EVENT - delay)
+    regular = session is not None and session.phase(earlier) == "regular" and earlier.timestamp() > clock.begins
+    return judge_freshness(streams.heartbeats(settings).get("producer"), now, delay, regular, clock)
 
 
 def _filter_keeps_up(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:

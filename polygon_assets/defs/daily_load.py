@@ -15,10 +15,11 @@ from polygon_assets.batch.loaded import Held, daily_tables, days_read_since, ope
 from polygon_assets.batch.streams import CONNECTIONS, DAILY_CONNECTION, streams
 from polygon_assets.defs.airbyte_sync import Sync, run_sync
 from polygon_assets.defs.assets.airbyte import named_symbols
-from polygon_assets.defs.decisions import REVISION_WINDOW, is_settled
+from polygon_assets.defs.decisions import is_settled
 from polygon_assets.defs.partitions import FIRST_DAY
 from polygon_assets.defs.resources import Airbyte
 from polygon_assets.market_calendar import ADD_A_DAY, NEW_YORK, MarketCalendar
+from polygon_assets.market_clock import REVISION_WINDOW, WALL_CLOCK, MarketClock
 from polygon_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,12 +52,18 @@ class DailyLoad:
     tell: Callable[[dt.date, Told], None]
     told_at: Callable[[Collection[dt.date]], Mapping[dt.date, dt.datetime]]
     say: Callable[[str], None]
+    clock: MarketClock = WALL_CLOCK
+    """`now` and the times of loads are wall time; whether a day is over is the market's."""
+
+    @property
+    def market_now(self) -> dt.datetime:
+        return self.clock.market(self.now)
 
     def refuse_unsettled(self, days: Sequence[dt.date]) -> None:
         """Raises dg.Failure for a day that goes on: its bars would be those of a part of it."""
         for day in days:
             session = self.calendar.session(day)
-            if session and not is_settled(self.calendar, day, self.now):
+            if session and not is_settled(self.calendar, day, self.market_now):
                 final = (session.extended_close + REVISION_WINDOW).astimezone(NEW_YORK)
                 raise dg.Failure(f"{day} is not over: its bars are final from {final:%Y-%m-%d %H:%M} New York on", allow_retries=False)
 
@@ -88,7 +95,7 @@ class DailyLoad:
         Whatever was read since it was told counts: what a sync brought whose load then failed or died is not read again by the next one.
         """
         read = days_read_since(connection, self.now - READ_WITHIN)
-        others = [other for other in read if other != day and other >= FIRST_DAY and is_settled(self.calendar, other, self.now)]
+        others = [other for other in read if other != day and other >= FIRST_DAY and is_settled(self.calendar, other, self.market_now)]
         told_at = self.told_at(others)
         for other in others:
             held = daily_tables(connection, other)
@@ -149,7 +156,7 @@ class DailyLoad:
 
     def _is_young(self, day: dt.date) -> bool:
         """Whether it is the evening of the day, when an answer without bars means nothing."""
-        young = self.calendar.day_of(self.now) == day
+        young = self.calendar.day_of(self.market_now) == day
         if young:
             self.say(f"the vendor has no bar of {day} yet; {GIVEN_FROM}")
         return young
@@ -159,7 +166,7 @@ class DailyLoad:
         session = self.calendar.session(day)
         if not held.rows:
             fault = f"has no row of {day}, a trading day ({ADD_A_DAY})"
-        elif session and held.extracted_at and held.extracted_at < session.extended_close:
+        elif session and held.extracted_at and self.clock.market(held.extracted_at) < session.extended_close:
             fault = f"holds {day} as it was at {held.extracted_at:%Y-%m-%d %H:%M} UTC, before its end"
         else:
             return

@@ -1,4 +1,6 @@
-"""What should happen next: pure functions of (facts, calendar, now).
+"""What should happen next: pure functions of (facts, calendar, now), where sessions are a market's and `now` is market time.
+
+What happened to runs and programs has wall time; `decide` needs both, and a clock to tell which moments belong together.
 
 Gathering the facts and acting on the answer belong to sensors, schedules and ops; nothing here reads a clock or a system.
 """
@@ -11,12 +13,11 @@ from itertools import takewhile
 from dagster import DagsterRunStatus
 
 from polygon_assets.market_calendar import MarketCalendar, Session
+from polygon_assets.market_clock import REVISION_WINDOW, WALL_CLOCK, MarketClock
 from polygon_assets.messages import Gap, Heartbeat
 
 OPENING_LEAD = dt.timedelta(minutes=5)
 """A run takes 5 to 14 s to start and a consumer group as long to settle; the first trade of the day must find them ready."""
-REVISION_WINDOW = dt.timedelta(minutes=15)
-"""The vendor re-broadcasts corrected seconds for this long after the fact."""
 DRAIN_PATIENCE = dt.timedelta(minutes=10)
 """How long filter and sink may go on after the window to work off their lag."""
 
@@ -114,7 +115,10 @@ def is_settled(calendar: MarketCalendar, day: dt.date, now: dt.datetime) -> bool
 
 
 def is_finished(program: str, heartbeat: Heartbeat | None, until: dt.datetime | None, now: dt.datetime) -> bool:
-    """Whether a running program may stop for the day: the producer at the end of the window, its readers when they have read all."""
+    """Whether a running program may stop for the day: the producer at the end of the window, its readers when they have read all.
+
+    Both are wall time: what the programs need to hand on and to drain does not shrink with the speed of a replay.
+    """
     if until is None or now < until:
         return False
     if program == "producer" or now >= until + DRAIN_PATIENCE:
@@ -123,18 +127,20 @@ def is_finished(program: str, heartbeat: Heartbeat | None, until: dt.datetime | 
     return now >= until + dt.timedelta(seconds=60) and heartbeat is not None and heartbeat.lag == 0
 
 
-def decide(facts: StreamFacts, calendar: MarketCalendar, now: dt.datetime) -> Start | Free | Wait:
-    """Whether a stream program needs a run, has one, or must be left alone."""
+def decide(facts: StreamFacts, calendar: MarketCalendar, now: dt.datetime, clock: MarketClock = WALL_CLOCK) -> Start | Free | Wait:
+    """Whether a stream program needs a run, has one, or must be left alone; `now` is wall time, like that of the runs."""
     if active := next((run for run in facts.runs if run.status in ACTIVE), None):
         return _watch(active, facts.heartbeat, now)
-    session = session_to_stream(calendar, now)
+    market_now = clock.market(now)
+    session = session_to_stream(calendar, market_now)
     if session is None:
-        return Wait(f"closed; the next session opens at {calendar.next_session(now).extended_open:%Y-%m-%d %H:%M} UTC")
+        return Wait(f"closed; the next session opens at {calendar.next_session(market_now).extended_open:%Y-%m-%d %H:%M} UTC")
     if facts.missing_settings:
         return Wait(f"not set: {', '.join(facts.missing_settings)}; `polygon-assets doctor` says how to get them")
     if facts.heartbeat and _alive(facts.heartbeat, now):
         return Wait(f"runs outside Dagster as {facts.heartbeat.instance}")
-    return _start_or_wait([run for run in facts.runs if ended(run) >= session.extended_open - OPENING_LEAD], session, now)
+    since = session.extended_open - OPENING_LEAD
+    return _start_or_wait([run for run in facts.runs if clock.market(ended(run)) >= since], session, now)
 
 
 def _watch(run: RunFacts, heartbeat: Heartbeat | None, now: dt.datetime) -> Free | Wait:

@@ -3,7 +3,6 @@
 A mart never follows a table whose blocking check has failed: a bad table must not spread.
 """
 
-import datetime as dt
 from typing import Any
 
 import dagster as dg
@@ -20,17 +19,11 @@ FOLLOWS_ALSO_THE_PAST = (
     | (dg.AutomationCondition.initial_evaluation() & dg.AutomationCondition.missing() & ~dg.AutomationCondition.any_deps_missing())
 ).with_label("eager, or new after what it follows")
 """`eager` alone sees no update that came before the asset was there: in an instance that is older than it, it would wait for the next."""
-LOOKBACK = dt.timedelta(days=7)
-"""A day may be proved complete days later, after a gap was filled; `eager` alone looks at the latest day only."""
 FOLLOWS_CLOSED_DAYS = (
-    dg.AutomationCondition.eager()
-    .replace(
-        dg.AutomationCondition.in_latest_time_window(),
-        dg.AutomationCondition.in_latest_time_window(LOOKBACK),
-    )
-    .with_label("eager, last 7 days")
+    dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window()).with_label("eager on every day")
 )
-FOLLOWS_CLOSED_DAYS_CHECKED = (FOLLOWS_CLOSED_DAYS & _BLOCKING_CHECKS_PASSED).with_label("eager, last 7 days, checks passed")
+"""`eager` alone sees the latest day only; a gap may be filled days later, and a replayed day may be any day of the past."""
+FOLLOWS_CLOSED_DAYS_CHECKED = (FOLLOWS_CLOSED_DAYS & _BLOCKING_CHECKS_PASSED).with_label("eager on every day, checks passed")
 
 FOLLOWS_TABLES = (dg.AutomationCondition.eager() & _BLOCKING_CHECKS_PASSED).with_label("eager, checks passed")
 """A table without days that follows tables without days."""

@@ -5,17 +5,19 @@ Only reading belongs here; what follows from the facts is decided elsewhere.
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import dagster as dg
 
 from polygon_assets import messages
+from polygon_assets.clients import market_clock
 from polygon_assets.defs.decisions import ACTIVE, CsvFacts, DayFacts, RunFacts, Sighting, StreamFacts, utc
 from polygon_assets.defs.jobs import ETAG_TAG, NEEDS_HUMAN_TAG, stream_job_name
 from polygon_assets.defs.keys import WEBSOCKET
 from polygon_assets.defs.needs import missing_settings
 from polygon_assets.evidence import streams, tables
 from polygon_assets.evidence.gaps import open_gaps
-from polygon_assets.market_calendar import calendar_of
+from polygon_assets.market_clock import MarketClock, calendar_of
 from polygon_assets.messages import Heartbeat
 from polygon_assets.settings import Settings
 
@@ -42,16 +44,26 @@ def csv_facts(instance: dg.DagsterInstance, etag: str, seen_etag: str) -> CsvFac
 
 
 def day_facts(instance: dg.DagsterInstance, settings: Settings, days: Sequence[dt.date]) -> list[DayFacts]:
-    """Raises EvidenceError: what cannot be asked proves nothing."""
+    """All times are market time, as those of gaps are already: they are stamps of events.
+
+    Raises EvidenceError: what cannot be asked proves nothing; and MarketClockError.
+    """
+    clock = market_clock.connect(settings)
     sessions = filter(None, map(calendar_of(settings).session, days))
     edges = {edge for session in sessions for edge in (session.extended_open, session.extended_close)}
-    producers = producers_seen(instance, edges, streams.heartbeats(settings).get("producer"))
+    seen_at = filter(None, map(clock.wall, edges))
+    producers = [_in_market_time(one, clock) for one in producers_seen(instance, seen_at, streams.heartbeats(settings).get("producer"))]
     gaps = open_gaps(settings)
     pending = {
         messages.FILTER_GROUP: streams.pending_since(settings, messages.FILTER_GROUP, messages.RAW_TOPIC),
         messages.SINK_GROUP: streams.pending_since(settings, messages.SINK_GROUP, messages.FILTERED_TOPIC),
     }
+    pending = {group: clock.market(since) if since else None for group, since in pending.items()}
     return [DayFacts(day, rows, gaps, pending, producers) for day, rows in tables.day_rows(settings, days).items()]
+
+
+def _in_market_time(seen: Sighting, clock: MarketClock) -> Sighting:
+    return replace(seen, since=clock.market(seen.since), at=clock.market(seen.at))
 
 
 def producers_seen(instance: dg.DagsterInstance, moments: Iterable[dt.datetime], beat: Heartbeat | None) -> list[Sighting]:

@@ -9,6 +9,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.storage.tags import PRIORITY_TAG
 
+from polygon_assets.clients.market_clock import MarketClockError
 from polygon_assets.defs import decisions
 from polygon_assets.defs.ancestry import is_intact, own_line
 from polygon_assets.defs.keys import (
@@ -81,11 +82,13 @@ def stream_job(program: str) -> dg.JobDefinition:
 def _keep_running(context: dg.OpExecutionContext, program: str, environment: Environment, programs: StreamPrograms) -> None:
     die_with_parent()
     settings = environment.settings()
-    until, above = decisions.streams_until(environment.calendar(), dt.datetime.now(dt.UTC)), own_line()
+    until, above = decisions.streams_until(environment.calendar(), environment.clock().market(dt.datetime.now(dt.UTC))), own_line()
     context.log.info("%s until %s", program, f"{until:%Y-%m-%d %H:%M} UTC" if until else "it is stopped")
 
     def is_finished(heartbeat: Heartbeat | None) -> bool:
-        return interruption.came or not is_intact(above) or decisions.is_finished(program, heartbeat, until, dt.datetime.now(dt.UTC))
+        if interruption.came or not is_intact(above):
+            return True
+        return decisions.is_finished(program, heartbeat, _on_the_wall(environment, until), dt.datetime.now(dt.UTC))
 
     with Interruption() as interruption, Listener(settings, program) as listener:
         supervision = Supervision(
@@ -102,6 +105,14 @@ def _keep_running(context: dg.OpExecutionContext, program: str, environment: Env
             raise dg.Failure(f"{program}: {error}", allow_retries=False) from error
         except (ProgramKeepsFailingError, ProgramNotDrainedError) as error:
             raise dg.Failure(f"{program}: {error}", allow_retries=False) from error
+
+
+def _on_the_wall(environment: Environment, until: dt.datetime | None) -> dt.datetime | None:
+    """Asked for each time: when a replay gets there is not known before it has begun. None also where nobody knows."""
+    try:
+        return environment.clock().wall(until) if until else None
+    except MarketClockError:
+        return None
 
 
 STREAM_JOBS = tuple(stream_job(program) for program in PROGRAMS)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from polygon_assets.market_calendar import MarketCalendar, calendar_of
+from polygon_assets.clients import market_clock
+from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.market_clock import MarketClock, calendar_of
 from polygon_assets.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ class Environment(dg.ConfigurableResource[Settings]):
 
     def calendar(self) -> MarketCalendar:
         return calendar_of(self.settings())
+
+    def clock(self) -> MarketClock:
+        """Market time, as it runs now. Raises MarketClockError."""
+        return market_clock.connect(self.settings())
 
 
 class StreamPrograms(dg.ConfigurableResource[list[str]]):

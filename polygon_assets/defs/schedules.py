@@ -30,7 +30,7 @@ def checks_schedule(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
     def every_five_minutes(context: dg.ScheduleEvaluationContext, environment: Environment) -> Answer:
         scheduled = context.scheduled_execution_time
         reason = (
-            _not_now(environment.settings(), environment.calendar(), scheduled)
+            _not_now(environment.settings(), environment.calendar(), environment.clock().market(scheduled))
             or still_running(context.instance, job.name)
             or _settling(context.instance, scheduled, dt.datetime.now(dt.UTC))
         )
@@ -48,9 +48,9 @@ def checks_schedule(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
     description="Refreshes today's one-minute bars every five minutes while the market is open.",
 )
 def ohlcv_1m_while_open(context: dg.ScheduleEvaluationContext, environment: Environment) -> Answer:
-    calendar, scheduled = environment.calendar(), context.scheduled_execution_time
-    reason = _not_now(environment.settings(), calendar, scheduled) or still_running(context.instance, REFRESH_OHLCV_1M.name)
-    return dg.SkipReason(reason) if reason else dg.RunRequest(partition_key=calendar.day_of(scheduled).isoformat())
+    calendar, moment = environment.calendar(), environment.clock().market(context.scheduled_execution_time)
+    reason = _not_now(environment.settings(), calendar, moment) or still_running(context.instance, REFRESH_OHLCV_1M.name)
+    return dg.SkipReason(reason) if reason else dg.RunRequest(partition_key=calendar.day_of(moment).isoformat())
 
 
 def _not_now(settings: Settings, calendar: MarketCalendar, now: dt.datetime) -> str | None:

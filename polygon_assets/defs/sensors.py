@@ -39,11 +39,12 @@ def stream_supervisor(context: dg.SensorEvaluationContext, environment: Environm
     # After a kill -9 of `dagster dev` its daemon goes on ticking here, and would start again what has just ended with it.
     if not is_intact(own_line()):
         return dg.SkipReason("the Dagster that started this code server is gone; nothing is launched")
-    settings, calendar, now = environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC)
+    settings, calendar, clock, now = environment.settings(), environment.calendar(), environment.clock(), dt.datetime.now(dt.UTC)
     beats, unknown = _heartbeats(settings)
     requests, reasons = [], [unknown] if unknown else []
     for program in PROGRAMS:
-        answer = decisions.decide(gather.stream_facts(context.instance, settings, program, beats.get(program)), calendar, now)
+        facts = gather.stream_facts(context.instance, settings, program, beats.get(program))
+        answer = decisions.decide(facts, calendar, now, clock)
         if isinstance(answer, decisions.Start):
             context.log.info("%s: %s", program, answer.reason)
             requests.append(_stream_request(program, answer))
@@ -108,7 +109,8 @@ def subscriptions_csv(context: dg.SensorEvaluationContext, environment: Environm
     description="Materializes a trading day of `clickhouse/stock_aggregates` once it is proved complete, and says why a day is still open.",
 )
 def trading_day_closer(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult | dg.SkipReason:
-    settings, calendar, now = environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC)
+    settings, calendar = environment.settings(), environment.calendar()
+    now = environment.clock().market(dt.datetime.now(dt.UTC))
     told: dict[str, str] = json.loads(context.cursor or "{}")
     days = [day for day in open_days(context.instance, calendar, now) if decisions.is_settled(calendar, day, now)]
     if not days:

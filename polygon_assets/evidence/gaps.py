@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from polygon_assets.evidence import streams, tables
-from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
+from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.messages import Gap, Heartbeat
 from polygon_assets.settings import Settings
 
@@ -49,10 +49,10 @@ def open_gaps(settings: Settings, deadline_seconds: float = streams.DEADLINE_SEC
     return sorted(found.values(), key=lambda gap: gap.since)
 
 
-def rows(gaps: Sequence[Gap], producer: Heartbeat | None, calendar: MarketCalendar, now: dt.datetime) -> list[GapRow]:
+def rows(gaps: Sequence[Gap], producer: Heartbeat | None, market_is_open: bool, now: dt.datetime) -> list[GapRow]:
     """The open gaps, and the one that lasts: it is reported only when the producer receives events again."""
     found = [GapRow(_utc(gap.since), _utc(gap.until), _cause(gap), channels_text(gap.channels), "open", gap.events_dropped) for gap in gaps]
-    if producer and producer.complete_until and calendar.is_open(now):
+    if producer and producer.complete_until and market_is_open:
         since = _utc(producer.complete_until)
         if (now - since).total_seconds() > STALE_SECONDS:
             cause = producer.detail or producer.state

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 30
 FACT_TABLE = "MARTS.FACT_DAILY_TRADING"
+COMPARISON_TABLE = "MARTS.STREAM_VS_BATCH"
 
 
 def tables(settings: Settings) -> dict[str, TableFacts]:
@@ -30,6 +31,14 @@ def fact_days(settings: Settings) -> dict[dt.date, int]:
     """Rows of the daily facts by trading day; none while there is no such table. Raises WarehouseUnreachableError."""
     with _connection(settings) as connection:
         return dict(_rows(connection, _sql("fact_days"))) if FACT_TABLE in _names(connection) else {}
+
+
+def verdicts(settings: Settings, day: dt.date) -> dict[str, int]:
+    """Symbols of a compared day by verdict; none before it is compared. Raises WarehouseUnreachableError."""
+    with _connection(settings) as connection:
+        if COMPARISON_TABLE not in _names(connection):
+            return {}
+        return dict(_rows(connection, _sql("verdicts"), {"day": day}))
 
 
 def _names(connection: "SnowflakeConnection") -> dict[str, str | None]:
@@ -47,9 +56,9 @@ def _quoted(name: str) -> str:
     return ".".join(f'"{part}"' for part in name.split("."))
 
 
-def _rows(connection: "SnowflakeConnection", sql: str) -> list[tuple[Any, ...]]:
+def _rows(connection: "SnowflakeConnection", sql: str, parameters: dict[str, object] | None = None) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        return [tuple(row) for row in cursor.execute(sql).fetchall()]  # type: ignore[union-attr]  # None only when executed without waiting
+        return [tuple(row) for row in cursor.execute(sql, parameters).fetchall()]  # type: ignore[union-attr]  # None only when executed without waiting
 
 
 @contextmanager

@@ -19,10 +19,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from polygon_assets.clients import market_clock
 from polygon_assets.evidence import ClickHouseUnreachableError, WarehouseUnreachableError, tables, warehouse
+from polygon_assets.local.replay import dagster_home, refuse_unprovable, replay_of
 from polygon_assets.local.servers import dagster
 from polygon_assets.local.stack import Stack, running_stack
-from polygon_assets.market_calendar import calendar_of
+from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
+from polygon_assets.market_clock import REVISION_WINDOW, calendar_of, replay_begins
+from polygon_assets.settings import Settings
 
 AGGREGATES = "market.stock_aggregates"
 LOOK_SECONDS = 2.0
@@ -32,9 +36,10 @@ HISTORY_LOOK_SECONDS = 5.0
 def run(data_dir: Path, exchange_options: Sequence[str], project: Path | None = None, ui_port: int = 0) -> None:
     """Run until SIGINT or SIGTERM, with Dagster if its project folder is given.
 
-    Raises ServerFailedError when a server fails, after stopping the others.
+    Raises ServerFailedError when a server fails, after stopping the others, and ReplayError for a day that cannot be replayed.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    refuse_unprovable(exchange_options, MarketCalendar("NYSE").day_of(dt.datetime.now(dt.UTC)))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     console = Console()
@@ -44,11 +49,15 @@ def run(data_dir: Path, exchange_options: Sequence[str], project: Path | None = 
         if project:
             rows_before = _rows(stack)
             console.print("starting Dagster")
-            stack.add(dagster(project, ui_port))
+            home = dagster_home(project, stack.servers_dir) if replay_of(exchange_options) else None
+            stack.add(dagster(project, ui_port, home))
         console.print(addresses(stack))
         if project:
             _tell_first_rows(stack, console, started, rows_before)
-            _tell_history(stack, console)
+            if begins := replay_begins(stack.settings()):
+                _tell_replay(stack, console, begins)
+            else:
+                _tell_history(stack, console)
         else:
             console.print('in another shell: eval "$(polygon-assets stack env)"')
         stack.watch(threading.Event())
@@ -87,6 +96,38 @@ def _rows(stack: Stack) -> int:
         return tables.tables(stack.settings())[AGGREGATES].rows
     except ClickHouseUnreachableError:
         return 0
+
+
+def _tell_replay(stack: Stack, console: Console, begins: dt.datetime) -> None:
+    """Say when the replayed day is over, and what its comparison found; the servers stay up after that."""
+    settings = stack.settings()
+    session = calendar_of(settings).session(begins.astimezone(NEW_YORK).date())
+    if session is None:
+        return
+    console.print(f"{session.day} is replayed from {_clock_time(begins)} to {_clock_time(session.extended_close)} New York")
+    while _market_time(settings) < session.extended_close + REVISION_WINDOW:
+        stack.check()
+        time.sleep(LOOK_SECONDS)
+    console.print(f"{session.day} is over; its daily bars are loaded and compared next (two to four minutes)")
+    while not (verdicts := _verdicts(settings, session.day)):
+        stack.check()
+        time.sleep(HISTORY_LOOK_SECONDS)
+    found = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
+    console.print(f"{session.day} is closed and compared with the daily bars: {found}. The servers stay up until Ctrl-C")
+
+
+def _market_time(settings: Settings) -> dt.datetime:
+    return market_clock.connect(settings).market(dt.datetime.now(dt.UTC))
+
+
+def _verdicts(settings: Settings, day: dt.date) -> dict[str, int]:
+    with suppress(WarehouseUnreachableError):  # check() names it if it has ended; otherwise it is busy and answers next time
+        return warehouse.verdicts(settings, day)
+    return {}
+
+
+def _clock_time(moment: dt.datetime) -> str:
+    return f"{moment.astimezone(NEW_YORK):%H:%M}"
 
 
 def _tell_history(stack: Stack, console: Console) -> None:

@@ -14,7 +14,8 @@ from polygon_assets.batch.provision import provision
 from polygon_assets.clients import clickhouse
 from polygon_assets.local import broker
 from polygon_assets.local.ports import HOST
-from polygon_assets.market_calendar import calendar_of
+from polygon_assets.local.replay import replay_of
+from polygon_assets.market_clock import calendar_of, replay_begins
 from polygon_assets.serving.migrate import migrate
 from polygon_assets.settings import Settings
 
@@ -45,8 +46,8 @@ def embedded_servers(exchange_options: Sequence[str] = ()) -> tuple[Server, ...]
     return (_exchange(exchange_options), _KAFKA, _CLICKHOUSE, _S3, _SNOWFLAKE, _AIRBYTE)
 
 
-def dagster(project: Path, port: int) -> Server:
-    """`dagster dev` over the project folder, which holds dagster.yaml and workspace.yaml."""
+def dagster(project: Path, port: int, home: Path | None = None) -> Server:
+    """`dagster dev` over the project folder, which holds workspace.yaml, and over `home` (the project by default) with dagster.yaml."""
     return Server(
         name="dagster",
         preferred_port=port,
@@ -54,7 +55,7 @@ def dagster(project: Path, port: int) -> Server:
             *(sys.executable, "-m", "dagster", "dev", "--host", HOST, "--port", str(port)),
             *("--workspace", str(project / "workspace.yaml")),
         ],
-        variables=lambda _: {"DAGSTER_HOME": str(project)},
+        variables=lambda _: {"DAGSTER_HOME": str(home or project)},
         healthy=lambda port: _answers(port, "/server_info"),
         # A stream program hands on what it accepted within 10 s (settings.drain_seconds) after its run was told to end.
         drain_seconds=25.0,
@@ -62,21 +63,23 @@ def dagster(project: Path, port: int) -> Server:
 
 
 def _exchange(options: Sequence[str]) -> Server:
+    begins = replay_of(options)
+    market = ("--calendar", "NYSE", "--no-earlier-trades") if begins else ("--calendar", "24/7")
     return Server(
         name="exchange",
         preferred_port=8765,
-        command=lambda port, _: _python("exchange", port, "--api-key", _KEY, "--calendar", "24/7", *options),
+        command=lambda port, _: _python("exchange", port, "--api-key", _KEY, *market, *options),
         variables=lambda port: {
             "POLYGON_API_KEY": _KEY,
             "POLYGON_WEBSOCKET_URL": f"ws://{HOST}:{port}/stocks",
             "POLYGON_REST_URL": f"http://{HOST}:{port}",
             "POLYGON_REQUESTS_PER_MINUTE": "0",
-            "MARKET_CALENDAR": "24/7",
+            "MARKET_CALENDAR": "NYSE" if begins else "24/7",
             # Its stream and its daily bars are one market's: any difference is a fault.
             "VOLUME_TOLERANCE": "0",
             "PRICE_TOLERANCE": "0",
-            # A replay's past days are not those of the wall clock, by which the history is kept.
-            **({"DAILY_HISTORY_DAYS": "0"} if "--replay" in options else {}),
+            # A replay keeps the day itself, and before its close the day before it.
+            **({"MARKET_REPLAY": f"{begins:%Y-%m-%dT%H:%M}", "DAILY_HISTORY_DAYS": "1"} if begins else {}),
         },
         healthy=lambda port: _answers(port, "/healthz"),
     )
@@ -92,7 +95,7 @@ def _migrate(settings: Settings) -> None:
 
 def _provision(settings: Settings) -> None:
     calendar = calendar_of(settings)
-    provision(settings, calendar.previous_day(calendar.day_of(dt.datetime.now(dt.UTC))))
+    provision(settings, calendar.previous_day(calendar.day_of(replay_begins(settings) or dt.datetime.now(dt.UTC))))
 
 
 def _python(module: str, port: int, *arguments: str) -> list[str]:

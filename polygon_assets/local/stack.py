@@ -5,6 +5,7 @@ What the servers are is `servers`' business; Dagster and the stream programs are
 
 import logging
 import os
+import shutil
 import signal
 import threading
 import time
@@ -20,6 +21,7 @@ from polygon_assets.local import state
 from polygon_assets.local.broker import BrokerError
 from polygon_assets.local.ports import free_port, listens
 from polygon_assets.local.process import Process
+from polygon_assets.local.replay import FOLDER, replay_of
 from polygon_assets.local.servers import Server, embedded_servers
 from polygon_assets.serving.migrate import MigrationError
 from polygon_assets.settings import Settings
@@ -40,9 +42,14 @@ class ServerFailedError(Exception):
 class Stack:
     """The servers of one data directory. Start and restart them from the main thread (see Process)."""
 
-    def __init__(self, data_dir: Path, servers: Sequence[Server], *, fixed_ports: bool = True) -> None:
-        """With `fixed_ports` each server gets its usual port or the next free one, otherwise any free port."""
+    def __init__(self, data_dir: Path, servers: Sequence[Server], *, fixed_ports: bool = True, emptied: str = "") -> None:
+        """With `fixed_ports` each server gets its usual port or the next free one, otherwise any free port.
+
+        The servers keep their data in `data_dir`, or in its folder `emptied`, which is empty when they start.
+        """
         self.data_dir = data_dir.resolve()
+        self.servers_dir = self.data_dir / emptied
+        self._is_emptied = bool(emptied)
         self.ports: dict[str, int] = {}
         self._servers = {server.name: server for server in servers}
         self._fixed_ports = fixed_ports
@@ -56,6 +63,8 @@ class Stack:
         """
         self._lock = state.lock(self.data_dir)
         state.remove(self.data_dir)
+        if self._is_emptied:
+            shutil.rmtree(self.servers_dir, ignore_errors=True)
         try:
             for server in self._servers.values():
                 self.ports[server.name] = self._choose_port(server)
@@ -139,7 +148,7 @@ class Stack:
         return port
 
     def _launch(self, server: Server) -> None:
-        data = self.data_dir / server.name
+        data = self.servers_dir / server.name
         log = self._log(server.name)
         for directory in (data, log.parent):
             directory.mkdir(parents=True, exist_ok=True)
@@ -193,7 +202,7 @@ def running_stack(
 ) -> Iterator[Stack]:
     """A started stack, stopped at the end whatever happens. `only` names the servers wanted, all when empty."""
     servers = [server for server in embedded_servers(exchange_options) if not only or server.name in only]
-    stack = Stack(data_dir, servers, fixed_ports=fixed_ports)
+    stack = Stack(data_dir, servers, fixed_ports=fixed_ports, emptied=FOLDER if replay_of(exchange_options) else "")
     stack.start()
     try:
         yield stack

@@ -16,10 +16,10 @@ from typing import Literal
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from polygon_assets.clients import subscription_store
+from polygon_assets.clients import market_clock, subscription_store
 from polygon_assets.evidence import KafkaUnreachableError
 from polygon_assets.evidence.streams import heartbeats
-from polygon_assets.market_calendar import calendar_of
+from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import GAP_TOPIC, RAW_TOPIC, DeadLetter, Gap, Heartbeat, encode
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.backoff import Backoff
@@ -351,12 +351,21 @@ class Producer:
     def _publish_gap(self, gap: Gap) -> None:
         back_at = self._confirmed_at or dt.datetime.now(dt.UTC)
         lost_at = _utc(self._pulse.beat.complete_until or gap.since)
-        if gap.events_dropped or overlaps_session(self._calendar, lost_at, back_at):
+        if gap.events_dropped or self._was_open(lost_at, back_at):
             since, until = _utc(gap.since), _utc(gap.until)
             _log.warning("gap (%s) from %s to %s, %d events dropped", gap.reason, since, until, gap.events_dropped)
             self._pulse.count("gaps")
             gap.channels = list(self._watch.current.channels) if self._watch.current else []
             self._outbox.send_eventually(GAP_TOPIC, gap.gap_id.encode(), encode(gap))
+
+    def _was_open(self, since: dt.datetime, until: dt.datetime) -> bool:
+        """Whether the market was open between two moments of the wall clock; it counts as open where nobody knows."""
+        try:
+            clock = market_clock.connect(self._settings)
+        except market_clock.MarketClockError as error:
+            _log.warning("%s", error)
+            return True
+        return overlaps_session(self._calendar, clock.market(since), clock.market(until))
 
     async def _drain(self) -> None:
         self._pulse.state("draining")

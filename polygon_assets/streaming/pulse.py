@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from polygon_assets.clients import kafka
 from polygon_assets.evidence import KafkaUnreachableError
 from polygon_assets.evidence.streams import heartbeats
-from polygon_assets.market_calendar import MarketCalendar, calendar_of
+from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import STATUS_TOPIC, Heartbeat, ProgramName, ProgramState, encode
 from polygon_assets.settings import Settings
 

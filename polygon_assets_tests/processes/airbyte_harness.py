@@ -76,7 +76,7 @@ class Workspace:
         return psutil.Process(self._stack.process("airbyte").pid).children(recursive=True)
 
     def log(self, job_id: int) -> str:
-        return (self._stack.data_dir / "airbyte" / "logs" / f"{job_id}.log").read_text()
+        return (self._stack.servers_dir / "airbyte" / "logs" / f"{job_id}.log").read_text()
 
     def _source(self, configuration: Mapping[str, Any]) -> str:
         """One for each configuration: a new one has to be discovered, which takes the connector 2 s."""

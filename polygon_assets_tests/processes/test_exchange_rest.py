@@ -1,6 +1,7 @@
 """The REST side over real HTTP: bodies, errors, paging and agreement with the market's truth."""
 
 import datetime as dt
+import operator
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 import requests
 
 from polygon_assets.local.exchange.market import Market
+from polygon_assets.local.exchange.reference import cusip_of
+from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets_tests.unit.local.exchange.harness import DAY, SEED, TICKERS, Message, RunningExchange, running_exchange
 
 YESTERDAY = DAY - dt.timedelta(days=1)
@@ -185,6 +188,148 @@ def test_error_bodies(exchange: RunningExchange) -> None:
     assert exchange.get("/v9/nothing").status_code == 404
     for path in (SECONDS.format("AAPL", DAY, YESTERDAY), SECONDS.format("AAPL", "x", DAY), "/v3/reference/tickers?limit=5000"):
         assert exchange.get(path).status_code == 400
+
+
+def moment(text: str, day: dt.date = YESTERDAY) -> int:
+    """Unix milliseconds of a New York time."""
+    return int(dt.datetime.combine(day, dt.time.fromisoformat(text), NEW_YORK).timestamp() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("window", "first", "last", "starts"),
+    [
+        ("1/minute", "10:00:30", "10:02:15", ["10:00:00", "10:01:00", "10:02:00"]),
+        ("1/minute", "10:00:00", "10:02:00", ["10:00:00", "10:01:00", "10:02:00"]),
+        ("1/minute", "10:00:00", "10:01:59.999", ["10:00:00", "10:01:00"]),
+        ("5/minute", "10:01:00", "10:06:00", ["10:00:00", "10:05:00"]),
+        ("30/second", "10:00:10", "10:00:30", ["10:00:00", "10:00:30"]),
+        ("1/hour", "10:30:00", "12:00:00", ["10:00:00", "11:00:00", "12:00:00"]),
+    ],
+)
+@pytest.mark.parametrize("sort", ["asc", "desc"])
+def test_a_window_that_begins_within_the_range_is_whole(
+    exchange: RunningExchange, *, window: str, first: str, last: str, starts: list[str], sort: str
+) -> None:
+    everything = all_pages(exchange, f"/v2/aggs/ticker/AAPL/range/{window}/{YESTERDAY}/{YESTERDAY}", adjusted="false", limit="50000")
+    by_start = {bar["t"]: bar for bar in everything}
+    path = f"/v2/aggs/ticker/AAPL/range/{window}/{moment(first)}/{moment(last)}"
+    found = all_pages(exchange, path, adjusted="false", limit="50000", sort=sort)
+    expected = [by_start[moment(start)] for start in starts]
+    assert found == (expected if sort == "asc" else expected[::-1])
+
+
+def test_todays_last_window_ends_now(exchange: RunningExchange, market: Market) -> None:
+    bars = all_pages(exchange, f"/v2/aggs/ticker/AAPL/range/1/hour/{DAY}/{DAY}", adjusted="false")
+    assert bars[-1]["t"] <= exchange.stats()["exchange_time"] * 1000
+    seconds = market.seconds("AAPL", DAY)
+    until = exchange.stats()["exchange_time"] * 1000
+    within = seconds[(seconds["start_ms"] >= bars[-1]["t"]) & (seconds["start_ms"] < until)]
+    assert bars[-1]["v"] == within["volume"].sum()
+
+
+@pytest.mark.parametrize(
+    ("window", "first", "last", "days"),
+    [
+        ("1/week", "2026-11-04", "2026-11-10", [("2026-11-01", "2026-11-07"), ("2026-11-08", "2026-11-14")]),
+        ("2/week", "2026-11-04", "2026-11-04", [("2026-11-01", "2026-11-14")]),
+        ("1/month", "2026-09-15", "2026-10-01", [("2026-09-01", "2026-09-30"), ("2026-10-01", "2026-10-31")]),
+        ("1/quarter", "2026-05-05", "2026-07-01", [("2026-04-01", "2026-06-30"), ("2026-07-01", "2026-09-30")]),
+        ("1/year", "2025-06-01", "2025-06-02", [("2025-01-01", "2025-12-31")]),
+        ("3/day", "2026-11-04", "2026-11-07", [("2026-11-04", "2026-11-06"), ("2026-11-07", "2026-11-09")]),
+    ],
+)
+@pytest.mark.parametrize("sort", ["asc", "desc"])
+def test_longer_windows_are_the_sums_of_their_days(
+    exchange: RunningExchange, *, window: str, first: str, last: str, days: list[tuple[str, str]], sort: str
+) -> None:
+    path = "/v2/aggs/ticker/AAPL/range/{}/{}/{}"
+    found = all_pages(exchange, path.format(window, first, last), adjusted="false", sort=sort)
+    assert len(found) == len(days)
+    for bar, (begin, end) in zip(found if sort == "asc" else found[::-1], days, strict=True):
+        daily = all_pages(exchange, path.format("1/day", begin, end), adjusted="false")
+        assert bar["t"] == moment("00:00", dt.date.fromisoformat(begin))
+        assert (bar["o"], bar["c"]) == (daily[0]["o"], daily[-1]["c"])
+        assert (bar["h"], bar["l"]) == (max(day["h"] for day in daily), min(day["l"] for day in daily))
+        assert bar["n"] == sum(day["n"] for day in daily)
+        assert bar["v"] == pytest.approx(sum(day["v"] for day in daily))
+
+
+@pytest.mark.parametrize(("window", "limit"), [("1/week", 7), ("1/month", 30), ("2/month", 45), ("1/quarter", 70)])
+@pytest.mark.parametrize("sort", ["asc", "desc"])
+def test_pages_of_longer_windows_equal_one_page(exchange: RunningExchange, window: str, limit: int, sort: str) -> None:
+    path = f"/v2/aggs/ticker/NVDA/range/{window}/2026-05-20/{YESTERDAY}"
+    whole = all_pages(exchange, path, limit="50000")
+    paged = all_pages(exchange, path, limit=str(limit), sort=sort)
+    assert (paged if sort == "asc" else paged[::-1]) == whole
+
+
+def test_lists_are_filtered_by_asset_class_and_locale(exchange: RunningExchange) -> None:
+    for path in ("/v3/reference/tickers/types", "/v3/reference/exchanges"):
+        everything = exchange.json(path)["results"]
+        assert everything
+        assert exchange.json(path, asset_class="stocks", locale="us")["results"] == everything
+        for other in ({"asset_class": "crypto"}, {"asset_class": "options"}, {"locale": "global"}):
+            assert exchange.json(path, **other)["results"] == []
+
+
+def test_a_cusip_names_one_company(exchange: RunningExchange) -> None:
+    [apple] = exchange.json("/v3/reference/tickers", ticker="AAPL")["results"]
+    assert "cusip" not in apple
+    found = exchange.json("/v3/reference/tickers", cusip=cusip_of(apple["cik"]))["results"]
+    assert [one["ticker"] for one in found] == ["AAPL"]
+    assert exchange.json("/v3/reference/tickers", cusip="000000000")["results"] == []
+
+
+@pytest.mark.parametrize("path", ["/v3/reference/splits", "/stocks/v1/splits"])
+@pytest.mark.parametrize("field", ["split_from", "split_to", "execution_date", "ticker"])
+def test_splits_are_filtered_by_each_of_their_fields(exchange: RunningExchange, path: str, field: str) -> None:
+    everything = exchange.json(path, limit="1000")["results"]
+    middle = sorted(split[field] for split in everything)[len(everything) // 2]
+    comparisons = {"": operator.eq, ".gt": operator.gt, ".gte": operator.ge, ".lt": operator.lt, ".lte": operator.le}
+    for suffix, holds in comparisons.items():
+        found = exchange.json(path, limit="1000", **{field + suffix: str(middle)})["results"]
+        assert sorted(split["id"] for split in found) == sorted(split["id"] for split in everything if holds(split[field], middle))
+    two = sorted({str(split[field]) for split in everything})[:2]
+    found = exchange.json(path, limit="1000", **{f"{field}.any_of": ",".join(two)})["results"]
+    assert {str(split[field]) for split in found} == set(two)
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "named"),
+    [
+        ("/v3/reference/tickers", {"sector": "tech"}, "sector"),
+        ("/v3/reference/tickers", {"active": "maybe"}, "active"),
+        ("/v3/reference/tickers", {"order": "up"}, "order"),
+        ("/v3/reference/tickers", {"offset": "5"}, "offset"),
+        ("/v3/reference/tickers/types", {"asset_class": "shoes"}, "asset_class"),
+        ("/v3/reference/exchanges", {"locale": "mars"}, "locale"),
+        ("/v3/reference/splits", {"split_from.gt": "many"}, "split_from.gt"),
+        ("/v3/reference/splits", {"execution_date.gte": "soon"}, "execution_date.gte"),
+        ("/v3/reference/splits", {"reverse_split": "perhaps"}, "reverse_split"),
+        ("/stocks/v1/splits", {"ratio": "2"}, "ratio"),
+        ("/v2/aggs/ticker/AAPL/prev", {"adjusted": "a bit"}, "adjusted"),
+        ("/v2/aggs/ticker/AAPL/prev", {"limit": "5"}, "limit"),
+        ("/v2/aggs/grouped/locale/us/market/stocks/2026-11-19", {"include_otc": "some"}, "include_otc"),
+        ("/v2/aggs/grouped/locale/us/market/stocks/2026-11-19", {"locale": "global"}, "locale"),
+        ("/v2/aggs/ticker/AAPL/range/1/day/2026-11-18/2026-11-19", {"sort": "random"}, "sort"),
+        ("/v2/aggs/ticker/AAPL/range/1/day/2026-11-18/2026-11-19", {"unadjusted": "true"}, "unadjusted"),
+        ("/v2/aggs/ticker/AAPL/range/1/decade/2026-11-18/2026-11-19", {}, "decade"),
+        ("/v1/open-close/AAPL/2026-11-19", {"date": "2026-11-18"}, "date"),
+        ("/v1/marketstatus/now", {"market": "crypto"}, "market"),
+    ],
+)
+def test_what_is_not_honoured_is_refused_by_its_name(exchange: RunningExchange, path: str, query: dict[str, str], named: str) -> None:
+    answer = exchange.get(path, **query)
+    assert answer.status_code == 400
+    assert named in answer.json()["error"]
+
+
+def test_a_filter_cannot_change_between_pages(exchange: RunningExchange) -> None:
+    first = exchange.json("/v3/reference/tickers", limit="10", market="stocks")
+    url = first["next_url"]
+    assert requests.get(url + "&limit=10&market=stocks", headers={"Authorization": "Bearer test-key"}, timeout=30).status_code == 200
+    changed = requests.get(url + "&market=otc", headers={"Authorization": "Bearer test-key"}, timeout=30)
+    assert (changed.status_code, "'market'" in changed.json()["error"]) == (400, True)
 
 
 def test_a_rate_limited_server_answers_429() -> None:

@@ -7,7 +7,6 @@ from clickhouse_connect.driver.client import Client
 
 from polygon_assets.evidence import streams, tables
 from polygon_assets.evidence.gaps import channels_text, open_gaps, rows
-from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import Gap, Heartbeat
 from polygon_assets.serving.gap_ledger import store
 from polygon_assets.settings import Settings
@@ -32,24 +31,24 @@ def beat(complete_until: int, **changes: object) -> Heartbeat:
 
 
 def test_what_was_missed_at_10_31_has_an_answer() -> None:
-    [row] = rows([gap("a", channels=["A.AAPL", "A.MSFT"])], None, MarketCalendar("NYSE"), NOW)
+    [row] = rows([gap("a", channels=["A.AAPL", "A.MSFT"])], None, True, NOW)
     assert row.cells() == ("2026-11-20 10:30:00", "2026-11-20 10:32:00", "120.0 s", "disconnect", "2: A.AAPL, A.MSFT", "open")
     assert row.facts()["since"] == "2026-11-20T15:30:00+00:00"
 
 
 def test_the_gap_that_lasts_is_listed_before_the_ledger_has_it() -> None:
     lasting = beat(ms(15, 39), detail="handshake refused with HTTP 503", desired=30)
-    [row] = rows([], lasting, MarketCalendar("NYSE"), NOW)
+    [row] = rows([], lasting, True, NOW)
     assert row.cells() == ("2026-11-20 10:39:00", "now", "", "handshake refused with HTTP 503", "all 30", "lasts")
-    assert rows([], beat(ms(15, 40)), MarketCalendar("NYSE"), NOW) == []
+    assert rows([], beat(ms(15, 40)), True, NOW) == []
     night = NOW + dt.timedelta(hours=10)
-    assert rows([], lasting, MarketCalendar("NYSE"), night) == []
+    assert rows([], lasting, False, night) == []
 
 
 @pytest.mark.parametrize("nonsense", [-(10**18), 0, 10**18])
 def test_a_nonsense_stamp_hides_no_other_gap(client: Client, settings: Settings, nonsense: int) -> None:
     gaps = [gap("bad", since=nonsense, until=nonsense), gap("good")]
-    assert len(rows(gaps, None, MarketCalendar("NYSE"), NOW)) == 2
+    assert len(rows(gaps, None, True, NOW)) == 2
     store(client, gaps, NOW)
     assert {found.gap_id for found in tables.open_gaps(settings)} == {"bad", "good"}
 

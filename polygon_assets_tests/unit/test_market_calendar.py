@@ -8,7 +8,8 @@ import pytest
 
 from polygon_assets import market_calendar
 from polygon_assets.batch.announced_closures import differences
-from polygon_assets.market_calendar import NEW_YORK, CalendarHorizonError, MarketCalendar, calendar_of
+from polygon_assets.market_calendar import NEW_YORK, CalendarHorizonError, MarketCalendar
+from polygon_assets.market_clock import calendar_of
 from polygon_assets.settings import Settings, SettingsError
 from scripts.update_calendar import TARGET, exceptions
 
@@ -97,15 +98,11 @@ def test_the_file_adds_days_too_and_the_setting_wins(tmp_path: Path, monkeypatch
     file = tmp_path / "market_closures.csv"
     file.write_text("date,regular_close,reason\n2026-12-10,,mourning\n2026-12-11,14:30,storm\n")
     monkeypatch.setattr(market_calendar, "CLOSURES", file)
-    market_calendar._calendar.cache_clear()
-    try:
-        calendar = nyse("2026-12-11")
-        assert [calendar.session(dt.date(2026, 12, day)) for day in (10, 11)] == [None, None]
-        file.write_text("date,regular_close,reason\n2026-12-10,noon,\n")
-        with pytest.raises(SettingsError, match=r"market_closures\.csv, line 2: 2026-12-10 noon"):
-            nyse("2026-12-12")
-    finally:
-        market_calendar._calendar.cache_clear()
+    calendar = nyse("2026-12-11")
+    assert [calendar.session(dt.date(2026, 12, day)) for day in (10, 11)] == [None, None]
+    file.write_text("date,regular_close,reason\n2026-12-10,noon,\n")
+    with pytest.raises(SettingsError, match=r"market_closures\.csv, line 2: 2026-12-10 noon"):
+        nyse("2026-12-12")
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from polygon_assets.defs.keys import FACT_DAILY_TRADING, STOCK_AGGREGATES, STREA
 from polygon_assets.defs.pools import holding, mart_pool
 from polygon_assets.defs.resources import Environment
 from polygon_assets.market_calendar import MarketCalendar, Session
+from polygon_assets.market_clock import WALL_CLOCK, MarketClock
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import AcceptedSet
 
@@ -74,7 +75,7 @@ def stream_vs_batch(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
     def reconcile_day(context: dg.AssetExecutionContext, environment: Environment) -> Iterator[dg.MaterializeResult[None]]:
         settings, calendar, now = environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC)
         with holding(context.log):
-            found = look_at(settings, calendar, dt.date.fromisoformat(context.partition_key))
+            found = look_at(settings, calendar, dt.date.fromisoformat(context.partition_key), environment.clock())
             rows = store(settings, found, now)
         yield dg.MaterializeResult(metadata=_metadata(found, rows), check_results=[judge(found)])
 
@@ -97,7 +98,7 @@ class DayComparison:
         return sorted((one for one in self.symbols if one.verdict is not Verdict.MATCH), key=lambda one: (-one.severity, one.symbol))
 
 
-def look_at(settings: Settings, calendar: MarketCalendar, day: dt.date) -> DayComparison:
+def look_at(settings: Settings, calendar: MarketCalendar, day: dt.date, clock: MarketClock = WALL_CLOCK) -> DayComparison:
     """Compare a day. Raises the errors of ClickHouse, Snowflake and the subscription store; without REST only the minutes are unknown.
 
     Raises dg.Failure when either side has nothing of the day: nothing compared would look like nothing wrong.
@@ -112,7 +113,7 @@ def look_at(settings: Settings, calendar: MarketCalendar, day: dt.date) -> DayCo
         bars = day_bars(connection, day)
     if not bars:
         raise _nothing_to_compare(FACT_DAILY_TRADING, day)
-    subscribed, note = _subscribed(settings, calendar, day, streamed)
+    subscribed, note = _subscribed(settings, calendar, day, streamed, clock)
     symbols = compare(streamed, bars, subscribed, Tolerance(settings.volume_tolerance, settings.price_tolerance))
     found = DayComparison(day, symbols, {}, note)
     minutes, fault = _minutes(settings, day, [one.symbol for one in found.different if one.batch][:LOOKED_INTO])
@@ -160,7 +161,7 @@ def _streamed_bars(settings: Settings, session: Session) -> list[DayBar]:
 
 
 def _subscribed(
-    settings: Settings, calendar: MarketCalendar, day: dt.date, streamed: Sequence[DayBar]
+    settings: Settings, calendar: MarketCalendar, day: dt.date, streamed: Sequence[DayBar], clock: MarketClock
 ) -> tuple[Collection[str] | None, str]:
     """The symbols that must be in the stream, None for all, and what is uncertain about them."""
     from polygon_assets.clients import subscription_store
@@ -169,7 +170,7 @@ def _subscribed(
     session = calendar.session(day)
     if accepted is None or session is None:
         return {bar.symbol for bar in streamed}, "no subscription set is in force: only what was streamed is compared"
-    if dt.datetime.fromisoformat(accepted.accepted_at) > session.extended_open:
+    if clock.market(dt.datetime.fromisoformat(accepted.accepted_at)) > session.extended_open:
         return {bar.symbol for bar in streamed}, (
             f"the subscription set in force was accepted after the day began ({accepted.accepted_at}): only what was streamed is compared"
         )

@@ -171,7 +171,7 @@ def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition
         pool=VENDOR_REQUESTS,
     )
     def load(context: dg.AssetExecutionContext, environment: Environment, airbyte: Airbyte) -> Iterator[dg.MaterializeResult[None]]:
-        settings, calendar, now, above = environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC), own_line()
+        settings, calendar, clock, above = environment.settings(), environment.calendar(), environment.clock(), own_line()
         asked = [dt.date.fromisoformat(key) for key in context.partition_keys]
 
         def tell(day: dt.date, told: Told) -> None:
@@ -183,9 +183,9 @@ def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition
             _end_with(above, day)
 
         told_at = partial(materialized_at, context.instance, GROUPED_DAILY)
-        daily = DailyLoad(settings, calendar, now, tell, told_at, context.log.info)
+        daily = DailyLoad(settings, calendar, dt.datetime.now(dt.UTC), tell, told_at, context.log.info, clock)
         daily.refuse_unsettled(asked)
-        by_sync = goes_through_airbyte(asked, calendar, now) and not missing_settings(settings, "airbyte")
+        by_sync = goes_through_airbyte(asked, calendar, daily.market_now) and not missing_settings(settings, "airbyte")
         with holding(context.log):
             arrived = daily.sync(airbyte, asked[0]) if by_sync else daily.fetch(asked)
         # A result stands for every day of the run.

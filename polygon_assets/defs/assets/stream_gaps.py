@@ -48,7 +48,8 @@ def stream_gaps(environment: Environment) -> dg.MaterializeResult[None]:
         store(client, streams.open_gaps(settings), now)
     finally:
         client.close()
-    rows = gaps.rows(gaps.open_gaps(settings), streams.heartbeats(settings).get("producer"), environment.calendar(), now)
+    is_open = environment.calendar().is_open(environment.clock().market(now))
+    rows = gaps.rows(gaps.open_gaps(settings), streams.heartbeats(settings).get("producer"), is_open, now)
     return dg.MaterializeResult(
         metadata={
             "open_gaps": dg.MetadataValue.int(len(rows)),

@@ -66,13 +66,16 @@ class ActorEndpoints:
             return self._reply(actors, actors.put(call.path["id"], request.name, request.content))
 
         return [
-            Endpoint("GET", path, lambda call: call.page([self._reply(actors, actor) for actor in actors.all()])),
+            Endpoint("GET", path, lambda call: call.page([self._reply(actors, actor) for actor in self._asked(actors, call)])),
             Endpoint("POST", path, create),
             Endpoint("GET", path + "/{id}", lambda call: self._reply(actors, actors.get(call.path["id"]))),
             Endpoint("PATCH", path + "/{id}", patch),
             Endpoint("PUT", path + "/{id}", put),
             Endpoint("DELETE", path + "/{id}", lambda call: delete(call.path["id"])),
         ]
+
+    def _asked(self, actors: Actors, call: Call) -> list[Actor]:
+        return list(actors.all()) if call.lets_pass("workspaceIds", self._workspace.id) else []
 
     def _source_definition(self, request: ActorRequest) -> str:
         if not request.definition_id:
@@ -87,7 +90,8 @@ class ActorEndpoints:
             f"{actors.kind}Type": destination.KIND if actors.kind == "destination" else "",
             "definitionId": actor.definition_id,
             "workspaceId": self._workspace.id,
-            "configuration": actors.masked(actor),
+            # Airbyte's own client tells destinations apart by it.
+            "configuration": ({"destinationType": destination.KIND} if actors.kind == "destination" else {}) | actors.masked(actor),
             "createdAt": actor.created_at,
         }
 

@@ -51,7 +51,7 @@ class ConnectionEndpoints:
         workspace = self._workspace
         return [
             Endpoint("GET", "/streams", self._list_streams),
-            Endpoint("GET", "/connections", lambda call: call.page([self._reply(connection) for connection in workspace.connections()])),
+            Endpoint("GET", "/connections", lambda call: call.page([self._reply(connection) for connection in self._asked(call)])),
             Endpoint("POST", "/connections", self._create),
             Endpoint("GET", "/connections/{id}", lambda call: self._reply(workspace.connection(call.path["id"]))),
             Endpoint("PATCH", "/connections/{id}", self._patch),
@@ -63,6 +63,10 @@ class ConnectionEndpoints:
             raise bad_request("sourceId is missing")
         fresh = call.query.get("ignoreCache") == "true"
         return [_properties(stream) for stream in self._workspace.discovered(call.query["sourceId"], int(call.now), fresh=fresh)]
+
+    def _asked(self, call: Call) -> list[Connection]:
+        wanted = call.lets_pass("workspaceIds", self._workspace.id)
+        return [one for one in self._workspace.connections() if wanted and call.lets_pass("status", one.status)]
 
     def _create(self, call: Call) -> Json:
         request = call.read(ConnectionRequest)

@@ -10,6 +10,8 @@ from polygon_assets.local.airbyte.objects import Job, Json
 from polygon_assets.local.airbyte.problems import bad_request, unprocessable
 from polygon_assets.local.airbyte.workspace import Workspace
 
+LATEST = float("inf")
+
 
 class JobRequest(Struct, rename="camel"):
     connection_id: str
@@ -30,21 +32,23 @@ class JobEndpoints:
         ]
 
     def _list(self, call: Call) -> Json:
-        start = _moment(call.query.get("createdAtStart", "1970-01-01T00:00:00Z"))
-        connection, status = call.query.get("connectionId"), call.query.get("status")
         newest_first = call.query.get("orderBy", "").endswith("|DESC")
-        jobs = [
-            job
-            for job in (self._jobs.all() if newest_first else reversed(self._jobs.all()))
-            if job.created_at >= start and connection in (None, job.connection_id) and status in (None, job.status)
-        ]
-        return call.page([reply(job) for job in jobs])
+        jobs = self._jobs.all() if newest_first else reversed(self._jobs.all())
+        wanted = call.lets_pass("workspaceIds", self._workspace.id) and call.lets_pass("jobType", "sync")
+        return call.page([reply(job) for job in jobs if wanted and _is_asked_for(job, call)])
 
     def _start(self, call: Call) -> Json:
         request = call.read(JobRequest)
         if request.job_type != "sync":
             raise unprocessable(f"jobType {request.job_type!r} is not supported by this server, only 'sync'")
         return reply(self._jobs.start(self._workspace.connection(request.connection_id)))
+
+
+def _is_asked_for(job: Job, call: Call) -> bool:
+    if not (call.lets_pass("connectionId", job.connection_id) and call.lets_pass("status", job.status)):
+        return False
+    stamps = {"createdAt": job.created_at, "updatedAt": job.updated_at}
+    return all(_moment(call, f"{name}Start", 0) <= at <= _moment(call, f"{name}End", LATEST) for name, at in stamps.items())
 
 
 def reply(job: Job) -> Json:
@@ -74,8 +78,11 @@ def _iso(seconds: int) -> str:
     return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _moment(text: str) -> float:
+def _moment(call: Call, name: str, default: float) -> float:
+    """Raises Problem 400."""
+    if not (text := call.query.get(name)):
+        return default
     try:
         return dt.datetime.fromisoformat(text).timestamp()
     except ValueError as error:
-        raise bad_request(f"createdAtStart={text!r} is no date-time: {error}") from error
+        raise bad_request(f"{name}={text!r} is no date-time: {error}") from error

@@ -42,10 +42,12 @@ class PublicApi:
             *ConnectionEndpoints(self._workspace).endpoints(),
             *JobEndpoints(self._workspace, self._jobs).endpoints(),
         ]
-        return [endpoint.under(ROOT) for endpoint in found]
+        # Airbyte's own client takes the token's path from the root of the server unless it is told otherwise.
+        at_root = Endpoint("POST", "/applications/token", self._issue_token, public=True)
+        return [at_root, *(endpoint.under(ROOT) for endpoint in found)]
 
     def _issue_token(self, call: Call) -> Json:
-        request = call.read(TokenRequest)
+        request = call.read_form(TokenRequest)
         token = self._tokens.issue(request.client_id, request.client_secret, call.now)
         return {"access_token": token, "token_type": "Bearer", "expires_in": LIFETIME_SECONDS}
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 import uvloop
 
-from polygon_assets.local.exchange.clock import AFTER_REPLAY_SECONDS, Clock, ReplayCalendar
+from polygon_assets.local.exchange.clock import AFTER_REPLAY_SECONDS, Clock, ReplayCalendar, ReplayClock
 from polygon_assets.local.exchange.exchange import Exchange, Options
 from polygon_assets.local.exchange.lateness import Rates
 from polygon_assets.local.exchange.market import Market
@@ -34,11 +34,12 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     "--activity", type=_POSITIVE, default=1.0, show_default=True, help="Scales how often everything trades; 1e9: all, each second."
 )
 @click.option("--calendar", type=click.Choice(["NYSE", "24/7"]), default="NYSE", show_default=True)
-@click.option("--replay", type=click.DateTime(["%Y-%m-%d"]), help="Run this day instead of the present.")
+@click.option("--replay", type=click.DateTime(["%Y-%m-%d"]), help="Run this day instead of the present, from the first subscription on.")
 @click.option(
     "--replay-from", type=click.DateTime(["%H:%M"]), help="New York time HH:MM at which the replay starts; the session's open by default."
 )
 @click.option("--speed", type=_POSITIVE, default=1.0, show_default=True, help="How many times as fast as the wall clock a replay runs.")
+@click.option("--no-earlier-trades", is_flag=True, help="The replayed day has no trade before --replay-from, in its bars either.")
 @click.option("--hold-seconds", default=2.0, show_default=True, help="How long after its end a second is sent.")
 @click.option("--delayed-minutes", default=15.0, show_default=True, help="Delay of /delayed/stocks.")
 @click.option("--max-connections", type=click.IntRange(min=1), default=1, show_default=True, help="Connections per cluster.")
@@ -64,10 +65,13 @@ def build_exchange(**options: Any) -> Exchange:
     calendar = MarketCalendar(options["calendar"])
     if replay := options["replay"]:
         calendar = ReplayCalendar(options["calendar"], replay.date())
-    market = Market(options["seed"], options["tickers"], calendar, options["activity"], options["fraction_rate"])
+    clock = _clock(calendar, replay.date() if replay else None, options["replay_from"], options["speed"])
+    # Asked for by name alone: without it a replay's bars are those of the same day in any other market of this seed.
+    begins = dt.datetime.fromtimestamp(clock.exchange_start, dt.UTC) if options["no_earlier_trades"] else None
+    market = Market(options["seed"], options["tickers"], calendar, options["activity"], options["fraction_rate"], begins)
     return Exchange(
         market=market,
-        clock=_clock(calendar, replay.date() if replay else None, options["replay_from"], options["speed"]),
+        clock=clock,
         options=Options(**{name: options[name] for name in Options.__dataclass_fields__}),
         rates=Rates(options["correction_rate"], options["duplicate_rate"]),
         requests_per_minute=options["rate_limit"],
@@ -75,16 +79,16 @@ def build_exchange(**options: Any) -> Exchange:
 
 
 def _clock(calendar: MarketCalendar, day: dt.date | None, start: dt.datetime | None, speed: float) -> Clock:
-    wall = time.time()
     if day is None:
         if start or speed != 1.0:
             raise click.UsageError("--replay-from and --speed need --replay")
+        wall = time.time()
         return Clock(wall, wall)
     session = calendar.session(day)
     if session is None:
         raise click.BadParameter(f"{day} is no trading day", param_hint="--replay")
     moment = dt.datetime.combine(day, start.time(), NEW_YORK) if start else session.extended_open
-    return Clock(wall, moment.timestamp(), speed, session.extended_close.timestamp() + AFTER_REPLAY_SECONDS)
+    return ReplayClock(moment.timestamp(), speed, session.extended_close.timestamp() + AFTER_REPLAY_SECONDS)
 
 
 async def _run(exchange: Exchange, host: str, port: int) -> None:

@@ -12,11 +12,16 @@ import numpy as np
 from polygon_assets.local.exchange.day import SHARE
 from polygon_assets.local.exchange.market import Market
 from polygon_assets.local.exchange.noise import Floats, Ints
-from polygon_assets.local.exchange.query import BadRequestError, Record, limit_of
+from polygon_assets.local.exchange.query import BadRequestError, Record, choice_of, flag_of, limit_of
 from polygon_assets.local.exchange.sums import Sums, concatenated, empty, vwap
 from polygon_assets.market_calendar import NEW_YORK, ONE_DAY
 
-WIDTHS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+WIDTHS = {"second": 1, "minute": 60, "hour": 3600}
+"""Seconds of the windows that are made of seconds; the others are made of days."""
+MONTHS = {"month": 1, "quarter": 3, "year": 12}
+TIMESPANS = (*WIDTHS, "day", "week", *MONTHS)
+_DAY_SECONDS = 86_400
+_LARGEST_MULTIPLIER = 100_000
 _LONGEST_RANGE_DAYS = 3_700
 _LATEST_MS = 4_000_000_000_000
 
@@ -35,16 +40,59 @@ class Range:
     limit: int
 
     @property
+    def is_of_days(self) -> bool:
+        return self.timespan not in WIDTHS
+
+    @property
     def first_day(self) -> dt.date:
-        return dt.datetime.fromtimestamp(self.first_ms / 1000, NEW_YORK).date()
+        """The day of `first_ms`, or the first day of the week, month, quarter or year that it is in."""
+        return _first_of(self.timespan, _day_of(self.first_ms))
+
+    def window_of(self, day: dt.date) -> dt.date:
+        """The first day of the window of days that a day is in."""
+        if self.timespan in MONTHS:
+            width = MONTHS[self.timespan] * self.multiplier
+            return _moved(self.first_day, _months_between(self.first_day, day) // width * width)
+        width = (7 if self.timespan == "week" else 1) * self.multiplier
+        return self.first_day + (day - self.first_day).days // width * width * ONE_DAY
 
     def days(self) -> Iterator[dt.date]:
-        """New York days in the order of the answer."""
-        last = dt.datetime.fromtimestamp(self.last_ms / 1000, NEW_YORK).date()
-        count = (last - self.first_day).days + 1
-        if count > _LONGEST_RANGE_DAYS:
+        """New York days in the order of the answer, up to the end of the last window that begins within the range."""
+        last = _day_of(self.last_ms)
+        if (last - self.first_day).days > _LONGEST_RANGE_DAYS:
             raise BadRequestError("the range is longer than ten years")
+        if self.is_of_days:
+            last = self._end_of_window(last)
+        count = (last - self.first_day).days + 1
         return (last - offset * ONE_DAY if self.descending else self.first_day + offset * ONE_DAY for offset in range(count))
+
+    def _end_of_window(self, day: dt.date) -> dt.date:
+        start = self.window_of(day)
+        if self.timespan in MONTHS:
+            return _moved(start, MONTHS[self.timespan] * self.multiplier) - ONE_DAY
+        return start + ((7 if self.timespan == "week" else 1) * self.multiplier - 1) * ONE_DAY
+
+
+def _day_of(moment_ms: int) -> dt.date:
+    return dt.datetime.fromtimestamp(moment_ms / 1000, NEW_YORK).date()
+
+
+def _first_of(timespan: str, day: dt.date) -> dt.date:
+    """Weeks begin on Sunday, as the vendor's do."""
+    if timespan == "week":
+        return day - day.isoweekday() % 7 * ONE_DAY
+    if timespan in MONTHS:
+        return day.replace(month=1 + (day.month - 1) // MONTHS[timespan] * MONTHS[timespan], day=1)
+    return day
+
+
+def _months_between(first: dt.date, later: dt.date) -> int:
+    return 12 * (later.year - first.year) + later.month - first.month
+
+
+def _moved(first_of_month: dt.date, months: int) -> dt.date:
+    count = 12 * first_of_month.year + first_of_month.month - 1 + months
+    return dt.date(count // 12, count % 12 + 1, 1)
 
 
 @dataclass(frozen=True)
@@ -58,8 +106,8 @@ class RangePage:
 
 def parse_range(path: dict[str, str], query: dict[str, str]) -> Range:
     """Raises BadRequestError naming the parameter."""
-    if not path["multiplier"].isdigit() or int(path["multiplier"]) < 1 or path["timespan"] not in WIDTHS:
-        raise BadRequestError(f"unusable window '{path['multiplier']}/{path['timespan']}'")
+    if not path["multiplier"].isdigit() or not 1 <= int(path["multiplier"]) <= _LARGEST_MULTIPLIER or path["timespan"] not in TIMESPANS:
+        raise BadRequestError(f"unusable window '{path['multiplier']}/{path['timespan']}'; timespans are {', '.join(TIMESPANS)}")
     asked = Range(
         symbol=path["ticker"],
         multiplier=int(path["multiplier"]),
@@ -67,10 +115,10 @@ def parse_range(path: dict[str, str], query: dict[str, str]) -> Range:
         first_ms=_moment(path["first"]),
         last_ms=_moment(path["last"], end_of_day=True),
         adjusted=is_adjusted(query),
-        descending=query.get("sort", "asc") == "desc",
+        descending=choice_of(query, "sort", ("asc", "desc")) == "desc",
         limit=limit_of(query, 5_000, 50_000),
     )
-    if asked.timespan != "day" and WIDTHS[asked.timespan] * asked.multiplier > WIDTHS["day"]:
+    if not asked.is_of_days and WIDTHS[asked.timespan] * asked.multiplier > _DAY_SECONDS:
         raise BadRequestError("windows above a day are asked for in days")
     if asked.first_ms > asked.last_ms:
         raise BadRequestError("'to' must not be before 'from'")
@@ -78,7 +126,7 @@ def parse_range(path: dict[str, str], query: dict[str, str]) -> Range:
 
 
 def is_adjusted(query: dict[str, str]) -> bool:
-    return query.get("adjusted", "true").lower() != "false"
+    return flag_of(query, "adjusted", default=True)
 
 
 def aggregate_range(market: Market, asked: Range, now: dt.datetime) -> RangePage:
@@ -109,19 +157,18 @@ def _base_bars(market: Market, asked: Range, now: dt.datetime) -> Iterator[tuple
 
 
 def _of_day(market: Market, asked: Range, day: dt.date, until: int) -> tuple[Sums, Ints]:
-    """Windows count from New York midnight, days from the first day; a window that `from` cuts is given whole."""
+    """Windows count from New York midnight, those of days from the first one; one that `from` or `to` cuts is given whole."""
     constants = market.trading_day(day)
     if constants is None or constants.start >= until:
         return empty(), empty().start
-    if asked.timespan == "day":
-        first = asked.first_day
-        start = _midnight(first + (day - first).days // asked.multiplier * asked.multiplier * ONE_DAY)
+    if asked.is_of_days:
         sums = market.day_sums(asked.symbol, day, until)
-        return sums, np.full(len(sums), start)
+        return sums, np.full(len(sums), _midnight(asked.window_of(day)))
     midnight, width = _midnight(day), WIDTHS[asked.timespan] * asked.multiplier
     first_start = midnight + (asked.first_ms // 1000 - midnight) // width * width
     sums = market.second_sums(asked.symbol, day, until)
-    sums = sums.where((sums.start >= first_start) & (1000 * sums.start <= asked.last_ms))
+    starts = midnight + (sums.start - midnight) // width * width
+    sums = sums.where((starts >= first_start) & (1000 * starts <= asked.last_ms))
     if asked.timespan != "second":
         sums = sums.windows(sums.start // 60 * 60)
     return sums, midnight + (sums.start - midnight) // width * width
@@ -152,7 +199,7 @@ def _resume_ms(starts: Ints, kept: slice, asked: Range) -> int | None:
 def grouped_daily(market: Market, day: dt.date, query: dict[str, str], now: dt.datetime) -> list[Record]:
     """The day's bar of every ticker; today's so far."""
     sums = market.grouped_sums(day, int(now.timestamp()))
-    if query.get("include_otc", "false").lower() != "true":
+    if not flag_of(query, "include_otc", default=False):
         sums = sums.where(~market.universe.otc[sums.ticker])
     if is_adjusted(query):
         sums = sums.adjusted(_factors(market, sums.ticker, day, today(now)))

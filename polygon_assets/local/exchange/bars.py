@@ -159,7 +159,14 @@ def _wick(ripple: Ints, size: Ints) -> Ints:
     return cents
 
 
-def reach(cells: Cells) -> Ints:
-    """How far beyond the minute's ends any price of its bars can lie, in hundredths of a cent (see `cut`)."""
-    distance: Ints = 4 * cells.ripple + (np.abs(cells.closes - cells.opens) >> 1) + 2 * CENT
-    return distance
+def limits(cells: Cells) -> tuple[Ints, Ints]:
+    """The highest and the lowest price, in cents, that any bar of each minute can have (see `cut`)."""
+    # The only bar of a minute lies at the minute's price; several stray from the line, and are shifted back by as much at the most.
+    alone = cells.bars == 1
+    stray = np.where(alone, 1, (np.abs(cells.closes - cells.opens) + 1) // 2 + 2 * cells.ripple + 2)
+    top = np.where(alone, cells.price, np.maximum(cells.opens, cells.closes)) + stray
+    bottom = np.where(alone, cells.price, np.minimum(cells.opens, cells.closes)) - stray
+    move, wick = cells.ripple // 2 + 1, cells.ripple // CENT
+    highest: Ints = np.maximum((top + move + CENT // 2) // CENT, (top + CENT + 1) // CENT) + wick
+    lowest: Ints = np.minimum((bottom - move + CENT // 2) // CENT, bottom // CENT) - wick
+    return highest, lowest

@@ -28,10 +28,14 @@ _BAD_FRAMES = {
 
 
 def control(exchange: Exchange, request: Request) -> Reply:
-    """Answer one request under /control: GET stats, POST an action, DELETE all faults."""
+    """Answer one request under /control: GET stats or the clock, POST an action, DELETE all faults."""
     name = request.path.removeprefix("/control").strip("/")
     if request.method == "GET":
-        return Reply(content=_stats(exchange)) if name in ("", "stats") else Reply(404, {"error": "GET /control/stats"})
+        return (
+            Reply(content=SHOWN[name](exchange))
+            if name in SHOWN
+            else Reply(404, {"error": f"GET /control/<{'|'.join(filter(None, SHOWN))}>"})
+        )
     if request.method == "DELETE":
         exchange.faults.clear()
         return Reply(content={"faults": "cleared"})
@@ -163,3 +167,10 @@ def _stats(exchange: Exchange) -> Body:
         "rest_requests": exchange.requests_served,
         "feeds": {path: feed.describe() for path, feed in exchange.feeds.items()},
     }
+
+
+def _clock(exchange: Exchange) -> Body:
+    return exchange.clock.describe().as_json()
+
+
+SHOWN: dict[str, Callable[[Exchange], Body]] = {"": _stats, "stats": _stats, "clock": _clock}

@@ -60,7 +60,10 @@ def _authenticate(exchange: Exchange, feed: Feed, connection: Connection, key: s
 
 def _change(exchange: Exchange, connection: Connection, request: RequestMessage) -> list[Status]:
     if request.action == "subscribe":
-        return subscribe(connection.channels, request.params, frozenset(exchange.faults.refused_channels))
+        answers = subscribe(connection.channels, request.params, frozenset(exchange.faults.refused_channels))
+        if connection.channels.confirmed:
+            exchange.clock.start()
+        return answers
     return unsubscribe(connection.channels, request.params) if request.action == "unsubscribe" else []
 
 

@@ -84,6 +84,8 @@ class TradingDay:
     start: int
     """Unix second of the first second."""
     minutes: int
+    first_minute: int
+    """Nothing is traded before it."""
     first_regular_minute: int
     keys: Uints
     level: Floats
@@ -112,7 +114,7 @@ class TradingDay:
         """The minutes with trades among the given (ticker, minute) pairs, in their order."""
         key = mix(self.keys[ticker] + (minute + 1).astype(np.uint64) * GOLDEN)
         bars = self._bars(ticker, minute, key)
-        traded = bars > 0
+        traded = (bars > 0) & (minute >= self.first_minute)
         ticker, minute, key, bars = ticker[traded], minute[traded], key[traded], bars[traded]
         volume = self._volume(ticker, minute, key, bars)
         opens, closes = self._price(ticker, minute), self._price(ticker, minute + 1)
@@ -156,9 +158,12 @@ class TradingDay:
 
 
 def trading_day(
-    universe: Universe, splits: Splits, tables: Tables, session: Session, *, activity: float, fraction_rate: float
+    universe: Universe, splits: Splits, tables: Tables, session: Session, begins: dt.datetime, *, activity: float, fraction_rate: float
 ) -> TradingDay:
-    """Draw what is common to the minutes of `session.day`. `activity` scales how often everything trades."""
+    """Draw what is common to the minutes of `session.day`, of which those before `begins` stay without a trade.
+
+    `activity` scales how often everything trades.
+    """
     ordinal = session.day.toordinal()
     start, end = shape.session_bounds(session)
     keys = hashed(universe.seed, 4, universe.keys, ordinal)
@@ -168,6 +173,7 @@ def trading_day(
         session=session,
         start=start,
         minutes=(end - start) // 60,
+        first_minute=(int(begins.timestamp()) - start) // 60,
         first_regular_minute=(int(session.regular_open.timestamp()) - start) // 60,
         keys=keys,
         level=level,

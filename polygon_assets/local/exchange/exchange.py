@@ -4,6 +4,7 @@ Requests come in through server.py; this module decides about accounts and conne
 """
 
 import asyncio
+import datetime as dt
 from collections import deque
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -54,10 +55,13 @@ class Exchange:
         return {path: self._feed(delay) for path, delay in delays.items()}
 
     def _feed(self, delay: float) -> Feed:
-        return Feed(Tape(self.market, self.rates), self.clock, self.faults, self.options.hold_seconds + delay)
+        return Feed(
+            Tape(self.market, self.rates, self.clock.first_second - int(delay)), self.clock, self.faults, self.options.hold_seconds + delay
+        )
 
     async def run(self) -> None:
-        await asyncio.gather(*(feed.run() for feed in self.feeds.values()))
+        now = dt.datetime.fromtimestamp(self.clock.now(), dt.UTC)
+        await asyncio.gather(asyncio.to_thread(self.market.prepare, now), *(feed.run() for feed in self.feeds.values()))
 
     def knows_key(self, key: str) -> bool:
         return key == self.options.api_key and not self.faults.key_refused

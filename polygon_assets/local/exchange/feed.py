@@ -60,19 +60,25 @@ class Feed:
         """Send second after second, for ever; without a listener nothing is drawn."""
         while True:
             await self._occupied.wait()
-            second = int(self.clock.now() - self.hold_seconds)
+            second = max(int(self.clock.now() - self.hold_seconds), self.tape.first_second)
             while self.connections:
                 await self._wait_for(second)
+                self.clock.hold(self, self._due(second))
                 await asyncio.to_thread(self.tape.prepare, second)
                 self._send_second(second)
                 self.newest_second = second
                 second += 1
+                self.clock.release(self)
+
+    def _due(self, second: int) -> float:
+        return second + 1 + self.hold_seconds
 
     async def _wait_for(self, second: int) -> None:
-        due = second + 1 + self.hold_seconds
         # Often awake: a fault that is switched on or off meanwhile changes the wait.
-        while (wait := self.clock.wall_seconds_until(due) + self.faults.send_delay_seconds(time.monotonic())) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(min(wait, 0.25))
+        while (  # noqa: ASYNC110
+            wait := self.clock.wall_seconds_until(self._due(second)) + self.faults.send_delay_seconds(time.monotonic())
+        ) > 0:
+            await asyncio.sleep(min(wait, 0.05))
 
     def _send_second(self, second: int) -> None:
         late = int(self.faults.lateness_seconds(time.monotonic()))

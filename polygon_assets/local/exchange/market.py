@@ -20,10 +20,11 @@ from polygon_assets.local.exchange.splits import Splits
 from polygon_assets.local.exchange.sums import Sums, empty, of_seconds, whole_day
 from polygon_assets.local.exchange.totals import Totals, totals_before
 from polygon_assets.local.exchange.universe import Universe, build_universe
-from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.market_calendar import CalendarHorizonError, MarketCalendar
 
 _Kept = TypeVar("_Kept")
 _DAYS_KEPT = 8
+_DAYS_PREPARED = 3
 FOR_EVER = 1 << 40
 """A moment after everything, in Unix seconds."""
 
@@ -53,10 +54,12 @@ class Market:
     calendar: MarketCalendar = field(default_factory=lambda: MarketCalendar("NYSE"))
     activity: float = 1.0
     fraction_rate: float = 0.02
+    begins: dt.datetime | None = None
+    """On the day of this moment nothing is traded before it."""
     _days: dict[dt.date, TradingDay | None] = field(default_factory=dict, repr=False)
     _grouped: dict[dt.date, Sums] = field(default_factory=dict, repr=False)
     _drawing: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _grouping: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _grouping: dict[dt.date, threading.Lock] = field(default_factory=dict, repr=False)
 
     @cached_property
     def universe(self) -> Universe:
@@ -119,13 +122,29 @@ class Market:
         constants = self.trading_day(day)
         if constants is None:
             return empty()
-        with self._grouping:
-            if day not in self._grouped:
-                sums = whole_day(constants, self.patterns, self.universe.keys, until)
-                if until < constants.end:
-                    return sums
-                _keep(self._grouped, day, sums)
-            return self._grouped[day]
+        if until < constants.end:
+            return whole_day(constants, self.patterns, self.universe.keys, until)
+        # Who asks for a day that is being summed up waits for it; who asks for another one does not.
+        with self._drawing:
+            lock = self._grouping.setdefault(day, threading.Lock())
+        with lock:
+            found = self._grouped.get(day)
+            if found is None:
+                found = whole_day(constants, self.patterns, self.universe.keys, until)
+                _keep(self._grouped, day, found)
+        return found
+
+    def prepare(self, now: dt.datetime) -> None:
+        """Do ahead what the first requests for splits and for the newest finished days would have to wait for."""
+        for split in self.splits.all:
+            _ = split.identifier
+        day = self.calendar.day_of(now)
+        for _ in range(_DAYS_PREPARED):
+            try:
+                day = self.calendar.previous_day(day)
+            except CalendarHorizonError:
+                return
+            self.grouped_sums(day, int(now.timestamp()))
 
     def trading_day(self, day: dt.date) -> TradingDay | None:
         """The day's constants, or None when the market stays closed. The newest few are kept."""
@@ -138,8 +157,9 @@ class Market:
         session = self.calendar.session(day)
         if session is None:
             return None
+        begins = self.begins if self.begins and self.calendar.day_of(self.begins) == day else session.extended_open
         rates = {"activity": self.activity, "fraction_rate": self.fraction_rate}
-        return trading_day(self.universe, self.splits, self._tables, session, **rates)
+        return trading_day(self.universe, self.splits, self._tables, session, begins, **rates)
 
     def cut(self, cells: Cells) -> Bars:
         """The final one-second bars of the given minutes."""

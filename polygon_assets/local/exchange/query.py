@@ -4,21 +4,27 @@ What is listed is the endpoints' business.
 """
 
 import base64
+import datetime as dt
 import json
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Record = dict[str, Any]
 
-_COMPARISONS: dict[str, Callable[[str, str], bool]] = {
-    "": lambda value, bound: value == bound,
-    ".gt": lambda value, bound: value > bound,
-    ".gte": lambda value, bound: value >= bound,
-    ".lt": lambda value, bound: value < bound,
-    ".lte": lambda value, bound: value <= bound,
-    ".any_of": lambda value, bound: value in bound.split(","),
+Value = str | float
+_COMPARISONS: dict[str, Callable[[Value, Value], bool]] = {
+    "": operator.eq,
+    ".gt": operator.gt,
+    ".gte": operator.ge,
+    ".lt": operator.lt,
+    ".lte": operator.le,
 }
+ANY_OF = ".any_of"
+_OF_CURSORS = {"at", "offset"}
+"""Only a cursor holds them."""
+SUFFIXES = (*_COMPARISONS, ANY_OF)
 
 
 class BadRequestError(Exception):
@@ -33,13 +39,74 @@ class Page:
     cursor: str
 
 
-def matching(records: list[Record], query: dict[str, str], fields: tuple[str, ...]) -> list[Record]:
-    """Records that satisfy every `field`, `field.gt`, `.gte`, `.lt`, `.lte` and `.any_of` in the query."""
+def matching(records: list[Record], query: dict[str, str], fields: Iterable[str]) -> list[Record]:
+    """Records that satisfy every `field`, `field.gt`, `.gte`, `.lt`, `.lte` and `.any_of` in the query; numbers compare as numbers.
+
+    Raises BadRequestError for a value that is no number where the field has numbers.
+    """
     for name in fields:
-        for suffix, holds in _COMPARISONS.items():
-            if bound := query.get(name + suffix):
-                records = [record for record in records if name in record and holds(str(record[name]), bound)]
+        for suffix in SUFFIXES:
+            if text := query.get(name + suffix):
+                records = [record for record in records if name in record]
+                holds = _condition(suffix, [_read(name + suffix, part, records, name) for part in _parts(suffix, text)])
+                records = [record for record in records if holds(record[name])]
     return records
+
+
+def _parts(suffix: str, text: str) -> list[str]:
+    return text.split(",") if suffix == ANY_OF else [text]
+
+
+def _condition(suffix: str, bounds: list[Value]) -> Callable[[Value], bool]:
+    if suffix == ANY_OF:
+        return lambda value: value in bounds
+    return lambda value: _COMPARISONS[suffix](value, bounds[0])
+
+
+def _read(parameter: str, text: str, records: list[Record], name: str) -> Value:
+    """As the records have it."""
+    if not records or isinstance(records[0][name], str):
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise BadRequestError(f"'{parameter}' must be a number, not '{text}'") from None
+
+
+def check_dates(query: dict[str, str], field: str) -> None:
+    """Raises BadRequestError for a comparison with what is no date: as text, anything could be compared."""
+    for suffix in SUFFIXES:
+        for part in _parts(suffix, query.get(field + suffix, "")):
+            try:
+                if part:
+                    dt.date.fromisoformat(part)
+            except ValueError:
+                raise BadRequestError(f"'{field}{suffix}' must be a date (YYYY-MM-DD), not '{part}'") from None
+
+
+def check_names(query: dict[str, str], known: Iterable[str]) -> None:
+    """Raises BadRequestError for a parameter that nobody would honour: an answer without it would look like one with it."""
+    names = {"apiKey", *known}
+    if unknown := sorted(query.keys() - names):
+        raise BadRequestError(f"unknown parameter '{unknown[0]}'; known are {', '.join(sorted(names))}")
+
+
+def ranges(*fields: str) -> list[str]:
+    """The names of parameters that compare these fields."""
+    return [field + suffix for field in fields for suffix in SUFFIXES]
+
+
+def flag_of(query: dict[str, str], name: str, *, default: bool) -> bool:
+    """Raises BadRequestError for what is neither true nor false."""
+    return choice_of(query, name, ("true", "false") if default else ("false", "true")) == "true"
+
+
+def choice_of(query: dict[str, str], name: str, choices: Sequence[str]) -> str:
+    """One of the choices, the first by default. Raises BadRequestError naming them."""
+    text = query.get(name, choices[0]).lower()
+    if text not in choices:
+        raise BadRequestError(f"'{name}' must be {' or '.join(choices)}, not '{query[name]}'")
+    return text
 
 
 def ordered(records: list[Record], field: str, order: str) -> list[Record]:
@@ -58,14 +125,18 @@ def limit_of(query: dict[str, str], default: int, maximum: int) -> int:
 
 
 def opened(query: dict[str, str]) -> dict[str, str]:
-    """The query a cursor stands for, or the query itself."""
+    """The query a cursor stands for, or the query itself. Raises BadRequestError for a cursor that is none, or that others contradict."""
     if "cursor" not in query:
+        check_names(query, query.keys() - _OF_CURSORS)
         return query
     try:
         content = json.loads(base64.urlsafe_b64decode(query["cursor"]))
-        return {str(name): str(value) for name, value in content.items()}
+        kept = {str(name): str(value) for name, value in content.items()}
     except (ValueError, AttributeError) as error:
         raise BadRequestError("invalid cursor") from error
+    if changed := sorted(name for name in query.keys() - {"cursor"} if kept.get(name) != query[name]):
+        raise BadRequestError(f"'{changed[0]}' cannot change between the pages of a list")
+    return kept
 
 
 def page(records: list[Record], query: dict[str, str], limit: int, overlap: int = 0) -> Page:

@@ -27,24 +27,47 @@ EXCHANGES = (
     (62, "ORF", "OTC Equity Security", "", "OOTC", "FINR", ""),
 )
 _TICKER_FILTERS = ("ticker", "type", "market", "cik")
+_TICKER_NAMES = (
+    *queries.ranges(*_TICKER_FILTERS),
+    *("exchange", "cusip", "date", "search", "active", "order", "sort", "limit", "at", "offset"),
+)
+_SPLIT_FILTERS = ("ticker", "id", "execution_date", "split_from", "split_to", "adjustment_type", "historical_adjustment_factor")
+_PAGE_NAMES = ("sort", "limit", "offset")
+_ASSET_CLASSES = ("stocks", "options", "crypto", "fx", "indices", "futures", "otc")
+_LOCALES = ("us", "global")
 _SORTS = {"ticker", "name", "market", "type", "primary_exchange", "cik", "last_updated_utc", "delisted_utc", "currency_name", "locale"}
 _SPLIT_SORTS = {"execution_date", "ticker", "split_from", "split_to", "adjustment_type", "id"}
 _ANNOUNCED_DAYS = 14
 _UPCOMING_DAYS = 400
 
 
-def ticker_types(_query: dict[str, str]) -> list[Record]:
-    return [{"code": code, "description": text, "asset_class": "stocks", "locale": "us"} for code, text in SECURITY_TYPES.items()]
+def ticker_types(query: dict[str, str]) -> list[Record]:
+    records: list[Record] = [
+        {"code": code, "description": text, "asset_class": "stocks", "locale": "us"} for code, text in SECURITY_TYPES.items()
+    ]
+    return _of_class(records, query)
 
 
-def exchanges(_query: dict[str, str]) -> list[Record]:
+def _of_class(records: list[Record], query: dict[str, str]) -> list[Record]:
+    """Those of the asset class and locale that are asked for; this market has stocks of the US alone."""
+    queries.check_names(query, ("asset_class", "locale"))
+    for name, choices in (("asset_class", _ASSET_CLASSES), ("locale", _LOCALES)):
+        if name in query:
+            wanted = queries.choice_of(query, name, choices)
+            records = [record for record in records if record[name] == wanted]
+    return records
+
+
+def exchanges(query: dict[str, str]) -> list[Record]:
     names = ("id", "type", "name", "acronym", "mic", "operating_mic", "participant_id")
     records = [dict(zip(names, row, strict=True)) for row in EXCHANGES]
-    return [{key: value for key, value in record.items() if value} | {"asset_class": "stocks", "locale": "us"} for record in records]
+    whole = [{key: value for key, value in record.items() if value} | {"asset_class": "stocks", "locale": "us"} for record in records]
+    return _of_class(whole, query)
 
 
 def tickers(market: Market, query: dict[str, str], now: dt.datetime) -> queries.Page:
     """One page of tickers. The next page repeats the last one: the vendor is known to do so, and readers must cope."""
+    queries.check_names(query, _TICKER_NAMES)
     if (sort := query.get("sort", "ticker")) not in _SORTS:
         raise BadRequestError(f"cannot sort by '{sort}'")
     # The cursor keeps the moment, so that a list does not shift while it is paged through.
@@ -56,6 +79,8 @@ def tickers(market: Market, query: dict[str, str], now: dt.datetime) -> queries.
     found = queries.matching(records, query, _TICKER_FILTERS)
     if mic := query.get("exchange"):
         found = [record for record in found if record.get("primary_exchange") == mic]
+    if cusip := query.get("cusip"):
+        found = [record for record in found if cusip_of(record["cik"]) == cusip.upper()]
     if text := query.get("search", "").lower():
         found = [record for record in found if text in record["ticker"].lower() or text in record["name"].lower()]
     return queries.page(queries.ordered(found, sort, query.get("order", "asc")), query, queries.limit_of(query, 100, 1000), overlap=1)
@@ -64,7 +89,7 @@ def tickers(market: Market, query: dict[str, str], now: dt.datetime) -> queries.
 def _listed(market: Market, query: dict[str, str], moment: dt.datetime) -> list[Record]:
     """Tickers that are listed at the moment, or with active=false those that were."""
     universe, day = market.universe, today(moment).toordinal()
-    active = query.get("active", "true").lower() == "true"
+    active = queries.flag_of(query, "active", default=True)
     chosen = universe.trading(day) if active else universe.delisted <= day
     if exact := query.get("ticker"):
         chosen = chosen & (universe.keys == universe.index.get(exact, -1))
@@ -72,6 +97,11 @@ def _listed(market: Market, query: dict[str, str], moment: dt.datetime) -> list[
     keys = hashed(market.seed, 10, numbers).tolist()
     updated = last_updated(market, moment)[numbers].tolist()
     return [_ticker(universe, number, key, second, active) for number, key, second in zip(numbers.tolist(), keys, updated, strict=True)]
+
+
+def cusip_of(cik: str) -> str:
+    """The nine characters that a filter may name; like the vendor's, no answer shows them, for legal reasons."""
+    return f"S{cik[-7:]}{sum(map(int, cik)) % 10}"
 
 
 def last_updated(market: Market, moment: dt.datetime) -> Ints:
@@ -113,7 +143,11 @@ def _ticker(universe: Universe, number: int, key: int, updated: int, active: boo
 
 def splits(market: Market, query: dict[str, str], now: dt.datetime) -> queries.Page:
     """/v3/reference/splits, newest first unless asked otherwise."""
-    records = [
+    queries.check_names(
+        query, (*queries.ranges("ticker", "execution_date", "split_from", "split_to", "id"), "reverse_split", "order", *_PAGE_NAMES)
+    )
+    reverse = queries.choice_of(query, "reverse_split", ("", "true", "false"))
+    records: list[Record] = [
         {
             "execution_date": str(split.execution_date),
             "id": split.identifier,
@@ -122,9 +156,10 @@ def splits(market: Market, query: dict[str, str], now: dt.datetime) -> queries.P
         }
         for split in market.splits.all
         if split.execution_date <= _announced(now)
-        if query.get("reverse_split", "").lower() in ("", str(split.split_from > split.split_to).lower())
+        if reverse in ("", str(split.split_from > split.split_to).lower())
     ]
-    found = queries.matching(records, query, ("ticker", "execution_date"))
+    queries.check_dates(query, "execution_date")
+    found = queries.matching(records, query, _SPLIT_FILTERS)
     if (sort := query.get("sort", "execution_date")) not in _SPLIT_SORTS - {"adjustment_type"}:
         raise BadRequestError(f"cannot sort by '{sort}'")
     found = queries.ordered(found, sort, query.get("order", "desc"))
@@ -133,8 +168,9 @@ def splits(market: Market, query: dict[str, str], now: dt.datetime) -> queries.P
 
 def splits_v1(market: Market, query: dict[str, str], now: dt.datetime) -> queries.Page:
     """/stocks/v1/splits, with the factor that makes earlier prices comparable with today's."""
+    queries.check_names(query, (*queries.ranges(*_SPLIT_FILTERS), *_PAGE_NAMES))
     until = _announced(now)
-    records = [
+    records: list[Record] = [
         {
             "id": split.identifier,
             "execution_date": str(split.execution_date),
@@ -146,7 +182,8 @@ def splits_v1(market: Market, query: dict[str, str], now: dt.datetime) -> querie
         for split in market.splits.all
         if split.execution_date <= until
     ]
-    found = queries.matching(records, query, ("ticker", "execution_date", "adjustment_type"))
+    queries.check_dates(query, "execution_date")
+    found = queries.matching(records, query, _SPLIT_FILTERS)
     for part in reversed(query.get("sort", "execution_date.desc").split(",")):
         field, _, order = part.partition(".")
         if field not in _SPLIT_SORTS or order not in ("", "asc", "desc"):

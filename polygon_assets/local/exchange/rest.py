@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from polygon_assets.local.exchange import aggregates, reference
 from polygon_assets.local.exchange.exchange import Exchange
 from polygon_assets.local.exchange.http import Reply, Request
-from polygon_assets.local.exchange.query import BadRequestError, Page, Record, opened
+from polygon_assets.local.exchange.query import BadRequestError, Page, Record, check_names, choice_of, opened
 from polygon_assets.market_calendar import CalendarHorizonError
 
 Route = Callable[[Exchange, Request, dt.datetime, dict[str, str]], Reply]
@@ -24,6 +24,9 @@ NOT_ENTITLED = "You are not entitled to this data. Please upgrade your plan."
 DAY_NOT_OVER = "Attempted to request today's data before end of day. Please upgrade your plan."
 TOO_MANY = "You've exceeded the maximum requests per minute, please wait or upgrade your subscription to continue."
 _DAILY = ("/v2/aggs/grouped/", "/v1/open-close/")
+
+_IN_PATH = {"locale": "us", "market_type": "stocks"}
+"""The vendor's own client repeats these parts of the grouped daily path in the query."""
 
 
 def respond(exchange: Exchange, request: Request) -> Reply:
@@ -92,11 +95,13 @@ def _listed(source: Callable[..., list[Record]], _exchange: Exchange, request: R
     return enveloped(source(request.query))
 
 
-def _bare(source: Callable[..., object], exchange: Exchange, _request: Request, now: dt.datetime, _path: dict[str, str]) -> Reply:
+def _bare(source: Callable[..., object], exchange: Exchange, request: Request, now: dt.datetime, _path: dict[str, str]) -> Reply:
+    check_names(request.query, ())
     return Reply(content=source(exchange.market, now))
 
 
 def _range(exchange: Exchange, request: Request, now: dt.datetime, path: dict[str, str]) -> Reply:
+    check_names(request.query, ("adjusted", "sort", "limit"))
     asked = aggregates.parse_range(path, request.query)
     page = aggregates.aggregate_range(exchange.market, asked, now)
     further: Record = {}
@@ -110,16 +115,21 @@ def _range(exchange: Exchange, request: Request, now: dt.datetime, path: dict[st
 
 
 def _grouped(exchange: Exchange, request: Request, now: dt.datetime, path: dict[str, str]) -> Reply:
+    check_names(request.query, ("adjusted", "include_otc", *_IN_PATH))
+    for name, value in _IN_PATH.items():
+        choice_of(request.query, name, (value,))
     results = aggregates.grouped_daily(exchange.market, aggregates.parse_date(path["day"]), request.query, now)
     return _aggregates(results, queryCount=len(results), adjusted=aggregates.is_adjusted(request.query))
 
 
 def _previous(exchange: Exchange, request: Request, now: dt.datetime, path: dict[str, str]) -> Reply:
+    check_names(request.query, ("adjusted",))
     results = aggregates.previous_day(exchange.market, path["ticker"], request.query, now)
     return _aggregates(results, ticker=path["ticker"], queryCount=len(results), adjusted=aggregates.is_adjusted(request.query))
 
 
 def _open_close(exchange: Exchange, request: Request, now: dt.datetime, path: dict[str, str]) -> Reply:
+    check_names(request.query, ("adjusted",))
     try:
         day = aggregates.parse_date(path["day"])
     except BadRequestError:

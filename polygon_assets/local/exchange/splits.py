@@ -31,7 +31,7 @@ class Split:
     split_from: int
     split_to: int
 
-    @property
+    @cached_property
     def identifier(self) -> str:
         return f"E{hashed_int(self.number, self.execution_date.toordinal()):016x}"
 

@@ -3,16 +3,18 @@
 Everything is whole numbers, so that every way of adding up gives the same result to the last digit.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polygon_assets.local.exchange.bars import Bars, Patterns, cut, reach
+from polygon_assets.local.exchange.bars import Bars, Patterns, cut, limits
 from polygon_assets.local.exchange.day import CENT, DOLLAR, SHARE, Cells, TradingDay
 from polygon_assets.local.exchange.noise import Floats, Ints
 
-_TICKERS_AT_ONCE = 32
+_TICKERS_AT_ONCE = 128
+_THREADS = 2
 
 BAR = np.dtype(
     [
@@ -115,11 +117,17 @@ def whole_day(day: TradingDay, patterns: Patterns, tickers: Ints, until: int) ->
     """The bar of the day, up to the Unix second `until`, of each ticker that traded in regular hours; its start is the session's.
 
     As the vendor does it, trades outside regular hours count for volume and number of trades, but make no price of the day.
-    Seconds are cut only from minutes that can hold the open, high, low or close: a hundredth of them.
+    Seconds are cut only from minutes that can hold the open, high, low or close: some hundredths of them.
     """
     portions = [tickers[start : start + _TICKERS_AT_ONCE] for start in range(0, len(tickers), _TICKERS_AT_ONCE)]
     seconds = min(until, day.end) - day.start
-    return concatenated([_portion(day, patterns, portion, seconds) for portion in portions if seconds > 0])
+    if seconds <= 0:
+        return empty()
+    if len(portions) == 1:
+        return _portion(day, patterns, portions[0], seconds)
+    # NumPy leaves the interpreter's lock while it computes, so a second core takes half of the portions.
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return concatenated(list(pool.map(lambda portion: _portion(day, patterns, portion, seconds), portions)))
 
 
 def _portion(day: TradingDay, patterns: Patterns, tickers: Ints, seconds: int) -> Sums:
@@ -127,7 +135,7 @@ def _portion(day: TradingDay, patterns: Patterns, tickers: Ints, seconds: int) -
     cells = day.grid(tickers, 0, minutes)
     totals = _of_minutes(day, cells)
     regular = cells.where(day.is_regular(cells.minute))
-    extremes = of_seconds(day, cut(regular.where(_telling(regular)), patterns))
+    extremes = _telling_seconds(day, patterns, regular)
     if minutes < day.minutes:
         running = cut(day.grid(tickers, minutes, minutes + 1), patterns)
         running_sums = of_seconds(day, running.where(running.second < seconds))
@@ -150,16 +158,28 @@ def _of_minutes(day: TradingDay, cells: Cells) -> Sums:
     return Sums(cells.ticker, day.start + 60 * cells.minute, cells.volume, cells.notional, cells.trades, price, price, price, price)
 
 
-def _telling(cells: Cells) -> NDArray[np.bool_]:
-    """Minutes that may hold a ticker's first, last, highest or lowest price; `cells` are ordered by ticker and minute."""
-    if not len(cells.ticker):
-        return np.zeros(0, np.bool_)
+def _telling_seconds(day: TradingDay, patterns: Patterns, cells: Cells) -> Sums:
+    """Seconds among which each ticker's first, last, highest and lowest price are; `cells` are ordered by ticker and minute.
+
+    The likeliest minutes come first: what they hold rules most others out.
+    """
     first = np.flatnonzero(np.diff(cells.ticker, prepend=-1))
-    ends = np.zeros(len(cells.ticker), np.bool_)
-    ends[first] = ends[np.append(first[1:], len(ends)) - 1] = True
-    count = np.diff(np.append(first, len(ends)))
-    # A minute trades at its VWAP at least, so the day's high is no lower than the highest VWAP.
-    high = np.repeat(np.maximum.reduceat(cells.price, first), count)
-    low = np.repeat(np.minimum.reduceat(cells.price, first), count)
-    distance = reach(cells)
-    return ends | (np.maximum(cells.opens, cells.closes) + distance >= high) | (np.minimum(cells.opens, cells.closes) - distance <= low)
+    owner = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(cells.ticker))))
+    highest, lowest = limits(cells)
+    likely = _likely(first, owner, highest, lowest)
+    seconds = of_seconds(day, cut(cells.where(likely), patterns))
+    found = seconds.windows(np.full(len(seconds), day.start))
+    open_ = ~likely & ((highest > found.high[owner]) | (lowest < found.low[owner]))
+    return _ordered(concatenated([seconds, of_seconds(day, cut(cells.where(open_), patterns))]))
+
+
+def _likely(first: Ints, owner: Ints, highest: Ints, lowest: Ints) -> NDArray[np.bool_]:
+    """The first and the last minute of each ticker, and one that reaches highest and one that reaches lowest."""
+    chosen = np.zeros(len(owner), np.bool_)
+    if not len(first):
+        return chosen
+    chosen[first] = chosen[np.append(first[1:], len(owner)) - 1] = True
+    for limit, extreme in ((highest, np.maximum), (lowest, np.minimum)):
+        best = np.flatnonzero(limit == extreme.reduceat(limit, first)[owner])
+        chosen[best[np.unique(owner[best], return_index=True)[1]]] = True
+    return chosen

@@ -83,9 +83,11 @@ class _Minute:
 class Tape:
     """Random access to the stream; cheapest when seconds are asked for in order."""
 
-    def __init__(self, market: Market, rates: Rates) -> None:
+    def __init__(self, market: Market, rates: Rates, first_second: int = 0) -> None:
+        """Of seconds before `first_second` nothing is carried, no correction either."""
         self.market = market
         self.rates = rates
+        self.first_second = first_second
         self._drawn: dict[int, _Minute | None] = {}
         self._due: defaultdict[int, Batch] = defaultdict(Batch)
         self._symbols = np.array(market.universe.symbols, dtype=object)
@@ -125,7 +127,7 @@ class Tape:
         """After a jump: draw the revision window before `start`, for the corrections that are still to come."""
         self._due.clear()
         self._drawn = {}
-        for earlier in range(start - LONGEST_DELAY, start, 60):
+        for earlier in range(max(start - LONGEST_DELAY, self.first_second // 60 * 60), start, 60):
             self._drawn = {earlier: self._draw_if_open(earlier)}
         for second in [second for second in self._due if second < start]:
             del self._due[second]

@@ -4,6 +4,7 @@ Only the process belongs here: arguments, the HTTP routes that fakesnow lacks, s
 """
 
 import argparse
+import gzip
 import importlib
 import json
 import logging
@@ -40,7 +41,15 @@ async def login(request: Request) -> Response:
     answer = await fakesnow_server.login_request(request)
     content = json.loads(bytes(answer.body))
     content["data"]["masterToken"] = content["data"]["token"]
+    fakesnow_server.sessions[content["data"]["token"]].introduce(await _login_name(request), dict(request.query_params))
     return JSONResponse(content)
+
+
+async def _login_name(request: Request) -> str:
+    """Starlette keeps the body that fakesnow has read."""
+    body = await request.body()
+    text = gzip.decompress(body) if request.headers.get("Content-Encoding") == "gzip" else body
+    return str(json.loads(text)["data"].get("LOGIN_NAME") or "")
 
 
 async def query(request: Request) -> Response:

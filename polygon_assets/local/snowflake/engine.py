@@ -4,10 +4,12 @@ That is: a statement happens whole or not at all, writers wait for each other, a
 which clients would repeat until their patience ends. The HTTP side is `__main__`'s. This reaches into fakesnow, so its version is pinned.
 """
 
+import json
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from snowflake.connector.cursor import SnowflakeCursor
 from snowflake.connector.errors import Error, ProgrammingError
 from sqlglot import Expr, exp
 
-from polygon_assets.local.snowflake import repairs
+from polygon_assets.local.snowflake import repairs, statements
 from polygon_assets.local.snowflake.writers import Holder, Writers, WriterWaitError
 
 logger = logging.getLogger("polygon_assets.local.snowflake")
@@ -27,9 +29,12 @@ logger = logging.getLogger("polygon_assets.local.snowflake")
 _WRITER_WAIT_SECONDS = 50.0
 # Snowflake gives an idle transaction that blocks another 5 minutes.
 _IDLE_TRANSACTION_SECONDS = 10.0
+_ACCOUNT = "FAKESNOW"
 _DEFAULT_SCHEMA = "PUBLIC"
 _MEMORY_LIMIT = "1GB"
 _KEPT_RESULTS = 8
+_MACROS = resources.files("polygon_assets.local.snowflake").joinpath("session_macros.sql").read_text()
+_SUM_OF_TEXT = re.compile(r'sum\((VARCHAR|JSON|STRING_LITERAL)|function call "sum\(', re.IGNORECASE)
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _READING = {"SELECT", "WITH", "SHOW", "DESC", "DESCRIBE", "LIST", "LS", "PUT", "USE", "SET", "UNSET", "EXPLAIN"}
 # Each becomes several statements of DuckDB. The others note things in two databases, which no transaction of DuckDB may.
@@ -87,6 +92,30 @@ class Session(FakeSnowflakeConnection, Holder):
         self.used_at = time.monotonic()
         self.began = False
         self.abandoned = False
+        self.user, self.role, self.warehouse = "", "", ""
+        self.last_query_id: str | None = None
+        self.temporaries = statements.Temporaries()
+        self._duck_conn.execute(_MACROS)
+
+    @property
+    def facts(self) -> dict[str, str | None]:
+        """What the session answers about itself, by the function that asks."""
+        return {
+            "CURRENT_WAREHOUSE": self.warehouse or None,
+            "CURRENT_ROLE": self.role or "PUBLIC",
+            "CURRENT_USER": self.user or None,
+            "CURRENT_ACCOUNT": _ACCOUNT,
+            "CURRENT_ACCOUNT_NAME": _ACCOUNT,
+            "CURRENT_ORGANIZATION_NAME": _ACCOUNT,
+            "CURRENT_REGION": "LOCAL",
+            "CURRENT_SESSION": str(id(self)),
+            "CURRENT_TRANSACTION": None,
+            "CURRENT_IP_ADDRESS": "127.0.0.1",
+            "CURRENT_AVAILABLE_ROLES": json.dumps([self.role or "PUBLIC"]),
+            "CURRENT_SECONDARY_ROLES": json.dumps({"roles": "", "value": ""}),
+            "CURRENT_SCHEMAS": json.dumps([f"{self.database}.{self.schema}"]),
+            "LAST_QUERY_ID": self.last_query_id,
+        }
 
     @property
     def keeps_writing(self) -> bool:
@@ -95,6 +124,17 @@ class Session(FakeSnowflakeConnection, Holder):
 
     def cursor(self, cursor_class: type[SnowflakeCursor] = SnowflakeCursor) -> "Cursor":  # noqa: ARG002
         return Cursor(self, self._duck_conn)
+
+    def introduce(self, user: str, asked: Mapping[str, str]) -> None:
+        """Who has logged in, and with which role and warehouse; nothing depends on it but what the session says of itself."""
+        self.user = user.upper()
+        self.role, self.warehouse = (asked.get(name, "").upper() for name in ("roleName", "warehouse"))
+
+    def note_use(self, statement: exp.Use) -> None:
+        """USE ROLE and USE WAREHOUSE, which have no other effect."""
+        kind, name = statement.text("kind").upper(), statement.this
+        if kind in ("ROLE", "WAREHOUSE") and name:
+            setattr(self, kind.lower(), name.name.upper())
 
     def interrupt(self) -> None:
         """Let a running statement fail."""
@@ -121,7 +161,9 @@ class Cursor(FakeSnowflakeCursor):
 
         try:
             with self._conn.writers.statement(self._conn):
-                return self._execute_as(_kind(command), run)
+                done = self._execute_or_sum_text(_kind(command), run)
+                self._conn.last_query_id = self.sfqid
+                return done
         except WriterWaitError as error:
             raise ProgrammingError(msg=f"lock timeout: {error}", errno=_LOCK_TIMEOUT, sqlstate="57014") from error
         except Error:
@@ -129,6 +171,26 @@ class Cursor(FakeSnowflakeCursor):
         except Exception as error:
             logger.exception("could not run: %s", command)
             raise ProgrammingError(msg=f"{type(error).__name__}: {error}", errno=_INTERNAL_ERROR, sqlstate="XX000") from error
+
+    def _execute_or_sum_text(self, kind: str, run: Callable[[], FakeSnowflakeCursor]) -> FakeSnowflakeCursor:
+        """Which column is text is known only to DuckDB, which refuses to sum it up before it has done anything."""
+        try:
+            return self._execute_as(kind, run)
+        except ProgrammingError as error:
+            if not _SUM_OF_TEXT.search(str(error)):
+                raise
+        with statements.sums_of_text():
+            return self._execute_as(kind, run)
+
+    def _transform(self, expression: Expr, params: MutableParams | None) -> Expr:
+        session, shown = self._conn, statements.take_filter(expression)
+        if isinstance(expression, exp.Use):
+            session.note_use(expression)
+        expression = statements.with_columns_of_values(expression)
+        expression = statements.with_session_functions(expression, session.facts)
+        expression = session.temporaries.rewrite(statements.with_functions(expression), session.database, session.schema)
+        transformed = super()._transform(expression, params)
+        return shown.apply(transformed) if shown and isinstance(transformed, exp.Query) else transformed
 
     def _execute_as(self, kind: str, run: Callable[[], FakeSnowflakeCursor]) -> FakeSnowflakeCursor:
         session = self._conn

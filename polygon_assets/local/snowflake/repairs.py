@@ -3,13 +3,20 @@
 What fakesnow does not claim to do is not repaired.
 """
 
+import importlib
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
-from fakesnow import arrow, copy_into
+from fakesnow import arrow, copy_into, info_schema, transforms
+from fakesnow.rowtype import ColumnInfo
 from sqlglot import exp
 
+from polygon_assets.local.snowflake import statements
+
 _timestamps_of_fakesnow = arrow.timestamp_to_sf_struct
+_table_of_fakesnow = arrow.to_sf
 
 
 def describe_table(
@@ -31,7 +38,31 @@ def timestamps(ts: "pa.Array | pa.ChunkedArray") -> "pa.Array":
     return pa.StructArray.from_arrays(structs.flatten(), fields=list(structs.type), mask=pc.is_null(values))
 
 
+def table(table: "pa.Table", rowtype: list[ColumnInfo]) -> "pa.Table":
+    """Rows as the connector expects them. It reads whole numbers as int; the sum of integers comes from DuckDB as a decimal."""
+    columns = [_as_integers(column) if _is_whole(column.type) else column for column in table.columns]
+    return _table_of_fakesnow(pa.Table.from_arrays(columns, names=table.column_names), rowtype)
+
+
+def _is_whole(kind: "pa.DataType") -> bool:
+    return bool(pa.types.is_decimal128(kind)) and kind.scale == 0
+
+
+def _as_integers(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    try:
+        return column.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return column  # too large: a decimal in Snowflake too
+
+
 def apply() -> None:
     """Put them in place; a second time changes nothing."""
     copy_into._describe_table = describe_table
     arrow.timestamp_to_sf_struct = timestamps
+    # The package has a function of the same name as its module.
+    server: Any = importlib.import_module("fakesnow.server")
+    server.to_sf = table
+    transforms.numeric_agg_implicit_cast = statements.exact_aggregate
+    # The sum of integers is a HUGEINT of DuckDB, which is a NUMBER(38,0) like its BIGINT.
+    columns = info_schema.SQL_CREATE_GLOBAL_INFORMATION_SCHEMA_COLUMNS_VIEW
+    info_schema.SQL_CREATE_GLOBAL_INFORMATION_SCHEMA_COLUMNS_VIEW = columns.replace("='BIGINT'", " IN ('BIGINT', 'HUGEINT')")

@@ -4,7 +4,9 @@ import datetime as dt
 import math
 import time
 
-from polygon_assets.local.exchange.clock import Clock, ReplayCalendar
+import pytest
+
+from polygon_assets.local.exchange.clock import Clock, ReplayCalendar, ReplayClock
 
 DAY = dt.date(2026, 11, 20)
 
@@ -28,3 +30,48 @@ def test_nothing_is_under_way_after_the_replayed_day() -> None:
     assert calendar.session_at(noon) is not None
     assert calendar.session_at(noon + dt.timedelta(days=1)) is None
     assert calendar.session(DAY + dt.timedelta(days=1)) is not None
+
+
+def test_a_replay_stands_still_until_somebody_has_subscribed() -> None:
+    clock = ReplayClock(1000.0, speed=1e6)
+    assert [clock.now(), clock.now()] == [1000.0, 1000.0]
+    assert clock.wall_seconds_until(1001.0) == math.inf
+    clock.start()
+    assert clock.now() > 1000.0
+
+
+def test_a_replay_starts_once() -> None:
+    clock = ReplayClock(1000.0)
+    clock.start()
+    first = clock.describe()
+    clock.start()
+    assert clock.describe() == first
+
+
+def test_a_replay_does_not_run_ahead_of_a_feed_that_is_still_sending() -> None:
+    clock = ReplayClock(1000.0, speed=1e6)
+    clock.start()
+    clock.hold("feed", 1003.0)
+    while clock._ideal(time.time()) < 1003.0:  # the wall gets there within microseconds
+        pass
+    assert clock.now() == 1003.0
+
+
+def test_after_a_long_delay_time_goes_on_from_where_the_feed_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    wall = [100.0]
+    monkeypatch.setattr("polygon_assets.local.exchange.clock.time.time", lambda: wall[0])
+    clock = ReplayClock(1000.0, speed=10.0)
+    clock.start()
+    clock.hold("feed", 1003.0)
+    wall[0] += 0.5
+    clock.release("feed")
+    assert clock.now() == 1005.0, "half a second is made up for"
+    clock.hold("feed", 1006.0)
+    wall[0] += 5.0
+    assert clock.now() == 1006.0
+    clock.release("feed")
+    assert clock.now() == 1006.0
+    wall[0] += 1.0
+    assert clock.now() == 1016.0
+    assert clock.describe().market_seconds(wall[0]) == 1016.0
+    assert clock.describe().market_seconds(wall[0] - 1.5) == 1006.0

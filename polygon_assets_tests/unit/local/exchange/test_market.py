@@ -8,6 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polygon_assets.local.exchange.bars import Bars, Patterns, cut
+from polygon_assets.local.exchange.day import Cells
+from polygon_assets.local.exchange.lateness import Rates
 from polygon_assets.local.exchange.market import Market
 from polygon_assets.local.exchange.sums import Sums, empty
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
@@ -147,3 +150,53 @@ def test_some_volumes_are_fractional_and_most_are_whole() -> None:
 def test_an_unknown_symbol_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         MARKET.seconds("NOSUCH", DAY)
+
+
+def test_a_day_of_every_ticker_cuts_seconds_from_few_of_its_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    market, cut_cells = Market(tickers=400), list[int]()
+
+    def counting(cells: Cells, patterns: Patterns) -> Bars:
+        cut_cells.append(len(cells.ticker))
+        return cut(cells, patterns)
+
+    monkeypatch.setattr("polygon_assets.local.exchange.sums.cut", counting)
+    constants = market.trading_day(DAY)
+    assert constants is not None
+    traded = len(constants.grid(market.universe.keys, 0, constants.minutes).ticker)
+    market.grouped_sums(DAY)
+    assert sum(cut_cells) < traded / 10
+
+
+def test_a_prepared_day_is_not_summed_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    market = Market(tickers=50)
+    market.prepare(dt.datetime.combine(DAY + dt.timedelta(days=1), dt.time(12), dt.UTC))
+
+    def refused(*_: object) -> Sums:
+        raise AssertionError("the day was prepared")
+
+    monkeypatch.setattr("polygon_assets.local.exchange.market.whole_day", refused)
+    assert len(market.grouped_sums(DAY))
+
+
+def test_on_its_day_nothing_is_traded_before_the_beginning_and_later_seconds_are_the_same() -> None:
+    begins = dt.datetime.combine(DAY, dt.time(15, 50), NEW_YORK)
+    whole, late = Market(tickers=60), Market(tickers=60, begins=begins)
+    first = int(begins.timestamp() * 1000)
+    for symbol in whole.universe.symbols[:20]:
+        expected = whole.seconds(symbol, DAY)
+        assert np.array_equal(late.seconds(symbol, DAY), expected[expected["start_ms"] >= first])
+        assert np.array_equal(late.seconds(symbol, DAY - dt.timedelta(days=1)), whole.seconds(symbol, DAY - dt.timedelta(days=1)))
+        messages = late.messages(symbol, DAY, Rates())
+        assert messages is not None
+        assert np.array_equal(messages.final.accumulated_volume, np.cumsum(messages.final.volume))
+
+
+def test_the_bar_of_a_day_that_begins_late_is_that_of_its_seconds() -> None:
+    begins = dt.datetime.combine(DAY, dt.time(15, 50), NEW_YORK)
+    market = Market(tickers=60, begins=begins)
+    closing = dt.datetime.combine(DAY, dt.time(16), NEW_YORK).timestamp() * 1000
+    for bar in market.grouped(DAY):
+        seconds = market.seconds(str(bar["symbol"]), DAY)
+        regular = seconds[seconds["start_ms"] < closing]
+        assert (bar["open"], bar["high"], bar["low"]) == (regular["open"][0], regular["high"].max(), regular["low"].min())
+        assert bar["volume"] == pytest.approx(seconds["volume"].sum())

@@ -1,0 +1,29 @@
+"""Reads the market's clock: the wall clock, or that of the simulated exchange while it replays a day (MARKET_REPLAY)."""
+
+import requests
+
+from polygon_assets.market_clock import WALL_CLOCK, MarketClock, clock_of
+from polygon_assets.settings import Settings
+
+ANSWER_SECONDS = 4.0
+
+
+class MarketClockError(Exception):
+    """The exchange does not say what time its market has; the message names the address and the cure."""
+
+
+def connect(settings: Settings) -> MarketClock:
+    """The market's clock as it runs now. Raises MarketClockError."""
+    if not settings.market_replay:
+        return WALL_CLOCK
+    address = f"{settings.polygon_rest_url.rstrip('/')}/control/clock"
+    try:
+        # Without the environment's proxies: the exchange of a replay is on this machine.
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.get(address, timeout=ANSWER_SECONDS)
+        answer.raise_for_status()
+        return clock_of(answer.json())
+    except (requests.RequestException, KeyError, TypeError, ValueError) as error:
+        cure = "start the replay again, or unset MARKET_REPLAY where the market is not replayed"
+        raise MarketClockError(f"MARKET_REPLAY={settings.market_replay}, but {address} gives no clock ({error}): {cure}") from error

@@ -1,0 +1,209 @@
+"""What Snowflake means by a statement where fakesnow 0.12.1 has no meaning for it, or another one: names, filters and functions.
+
+Each rewriting is a pure function of the parsed statement; a session's state and the running of statements belong to `engine`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from fakesnow import transforms
+from sqlglot import Expr, exp
+
+_SHOWN_NAME = {"COLUMNS": "column_name"}
+"""By what SHOW lists; everywhere else the column is `name`."""
+_WHOLE_DAYS = {"DAY", "WEEK", "MONTH", "QUARTER", "YEAR"}
+_FILTERS = ("like", "starts_with", "limit", "from_")
+_of_text: ContextVar[bool] = ContextVar("sums_of_text", default=False)
+_fakesnow_aggregate: Callable[[Expr], Expr] = transforms.numeric_agg_implicit_cast
+
+Path = tuple[str, str, str]
+"""Database, schema and name."""
+
+
+@dataclass
+class Temporaries:
+    """The temporary tables of a session. DuckDB keeps them apart from any schema, Snowflake in the one that their name says."""
+
+    made: set[Path] = field(default_factory=set)
+
+    def rewrite(self, statement: Expr, database: str | None, schema: str | None) -> Expr:
+        """Name the session's temporary tables as DuckDB does: alone."""
+        if _is_temporary(statement) and (target := statement.find(exp.Table)):
+            self.made.add(_path(target, database, schema))
+        for table in list(statement.find_all(exp.Table)):
+            if table.args.get("db") and _path(table, database, schema) in self.made:
+                table.set("db", None)
+                table.set("catalog", None)
+        if isinstance(statement, exp.Drop) and isinstance(statement.this, exp.Table):
+            self.made.discard(_path(statement.this, database, schema))
+        return statement
+
+
+def _is_temporary(statement: Expr) -> bool:
+    properties = statement.args.get("properties") if isinstance(statement, exp.Create) and statement.kind == "TABLE" else None
+    return bool(properties and properties.find(exp.TemporaryProperty))
+
+
+def _path(table: exp.Table, database: str | None, schema: str | None) -> Path:
+    parts = [_name(table.args.get(part)) for part in ("catalog", "db", "this")]
+    return parts[0] or database or "", parts[1] or schema or "", parts[2]
+
+
+def _name(identifier: Expr | None) -> str:
+    """As Snowflake keeps it: in upper case unless it is quoted."""
+    if not isinstance(identifier, exp.Identifier):
+        return ""
+    return identifier.name if identifier.args.get("quoted") else identifier.name.upper()
+
+
+@dataclass(frozen=True)
+class ShownFilter:
+    """LIKE, STARTS WITH and LIMIT of a SHOW statement; fakesnow leaves most of them out."""
+
+    column: str
+    like: str | None
+    starts_with: str | None
+    limit: int | None
+    after: str | None
+
+    def apply(self, query: Expr) -> Expr:
+        """The rows of `query` that Snowflake shows."""
+        column = exp.column(self.column, quoted=True)
+        conditions: list[Expr] = []
+        if self.like is not None:
+            # Snowflake's backslash is an escape here as in any LIKE of a string literal.
+            conditions.append(exp.Escape(this=exp.ILike(this=column, expression=exp.Literal.string(self.like)), expression=_BACKSLASH))
+        if self.starts_with is not None:
+            conditions.append(exp.func("starts_with", column.copy(), exp.Literal.string(self.starts_with), dialect="duckdb"))
+        if self.after is not None:
+            conditions.append(exp.GT(this=column.copy(), expression=exp.Literal.string(self.after)))
+        found = exp.select("*").from_(exp.Subquery(this=query, alias=exp.to_identifier("shown")))
+        found = found.where(*conditions) if conditions else found
+        return found.order_by(column.copy()).limit(self.limit) if self.limit is not None else found
+
+
+_BACKSLASH = exp.Literal.string("\\")
+
+
+def take_filter(statement: Expr) -> ShownFilter | None:
+    """Take the filter out of a SHOW statement, so that fakesnow does not apply a part of it; None for what shows everything."""
+    if not isinstance(statement, exp.Show):
+        return None
+    like, starts_with, limit, after = (statement.args.get(name) or None for name in _FILTERS)
+    if not any((like, starts_with, limit)):
+        return None
+    for name in _FILTERS:
+        statement.set(name, None)
+    return ShownFilter(
+        column=_SHOWN_NAME.get(statement.name.upper(), "name"),
+        like=like.name if like else None,
+        starts_with=starts_with.name if starts_with else None,
+        limit=int(limit.expression.name) if isinstance(limit, exp.Limit) else None,
+        after=after.name if after else None,
+    )
+
+
+def with_columns_of_values(statement: Expr) -> Expr:
+    """`$1` of a VALUES clause is its first column, whatever that is called."""
+    for parameter in list(statement.find_all(exp.Parameter)):
+        number = parameter.this
+        select = parameter.find_ancestor(exp.Select)
+        if select and isinstance(number, exp.Literal) and not number.is_string and (values := _values(select)):
+            _column_node(parameter).replace(_column_of(values, int(number.name)))
+    return statement
+
+
+def _column_node(parameter: exp.Parameter) -> Expr:
+    """`t.$1` is a column that wraps the parameter."""
+    return parameter.parent if isinstance(parameter.parent, exp.Column) else parameter
+
+
+def _values(select: exp.Select) -> exp.Values | None:
+    source = select.args.get("from_")
+    inner = source.this if source else None
+    return inner if isinstance(inner, exp.Values) else None
+
+
+def _column_of(values: exp.Values, number: int) -> exp.Column:
+    alias = values.args.get("alias")
+    if alias and not alias.args.get("columns"):
+        # fakesnow names the columns only where the clause has no name itself.
+        width = len(values.expressions[0].expressions) if values.expressions else 0
+        alias.set("columns", [exp.to_identifier(f"COLUMN{place}") for place in range(1, width + 1)])
+    named = alias.args["columns"] if alias else ()
+    return exp.Column(this=named[number - 1].copy()) if number <= len(named) else exp.column(f"COLUMN{number}")
+
+
+def with_session_functions(statement: Expr, facts: Mapping[str, str | None]) -> Expr:
+    """What a session says of itself; `facts` by the function's name."""
+    for node in list(statement.find_all(exp.Func)):
+        name = (node.name if isinstance(node, exp.Anonymous) else node.sql_name()).upper()
+        if name in facts and not _arguments(node):
+            value = facts[name]
+            # Snowflake names the column by the call.
+            literal = exp.Null() if value is None else exp.Literal.string(value)
+            inside = isinstance(node.parent, exp.Select) and node.arg_key == "expressions"
+            node.replace(exp.alias_(literal, f"{name}()", quoted=True) if inside else literal)
+    return statement
+
+
+def _arguments(node: exp.Func) -> bool:
+    return any(value for name, value in node.args.items() if name != "this" or not isinstance(node, exp.Anonymous))
+
+
+def with_functions(statement: Expr) -> Expr:
+    """Functions that have a macro of ours (session_macros.sql)."""
+
+    def replaced(node: Expr) -> Expr:
+        if isinstance(node, exp.TimestampTrunc | exp.DateTrunc):
+            part = exp.Literal.string(node.args["unit"].name)
+            return exp.Anonymous(this="_date_trunc", expressions=[part, node.this])
+        if isinstance(node, exp.Typeof):
+            return exp.Anonymous(this="_typeof", expressions=[node.this])
+        return node
+
+    return _with_dates_moved(statement.transform(replaced, copy=False))
+
+
+def _with_dates_moved(statement: Expr) -> Expr:
+    """A DATE that is moved by whole days stays one."""
+    for node in list(statement.find_all(exp.DateAdd, exp.DateSub)):
+        if node.text("unit").upper() in _WHOLE_DAYS:
+            origin = node.this.copy()
+            moved = exp.Anonymous(this="_moved", expressions=[origin, exp.Null()])
+            node.replace(moved)
+            moved.expressions[1].replace(node)
+    return statement
+
+
+def exact_aggregate(expression: Expr) -> Expr:
+    """SUM of numbers as it is: DuckDB's is exact. fakesnow makes a FLOAT of every number, for the sake of text that is summed up."""
+    if not isinstance(expression, exp.Sum) or _of_text.get():
+        return _in_distinct(expression) or _fakesnow_aggregate(expression)
+    argument = expression.this
+    named = _fakesnow_aggregate(expression)
+    total = named.this if isinstance(named, exp.Alias) else named
+    total.set("this", argument.copy())
+    return named
+
+
+def _in_distinct(expression: Expr) -> Expr | None:
+    """AVG(DISTINCT x) and its like: fakesnow would write the cast around the DISTINCT."""
+    distinct = expression.this if isinstance(expression, exp.AggFunc) else None
+    if not isinstance(distinct, exp.Distinct) or not isinstance(expression, transforms.transforms._NUMERIC_ONLY_AGGS):
+        return None
+    double = exp.DataType.build("DOUBLE")
+    distinct.set("expressions", [exp.TryCast(this=argument, to=double) for argument in distinct.expressions])
+    return expression
+
+
+@contextmanager
+def sums_of_text() -> Iterator[None]:
+    """Within it SUM takes text and variants, and its result is a FLOAT."""
+    token = _of_text.set(True)
+    try:
+        yield
+    finally:
+        _of_text.reset(token)

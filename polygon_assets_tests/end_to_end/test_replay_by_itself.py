@@ -1,0 +1,82 @@
+"""`polygon-assets dev --replay`: a replayed day is streamed from its first second, closed and compared without a hand."""
+
+import csv
+import datetime as dt
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from importlib import resources
+from pathlib import Path
+
+import psutil
+import pytest
+
+from polygon_assets.evidence import warehouse
+from polygon_assets.local.exchange.market import Market
+from polygon_assets.local.ports import free_port
+from polygon_assets.local.replay import FOLDER
+from polygon_assets.local.state import read_environment
+from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
+from polygon_assets.settings import Settings
+from polygon_assets_tests.processes.harness import connect_clickhouse, eventually
+
+DAY = dt.date(2026, 11, 20)
+BEGINS = dt.datetime.combine(DAY, dt.time(15, 50), NEW_YORK)
+TICKERS = 300
+REPLAY = ("--replay", str(DAY), "--replay-from", f"{BEGINS:%H:%M}", "--speed", "400", "--tickers", str(TICKERS))
+MINUTES = 60.0
+
+
+@pytest.fixture
+def replay(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """The command with its data, Dagster's too, in a temporary folder; and the terminal's text in dev.log."""
+    project, home = Path(__file__).parents[2], tmp_path / "home"
+    home.mkdir()
+    for name in ("dagster.yaml", "workspace.yaml"):
+        (home / name).write_text((project / name).read_text().replace("working_directory: .", f"working_directory: {project}"))
+    port = str(free_port(34000, set()))
+    command = [sys.executable, "-m", "polygon_assets.cli", "dev", "--data", str(tmp_path), "--port", port, "--project", str(home), *REPLAY]
+    with (tmp_path / "dev.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=home, stdout=log, stderr=subprocess.STDOUT, env=None)
+    yield process, tmp_path
+    family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
+
+
+def first_seconds(market: Market, symbols: list[str]) -> set[tuple[str, int]]:
+    """Symbol and start of the seconds with trades in the first minute, which is more than one second for the rarely traded."""
+    begins = int(BEGINS.timestamp()) * 1000
+    bars = (bar for symbol in symbols for bar in market.seconds(symbol, DAY))
+    return {(str(bar["symbol"]), int(bar["start_ms"])) for bar in bars if begins <= bar["start_ms"] < begins + 60_000}
+
+
+@pytest.mark.timeout(900)
+def test_a_replayed_day_is_closed_and_compared_by_itself(replay: tuple[subprocess.Popen[bytes], Path]) -> None:
+    process, data = replay
+
+    def terminal() -> str:
+        text = (data / "dev.log").read_text()
+        assert process.poll() is None, text
+        return " ".join(text.split())
+
+    eventually(lambda: f"{DAY} is over" in terminal(), "the replayed day is over", 5 * MINUTES)
+    eventually(lambda: f"{DAY} is closed and compared" in terminal(), "the replayed day is compared", 7 * MINUTES)
+    settings = Settings.model_validate({name.lower(): value for name, value in read_environment(data).items()})
+    verdicts = warehouse.verdicts(settings, DAY)
+    assert verdicts.keys() == {"match"}, verdicts
+    text = resources.files("polygon_assets.local").joinpath("sample_subscriptions.csv").read_text()
+    symbols = [row["channel"].removeprefix("A.") for row in csv.DictReader(text.splitlines())]
+    assert verdicts["match"] == len(symbols)
+    expected = first_seconds(Market(tickers=TICKERS, calendar=MarketCalendar("NYSE"), begins=BEGINS), symbols)
+    assert min(start for _, start in expected) == BEGINS.timestamp() * 1000
+    with closing(connect_clickhouse(settings)) as client:
+        rows = client.query("SELECT symbol, toUnixTimestamp64Milli(start_timestamp) FROM market.stock_aggregates FINAL").result_rows
+    found = {(symbol, start) for symbol, start in rows if start < BEGINS.timestamp() * 1000 + 60_000}
+    assert found == expected
+    assert (data / FOLDER / "clickhouse").exists()
+    assert process.poll() is None, "the servers have to stay up"
