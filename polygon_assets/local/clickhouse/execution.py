@@ -18,7 +18,7 @@ from typing import Any
 from polygon_assets.local.clickhouse.engine import QUERY_ID_SETTING, Engine
 from polygon_assets.local.clickhouse.errors import ClickHouseError
 from polygon_assets.local.clickhouse.memory_file import file_holding
-from polygon_assets.local.clickhouse.native import downgraded, upgraded
+from polygon_assets.local.clickhouse.native import upgraded
 from polygon_assets.local.clickhouse.request import Request
 from polygon_assets.local.clickhouse.running_query import path_of, run
 from polygon_assets.local.clickhouse.statement import Insert, Query, killing_by_client_id, parse, quoted, with_query_id
@@ -93,8 +93,7 @@ class Execution:
         """Through a file, not chDB's send_insert: that loses rows without a word when writing them fails (a violated constraint, an
         error in a materialized view, too many parts or partitions)."""
         started = time.monotonic()
-        data = downgraded(insert.data, self.request.native_revision) if insert.format.lower() == "native" else insert.data
-        with engine_errors(), file_holding(data) as path:
+        with engine_errors(), file_holding(insert.data) as path:
             source = f"FROM INFILE {quoted(path, chr(39))} COMPRESSION 'none'"
             sql = f"{insert.target} {source} {insert.settings} FORMAT {insert.format}"
             result = connection.query(sql, "TabSeparated", params=self.request.query_parameters)

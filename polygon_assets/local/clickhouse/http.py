@@ -9,6 +9,7 @@ import secrets
 import select
 import shutil
 import socket
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -56,6 +57,13 @@ class ClickHouseServer(ThreadingHTTPServer):
         self.credentials = credentials
         self.trouble = trouble
         super().__init__((host, port), _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients go away at any moment, also while the last bytes are on their way to them."""
+        if isinstance(sys.exc_info()[1], ConnectionError):
+            logger.info("the client went away before the end of its answer")
+        else:
+            logger.exception("the request of %s failed: %s", client_address, request)
 
 
 @dataclass
@@ -191,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
             for chunk in chunks:
                 self._send_part(encoding.compress(chunk), chunked)
         except ClickHouseError as error:
-            logger.info("%s", error)
+            logger.info("%.500s", error)
             self._send_part(encoding.compress(_exception_block(error, tag)) + encoding.flush(), chunked)
             self.close_connection = True
             return
@@ -212,7 +220,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_error(self, error: ClickHouseError, query_id: str, *, in_blocks: bool) -> None:
         """In ClickHouse's own compression if the answer was to be: clients do not look at the status first."""
-        logger.info("%s", error)
+        logger.info("%.500s", error)
         # The body may not have been read to its end: the connection cannot be used again.
         self.close_connection = True
         headers = {"X-ClickHouse-Exception-Code": str(error.code), "Content-Type": _PLAIN_TEXT, "Connection": "close"}

@@ -1,8 +1,8 @@
-"""The Native format as newer clients speak it (`client_protocol_version`), from and to the engine's own.
+"""The Native format as newer clients read it (`client_protocol_version`), made of the engine's own.
 
-chDB writes and reads revision 0. Later revisions put a block info before each block (any), the
+chDB writes revision 0. Later revisions put a block info before each block (any), the
 time zone into `DateTime` (54337) and a byte before each column's values (54454). Only these bytes
-are added and removed here; the values stay as they are.
+are added here; the values stay as they are. What clients send is revision 0 always, as for the real server.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +14,6 @@ _WITH_TIME_ZONE = 54337  # DBMS_MIN_REVISION_WITH_TIME_ZONE_PARAMETER_IN_DATETIM
 _WITH_SERIALIZATION_KIND = 54454  # DBMS_MIN_REVISION_WITH_CUSTOM_SERIALIZATION
 # No overflow row, bucket -1: what the real server sends over HTTP.
 _BLOCK_INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"
-_INFO_FIELD_WIDTHS = {1: 1, 2: 4}
 
 TypesByColumn = Mapping[str, str]
 
@@ -51,45 +50,6 @@ def _upgraded_columns(block: bytes, with_kind: bool, full_types: Callable[[], Ty
             yield block[start:]
             return
         yield block[start : cursor.position]
-
-
-def downgraded(data: bytes, revision: int) -> bytes:
-    """Blocks of a client of this revision as the engine reads them. Raises ClickHouseError."""
-    if revision <= 0:
-        return data
-    cursor = Cursor(data)
-    parts: list[bytes] = []
-    while cursor.position < len(data):
-        _skip_block_info(cursor)
-        parts += _downgraded_columns(cursor, revision >= _WITH_SERIALIZATION_KIND)
-    return b"".join(parts)
-
-
-def _downgraded_columns(cursor: Cursor, with_kind: bool) -> Iterator[bytes]:
-    start = cursor.position
-    columns, rows = cursor.varint(), cursor.varint()
-    for number in range(columns):
-        name, type_name = cursor.text(), cursor.text()
-        yield cursor.data[start : cursor.position]
-        if with_kind and cursor.integer(1):
-            message = f"column {name} comes in a special serialization (sparse); only the default one is supported here"
-            raise ClickHouseError.refused(48, "NOT_IMPLEMENTED", message)
-        start = cursor.position
-        try:
-            layout(type_name).skip(cursor, rows)
-        except OpaqueTypeError as error:
-            if number < columns - 1:
-                raise _cannot_step_over(error, name) from error
-            cursor.position = len(cursor.data)
-    yield cursor.data[start : cursor.position]
-
-
-def _skip_block_info(cursor: Cursor) -> None:
-    while field_number := cursor.varint():
-        if field_number not in _INFO_FIELD_WIDTHS:
-            message = f"a Native block has field {field_number} in its block info; is it Native with client_protocol_version?"
-            raise ClickHouseError.refused(117, "INCORRECT_DATA", message)
-        cursor.skip(_INFO_FIELD_WIDTHS[field_number])
 
 
 def _cannot_step_over(error: OpaqueTypeError, name: str) -> ClickHouseError:
