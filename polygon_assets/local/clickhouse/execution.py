@@ -135,7 +135,7 @@ class Execution:
             result = connection.query(query.statement.body, "Native", params=parameters)  # SHOW, DESCRIBE and the like
             _write(writer, upgraded(result.bytes(), revision, full_types) if result.size() else b"")
             return result
-        # Closed before the connection, always: the engine aborts when a connection takes an open stream with it.
+        # Closed before the connection, always: closing a stream after it aborts the engine (code 236).
         with stream:
             for block in stream:
                 _write(writer, upgraded(block.bytes(), revision, full_types))
