@@ -3,7 +3,7 @@
 import socket
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPMessage
 from urllib.parse import urlencode
 
@@ -25,7 +25,6 @@ class ClickHouseHttp:
     """One new connection per request, the stack's credentials in each unless `headers` has others."""
 
     settings: Settings
-    common: Mapping[str, str] = field(default_factory=dict)
 
     def authorization(self) -> str:
         password = self.settings.clickhouse_password.get_secret_value()
@@ -38,11 +37,12 @@ class ClickHouseHttp:
         method: str = "POST",
         path: str = "/",
         headers: Mapping[str, str] | None = None,
-        **parameters: str | int,
+        parameters: Mapping[str, str | int] | None = None,
+        **more: str | int,
     ) -> Reply:
         connection = HTTPConnection(HOST, self.settings.clickhouse_port, timeout=TIMEOUT_SECONDS)
         try:
-            query = urlencode(dict(self.common) | parameters)
+            query = urlencode(dict(parameters or {}) | more)
             sent = {"Authorization": self.authorization()} if headers is None else dict(headers)
             connection.request(method, f"{path}?{query}" if query else path, sql.encode() if isinstance(sql, str) else sql, sent)
             answer = connection.getresponse()
@@ -52,7 +52,7 @@ class ClickHouseHttp:
 
     def ask(self, sql: str, **parameters: str | int) -> str:
         """The body of an answer that must be a 200."""
-        reply = self.send(sql, **parameters)
+        reply = self.send(sql, parameters=parameters)
         assert reply.status == 200, reply.body
         return reply.body.decode().removesuffix("\n")
 

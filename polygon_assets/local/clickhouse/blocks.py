@@ -44,11 +44,11 @@ def decompress_blocks(data: bytes, max_bytes: int) -> bytes:
     """The data of all blocks. Raises ClickHouseError for an incomplete or damaged one."""
     parts = []
     total = 0
-    for checksum, method, size, block in _blocks(memoryview(data)):
+    for given, method, size, block in _blocks(memoryview(data)):
         total += size
         if total > max_bytes:
             raise ClickHouseError.refused(307, "TOO_MANY_BYTES", f"a body may have {max_bytes} bytes here")
-        if _checksum(block) != checksum:
+        if checksum(block) != given:
             raise ClickHouseError.refused(40, "CHECKSUM_DOESNT_MATCH", "a compressed block of the body is damaged")
         parts.append(_content(method, bytes(block[_HEAD.size :]), size))
     return b"".join(parts)
@@ -98,10 +98,10 @@ _METHODS: dict[int, Callable[[bytes, int], bytes]] = {
 def _block(data: bytes) -> bytes:
     compressed: bytes = lz4.block.compress(data, store_size=False)
     block = _HEAD.pack(_LZ4, _HEAD.size + len(compressed), len(data)) + compressed
-    return _checksum(memoryview(block)) + block
+    return checksum(memoryview(block)) + block
 
 
-def _checksum(block: memoryview) -> bytes:
+def checksum(block: memoryview) -> bytes:
     """The two halves of the hash, the lower one first, each little endian."""
     value: int = CityHash128(bytes(block))
     return (value >> 64).to_bytes(8, "little") + (value & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8, "little")

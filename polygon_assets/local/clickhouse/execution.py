@@ -53,7 +53,7 @@ class Execution:
     def answer(self) -> Iterator[Answer]:
         """The answer may be read inside the block; at its end nothing of the query runs any more."""
         request = self.request
-        statement = self._statement()
+        statement, revision = self._statement(), request.native_revision
         session_id = request.parameters.get("session_id", "")
         must_exist = request.parameters.get("session_check") == "1"
         settings = {} if _is_set(statement) else request.settings
@@ -72,7 +72,7 @@ class Execution:
             if file_query is None:
                 yield self._whole(connection, statement)
                 return
-            with self._streamed(connection, file_query) as answer:
+            with self._streamed(connection, file_query, revision) as answer:
                 yield answer
 
     def _statement(self) -> Query | Insert:
@@ -110,22 +110,21 @@ class Execution:
         return Answer(self.query_id, output_format, iter((data,)), lambda: _summary(started, result))
 
     @contextmanager
-    def _streamed(self, connection: Any, query: "_PipeQuery") -> Iterator[Answer]:
+    def _streamed(self, connection: Any, query: "_PipeQuery", revision: int) -> Iterator[Answer]:
         started = time.monotonic()
         parameters = self.request.query_parameters
 
         def produce(writer: int) -> Any:
-            if query.is_native and self.request.native_revision:
-                return self._write_native(connection, query, writer)
+            if query.is_native and revision:
+                return self._write_native(connection, query, revision, writer)
             return connection.query(query.into(path_of(writer)), "TabSeparated", params=parameters)
 
         with run(produce, self.client_is_gone, lambda: self.engine.cancel(self.query_id)) as running:
             yield Answer(self.query_id, query.format, running.chunks(), lambda: _summary(started, running.result_if_done()))
 
-    def _write_native(self, connection: Any, query: "_PipeQuery", writer: int) -> Any:
+    def _write_native(self, connection: Any, query: "_PipeQuery", revision: int, writer: int) -> Any:
         """Through chDB's stream, because it hands over block by block: a block's end cannot be seen in the bytes."""
         full_types = cache(lambda: self._column_types(query.statement))
-        revision = self.request.native_revision
         parameters = self.request.query_parameters
         try:
             stream = connection.send_query(query.statement.body, "Native", params=parameters)
