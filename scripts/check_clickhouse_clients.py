@@ -73,6 +73,9 @@ def main() -> int:
             except UnavailableError as error:
                 print(f"skipped: {error}", flush=True)
                 skipped += 1
+        if not programs:
+            print(f"0 passed, 0 failed, {skipped} skipped")
+            return 0
         with running_stack(Path(folder) / "stack", only=("clickhouse",), fixed_ports=False) as stack:
             for program in programs:
                 problems = list(check(program, stack.settings()))
@@ -89,7 +92,7 @@ def build_java(release: str, folder: Path) -> Program:
             raise UnavailableError(f"Java clients {release}: `{tool}` is not installed")
     project = folder / f"java-{release}"
     shutil.copytree(SOURCES / "java", project)
-    maven = ["mvn", "-B", "-q", "-f", str(project / "pom.xml"), f"-Dclickhouse.version={release}"]
+    maven = ["mvn", "-B", "-q", "-Dstyle.color=never", "-f", str(project / "pom.xml"), f"-Dclickhouse.version={release}"]
     copied = _run([*maven, "dependency:copy-dependencies", f"-DoutputDirectory={project / 'libs'}"])
     if copied.returncode:
         raise UnavailableError(f"Java clients {release}: Maven could not fetch them: {_last_words(copied)}")

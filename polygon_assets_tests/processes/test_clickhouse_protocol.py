@@ -286,6 +286,19 @@ def test_what_a_request_says_does_not_outlast_it(http: ClickHouseHttp) -> None:
     assert http.ask("SELECT currentDatabase()") == "default"
 
 
+def test_the_time_zone_of_a_request_or_session_is_said_and_kept(http: ClickHouseHttp) -> None:
+    tokyo = {"session_timezone": "Asia/Tokyo"}
+    sql = "SELECT toDateTime(0), toDateTime(0, 'UTC'), timezone()"
+    for parameters in (tokyo, tokyo | {"session_id": "zoned"}):
+        reply = http.send(sql, parameters=parameters)
+        assert reply.headers["X-ClickHouse-Timezone"] == "Asia/Tokyo"
+        assert reply.body == b"1970-01-01 09:00:00\t1970-01-01 00:00:00\tAsia/Tokyo\n"
+    assert http.send(sql, session_id="zoned").headers["X-ClickHouse-Timezone"] == "UTC"
+    http.ask("SET session_timezone = 'America/New_York'", session_id="zoned")
+    assert http.send(sql, session_id="zoned").headers["X-ClickHouse-Timezone"] == "America/New_York"
+    assert http.send(sql).headers["X-ClickHouse-Timezone"] == "UTC"
+
+
 def test_sessions_are_checked(http: ClickHouseHttp) -> None:
     assert http.send("SELECT 1", session_id="new", session_check=1).headers["X-ClickHouse-Exception-Code"] == "372"
     for seconds in ("3601", "x", "-1"):

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -37,6 +37,7 @@ class Answer:
     format: str | None
     chunks: Iterator[bytes] = field(default_factory=lambda: iter(()))
     summary: Callable[[], dict[str, str]] = dict
+    time_zone: str = "UTC"
 
 
 @dataclass(frozen=True)
@@ -65,19 +66,26 @@ class Execution:
             if self.read_only:
                 _refuse_changes(connection, statement, request)
             self._prepare(connection, settings, fresh=not session_id)
-            if isinstance(statement, Insert):
-                yield self._insert(connection, statement)
-                return
-            file_query = _into_pipe(connection, statement, request)
-            if file_query is None:
-                yield self._whole(connection, statement)
-                return
+            time_zone = _time_zone(connection, request)
+            with self._started(connection, statement, revision) as answer:
+                yield replace(answer, time_zone=time_zone)
+
+    @contextmanager
+    def _started(self, connection: Any, statement: Query | Insert, revision: int) -> Iterator[Answer]:
+        if isinstance(statement, Insert):
+            yield self._insert(connection, statement)
+        elif file_query := _into_pipe(connection, statement, self.request):
             with self._streamed(connection, file_query, revision) as answer:
                 yield answer
+        else:
+            yield self._whole(connection, statement)
 
     def _statement(self) -> Query | Insert:
         statement = parse(self.request.sql)
-        return parse(with_query_id(statement, self.query_id)) if isinstance(statement, Query) else statement
+        if isinstance(statement, Insert):
+            return statement
+        named = with_query_id(statement, self.query_id)
+        return statement if named is statement.body else parse(named)
 
     def _prepare(self, connection: Any, settings: dict[str, str], *, fresh: bool) -> None:
         settings = settings | {QUERY_ID_SETTING: self.query_id, "implicit_select": "0"}
@@ -228,6 +236,13 @@ def _changed_settings(connection: Any, names: list[str]) -> dict[str, str]:
     sql = f"SELECT name, value FROM system.settings WHERE changed AND name IN ({literals})"
     rows = connection.query(sql, "JSONCompactEachRow").bytes().splitlines()
     return dict(json.loads(row) for row in rows)
+
+
+def _time_zone(connection: Any, request: Request) -> str:
+    """In which DateTime without a zone is shown; a session may have set it earlier."""
+    if "session_id" not in request.parameters:
+        return request.settings.get("session_timezone") or "UTC"
+    return str(connection.query("SELECT timeZone()", "TSVRaw").bytes().decode().strip())
 
 
 def _current_database(connection: Any) -> str:

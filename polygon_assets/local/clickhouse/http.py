@@ -260,6 +260,7 @@ def _hold_back(chunks: Iterator[bytes], encoding: _Encoding, request: Request, h
 
 def _answer_headers(answer: Answer, encoding: _Encoding) -> dict[str, str]:
     headers = _common_headers(answer.query_id) | {"X-ClickHouse-Summary": json.dumps(answer.summary())}
+    headers["X-ClickHouse-Timezone"] = answer.time_zone
     headers["Content-Type"] = content_type(answer.format) if answer.format else _PLAIN_TEXT
     headers |= {"X-ClickHouse-Format": answer.format} if answer.format else {}
     return headers | ({"Content-Encoding": encoding.name} if encoding.name else {})
