@@ -12,14 +12,16 @@ import threading
 from pathlib import Path
 
 from polygon_assets.local.clickhouse.engine import DataDirectoryError, Engine
+from polygon_assets.local.clickhouse.health import EngineWatch
 from polygon_assets.local.clickhouse.http import ClickHouseServer
 
 logger = logging.getLogger("polygon_assets.local.clickhouse")
 _GRACE_SECONDS = 5
+ENGINE_DIED = 3  # the exit code of a process whose engine answers no query any more
 
 
 def main() -> int:
-    """Exit code 0 after a signal, 1 when the directory or the address cannot be used."""
+    """Exit code 0 after a signal, 1 when the directory or the address cannot be used, 3 when the engine has died."""
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # chDB takes the server's time zone from here, not from its configuration file.
@@ -37,14 +39,18 @@ def main() -> int:
 
 
 def _serve(arguments: argparse.Namespace, engine: Engine, stop: threading.Event) -> None:
+    watch = EngineWatch(engine.probe, _end_without_engine)
     try:
-        server = ClickHouseServer(arguments.host, arguments.port, engine, arguments.user, arguments.password)
+        credentials = (arguments.user, arguments.password)
+        server = ClickHouseServer(arguments.host, arguments.port, engine, credentials, watch.trouble)
     except OSError as error:
         engine.close(grace_seconds=0)
         raise DataDirectoryError(f"{arguments.host}:{arguments.port} cannot be listened on: {error}") from error
+    watch.start()
     threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
     logger.info("serving %s on http://%s:%d", arguments.path, arguments.host, server.server_port)
     stop.wait()
+    watch.stop()
     server.shutdown()
     server.server_close()
     if not engine.close(_GRACE_SECONDS):
@@ -53,6 +59,13 @@ def _serve(arguments: argparse.Namespace, engine: Engine, stop: threading.Event)
         logging.shutdown()
         os._exit(0)
     logger.info("stopped")
+
+
+def _end_without_engine(reason: str) -> None:
+    """Only a new process gets a new engine; whoever started this one starts it again."""
+    logger.error("the engine has died and answers no query any more; ending with code %d. Its last words: %s", ENGINE_DIED, reason)
+    logging.shutdown()
+    os._exit(ENGINE_DIED)
 
 
 def _arguments() -> argparse.Namespace:

@@ -15,6 +15,11 @@ from typing import Any
 from polygon_assets.local.clickhouse.errors import ClickHouseError
 
 CONFIG_FILE = Path(__file__).with_name("config.xml")
+# chDB gives every query an id of its own and takes none from outside, so each connection carries
+# the client's id in a setting that nothing here uses (it names the queue of Redis and NATS
+# tables). `system.processes` shows it, which is how KILL QUERY finds a query by that id.
+QUERY_ID_SETTING = "stream_like_engine_insert_queue"
+_CANCELLED_BY_ID = "KILL QUERY WHERE Settings['{setting}'] = {{id:String}} ASYNC"
 
 
 class DataDirectoryError(Exception):
@@ -38,6 +43,7 @@ class Engine:
         self._address = f"{path.resolve()}?config-file={CONFIG_FILE}"
         self._open_connection = chdb.connect
         self._sessions: dict[str, _Session] = {}
+        self._query_ids: set[str] = set()
         self._in_use = 0
         self._closing = False
         self._changed = threading.Condition()
@@ -63,6 +69,38 @@ class Engine:
                 yield connection
             finally:
                 connection.close()
+
+    @contextmanager
+    def running(self, query_id: str) -> Iterator[None]:
+        """Holds a query id while its query runs. Raises ClickHouseError 216 while another one has it."""
+        with self._changed:
+            if query_id in self._query_ids:
+                message = f"Query with id = {query_id} is already running."
+                raise ClickHouseError.refused(216, "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING", message)
+            self._query_ids.add(query_id)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._query_ids.discard(query_id)
+
+    def cancel(self, query_id: str) -> None:
+        """End the query with this id as KILL QUERY does; nothing happens when it does not run (any more, or yet)."""
+        self._ask(_CANCELLED_BY_ID.format(setting=QUERY_ID_SETTING), {"id": query_id})
+
+    def probe(self) -> None:
+        """Raises ClickHouseError when the engine does not answer a query."""
+        self._ask("SELECT 1", {})
+
+    def _ask(self, sql: str, parameters: dict[str, str]) -> None:
+        try:
+            connection = self._open_connection(self._address)
+            try:
+                connection.query(sql, "TabSeparated", params=parameters)
+            finally:
+                connection.close()
+        except RuntimeError as error:
+            raise ClickHouseError.from_engine(error) from error
 
     def close(self, grace_seconds: float) -> bool:
         """Let running requests end, then close every connection. False when some were still running after the grace period."""

@@ -1,4 +1,4 @@
-"""ClickHouse's HTTP interface: authentication, headers, status codes, streamed bodies.
+"""ClickHouse's HTTP interface: paths, authentication, headers, status codes, streamed bodies.
 
 What a statement does belongs to `execution`; here a request comes in and an answer goes out.
 """
@@ -6,19 +6,43 @@ What a statement does belongs to `execution`; here a request comes in and an ans
 import json
 import logging
 import secrets
+import select
+import shutil
+import socket
+import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from tempfile import SpooledTemporaryFile
 from urllib.parse import urlsplit
 
+from polygon_assets.local.clickhouse.blocks import BlockCompressor
 from polygon_assets.local.clickhouse.compression import Compressor, compressor_for
 from polygon_assets.local.clickhouse.engine import Engine
 from polygon_assets.local.clickhouse.errors import ClickHouseError, TruncatedBodyError
-from polygon_assets.local.clickhouse.execution import Answer, execute, forget_settings
+from polygon_assets.local.clickhouse.execution import Answer, Execution
+from polygon_assets.local.clickhouse.formats import content_type
 from polygon_assets.local.clickhouse.request import Request, read_request
+from polygon_assets.local.clickhouse.running_query import ClientGoneError
 
 logger = logging.getLogger(__name__)
-_MAX_SESSION_SECONDS = 3600  # ClickHouse's max_session_timeout
+# The server's own buffer: an answer that ends or fails within it still has the status it deserves.
+_HELD_BACK_BYTES = 1024 * 1024
+_IN_MEMORY_BYTES = 16 * 1024 * 1024
+_MAX_EXCEPTION_CHARACTERS = 15_000  # the whole block at the end of a body has at most 16 KiB
+_PLAIN_TEXT = "text/plain; charset=UTF-8"
+_EXPOSED_HEADERS = (
+    "X-ClickHouse-Query-Id,X-ClickHouse-Summary,X-ClickHouse-Server-Display-Name,X-ClickHouse-Format,"
+    "X-ClickHouse-Timezone,X-ClickHouse-Exception-Code,X-ClickHouse-Exception-Tag"
+)
+# The server's http_options_response, as its default configuration has it.
+_OPTIONS_HEADERS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Headers": "origin, x-requested-with, x-clickhouse-format, x-clickhouse-user, x-clickhouse-key, Authorization",
+    "Access-Control-Allow-Methods": "POST, GET, OPTIONS",
+    "Access-Control-Max-Age": "86400",
+}
 
 
 class ClickHouseServer(ThreadingHTTPServer):
@@ -27,11 +51,35 @@ class ClickHouseServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, host: str, port: int, engine: Engine, user: str, password: str) -> None:
+    def __init__(self, host: str, port: int, engine: Engine, credentials: tuple[str, str], trouble: Callable[[], str]) -> None:
+        """`credentials` are user and password; `trouble` says why the engine is not well; empty when it is."""
         self.engine = engine
-        self.user = user
-        self.password = password
+        self.credentials = credentials
+        self.trouble = trouble
         super().__init__((host, port), _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients go away at any moment, also while the last bytes are on their way to them."""
+        if isinstance(sys.exc_info()[1], ConnectionError):
+            logger.info("the client went away before the end of its answer")
+        else:
+            logger.exception("the request of %s failed: %s", client_address, request)
+
+
+@dataclass
+class _Encoding:
+    """What happens to the bytes of one answer on their way: ClickHouse's blocks inside, HTTP's encoding outside."""
+
+    name: str
+    outer: Compressor
+    inner: BlockCompressor | None
+
+    def compress(self, data: bytes) -> bytes:
+        return self.outer.compress(self.inner.compress(data) if self.inner else data)
+
+    def flush(self) -> bytes:
+        last = self.outer.compress(self.inner.flush()) if self.inner else b""
+        return last + self.outer.flush()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -42,97 +90,191 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = 65536
 
     def do_GET(self) -> None:
-        path = urlsplit(self.path)
-        if path.path == "/ping" or (path.path == "/" and not path.query):
+        url = urlsplit(self.path)
+        if url.path == "/ping":
+            self._ping("Ok.\n")
+        elif url.path == "/" and not url.query:
             self._send(200, {"Content-Type": "text/html; charset=UTF-8"}, b"Ok.\n")
+        elif url.path == "/replicas_status":
+            self._ping("Ok.\n")  # without replicated tables no replica can lag
         else:
             self.do_POST()
 
+    do_HEAD = do_GET  # noqa: N815  # the name is http.server's
+
+    def do_OPTIONS(self) -> None:
+        self.close_connection = True
+        self._send(204, _OPTIONS_HEADERS | {"Connection": "close"}, b"")
+
     def do_POST(self) -> None:
         try:
-            request = read_request(urlsplit(self.path).query, self.headers, self.rfile)
-            self._check_credentials(request)
-            self._answer(request)
-        except ClickHouseError as error:
-            self._send_error(error)
+            self._serve_query()
         except TruncatedBodyError as error:
             # Nothing was given to the engine, and nobody is there to read an answer.
             logger.warning("request dropped: %s", error)
             self.close_connection = True
-        except (BrokenPipeError, ConnectionResetError):
+        except (ClientGoneError, BrokenPipeError, ConnectionResetError):
             logger.info("the client went away before the end of its answer")
             self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         logger.debug(format, *args)
 
+    def _ping(self, well: str) -> None:
+        trouble = self.server.trouble()
+        status, text = (503, f"{trouble}\n") if trouble else (200, well)
+        self._send(status, {"Content-Type": "text/html; charset=UTF-8"}, text.encode())
+
+    def _serve_query(self) -> None:
+        url = urlsplit(self.path)
+        request = None
+        try:
+            if url.path not in ("/", "/query"):
+                self._send_not_found(url.path)
+                return
+            request = read_request(url.query, self.headers, self.rfile)
+            self._check_credentials(request)
+        except ClickHouseError as error:
+            self._send_error(error, str(uuid.uuid4()), in_blocks=False)
+            return
+        self._answer(request)
+
     def _check_credentials(self, request: Request) -> None:
-        user, password = request.credentials
-        expected = (self.server.user.encode(), self.server.password.encode())
-        right = [secrets.compare_digest(given.encode(), wanted) for given, wanted in zip((user, password), expected, strict=True)]
+        given = request.credentials
+        right = [secrets.compare_digest(*(text.encode() for text in pair)) for pair in zip(given, self.server.credentials, strict=True)]
         if not all(right):
-            message = f"{user}: Authentication failed: password is incorrect, or there is no user with such name."
+            message = f"{given[0]}: Authentication failed: password is incorrect, or there is no user with such name."
             raise ClickHouseError.refused(516, "AUTHENTICATION_FAILED", message)
 
     def _answer(self, request: Request) -> None:
-        parameters = request.parameters
-        session_id = parameters.get("session_id", "")
-        with self.server.engine.connection(
-            session_id,
-            timeout_seconds=min(float(parameters.get("session_timeout") or 60), _MAX_SESSION_SECONDS),
-            must_exist=parameters.get("session_check") == "1",
-        ) as connection:
-            try:
-                answer = execute(connection, request)
-                self._send_answer(request, answer)
-            finally:
-                if session_id:
-                    forget_settings(connection, request)
+        query_id = request.query_id or str(uuid.uuid4())
+        execution = Execution(self.server.engine, request, self._client_is_gone, self.command in ("GET", "HEAD"), query_id)
+        head_sent = False
+        try:
+            with execution.answer() as answer, SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as held:
+                encoding = _encoding(request)
+                complete = _hold_back(answer.chunks, encoding, request, held)
+                headers = _answer_headers(answer, encoding)
+                held.seek(0)
+                head_sent = True
+                if complete:
+                    self._send_held(headers, held)
+                else:
+                    self._send_stream(headers, encoding, held, answer.chunks)
+        except ClickHouseError as error:
+            if head_sent:
+                raise
+            self._send_error(error, query_id, in_blocks=request.wants_blocks)
 
-    def _send_answer(self, request: Request, answer: Answer) -> None:
-        encoding, compressor = compressor_for(request.accepted_encodings)
-        headers = {"X-ClickHouse-Query-Id": request.parameters.get("query_id") or str(uuid.uuid4()), "X-ClickHouse-Timezone": "UTC"}
-        headers |= {"X-ClickHouse-Format": answer.format} if answer.format else {}
-        headers |= {"Content-Encoding": encoding} if encoding else {}
-        if answer.summary:
-            headers["X-ClickHouse-Summary"] = json.dumps(answer.summary)
-            body = b"".join(compressor.compress(chunk) for chunk in answer.chunks) + compressor.flush()
-            self._send(200, headers, body)
-        else:
-            self._send_stream(headers, compressor, answer.chunks)
+    def _client_is_gone(self) -> bool:
+        """A client that has closed its side waits for no answer."""
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        try:
+            return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
+        except OSError:
+            return True
 
-    def _send_stream(self, headers: dict[str, str], compressor: Compressor, chunks: Iterator[bytes]) -> None:
-        """The status is gone by the time an error shows up: ClickHouse then ends the body with a tagged exception block."""
+    def _send_held(self, headers: dict[str, str], held: "SpooledTemporaryFile[bytes]") -> None:
+        size = held.seek(0, 2)
+        held.seek(0)
+        self._send_head(200, headers | {"Content-Length": str(size)})
+        if self.command != "HEAD":
+            shutil.copyfileobj(held, self.wfile, _HELD_BACK_BYTES)
+
+    def _send_stream(
+        self, headers: dict[str, str], encoding: _Encoding, held: "SpooledTemporaryFile[bytes]", chunks: Iterator[bytes]
+    ) -> None:
+        """The status is gone by the time an error shows up: ClickHouse then ends the body with a tagged exception block.
+
+        The body has no proper end in that case, so that no client takes a part for the whole.
+        """
         tag = secrets.token_hex(8)
-        self._send_head(200, headers | {"Transfer-Encoding": "chunked", "X-ClickHouse-Exception-Tag": tag})
+        chunked = self.request_version != "HTTP/1.0"
+        framing = {"Transfer-Encoding": "chunked"} if chunked else {"Connection": "close"}
+        self._send_head(200, headers | framing | {"X-ClickHouse-Exception-Tag": tag})
+        if self.command == "HEAD":
+            return
+        self._send_part(held.read(), chunked)
         try:
             for chunk in chunks:
-                self._send_chunk(compressor.compress(chunk))
+                self._send_part(encoding.compress(chunk), chunked)
         except ClickHouseError as error:
-            logger.info("%s", error)
-            text = f"{error}\n"
-            block = f"\r\n__exception__\r\n{tag}\r\n{text}{len(text.encode())} {tag}\r\n__exception__\r\n"
-            self._send_chunk(compressor.compress(block.encode()))
-        self._send_chunk(compressor.flush())
-        self.wfile.write(b"0\r\n\r\n")
+            logger.info("%.500s", error)
+            self._send_part(encoding.compress(_exception_block(error, tag)) + encoding.flush(), chunked)
+            self.close_connection = True
+            return
+        self._send_part(encoding.flush(), chunked)
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
 
-    def _send_chunk(self, data: bytes) -> None:
+    def _send_part(self, data: bytes, chunked: bool) -> None:
         if data:
-            self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
 
-    def _send_error(self, error: ClickHouseError) -> None:
-        logger.info("%s", error)
+    def _send_not_found(self, path: str) -> None:
+        self.close_connection = True
+        text = (
+            f"There is no handle {path}\n\nUse / or /ping for health checks.\nOr /replicas_status for more sophisticated health checks.\n"
+        )
+        self._send(404, {"Content-Type": _PLAIN_TEXT, "Connection": "close"}, text.encode())
+
+    def _send_error(self, error: ClickHouseError, query_id: str, *, in_blocks: bool) -> None:
+        """In ClickHouse's own compression if the answer was to be: clients do not look at the status first."""
+        logger.info("%.500s", error)
         # The body may not have been read to its end: the connection cannot be used again.
         self.close_connection = True
-        headers = {"X-ClickHouse-Exception-Code": str(error.code), "Content-Type": "text/plain; charset=UTF-8", "Connection": "close"}
-        self._send(error.status, headers, f"{error}\n".encode())
+        headers = {"X-ClickHouse-Exception-Code": str(error.code), "Content-Type": _PLAIN_TEXT, "Connection": "close"}
+        body = f"{error}\n".encode()
+        if in_blocks:
+            blocks = BlockCompressor()
+            body = blocks.compress(body) + blocks.flush()
+        self._send(error.status, _common_headers(query_id) | headers, body)
 
     def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self._send_head(status, headers | {"Content-Length": str(len(body))})
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def _send_head(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
+
+
+def _encoding(request: Request) -> _Encoding:
+    name, outer = compressor_for(request.accepted_encodings)
+    return _Encoding(name, outer, BlockCompressor() if request.wants_blocks else None)
+
+
+def _hold_back(chunks: Iterator[bytes], encoding: _Encoding, request: Request, held: "SpooledTemporaryFile[bytes]") -> bool:
+    """Keep the beginning of the answer, or all of it if the client wants that; whether it was all."""
+    limit = max(_HELD_BACK_BYTES, request.buffer_bytes)
+    for chunk in chunks:
+        held.write(encoding.compress(chunk))
+        if held.tell() >= limit and not request.waits_for_end:
+            return False
+    held.write(encoding.flush())
+    return True
+
+
+def _answer_headers(answer: Answer, encoding: _Encoding) -> dict[str, str]:
+    headers = _common_headers(answer.query_id) | {"X-ClickHouse-Summary": json.dumps(answer.summary())}
+    headers["X-ClickHouse-Timezone"] = answer.time_zone
+    headers["Content-Type"] = content_type(answer.format) if answer.format else _PLAIN_TEXT
+    headers |= {"X-ClickHouse-Format": answer.format} if answer.format else {}
+    return headers | ({"Content-Encoding": encoding.name} if encoding.name else {})
+
+
+def _common_headers(query_id: str) -> dict[str, str]:
+    return {
+        "X-ClickHouse-Query-Id": query_id,
+        "X-ClickHouse-Server-Display-Name": "embedded",
+        "X-ClickHouse-Timezone": "UTC",
+        "Access-Control-Expose-Headers": _EXPOSED_HEADERS,
+    }
+
+
+def _exception_block(error: ClickHouseError, tag: str) -> bytes:
+    text = f"{str(error)[:_MAX_EXCEPTION_CHARACTERS]}\n"
+    return f"\r\n__exception__\r\n{tag}\r\n{text}{len(text.encode())} {tag}\r\n__exception__\r\n".encode()

@@ -13,12 +13,16 @@ from email.policy import HTTP
 from io import BufferedIOBase
 from urllib.parse import parse_qsl
 
+from polygon_assets.local.clickhouse.blocks import decompress_blocks
 from polygon_assets.local.clickhouse.compression import decompress
 from polygon_assets.local.clickhouse.errors import ClickHouseError, TruncatedBodyError
+from polygon_assets.local.clickhouse.statement import format_name
 
 # A body is held in memory until it is complete: a truncated one must insert nothing. Our sink sends at most 50,000 rows, about 10 MB.
 MAX_BODY_BYTES = 512 * 1024 * 1024
 _QUERY_PARAMETER = "param_"
+_MAX_SESSION_SECONDS = 3600  # ClickHouse's max_session_timeout
+_TRUE = {"1", "true"}
 # URL parameters that address the HTTP handler; every other one is a setting of the query.
 _NOT_SETTINGS = {
     "query", "database", "default_format", "user", "password", "session_id", "session_timeout", "session_check", "query_id", "quota_key",
@@ -52,41 +56,107 @@ class Request:
 
     @property
     def default_format(self) -> str:
-        return self.parameters.get("default_format") or self.headers.get("X-ClickHouse-Format") or "TabSeparated"
+        name = self.parameters.get("default_format") or self.headers.get("X-ClickHouse-Format") or "TabSeparated"
+        return format_name(name)
+
+    @property
+    def query_id(self) -> str:
+        """The client's, if it gave one."""
+        return self.parameters.get("query_id") or self.headers.get("X-ClickHouse-Query-Id") or ""
+
+    @property
+    def native_revision(self) -> int:
+        return _whole_number(self.parameters, "client_protocol_version", 0, 36, "BAD_ARGUMENTS")
+
+    @property
+    def session_seconds(self) -> int:
+        """Raises ClickHouseError 374 for more than the server allows."""
+        seconds = _whole_number(self.parameters, "session_timeout", 60, 374, "INVALID_SESSION_TIMEOUT")
+        if seconds > _MAX_SESSION_SECONDS:
+            message = f"Session timeout '{seconds}' is larger than max_session_timeout: {_MAX_SESSION_SECONDS}."
+            raise ClickHouseError.refused(374, "INVALID_SESSION_TIMEOUT", message)
+        return seconds
+
+    @property
+    def buffer_bytes(self) -> int:
+        return _whole_number(self.parameters, "buffer_size", 0, 36, "BAD_ARGUMENTS")
 
     @property
     def waits_for_end(self) -> bool:
-        return self.parameters.get("wait_end_of_query") == "1"
+        return is_on(self.parameters, "wait_end_of_query")
+
+    @property
+    def wants_blocks(self) -> bool:
+        """Whether the answer is to be in ClickHouse's own block compression."""
+        return is_on(self.parameters, "compress")
 
     @property
     def accepted_encodings(self) -> str:
-        return (self.headers.get("Accept-Encoding") or "") if self.parameters.get("enable_http_compression") == "1" else ""
+        return (self.headers.get("Accept-Encoding") or "") if is_on(self.parameters, "enable_http_compression") else ""
 
     @property
     def credentials(self) -> tuple[str, str]:
-        """User and password from Basic authentication, X-ClickHouse-User/-Key or the URL, in ClickHouse's order."""
+        """User and password from Basic authentication, X-ClickHouse-User/-Key or the URL.
+
+        Raises ClickHouseError 516 when they come in two ways at once, as the real server does.
+        """
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        in_headers = any(name in self.headers for name in ("X-ClickHouse-User", "X-ClickHouse-Key"))
+        in_url = any(name in self.parameters for name in ("user", "password"))
+        if (scheme != "") + in_headers + in_url > 1:
+            raise ClickHouseError.refused(
+                516,
+                "AUTHENTICATION_FAILED",
+                "Invalid authentication: it is not allowed to use Authorization HTTP header, X-ClickHouse HTTP headers"
+                " and authentication via parameters simultaneously",
+            )
         if scheme.lower() == "basic":
-            try:
-                user, _, password = b64decode(token, validate=True).decode().partition(":")
-            except (Base64Error, UnicodeDecodeError):
-                return "", ""
-            return user, password
-        if "X-ClickHouse-User" in self.headers:
-            return self.headers["X-ClickHouse-User"], self.headers.get("X-ClickHouse-Key", "")
+            return _basic_credentials(token)
+        if in_headers:
+            return self.headers.get("X-ClickHouse-User", "default"), self.headers.get("X-ClickHouse-Key", "")
         return self.parameters.get("user", "default"), self.parameters.get("password", "")
+
+
+def is_on(parameters: Mapping[str, str], name: str) -> bool:
+    return parameters.get(name, "").lower() in _TRUE
+
+
+def read_parameters(url_query: str) -> dict[str, str]:
+    """Of several settings with one name the last counts, of everything else the first, as in the real server."""
+    parameters: dict[str, str] = {}
+    for name, value in parse_qsl(url_query, keep_blank_values=True):
+        if name not in parameters or name not in _NOT_SETTINGS:
+            parameters[name] = value
+    return parameters
+
+
+def _basic_credentials(token: str) -> tuple[str, str]:
+    try:
+        user, _, password = b64decode(token, validate=True).decode().partition(":")
+    except (Base64Error, UnicodeDecodeError):
+        return "", ""
+    return user, password
+
+
+def _whole_number(parameters: Mapping[str, str], name: str, default: int, code: int, error: str) -> int:
+    text = parameters.get(name) or str(default)
+    if not (text.isascii() and text.isdigit()):
+        raise ClickHouseError.refused(code, error, f"{name} must be a whole number, not {text!r}")
+    return int(text)
 
 
 def read_request(url_query: str, headers: Message, body: BufferedIOBase) -> Request:
     """Raises TruncatedBodyError when the body is shorter than announced, ClickHouseError when it cannot be understood."""
-    parameters = dict(parse_qsl(url_query, keep_blank_values=True))
-    for name in ("compress", "decompress"):
-        if parameters.get(name) == "1":
-            raise ClickHouseError.refused(48, "NOT_IMPLEMENTED", f"{name}=1 (blocks in ClickHouse's own compression) is not supported here")
+    parameters = read_parameters(url_query)
     content = decompress(_read_body(headers, body), headers.get("Content-Encoding", ""))
     if headers.get_content_type() == "multipart/form-data":
         parameters |= _form_fields(headers["Content-Type"], content)
         content = b""
+    if is_on(parameters, "decompress"):
+        content = decompress_blocks(content, MAX_BODY_BYTES)
+    if "role" in parameters:
+        message = f"There is no role `{parameters['role']}`: there are no users and roles here, only one user"
+        raise ClickHouseError.refused(511, "UNKNOWN_ROLE", message)
     query = parameters.get("query", "").encode()
     return Request(parameters, headers, query + b"\n" + content if query and content else query or content)
 
@@ -94,7 +164,10 @@ def read_request(url_query: str, headers: Message, body: BufferedIOBase) -> Requ
 def _read_body(headers: Message, body: BufferedIOBase) -> bytes:
     if "chunked" in headers.get("Transfer-Encoding", "").lower():
         return _read_chunks(body)
-    return _read_exactly(body, int(headers.get("Content-Length") or 0))
+    length = headers.get("Content-Length") or "0"
+    if not (length.isascii() and length.isdigit()):
+        raise ClickHouseError.refused(36, "BAD_ARGUMENTS", f"Content-Length must be a whole number, not {length!r}")
+    return _read_exactly(body, int(length))
 
 
 def _read_chunks(body: BufferedIOBase) -> bytes:

@@ -6,31 +6,48 @@ No SQL is judged here beyond that; syntax errors are the engine's to find.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from polygon_assets.local.clickhouse.errors import ClickHouseError
 
 _TOKEN = re.compile(
     rb"""'(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" | `(?:[^`\\]|\\.)*`   # literals and quoted names
+       | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$                              # heredocs
        | --[^\n]* | \#[!\ ][^\n]* | /\*.*?\*/                         # comments
        | \w+ | [();]""",
     re.VERBOSE | re.DOTALL,
 )
 _COMMENT_STARTS = (b"--", b"#!", b"# ", b"/*")
-_ROWS_COME_BACK = {b"SELECT", b"WITH", b"FROM", b"(", b"SHOW", b"DESCRIBE", b"DESC", b"EXISTS", b"EXPLAIN", b"CHECK"}
-# Rows or blocks that describe themselves: the engine encodes block by block, and only these can be strung together.
-_CONCATENABLE = {"Native", "TabSeparated", "TSV", "CSV", "RowBinary", "JSONEachRow"}
+_QUERY_ID_CALL = re.compile(rb"query_?id\s*\(", re.IGNORECASE)  # spares long statements the tokens
+_QUERY_ID_FUNCTIONS = {b"QUERYID", b"QUERY_ID", b"INITIALQUERYID", b"INITIAL_QUERY_ID"}
+_FORMAT_NAME = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
 class Query:
-    """Anything but an INSERT with data in the body. `format` is the output format, if the text names one."""
+    """Anything but an INSERT with data in the body.
 
-    sql: bytes
-    returns_rows: bool
-    format: str | None
+    `body` is the statement without its final semicolons; `format` the output format that its text
+    names, and `format_start` where that clause would begin, if it is one: the engine decides.
+    """
 
-    def streams(self, default_format: str) -> bool:
-        return self.returns_rows and (self.format or default_format) in _CONCATENABLE
+    body: bytes
+    first_word: bytes = b""
+    format: str | None = None
+    format_start: int = 0
+
+    def into_file(self, path: str, default_format: str) -> bytes:
+        """Taken as a query without FORMAT, written to a file."""
+        return self.body + f"\nINTO OUTFILE '{path}' APPEND FORMAT {default_format}".encode()
+
+    def formatted_into_file(self, path: str) -> bytes:
+        """Taken as a query with FORMAT, written to a file."""
+        head, tail = self.body[: self.format_start], self.body[self.format_start :]
+        return head + f"INTO OUTFILE '{path}' APPEND ".encode() + tail
+
+    @property
+    def unformatted(self) -> bytes:
+        return self.body[: self.format_start] if self.format else self.body
 
 
 @dataclass(frozen=True)
@@ -44,19 +61,62 @@ class Insert:
 
 
 def parse(sql: bytes) -> Query | Insert:
-    """Tell the two apart. Raises ClickHouseError for several statements in one request and for `INSERT ... SELECT ... FROM input()`."""
+    """Tell the two apart.
+
+    Raises ClickHouseError for several statements in one request, for files of the server, and for
+    `INSERT ... SELECT ... FROM input()`.
+    """
     tokens = _top_level_tokens(sql)
     first = next(tokens, None)
     kind = first[0].upper() if first else b""
-    return _parse_insert(sql, tokens) if kind == b"INSERT" else _parse_query(sql, kind, tokens)
+    return _parse_insert(sql, kind, tokens) if kind == b"INSERT" else _parse_query(sql, kind, tokens)
 
 
-def _parse_insert(sql: bytes, tokens: Iterator[re.Match[bytes]]) -> Query | Insert:
+def with_query_id(query: Query, query_id: str) -> bytes:
+    """The engine's `queryID()` is an id that the client has never seen: put in the client's."""
+    if query.first_word not in (b"SELECT", b"WITH", b"FROM", b"(", b"INSERT") or not _QUERY_ID_CALL.search(query.body):
+        return query.body
+    literal = quoted(query_id, "'").encode()
+    parts, end = [], 0
+    tokens = list(_tokens(query.body))
+    for name, opening, closing in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if name[0].upper() in _QUERY_ID_FUNCTIONS and (opening[0], closing[0]) == (b"(", b")"):
+            parts += [query.body[end : name.start()], b"(" + literal + b" AS `" + name[0] + b"()`)"]
+            end = closing.end()
+    return b"".join(parts) + query.body[end:]
+
+
+def killing_by_client_id(query: Query, setting: str) -> bytes:
+    """`KILL QUERY WHERE query_id = ...` compares the ids that clients gave, which the engine has in a setting."""
+    expression = f"if(mapContains(Settings, '{setting}'), Settings['{setting}'], query_id)".encode()
+    parts, end = [], 0
+    for token in _tokens(query.body):
+        if token[0].lower() == b"query_id":
+            parts += [query.body[end : token.start()], expression]
+            end = token.end()
+    return b"".join(parts) + query.body[end:]
+
+
+def format_name(name: str) -> str:
+    """Raises ClickHouseError 73 for what cannot be the name of a format."""
+    if not _FORMAT_NAME.fullmatch(name):
+        raise ClickHouseError.refused(73, "UNKNOWN_FORMAT", f"Unknown format {name!r}")
+    return name
+
+
+def quoted(text: str, quote: str) -> str:
+    """A literal (') or a name (`) of ClickHouse's SQL."""
+    return quote + text.replace("\\", "\\\\").replace(quote, "\\" + quote) + quote
+
+
+def _parse_insert(sql: bytes, kind: bytes, tokens: Iterator[re.Match[bytes]]) -> Query | Insert:
     selects, target_end = False, 0
     for token in tokens:
         word = token[0].upper()
-        if word == b"VALUES":
+        if word in (b"VALUES", b";"):
             break
+        if word == b"INFILE":
+            raise ClickHouseError.refused(48, "NOT_IMPLEMENTED", "INSERT FROM INFILE is not allowed over HTTP: send the data")
         if word == b"SETTINGS":
             target_end = token.start()
         selects = selects or word in (b"SELECT", b"WITH")
@@ -67,26 +127,36 @@ def _parse_insert(sql: bytes, tokens: Iterator[re.Match[bytes]]) -> Query | Inse
         if name and sql[name.end() :].strip():
             # chDB would take the statement, ignore the rows and answer 200.
             raise ClickHouseError.refused(48, "NOT_IMPLEMENTED", "INSERT ... SELECT from data in the request is not supported here")
-    return Query(sql, returns_rows=False, format=None)
+    return Query(sql, kind)
 
 
 def _parse_query(sql: bytes, kind: bytes, tokens: Iterator[re.Match[bytes]]) -> Query:
-    output_format = None
-    ended = False
+    found: list[re.Match[bytes]] = []
+    body_end = len(sql)
     for token in tokens:
-        if ended:
+        if token[0] == b";":
+            body_end = min(body_end, token.start())
+        elif body_end < len(sql):
             raise ClickHouseError.refused(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)")
-        word = token[0].upper()
-        ended = word == b";"
-        name = next(tokens, None) if word == b"FORMAT" else None
-        output_format = name[0].decode() if name else output_format
-    return Query(sql, returns_rows=kind in _ROWS_COME_BACK, format=output_format)
+        else:
+            found.append(token)
+    words = [token[0].upper() for token in found]
+    if (b"INTO", b"OUTFILE") in pairwise(words):
+        raise ClickHouseError.refused(48, "NOT_IMPLEMENTED", "INTO OUTFILE is not allowed over HTTP: read the answer")
+    clause = max((index for index, word in enumerate(words[:-1]) if word == b"FORMAT"), default=None)
+    if clause is None:
+        return Query(sql[:body_end], kind)
+    return Query(sql[:body_end], kind, found[clause + 1][0].decode(), found[clause].start())
+
+
+def _tokens(sql: bytes) -> Iterator[re.Match[bytes]]:
+    return (match for match in _TOKEN.finditer(sql) if not match[0].startswith(_COMMENT_STARTS))
 
 
 def _top_level_tokens(sql: bytes) -> Iterator[re.Match[bytes]]:
     """Words, literals and semicolons outside parentheses and comments; lazily, since data may follow. The first may be a parenthesis."""
     depth = 0
-    for index, token in enumerate(match for match in _TOKEN.finditer(sql) if not match[0].startswith(_COMMENT_STARTS)):
+    for index, token in enumerate(_tokens(sql)):
         if token[0] == b"(":
             depth += 1
             if index == 0:

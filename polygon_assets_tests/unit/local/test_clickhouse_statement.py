@@ -1,7 +1,7 @@
 import pytest
 
 from polygon_assets.local.clickhouse.errors import ClickHouseError
-from polygon_assets.local.clickhouse.statement import Insert, Query, parse
+from polygon_assets.local.clickhouse.statement import Insert, Query, format_name, killing_by_client_id, parse, with_query_id
 
 SETTINGS = "SETTINGS a = 1, b = 'FORMAT x' "
 CONFUSING = '/* FORMAT x */ INSERT INTO `FORMAT` ("values") -- VALUES\n'
@@ -22,32 +22,76 @@ def test_the_data_of_an_insert_start_after_its_format(sql: bytes, expected: Inse
 
 
 @pytest.mark.parametrize(
-    ("sql", "returns_rows", "output_format"),
+    ("sql", "body", "first_word", "output_format"),
     [
-        (b"SELECT 1", True, None),
-        (b"  -- remark\nselect 'FORMAT CSV' from (select 1 format TSV) format JSON;", True, "JSON"),
-        (b"WITH 1 AS x SELECT x FORMAT Native", True, "Native"),
-        (b"(SELECT 1) UNION ALL (SELECT 2)", True, None),
-        (b"SHOW TABLES", True, None),
-        (b"CREATE TABLE t (n Int8) ENGINE = Null", False, None),
-        (b"INSERT INTO t VALUES (1, 'FORMAT CSV'); ", False, None),
-        (b"INSERT INTO t SELECT 1 FORMAT TSV", False, None),
-        (b"", False, None),
+        (b"SELECT 1", b"SELECT 1", b"SELECT", None),
+        (b"  -- remark\nselect 'FORMAT CSV' from (select 1 format TSV) format JSON; ;", None, b"SELECT", "JSON"),
+        (b"WITH 1 AS x SELECT x FORMAT Native", None, b"WITH", "Native"),
+        (b"(SELECT 1) UNION ALL (SELECT 2)", None, b"(", None),
+        (b"SHOW TABLES", None, b"SHOW", None),
+        (b"SELECT $$ ; FORMAT CSV $$, $x$'$x$ FORMAT TSV", None, b"SELECT", "TSV"),
+        (b"CREATE TABLE t (n Int8) ENGINE = Null", None, b"CREATE", None),
+        (b"INSERT INTO t VALUES (1, 'FORMAT CSV'); ", None, b"INSERT", None),
+        (b"INSERT INTO t SELECT 1 FORMAT TSV", None, b"INSERT", None),
+        (b"", b"", b"", None),
     ],
 )
-def test_other_statements_stay_whole(sql: bytes, returns_rows: bool, output_format: str | None) -> None:
-    assert parse(sql) == Query(sql, returns_rows, output_format)
+def test_other_statements_stay_whole(sql: bytes, body: bytes | None, first_word: bytes, output_format: str | None) -> None:
+    query = parse(sql)
+    assert isinstance(query, Query)
+    assert (query.first_word, query.format) == (first_word, output_format)
+    assert query.body == (sql.partition(b"; ;")[0] if body is None else body)
 
 
-@pytest.mark.parametrize(("sql", "code"), [(b"SELECT 1; SELECT 2", 62), (b"INSERT INTO t SELECT n FROM input('n Int8') FORMAT TSV\n1", 48)])
+def test_the_clause_for_a_file_comes_before_the_format() -> None:
+    query = parse(b"SELECT 1 FORMAT JSON SETTINGS max_threads = 1")
+    assert isinstance(query, Query)
+    assert query.formatted_into_file("/x") == b"SELECT 1 INTO OUTFILE '/x' APPEND FORMAT JSON SETTINGS max_threads = 1"
+    assert query.unformatted == b"SELECT 1 "
+    plain = parse(b"SELECT 1 -- remark")
+    assert isinstance(plain, Query)
+    assert plain.into_file("/x", "CSV") == b"SELECT 1 -- remark\nINTO OUTFILE '/x' APPEND FORMAT CSV"
+
+
+@pytest.mark.parametrize(
+    ("sql", "code"),
+    [
+        (b"SELECT 1; SELECT 2", 62),
+        (b"INSERT INTO t SELECT n FROM input('n Int8') FORMAT TSV\n1", 48),
+        (b"SELECT 1 INTO OUTFILE '/tmp/x'", 48),
+        (b"(SELECT 1) into /* x */ outfile '/tmp/x' FORMAT CSV", 48),
+        (b"INSERT INTO t FROM INFILE '/etc/passwd' FORMAT LineAsString", 48),
+    ],
+)
 def test_what_the_engine_would_get_wrong_is_refused(sql: bytes, code: int) -> None:
     with pytest.raises(ClickHouseError) as refusal:
         parse(sql)
     assert refusal.value.code == code
 
 
-def test_only_formats_that_can_be_strung_together_are_streamed() -> None:
-    streamed = {name: Query(b"", True, name).streams("CSV") for name in ("Native", "JSONEachRow", "JSON", "Arrow", "CSVWithNames")}
-    assert streamed == {"Native": True, "JSONEachRow": True, "JSON": False, "Arrow": False, "CSVWithNames": False}
-    assert Query(b"", True, None).streams("CSV")
-    assert not Query(b"", False, "CSV").streams("CSV")
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        (b"SELECT queryID()", b"SELECT ('it\\'s' AS `queryID()`)"),
+        (b"SELECT f(query_id ( )), 'queryID()', query_id", b"SELECT f(('it\\'s' AS `query_id()`)), 'queryID()', query_id"),
+        (b"INSERT INTO t SELECT initialQueryID()", b"INSERT INTO t SELECT ('it\\'s' AS `initialQueryID()`)"),
+        (b"CREATE TABLE t (q String DEFAULT queryID()) ENGINE = Null", b"CREATE TABLE t (q String DEFAULT queryID()) ENGINE = Null"),
+    ],
+)
+def test_the_clients_query_id_takes_the_place_of_the_engines(sql: bytes, expected: bytes) -> None:
+    query = parse(sql)
+    assert isinstance(query, Query)
+    assert with_query_id(query, "it's") == expected
+
+
+def test_kill_query_compares_the_clients_ids() -> None:
+    query = parse(b"KILL QUERY WHERE query_id = 'query_id' OR query_id IN ('b') SYNC")
+    assert isinstance(query, Query)
+    expression = b"if(mapContains(Settings, 's'), Settings['s'], query_id)"
+    assert killing_by_client_id(query, "s") == b"KILL QUERY WHERE %b = 'query_id' OR %b IN ('b') SYNC" % (expression, expression)
+
+
+@pytest.mark.parametrize("name", ["TSV SETTINGS x = 1", "", "a'b", "CSV;"])
+def test_the_name_of_a_format_is_a_word(name: str) -> None:
+    with pytest.raises(ClickHouseError, match="UNKNOWN_FORMAT"):
+        format_name(name)

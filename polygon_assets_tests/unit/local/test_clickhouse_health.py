@@ -1,0 +1,82 @@
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from polygon_assets.local.clickhouse import health
+from polygon_assets.local.clickhouse.errors import ClickHouseError
+from polygon_assets.local.clickhouse.health import EngineWatch
+
+
+class Engine:
+    """Answers, refuses or hangs as told."""
+
+    def __init__(self) -> None:
+        self.code = 0
+        self.free = threading.Event()
+        self.free.set()
+
+    def probe(self) -> None:
+        self.free.wait()
+        if self.code:
+            raise ClickHouseError.refused(self.code, "NAME", "reason")
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    engine = Engine()
+    yield engine
+    engine.free.set()
+
+
+@contextmanager
+def watching(engine: Engine, deaths: list[str]) -> Iterator[EngineWatch]:
+    watch = EngineWatch(engine.probe, deaths.append)
+    watch.start()
+    yield watch
+    engine.free.set()
+    watch.stop()
+
+
+def test_an_engine_that_answers_is_well(engine: Engine) -> None:
+    deaths: list[str] = []
+    with watching(engine, deaths) as watch:
+        assert watch.trouble() == ""
+    assert deaths == []
+
+
+@pytest.mark.parametrize("code", [236, 1002, 49])
+def test_an_engine_that_refuses_everything_is_dead_and_stays_dead(engine: Engine, code: int) -> None:
+    deaths: list[str] = []
+    with watching(engine, deaths) as watch:
+        assert watch.trouble() == ""
+        engine.code = code
+        assert f"Code: {code}." in watch.trouble()
+        engine.code = 0
+        assert f"Code: {code}." in watch.trouble()
+    assert len(deaths) == 1
+
+
+@pytest.mark.parametrize("code", [159, 202, 241, 394, 439])
+def test_an_engine_at_its_limits_is_alive(engine: Engine, code: int) -> None:
+    deaths: list[str] = []
+    engine.code = code
+    with watching(engine, deaths) as watch:
+        assert watch.trouble() == ""
+    assert deaths == []
+
+
+def test_an_engine_that_is_late_is_busy_and_after_a_long_time_hung(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    deaths: list[str] = []
+    monkeypatch.setattr(health, "_PATIENCE_SECONDS", 0.05)
+    with watching(engine, deaths) as watch:
+        assert watch.trouble() == ""
+        engine.free.clear()
+        assert watch.trouble() == ""
+        monkeypatch.setattr(health, "_HUNG_SECONDS", 0.0)
+        assert "has not answered" in watch.trouble()
+        monkeypatch.setattr(health, "_PATIENCE_SECONDS", 30.0)
+        engine.free.set()
+        assert watch.trouble() == ""
+    assert deaths == []
