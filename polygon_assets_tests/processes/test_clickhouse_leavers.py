@@ -102,8 +102,8 @@ def test_many_may_leave_at_the_same_time(http: ClickHouseHttp) -> None:
         assert connection.recv(100)
         leave(connection, reset=number % 2 == 0)
 
-    with ThreadPoolExecutor(12) as pool:
-        list(pool.map(read_a_little, range(36)))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(read_a_little, range(12)))
     unharmed(http)
 
 
