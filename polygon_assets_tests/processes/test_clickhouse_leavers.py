@@ -22,7 +22,7 @@ ENDLESS_ROWS = "SELECT number, toString(number) AS s FROM numbers(100000000000)"
 ENDLESS_COUNT = "SELECT count() FROM numbers(100000000000000) WHERE sipHash64(number) = 1"
 FORMATS = [
     "TabSeparated", "CSVWithNames", "JSON", "JSONEachRow", "Native", "RowBinaryWithNamesAndTypes", "Arrow",
-    "ArrowStream", "XML", "Vertical",
+    "ArrowStream", "XML",
 ]  # fmt: skip
 # A fault that no request can cause any more: a stream is closed after its connection.
 BREAK_THE_ENGINE = """
