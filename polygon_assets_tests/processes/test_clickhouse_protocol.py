@@ -184,6 +184,15 @@ def test_a_native_body_has_no_revision(http: ClickHouseHttp, table: str) -> None
     assert http.ask(f"SELECT * FROM {table}") == "7\tx"
 
 
+def test_data_of_an_insert_may_hold_semicolons_whatever_comes_before(http: ClickHouseHttp, table: str) -> None:
+    http.ask(f"INSERT INTO {table} FORMAT TSV\n1\ta;\n")
+    http.ask(f"WITH 1 AS y INSERT INTO {table} FORMAT TSV\n2\tb;\n")
+    http.ask(f"WITH {{x:UInt8}} AS y INSERT INTO {table} SELECT y, 'c;'", param_x=3)
+    http.ask("4\td;\n", query=f"INSERT INTO {table} FORMAT TSV")
+    http.ask("(5, 'e;')", query=f"INSERT INTO {table} VALUES")
+    assert http.ask(f"SELECT groupArray(s) FROM (SELECT s FROM {table} ORDER BY n)") == "['a;','b;','c;','d;','e;']"
+
+
 CONTENT_TYPES = {
     "TabSeparated": "text/tab-separated-values; charset=UTF-8",
     "TSVWithNamesAndTypes": "text/tab-separated-values; charset=UTF-8",

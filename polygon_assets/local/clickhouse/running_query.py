@@ -7,6 +7,7 @@ import fcntl
 import os
 import select
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -16,7 +17,8 @@ from polygon_assets.local.clickhouse.errors import ClickHouseError
 
 _PIPE_BYTES = 1024 * 1024  # the most that Linux gives an ordinary user
 _LOOK_AT_CLIENT_MS = 1000
-_CANCEL_AGAIN_MS = 100
+_IDLE_MS = 100
+_CANCEL_AGAIN_SECONDS = 0.2
 
 
 class ClientGoneError(Exception):
@@ -55,8 +57,9 @@ class RunningQuery:
         self._future.result()
 
     def result_if_done(self) -> Any:
-        """What `produce` returned; None while it runs."""
-        return self._future.result() if self._future.done() else None
+        """What `produce` returned; None while it runs, and when it failed."""
+        over = self._future.done() and not self._future.exception()
+        return self._future.result() if over else None
 
     def close(self, cancel: Callable[[], None]) -> None:
         """Return when the engine has let go of the query; one that still runs is cancelled.
@@ -67,7 +70,8 @@ class RunningQuery:
         while not self._future.done():
             with suppress(ClickHouseError):
                 cancel()
-            while self._ready.poll(_CANCEL_AGAIN_MS) and os.read(self._reader, _PIPE_BYTES):
+            again_at = time.monotonic() + _CANCEL_AGAIN_SECONDS
+            while time.monotonic() < again_at and self._ready.poll(_IDLE_MS) and os.read(self._reader, _PIPE_BYTES):
                 pass
         self._executor.shutdown()
         os.close(self._reader)

@@ -6,7 +6,7 @@ No SQL is judged here beyond that; syntax errors are the engine's to find.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import dropwhile, pairwise, tee
 
 from polygon_assets.local.clickhouse.errors import ClickHouseError
 
@@ -19,6 +19,7 @@ _TOKEN = re.compile(
 )
 _COMMENT_STARTS = (b"--", b"#!", b"# ", b"/*")
 _QUERY_ID_CALL = re.compile(rb"query_?id\s*\(", re.IGNORECASE)  # spares long statements the tokens
+_INSERT_AFTER_WITH = re.compile(rb"\bINSERT\s+INTO\b", re.IGNORECASE)
 _QUERY_ID_FUNCTIONS = {b"QUERYID", b"QUERY_ID", b"INITIALQUERYID", b"INITIAL_QUERY_ID"}
 _FORMAT_NAME = re.compile(r"\w+")
 
@@ -69,6 +70,10 @@ def parse(sql: bytes) -> Query | Insert:
     tokens = _top_level_tokens(sql)
     first = next(tokens, None)
     kind = first[0].upper() if first else b""
+    if kind == b"WITH" and _INSERT_AFTER_WITH.search(sql):
+        before, tokens = tee(tokens)
+        if (b"INSERT", b"INTO") in pairwise(token[0].upper() for token in before):
+            return _parse_insert(sql, kind, dropwhile(lambda token: token[0].upper() != b"INSERT", tokens))
     return _parse_insert(sql, kind, tokens) if kind == b"INSERT" else _parse_query(sql, kind, tokens)
 
 

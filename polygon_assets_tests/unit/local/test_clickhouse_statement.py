@@ -14,6 +14,7 @@ CONFUSING = '/* FORMAT x */ INSERT INTO `FORMAT` ("values") -- VALUES\n'
         (b"insert into t format TSV \r\n1\n", Insert("insert into t ", "", "TSV", b"1\n")),
         (b"INSERT INTO t FORMAT TSV\n\n1", Insert("INSERT INTO t ", "", "TSV", b"\n1")),
         (f"INSERT INTO t {SETTINGS}FORMAT CSV 1".encode(), Insert("INSERT INTO t ", SETTINGS, "CSV", b"1")),
+        (b"WITH 1 AS y INSERT INTO t (s) FORMAT TSV\na;\n", Insert("WITH 1 AS y INSERT INTO t (s) ", "", "TSV", b"a;\n")),
         (f"{CONFUSING}FORMAT CSV".encode(), Insert(CONFUSING, "", "CSV", b"")),
     ],
 )
@@ -27,6 +28,8 @@ def test_the_data_of_an_insert_start_after_its_format(sql: bytes, expected: Inse
         (b"SELECT 1", b"SELECT 1", b"SELECT", None),
         (b"  -- remark\nselect 'FORMAT CSV' from (select 1 format TSV) format JSON; ;", None, b"SELECT", "JSON"),
         (b"WITH 1 AS x SELECT x FORMAT Native", None, b"WITH", "Native"),
+        (b"WITH 'INSERT INTO t' AS x SELECT x FORMAT CSV", None, b"WITH", "CSV"),
+        (b"WITH 1 AS x INSERT INTO t SELECT x", None, b"WITH", None),
         (b"(SELECT 1) UNION ALL (SELECT 2)", None, b"(", None),
         (b"SHOW TABLES", None, b"SHOW", None),
         (b"SELECT $$ ; FORMAT CSV $$, $x$'$x$ FORMAT TSV", None, b"SELECT", "TSV"),
