@@ -6,22 +6,22 @@ The servers are `stack`'s business; here is the order of things and what the per
 import datetime as dt
 import logging
 import os
+import shlex
 import signal
 import sys
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from polygon_assets.clients import market_clock
 from polygon_assets.evidence import ClickHouseUnreachableError, WarehouseUnreachableError, tables, warehouse
 from polygon_assets.local.replay import dagster_home, refuse_unprovable, replay_of
+from polygon_assets.local.revival import Revival
 from polygon_assets.local.servers import dagster
 from polygon_assets.local.stack import Stack, running_stack
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
@@ -31,6 +31,9 @@ from polygon_assets.settings import Settings
 AGGREGATES = "market.stock_aggregates"
 LOOK_SECONDS = 2.0
 HISTORY_LOOK_SECONDS = 5.0
+IDLE_SECONDS = 0.5
+Look = Callable[[], None]
+"""Looks after the servers; called wherever something is waited for."""
 
 
 def run(data_dir: Path, exchange_options: Sequence[str], project: Path | None = None, ui_port: int = 0) -> None:
@@ -51,16 +54,19 @@ def run(data_dir: Path, exchange_options: Sequence[str], project: Path | None = 
             console.print("starting Dagster")
             home = dagster_home(project, stack.servers_dir) if replay_of(exchange_options) else None
             stack.add(dagster(project, ui_port, home))
-        console.print(addresses(stack))
+        _print_addresses(stack, console)
+        look = Revival(stack, console.print).look
         if project:
-            _tell_first_rows(stack, console, started, rows_before)
+            _tell_first_rows(stack, console, started, rows_before, look)
             if begins := replay_begins(stack.settings()):
-                _tell_replay(stack, console, begins)
+                _tell_replay(stack, console, begins, look)
             else:
-                _tell_history(stack, console)
+                _tell_history(stack, console, look)
         else:
-            console.print('in another shell: eval "$(polygon-assets stack env)"')
-        stack.watch(threading.Event())
+            console.print(f'in another shell: eval "$({_command()} stack env)"', soft_wrap=True)
+        while True:
+            look()
+            time.sleep(IDLE_SECONDS)
     console.print("everything is stopped")
 
 
@@ -72,33 +78,40 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def addresses(stack: Stack) -> Table:
-    """Where everything listens."""
-    table = Table("", "address", "log", box=None, padding=(0, 2, 0, 0))
+def _print_addresses(stack: Stack, console: Console) -> None:
+    """Where everything listens, a line each that can be copied; the logs are in one folder."""
     for name, port in stack.ports.items():
         address = f"http://127.0.0.1:{port}" if name != "kafka" else f"127.0.0.1:{port}"
-        table.add_row(name, f"[bold green]{address}[/]" if name == "dagster" else address, str(stack.process(name).log))
-    return table
+        console.print(f"  {name:<11} {address}", soft_wrap=True)
+    if "dagster" in stack.ports:
+        groups = ",".join(f"global@global:{group}" for group in ("stream", "serving", "batch"))
+        console.print(f"lineage: http://127.0.0.1:{stack.ports['dagster']}/asset-groups?expanded={groups}", soft_wrap=True)
+    console.print(f"logs: {stack.data_dir / 'logs'}", soft_wrap=True)
 
 
-def _tell_first_rows(stack: Stack, console: Console, started: float, rows_before: int) -> None:
+def _command() -> str:
+    """The command line as this process was started, to be pasted into another shell of the same folder."""
+    return shlex.quote(sys.argv[0]) if Path(sys.argv[0]).name == "polygon-assets" else "polygon-assets"
+
+
+def _tell_first_rows(stack: Stack, console: Console, started: float, rows_before: int, look: Look) -> None:
     """Wait for the first row that was not there before, the proof that producer, filter and sink run."""
     console.print("waiting for the sensors to start producer, filter and sink (about 30 s); Ctrl-C stops everything")
     while (rows := _rows(stack)) <= rows_before:
-        stack.check()
+        look()
         time.sleep(LOOK_SECONDS)
-    console.print(f"{rows:,} rows in {AGGREGATES} after {time.monotonic() - started:.0f} s; more: polygon-assets status")
+    console.print(f"{rows:,} rows in {AGGREGATES} after {time.monotonic() - started:.0f} s; more: {_command()} status", soft_wrap=True)
 
 
 def _rows(stack: Stack) -> int:
-    """Of the streamed table; 0 while ClickHouse does not answer: `check` names it if it has ended, otherwise it is busy."""
+    """Of the streamed table; 0 while ClickHouse does not answer: it is busy, or started again soon."""
     try:
         return tables.tables(stack.settings())[AGGREGATES].rows
     except ClickHouseUnreachableError:
         return 0
 
 
-def _tell_replay(stack: Stack, console: Console, begins: dt.datetime) -> None:
+def _tell_replay(stack: Stack, console: Console, begins: dt.datetime, look: Look) -> None:
     """Say when the replayed day is over, and what its comparison found; the servers stay up after that."""
     settings = stack.settings()
     session = calendar_of(settings).session(begins.astimezone(NEW_YORK).date())
@@ -106,11 +119,11 @@ def _tell_replay(stack: Stack, console: Console, begins: dt.datetime) -> None:
         return
     console.print(f"{session.day} is replayed from {_clock_time(begins)} to {_clock_time(session.extended_close)} New York")
     while _market_time(settings) < session.extended_close + REVISION_WINDOW:
-        stack.check()
+        look()
         time.sleep(LOOK_SECONDS)
     console.print(f"{session.day} is over; its daily bars are loaded and compared next (two to four minutes)")
     while not (verdicts := _verdicts(settings, session.day)):
-        stack.check()
+        look()
         time.sleep(HISTORY_LOOK_SECONDS)
     found = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
     console.print(f"{session.day} is closed and compared with the daily bars: {found}. The servers stay up until Ctrl-C")
@@ -121,7 +134,7 @@ def _market_time(settings: Settings) -> dt.datetime:
 
 
 def _verdicts(settings: Settings, day: dt.date) -> dict[str, int]:
-    with suppress(WarehouseUnreachableError):  # check() names it if it has ended; otherwise it is busy and answers next time
+    with suppress(WarehouseUnreachableError):  # it is busy, or started again soon
         return warehouse.verdicts(settings, day)
     return {}
 
@@ -130,7 +143,7 @@ def _clock_time(moment: dt.datetime) -> str:
     return f"{moment.astimezone(NEW_YORK):%H:%M}"
 
 
-def _tell_history(stack: Stack, console: Console) -> None:
+def _tell_history(stack: Stack, console: Console, look: Look) -> None:
     """Show how many of the past trading days are in the fact table until all are; the sensor `missing_days` brings them."""
     settings = stack.settings()
     calendar = calendar_of(settings)
@@ -141,7 +154,7 @@ def _tell_history(stack: Stack, console: Console) -> None:
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("history", total=len(wanted))
         while not progress.finished:
-            stack.check()
-            with suppress(WarehouseUnreachableError):  # check() names it if it has ended; otherwise it is busy and answers next time
+            look()
+            with suppress(WarehouseUnreachableError):  # it is busy, or started again soon
                 progress.update(task, completed=len(wanted & warehouse.fact_days(settings).keys()))
             time.sleep(HISTORY_LOOK_SECONDS)

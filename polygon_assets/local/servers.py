@@ -12,7 +12,7 @@ from pathlib import Path
 
 from polygon_assets.batch.provision import provision
 from polygon_assets.clients import clickhouse
-from polygon_assets.local import broker
+from polygon_assets.local import broker, code_location
 from polygon_assets.local.ports import HOST
 from polygon_assets.local.replay import replay_of
 from polygon_assets.market_clock import calendar_of, replay_begins
@@ -37,6 +37,10 @@ class Server:
     variables: Callable[[int], dict[str, str]]
     healthy: Callable[[int], bool] = lambda _: True
     prepare: Callable[[Settings], None] = lambda _: None
+    mend: Callable[[int], str] = lambda _: ""
+    """Repairs what is wrong inside a server that answers; says what was done."""
+    forgets: str = ""
+    """What a new process of it has lost."""
     drain_seconds: float = 0.0
     """Above 0: it uses the others, so it and its children are stopped before them and may take this long."""
 
@@ -57,6 +61,7 @@ def dagster(project: Path, port: int, home: Path | None = None) -> Server:
         ],
         variables=lambda _: {"DAGSTER_HOME": str(home or project)},
         healthy=lambda port: _answers(port, "/server_info"),
+        mend=code_location.mend,
         # A stream program hands on what it accepted within 10 s (settings.drain_seconds) after its run was told to end.
         drain_seconds=25.0,
     )
@@ -120,6 +125,7 @@ _KAFKA = Server(
     command=lambda port, _: broker.command(HOST, port),
     variables=lambda port: {"KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{port}", "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"},
     prepare=broker.create_topics,
+    forgets="it keeps everything in memory, so its topics are empty now",
 )
 _CLICKHOUSE = Server(
     name="clickhouse",

@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import signal
-import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -54,6 +53,8 @@ class Stack:
         self._servers = {server.name: server for server in servers}
         self._fixed_ports = fixed_ports
         self._processes: dict[str, Process] = {}
+        self.restarts: dict[str, int] = {}
+        """How often each server was started again."""
         self._lock: IO[str] | None = None
 
     def start(self) -> None:
@@ -115,10 +116,35 @@ class Stack:
     def restart(self, name: str) -> None:
         """Start one server again on its port, after stopping it if it runs; returns when it is ready. Raises ServerFailedError."""
         if name in self._processes:
-            self._processes.pop(name).stop(STOP_SECONDS)
+            process = self._processes.pop(name)
+            if self._servers[name].drain_seconds:
+                process.stop_tree(STOP_SECONDS)
+            else:
+                process.stop(STOP_SECONDS)
         self._launch(self._servers[name])
+        self.restarts[name] = self.restarts.get(name, 0) + 1
         self._wait_until_ready({name})
         self._write_state()
+
+    def ended(self) -> dict[str, int]:
+        """Exit code of each server that has ended by itself."""
+        return {name: process.exit_code for name, process in self._processes.items() if process.exit_code is not None}
+
+    def answers(self, name: str) -> bool:
+        """Whether a server answers its health check now."""
+        return self._servers[name].healthy(self.ports[name])
+
+    def mend(self, name: str) -> str:
+        """What was wrong inside a server and is repaired; empty where nothing was."""
+        return self._servers[name].mend(self.ports[name])
+
+    def forgets(self, name: str) -> str:
+        """What a server has lost when it is started again."""
+        return self._servers[name].forgets
+
+    def last_words(self, name: str) -> str:
+        """The end of a server's log."""
+        return f"The end of {self._log(name)}:\n{self._processes[name].last_lines() or '(nothing)'}"
 
     def add(self, server: Server) -> None:
         """Start one more server, which finds those that are ready by its environment (Dagster does). Raises ServerFailedError."""
@@ -129,16 +155,11 @@ class Stack:
         self._wait_until_ready({server.name})
         self._write_state()
 
-    def check(self) -> None:
-        """Raise ServerFailedError when a server has ended by itself."""
-        for name, process in self._processes.items():
-            if process.exit_code is not None:
-                raise self._failure(name, f"ended by itself with code {process.exit_code}")
-
-    def watch(self, stop: threading.Event) -> None:
-        """Return when `stop` is set. Raises ServerFailedError as soon as a server ends by itself; the caller then stops the rest."""
-        while not stop.wait(0.5):
-            self.check()
+    def check(self, names: Collection[str] = ()) -> None:
+        """Raise ServerFailedError when a server, or one of `names`, has ended by itself."""
+        for name, code in self.ended().items():
+            if not names or name in names:
+                raise self._failure(name, f"ended by itself with code {code}")
 
     def _choose_port(self, server: Server) -> int:
         preferred = server.preferred_port if self._fixed_ports else 0
@@ -158,7 +179,7 @@ class Stack:
     def _wait_until_ready(self, waiting: set[str]) -> None:
         started = time.monotonic()
         while waiting:
-            self.check()
+            self.check(waiting)
             for name in sorted(waiting):
                 if self._is_ready(name):
                     self._prepare(name)
@@ -189,7 +210,8 @@ class Stack:
         servers = {
             name: {"pid": process.pid, "port": self.ports[name], "log": str(self._log(name))} for name, process in self._processes.items()
         }
-        state.write(self.data_dir, {"pid": os.getpid(), "servers": servers, "environment": self.environment()})
+        running = {"pid": os.getpid(), "servers": servers, "restarts": self.restarts, "environment": self.environment()}
+        state.write(self.data_dir, running)
 
 
 @contextmanager

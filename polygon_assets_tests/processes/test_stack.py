@@ -1,14 +1,18 @@
 """The embedded stack as its users see it: up, found by another shell, broken and repaired, down without a trace."""
 
+import dataclasses
+import json
 import logging
 import os
+import re
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -16,9 +20,11 @@ import pytest
 
 from polygon_assets.clients import clickhouse, s3
 from polygon_assets.clients.kafka import connect_admin
+from polygon_assets.local import revival as revival_module
 from polygon_assets.local import state
 from polygon_assets.local.ports import HOST, free_port
 from polygon_assets.local.process import Process
+from polygon_assets.local.revival import Revival, is_hopeless
 from polygon_assets.local.servers import Server, embedded_servers
 from polygon_assets.local.stack import ServerFailedError, Stack, running_stack
 from polygon_assets.messages import TOPICS
@@ -133,16 +139,79 @@ def test_a_server_that_does_not_start_is_named_with_its_last_words_and_takes_the
     state.lock(tmp_path).close()
 
 
-def test_a_server_that_dies_later_is_named(tmp_path: Path) -> None:
-    stack = Stack(tmp_path, [listener("good"), listener("doomed")], fixed_ports=False)
+def look_until(revival: Revival, holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        revival.look()
+        time.sleep(0.02)
+
+
+def test_a_server_that_dies_is_started_again_with_a_line_and_at_its_third_death_the_stack_gives_up(tmp_path: Path) -> None:
+    doomed = dataclasses.replace(listener("doomed"), forgets="its memory is empty")
+    stack, lines = Stack(tmp_path, [listener("good"), doomed], fixed_ports=False), list[str]()
     stack.start()
     try:
-        stack.check()
-        threading.Timer(0.1, lambda: stack.process("doomed").send(signal.SIGKILL)).start()
-        with pytest.raises(ServerFailedError, match=r"(?s)doomed ended by itself with code -9.*listening"):
-            stack.watch(threading.Event())
+        revival, good = Revival(stack, lines.append), stack.process("good").pid
+        for death in (1, 2):
+            before = stack.process("doomed").pid
+            stack.process("doomed").send(signal.SIGKILL)
+            look_until(revival, partial(has_lines, lines, 2 * death))
+            assert lines[-2] == "doomed died (exit code -9), starting it again"
+            assert re.fullmatch(r"doomed is back after \d+ s; its memory is empty", lines[-1])
+            assert stack.process("doomed").pid != before
+            written = json.loads((tmp_path / "stack.json").read_text())
+            assert (written["restarts"], written["servers"]["doomed"]["pid"]) == ({"doomed": death}, stack.process("doomed").pid)
+        stack.process("doomed").send(signal.SIGKILL)
+        with pytest.raises(ServerFailedError, match=r"(?s)doomed died \(exit code -9\), 3 times within 5 minutes.*listening"):
+            look_until(revival, lambda: False)
+        assert stack.process("good").pid == good
     finally:
         stack.stop()
+
+
+def has_lines(lines: list[str], count: int) -> bool:
+    return len(lines) == count
+
+
+def test_a_server_that_hangs_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(revival_module, "HUNG_SECONDS", 0.2)
+    monkeypatch.setattr(revival_module, "LOOK_SECONDS", 0.05)
+    well, lines = [True], list[str]()
+
+    def say(line: str) -> None:
+        lines.append(line)
+        well[0] = True
+
+    stack = Stack(tmp_path, [dataclasses.replace(listener("hanging"), healthy=lambda _: well[0])], fixed_ports=False)
+    stack.start()
+    try:
+        revival, before = Revival(stack, say), stack.process("hanging").pid
+        revival.look()
+        well[0] = False
+        look_until(revival, lambda: len(lines) == 2)
+        assert lines[0] == "hanging did not answer for 0 s, starting it again"
+        assert stack.process("hanging").pid != before
+    finally:
+        stack.stop()
+
+
+def test_what_a_server_mends_inside_is_a_line(tmp_path: Path) -> None:
+    broken, lines = ["the code location was reloaded", ""], list[str]()
+    stack = Stack(tmp_path, [dataclasses.replace(listener("dagster"), mend=lambda _: broken.pop(0))], fixed_ports=False)
+    stack.start()
+    try:
+        Revival(stack, lines.append).look()
+    finally:
+        stack.stop()
+    assert lines == ["dagster: the code location was reloaded"]
+
+
+@pytest.mark.parametrize(
+    ("deaths", "hopeless"), [([100], False), ([0, 100], False), ([0, 50, 100], True), ([0, 350, 400], False), ([0, 100, 350, 390], True)]
+)
+def test_three_deaths_within_five_minutes_are_hopeless(deaths: list[float], hopeless: bool) -> None:
+    assert is_hopeless(deaths, deaths[-1]) is hopeless
 
 
 def test_a_server_that_lost_its_port_to_a_stranger_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """What the person at the terminal of `make dev` is told."""
 
 import io
-from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -17,6 +16,6 @@ def test_rows_of_an_earlier_start_do_not_pass_for_the_stream(monkeypatch: pytest
     monkeypatch.setattr(dev, "LOOK_SECONDS", 0.0)
     console = Console(record=True, file=io.StringIO())
     checked: list[None] = []
-    dev._tell_first_rows(cast("Stack", SimpleNamespace(check=lambda: checked.append(None))), console, 0.0, rows_before=3364)
+    dev._tell_first_rows(cast("Stack", None), console, 0.0, rows_before=3364, look=lambda: checked.append(None))
     assert len(checked) == 3
     assert "3,365 rows in market.stock_aggregates" in console.export_text()
