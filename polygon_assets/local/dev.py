@@ -121,7 +121,10 @@ def _tell_replay(stack: Stack, console: Console, begins: dt.datetime, look: Look
     while _market_time(settings) < session.extended_close + REVISION_WINDOW:
         look()
         time.sleep(LOOK_SECONDS)
-    console.print(f"{session.day} is over; its daily bars are loaded and compared next (two to four minutes)")
+    console.print(
+        f"{session.day} is over; its daily bars are loaded and compared next (two to four minutes). "
+        "If it takes longer, the sensor trading_day_closer says in the UI why the day is still open"
+    )
     while not (verdicts := _verdicts(settings, session.day)):
         look()
         time.sleep(HISTORY_LOOK_SECONDS)

@@ -1,4 +1,4 @@
-"""The whole embedded stack but the exchange, which each test starts when somebody listens: a replay's clock does not wait."""
+"""The whole embedded stack but the exchange, which each test starts with a replay of its own."""
 
 from collections.abc import Iterator
 from pathlib import Path
