@@ -26,7 +26,7 @@ lock: venv         ## resolve pyproject.toml into requirements.lock again
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 
 clean:             ## remove .venv, the embedded stack's data, all caches and the empty folders that Dagster makes
-	rm -rf .venv .local .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache logs .logs_queue
+	rm -rf .venv .venv.former .local .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache logs .logs_queue
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 venv:

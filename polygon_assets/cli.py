@@ -5,6 +5,7 @@ No logic of its own belongs here. Imports stand inside the commands, so that `--
 
 import datetime as dt
 import json
+import os
 import shlex
 import sys
 import time
@@ -75,13 +76,15 @@ def up(data: Path, **exchange: Any) -> None:
 @click.option("--data", default=DATA, type=click.Path(path_type=Path), show_default=True)
 def env(data: Path) -> None:
     """Print the variables that lead to the running stack: eval "$(polygon-assets stack env)"."""
+    from polygon_assets.local.environment import shell_lines
     from polygon_assets.local.state import StackNotRunningError, read_environment
 
     try:
         variables = read_environment(data)
     except StackNotRunningError as error:
         raise click.ClickException(str(error)) from error
-    click.echo("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
+    lines = shell_lines(variables, os.environ)
+    click.echo("\n".join(f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}" for name, value in lines))
 
 
 @main.command()
@@ -91,7 +94,8 @@ def status(as_json: bool, watch: bool) -> None:
     """Show every piece: reachable or not, rates, lag, newest event, rows. Exit code 1 if something is unhealthy."""
     from polygon_assets.status import Status
 
-    look = Status(_settings()).look
+    settings, data = _endpoints()
+    look = Status(settings, data, _server_restarts(data) if data else {}).look
     if watch:
         _watch(look, as_json)
     facts = look(dt.datetime.now(dt.UTC))
@@ -160,7 +164,8 @@ def doctor() -> None:
     """Check the settings and each endpoint; say what is missing and how to get it. Exit code 1 if anything is."""
     from polygon_assets import doctor as checks
 
-    findings = checks.examine(_settings())
+    settings, data = _endpoints()
+    findings = checks.examine(settings, data or DATA)
     for finding in findings:
         click.echo(f"{'ok     ' if finding.ok else 'MISSING'} {finding.name}: {finding.said}")
         if not finding.ok:
@@ -283,17 +288,28 @@ def _run_locally(data: Path, exchange: dict[str, Any], **dagster: Any) -> None:
     from polygon_assets.local.ports import NoFreePortError
     from polygon_assets.local.replay import ReplayError
     from polygon_assets.local.stack import ServerFailedError
-    from polygon_assets.local.state import StackRunningError
+    from polygon_assets.local.state import StackRunningError, UnusableFolderError
 
     options = [part for name, value in exchange.items() if value is not None for part in (f"--{name.replace('_', '-')}", str(value))]
     try:
         local.run(data, options, **dagster)
-    except (NoFreePortError, ReplayError, ServerFailedError, StackRunningError) as error:
+    except (NoFreePortError, ReplayError, ServerFailedError, StackRunningError, UnusableFolderError) as error:
         raise click.ClickException(str(error)) from error
 
 
+def _server_restarts(data: Path) -> dict[str, int]:
+    from polygon_assets.local.state import read_restarts
+
+    return read_restarts(data)
+
+
 def _settings() -> Settings:
-    """The environment's settings; where it names no endpoint, those of the stack that runs in this folder."""
+    return _endpoints()[0]
+
+
+def _endpoints() -> tuple[Settings, Path | None]:
+    """The environment's settings; where it names no endpoint, those of the stack that runs in this folder, and that folder."""
+    from polygon_assets.local.environment import clean_this_process
     from polygon_assets.local.state import StackNotRunningError, read_environment
 
     try:
@@ -302,14 +318,15 @@ def _settings() -> Settings:
         raise click.ClickException(str(error)) from error
     if settings.model_fields_set & ENDPOINTS:
         click.echo("looking at the endpoints that the environment names", err=True)
-        return settings
+        return settings, None
     try:
         variables = read_environment(DATA)
     except StackNotRunningError:
         click.echo(f"looking at production's defaults: no endpoint is set, and no stack runs in {DATA.resolve()}", err=True)
-        return settings
+        return settings, None
     click.echo(f"looking at the stack that runs in {DATA.resolve()}: no endpoint is set", err=True)
-    return Settings.model_validate({name.lower(): value for name, value in variables.items()})
+    clean_this_process()
+    return Settings.model_validate({name.lower(): value for name, value in variables.items()}), DATA
 
 
 if __name__ == "__main__":

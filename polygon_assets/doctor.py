@@ -6,6 +6,7 @@ It looks and changes nothing, except that a Kafka topic that is missing is only 
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from polygon_assets.batch.streams import CONNECTIONS
 from polygon_assets.clients import subscription_store
@@ -13,6 +14,7 @@ from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError
 from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
 from polygon_assets.clients.subscription_store import SubscriptionStoreError
 from polygon_assets.evidence import EvidenceError, streams, tables, warehouse
+from polygon_assets.evidence.disk import free_bytes, scarcity
 from polygon_assets.messages import TOPICS
 from polygon_assets.settings import Settings
 
@@ -27,9 +29,10 @@ class Finding:
     cure: str = ""
 
 
-def examine(settings: Settings) -> list[Finding]:
-    """Try everything, in the order in which it is needed."""
+def examine(settings: Settings, folder: Path) -> list[Finding]:
+    """Try everything, in the order in which it is needed; `folder` is where this machine writes."""
     return [
+        _disk(folder, free_bytes(folder)),
         _try("market data", "POLYGON_API_KEY", settings.polygon_api_key.get_secret_value(), lambda: _market_status(settings), _KEY_CURE),
         _try("Kafka", "KAFKA_BOOTSTRAP_SERVERS", settings.kafka_bootstrap_servers, lambda: _topics(settings), _KAFKA_CURE),
         _try("ClickHouse", "CLICKHOUSE_HOST", settings.clickhouse_host, lambda: _tables(settings), _CLICKHOUSE_CURE),
@@ -43,6 +46,11 @@ def examine(settings: Settings) -> list[Finding]:
         ),
         _try("Airbyte", "AIRBYTE_WORKSPACE_ID", settings.airbyte_workspace_id, lambda: _connections(settings), _AIRBYTE_CURE),
     ]
+
+
+def _disk(folder: Path, free: int) -> Finding:
+    scarce = scarcity(folder, free)
+    return Finding("disk", not scarce, scarce or f"{free / 1024**3:,.1f} GB are free for {folder.resolve()}", _DISK_CURE)
 
 
 def _try(name: str, variable: str, value: str, ask: Callable[[], str], cure: str) -> Finding:
@@ -89,6 +97,7 @@ def _connections(settings: Settings) -> str:
     return f"{settings.airbyte_api_url} has the connections {', '.join(CONNECTIONS)}"
 
 
+_DISK_CURE = "delete what is not needed; `make clean` removes the embedded stack's data and all caches"
 _KEY_CURE = "the key is on the dashboard of the market-data account; real-time aggregates need a paid stocks plan"
 _KAFKA_CURE = "the brokers' addresses are on the cluster's page; create each topic with 6 partitions, compact polygon_stream_status"
 _CLICKHOUSE_CURE = "host, user and password are under Connect in ClickHouse Cloud; `polygon-assets migrate` makes the tables"

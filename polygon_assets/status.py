@@ -10,12 +10,15 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
 from polygon_assets.clients import market_clock, subscription_store
 from polygon_assets.clients.airbyte import AirbyteApi
 from polygon_assets.evidence import gaps, streams, tables, warehouse
+from polygon_assets.evidence.disk import free_bytes, scarcity
 from polygon_assets.evidence.health import heartbeat_problems
 from polygon_assets.evidence.questions import Answer, Questions
 from polygon_assets.evidence.tables import TableFacts
@@ -38,7 +41,10 @@ Facts = dict[str, Any]
 class Status:
     """The questions to one set of endpoints, asked as often as somebody wants to look."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, data: Path | None = None, server_restarts: Mapping[str, int] = MappingProxyType({})) -> None:
+        """`data` is the folder of the embedded stack, if that is looked at, and `server_restarts` how often it started servers again."""
+        self._data = data
+        self._server_restarts = server_restarts
         self._calendar = calendar_of(settings)
         self._endpoints = _endpoints(settings)
         asked = {name for name, endpoint in self._endpoints.items() if endpoint}
@@ -54,10 +60,12 @@ class Status:
         facts: Facts = {
             "services": {
                 name: _service(endpoint, failed[name] or _detail(name, answers), not failed[name])
+                | ({"restarts": self._server_restarts[name]} if name in self._server_restarts else {})
                 for name, endpoint in self._endpoints.items()
             },
             "streams": {} if beats is None else {name: stream_facts(beats.get(name), now) for name in PROGRAMS},
             "tables": _tables(_value(answers, "clickhouse tables") or {}) | _tables(_value(answers, "snowflake tables") or {}),
+            "disk": {"free_bytes": free_bytes(self._data), "folder": str(self._data.resolve())} if self._data else {},
             "gaps": {"open": None if (ledger := _value(answers, "kafka gaps")) is None else len(ledger), "filling": 0},
         }
         clock = _value(answers, "exchange clock")
@@ -75,6 +83,8 @@ def problems(facts: Facts, market_is_open: bool) -> list[str]:
     found = [f"{name}: {service['detail']}" for name, service in facts["services"].items() if not service["ok"]]
     if facts["gaps"]["open"] is None:
         found.append("gaps: the ledger cannot be read, so nobody knows whether events are missing")
+    if disk := facts.get("disk"):
+        found.extend(filter(None, [scarcity(Path(disk["folder"]), disk["free_bytes"])]))
     if market_is_open:
         for name in PROGRAMS:
             stream = facts["streams"].get(name, {"state": "not known", "detail": ""})

@@ -14,7 +14,7 @@ STREAM_COLUMNS = ("streams", "state", "rate", "lag", "newest event", "delay", "r
 
 def render(facts: Facts) -> Group:
     """The picture for people."""
-    services = [(_mark(each["ok"]) + name, each["endpoint"], escape(each["detail"])) for name, each in facts["services"].items()]
+    services = [(_mark(each["ok"]) + name, each["endpoint"], escape(_service_detail(each))) for name, each in facts["services"].items()]
     programs = [(_mark(_is_well(each)) + name, *_stream_cells(each)) for name, each in facts["streams"].items()]
     rows = [(name, _text(each["rows"]), _time(each["newest"])) for name, each in facts["tables"].items()]
     return Group(
@@ -25,6 +25,11 @@ def render(facts: Facts) -> Group:
         *(f"[red]●[/] {escape(problem)}" for problem in facts["problems"]),
         "[green]healthy[/]" if facts["healthy"] else "[red]not healthy[/]",
     )
+
+
+def _service_detail(service: Facts) -> str:
+    restarts = service.get("restarts", 0)
+    return f"{service['detail']} (started again {restarts} times by the stack)" if restarts else str(service["detail"])
 
 
 def _is_well(stream: Facts) -> bool:

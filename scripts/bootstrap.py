@@ -3,6 +3,7 @@
 A .venv that is half made, or made by another Python, is made anew; one that is complete follows the lock.
 """
 
+import glob
 import os
 import re
 import shutil
@@ -12,7 +13,9 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
+FORMER = VENV + ".former"
 READY = os.path.join(VENV, ".ready")
+PACKAGES = "# installed\n"
 LOCK = os.path.join(ROOT, "requirements.lock")
 NEEDED_BYTES = 3 * 1024**3  # .venv takes 1.6 GB, and the installer as much again while it unpacks
 
@@ -25,10 +28,22 @@ def check_machine() -> None:
         sys.exit("%.1f GB are free in %s, %.0f GB are needed: free some space" % (free / 1024.0**3, ROOT, NEEDED_BYTES / 1024.0**3))
 
 
-def make_venv() -> None:
+def set_aside() -> None:
+    """Keep a .venv that worked until the new one is complete: without a network there would be none at all."""
+    shutil.rmtree(FORMER, ignore_errors=True)
     if os.path.exists(VENV):
         print("replacing an incomplete or outdated .venv", flush=True)
-        shutil.rmtree(VENV)
+        os.rename(VENV, FORMER)
+
+
+def put_back() -> None:
+    shutil.rmtree(VENV, ignore_errors=True)
+    if os.path.exists(FORMER):
+        os.rename(FORMER, VENV)
+        print("the former .venv is back as it was", flush=True)
+
+
+def make_venv() -> None:
     if subprocess.call([sys.executable, "-m", "venv", VENV]):
         shutil.rmtree(VENV, ignore_errors=True)
         sys.exit("no virtual environment could be made; on Debian and Ubuntu: apt install python3-venv")
@@ -75,6 +90,12 @@ def locked() -> str:
         return lock.read()
 
 
+def packages() -> str:
+    """What is installed, a line each: one that somebody removes later is missed at the next start."""
+    found = glob.glob(os.path.join(VENV, "lib", "python*", "site-packages", "*.dist-info"))
+    return "".join(os.path.basename(path) + "\n" for path in sorted(found))
+
+
 def recorded() -> str:
     """What a complete .venv was made from; empty for one that is half made."""
     if not (os.path.exists(READY) and os.path.exists(PYTHON)):
@@ -83,17 +104,38 @@ def recorded() -> str:
         return file.read()
 
 
+def missing(wanted: str) -> list:  # type: ignore[type-arg]  # list[str] is newer than some Pythons that must read this
+    """Packages that were installed and are gone."""
+    there = set(packages().splitlines())
+    return [name.replace(".dist-info", "") for name in wanted.splitlines() if name not in there]
+
+
 def main() -> None:
-    if recorded() == maker() + locked():
+    made_from, _, wanted = recorded().partition(PACKAGES)
+    gone = missing(wanted)
+    if made_from == maker() + locked() and not gone:
         return
     check_machine()
-    if recorded().startswith(maker()):
+    if gone:
+        print("missing from .venv, and installed again: %s" % ", ".join(gone[:5]), flush=True)
+    if made_from.startswith(maker()):
         os.remove(READY)  # an interrupted installation must not count as complete
+        install()
     else:
-        make_venv()
-    install()
+        replace_venv()
     with open(READY, "w") as file:
-        file.write(maker() + locked())
+        file.write(maker() + locked() + PACKAGES + packages())
+
+
+def replace_venv() -> None:
+    set_aside()
+    try:
+        make_venv()
+        install()
+    except BaseException:
+        put_back()
+        raise
+    shutil.rmtree(FORMER, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from polygon_assets.clients import market_clock
 from polygon_assets.evidence import ClickHouseUnreachableError, WarehouseUnreachableError, tables, warehouse
+from polygon_assets.local.environment import clean_this_process
 from polygon_assets.local.replay import dagster_home, refuse_unprovable, replay_of
 from polygon_assets.local.revival import Revival
 from polygon_assets.local.servers import dagster
@@ -42,6 +43,7 @@ def run(data_dir: Path, exchange_options: Sequence[str], project: Path | None = 
     Raises ServerFailedError when a server fails, after stopping the others, and ReplayError for a day that cannot be replayed.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    clean_this_process()
     refuse_unprovable(exchange_options, MarketCalendar("NYSE").day_of(dt.datetime.now(dt.UTC)))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from polygon_assets.local.environment import cleaned
+
 _PR_SET_PDEATHSIG = 1  # from <sys/prctl.h>
 
 
@@ -34,7 +36,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+                env={**cleaned(os.environ), "PYTHONUNBUFFERED": "1", **environment},
                 start_new_session=True,
                 preexec_fn=in_child(farewell),  # noqa: PLW1509  # it calls the kernel and nothing that takes a lock
             )

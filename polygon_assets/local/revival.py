@@ -3,9 +3,11 @@
 How a server is started is `stack`'s business; here is when, and what the person at the terminal reads.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
+from polygon_assets.evidence.disk import free_bytes, scarcity
 from polygon_assets.local.stack import ServerFailedError, Stack
 
 DEATHS = 3
@@ -30,7 +32,8 @@ class Revival:
         self._clock = clock
         self._deaths: dict[str, list[float]] = {}
         self._well_at: dict[str, float] = {}
-        self._looked_at = -LOOK_SECONDS
+        self._looked_at = -math.inf
+        self._is_scarce = False
 
     def look(self) -> None:
         """Start again what has died or hangs. Raises ServerFailedError for a server that keeps dying or does not come back."""
@@ -39,11 +42,19 @@ class Revival:
         if self._clock() - self._looked_at < LOOK_SECONDS:
             return
         self._looked_at = self._clock()
+        self._warn_of_scarce_space()
         for name in self._stack.ports:
             if self._hangs(name):
                 self._revive(name, f"did not answer for {HUNG_SECONDS:.0f} s")
             elif mended := self._stack.mend(name):
                 self._say(f"{name}: {mended}")
+
+    def _warn_of_scarce_space(self) -> None:
+        """Once when space runs short, and once when it is there again."""
+        scarce = scarcity(self._stack.data_dir, free_bytes(self._stack.data_dir))
+        if bool(scarce) != self._is_scarce:
+            self._say(scarce or "there is enough free space again")
+        self._is_scarce = bool(scarce)
 
     def _hangs(self, name: str) -> bool:
         if self._stack.answers(name):

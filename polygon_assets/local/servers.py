@@ -19,7 +19,8 @@ from polygon_assets.market_clock import calendar_of, replay_begins
 from polygon_assets.serving.migrate import migrate
 from polygon_assets.settings import Settings
 
-# Everything listens on 127.0.0.1 alone: these keep accidents out, not attackers.
+# Everything listens on 127.0.0.1 alone: these keep accidents out, not attackers. The servers take the secret ones of them from their
+# environment, because a command line can be read by everybody on the machine.
 _KEY = "local"
 _BUCKET, _OBJECT_KEY, _REGION = "polygon-assets", "subscriptions.csv", "us-east-1"
 _WAREHOUSE = "POLYGON"
@@ -73,7 +74,7 @@ def _exchange(options: Sequence[str]) -> Server:
     return Server(
         name="exchange",
         preferred_port=8765,
-        command=lambda port, _: _python("exchange", port, "--api-key", _KEY, *market, *options),
+        command=lambda port, _: _python("exchange", port, *market, *options),
         variables=lambda port: {
             "POLYGON_API_KEY": _KEY,
             "POLYGON_WEBSOCKET_URL": f"ws://{HOST}:{port}/stocks",
@@ -130,7 +131,7 @@ _KAFKA = Server(
 _CLICKHOUSE = Server(
     name="clickhouse",
     preferred_port=8123,
-    command=lambda port, data: _python("clickhouse", port, "--path", str(data), "--user", "default", "--password", _KEY),
+    command=lambda port, data: _python("clickhouse", port, "--path", str(data), "--user", "default"),
     variables=lambda port: {
         "CLICKHOUSE_HOST": HOST,
         "CLICKHOUSE_PORT": str(port),
@@ -175,10 +176,7 @@ _SNOWFLAKE = Server(
 _AIRBYTE = Server(
     name="airbyte",
     preferred_port=8001,
-    command=lambda port, data: [
-        *_python("airbyte", port, "--path", str(data), "--workspace-id", _WORKSPACE),
-        *("--client-id", _KEY, "--client-secret", _KEY),
-    ],
+    command=lambda port, data: _python("airbyte", port, "--path", str(data), "--workspace-id", _WORKSPACE, "--client-id", _KEY),
     variables=lambda port: {
         "AIRBYTE_API_URL": f"http://{HOST}:{port}/api/public/v1",
         "AIRBYTE_CONFIGURATION_API_URL": f"http://{HOST}:{port}/api/v1",

@@ -4,6 +4,7 @@ Nothing is started or stopped here. The lock is the truth: the kernel lets go of
 """
 
 import fcntl
+import getpass
 import json
 import os
 from collections.abc import Mapping
@@ -15,14 +16,23 @@ class StackNotRunningError(Exception):
     """No stack runs on this data directory; the message says what to start."""
 
 
+class UnusableFolderError(Exception):
+    """The folder of the stack's data cannot be written; the message names it and the cure."""
+
+
 class StackRunningError(Exception):
     """A stack runs on this data directory already; the message names its process."""
 
 
 def lock(data_dir: Path) -> IO[str]:
     """Take the directory until the file returned is closed or this process ends. Raises StackRunningError."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    file = (data_dir / "stack.lock").open("a+")
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        file = (data_dir / "stack.lock").open("a+")
+    except OSError as error:
+        raise UnusableFolderError(
+            f"{data_dir} cannot be written ({error.strerror}): make it writable for {getpass.getuser()}, or name another folder with --data"
+        ) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -59,6 +69,14 @@ def read_environment(data_dir: Path) -> dict[str, str]:
     except FileNotFoundError:
         raise StackNotRunningError(f"the stack on {data_dir} is still starting: ask again in a few seconds") from None
     return {str(name): str(value) for name, value in state["environment"].items()}
+
+
+def read_restarts(data_dir: Path) -> dict[str, int]:
+    """How often the stack that runs on `data_dir` started each server again; empty where none runs."""
+    try:
+        return dict(json.loads((data_dir / "stack.json").read_text()).get("restarts", {}))
+    except (FileNotFoundError, ValueError):
+        return {}
 
 
 def _is_locked(path: Path) -> bool:

@@ -199,7 +199,9 @@ def test_from_the_vendor_to_the_marts_and_again_without_a_duplicate(
     ask(f"DELETE FROM RAW.DAILY_OPEN_CLOSE WHERE DATE = '{newest}'")
     assert graph.run(GROUPED_DAILY, day=newest).success
     official = graph.metadata(DAILY_OPEN_CLOSE, newest)
-    assert (official["dagster/partition_row_count"], official["rows_by_rest"]) == (len(SUBSCRIBED), len(SUBSCRIBED) - 1)
+    # Between the regular close and the end of the day the sync begins with today's prices, and the first symbol comes by REST too.
+    assert official["dagster/partition_row_count"] == len(SUBSCRIBED)
+    assert official["rows_by_rest"] in (len(SUBSCRIBED) - 1, len(SUBSCRIBED))
     assert graph.run(GROUPED_DAILY, days=past).success
     assert graph.metadata(GROUPED_DAILY, past[0])["rows_inserted"] == 0
     marts_are_right()
@@ -315,9 +317,11 @@ def test_a_reference_table_that_comes_back_much_smaller_is_not_put_in_place_unti
     with closing(snowflake.connect(settings)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT COUNT(*) FROM RAW.STOCK_SPLIT")
         [[rows]] = cursor.fetchall()
+        cursor.execute("SELECT * FROM RAW.STOCK_SPLIT_LAST_GOOD LIMIT 0")
+        columns = [column.name for column in cursor.description]
+        values = ", ".join("s.id || '-' || n.n" if name == "ID" else f"s.{name}" for name in columns)
         cursor.execute(
-            "INSERT INTO RAW.STOCK_SPLIT_LAST_GOOD SELECT * REPLACE (s.id || '-' || n.n AS id) FROM RAW.STOCK_SPLIT AS s, "
-            "(SELECT 1 AS n UNION ALL SELECT 2) AS n"
+            f"INSERT INTO RAW.STOCK_SPLIT_LAST_GOOD SELECT {values} FROM RAW.STOCK_SPLIT AS s, (SELECT 1 AS n UNION ALL SELECT 2) AS n"
         )
         refused = graph.run(raw("stock_split"))
         check = size_check(refused)

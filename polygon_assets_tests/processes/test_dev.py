@@ -40,7 +40,23 @@ def ask(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 def environment_of(data: Path) -> dict[str, str]:
     """What `stack env` prints, as a shell would take it."""
     lines = ask("stack", "env", "--data", str(data)).stdout.splitlines()
-    return dict(line.removeprefix("export ").replace("'", "").split("=", 1) for line in lines)
+    return dict(line.removeprefix("export ").replace("'", "").split("=", 1) for line in lines if line.startswith("export "))
+
+
+SECRET = "-----BEGIN PRIVATE KEY-----production's key"
+PRODUCTION = {
+    "HTTP_PROXY": "http://127.0.0.1:1",
+    "https_proxy": "http://127.0.0.1:1",
+    "AWS_PROFILE": "nobody",
+    "AWS_SESSION_TOKEN": "production's token",
+    "SNOWFLAKE_PRIVATE_KEY": SECRET,
+    "SNOWFLAKE_ROLE": "ACCOUNTADMIN",
+    "ALERT_WEBHOOK_URL": "http://127.0.0.1:1/production",
+    "KAFKA_SASL_PASSWORD": "production's password",
+    "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+    "DAGSTER_HOME": "/nowhere",
+}
+"""What a shell that is set up for production holds: none of it may reach the embedded stack."""
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +71,7 @@ def development(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subp
     port = str(free_port(33000, set()))
     with (data / "dev.log").open("wb") as log:
         command = [*COMMAND, "dev", "--data", str(data), "--port", port, "--project", str(home), "--tickers", "300"]
-        process = subprocess.Popen(command, cwd=home, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=home, stdout=log, stderr=subprocess.STDOUT, env=os.environ | PRODUCTION)
     yield process, data
     family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.send_signal(signal.SIGINT)
@@ -153,6 +169,46 @@ def test_a_backfill_of_days_before_the_history_that_is_launched_in_the_ui_just_w
         assert [(str(day), *judged) for day, *judged in cursor.fetchall()] == [(day, True, True) for day in days]
 
 
+def test_nothing_of_the_shell_s_production_reaches_the_stack(development: tuple[subprocess.Popen[bytes], Path]) -> None:
+    process, data = development
+    eventually(lambda: picture(data).get("healthy"), "all is up", MINUTES)
+    for file in data.rglob("*"):
+        if file.is_file() and file.stat().st_size < 10_000_000:
+            assert SECRET.encode() not in file.read_bytes(), file
+    family = psutil.Process(process.pid).children(recursive=True)
+    for child in family:
+        try:
+            environment, arguments = child.environ(), child.cmdline()
+        except psutil.Error:
+            continue  # it has ended meanwhile
+        assert [name for name in PRODUCTION if environment.get(name) == PRODUCTION[name]] == [], arguments
+        assert not {"--password", "--client-secret", "--api-key"} & set(arguments)
+    lines = ask("stack", "env", "--data", str(data), **PRODUCTION).stdout.splitlines()
+    assert {f"unset {name}" for name in ("HTTP_PROXY", "https_proxy", "AWS_PROFILE", "SNOWFLAKE_PRIVATE_KEY")} <= set(lines)
+    script = f'eval "$({" ".join(COMMAND)} stack env --data {data})" && {" ".join(COMMAND)} doctor'
+    report = subprocess.run(["sh", "-c", script], env=os.environ | PRODUCTION, capture_output=True, text=True, timeout=60, check=False)
+    assert report.returncode == 0, report.stdout + report.stderr
+
+
+def test_a_killed_code_server_is_reloaded_with_a_line_and_the_streams_come_back(
+    development: tuple[subprocess.Popen[bytes], Path],
+) -> None:
+    process, data = development
+    eventually(lambda: picture(data).get("healthy"), "all is up", MINUTES)
+    family = psutil.Process(process.pid).children(recursive=True)
+    [code_server] = [child for child in family if "api" in child.cmdline() and "grpc" in child.cmdline()]
+    before = picture(data)["streams"]["producer"]["restarts"]
+    code_server.kill()
+    log = data / "dev.log"
+    eventually(lambda: "dagster: code location polygon_assets was in error" in log.read_text(), "the reload is said", MINUTES)
+
+    def restarted() -> bool:
+        facts = picture(data)
+        return bool(facts.get("healthy")) and facts["streams"]["producer"]["restarts"] > before
+
+    eventually(restarted, "the streams are back", MINUTES)
+
+
 def test_a_second_one_on_the_same_data_is_refused_with_a_sentence(development: tuple[subprocess.Popen[bytes], Path]) -> None:
     _, data = development
     eventually((data / "stack.json").exists, "the first one runs", MINUTES)
@@ -161,7 +217,8 @@ def test_a_second_one_on_the_same_data_is_refused_with_a_sentence(development: t
     assert "a stack is running on" in second.stderr
 
 
-def test_without_any_setting_the_doctor_names_each_cure() -> None:
+def test_without_any_setting_the_doctor_names_each_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # in a folder whose stack runs, the doctor would look at that
     report = ask("doctor")
     assert report.returncode == 1
     for word in ("POLYGON_API_KEY is not set", "KAFKA_BOOTSTRAP_SERVERS is not set", "CLICKHOUSE_HOST is not set"):

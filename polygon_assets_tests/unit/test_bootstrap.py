@@ -34,8 +34,11 @@ def test_a_python_without_venv_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_a_half_made_venv_does_not_count_as_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     calls = []
     ready, python = tmp_path / ".ready", tmp_path / "bin" / "python"
+    monkeypatch.setattr(bootstrap, "VENV", str(tmp_path))
+    monkeypatch.setattr(bootstrap, "FORMER", str(tmp_path / "former"))
     monkeypatch.setattr(bootstrap, "READY", str(ready))
     monkeypatch.setattr(bootstrap, "PYTHON", str(python))
+    monkeypatch.setattr(bootstrap, "set_aside", lambda: None)
     monkeypatch.setattr(bootstrap, "make_venv", lambda: calls.append("make"))
     monkeypatch.setattr(bootstrap, "install", lambda: calls.append("install"))
     bootstrap.main()
@@ -46,6 +49,59 @@ def test_a_half_made_venv_does_not_count_as_made(monkeypatch: pytest.MonkeyPatch
     ready.write_text(bootstrap.maker() + "an older lock")
     bootstrap.main()
     assert calls == ["make", "install", "install"]
+
+
+@pytest.fixture
+def venv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A complete .venv with two packages, made by another Python; nothing is really installed."""
+    folder = tmp_path / ".venv"
+    for name, value in {
+        "VENV": folder,
+        "FORMER": tmp_path / "former",
+        "READY": folder / ".ready",
+        "PYTHON": folder / "bin" / "python",
+    }.items():
+        monkeypatch.setattr(bootstrap, name, str(value))
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").touch()
+    for name in ("one-1.0.dist-info", "two-2.0.dist-info"):
+        (folder / "lib" / "python3.11" / "site-packages" / name).mkdir(parents=True)
+    return folder
+
+
+def test_a_venv_that_works_survives_an_installation_that_fails(
+    venv: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (venv / ".ready").write_text("another Python")
+
+    def no_network() -> None:
+        raise SystemExit("failed: pip install")
+
+    monkeypatch.setattr(bootstrap, "make_venv", venv.mkdir)
+    monkeypatch.setattr(bootstrap, "install", no_network)
+    with pytest.raises(SystemExit, match="failed: pip install"):
+        bootstrap.main()
+    assert (venv / ".ready").read_text() == "another Python"
+    assert (venv / "bin" / "python").exists()
+    assert not Path(bootstrap.FORMER).exists()
+    assert "the former .venv is back as it was" in capsys.readouterr().out
+
+
+def test_a_package_that_was_removed_is_named_and_installed_again(
+    venv: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (venv / ".ready").write_text(bootstrap.maker() + bootstrap.locked() + bootstrap.PACKAGES + bootstrap.packages())
+    calls: list[str] = []
+    monkeypatch.setattr(bootstrap, "install", lambda: calls.append("install"))
+    bootstrap.main()
+    assert calls == []
+    two = venv / "lib" / "python3.11" / "site-packages" / "two-2.0.dist-info"
+    two.rmdir()
+    monkeypatch.setattr(bootstrap, "install", two.mkdir)
+    bootstrap.main()
+    assert "missing from .venv, and installed again: two-2.0" in capsys.readouterr().out
+    bootstrap.main()
+    assert capsys.readouterr().out == ""
 
 
 def test_the_lock_names_no_index_and_hashes_everything() -> None:

@@ -52,7 +52,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--path", type=Path, required=True, help="where the workspace and its states are kept; created if absent")
     parser.add_argument("--workspace-id", required=True)
     parser.add_argument("--client-id", required=True, help="of the application that may use the API")
-    parser.add_argument("--client-secret", required=True)
+    parser.add_argument(
+        "--client-secret", default=os.environ.get("AIRBYTE_CLIENT_SECRET", ""), help="better in AIRBYTE_CLIENT_SECRET than here"
+    )
     return parser.parse_args()
 
 

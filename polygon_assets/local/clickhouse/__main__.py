@@ -74,7 +74,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--path", type=Path, required=True, help="data directory; created if absent")
     parser.add_argument("--user", default="default")
-    parser.add_argument("--password", default="")
+    parser.add_argument("--password", default=os.environ.get("CLICKHOUSE_PASSWORD", ""), help="better in CLICKHOUSE_PASSWORD than here")
     return parser.parse_args()
 
 

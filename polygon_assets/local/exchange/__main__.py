@@ -27,7 +27,7 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8765, show_default=True, help="0 takes a free one; the address is printed.")
-@click.option("--api-key", required=True, help="The only key that is accepted.")
+@click.option("--api-key", envvar="POLYGON_API_KEY", required=True, help="The only key that is accepted; better not on a command line.")
 @click.option("--seed", default=7, show_default=True, help="Another seed is another market.")
 @click.option("--tickers", type=click.IntRange(min=1), default=10_000, show_default=True, help="Size of the universe.")
 @click.option(

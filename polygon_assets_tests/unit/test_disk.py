@@ -1,0 +1,56 @@
+"""Free space: seen before it is too late, in status, doctor and the terminal."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from polygon_assets import doctor, status
+from polygon_assets.evidence.disk import SCARCE_BYTES, free_bytes, scarcity
+from polygon_assets.local import revival
+from polygon_assets.local.revival import Revival
+from polygon_assets.local.stack import Stack
+from polygon_assets.local.state import UnusableFolderError, lock
+from polygon_assets.settings import Settings
+
+NOW = dt.datetime(2026, 11, 20, 15, 0, tzinfo=dt.UTC)
+NOWHERE = Settings(polygon_websocket_url="ws://127.0.0.1:1", aws_endpoint_url_s3="http://127.0.0.1:1")
+
+
+def test_the_folder_need_not_be_there_yet(tmp_path: Path) -> None:
+    assert free_bytes(tmp_path / "a" / "b") == pytest.approx(free_bytes(tmp_path), rel=0.5)
+
+
+def test_scarce_space_is_a_sentence_with_numbers_folder_and_cure(tmp_path: Path) -> None:
+    assert scarcity(tmp_path, SCARCE_BYTES) == ""
+    sentence = scarcity(tmp_path, 500_000_000)
+    assert sentence.startswith(f"0.47 GB are free for {tmp_path}, 2 GB should be: free some space")
+
+
+def test_status_and_doctor_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "free_bytes", lambda _: 1_000_000)
+    facts = status.Status(NOWHERE, tmp_path, {"kafka": 2}).look(NOW)
+    assert facts["disk"] == {"free_bytes": 1_000_000, "folder": str(tmp_path)}
+    assert any(problem.startswith("0.00 GB are free") for problem in facts["problems"])
+    assert facts["services"]["kafka"]["restarts"] == 2
+    finding = doctor._disk(tmp_path, 1_000_000)
+    assert not finding.ok
+    assert "make clean" in finding.cure
+
+
+def test_the_terminal_is_warned_once_and_told_when_it_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free, lines, now = [1_000_000], list[str](), [0.0]
+    monkeypatch.setattr(revival, "free_bytes", lambda _: free[0])
+    look = Revival(Stack(tmp_path, []), lines.append, lambda: now[0]).look
+    for free_now in (1_000_000, 1_000_000, SCARCE_BYTES, SCARCE_BYTES):
+        free[0] = free_now
+        look()
+        now[0] += revival.LOOK_SECONDS
+    assert [line.partition(" for ")[0] for line in lines] == ["0.00 GB are free", "there is enough free space again"]
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_cure(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(UnusableFolderError, match=r"file/data cannot be written \(Not a directory\): .*--data"):
+        lock(file / "data")
