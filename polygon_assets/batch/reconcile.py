@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from importlib import resources
-from typing import TYPE_CHECKING
+from math import isfinite
+from typing import TYPE_CHECKING, Any
 
 from polygon_assets.market_calendar import NEW_YORK
 
@@ -48,6 +49,11 @@ class DayBar:
     def prices(self) -> tuple[float, float, float, float]:
         return self.open, self.high, self.low, self.close
 
+    @property
+    def is_known(self) -> bool:
+        """Whether each value is a number."""
+        return all(value is not None and isfinite(value) for value in (*self.prices, self.volume))
+
 
 @dataclass(frozen=True)
 class Tolerance:
@@ -66,7 +72,7 @@ class Comparison:
     stream: DayBar | None
     batch: DayBar | None
     volume_drift: float | None
-    """(stream - batch) / batch; None where one of them is missing."""
+    """(stream - batch) / batch; None where one of them is missing or has a value that is no number."""
     price_drift: float | None
     """The largest of the four prices' differences, as a fraction of the vendor's price."""
 
@@ -102,13 +108,26 @@ def different_minutes(stream: Mapping[dt.datetime, Decimal], batch: Mapping[dt.d
 def minute_volumes(answer: bytes) -> dict[dt.datetime, Decimal]:
     """Shares by minute (UTC) from an answer of the vendor's aggregate endpoint; where it sends `dv`, that is exact.
 
-    Raises ValueError for what is no such answer.
+    A volume that is no number is NaN, which equals nothing. Raises ValueError for what is no such answer.
     """
     try:
         results = json.loads(answer, parse_float=Decimal).get("results") or []
-        return {dt.datetime.fromtimestamp(bar["t"] / 1000, dt.UTC): Decimal(bar.get("dv") or bar["v"]) for bar in results}
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        return {dt.datetime.fromtimestamp(bar["t"] / 1000, dt.UTC): _shares(bar) for bar in results}
+    except (ValueError, KeyError, AttributeError, TypeError, OverflowError, OSError, ArithmeticError) as error:
         raise ValueError(f"no answer with minutes: {error}: {answer[:200]!r}") from error
+
+
+def _shares(bar: Mapping[str, Any]) -> Decimal:
+    sent = bar.get("dv") or bar["v"]
+    if sent is None:
+        raise ValueError(f"no volume in {dict(bar)}")
+    if isinstance(sent, bool):
+        return Decimal("NaN")
+    try:
+        number = Decimal(sent)
+    except (TypeError, ValueError, ArithmeticError):
+        return Decimal("NaN")
+    return number if number.is_finite() else Decimal("NaN")
 
 
 def spans(minutes: Sequence[dt.datetime]) -> str:
@@ -121,6 +140,9 @@ def spans(minutes: Sequence[dt.datetime]) -> str:
 def _judged(symbol: str, stream: DayBar | None, batch: DayBar | None, tolerance: Tolerance) -> Comparison:
     if stream is None or batch is None:
         return Comparison(symbol, Verdict.MISSING if stream is None else Verdict.SURPLUS, stream, batch, None, None)
+    # A comparison with NaN is false, which would pass for "not different".
+    if not (stream.is_known and batch.is_known):
+        return Comparison(symbol, Verdict.DRIFT, stream, batch, None, None)
     # Exact numbers decide; the fractions that are shown are rounded like any float.
     volume_differs = abs(stream.volume - batch.volume) > Decimal(str(tolerance.volume)) * batch.volume
     price_drift = max(_fraction(ours, theirs) for ours, theirs in zip(stream.prices, batch.prices, strict=True))

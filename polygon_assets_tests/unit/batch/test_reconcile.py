@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -110,3 +111,28 @@ def test_the_vendors_minutes_are_read_exactly() -> None:
 def test_an_answer_without_minutes_is_shown(answer: bytes) -> None:
     with pytest.raises(ValueError, match=f"no answer with minutes: .*{re.escape(str(answer))}"):
         minute_volumes(answer)
+
+
+@pytest.mark.parametrize("name", ["open", "high", "low", "close", "volume"])
+@pytest.mark.parametrize("unknown", ["NaN", "Infinity", "-Infinity", None])
+@pytest.mark.parametrize("tolerance", [EXACT, Tolerance(1, 1)])
+def test_a_comparison_with_an_unknown_is_never_a_match(name: str, unknown: str | None, tolerance: Tolerance) -> None:
+    value: Any = None if unknown is None else Decimal(unknown) if name == "volume" else float(unknown)
+    odd = replace(AAPL, **{name: value})
+    for stream, batch in ((odd, AAPL), (AAPL, odd), (odd, odd)):
+        [one] = compare([stream], [batch], None, tolerance)
+        assert (one.verdict, one.severity) == (Verdict.DRIFT, float("inf"))
+
+
+@pytest.mark.parametrize("sent", ['"dv": "N/A", "v": 1', '"v": NaN', '"v": "x"', '"v": true', '"v": {}'])
+def test_a_minute_whose_volume_is_no_number_differs_from_any(sent: str) -> None:
+    stamp = int(minute("10:31").timestamp() * 1000)
+    volumes = minute_volumes(f'{{"results": [{{"t": {stamp}, {sent}}}]}}'.encode())
+    assert different_minutes({minute("10:31"): Decimal(1)}, volumes) == [minute("10:31")]
+    assert different_minutes(volumes, volumes) == [minute("10:31")]
+
+
+@pytest.mark.parametrize("stamp", ["1e300", '"x"', "null", "NaN", "99999999999999999999"])
+def test_a_minute_at_no_moment_is_no_answer(stamp: str) -> None:
+    with pytest.raises(ValueError, match="no answer with minutes"):
+        minute_volumes(f'{{"results": [{{"t": {stamp}, "v": 1}}]}}'.encode())
