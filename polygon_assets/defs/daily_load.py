@@ -54,6 +54,8 @@ class DailyLoad:
     say: Callable[[str], None]
     clock: MarketClock = WALL_CLOCK
     """`now` and the times of loads are wall time; whether a day is over is the market's."""
+    selected: Collection[str] = TABLES
+    """Tables that are to be loaded by REST; a sync takes no selection."""
 
     @property
     def market_now(self) -> dt.datetime:
@@ -81,7 +83,7 @@ class DailyLoad:
             if not held[EVERY_TICKER].rows and self._is_young(day):
                 return False
             self._prove(sync, held[EVERY_TICKER], day)
-            by_rest = self._fetch_unsynced(connection, day)
+            by_rest = self._fetch_unsynced(connection, day) if NAMED_TICKERS in self.selected else 0
             held = daily_tables(connection, day) if by_rest else held
             self._tell_of_others(connection, sync, day)
         told = {table: sync.metadata(table) | _metadata(held[table], "airbyte") for table in TABLES}
@@ -118,7 +120,7 @@ class DailyLoad:
         with closing(snowflake.connect(self.settings)) as connection:
             for day in sorted(days, reverse=True):
                 try:
-                    told = _fetch_day(rest, connection, day, tickers)
+                    told = _fetch_day(rest, connection, day, tickers, self.selected)
                 except PolygonApiError as error:
                     raise dg.Failure(f"{day}: {error}; {_so_far(done)}", allow_retries=False) from error
                 if told:
@@ -176,15 +178,19 @@ class DailyLoad:
         raise dg.Failure(said, {"airbyte_connection": dg.MetadataValue.url(sync.link)}, allow_retries=False)
 
 
-def _fetch_day(rest: "PolygonRest", connection: "SnowflakeConnection", day: dt.date, tickers: Sequence[str]) -> Told:
-    """Empty where the vendor has no bar of the day."""
+def _fetch_day(
+    rest: "PolygonRest", connection: "SnowflakeConnection", day: dt.date, tickers: Sequence[str], selected: Collection[str]
+) -> Told:
+    """Empty where the vendor has no bar of the day, which the bars of all tickers prove for either table."""
     from polygon_assets.batch import daily, warehouse
 
     extracted_at = dt.datetime.now(dt.UTC)
     bars = daily.grouped_daily(rest, day)
     if not bars:
         return {}
-    records = {EVERY_TICKER: bars, NAMED_TICKERS: daily.daily_open_close(rest, day, tickers)}
+    prices = daily.daily_open_close(rest, day, tickers) if NAMED_TICKERS in selected else []
+    # A table that is not selected gets no row, but has to be there to be counted.
+    records = {EVERY_TICKER: bars if EVERY_TICKER in selected else [], NAMED_TICKERS: prices}
     written = {table: warehouse.merge(connection, streams()[table], records[table], extracted_at) for table in TABLES}
     held = daily_tables(connection, day)
     return {
@@ -194,6 +200,7 @@ def _fetch_day(rest: "PolygonRest", connection: "SnowflakeConnection", day: dt.d
             **_metadata(held[table], "rest"),
         }
         for table in TABLES
+        if table in selected
     }
 
 

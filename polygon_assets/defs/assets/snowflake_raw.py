@@ -174,23 +174,25 @@ def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition
         settings, calendar, clock, above = environment.settings(), environment.calendar(), environment.clock(), own_line()
         asked = [dt.date.fromisoformat(key) for key in context.partition_keys]
 
+        selected = [table for table in TABLES if raw(table) in context.selected_asset_keys]
+
         def tell(day: dt.date, told: Told) -> None:
             for table, metadata in told.items():
                 context.log_event(dg.AssetMaterialization(raw(table), partition=day.isoformat(), metadata=metadata))
-                if day in asked:
+                if day in asked and table in selected:
                     # For the record that Dagster makes of a result, if there is one.
                     context.add_asset_metadata(metadata, asset_key=raw(table), partition_key=day.isoformat())
             _end_with(above, day)
 
         told_at = partial(materialized_at, context.instance, GROUPED_DAILY)
-        daily = DailyLoad(settings, calendar, dt.datetime.now(dt.UTC), tell, told_at, context.log.info, clock)
+        daily = DailyLoad(settings, calendar, dt.datetime.now(dt.UTC), tell, told_at, context.log.info, clock, selected)
         daily.refuse_unsettled(asked)
         by_sync = goes_through_airbyte(asked, calendar, daily.market_now) and not missing_settings(settings, "airbyte")
         with holding(context.log):
             arrived = daily.sync(airbyte, asked[0]) if by_sync else daily.fetch(asked)
         # A result stands for every day of the run.
         if arrived and _others_wait(context):
-            yield from (dg.MaterializeResult(asset_key=raw(table)) for table in TABLES)
+            yield from (dg.MaterializeResult(asset_key=raw(table)) for table in selected)
 
     return load
 

@@ -18,8 +18,8 @@ from polygon_assets.clients.polygon import PolygonApiError
 from polygon_assets.defs import daily_load
 from polygon_assets.defs.airbyte_sync import Sync
 from polygon_assets.defs.assets import snowflake_raw
-from polygon_assets.defs.daily_load import DailyLoad, Told
-from polygon_assets.defs.keys import GROUPED_DAILY
+from polygon_assets.defs.daily_load import TABLES, DailyLoad, Told
+from polygon_assets.defs.keys import DAILY_OPEN_CLOSE, GROUPED_DAILY
 from polygon_assets.defs.partitions import trading_days
 from polygon_assets.defs.resources import Airbyte
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
@@ -212,3 +212,46 @@ class TestFetch:
             event.step_failure_data.user_failure_data.description
         )
         assert instance.get_materialized_partitions(GROUPED_DAILY) == {str(last)}
+
+    @pytest.mark.parametrize(
+        ("selected", "loaded"),
+        [
+            ([GROUPED_DAILY], {"grouped_daily"}),
+            ([DAILY_OPEN_CLOSE], {"daily_open_close"}),
+            ([GROUPED_DAILY, DAILY_OPEN_CLOSE], set(TABLES)),
+        ],
+    )
+    def test_a_table_that_is_asked_for_alone_is_loaded_alone(
+        self,
+        vendor: dict[dt.date, list[dict[str, Any]] | None],
+        instance: dg.DagsterInstance,
+        monkeypatch: pytest.MonkeyPatch,
+        selected: list[dg.AssetKey],
+        loaded: set[str],
+    ) -> None:
+        day, merged = dt.date(2026, 1, 5), dict[str, int]()
+        vendor |= {day: [{}, {}]}
+        monkeypatch.setattr(daily, "daily_open_close", lambda *_: [{}])
+        monkeypatch.setattr(
+            warehouse, "merge", lambda _, stream, records, __: merged.update({stream.name: len(records)}) or Written(1, 1, 0)
+        )
+        result = dg.materialize(
+            [snowflake_raw.load_daily_tables(trading_days(MarketCalendar("NYSE")))],
+            selection=selected,
+            instance=instance,
+            resources={"environment": OpenMarket(), "airbyte": Airbyte()},
+            partition_key=str(day),
+        )
+        assert result.success
+        assert {table for table, rows in merged.items() if rows} == loaded
+        for key in (GROUPED_DAILY, DAILY_OPEN_CLOSE):
+            assert instance.get_materialized_partitions(key) == ({str(day)} if key in selected else set())
+
+    def test_rows_with_rejected_values_are_counted_on_the_assets_page(
+        self, vendor: dict[dt.date, list[dict[str, Any]] | None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: dict[dt.date, Told] = {}
+        vendor |= {FRIDAY: [{}]}
+        monkeypatch.setattr(daily_load, "daily_tables", lambda *_: dict.fromkeys(TABLES, Held(5, self.NOW, 2)))
+        assert load(self.NOW, told).fetch([FRIDAY])
+        assert {told[FRIDAY][table]["rows_with_rejected_values"].value for table in TABLES} == {2}
