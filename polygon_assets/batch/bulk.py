@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
+from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 ORDINAL = "_ORDINAL"
 """Column of the temporary table that numbers the rows in the order in which they came."""
+CHANGES = "_CHANGES"
+"""Column of the temporary table that says, in Airbyte's words, which values of a row were made null; the last, where it is asked for."""
 _ROWS_OF_A_BATCH = 20_000
 _SHOWN_CHARACTERS = 300
 _TIDY_SECONDS = 10
@@ -65,7 +68,8 @@ def quoted(name: str) -> str:
 def row_file(columns: Mapping[str, ColumnType], required: Collection[str], rows: Iterable[Row]) -> Iterator[RowFile]:
     """Write `rows` into a file that is gone at the end. Keys of a row that are no column are left out.
 
-    Raises RowError for a value that its column cannot hold, or for none where one is `required`.
+    Raises RowError for a value that its column cannot hold, or for none where one is `required`. With a column CHANGES, such a value is
+    null instead where none is `required`, and named in that column.
     """
     with TemporaryDirectory(prefix="polygon-load-") as directory:
         path = Path(directory) / "rows.parquet"
@@ -111,8 +115,9 @@ def _write(path: Path, columns: Mapping[str, ColumnType], required: Collection[s
     remaining = iter(rows)
     with parquet.ParquetWriter(path, schema) as writer:
         while batch := list(islice(remaining, _ROWS_OF_A_BATCH)):
+            changes: dict[int, list[dict[str, str]]] | None = {} if CHANGES in columns else None
             arrays = [
-                pa.array(_encoded(name, kind, name in required, batch), field.type)
+                pa.array(_encoded(name, kind, name in required, batch, changes), field.type)
                 for (name, kind), field in zip(columns.items(), fields, strict=True)
             ]
             writer.write_batch(pa.record_batch([*arrays, pa.array(range(count, count + len(batch)))], schema))
@@ -120,16 +125,25 @@ def _write(path: Path, columns: Mapping[str, ColumnType], required: Collection[s
     return count
 
 
-def _encoded(name: str, kind: ColumnType, required: bool, batch: Sequence[Row]) -> list[Any]:
+def _encoded(
+    name: str, kind: ColumnType, required: bool, batch: Sequence[Row], changes: dict[int, list[dict[str, str]]] | None
+) -> list[Any]:
+    """`changes`: by the number of a row in the batch, to be added to; without it a value that does not fit is an error."""
+    if name == CHANGES:
+        return [json.dumps(changes[number]) if changes and number in changes else None for number in range(len(batch))]
     values: list[Any] = []
-    for row in batch:
+    for number, row in enumerate(batch):
         value = row.get(name)
         if value is None and required:
             raise RowError(f"no {name}, which must not be empty, in {_shown(row)}")
         try:
             values.append(None if value is None else kind.encode(value))
         except (ValueError, TypeError, ArithmeticError) as error:
-            raise RowError(f"{name}={value!r} is no {kind.name} ({error}) in {_shown(row)}") from None
+            if required or changes is None:
+                raise RowError(f"{name}={value!r} is no {kind.name} ({error}) in {_shown(row)}") from None
+            values.append(None)
+            change = {"field": name, "change": "NULLED", "reason": "DESTINATION_TYPECAST_ERROR", "value": repr(value)[:_SHOWN_CHARACTERS]}
+            changes.setdefault(number, []).append(change)
     return values
 
 
@@ -141,6 +155,8 @@ def _shown(row: Row) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, float | Decimal) and not isfinite(value):
+        raise ValueError("no number, and no text")
     return format(value, "f") if isinstance(value, Decimal) else json.dumps(value)
 
 
@@ -156,7 +172,10 @@ def _integer(value: Any) -> int:
 def _float(value: Any) -> float:
     if isinstance(value, bool | str):
         raise ValueError("not a number")
-    return float(value)
+    number = float(value)
+    if not isfinite(number):
+        raise ValueError("not a finite number")
+    return number
 
 
 def _boolean(value: Any) -> bool:

@@ -4,7 +4,6 @@ Fetching only: `warehouse` writes what is given here into the table that Airbyte
 """
 
 import datetime as dt
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
@@ -14,8 +13,6 @@ from polygon_assets.clients.polygon import PolygonNoAnswerError, PolygonNoDataEr
 
 Record = dict[str, Any]
 PATH = "/v2/aggs/grouped/locale/us/market/stocks/{}"
-USUAL = ("open", "high", "low", "close", "volume", "vwap", "window_start_ms")
-"""Fields that are null only where the vendor sends something else than a value; the other ones may be missing for good reasons."""
 T = TypeVar("T")
 
 
@@ -40,12 +37,6 @@ def daily_open_close(rest: PolygonRest, day: dt.date, tickers: Iterable[str]) ->
 
     answers = [_unless_none(rest, partial(ask, ticker)) for ticker in tickers]
     return [_open_close(found, day) for found in answers if found]
-
-
-def odd_values(records: Iterable[Record]) -> dict[str, int]:
-    """How many records have no value for each field that bars usually have; fields that all records have are left out."""
-    counts = Counter(field for record in records for field in USUAL if field in record and record[field] is None)
-    return dict(sorted(counts.items()))
 
 
 def _unless_none(rest: PolygonRest, ask: Callable[[], T]) -> T | None:

@@ -20,11 +20,14 @@ class Held:
 
     rows: int
     extracted_at: dt.datetime | None
+    flawed_rows: int = 0
+    """Rows without a value that they should have: the vendor sent something else, such as NaN. Of a reference table, those that
+    _AIRBYTE_META.changes names."""
 
 
 def reference_tables(connection: "SnowflakeConnection") -> dict[str, Held]:
     """By stream. Raises snowflake.connector.errors.ProgrammingError when a table is not there."""
-    return {name: _held(rows, read) for name, rows, read in _ask(connection, "reference_tables")}
+    return {name: _held(*held) for name, *held in _ask(connection, "reference_tables")}
 
 
 def newest_ticker_change(connection: "SnowflakeConnection") -> dt.datetime:
@@ -35,7 +38,7 @@ def newest_ticker_change(connection: "SnowflakeConnection") -> dt.datetime:
 
 def daily_tables(connection: "SnowflakeConnection", day: dt.date) -> dict[str, Held]:
     """By stream, of one trading day. Raises snowflake.connector.errors.ProgrammingError when a table is not there."""
-    return {name: _held(rows, read) for name, rows, read in _ask(connection, "daily_tables", {"day": day})}
+    return {name: _held(*held) for name, *held in _ask(connection, "daily_tables", {"day": day})}
 
 
 def days_read_since(connection: "SnowflakeConnection", moment: dt.datetime) -> list[dt.date]:
@@ -54,8 +57,8 @@ def _ask(connection: "SnowflakeConnection", query: str, parameters: dict[str, An
         return [tuple(row) for row in cursor.fetchall()]
 
 
-def _held(rows: int, extracted_at: dt.datetime | None) -> Held:
-    return Held(rows, _utc(extracted_at) if extracted_at else None)
+def _held(rows: int, extracted_at: dt.datetime | None, flawed_rows: int) -> Held:
+    return Held(rows, _utc(extracted_at) if extracted_at else None, flawed_rows)
 
 
 def _utc(moment: dt.datetime) -> dt.datetime:

@@ -4,7 +4,6 @@ What is fetched, and what is made of the tables, does not belong here: any strea
 """
 
 import datetime as dt
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +25,12 @@ _METADATA_COLUMNS = {
     "_AIRBYTE_META": "VARIANT NOT NULL",
     "_AIRBYTE_GENERATION_ID": "NUMBER(38,0)",
 }
-_METADATA_VALUES = ("UUID_STRING()", "%(extracted_at)s::TIMESTAMP_TZ", "PARSE_JSON(%(meta)s)", "%(generation_id)s")
+_METADATA_VALUES = (
+    "UUID_STRING()",
+    "%(extracted_at)s::TIMESTAMP_TZ",
+    "PARSE_JSON(%(meta_before)s || {changes} || '}}')",
+    "%(generation_id)s",
+)
 # What Airbyte's destination makes of a JSON schema; without a type it is a VARIANT.
 _TYPES = {
     "string": bulk.VARCHAR,
@@ -69,14 +73,17 @@ def merge(
     *,
     schema: str = "RAW",
     sync_id: int = 0,
+    null_misfits: bool = False,
 ) -> Written:
     """Put each record into the row with its primary key; a row that is newer, by cursor and then by when it was extracted, stays.
 
     Creates schema, table and columns that are missing. Fields that the stream does not declare are left out, as Airbyte leaves them out.
     Raises RecordError before anything is written, StreamError, or snowflake.connector.errors.Error; the table is changed wholly or not at
-    all. The session is left in `schema`.
+    all. The session is left in `schema`. With `null_misfits`, a value that its column cannot hold is null, as Airbyte's destination
+    makes it, and _AIRBYTE_META names it; one of the key or the cursor is still an error.
     """
-    [read, inserted, updated] = _load(connection, _Table(stream, schema), records, "merge", _metadata(extracted_at, generation_id, sync_id))
+    table = _Table(stream, schema, null_misfits=null_misfits)
+    [read, inserted, updated] = _load(connection, table, records, "merge", _metadata(extracted_at, generation_id, sync_id))
     return Written(read, inserted, updated)
 
 
@@ -89,18 +96,25 @@ def overwrite(
     *,
     schema: str = "RAW",
     sync_id: int = 0,
+    null_misfits: bool = False,
 ) -> Written:
     """Let the table hold exactly these records, of those with one primary key the newest. Otherwise as `merge`."""
-    [read, inserted] = _load(connection, _Table(stream, schema), records, "overwrite", _metadata(extracted_at, generation_id, sync_id))
+    table = _Table(stream, schema, null_misfits=null_misfits)
+    [read, inserted] = _load(connection, table, records, "overwrite", _metadata(extracted_at, generation_id, sync_id))
     return Written(read, inserted, 0)
 
 
 def _load(
-    connection: "SnowflakeConnection", table: "_Table", records: Iterable[Mapping[str, Any]], statement: str, metadata: Mapping[str, Any]
+    connection: "SnowflakeConnection",
+    table: "_Table",
+    records: Iterable[Mapping[str, Any]],
+    statement: str,
+    metadata: Mapping[str, Any],
 ) -> tuple[int, ...]:
     """Records read, and the counts that the statement answers with."""
     try:
-        with bulk.row_file(table.types, table.required, records) as file, connection.cursor() as cursor:
+        types = table.types | ({bulk.CHANGES: bulk.VARCHAR} if table.null_misfits else {})
+        with bulk.row_file(types, table.required, records) as file, connection.cursor() as cursor:
             tables.ensure(cursor, table.schema, table.stream.name, table.columns)
             with bulk.loaded(cursor, table.schema, file) as loaded:
                 cursor.execute(table.statement(statement, loaded), dict(metadata))
@@ -115,7 +129,7 @@ def _metadata(extracted_at: dt.datetime, generation_id: int, sync_id: int) -> di
         raise ValueError(f"extracted_at={extracted_at} has no time zone")
     return {
         "extracted_at": extracted_at.isoformat(),
-        "meta": json.dumps({"sync_id": sync_id, "changes": []}),
+        "meta_before": f'{{"sync_id": {sync_id}, "changes": ',
         "generation_id": generation_id,
     }
 
@@ -123,8 +137,9 @@ def _metadata(extracted_at: dt.datetime, generation_id: int, sync_id: int) -> di
 class _Table:
     """The table of a stream, as the parts of SQL that name it."""
 
-    def __init__(self, stream: Stream, schema: str) -> None:
+    def __init__(self, stream: Stream, schema: str, *, null_misfits: bool = False) -> None:
         self.stream = stream
+        self.null_misfits = null_misfits
         self.schema = schema
         self.name = f"{quoted(schema)}.{quoted(stream.name)}"
         self.types = {field: _type(definition) for field, definition in stream.properties.items()}
@@ -140,7 +155,9 @@ class _Table:
     def statement(self, name: str, loaded: str) -> str:
         """The SQL file `name` for this table and the table of loaded rows."""
         columns = [quoted(column) for column in self.columns]
-        values = [*_METADATA_VALUES, *(self._decoded(field) for field in self.types)]
+        changes = f"COALESCE({quoted(bulk.CHANGES)}, '[]')" if self.null_misfits else "'[]'"
+        metadata = (value.format(changes=changes) for value in _METADATA_VALUES)
+        values = [*metadata, *(self._decoded(field) for field in self.types)]
         newest = [f"{self._decoded(self.stream.cursor)} DESC"] if self.stream.cursor else []
         return _template(name).substitute(
             table=self.name,

@@ -210,7 +210,11 @@ def _is_news(held: Mapping[str, Held], told_at: dt.datetime | None) -> bool:
 
 
 def _metadata(held: Held, loaded_by: str) -> dict[str, dg.MetadataValue]:
-    return {"dagster/partition_row_count": dg.MetadataValue.int(held.rows), "loaded_by": dg.MetadataValue.text(loaded_by)}
+    return {
+        "dagster/partition_row_count": dg.MetadataValue.int(held.rows),
+        "rows_without_a_value": dg.MetadataValue.int(held.flawed_rows),
+        "loaded_by": dg.MetadataValue.text(loaded_by),
+    }
 
 
 def _so_far(done: Sequence[dt.date]) -> str:

@@ -11,11 +11,12 @@ from snowflake.connector import SnowflakeConnection
 from snowflake.connector.errors import ProgrammingError
 
 from polygon_assets.batch import warehouse
+from polygon_assets.batch.loaded import reference_tables
 from polygon_assets.batch.streams import Stream, streams
 from polygon_assets.batch.warehouse import RecordError, Written
 from polygon_assets.clients import snowflake
 from polygon_assets.settings import Settings
-from polygon_assets_tests.processes.warehouse_harness import AT, ask, bar, clear, merge, ticker
+from polygon_assets_tests.processes.warehouse_harness import AT, ask, bar, clear, create, merge, ticker
 
 SERVERS = ("snowflake",)
 LATER = AT + dt.timedelta(hours=1)
@@ -138,3 +139,35 @@ def test_a_table_is_there_after_a_load_without_records(session: SnowflakeConnect
     ask(session, "DROP TABLE RAW.DAILY_OPEN_CLOSE")
     assert merge(session, "daily_open_close") == Written(0, 0, 0)
     assert ask(session, "SELECT COUNT(*) FROM RAW.DAILY_OPEN_CLOSE") == [(0,)]
+
+
+@pytest.mark.parametrize("load", [warehouse.merge, warehouse.overwrite])
+def test_a_value_that_does_not_fit_is_null_and_named_as_by_airbytes_destination(session: SnowflakeConnection, load: Any) -> None:
+    create(session)
+    clear(session, "RAW.STOCK_SPLIT")
+    right = {"id": "1", "ticker": "A", "execution_date": "2026-01-02", "split_from": 1, "split_to": 2.0, "adjustment_type": "forward_split"}
+    sent: list[dict[str, Any]] = [
+        {"split_from": "N/A"}, {"split_to": float("nan")}, {"split_to": True}, {"split_from": {}}, {"execution_date": "soon"},
+        {"adjustment_type": float("nan")}, {"ticker": float("inf")}, {"split_to": ""},
+    ]  # fmt: skip
+    records = [right, *(right | {"id": str(number)} | each for number, each in enumerate(sent, start=2))]
+    load(session, streams()["stock_split"], records, AT, null_misfits=True)
+    asked = "SELECT id, ticker, execution_date, split_from, split_to, adjustment_type FROM RAW.STOCK_SPLIT ORDER BY id"
+    expected = ("1", "A", dt.date(2026, 1, 2), 1.0, 2.0, "forward_split")
+    names = ("id", "ticker", "execution_date", "split_from", "split_to", "adjustment_type")
+    rows = [tuple(row) for row in ask(session, asked)]
+    assert rows[0] == expected
+    assert rows[1:] == [
+        tuple(str(number) if name == "id" else None if name in each else value for name, value in zip(names, expected, strict=True))
+        for number, each in enumerate(sent, start=2)
+    ]
+    changed = ask(
+        session, "SELECT _AIRBYTE_META:changes[0]:field::VARCHAR, _AIRBYTE_META:changes[0]:change::VARCHAR FROM RAW.STOCK_SPLIT ORDER BY id"
+    )
+    assert [tuple(row) for row in changed] == [(None, None), *((name, "NULLED") for each in sent for name in each)]
+    assert reference_tables(session)["stock_split"].flawed_rows == len(sent)
+
+
+def test_a_key_that_does_not_fit_still_changes_nothing(session: SnowflakeConnection) -> None:
+    with pytest.raises(RecordError, match="id=nan is no VARCHAR"):
+        warehouse.overwrite(session, streams()["stock_split"], [{"id": float("nan")}], AT, null_misfits=True)

@@ -1,8 +1,17 @@
--- Rows of the trading day `day` in each daily table, and when the newest of them was read from the vendor.
-SELECT 'grouped_daily' AS stream, count(*) AS row_count, max(_AIRBYTE_EXTRACTED_AT) AS extracted_at
+-- Rows of the trading day `day` in each daily table, when the newest of them was read from the vendor, and how many lack a value that a
+-- bar should have.
+SELECT
+    'grouped_daily' AS stream,
+    count(*) AS row_count,
+    max(_AIRBYTE_EXTRACTED_AT) AS extracted_at,
+    count(CASE WHEN OPEN IS NULL OR HIGH IS NULL OR LOW IS NULL OR CLOSE IS NULL OR VOLUME IS NULL OR VWAP IS NULL THEN 1 END) AS flawed_rows
 FROM RAW.GROUPED_DAILY
 WHERE DATE = %(day)s
 UNION ALL
-SELECT 'daily_open_close', count(*), max(_AIRBYTE_EXTRACTED_AT)
+SELECT
+    'daily_open_close',
+    count(*),
+    max(_AIRBYTE_EXTRACTED_AT),
+    count(CASE WHEN OPEN IS NULL OR HIGH IS NULL OR LOW IS NULL OR CLOSE IS NULL OR VOLUME IS NULL THEN 1 END)
 FROM RAW.DAILY_OPEN_CLOSE
 WHERE DATE = %(day)s

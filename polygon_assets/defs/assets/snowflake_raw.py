@@ -228,4 +228,5 @@ def _size_check(name: str, judged: Judged) -> dg.AssetCheckResult:
 
 def _reference_metadata(name: str, held: Held, newest_change: dt.datetime) -> dict[str, dg.MetadataValue]:
     change = {NEWEST_CHANGE: dg.MetadataValue.text(newest_change.isoformat())} if name == TICKERS.path[-1] else {}
-    return {"dagster/row_count": dg.MetadataValue.int(held.rows), **change}
+    flawed = dg.MetadataValue.int(held.flawed_rows)
+    return {"dagster/row_count": dg.MetadataValue.int(held.rows), "rows_without_a_value": flawed, **change}

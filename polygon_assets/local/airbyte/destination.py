@@ -90,7 +90,7 @@ class SnowflakeDestination:
     def merge(self, stream: Stream, records: Iterable[Json], extracted_at: dt.datetime) -> None:
         """Raises DestinationError."""
         with self._loading(stream) as session:
-            written = warehouse.merge(session, stream, records, extracted_at, schema=self._schema, sync_id=self._sync_id)
+            written = warehouse.merge(session, stream, records, extracted_at, schema=self._schema, sync_id=self._sync_id, null_misfits=True)
             self._log.write(
                 "destination", "INFO", f"{stream.name}: merged {written.read}: {written.inserted} new, {written.updated} changed"
             )
@@ -98,7 +98,9 @@ class SnowflakeDestination:
     def overwrite(self, stream: Stream, records: Iterable[Json], extracted_at: dt.datetime) -> None:
         """The sync is the table's new generation. Raises DestinationError."""
         with self._loading(stream) as session:
-            written = warehouse.overwrite(session, stream, records, extracted_at, self._sync_id, schema=self._schema, sync_id=self._sync_id)
+            written = warehouse.overwrite(
+                session, stream, records, extracted_at, self._sync_id, schema=self._schema, sync_id=self._sync_id, null_misfits=True
+            )
             self._log.write(
                 "destination", "INFO", f"{stream.name}: replaced by {written.read}, of which {written.inserted} have a key of their own"
             )
