@@ -43,6 +43,14 @@ def is_smaller(rows: int, rows_before: int | None) -> bool:
     return rows_before is not None and rows < rows_before and (rows == 0 or rows < (1 - LARGEST_LOSS) * rows_before)
 
 
+def remember(connection: "SnowflakeConnection", whole: Iterable[Stream]) -> None:
+    """Before a sync: copy tables of which there is no last good one yet, such as those from before tables were judged."""
+    with connection.cursor() as cursor:
+        for stream in whole:
+            if _columns(cursor, stream.name) and not _columns(cursor, f"{stream.name}_last_good"):
+                _run(cursor, "copy", source=stream.name, target=f"{stream.name}_last_good")
+
+
 def settle(connection: "SnowflakeConnection", whole: Iterable[Stream], accepted: Collection[str] = ()) -> dict[str, Judged]:
     """Judge each table of RAW that was just read whole; keep it, or put the last good one back.
 

@@ -58,6 +58,14 @@ def test_the_last_good_rows_stay_until_a_person_accepts(session: SnowflakeConnec
     assert ids(session) == ids(session, "_LAST_GOOD") == set(range(left))
 
 
+def test_a_table_from_before_tables_were_judged_is_its_own_last_good_one(session: SnowflakeConnection) -> None:
+    warehouse.overwrite(session, SPLITS, [split(str(number), "A", "2026-11-16", 1, 2) for number in range(100)], AT)
+    for _ in range(2):
+        last_good.remember(session, [SPLITS])
+    assert synced(session, []) == Judged(0, 100, accepted=False)
+    assert ids(session) == set(range(100))
+
+
 def test_a_crash_between_the_sync_and_the_judgement_loses_nothing(session: SnowflakeConnection, monkeypatch: pytest.MonkeyPatch) -> None:
     synced(session, range(100))
     warehouse.overwrite(session, SPLITS, [], AT + dt.timedelta(days=1))

@@ -143,6 +143,8 @@ def sync_reference_tables(
         known = ", ".join(stream.name for stream in WHOLE)
         raise dg.Failure(f"accept_smaller names {', '.join(sorted(unknown))}; only {known} are read whole", allow_retries=False)
     settings = environment.settings()
+    with closing(snowflake.connect(settings)) as connection:
+        last_good.remember(connection, WHOLE)
     with holding(context.log):
         sync = run_sync(airbyte, settings, REFERENCE_CONNECTION)
     with closing(snowflake.connect(settings)) as connection:
@@ -165,7 +167,8 @@ def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition
     @dg.multi_asset(
         name="load_daily_tables",
         specs=[_spec(streams()[name], days) for name in TABLES],
-        can_subset=False,
+        # Either can be asked for alone. A sync brings both all the same, and tells of both.
+        can_subset=True,
         # Not one run for all: between two of them the newest day has its turn.
         backfill_policy=dg.BackfillPolicy.multi_run(DAYS_PER_RUN),
         pool=VENDOR_REQUESTS,

@@ -124,7 +124,7 @@ def evidence(monkeypatch: pytest.MonkeyPatch, *, since: dt.datetime, at: dt.date
     """One producer's last heartbeat, what waits, and the open gaps; times are the wall's."""
     beat = beat_of(since, at)
     monkeypatch.setattr(streams, "heartbeats", lambda _settings: {"producer": beat})
-    monkeypatch.setattr(streams, "open_gaps", lambda _settings: gaps)
+    monkeypatch.setattr(gather, "open_gaps", lambda _settings: gaps)
     monkeypatch.setattr(streams, "pending_since", lambda *_: waits)
     monkeypatch.setattr(tables, "day_rows", lambda _settings, days: dict.fromkeys(days, 100))
 
