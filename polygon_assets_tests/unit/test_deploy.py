@@ -33,3 +33,24 @@ def test_the_image_runs_without_root() -> None:
     users = [line.split()[1] for line in lines if line.startswith("USER")]
     assert users[-1] == "app"
     assert users[0] == "app"
+
+
+ONE_SHOT = {"topics", "subscriptions", "migrate"}
+
+
+def test_every_service_that_goes_on_is_started_again_when_it_dies() -> None:
+    assert {name for name, service in COMPOSE["services"].items() if service.get("restart") != "unless-stopped"} == ONE_SHOT
+
+
+def test_dagster_runs_as_code_server_webserver_and_exactly_one_daemon_that_find_each_other() -> None:
+    services = COMPOSE["services"]
+    commands = {name: " ".join(services[name]["entrypoint"]) for name in ("code", "webserver", "daemon")}
+    [location] = yaml.safe_load((DEPLOY / "workspace.yaml").read_text())["load_from"]
+    assert location["grpc_server"]["host"] in services
+    assert f"--port {location['grpc_server']['port']}" in commands["code"]
+    assert "polygon_assets.definitions" in commands["code"]
+    for name in ("webserver", "daemon"):
+        assert "deploy/workspace.yaml" in commands[name]
+        assert services[name]["depends_on"]["code"]["condition"] == "service_healthy"
+    assert all("healthcheck" in services[name] for name in commands)
+    assert [name for name, service in services.items() if "dagster-daemon" in service.get("entrypoint", [])] == ["daemon"]
