@@ -7,8 +7,8 @@ BIN := .venv/bin
 dev: venv          ## the embedded stack and the Dagster UI; Ctrl-C stops all
 	@$(BIN)/polygon-assets dev
 
-test: venv         ## every test, two files at a time
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+test: venv         ## every test but the long ones, two files at a time
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
 
 check: venv        ## formatting, lint, types, layers
 	@$(BIN)/ruff format --check .

@@ -55,6 +55,7 @@ def first_seconds(market: Market, symbols: list[str]) -> set[tuple[str, int]]:
     return {(str(bar["symbol"]), int(bar["start_ms"])) for bar in bars if begins <= bar["start_ms"] < begins + 60_000}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_replayed_day_is_closed_and_compared_by_itself(replay: tuple[subprocess.Popen[bytes], Path]) -> None:
     process, data = replay

@@ -190,6 +190,8 @@ def test_nothing_of_the_shell_s_production_reaches_the_stack(development: tuple[
     assert report.returncode == 0, report.stdout + report.stderr
 
 
+@pytest.mark.long
+@pytest.mark.timeout(400)
 def test_a_killed_code_server_is_reloaded_with_a_line_and_the_streams_come_back(
     development: tuple[subprocess.Popen[bytes], Path],
 ) -> None:

@@ -59,7 +59,8 @@ def test_one_sync_over_a_holiday_tells_each_trading_day_and_no_other(settings: S
     told: dict[dt.date, Told] = {}
     # Airbyte stamps records by the wall clock, which the replay is ahead of.
     assert load(settings, told, dt.datetime.now(dt.UTC)).sync(Airbyte(poll_seconds=0.2), LABOR_DAY_WEEK[-1])
-    assert sorted(told) == LABOR_DAY_WEEK
+    # The other test of this module may have loaded its week before: those days are told too.
+    assert sorted(set(told) - set(THANKSGIVING_WEEK)) == LABOR_DAY_WEEK
     assert_facts_are_the_truth(settings, ask, LABOR_DAY_WEEK)
 
 

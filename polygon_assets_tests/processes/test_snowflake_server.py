@@ -48,6 +48,11 @@ def test_the_database_and_its_schemas_are_there_from_the_start(session: Snowflak
     assert {"RAW", "MARTS"} <= schemas
 
 
+def test_a_comment_on_a_column_leaves_no_warning_in_the_log(session: SnowflakeConnection, stack: Stack) -> None:
+    ask(session, "CREATE OR REPLACE TABLE RAW.T (id NUMBER(38,0) NOT NULL COMMENT 'said', n NUMBER(38,0))")
+    assert "CommentColumnConstraint" not in stack.process("snowflake").log.read_text()
+
+
 def test_a_failing_statement_is_answered_at_once_with_its_reason(session: SnowflakeConnection) -> None:
     started = time.monotonic()
     with pytest.raises(ProgrammingError, match="NOT NULL constraint failed"):

@@ -70,6 +70,8 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # fakesnow 0.12.1 about itself.
     warnings.filterwarnings("ignore", "Arrow output on a DB-API result")
+    # DuckDB has no comment in a column's definition; sqlglot would say so for each comment of each table.
+    logging.getLogger("sqlglot").addFilter(lambda record: "CommentColumnConstraint" not in record.getMessage())
     # fakesnow has made a directory for stages when it was imported, and would leave it behind.
     shutil.rmtree(stage.LOCAL_BUCKET_PATH)
     arguments.path.mkdir(parents=True, exist_ok=True)
