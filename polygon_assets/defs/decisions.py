@@ -33,6 +33,8 @@ ACTIVE = frozenset(
 LAUNCHED = frozenset({DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING})
 ZOMBIE_AGE = dt.timedelta(minutes=3)
 """A living supervisor writes an event at least every 30 s, whatever its program does."""
+FAREWELL_AGE = dt.timedelta(minutes=1)
+"""A supervisor ends its run seconds after its program said that it stopped, unless Dagster could not write that: on a full disk."""
 ALIVE_AGE = dt.timedelta(seconds=15)
 """Heartbeats come once a second; one this young means that the program runs, whoever started it."""
 FIRST_PAUSE, LONGEST_PAUSE, HUMAN_PAUSE = dt.timedelta(seconds=5), dt.timedelta(minutes=5), dt.timedelta(minutes=10)
@@ -146,7 +148,9 @@ def decide(facts: StreamFacts, calendar: MarketCalendar, now: dt.datetime, clock
 def _watch(run: RunFacts, heartbeat: Heartbeat | None, now: dt.datetime) -> Free | Wait:
     silent_since = run.last_event_at or run.created_at
     beat = utc(heartbeat.sent_at) if heartbeat else silent_since
-    if run.status in LAUNCHED and now - max(silent_since, beat) > ZOMBIE_AGE:
+    has_stopped = heartbeat is not None and heartbeat.state == "stopped" and beat > run.created_at
+    patience = FAREWELL_AGE if has_stopped else ZOMBIE_AGE
+    if run.status in LAUNCHED and now - max(silent_since, beat) > patience:
         return Free(run.run_id, f"no event from the run and no heartbeat from its program since {max(silent_since, beat):%H:%M:%S} UTC")
     return Wait(f"run {run.run_id[:8]} is {run.status.value.lower()}")
 

@@ -166,6 +166,16 @@ class TestZombies:
         living = run(Status.STARTED, "10:00", last_event=last_event)
         assert isinstance(decide(facts(living, heartbeat=beat(at(last_beat))), NYSE, at("10:10")), Wait)
 
+    def test_a_run_whose_program_has_stopped_is_freed_after_a_minute(self) -> None:
+        """A full disk: Dagster could not write that the run ended."""
+        silent = facts(run(Status.STARTED, "10:00", last_event="10:05"), heartbeat=beat(at("10:05"), "stopped"))
+        assert isinstance(decide(silent, NYSE, at("10:06")), Wait)
+        assert isinstance(decide(silent, NYSE, at("10:06") + dt.timedelta(seconds=1)), Free)
+
+    def test_the_farewell_of_the_program_before_proves_nothing_of_a_run(self) -> None:
+        starting = facts(run(Status.STARTED, "10:00", last_event="10:00"), heartbeat=beat(at("09:59"), "stopped"))
+        assert isinstance(decide(starting, NYSE, at("10:02")), Wait)
+
     def test_a_queued_run_is_nobodys_zombie(self) -> None:
         assert isinstance(decide(facts(run(Status.QUEUED, "10:00")), NYSE, at("11:00")), Wait)
 
