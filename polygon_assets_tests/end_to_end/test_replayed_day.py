@@ -13,6 +13,7 @@ from decimal import Decimal
 from importlib import resources
 from typing import Any
 
+import pytest
 from clickhouse_connect.driver.client import Client
 
 from polygon_assets.batch.daily import daily_open_close, grouped_daily
@@ -66,6 +67,7 @@ def sample_channels() -> list[str]:
     return [row["channel"] for row in csv.DictReader(text.splitlines())][:SYMBOLS_STREAMED]
 
 
+@pytest.mark.long
 def test_a_whole_day_with_corrections_and_crashes_is_in_clickhouse_exactly(stack: Stack, programs: Programs) -> None:
     symbols = [channel.removeprefix("A.") for channel in sample_channels()]
     put_in_force(stack.settings(), *sample_channels())
