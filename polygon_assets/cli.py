@@ -167,7 +167,7 @@ def doctor() -> None:
     settings, data = _endpoints()
     findings = checks.examine(settings, data or DATA)
     for finding in findings:
-        click.echo(f"{'ok     ' if finding.ok else 'MISSING'} {finding.name}: {finding.said}")
+        click.echo(f"{'ok     ' if finding.ok else 'MISSING'} {finding.name}: {finding.message}")
         if not finding.ok:
             click.echo(f"        {finding.cure}")
     sys.exit(0 if all(finding.ok for finding in findings) else 1)

@@ -25,7 +25,7 @@ class Finding:
 
     name: str
     ok: bool
-    said: str
+    message: str
     cure: str = ""
 
 

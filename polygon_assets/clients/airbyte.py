@@ -314,12 +314,12 @@ def _reason(attempts: Sequence[Json]) -> str:
     """Of the last attempt: what each failure says, once. A connector that names streams sums them up in one more failure of no stream."""
     failures = (attempts[-1].get("failureSummary") or {}).get("failures", []) if attempts else []
     named = {failure.get("failureOrigin") for failure in failures if failure.get("streamDescriptor")}
-    said = [
+    reasons = [
         f"{_message(failure)} ({failure.get('failureOrigin', 'unknown')})"
         for failure in failures
         if failure.get("streamDescriptor") or failure.get("failureOrigin") not in named
     ]
-    return "; ".join(dict.fromkeys(said)) or "Airbyte gives no reason; see the job's log"
+    return "; ".join(dict.fromkeys(reasons)) or "Airbyte gives no reason; see the job's log"
 
 
 def _message(failure: Json) -> str:

@@ -219,17 +219,17 @@ def _next_path(page: Mapping[str, Any], path: str, seen: set[str]) -> str | None
 
 
 def _refusal(url: str, answer: urllib3.BaseHTTPResponse) -> PolygonApiError:
-    said = answer.data[:300].decode(errors="replace") or str(answer.reason)
+    detail = answer.data[:300].decode(errors="replace") or str(answer.reason)
     if answer.status in REDIRECTS:
-        said = f"redirected to {answer.headers.get('Location', 'nowhere')}"
+        detail = f"redirected to {answer.headers.get('Location', 'nowhere')}"
     cure = CURES.get(answer.status)
-    message = f"{url.partition('?')[0]}: HTTP {answer.status}: {said}" + (f"; {cure}" if cure else "")
+    message = f"{url.partition('?')[0]}: HTTP {answer.status}: {detail}" + (f"; {cure}" if cure else "")
     if answer.status == 429 or answer.status >= 500:
         asked = answer.headers.get("Retry-After", "")
         return PolygonUnavailableError(message, float(asked) if asked.isdecimal() else 0.0)
     # 404 with the first words: no such bar (an unknown address says otherwise); 403 with the others: the free plan gives
     # a day from the following midnight in New York on.
-    if "NOT_FOUND" in said or "before end of day" in said:
+    if "NOT_FOUND" in detail or "before end of day" in detail:
         return PolygonNoDataError(message)
     return PolygonApiError(message)
 

@@ -66,9 +66,9 @@ def _run_sync(api: AirbyteApi, airbyte: Airbyte, settings: Settings, connection:
 
 def _explained(api: AirbyteApi, connection: str, failure: dg.Failure, link: str) -> dg.Failure:
     """The failure with Airbyte's reason and the rows that are safe, where a job failed; otherwise as it is."""
-    said = failure.description or "failed without a word"
-    if not (job := FAILED_JOB.search(said)):
-        return dg.Failure(f"{connection}: {said}", {"airbyte_connection": dg.MetadataValue.url(link)}, allow_retries=False)
+    message = failure.description or "failed without a word"
+    if not (job := FAILED_JOB.search(message)):
+        return dg.Failure(f"{connection}: {message}", {"airbyte_connection": dg.MetadataValue.url(link)}, allow_retries=False)
     outcome = api.outcome(int(job[1]))
     return dg.Failure(_sentence(connection, outcome), _failure_metadata(outcome, link), allow_retries=False)
 

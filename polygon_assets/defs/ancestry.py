@@ -21,7 +21,7 @@ class Ancestor:
 
 
 @cache
-def own_line() -> tuple[Ancestor, ...]:
+def dagster_ancestors() -> tuple[Ancestor, ...]:
     """The line above this process as it was when first asked."""
     return dagster_above(os.getpid())
 

@@ -126,7 +126,7 @@ def missing_days(backlog: Backlog, tries: Tries, now: dt.datetime) -> Load | Wai
     return Load(f"{len(missing)} missing, of them now {days[0]} to {days[-1]}", days, _newest_run(backlog.runs))
 
 
-def tries_after(backlog: Backlog, tries: Tries, answer: Load | Wait) -> Tries:
+def count_attempt(backlog: Backlog, tries: Tries, answer: Load | Wait) -> Tries:
     """What to remember of an answer: one more try of the day that its run begins with; days that are there are forgotten."""
     begun = answer.days[-1] if isinstance(answer, Load) else None
     counts = {day: tries.get(day, 0) + (day == begun) for day in backlog.missing}
@@ -177,8 +177,8 @@ def _pause_after(runs: Sequence[RunFacts], now: dt.datetime) -> Wait | None:
     doublings: int = 2 ** max(0, failures - 1)
     pause = min(FIRST_PAUSE * doublings, LONGEST_PAUSE) if failures else LONGEST_PAUSE
     due = ended(runs[0]) + pause
-    said = f"run {runs[0].run_id[:8]} ended as {runs[0].status.value.lower()}; next try at {due:%H:%M:%S} UTC"
-    return Wait(said) if due > now else None
+    message = f"run {runs[0].run_id[:8]} ended as {runs[0].status.value.lower()}; next try at {due:%H:%M:%S} UTC"
+    return Wait(message) if due > now else None
 
 
 def _newest_in_turn(backlog: Backlog, tries: Tries) -> tuple[dt.date, ...]:

@@ -44,13 +44,13 @@ def missing_days(context: dg.SensorEvaluationContext, environment: Environment) 
     for job, gather in BACKLOGS.items():
         backlog, before = gather(context.instance, settings, calendar, now, clock), tries.get(job, {})
         answer = batch_decisions.missing_days(backlog, before, now)
-        remembered[job] = batch_decisions.tries_after(backlog, before, answer)
+        remembered[job] = batch_decisions.count_attempt(backlog, before, answer)
         reasons.append(f"{job}: {answer.reason}")
         if isinstance(answer, Load):
             requests.append(_range_request(job, answer))
-    said = "; ".join(reasons)
-    context.log.info(said)
-    return dg.SensorResult(run_requests=requests, cursor=_cursor(remembered), skip_reason=None if requests else said)
+    message = "; ".join(reasons)
+    context.log.info(message)
+    return dg.SensorResult(run_requests=requests, cursor=_cursor(remembered), skip_reason=None if requests else message)
 
 
 @dg.sensor(

@@ -114,21 +114,21 @@ def judge_waiting(since: dt.datetime | None, now: dt.datetime, lag: int) -> dg.A
 
 def judge_refusals(beats: Mapping[str, Heartbeat], now: dt.datetime) -> dg.AssetCheckResult:
     """Each program by what it read itself: they started at different times, and the filter's millions would hide a bad producer."""
-    said: list[str] = []
+    lines: list[str] = []
     metadata: dict[str, int] = {}
     passed = True
     for program in PROGRAMS:
         beat = beats.get(program)
         if fault := _dead(beat, now) or beat is None:
             passed = False
-            said.append(f"{program}: {fault}")
+            lines.append(f"{program}: {fault}")
             continue
         refused, read = beat.counters.get("refused", 0), beat.counters.get("read", 0)
         passed &= refused <= MAX_REFUSED_SHARE * read and not refusal_problem(beat)
         newest = f", the newest because: {beat.last_refusal}" if beat.last_refusal else ""
-        said.append(f"{program}: {refused:,} refused, {read:,} read since it started{newest}")
+        lines.append(f"{program}: {refused:,} refused, {read:,} read since it started{newest}")
         metadata |= {f"{program}_refused": refused, f"{program}_read": read}
-    return dg.AssetCheckResult(passed=passed, description="\n".join(said), metadata=metadata)
+    return dg.AssetCheckResult(passed=passed, description="\n".join(lines), metadata=metadata)
 
 
 def judge_clocks(beat: Heartbeat | None, now: dt.datetime) -> dg.AssetCheckResult:

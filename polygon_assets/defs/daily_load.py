@@ -1,6 +1,6 @@
-"""How trading days get into the daily raw tables: the newest by an Airbyte sync, past ones by REST, each proved by what the tables hold.
+"""Loads trading days into the daily raw tables: the newest by an Airbyte sync, past ones by REST, each proved by the rows.
 
-Each day is told as soon as it is there, so that whatever ends the run leaves a record of what was done.
+Each day is reported as soon as it is loaded, so that a run that is cut off leaves a record of the days it finished.
 """
 
 import datetime as dt
@@ -32,25 +32,24 @@ EVERY_TICKER, NAMED_TICKERS = TABLES
 """In the first each trading day must have rows; the second has them only for named symbols."""
 
 READ_WITHIN = dt.timedelta(days=7)
-"""A load that failed is tried again within hours; the first one that succeeds tells what was read since then."""
+"""A load that failed is tried again within hours; the first one that succeeds reports every row read since then."""
 GIVEN_FROM = "on the free plan a day is given from midnight New York on"
 
-Told = Mapping[str, Mapping[str, dg.MetadataValue]]
-"""Metadata by table."""
+MetadataByTable = Mapping[str, Mapping[str, dg.MetadataValue]]
 
 
 @dataclass(frozen=True)
 class DailyLoad:
-    """One load. `tell` is called with each day that is there, `say` with what else a reader of the log should know.
+    """One load. `report` is called with each loaded day, `say` with lines for the run's log.
 
-    `told_at` knows when each of some days was last told, by whichever load; those that never were are left out.
+    `last_reported` returns when each day was last reported, by any load; days never reported are left out.
     """
 
     settings: Settings
     calendar: MarketCalendar
     now: dt.datetime
-    tell: Callable[[dt.date, Told], None]
-    told_at: Callable[[Collection[dt.date]], Mapping[dt.date, dt.datetime]]
+    report: Callable[[dt.date, MetadataByTable], None]
+    last_reported: Callable[[Collection[dt.date]], Mapping[dt.date, dt.datetime]]
     say: Callable[[str], None]
     clock: MarketClock = WALL_CLOCK
     """`now` and the times of loads are wall time; whether a day is over is the market's."""
@@ -83,27 +82,27 @@ class DailyLoad:
             if not held[EVERY_TICKER].rows and self._is_young(day):
                 return False
             self._prove(sync, held[EVERY_TICKER], day)
-            by_rest = self._fetch_unsynced(connection, day) if NAMED_TICKERS in self.selected else 0
-            held = daily_tables(connection, day) if by_rest else held
-            self._tell_of_others(connection, sync, day)
-        told = {table: sync.metadata(table) | _metadata(held[table], "airbyte") for table in TABLES}
-        told[NAMED_TICKERS]["rows_by_rest"] = dg.MetadataValue.int(by_rest)
-        self.tell(day, told)
+            rest_row_count = self._fetch_unsynced(connection, day) if NAMED_TICKERS in self.selected else 0
+            held = daily_tables(connection, day) if rest_row_count else held
+            self._report_others(connection, sync, day)
+        metadata_by_table = {table: sync.metadata(table) | _metadata(held[table], "airbyte") for table in TABLES}
+        metadata_by_table[NAMED_TICKERS]["rows_by_rest"] = dg.MetadataValue.int(rest_row_count)
+        self.report(day, metadata_by_table)
         return True
 
-    def _tell_of_others(self, connection: "SnowflakeConnection", sync: Sync, day: dt.date) -> None:
-        """A sync also reads the day before again, days that were missed, and all days of a symbol that is new: what follows must know.
+    def _report_others(self, connection: "SnowflakeConnection", sync: Sync, day: dt.date) -> None:
+        """Report the other days that a sync read: the day before, missed days, and all days of a new symbol.
 
-        Whatever was read since it was told counts: what a sync brought whose load then failed or died is not read again by the next one.
+        A sync does not re-read rows whose load failed, so every row read since the last report is reported here.
         """
         read = days_read_since(connection, self.now - READ_WITHIN)
         others = [other for other in read if other != day and other >= FIRST_DAY and is_settled(self.calendar, other, self.market_now)]
-        told_at = self.told_at(others)
+        last_reported = self.last_reported(others)
         for other in others:
             held = daily_tables(connection, other)
-            if held[EVERY_TICKER].rows and _is_news(held, told_at.get(other)):
-                self.tell(other, {table: sync.metadata(table) | _metadata(held[table], "airbyte") for table in TABLES})
-                self.say(f"{other} was read again since it was last told")
+            if held[EVERY_TICKER].rows and _is_news(held, last_reported.get(other)):
+                self.report(other, {table: sync.metadata(table) | _metadata(held[table], "airbyte") for table in TABLES})
+                self.say(f"{other} was read again since it was last reported")
 
     def fetch(self, days: Sequence[dt.date]) -> bool:
         """Fetch each day by REST under the token bucket and merge it, the newest first; whether they have arrived, as in `sync`.
@@ -120,11 +119,11 @@ class DailyLoad:
         with closing(snowflake.connect(self.settings)) as connection:
             for day in sorted(days, reverse=True):
                 try:
-                    told = _fetch_day(rest, connection, day, tickers, self.selected)
+                    metadata_by_table = _fetch_day(rest, connection, day, tickers, self.selected)
                 except PolygonApiError as error:
                     raise dg.Failure(f"{day}: {error}; {_so_far(done)}", allow_retries=False) from error
-                if told:
-                    self.tell(day, told)
+                if metadata_by_table:
+                    self.report(day, metadata_by_table)
                     done.append(day)
                     self.say(f"{day} is loaded, {len(done)} of {len(days)}")
                 else:
@@ -172,15 +171,15 @@ class DailyLoad:
             fault = f"holds {day} as it was at {held.extracted_at:%Y-%m-%d %H:%M} UTC, before its end"
         else:
             return
-        said = (
+        message = (
             f"Airbyte's job {sync.job_id} succeeded, but RAW.{EVERY_TICKER.upper()} {fault}: look at start_date and end_date of its source"
         )
-        raise dg.Failure(said, {"airbyte_connection": dg.MetadataValue.url(sync.link)}, allow_retries=False)
+        raise dg.Failure(message, {"airbyte_connection": dg.MetadataValue.url(sync.link)}, allow_retries=False)
 
 
 def _fetch_day(
     rest: "PolygonRest", connection: "SnowflakeConnection", day: dt.date, tickers: Sequence[str], selected: Collection[str]
-) -> Told:
+) -> MetadataByTable:
     """Empty where the vendor has no bar of the day, which the bars of all tickers prove for either table."""
     from polygon_assets.batch import daily, warehouse
 
@@ -204,9 +203,9 @@ def _fetch_day(
     }
 
 
-def _is_news(held: Mapping[str, Held], told_at: dt.datetime | None) -> bool:
-    """Whether one of the tables was read after its day was last told."""
-    return told_at is None or any(table.extracted_at and table.extracted_at > told_at for table in held.values())
+def _is_news(held: Mapping[str, Held], last_reported: dt.datetime | None) -> bool:
+    """Whether one of the tables was read after its day was last reported."""
+    return last_reported is None or any(table.extracted_at and table.extracted_at > last_reported for table in held.values())
 
 
 def _metadata(held: Held, loaded_by: str) -> dict[str, dg.MetadataValue]:

@@ -82,8 +82,8 @@ def producers_seen(instance: dg.DagsterInstance, moments: Iterable[dt.datetime],
 
 def _sighting(observation: dg.AssetObservation | None) -> Sighting | None:
     """None for one that was made without a heartbeat."""
-    told = {name: entry.value for name, entry in observation.metadata.items()} if observation else {}
-    match told:
+    metadata = {name: entry.value for name, entry in observation.metadata.items()} if observation else {}
+    match metadata:
         case {"instance": str(name), "sent_at": float(sent_at), "channels_desired": int(desired), "channels_confirmed": int(confirmed)}:
             return Sighting(utc(int(name.rpartition(":")[2])), dt.datetime.fromtimestamp(sent_at, dt.UTC), desired, confirmed)
     return None

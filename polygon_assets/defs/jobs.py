@@ -1,4 +1,4 @@
-"""The jobs: one long run per stream program, the checks, and loads and tables of a day. When they run is said in schedules and sensors.
+"""The jobs: one long run per stream program, the checks, and loads and tables of a day. When each runs: see schedules and sensors.
 
 A program's op supervises it in the run's own process, because a step process between them would survive the run.
 """
@@ -11,7 +11,7 @@ from dagster._core.storage.tags import PRIORITY_TAG
 
 from polygon_assets.clients.market_clock import MarketClockError
 from polygon_assets.defs import decisions
-from polygon_assets.defs.ancestry import is_intact, own_line
+from polygon_assets.defs.ancestry import dagster_ancestors, is_intact
 from polygon_assets.defs.keys import (
     DAILY_OPEN_CLOSE,
     FACT_DAILY_TRADING,
@@ -82,7 +82,7 @@ def stream_job(program: str) -> dg.JobDefinition:
 def _keep_running(context: dg.OpExecutionContext, program: str, environment: Environment, programs: StreamPrograms) -> None:
     die_with_parent()
     settings = environment.settings()
-    until, above = decisions.streams_until(environment.calendar(), environment.clock().market(dt.datetime.now(dt.UTC))), own_line()
+    until, above = decisions.streams_until(environment.calendar(), environment.clock().market(dt.datetime.now(dt.UTC))), dagster_ancestors()
     context.log.info("%s until %s", program, f"{until:%Y-%m-%d %H:%M} UTC" if until else "it is stopped")
 
     def is_finished(heartbeat: Heartbeat | None) -> bool:

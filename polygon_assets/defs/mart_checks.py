@@ -59,7 +59,7 @@ class Judgement:
     """One answer, judged."""
 
     passed: bool
-    said: str
+    message: str
     bad: bool = False
     """An error rather than a warning, if it has not passed."""
     numbers: Mapping[str, float] = field(default_factory=dict)
@@ -83,16 +83,17 @@ class Check:
         return dg.AssetCheckSpec(self.name, asset=key, description=self.description, blocking=self.blocking)
 
     def result(self, key: dg.AssetKey, built: Sequence[Built]) -> dg.AssetCheckResult:
-        """One result for all days: it names those that failed, or else tells of the newest.
+        """One result for all days: it names those that failed, or the newest if none did.
 
-        Automation waits for a blocking check that has not passed, also where it is only a warning: so there a warning passes, and is told.
+        Automation waits for a blocking check that has not passed, even on a warning. So a blocking check
+        passes on a warning and names it.
         """
         judged = list(self.judge(built).items())
         failed = [(day, judgement) for day, judgement in judged if not judgement.passed]
         bad = any(judgement.bad for _, judgement in failed)
         passed = not bad if self.blocking else not failed
         lines = ["let pass, because it is little:"] if passed and failed else []
-        lines += [f"{day}: {judgement.said}" if day else judgement.said for day, judgement in failed or judged[-1:]]
+        lines += [f"{day}: {judgement.message}" if day else judgement.message for day, judgement in failed or judged[-1:]]
         return dg.AssetCheckResult(
             passed=passed,
             asset_key=key,
@@ -145,23 +146,23 @@ def _judge_day(rows: Mapping[dt.date, int], day: dt.date) -> Judgement:
     if not near:
         return Judgement(found > 0, f"{found:,} rows; no day around it is there", bad=True, numbers={"rows": found})
     usual = statistics.median(near)
-    said = f"{found:,} rows, on the days around it {usual:,.0f}"
-    return Judgement(found >= (1 - LARGEST_DROP) * usual, said, bad=True, numbers={"rows": found, "rows_around": usual})
+    message = f"{found:,} rows, on the days around it {usual:,.0f}"
+    return Judgement(found >= (1 - LARGEST_DROP) * usual, message, bad=True, numbers={"rows": found, "rows_around": usual})
 
 
 def judge_duplicates(found: findings.Finding) -> Judgement:
     examples = ", ".join("/".join(key) for key in found.examples[:SHOWN])
-    said = f"{found.count:,} keys stand in more than one row: {examples}" if found.count else "every key is unique"
-    return Judgement(not found.count, said, bad=True, numbers={"duplicate_keys": found.count})
+    message = f"{found.count:,} keys stand in more than one row: {examples}" if found.count else "every key is unique"
+    return Judgement(not found.count, message, bad=True, numbers={"duplicate_keys": found.count})
 
 
 def judge_missing(found: findings.Missing) -> Judgement:
     gaps = {column: count for column, count in found.by_column.items() if count}
-    said = ", ".join(f"{column} in {count:,}" for column, count in gaps.items())
+    counts = ", ".join(f"{column} in {count:,}" for column, count in gaps.items())
     worst = max(gaps.values(), default=0)
     return Judgement(
         not gaps,
-        f"of {found.rows:,} rows without a value: {said}" if gaps else "nothing is missing",
+        f"of {found.rows:,} rows without a value: {counts}" if gaps else "nothing is missing",
         bad=worst > TOLERABLE_SHARE * found.rows,
         numbers={"worst_column_rows": worst},
     )
@@ -169,17 +170,17 @@ def judge_missing(found: findings.Missing) -> Judgement:
 
 def judge_orphans(column: str, found: findings.Finding, rows: int) -> Judgement:
     examples = ", ".join(value for (value,) in found.examples[:SHOWN])
-    said = f"{found.count:,} values of {column} are not known, such as {examples}" if found.count else f"every {column} is known"
-    return Judgement(found.count <= TOLERABLE_SHARE * rows, said, numbers={"unknown": found.count})
+    message = f"{found.count:,} values of {column} are not known, such as {examples}" if found.count else f"every {column} is known"
+    return Judgement(found.count <= TOLERABLE_SHARE * rows, message, numbers={"unknown": found.count})
 
 
 def judge_jumps(jumps: Sequence[findings.SplitJump]) -> Judgement:
     """A few jumps are a warning; an adjustment that is wrong breaks many."""
     broken = [jump for jump in jumps if not jump.is_continuous]
     examples = ", ".join(f"{jump.ticker} on {jump.execution_date} by {jump.adjusted_jump:+.0%}" for jump in broken[:SHOWN])
-    said = f"{len(broken)} of {len(jumps)} splits leave a jump: {examples}" if broken else f"{len(jumps)} splits, none leaves a jump"
+    message = f"{len(broken)} of {len(jumps)} splits leave a jump: {examples}" if broken else f"{len(jumps)} splits, none leaves a jump"
     bad = len(broken) > max(TOLERABLE_JUMPS, TOLERABLE_JUMPS_SHARE * len(jumps))
-    return Judgement(not broken, said, bad=bad, numbers={"splits": len(jumps), "broken": len(broken)})
+    return Judgement(not broken, message, bad=bad, numbers={"splits": len(jumps), "broken": len(broken)})
 
 
 def judge_decided(entries: Sequence[findings.SplitEntry]) -> Judgement:
@@ -190,18 +191,18 @@ def judge_decided(entries: Sequence[findings.SplitEntry]) -> Judgement:
         by_event.setdefault((entry.ticker, entry.execution_date), []).append(ratio)
     tickers = {entry.ticker for entry in entries}
     lines = [f"{ticker} on {day}: {', '.join(ratios)}" for (ticker, day), ratios in list(by_event.items())[:SHOWN]]
-    said = (
+    message = (
         f"{len(tickers)} tickers keep their last good adjusted prices, because entries of their splits contradict each other. "
         "Decide each with a line TICKER,DAY,OLD SHARES,NEW SHARES in split_decisions.csv or SPLIT_DECISIONS (1,1 for no split):\n\n"
         + "\n\n".join(lines)
     )
-    return Judgement(not entries, said if entries else "no entries contradict each other", bad=True, numbers={"undecided": len(tickers)})
+    return Judgement(not entries, message if entries else "no entries contradict each other", bad=True, numbers={"undecided": len(tickers)})
 
 
 def judge_stamps(found: findings.Finding) -> Judgement:
     examples = ", ".join(f"{ticker} ({stamp})" for ticker, stamp in found.examples[:SHOWN])
-    said = f"{found.count:,} stamps are not of the trading day: {examples}" if found.count else "every stamp is of its day"
-    return Judgement(not found.count, said, numbers={"odd_stamps": found.count})
+    message = f"{found.count:,} stamps are not of the trading day: {examples}" if found.count else "every stamp is of its day"
+    return Judgement(not found.count, message, numbers={"odd_stamps": found.count})
 
 
 def judge_reused(symbols: Sequence[findings.ReusedSymbol]) -> Judgement:

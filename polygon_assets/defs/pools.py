@@ -35,7 +35,7 @@ def is_in_pool(run: DagsterRun) -> bool:
 
 
 @contextmanager
-def holding(log: logging.Logger) -> Iterator[None]:
+def log_while_running(log: logging.Logger) -> Iterator[None]:
     """Say once a minute that the run is at work: one whose process is gone would hold its pool for ever, and is known by its silence."""
     over = threading.Event()
 

@@ -11,7 +11,7 @@ import dagster as dg
 
 from polygon_assets.defs import decisions, gather
 from polygon_assets.defs.alerts import post_alert
-from polygon_assets.defs.ancestry import is_intact, own_line
+from polygon_assets.defs.ancestry import dagster_ancestors, is_intact
 from polygon_assets.defs.jobs import ATTEMPT_TAG, ETAG_TAG, PROGRAMS, SESSION_TAG, STREAM_JOBS, VALIDATE_SUBSCRIPTIONS, stream_job_name
 from polygon_assets.defs.keys import STOCK_AGGREGATES
 from polygon_assets.defs.partitions import FIRST_DAY
@@ -37,7 +37,7 @@ DAYS_BACK = 5
 )
 def stream_supervisor(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult | dg.SkipReason:
     # After a kill -9 of `dagster dev` its daemon goes on ticking here, and would start again what has just ended with it.
-    if not is_intact(own_line()):
+    if not is_intact(dagster_ancestors()):
         return dg.SkipReason("the Dagster that started this code server is gone; nothing is launched")
     settings, calendar, clock, now = environment.settings(), environment.calendar(), environment.clock(), dt.datetime.now(dt.UTC)
     beats, unknown = _heartbeats(settings)
@@ -111,7 +111,7 @@ def subscriptions_csv(context: dg.SensorEvaluationContext, environment: Environm
 def trading_day_closer(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult | dg.SkipReason:
     settings, calendar = environment.settings(), environment.calendar()
     now = environment.clock().market(dt.datetime.now(dt.UTC))
-    told: dict[str, str] = json.loads(context.cursor or "{}")
+    last_reasons: dict[str, str] = json.loads(context.cursor or "{}")
     days = [day for day in open_days(context.instance, calendar, now) if decisions.is_settled(calendar, day, now)]
     if not days:
         return dg.SkipReason("no day is over and unproved")
@@ -120,7 +120,7 @@ def trading_day_closer(context: dg.SensorEvaluationContext, environment: Environ
     except EvidenceError as error:
         return dg.SkipReason(f"nothing can be proved now: {error}")
     verdicts = {facts.day.isoformat(): decisions.day_closed(facts, calendar, now) for facts in found}
-    events = list(_day_events(verdicts, told))
+    events = list(_day_events(verdicts, last_reasons))
     open_reasons = {key: verdict.reason for key, verdict in verdicts.items() if not verdict.closed}
     summary = "; ".join(f"{key}: {reason}" for key, reason in open_reasons.items())
     return dg.SensorResult(asset_events=events, cursor=json.dumps(open_reasons), skip_reason=None if events else summary)
@@ -134,12 +134,14 @@ def open_days(instance: dg.DagsterInstance, calendar: MarketCalendar, now: dt.da
     return [day for day in recent if day.isoformat() not in closed]
 
 
-def _day_events(verdicts: dict[str, decisions.Verdict], told: dict[str, str]) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
+def _day_events(
+    verdicts: dict[str, decisions.Verdict], last_reasons: dict[str, str]
+) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
     for key, verdict in verdicts.items():
         metadata = {"proof" if verdict.closed else "still_open": verdict.reason}
         if verdict.closed:
             yield dg.AssetMaterialization(STOCK_AGGREGATES, partition=key, metadata=metadata)
-        elif told.get(key) != verdict.reason:
+        elif last_reasons.get(key) != verdict.reason:
             yield dg.AssetObservation(STOCK_AGGREGATES, partition=key, metadata=metadata)
 
 

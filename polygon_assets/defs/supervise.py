@@ -59,7 +59,7 @@ class Limits:
     look_seconds: float = 0.5
 
 
-class Ear(Protocol):
+class HeartbeatSource(Protocol):
     """Where heartbeats come from."""
 
     def newest(self, pid: int) -> Heartbeat | None:
@@ -70,7 +70,7 @@ class Ear(Protocol):
 
 
 class Reporter(Protocol):
-    """Who is told."""
+    """Receives what a supervision observes."""
 
     def observe(self, heartbeat: Heartbeat | None, restarts: int) -> None:
         """Called several times a second with the newest heartbeat."""
@@ -170,7 +170,7 @@ class Supervision:
     """One program under supervision; `run` must be called in the main thread."""
 
     command: Sequence[str]
-    ear: Ear
+    heartbeats: HeartbeatSource
     reporter: Reporter
     is_finished: Callable[[Heartbeat | None], bool]
     """Whether the session is over for this program."""
@@ -219,7 +219,7 @@ class Supervision:
     def _watch(self, child: Child) -> str:
         """Wait for a reason to stop the program; empty when it ended by itself."""
         while child.exit_code() is None:
-            heartbeat = self.ear.newest(child.pid)
+            heartbeat = self.heartbeats.newest(child.pid)
             self.reporter.observe(heartbeat, self.restarts)
             if self.is_finished(heartbeat):
                 return SESSION_OVER
@@ -229,13 +229,13 @@ class Supervision:
         return ""
 
     def _last_words(self, child: Child) -> str:
-        heartbeat = self.ear.newest(child.pid)
-        return f" It said: {heartbeat.detail}" if heartbeat and heartbeat.detail else ""
+        heartbeat = self.heartbeats.newest(child.pid)
+        return f" Its last detail: {heartbeat.detail}" if heartbeat and heartbeat.detail else ""
 
     def _silence(self, child: Child, heartbeat: Heartbeat | None) -> float:
         """For how long nothing was heard, once that is too long."""
         allowed = self.limits.silence_seconds if heartbeat else self.limits.first_beat_seconds
-        silence = self.ear.silent_seconds(child.pid, child.started)
+        silence = self.heartbeats.silent_seconds(child.pid, child.started)
         return silence if silence > allowed else 0.0
 
     def _finished_within(self, seconds: float) -> bool:

@@ -123,14 +123,14 @@ class Producer:
 
     def _previous_heartbeats(self) -> dict[str, Heartbeat]:
         """Kafka is asked until it answers: when a whole machine comes back, the broker may come after the producer."""
-        told = False
+        warned = False
         while not self._stop.is_set():
             try:
                 return heartbeats(self._settings, RESUME_SECONDS, other_than=self._pulse.beat.instance)
             except KafkaUnreachableError as error:
-                if not told:
+                if not warned:
                     _log.warning("the previous producer's last heartbeat cannot be read yet: %s", error)
-                told = True
+                warned = True
                 self._stop.wait(RESUME_PAUSE_SECONDS)
         return {}
 

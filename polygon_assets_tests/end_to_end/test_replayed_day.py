@@ -22,7 +22,7 @@ from polygon_assets.batch.streams import streams
 from polygon_assets.batch.warehouse import merge
 from polygon_assets.clients import snowflake
 from polygon_assets.clients.polygon import PolygonRest
-from polygon_assets.defs.assets.reconciliation import look_at
+from polygon_assets.defs.assets.reconciliation import compare_day
 from polygon_assets.evidence.streams import positions
 from polygon_assets.local.exchange.lateness import LONGEST_DELAY, Rates
 from polygon_assets.local.exchange.market import Market
@@ -206,7 +206,7 @@ def assert_the_vendors_daily_bars_agree(settings: Settings, symbols: Iterable[st
         assert merge(connection, streams()["grouped_daily"], bars, dt.datetime.now(dt.UTC)).inserted == len(bars) > 0
         merge(connection, streams()["daily_open_close"], daily_open_close(PolygonRest(settings), DAY, ["AAPL"]), dt.datetime.now(dt.UTC))
         assert build(connection, MARTS["fact_daily_trading"], DAY) == len(bars)
-    found = look_at(settings, MarketCalendar("NYSE"), DAY)
+    found = compare_day(settings, MarketCalendar("NYSE"), DAY)
     assert {one.symbol for one in found.symbols} == set(symbols)
     assert found.different == []
 

@@ -9,8 +9,8 @@ import pytest
 from polygon_assets.batch.marts import MARTS, build
 from polygon_assets.clients import snowflake, subscription_store
 from polygon_assets.clients.airbyte import AirbyteApi
-from polygon_assets.defs.assets.reconciliation import look_at
-from polygon_assets.defs.daily_load import DailyLoad, Told
+from polygon_assets.defs.assets.reconciliation import compare_day
+from polygon_assets.defs.daily_load import DailyLoad, MetadataByTable
 from polygon_assets.defs.resources import Airbyte
 from polygon_assets.local.exchange.market import Market
 from polygon_assets.local.stack import Stack
@@ -38,8 +38,8 @@ def settings(stack: Stack) -> Settings:
     return settings
 
 
-def load(settings: Settings, told: dict[dt.date, Told], now: dt.datetime) -> DailyLoad:
-    return DailyLoad(settings, CALENDAR, now.astimezone(dt.UTC), told.__setitem__, lambda _days: {}, lambda _text: None)
+def load(settings: Settings, reported: dict[dt.date, MetadataByTable], now: dt.datetime) -> DailyLoad:
+    return DailyLoad(settings, CALENDAR, now.astimezone(dt.UTC), reported.__setitem__, lambda _days: {}, lambda _text: None)
 
 
 def assert_facts_are_the_truth(settings: Settings, ask: Callable[[str], list[Row]], days: list[dt.date]) -> None:
@@ -56,18 +56,18 @@ def test_one_sync_over_a_holiday_tells_each_trading_day_and_no_other(settings: S
         [source] = api.sources()
         ends = {"start_date": str(LABOR_DAY_WEEK[0]), "end_date": str(LABOR_DAY_WEEK[-1])}
         api.patch_source(source["sourceId"], {**ends, "open_close_tickers": ["AAPL"]})
-    told: dict[dt.date, Told] = {}
+    reported: dict[dt.date, MetadataByTable] = {}
     # Airbyte stamps records by the wall clock, which the replay is ahead of.
-    assert load(settings, told, dt.datetime.now(dt.UTC)).sync(Airbyte(poll_seconds=0.2), LABOR_DAY_WEEK[-1])
-    # The other test of this module may have loaded its week before: those days are told too.
-    assert sorted(set(told) - set(THANKSGIVING_WEEK)) == LABOR_DAY_WEEK
+    assert load(settings, reported, dt.datetime.now(dt.UTC)).sync(Airbyte(poll_seconds=0.2), LABOR_DAY_WEEK[-1])
+    # The other test of this module may have loaded its week before: those days are reported too.
+    assert sorted(set(reported) - set(THANKSGIVING_WEEK)) == LABOR_DAY_WEEK
     assert_facts_are_the_truth(settings, ask, LABOR_DAY_WEEK)
 
 
 def test_an_early_close_is_a_whole_day_for_the_facts_and_for_the_comparison(settings: Settings, ask: Callable[[str], list[Row]]) -> None:
-    told: dict[dt.date, Told] = {}
-    assert load(settings, told, NOW).fetch(THANKSGIVING_WEEK)
-    assert sorted(told) == THANKSGIVING_WEEK
+    reported: dict[dt.date, MetadataByTable] = {}
+    assert load(settings, reported, NOW).fetch(THANKSGIVING_WEEK)
+    assert sorted(reported) == THANKSGIVING_WEEK
     assert_facts_are_the_truth(settings, ask, THANKSGIVING_WEEK)
     [(official_close, day_close)] = ask(
         f"SELECT official_close, close FROM MARTS.FACT_DAILY_TRADING WHERE ticker = 'AAPL' AND trading_day = '{EARLY_CLOSE}'"
@@ -77,6 +77,6 @@ def test_an_early_close_is_a_whole_day_for_the_facts_and_for_the_comparison(sett
     seconds = [bar for bar in market.seconds("AAPL", EARLY_CLOSE) if bar["start_ms"] < closing_bell]
     assert (official_close, day_close) == (float(seconds[-1]["close"]), float(market.day("AAPL", EARLY_CLOSE)[0]["close"]))
     stream_seconds(settings, market, "AAPL", EARLY_CLOSE)
-    found = look_at(settings, CALENDAR, EARLY_CLOSE)
+    found = compare_day(settings, CALENDAR, EARLY_CLOSE)
     assert [one.symbol for one in found.symbols] == ["AAPL"]
     assert found.different == []

@@ -25,7 +25,7 @@ from polygon_assets.batch.reconcile import (
 from polygon_assets.defs.description import OWNERS, as_table, described, table_schema
 from polygon_assets.defs.following import FOLLOWS_CLOSED_DAYS_CHECKED, SHORT_OUTAGES
 from polygon_assets.defs.keys import FACT_DAILY_TRADING, STOCK_AGGREGATES, STREAM_VS_BATCH
-from polygon_assets.defs.pools import holding, mart_pool
+from polygon_assets.defs.pools import log_while_running, mart_pool
 from polygon_assets.defs.resources import Environment
 from polygon_assets.market_calendar import MarketCalendar, Session
 from polygon_assets.market_clock import WALL_CLOCK, MarketClock
@@ -74,8 +74,8 @@ def stream_vs_batch(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
     )
     def reconcile_day(context: dg.AssetExecutionContext, environment: Environment) -> Iterator[dg.MaterializeResult[None]]:
         settings, calendar, now = environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC)
-        with holding(context.log):
-            found = look_at(settings, calendar, dt.date.fromisoformat(context.partition_key), environment.clock())
+        with log_while_running(context.log):
+            found = compare_day(settings, calendar, dt.date.fromisoformat(context.partition_key), environment.clock())
             rows = store(settings, found, now)
         yield dg.MaterializeResult(metadata=_metadata(found, rows), check_results=[judge(found)])
 
@@ -98,7 +98,7 @@ class DayComparison:
         return sorted((one for one in self.symbols if one.verdict is not Verdict.MATCH), key=lambda one: (-one.severity, one.symbol))
 
 
-def look_at(settings: Settings, calendar: MarketCalendar, day: dt.date, clock: MarketClock = WALL_CLOCK) -> DayComparison:
+def compare_day(settings: Settings, calendar: MarketCalendar, day: dt.date, clock: MarketClock = WALL_CLOCK) -> DayComparison:
     """Compare a day. Raises the errors of ClickHouse, Snowflake and the subscription store; without REST only the minutes are unknown.
 
     Raises dg.Failure when either side has nothing of the day: nothing compared would look like nothing wrong.
@@ -146,8 +146,8 @@ def judge(found: DayComparison) -> dg.AssetCheckResult:
 
 
 def _nothing_to_compare(side: dg.AssetKey, day: dt.date) -> dg.Failure:
-    said = f"nothing to compare: {side.to_user_string()} has no row of {day}; load the day there, then materialize it here"
-    return dg.Failure(said, allow_retries=False)
+    message = f"nothing to compare: {side.to_user_string()} has no row of {day}; load the day there, then materialize it here"
+    return dg.Failure(message, allow_retries=False)
 
 
 def _streamed_bars(settings: Settings, session: Session) -> list[DayBar]:

@@ -15,7 +15,7 @@ from polygon_assets.defs.description import OWNERS, Column, described, table_sch
 from polygon_assets.defs.following import FOLLOWS_EVERY_DAY, FOLLOWS_TABLES, SHORT_OUTAGES, follows_any_day
 from polygon_assets.defs.keys import mart as mart_key
 from polygon_assets.defs.mart_checks import Built, checks_of
-from polygon_assets.defs.pools import holding, mart_pool
+from polygon_assets.defs.pools import log_while_running, mart_pool
 from polygon_assets.defs.resources import Environment
 
 _FOLLOWS_REFERENCE = "a minute after the reference data is synced."
@@ -98,7 +98,7 @@ def _asset(mart: Mart, days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinitio
         settings = environment.settings()
         decisions = split_decisions.read(settings)
         asked = [dt.date.fromisoformat(partition) for partition in context.partition_keys] if mart.by_day else [None]
-        with holding(context.log), closing(snowflake.connect(settings)) as connection:
+        with log_while_running(context.log), closing(snowflake.connect(settings)) as connection:
             built = [Built(connection, mart, day, build(connection, mart, day, decisions)) for day in asked]
             results = [check.result(key, built) for check in checks]
         for one in built:

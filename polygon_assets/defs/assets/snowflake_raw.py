@@ -16,14 +16,14 @@ from polygon_assets.batch.last_good import Judged
 from polygon_assets.batch.loaded import Held, newest_ticker_change, reference_tables
 from polygon_assets.batch.streams import CONNECTIONS, REFERENCE_CONNECTION, Stream, streams
 from polygon_assets.defs.airbyte_sync import run_sync
-from polygon_assets.defs.ancestry import Ancestor, is_intact, own_line
+from polygon_assets.defs.ancestry import Ancestor, dagster_ancestors, is_intact
 from polygon_assets.defs.batch_decisions import DAYS_PER_RUN, goes_through_airbyte
 from polygon_assets.defs.batch_gather import NEWEST_CHANGE, materialized_at
-from polygon_assets.defs.daily_load import TABLES, DailyLoad, Told
+from polygon_assets.defs.daily_load import TABLES, DailyLoad, MetadataByTable
 from polygon_assets.defs.description import OWNERS, described, table_schema
 from polygon_assets.defs.keys import AIRBYTE_SOURCE, DAILY_OPEN_CLOSE, GROUPED_DAILY, POLYGON_REST, TICKERS, raw
 from polygon_assets.defs.needs import missing_settings
-from polygon_assets.defs.pools import VENDOR_REQUESTS, holding
+from polygon_assets.defs.pools import VENDOR_REQUESTS, log_while_running
 from polygon_assets.defs.resources import Airbyte, Environment
 
 META_MEANINGS = {
@@ -95,7 +95,7 @@ def _spec(stream: Stream, days: dg.PartitionsDefinition[str] | None = None) -> d
         # The source's list of tickers matters to this table alone.
         deps=[POLYGON_REST, AIRBYTE_SOURCE] if stream.name == DAILY_OPEN_CLOSE.path[-1] else [POLYGON_REST],
         partitions_def=days,
-        # A day is told as soon as it is there; telling it again at the end of a range would build every fact a second time.
+        # A day is reported as soon as it is loaded. Reporting it again at the end would build every fact a second time.
         skippable=days is not None,
         group_name="batch",
         owners=OWNERS,
@@ -106,7 +106,7 @@ def _spec(stream: Stream, days: dg.PartitionsDefinition[str] | None = None) -> d
 
 
 class ReferenceSync(dg.Config):
-    """What a person may say to a sync of the reference data."""
+    """Run configuration of a sync of the reference data."""
 
     accept_smaller: list[str] = Field(
         default=[],
@@ -145,7 +145,7 @@ def sync_reference_tables(
     settings = environment.settings()
     with closing(snowflake.connect(settings)) as connection:
         last_good.remember(connection, WHOLE)
-    with holding(context.log):
+    with log_while_running(context.log):
         sync = run_sync(airbyte, settings, REFERENCE_CONNECTION)
     with closing(snowflake.connect(settings)) as connection:
         judged = last_good.settle(connection, WHOLE, config.accept_smaller)
@@ -174,24 +174,24 @@ def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition
         pool=VENDOR_REQUESTS,
     )
     def load(context: dg.AssetExecutionContext, environment: Environment, airbyte: Airbyte) -> Iterator[dg.MaterializeResult[None]]:
-        settings, calendar, clock, above = environment.settings(), environment.calendar(), environment.clock(), own_line()
+        settings, calendar, clock, above = environment.settings(), environment.calendar(), environment.clock(), dagster_ancestors()
         asked = [dt.date.fromisoformat(key) for key in context.partition_keys]
 
         selected = [table for table in TABLES if raw(table) in context.selected_asset_keys]
 
-        def tell(day: dt.date, told: Told) -> None:
-            for table, metadata in told.items():
+        def report(day: dt.date, metadata_by_table: MetadataByTable) -> None:
+            for table, metadata in metadata_by_table.items():
                 context.log_event(dg.AssetMaterialization(raw(table), partition=day.isoformat(), metadata=metadata))
                 if day in asked and table in selected:
                     # For the record that Dagster makes of a result, if there is one.
                     context.add_asset_metadata(metadata, asset_key=raw(table), partition_key=day.isoformat())
             _end_with(above, day)
 
-        told_at = partial(materialized_at, context.instance, GROUPED_DAILY)
-        daily = DailyLoad(settings, calendar, dt.datetime.now(dt.UTC), tell, told_at, context.log.info, clock, selected)
+        last_reported = partial(materialized_at, context.instance, GROUPED_DAILY)
+        daily = DailyLoad(settings, calendar, dt.datetime.now(dt.UTC), report, last_reported, context.log.info, clock, selected)
         daily.refuse_unsettled(asked)
         by_sync = goes_through_airbyte(asked, calendar, daily.market_now) and not missing_settings(settings, "airbyte")
-        with holding(context.log):
+        with log_while_running(context.log):
             arrived = daily.sync(airbyte, asked[0]) if by_sync else daily.fetch(asked)
         # A result stands for every day of the run.
         if arrived and _others_wait(context):
@@ -203,8 +203,8 @@ def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition
 def _end_with(above: tuple[Ancestor, ...], day: dt.date) -> None:
     """Raises dg.Failure when the Dagster above this run was stopped: a run with hours to go would be killed, and seem to hold its pool."""
     if not is_intact(above):
-        said = f"{day} is loaded, but the Dagster that started this run was stopped: what is missing is loaded once it is back"
-        raise dg.Failure(said, allow_retries=False)
+        message = f"{day} is loaded, but the Dagster that started this run was stopped: what is missing is loaded once it is back"
+        raise dg.Failure(message, allow_retries=False)
 
 
 def _others_wait(context: dg.AssetExecutionContext) -> bool:

@@ -12,6 +12,7 @@ from polygon_assets.defs.batch_decisions import (
     Backlog,
     Load,
     ReferenceFacts,
+    count_attempt,
     daily_batch_due,
     goes_through_airbyte,
     left_to_the_schedule,
@@ -21,7 +22,6 @@ from polygon_assets.defs.batch_decisions import (
     reference_look_due,
     settled_days,
     silent_runs,
-    tries_after,
 )
 from polygon_assets.defs.decisions import RunFacts, Wait
 from polygon_assets.defs.partitions import FIRST_DAY
@@ -168,8 +168,8 @@ class TestMissingDays:
 
     def test_remembered_are_the_tries_of_days_that_are_still_missing(self) -> None:
         backlog, before = Backlog(WEEK, (WEEK[2],)), {WEEK[4]: 1, WEEK[2]: 2, WEEK[0]: 1}
-        assert tries_after(backlog, before, missing_days(backlog, before, NOW)) == {WEEK[4]: 2, WEEK[0]: 1}
-        assert tries_after(backlog, before, Wait("")) == {WEEK[4]: 1, WEEK[0]: 1}
+        assert count_attempt(backlog, before, missing_days(backlog, before, NOW)) == {WEEK[4]: 2, WEEK[0]: 1}
+        assert count_attempt(backlog, before, Wait("")) == {WEEK[4]: 1, WEEK[0]: 1}
 
     def test_whatever_fails_every_missing_day_is_tried_again_and_again(self) -> None:
         backlog, tries = Backlog(WEEK, (WEEK[2],)), dict[dt.date, int]()
@@ -178,7 +178,7 @@ class TestMissingDays:
             answer = missing_days(backlog, tries, NOW)
             assert isinstance(answer, Load)
             begun.append(answer.days[-1])
-            tries = dict(tries_after(backlog, tries, answer))
+            tries = dict(count_attempt(backlog, tries, answer))
         assert begun == 2 * [day for day in (WEEK[4], WEEK[3], WEEK[1], WEEK[0]) for _ in range(3)]
 
     def test_a_table_that_takes_one_day_at_a_time_is_asked_for_the_newest(self) -> None:

@@ -18,7 +18,7 @@ from polygon_assets.clients.polygon import PolygonApiError
 from polygon_assets.defs import daily_load
 from polygon_assets.defs.airbyte_sync import Sync
 from polygon_assets.defs.assets import snowflake_raw
-from polygon_assets.defs.daily_load import TABLES, DailyLoad, Told
+from polygon_assets.defs.daily_load import TABLES, DailyLoad, MetadataByTable
 from polygon_assets.defs.keys import DAILY_OPEN_CLOSE, GROUPED_DAILY
 from polygon_assets.defs.partitions import trading_days
 from polygon_assets.defs.resources import Airbyte
@@ -55,9 +55,11 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> dict[dt.date, Held]:
     return held
 
 
-def load(now: dt.datetime, told: dict[dt.date, Told], told_at: Mapping[dt.date, dt.datetime] | None = None) -> DailyLoad:
-    """`told_at` is what runs before it told."""
-    return DailyLoad(ALWAYS_OPEN, MarketCalendar("NYSE"), now, told.__setitem__, lambda _days: told_at or {}, lambda _text: None)
+def load(
+    now: dt.datetime, reported: dict[dt.date, MetadataByTable], last_reported: Mapping[dt.date, dt.datetime] | None = None
+) -> DailyLoad:
+    """`last_reported`: when earlier runs reported each day."""
+    return DailyLoad(ALWAYS_OPEN, MarketCalendar("NYSE"), now, reported.__setitem__, lambda _days: last_reported or {}, lambda _text: None)
 
 
 def test_a_day_that_goes_on_is_refused_with_the_time_from_which_it_is_final() -> None:
@@ -69,30 +71,30 @@ def test_a_day_that_goes_on_is_refused_with_the_time_from_which_it_is_final() ->
 
 class TestSync:
     def test_a_day_that_the_table_holds_is_told_with_what_was_synced(self, tables: dict[dt.date, Held]) -> None:
-        told: dict[dt.date, Told] = {}
+        reported: dict[dt.date, MetadataByTable] = {}
         tables[FRIDAY] = Held(5, at(FRIDAY, "20:21"))
-        assert load(at(FRIDAY, "20:20"), told).sync(Airbyte(), FRIDAY)
-        metadata = told[FRIDAY]["grouped_daily"]
+        assert load(at(FRIDAY, "20:20"), reported).sync(Airbyte(), FRIDAY)
+        metadata = reported[FRIDAY]["grouped_daily"]
         assert (metadata["rows_synced"].value, metadata["dagster/partition_row_count"].value) == (5, 5)
         assert (metadata["airbyte_job"].value, metadata["loaded_by"].value) == (7, "airbyte")
 
     def test_other_days_that_the_sync_read_again_are_told_too_but_none_that_goes_on_or_has_no_bars(
         self, tables: dict[dt.date, Held]
     ) -> None:
-        told: dict[dt.date, Told] = {}
+        reported: dict[dt.date, MetadataByTable] = {}
         monday = FRIDAY + dt.timedelta(days=3)
         tables |= {WEDNESDAY: Held(4, at(FRIDAY, "20:21")), THURSDAY: Held(0, None), FRIDAY: Held(5, at(FRIDAY, "20:21"))}
         tables[monday] = Held(3, at(FRIDAY, "20:21"))
-        assert load(at(FRIDAY, "20:20"), told).sync(Airbyte(), FRIDAY)
-        assert told.keys() == {WEDNESDAY, FRIDAY}
-        assert told[WEDNESDAY]["grouped_daily"]["dagster/partition_row_count"].value == 4
+        assert load(at(FRIDAY, "20:20"), reported).sync(Airbyte(), FRIDAY)
+        assert reported.keys() == {WEDNESDAY, FRIDAY}
+        assert reported[WEDNESDAY]["grouped_daily"]["dagster/partition_row_count"].value == 4
 
     def test_what_an_earlier_sync_read_and_no_run_told_is_told_by_the_next_one(self, tables: dict[dt.date, Held]) -> None:
-        told: dict[dt.date, Told] = {}
+        reported: dict[dt.date, MetadataByTable] = {}
         tables |= {day: Held(4, at(FRIDAY, "20:21")) for day in (WEDNESDAY, THURSDAY)} | {FRIDAY: Held(5, at(FRIDAY, "20:51"))}
-        told_at = {WEDNESDAY: at(FRIDAY, "20:22"), THURSDAY: at(THURSDAY, "20:22")}
-        assert load(at(FRIDAY, "20:50"), told, told_at).sync(Airbyte(), FRIDAY)
-        assert told.keys() == {THURSDAY, FRIDAY}
+        last_reported = {WEDNESDAY: at(FRIDAY, "20:22"), THURSDAY: at(THURSDAY, "20:22")}
+        assert load(at(FRIDAY, "20:50"), reported, last_reported).sync(Airbyte(), FRIDAY)
+        assert reported.keys() == {THURSDAY, FRIDAY}
 
     def test_named_symbols_that_the_sync_did_not_bring_come_by_rest_where_they_were_traded(
         self, tables: dict[dt.date, Held], monkeypatch: pytest.MonkeyPatch
@@ -107,11 +109,11 @@ class TestSync:
         monkeypatch.setattr(daily_load, "open_close_tickers", lambda *_: {"AAPL"})
         monkeypatch.setattr(daily, "daily_open_close", only_nvda)
         monkeypatch.setattr(warehouse, "merge", lambda _connection, stream, records, _at: merged.append((stream.name, records)))
-        told: dict[dt.date, Told] = {}
+        reported: dict[dt.date, MetadataByTable] = {}
         tables[FRIDAY] = Held(5, at(FRIDAY, "20:21"))
-        assert load(at(FRIDAY, "20:20"), told).sync(Airbyte(), FRIDAY)
+        assert load(at(FRIDAY, "20:20"), reported).sync(Airbyte(), FRIDAY)
         assert merged == [("daily_open_close", [{"ticker": "NVDA"}])]
-        assert told[FRIDAY]["daily_open_close"]["rows_by_rest"].value == 1
+        assert reported[FRIDAY]["daily_open_close"]["rows_by_rest"].value == 1
 
     def test_symbols_of_which_the_vendor_refuses_the_prices_are_a_failure(
         self, tables: dict[dt.date, Held], monkeypatch: pytest.MonkeyPatch
@@ -120,17 +122,17 @@ class TestSync:
             raise PolygonApiError("/v1/open-close: HTTP 403")
 
         monkeypatch.setattr(daily, "daily_open_close", refuse)
-        told: dict[dt.date, Told] = {}
+        reported: dict[dt.date, MetadataByTable] = {}
         tables[FRIDAY] = Held(5, at(FRIDAY, "20:21"))
         with pytest.raises(dg.Failure, match="2026-11-20 is synced, but without AAPL: /v1/open-close: HTTP 403"):
-            load(at(FRIDAY, "20:20"), told).sync(Airbyte(), FRIDAY)
-        assert told == {}
+            load(at(FRIDAY, "20:20"), reported).sync(Airbyte(), FRIDAY)
+        assert reported == {}
 
     def test_on_its_own_evening_a_day_without_rows_is_not_there_yet_and_no_failure(self, tables: dict[dt.date, Held]) -> None:
-        told: dict[dt.date, Told] = {}
+        reported: dict[dt.date, MetadataByTable] = {}
         assert tables == {}
-        assert not load(at(FRIDAY, "20:20"), told).sync(Airbyte(), FRIDAY)
-        assert told == {}
+        assert not load(at(FRIDAY, "20:20"), reported).sync(Airbyte(), FRIDAY)
+        assert reported == {}
 
     def test_later_a_sync_that_succeeds_without_the_day_is_a_failure(self, tables: dict[dt.date, Held]) -> None:
         assert tables == {}
@@ -166,37 +168,37 @@ class TestFetch:
     def test_the_newest_day_comes_first_and_a_refusal_ends_the_range_and_names_what_is_done(
         self, vendor: dict[dt.date, list[dict[str, Any]] | None]
     ) -> None:
-        told: dict[dt.date, Told] = {}
+        reported: dict[dt.date, MetadataByTable] = {}
         vendor |= {WEDNESDAY: [{}], THURSDAY: None, FRIDAY: [{}]}
         with pytest.raises(dg.Failure, match="2026-11-19: /v2/aggs/grouped: HTTP 403; loaded are 2026-11-20"):
-            load(self.NOW, told).fetch([WEDNESDAY, THURSDAY, FRIDAY])
-        assert set(told) == {FRIDAY}
+            load(self.NOW, reported).fetch([WEDNESDAY, THURSDAY, FRIDAY])
+        assert set(reported) == {FRIDAY}
 
     def test_a_day_without_a_bar_fails_the_run_but_not_the_days_before_it(self, vendor: dict[dt.date, list[dict[str, Any]] | None]) -> None:
-        told: dict[dt.date, Told] = {}
+        reported: dict[dt.date, MetadataByTable] = {}
         vendor |= {WEDNESDAY: [{}], THURSDAY: [], FRIDAY: [{}]}
         with pytest.raises(
             dg.Failure, match=r"no bar of any ticker for 2026-11-19; .*MARKET_CLOSURES.*; loaded are 2026-11-18, 2026-11-20"
         ):
-            load(self.NOW, told).fetch([WEDNESDAY, THURSDAY, FRIDAY])
-        assert list(told) == [FRIDAY, WEDNESDAY]
+            load(self.NOW, reported).fetch([WEDNESDAY, THURSDAY, FRIDAY])
+        assert list(reported) == [FRIDAY, WEDNESDAY]
 
     def test_the_evening_of_a_day_is_too_early_for_a_failure_but_nothing_has_arrived(
         self, vendor: dict[dt.date, list[dict[str, Any]] | None]
     ) -> None:
-        told: dict[dt.date, Told] = {}
+        reported: dict[dt.date, MetadataByTable] = {}
         vendor |= {FRIDAY: []}
-        assert not load(at(FRIDAY, "20:20"), told).fetch([FRIDAY])
-        assert told == {}
+        assert not load(at(FRIDAY, "20:20"), reported).fetch([FRIDAY])
+        assert reported == {}
 
     def test_a_range_with_a_day_that_the_vendor_does_not_give_yet_fails_after_the_others(
         self, vendor: dict[dt.date, list[dict[str, Any]] | None]
     ) -> None:
-        told: dict[dt.date, Told] = {}
+        reported: dict[dt.date, MetadataByTable] = {}
         vendor |= {THURSDAY: [{}], FRIDAY: []}
         with pytest.raises(dg.Failure, match=r"2026-11-20 is not over for the vendor: on the free plan .*; loaded are 2026-11-19"):
-            load(at(FRIDAY, "20:20"), told).fetch([THURSDAY, FRIDAY])
-        assert set(told) == {THURSDAY}
+            load(at(FRIDAY, "20:20"), reported).fetch([THURSDAY, FRIDAY])
+        assert set(reported) == {THURSDAY}
 
     def test_a_run_ends_after_the_day_that_it_is_at_when_the_dagster_above_it_was_stopped(
         self, vendor: dict[dt.date, list[dict[str, Any]] | None], instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
@@ -255,8 +257,8 @@ class TestFetch:
     def test_rows_without_a_value_are_counted_on_the_assets_page(
         self, vendor: dict[dt.date, list[dict[str, Any]] | None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        told: dict[dt.date, Told] = {}
+        reported: dict[dt.date, MetadataByTable] = {}
         vendor |= {FRIDAY: [{}]}
         monkeypatch.setattr(daily_load, "daily_tables", lambda *_: dict.fromkeys(TABLES, Held(5, self.NOW, 2)))
-        assert load(self.NOW, told).fetch([FRIDAY])
-        assert {told[FRIDAY][table]["rows_without_a_value"].value for table in TABLES} == {2}
+        assert load(self.NOW, reported).fetch([FRIDAY])
+        assert {reported[FRIDAY][table]["rows_without_a_value"].value for table in TABLES} == {2}

@@ -42,7 +42,7 @@ def built(day: dt.date) -> Built:
 def test_a_day_has_hardly_fewer_rows_than_the_days_around_it(rows: int, passed: bool) -> None:
     answer = judge_rows(dict.fromkeys(FORTNIGHT, 11_000) | {FRIDAY: rows}, [FRIDAY])[FRIDAY]
     assert (answer.passed, answer.bad) == (passed, True)
-    assert answer.said == f"{rows:,} rows, on the days around it 11,000"
+    assert answer.message == f"{rows:,} rows, on the days around it 11,000"
 
 
 def test_a_bad_day_stays_an_error_when_the_days_after_it_are_good() -> None:
@@ -79,7 +79,7 @@ def test_a_key_that_is_there_twice_is_an_error_with_its_name() -> None:
     assert judge_duplicates(Finding(0, [])).passed
     answer = judge_duplicates(Finding(1, [("AAPL", "2026-11-20")]))
     assert (answer.passed, answer.bad) == (False, True)
-    assert "AAPL/2026-11-20" in answer.said
+    assert "AAPL/2026-11-20" in answer.message
 
 
 @pytest.mark.parametrize(("missing", "passed", "bad"), [(0, True, False), (1, False, False), (10, False, False), (11, False, True)])
@@ -92,7 +92,7 @@ def test_some_unknown_tickers_are_let_pass_and_many_are_a_warning_with_examples(
     assert judge_orphans("TICKER", Finding(10, [("ZVZZT",)]), rows=1000).passed
     answer = judge_orphans("TICKER", Finding(11, [("ZVZZT",)]), rows=1000)
     assert (answer.passed, answer.bad) == (False, False)
-    assert "such as ZVZZT" in answer.said
+    assert "such as ZVZZT" in answer.message
 
 
 def test_splits_that_are_in_the_prices_pass() -> None:
@@ -105,7 +105,7 @@ def test_splits_that_are_in_the_prices_pass() -> None:
 def test_a_few_splits_that_are_not_in_the_prices_are_a_warning_and_many_an_error(broken: int, splits: int, bad: bool) -> None:
     answer = judge_jumps([jump(-0.5)] * broken + [jump(0.02)] * (splits - broken))
     assert (answer.passed, answer.bad) == (False, bad)
-    assert "AAPL on 2026-11-20 by -50%" in answer.said
+    assert "AAPL on 2026-11-20 by -50%" in answer.message
 
 
 def test_days_that_are_built_together_have_one_result_that_names_the_failed_ones() -> None:
@@ -137,8 +137,8 @@ def test_a_contradiction_is_named_with_ticker_day_entries_and_the_cure() -> None
     day = dt.date(2026, 11, 16)
     judgement = judge_decided([SplitEntry("META", day, 2, 3, "a"), SplitEntry("META", day, None, 1.5, "b")])
     assert (judgement.passed, judgement.bad) == (False, True)
-    assert "META on 2026-11-16: 2 to 3 (a), nothing to 1.5 (b)" in judgement.said
-    assert "split_decisions.csv or SPLIT_DECISIONS" in judgement.said
+    assert "META on 2026-11-16: 2 to 3 (a), nothing to 1.5 (b)" in judgement.message
+    assert "split_decisions.csv or SPLIT_DECISIONS" in judgement.message
     assert judge_decided([]).passed
 
 
@@ -156,5 +156,5 @@ def test_a_reused_symbol_is_listed_and_a_warning_where_bars_of_both_are_loaded(
 ) -> None:
     judgement = judge_reused([ReusedSymbol("META", "Meta Platforms", "Metamaterial", delisted, first_bar)])
     assert (judgement.passed, judgement.bad) == (passed, False)
-    assert "META is Meta Platforms" in judgement.said
+    assert "META is Meta Platforms" in judgement.message
     assert judge_reused([]).passed

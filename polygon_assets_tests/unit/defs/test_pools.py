@@ -20,6 +20,6 @@ def test_a_run_that_holds_a_pool_says_again_and_again_that_it_is_at_work(monkeyp
     log.addHandler(Ear())
     monkeypatch.setattr(pools, "WORD_EVERY_SECONDS", 0.001)
     threads = threading.active_count()
-    with pools.holding(log):
+    with pools.log_while_running(log):
         assert all(heard.acquire(timeout=10) for _ in range(3))
     assert threading.active_count() == threads

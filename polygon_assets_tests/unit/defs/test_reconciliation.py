@@ -12,7 +12,7 @@ from polygon_assets.batch.reconcile import Comparison, DayBar, Tolerance, Verdic
 from polygon_assets.clients import snowflake
 from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.defs.assets import reconciliation
-from polygon_assets.defs.assets.reconciliation import DayComparison, _metadata, _row, judge, look_at
+from polygon_assets.defs.assets.reconciliation import DayComparison, _metadata, _row, compare_day, judge
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN
 
@@ -76,7 +76,7 @@ def test_a_day_of_which_one_side_has_nothing_fails_and_says_which(
     monkeypatch.setattr(reconciliation, "day_bars", lambda *_: batch)
     monkeypatch.setattr(snowflake, "connect", lambda _settings: SimpleNamespace(close=lambda: None))
     with pytest.raises(dg.Failure, match=f"nothing to compare: {side} has no row of 2026-11-20") as failure:
-        look_at(ALWAYS_OPEN, MarketCalendar("NYSE"), FRIDAY)
+        compare_day(ALWAYS_OPEN, MarketCalendar("NYSE"), FRIDAY)
     assert not failure.value.allow_retries
 
 
