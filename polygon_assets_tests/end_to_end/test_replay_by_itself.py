@@ -2,24 +2,21 @@
 
 import csv
 import datetime as dt
-import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from importlib import resources
 from pathlib import Path
 
-import psutil
 import pytest
 
 from polygon_assets.evidence import warehouse
 from polygon_assets.local.exchange.market import Market
-from polygon_assets.local.ports import free_port
 from polygon_assets.local.replay import FOLDER
 from polygon_assets.local.state import read_environment
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.settings import Settings
+from polygon_assets_tests.processes.dev_process import running_dev
 from polygon_assets_tests.processes.harness import connect_clickhouse, eventually
 
 DAY = dt.date(2026, 11, 20)
@@ -32,20 +29,8 @@ MINUTES = 60.0
 @pytest.fixture
 def replay(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """The command with its data, Dagster's too, in a temporary folder; and the terminal's text in dev.log."""
-    project, home = Path(__file__).parents[2], tmp_path / "home"
-    home.mkdir()
-    for name in ("dagster.yaml", "workspace.yaml"):
-        (home / name).write_text((project / name).read_text().replace("working_directory: .", f"working_directory: {project}"))
-    port = str(free_port(34000, set()))
-    command = [sys.executable, "-m", "polygon_assets.cli", "dev", "--data", str(tmp_path), "--port", port, "--project", str(home), *REPLAY]
-    with (tmp_path / "dev.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=home, stdout=log, stderr=subprocess.STDOUT, env=None)
-    yield process, tmp_path
-    family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
-    _, alive = psutil.wait_procs(family, timeout=10)
-    assert alive == []
+    with running_dev(tmp_path, *REPLAY) as process:
+        yield process, tmp_path
 
 
 def first_seconds(market: Market, symbols: list[str]) -> set[tuple[str, int]]:

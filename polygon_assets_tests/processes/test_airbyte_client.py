@@ -13,37 +13,20 @@ from airbyte_api.models import (
     SchemeClientCredentials,
     Security,
 )
-from pydantic import SecretStr
 
 from polygon_assets.batch.provision import Provisioned, provision
 from polygon_assets.batch.streams import CONNECTIONS
-from polygon_assets.local.stack import Stack
 from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.harness import eventually
-from polygon_assets_tests.processes.test_airbyte_api import alone
+from polygon_assets_tests.processes.test_airbyte_api import airbyte_settings, alone
 
-__all__ = ["alone"]
+__all__ = ["airbyte_settings", "alone"]
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 @pytest.fixture(scope="module")
-def workspace(alone: Stack) -> Settings:
-    return alone.settings().model_copy(
-        update={
-            "polygon_api_key": SecretStr("polygon-secret"),
-            "polygon_rest_url": "http://127.0.0.1:9",
-            "snowflake_host": "127.0.0.1",
-            "snowflake_port": 9,
-            "snowflake_protocol": "http",
-            "snowflake_user": "loader",
-            "snowflake_password": SecretStr("snowflake-secret"),
-        }
-    )
-
-
-@pytest.fixture(scope="module")
-def made(workspace: Settings) -> Provisioned:
-    return provision(workspace, dt.date(2026, 11, 2))
+def made(airbyte_settings: Settings) -> Provisioned:
+    return provision(airbyte_settings, dt.date(2026, 11, 2))
 
 
 def client_of(settings: Settings, secret: str, token_url: str) -> AirbyteAPI:
@@ -52,28 +35,28 @@ def client_of(settings: Settings, secret: str, token_url: str) -> AirbyteAPI:
 
 
 @pytest.fixture(scope="module", params=["as it is", "with the API's own path"])
-def client(request: pytest.FixtureRequest, workspace: Settings) -> Iterator[AirbyteAPI]:
+def client(request: pytest.FixtureRequest, airbyte_settings: Settings) -> Iterator[AirbyteAPI]:
     """It takes its token by client credentials: from the root of the server, unless it is given the documented address."""
-    address = "/applications/token" if request.param == "as it is" else f"{workspace.airbyte_api_url}/applications/token"
-    with client_of(workspace, workspace.airbyte_client_secret.get_secret_value(), address) as opened:
+    address = "/applications/token" if request.param == "as it is" else f"{airbyte_settings.airbyte_api_url}/applications/token"
+    with client_of(airbyte_settings, airbyte_settings.airbyte_client_secret.get_secret_value(), address) as opened:
         yield opened
 
 
-def test_wrong_credentials_get_no_token(workspace: Settings, made: Provisioned) -> None:
-    with client_of(workspace, "wrong", "/applications/token") as opened, pytest.raises(Exception, match="401"):
+def test_wrong_credentials_get_no_token(airbyte_settings: Settings, made: Provisioned) -> None:
+    with client_of(airbyte_settings, "wrong", "/applications/token") as opened, pytest.raises(Exception, match="401"):
         opened.sources.get_source(request={"source_id": made.source_id})
 
 
-def test_the_workspace_is_listed(client: AirbyteAPI, workspace: Settings) -> None:
+def test_the_workspace_is_listed(client: AirbyteAPI, airbyte_settings: Settings) -> None:
     listed = client.workspaces.list_workspaces(request={}).workspaces_response
     assert listed is not None
-    assert [one.workspace_id for one in listed.data] == [workspace.airbyte_workspace_id]
-    one = client.workspaces.get_workspace(request={"workspace_id": workspace.airbyte_workspace_id}).workspace_response
+    assert [one.workspace_id for one in listed.data] == [airbyte_settings.airbyte_workspace_id]
+    one = client.workspaces.get_workspace(request={"workspace_id": airbyte_settings.airbyte_workspace_id}).workspace_response
     assert one == listed.data[0]
 
 
-def test_the_source_is_listed(client: AirbyteAPI, workspace: Settings, made: Provisioned) -> None:
-    listed = client.sources.list_sources(request={"workspace_ids": [workspace.airbyte_workspace_id]}).sources_response
+def test_the_source_is_listed(client: AirbyteAPI, airbyte_settings: Settings, made: Provisioned) -> None:
+    listed = client.sources.list_sources(request={"workspace_ids": [airbyte_settings.airbyte_workspace_id]}).sources_response
     assert listed is not None
     assert [one.source_id for one in listed.data] == [made.source_id]
     one = client.sources.get_source(request={"source_id": made.source_id}).source_response
@@ -141,10 +124,10 @@ def test_a_sync_is_started_and_followed(client: AirbyteAPI, made: Provisioned) -
     assert listed(job_type=JobTypeEnum.RESET) == set()
 
 
-def test_streams_and_definitions_are_described(client: AirbyteAPI, workspace: Settings, made: Provisioned) -> None:
+def test_streams_and_definitions_are_described(client: AirbyteAPI, airbyte_settings: Settings, made: Provisioned) -> None:
     streams = client.streams.get_stream_properties(request={"source_id": made.source_id}).stream_properties_response
     assert {one.stream_name for one in streams or ()} == {name for names in CONNECTIONS.values() for name in names}
-    asked: Any = {"workspace_id": workspace.airbyte_workspace_id}
+    asked: Any = {"workspace_id": airbyte_settings.airbyte_workspace_id}
     listed = client.declarative_source_definitions.list_declarative_source_definitions(request=asked)
     definitions = listed.declarative_source_definitions_response
     assert definitions is not None

@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,8 +15,8 @@ import pytest
 import requests
 
 from polygon_assets.clients import snowflake
-from polygon_assets.local.ports import free_port
 from polygon_assets.settings import Settings
+from polygon_assets_tests.processes.dev_process import running_dev
 from polygon_assets_tests.processes.harness import eventually
 
 LAUNCH_BACKFILL = """
@@ -63,21 +62,8 @@ PRODUCTION = {
 def development(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """A running `polygon-assets dev` with its data, Dagster's too, in a temporary folder."""
     data = tmp_path_factory.mktemp("dev")
-    project = Path(__file__).parents[2]
-    home = data / "home"
-    home.mkdir()
-    for name in ("dagster.yaml", "workspace.yaml"):
-        (home / name).write_text((project / name).read_text().replace("working_directory: .", f"working_directory: {project}"))
-    port = str(free_port(33000, set()))
-    with (data / "dev.log").open("wb") as log:
-        command = [*COMMAND, "dev", "--data", str(data), "--port", port, "--project", str(home), "--tickers", "300"]
-        process = subprocess.Popen(command, cwd=home, stdout=log, stderr=subprocess.STDOUT, env=os.environ | PRODUCTION)
-    yield process, data
-    family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
-    _, alive = psutil.wait_procs(family, timeout=10)
-    assert alive == []
+    with running_dev(data, "--tickers", "300", environment=os.environ | PRODUCTION) as process:
+        yield process, data
 
 
 def picture(data: Path) -> dict[str, Any]:

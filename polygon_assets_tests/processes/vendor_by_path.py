@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
+
+from polygon_assets_tests.http_server import running
 
 
 class Vendor(ThreadingHTTPServer):
@@ -50,12 +51,5 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving(answers: dict[str, list[Any]]) -> Iterator[Vendor]:
     """A vendor that runs until the end of `with`."""
-    server = Vendor(answers)
-    thread = Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with running(Vendor(answers)) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

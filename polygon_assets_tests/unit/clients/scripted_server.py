@@ -5,10 +5,11 @@ What is asked and answered is in the tests.
 
 import http.server
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+
+from polygon_assets_tests.http_server import running
 
 Answer = tuple[int, Any] | tuple[int, Any, dict[str, str]]
 """Status, body (bytes as they are, all else as JSON) and headers."""
@@ -58,12 +59,5 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @contextmanager
 def serving() -> Iterator[ScriptedServer]:
-    server = ScriptedServer()
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with running(ScriptedServer()) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
