@@ -1,6 +1,10 @@
 """What every test needs of its process."""
 
 import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
 
 
 def pytest_configure() -> None:
@@ -9,3 +13,37 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def closed_kafka_sockets() -> Iterator[None]:
+    """kafka-python 3.0.12 leaves two kinds of sockets to the garbage collector, whose warning would fail whichever test runs then:
+    those of a failed connection attempt, and those closed while a request is still waiting to be sent. Both are closed here.
+    """
+    from kafka.net.inet import KafkaNetSocket
+    from kafka.net.transport import KafkaTCPTransport
+
+    close_transport = KafkaTCPTransport.close
+
+    async def connect(self: Any, net: Any, address: Any, socket_options: Any = (), timeout_at: float | None = None) -> Any:
+        family, kind, protocol, _, endpoint = address
+        connecting = self.socket(family, kind, protocol)
+        try:
+            connecting.setblocking(False)
+            for option in socket_options:
+                connecting.setsockopt(*option)
+            return await self.sock_connect(net, connecting, endpoint, timeout_at=timeout_at)
+        except BaseException:
+            connecting.close()
+            raise
+
+    def close(self: Any) -> None:
+        close_transport(self)
+        if self._write_buffer:
+            self._write_buffer.clear()
+            self._close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KafkaNetSocket, "connect", connect)
+        patch.setattr(KafkaTCPTransport, "close", close)
+        yield
