@@ -25,7 +25,7 @@ from polygon_assets.batch import daily, marts, warehouse
 from polygon_assets.batch.streams import MANIFEST, Stream, streams
 from polygon_assets.clients import snowflake
 from polygon_assets.clients.polygon import PolygonRest
-from polygon_assets.evidence import EvidenceError, tables
+from polygon_assets.inspection import EvidenceError, tables
 from polygon_assets.local import state
 from polygon_assets.local.ports import HOST, free_port
 from polygon_assets.local.stack import Stack, running_stack

@@ -92,7 +92,7 @@ def env(data: Path) -> None:
 @click.option("--watch", is_flag=True, help="Look again every two seconds until Ctrl-C.")
 def status(as_json: bool, watch: bool) -> None:
     """Show every piece: reachable or not, rates, lag, newest event, rows. Exit code 1 if something is unhealthy."""
-    from polygon_assets.status import Status
+    from polygon_assets.inspection.status import Status
 
     settings, data = _endpoints()
     look = Status(settings, data, _server_restarts(data) if data else {}).look
@@ -106,7 +106,7 @@ def status(as_json: bool, watch: bool) -> None:
 def _show(facts: dict[str, Any], as_json: bool) -> None:
     from rich.console import Console
 
-    from polygon_assets.status_table import render
+    from polygon_assets.inspection.status_table import render
 
     if as_json:
         click.echo(json.dumps(facts, indent=2))
@@ -117,7 +117,7 @@ def _show(facts: dict[str, Any], as_json: bool) -> None:
 def _watch(look: Callable[[dt.datetime], dict[str, Any]], as_json: bool) -> NoReturn:
     from rich.live import Live
 
-    from polygon_assets.status_table import render
+    from polygon_assets.inspection.status_table import render
 
     try:
         with nullcontext() if as_json else Live(auto_refresh=False) as live:
@@ -139,9 +139,9 @@ def list_gaps(as_json: bool) -> None:
     from rich.console import Console
 
     from polygon_assets.clients import market_clock
-    from polygon_assets.evidence import EvidenceError, gaps, streams
+    from polygon_assets.inspection import EvidenceError, gaps, streams
+    from polygon_assets.inspection.status_table import table
     from polygon_assets.market_clock import calendar_of
-    from polygon_assets.status_table import table
 
     settings = _settings()
     try:
@@ -162,10 +162,11 @@ def list_gaps(as_json: bool) -> None:
 @main.command()
 def doctor() -> None:
     """Check the settings and each endpoint; say what is missing and how to get it. Exit code 1 if anything is."""
-    from polygon_assets import doctor as checks
+    from polygon_assets.batch.streams import CONNECTIONS
+    from polygon_assets.inspection import doctor as checks
 
     settings, data = _endpoints()
-    findings = checks.examine(settings, data or DATA)
+    findings = checks.examine(settings, data or DATA, CONNECTIONS)
     for finding in findings:
         click.echo(f"{'ok     ' if finding.ok else 'MISSING'} {finding.name}: {finding.message}")
         if not finding.ok:

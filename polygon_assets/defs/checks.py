@@ -14,8 +14,8 @@ from polygon_assets.defs.decisions import ALIVE_AGE, utc
 from polygon_assets.defs.jobs import PROGRAMS
 from polygon_assets.defs.keys import DEAD_LETTERS, FILTERED, RAW, STOCK_AGGREGATES, WEBSOCKET
 from polygon_assets.defs.resources import Environment
-from polygon_assets.evidence import EvidenceError, streams, tables
-from polygon_assets.evidence.health import MAX_REFUSED_SHARE, account_problem, clock_problem, refusal_problem
+from polygon_assets.inspection import EvidenceError, streams, tables
+from polygon_assets.inspection.health import MAX_REFUSED_SHARE, account_problem, clock_problem, refusal_problem
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.market_clock import WALL_CLOCK, MarketClock, calendar_of
 from polygon_assets.messages import Heartbeat, unaccounted

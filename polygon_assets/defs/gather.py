@@ -15,8 +15,8 @@ from polygon_assets.defs.decisions import ACTIVE, CsvFacts, DayFacts, RunFacts, 
 from polygon_assets.defs.jobs import ETAG_TAG, NEEDS_HUMAN_TAG, stream_job_name
 from polygon_assets.defs.keys import WEBSOCKET
 from polygon_assets.defs.needs import missing_settings
-from polygon_assets.evidence import streams, tables
-from polygon_assets.evidence.gaps import open_gaps
+from polygon_assets.inspection import streams, tables
+from polygon_assets.inspection.gaps import open_gaps
 from polygon_assets.market_clock import MarketClock, calendar_of
 from polygon_assets.messages import Heartbeat
 from polygon_assets.settings import Settings

@@ -16,7 +16,7 @@ from polygon_assets.defs.jobs import ATTEMPT_TAG, ETAG_TAG, PROGRAMS, SESSION_TA
 from polygon_assets.defs.keys import STOCK_AGGREGATES
 from polygon_assets.defs.partitions import FIRST_DAY
 from polygon_assets.defs.resources import Environment
-from polygon_assets.evidence import EvidenceError, streams
+from polygon_assets.inspection import EvidenceError, streams
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import Heartbeat
 from polygon_assets.settings import Settings

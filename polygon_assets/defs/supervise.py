@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Protocol, Self
 
-from polygon_assets.evidence import KafkaUnreachableError
-from polygon_assets.evidence.streams import follow_heartbeats
+from polygon_assets.inspection import KafkaUnreachableError
+from polygon_assets.inspection.streams import follow_heartbeats
 from polygon_assets.messages import Heartbeat
 from polygon_assets.settings import Settings
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from polygon_assets.clients import market_clock
-from polygon_assets.evidence import ClickHouseUnreachableError, WarehouseUnreachableError, tables, warehouse
+from polygon_assets.inspection import ClickHouseUnreachableError, WarehouseUnreachableError, tables, warehouse
 from polygon_assets.local.environment import clean_this_process
 from polygon_assets.local.replay import dagster_home, refuse_unprovable, replay_of
 from polygon_assets.local.revival import Revival

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
-from polygon_assets.evidence.disk import free_bytes, scarcity
+from polygon_assets.inspection.disk import free_bytes, scarcity
 from polygon_assets.local.stack import ServerFailedError, Stack
 
 DEATHS = 3

@@ -1,4 +1,4 @@
-"""Copies the gap ledger from Kafka to `market.stream_gaps`. Reading it, from either place, is `evidence.gaps`' business."""
+"""Copies the gap ledger from Kafka to `market.stream_gaps`. Reading it, from either place, belongs to `inspection.gaps`."""
 
 import datetime as dt
 from collections.abc import Sequence

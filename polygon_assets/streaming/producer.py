@@ -17,8 +17,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from polygon_assets.clients import market_clock, subscription_store
-from polygon_assets.evidence import KafkaUnreachableError
-from polygon_assets.evidence.streams import heartbeats
+from polygon_assets.inspection import KafkaUnreachableError
+from polygon_assets.inspection.streams import heartbeats
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import GAP_TOPIC, RAW_TOPIC, DeadLetter, Gap, Heartbeat, encode
 from polygon_assets.settings import Settings

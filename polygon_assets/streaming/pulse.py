@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from polygon_assets.clients import kafka
-from polygon_assets.evidence import KafkaUnreachableError
-from polygon_assets.evidence.streams import heartbeats
+from polygon_assets.inspection import KafkaUnreachableError
+from polygon_assets.inspection.streams import heartbeats
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import STATUS_TOPIC, Heartbeat, ProgramName, ProgramState, encode

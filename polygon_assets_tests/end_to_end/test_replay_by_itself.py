@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from polygon_assets.evidence import warehouse
+from polygon_assets.inspection import warehouse
 from polygon_assets.local.exchange.market import Market
 from polygon_assets.local.replay import FOLDER
 from polygon_assets.local.state import read_environment

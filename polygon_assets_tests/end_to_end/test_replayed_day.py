@@ -23,7 +23,7 @@ from polygon_assets.batch.warehouse import merge
 from polygon_assets.clients import snowflake
 from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.defs.assets.reconciliation import compare_day
-from polygon_assets.evidence.streams import positions
+from polygon_assets.inspection.streams import positions
 from polygon_assets.local.exchange.lateness import LONGEST_DELAY, Rates
 from polygon_assets.local.exchange.market import Market
 from polygon_assets.local.servers import embedded_servers

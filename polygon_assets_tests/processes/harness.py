@@ -13,8 +13,8 @@ import requests
 from clickhouse_connect.driver.client import Client
 
 from polygon_assets.clients import clickhouse, subscription_store
-from polygon_assets.evidence.look import Look
-from polygon_assets.evidence.streams import heartbeats
+from polygon_assets.inspection.kafka_reader import Look
+from polygon_assets.inspection.streams import heartbeats
 from polygon_assets.messages import (
     DEAD_LETTER_TOPIC,
     GAP_TOPIC,

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from polygon_assets.evidence.streams import positions
+from polygon_assets.inspection.streams import positions
 from polygon_assets.local.stack import Stack
 from polygon_assets.messages import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC, FilteredAggregate, RawAggregate, decode_filtered, encode
 from polygon_assets.settings import Settings

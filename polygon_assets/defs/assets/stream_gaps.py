@@ -39,7 +39,7 @@ SHOWN_ROWS = 200
 )
 def stream_gaps(environment: Environment) -> dg.MaterializeResult[None]:
     from polygon_assets.clients import clickhouse
-    from polygon_assets.evidence import gaps, streams
+    from polygon_assets.inspection import gaps, streams
     from polygon_assets.serving.gap_ledger import store
 
     settings, now = environment.settings(), dt.datetime.now(dt.UTC)

@@ -1,4 +1,4 @@
-"""The checks' judgements; how the evidence is read is tested in unit/test_evidence."""
+"""The checks' judgements; how the evidence is read is tested in unit/inspection."""
 
 import datetime as dt
 from decimal import Decimal
@@ -18,7 +18,7 @@ from polygon_assets.defs.checks import (
     stream_checks,
     while_open,
 )
-from polygon_assets.evidence import KafkaUnreachableError
+from polygon_assets.inspection import KafkaUnreachableError
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import Heartbeat
 from polygon_assets.settings import Settings

@@ -16,7 +16,7 @@ from polygon_assets.defs.decisions import DayFacts, RunFacts, Sighting, Start, S
 from polygon_assets.defs.keys import FACT_DAILY_TRADING, OHLCV_1M, STOCK_AGGREGATES, STREAM_VS_BATCH
 from polygon_assets.defs.resources import Environment
 from polygon_assets.defs.schedules import ohlcv_1m_while_open
-from polygon_assets.evidence import streams, tables
+from polygon_assets.inspection import streams, tables
 from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.market_clock import REVISION_WINDOW, MarketClock, calendar_of
 from polygon_assets.messages import Gap, Heartbeat

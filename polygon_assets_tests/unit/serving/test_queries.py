@@ -8,7 +8,7 @@ from clickhouse_connect.driver.client import Client
 from polygon_assets.serving.queries import UnknownQueryError, load, names
 from polygon_assets_tests.unit.serving.seconds import insert, random_seconds
 
-_PARAMETER = re.compile(r"\{(\w+):(\w+)")
+_PARAMETER = re.compile(r"\{(\w+):(Array\(\w+\)|\w+)")
 
 
 def test_an_unknown_name_lists_those_there_are() -> None:
@@ -21,7 +21,7 @@ def test_every_query_says_what_it_answers_and_runs_on_bound_parameters(client: C
     text = load(name)
     assert text.startswith("-- ")
     now = dt.datetime.now(dt.UTC)
-    values = {"DateTime64": now, "Date": now.date(), "UInt32": 10, "String": "AAPL", "Array": ["AAPL"]}
+    values = {"DateTime64": now, "Date": now.date(), "UInt32": 10, "String": "AAPL", "Array(String)": ["AAPL"], "Array(Int64)": [1]}
     client.command(text, parameters={parameter: values[kind] for parameter, kind in _PARAMETER.findall(text)})
 
 

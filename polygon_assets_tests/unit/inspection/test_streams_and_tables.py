@@ -10,9 +10,9 @@ import pytest
 
 from polygon_assets.clients import clickhouse
 from polygon_assets.clients.kafka import connect_consumer, connect_producer
-from polygon_assets.evidence import ClickHouseUnreachableError, KafkaUnreachableError, UnreadableGapError
-from polygon_assets.evidence.streams import follow_heartbeats, heartbeats, last_processed, open_gaps, pending_since, positions
-from polygon_assets.evidence.tables import day_rows, not_stored, tables
+from polygon_assets.inspection import ClickHouseUnreachableError, KafkaUnreachableError, UnreadableGapError
+from polygon_assets.inspection.streams import follow_heartbeats, heartbeats, last_processed, open_gaps, pending_since, positions
+from polygon_assets.inspection.tables import day_rows, not_stored, tables
 from polygon_assets.local.stack import Stack, running_stack
 from polygon_assets.messages import (
     FILTERED_TOPIC,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from polygon_assets.clients.kafka import connect_inspector
-from polygon_assets.evidence import KafkaUnreachableError
+from polygon_assets.inspection import KafkaUnreachableError
 from polygon_assets.settings import Settings
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from polygon_assets.evidence import streams, tables
+from polygon_assets.inspection import streams, tables
 from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.messages import Gap, Heartbeat
 from polygon_assets.settings import Settings

@@ -7,11 +7,11 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING
 
-from polygon_assets.evidence import ClickHouseUnreachableError
+from polygon_assets.inspection import ClickHouseUnreachableError
 from polygon_assets.messages import FilteredAggregate, Gap
+from polygon_assets.serving.queries import load
 from polygon_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ class TableFacts:
 def tables(settings: Settings) -> dict[str, TableFacts]:
     """By `database.table`. Raises ClickHouseUnreachableError."""
     with _client(settings) as client:
-        rows = client.query(_sql("serving/queries/table_status.sql")).result_rows
+        rows = client.query(load("table_status")).result_rows
     return {str(name): TableFacts(int(count), _utc(newest)) for name, count, newest in rows}
 
 
 def day_rows(settings: Settings, days: Iterable[dt.date]) -> dict[dt.date, int]:
     """Rows stored for each trading day, earlier versions included. Raises ClickHouseUnreachableError."""
     with _client(settings) as client:
-        sql = _sql("evidence/day_versions.sql")
+        sql = load("day_versions")
         return {day: int(client.query(sql, parameters={"day": day}).result_rows[0][0]) for day in days}
 
 
@@ -47,7 +47,7 @@ def not_stored(settings: Settings, aggregates: Sequence[FilteredAggregate]) -> l
     symbols = sorted({aggregate.symbol for aggregate in aggregates})
     starts = sorted({aggregate.start_timestamp for aggregate in aggregates})
     with _client(settings) as client:
-        found = client.query(_sql("evidence/stored_versions.sql"), parameters={"symbols": symbols, "starts": starts}).result_rows
+        found = client.query(load("stored_versions"), parameters={"symbols": symbols, "starts": starts}).result_rows
     stored = {(symbol, start): received for symbol, start, received in found}
     return [a for a in aggregates if stored.get((a.symbol, a.start_timestamp), -1) < a.received_at]
 
@@ -55,7 +55,7 @@ def not_stored(settings: Settings, aggregates: Sequence[FilteredAggregate]) -> l
 def open_gaps(settings: Settings) -> list[Gap]:
     """The open gaps in `market.stream_gaps`, oldest first. Raises ClickHouseUnreachableError."""
     with _client(settings) as client:
-        return [Gap(**row) for row in client.query(_sql("serving/queries/open_gaps.sql")).named_results()]
+        return [Gap(**row) for row in client.query(load("open_gaps")).named_results()]
 
 
 @contextmanager
@@ -74,10 +74,6 @@ def _client(settings: Settings) -> Iterator["Client"]:
             client.close()
     except Error as error:
         raise ClickHouseUnreachableError(f"ClickHouse at {settings.clickhouse_host}:{settings.clickhouse_port}: {error}") from error
-
-
-def _sql(path: str) -> str:
-    return resources.files("polygon_assets").joinpath(path).read_text()
 
 
 def _utc(moment: dt.datetime | None) -> dt.datetime | None:

@@ -3,18 +3,17 @@
 It looks and changes nothing, except that a Kafka topic that is missing is only named.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from polygon_assets.batch.streams import CONNECTIONS
 from polygon_assets.clients import subscription_store
 from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError
 from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
 from polygon_assets.clients.subscription_store import SubscriptionStoreError
-from polygon_assets.evidence import EvidenceError, streams, tables, warehouse
-from polygon_assets.evidence.disk import free_bytes, scarcity
+from polygon_assets.inspection import EvidenceError, streams, tables, warehouse
+from polygon_assets.inspection.disk import free_bytes, scarcity
 from polygon_assets.messages import TOPICS
 from polygon_assets.settings import Settings
 
@@ -29,8 +28,11 @@ class Finding:
     cure: str = ""
 
 
-def examine(settings: Settings, folder: Path) -> list[Finding]:
-    """Try everything, in the order in which it is needed; `folder` is where this machine writes."""
+def examine(settings: Settings, folder: Path, connections: Collection[str]) -> list[Finding]:
+    """Try everything, in the order in which it is needed.
+
+    `folder` is where this machine writes, `connections` are those that the Airbyte workspace must have.
+    """
     return [
         _disk(folder, free_bytes(folder)),
         _try("market data", "POLYGON_API_KEY", settings.polygon_api_key.get_secret_value(), lambda: _market_status(settings), _KEY_CURE),
@@ -44,7 +46,7 @@ def examine(settings: Settings, folder: Path) -> list[Finding]:
             lambda: _warehouse(settings),
             _SNOWFLAKE_CURE,
         ),
-        _try("Airbyte", "AIRBYTE_WORKSPACE_ID", settings.airbyte_workspace_id, lambda: _connections(settings), _AIRBYTE_CURE),
+        _try("Airbyte", "AIRBYTE_WORKSPACE_ID", settings.airbyte_workspace_id, lambda: _connections(settings, connections), _AIRBYTE_CURE),
     ]
 
 
@@ -89,12 +91,12 @@ def _warehouse(settings: Settings) -> str:
     return f"database {settings.snowflake_database} has {len(warehouse.tables(settings))} tables in RAW and MARTS"
 
 
-def _connections(settings: Settings) -> str:
+def _connections(settings: Settings, needed: Collection[str]) -> str:
     with closing(AirbyteApi(settings, patience_seconds=0)) as api:
-        missing = CONNECTIONS.keys() - {connection["name"] for connection in api.connections()}
+        missing = set(needed) - {connection["name"] for connection in api.connections()}
     if missing:
         raise AirbyteError(f"{settings.airbyte_api_url} answers, but the workspace has no connection {', '.join(sorted(missing))}")
-    return f"{settings.airbyte_api_url} has the connections {', '.join(CONNECTIONS)}"
+    return f"{settings.airbyte_api_url} has the connections {', '.join(needed)}"
 
 
 _DISK_CURE = "delete what is not needed; `make clean` removes the embedded stack's data and all caches"

@@ -5,8 +5,8 @@ import datetime as dt
 import pytest
 
 from polygon_assets.clients import snowflake
-from polygon_assets.evidence import WarehouseUnreachableError, warehouse
-from polygon_assets.evidence.tables import TableFacts
+from polygon_assets.inspection import WarehouseUnreachableError, warehouse
+from polygon_assets.inspection.tables import TableFacts
 from polygon_assets.settings import Settings
 
 SERVERS = ("snowflake",)

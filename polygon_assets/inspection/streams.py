@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polygon_assets import messages
-from polygon_assets.evidence import UnreadableGapError
-from polygon_assets.evidence.look import Look, Positions
+from polygon_assets.inspection import UnreadableGapError
+from polygon_assets.inspection.kafka_reader import Look, Positions
 from polygon_assets.messages import FilteredAggregate, Gap, Heartbeat
 from polygon_assets.settings import Settings
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from polygon_assets.evidence import WarehouseUnreachableError
-from polygon_assets.evidence.tables import TableFacts
+from polygon_assets.inspection import WarehouseUnreachableError
+from polygon_assets.inspection.tables import TableFacts
 from polygon_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _connection(settings: Settings) -> Iterator["SnowflakeConnection"]:
 
 
 def _sql(name: str) -> str:
-    return resources.files("polygon_assets.evidence").joinpath(f"{name}.sql").read_text()
+    return resources.files("polygon_assets.inspection").joinpath(f"{name}.sql").read_text()
 
 
 def _utc(moment: dt.datetime | dt.date | None) -> dt.datetime | None:

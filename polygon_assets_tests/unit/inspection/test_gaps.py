@@ -5,8 +5,8 @@ import datetime as dt
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from polygon_assets.evidence import streams, tables
-from polygon_assets.evidence.gaps import channels_text, open_gaps, rows
+from polygon_assets.inspection import streams, tables
+from polygon_assets.inspection.gaps import channels_text, open_gaps, rows
 from polygon_assets.messages import Gap, Heartbeat
 from polygon_assets.serving.gap_ledger import store
 from polygon_assets.settings import Settings

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from polygon_assets import doctor, status
-from polygon_assets.evidence.disk import SCARCE_BYTES, free_bytes, scarcity
+from polygon_assets.inspection import doctor, status
+from polygon_assets.inspection.disk import SCARCE_BYTES, free_bytes, scarcity
 from polygon_assets.local import revival
 from polygon_assets.local.revival import Revival
 from polygon_assets.local.stack import Stack

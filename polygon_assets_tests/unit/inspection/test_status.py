@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from polygon_assets.evidence import WarehouseUnreachableError, streams, tables, warehouse
+from polygon_assets.inspection import WarehouseUnreachableError, streams, tables, warehouse
+from polygon_assets.inspection.status import PROGRAMS, Status, problems, stream_facts
+from polygon_assets.inspection.status_table import render
 from polygon_assets.messages import Heartbeat, ProgramState
 from polygon_assets.settings import Settings
-from polygon_assets.status import PROGRAMS, Status, problems, stream_facts
-from polygon_assets.status_table import render
 
 NOW = dt.datetime(2026, 11, 20, 15, 0, tzinfo=dt.UTC)
 NOW_MS = int(NOW.timestamp() * 1000)

@@ -1,6 +1,6 @@
 """What `polygon-assets status` reports: every piece, reachable or not, and whether the whole is healthy.
 
-`evidence` gathers; here the answers become one structure of plain JSON values, and `status_table`
+The other modules here gather; here the answers become one structure of plain JSON values, and `status_table`
 shows it. The keys of the structure are a contract with scripts: some may be added, none renamed.
 """
 
@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 
 from polygon_assets.clients import market_clock, subscription_store
 from polygon_assets.clients.airbyte import AirbyteApi
-from polygon_assets.evidence import gaps, streams, tables, warehouse
-from polygon_assets.evidence.disk import free_bytes, scarcity
-from polygon_assets.evidence.health import heartbeat_problems
-from polygon_assets.evidence.questions import Answer, Questions
-from polygon_assets.evidence.tables import TableFacts
+from polygon_assets.inspection import gaps, streams, tables, warehouse
+from polygon_assets.inspection.disk import free_bytes, scarcity
+from polygon_assets.inspection.health import heartbeat_problems
+from polygon_assets.inspection.questions import Answer, Questions
+from polygon_assets.inspection.tables import TableFacts
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import FILTERED_TOPIC, RAW_TOPIC, Heartbeat
 from polygon_assets.settings import Settings
