@@ -7,15 +7,16 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from polygon_assets.defs import calendar_check, jobs
 from polygon_assets.defs.assets import airbyte, clickhouse, kafka, polygon, reconciliation, s3, snowflake_marts, snowflake_raw, stream_gaps
-from polygon_assets.defs.batch_schedules import daily_batch, reference_weekly
-from polygon_assets.defs.batch_sensors import BATCH_SENSORS
-from polygon_assets.defs.checks import stream_checks
-from polygon_assets.defs.partitions import trading_days
-from polygon_assets.defs.resources import Airbyte, Environment, StreamPrograms
-from polygon_assets.defs.schedules import checks_schedule, ohlcv_1m_while_open
-from polygon_assets.defs.sensors import SENSORS
+from polygon_assets.defs.batch import calendar_check
+from polygon_assets.defs.batch.schedules import daily_batch, reference_weekly
+from polygon_assets.defs.batch.sensors import BATCH_SENSORS
+from polygon_assets.defs.graph.partitions import trading_days
+from polygon_assets.defs.graph.resources import Airbyte, Environment, StreamPrograms
+from polygon_assets.defs.stream import jobs
+from polygon_assets.defs.stream.checks import stream_checks
+from polygon_assets.defs.stream.schedules import checks_schedule, ohlcv_1m_while_open
+from polygon_assets.defs.stream.sensors import SENSORS
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.settings import Settings, load_settings
 

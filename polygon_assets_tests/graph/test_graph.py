@@ -11,9 +11,9 @@ import pytest
 from dagster._core.remote_representation.external_data import RepositorySnap
 
 from polygon_assets.definitions import build_defs
-from polygon_assets.defs.jobs import PROGRAM_TAG, VALIDATION_TAG
-from polygon_assets.defs.keys import OHLCV_1M
-from polygon_assets.defs.partitions import trading_days
+from polygon_assets.defs.graph.keys import OHLCV_1M
+from polygon_assets.defs.graph.partitions import trading_days
+from polygon_assets.defs.stream.jobs import PROGRAM_TAG, VALIDATION_TAG
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.settings import Settings
 from polygon_assets_tests.graph.rendering import SNAPSHOT, production_defs, render

@@ -7,7 +7,7 @@ import os
 import sys
 
 from polygon_assets.definitions import build_defs
-from polygon_assets.defs.resources import StreamPrograms
+from polygon_assets.defs.graph.resources import StreamPrograms
 
 FAKE_PROGRAM = """
 import os, pathlib, signal, sys, time

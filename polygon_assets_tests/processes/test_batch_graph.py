@@ -22,10 +22,10 @@ from polygon_assets.batch.streams import CONNECTIONS, DAILY_CONNECTION, REFERENC
 from polygon_assets.clients import subscription_store
 from polygon_assets.clients.airbyte import AirbyteApi
 from polygon_assets.definitions import build_defs
-from polygon_assets.defs import pools
-from polygon_assets.defs.batch_decisions import settled_days
-from polygon_assets.defs.batch_sensors import missing_days, reference_changed
-from polygon_assets.defs.keys import (
+from polygon_assets.defs.batch.decisions import settled_days
+from polygon_assets.defs.batch.sensors import missing_days, reference_changed
+from polygon_assets.defs.graph import pools
+from polygon_assets.defs.graph.keys import (
     AIRBYTE_SOURCE,
     DAILY_OPEN_CLOSE,
     FACT_DAILY_TRADING,
@@ -36,7 +36,7 @@ from polygon_assets.defs.keys import (
     mart,
     raw,
 )
-from polygon_assets.defs.resources import Airbyte, Environment
+from polygon_assets.defs.graph.resources import Airbyte, Environment
 from polygon_assets.local.exchange.market import Market
 from polygon_assets.local.stack import Stack
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
@@ -54,7 +54,7 @@ SUBSCRIBED = ("AAPL", "MSFT", "NVDA")
 ONE_RUN = """
 import sys, dagster as dg
 from polygon_assets.definitions import defs
-from polygon_assets.defs.keys import GROUPED_DAILY
+from polygon_assets.defs.graph.keys import GROUPED_DAILY
 dg.materialize([defs.resolve_assets_def(GROUPED_DAILY)], partition_key=sys.argv[1])
 """
 """A process of its own that loads a day, to be killed."""

@@ -10,8 +10,8 @@ from polygon_assets.batch.marts import MARTS, build
 from polygon_assets.clients import snowflake, subscription_store
 from polygon_assets.clients.airbyte import AirbyteApi
 from polygon_assets.defs.assets.reconciliation import compare_day
-from polygon_assets.defs.daily_load import DailyLoad, MetadataByTable
-from polygon_assets.defs.resources import Airbyte
+from polygon_assets.defs.batch.daily_load import DailyLoad, MetadataByTable
+from polygon_assets.defs.graph.resources import Airbyte
 from polygon_assets.local.exchange.market import Market
 from polygon_assets.local.stack import Stack
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar

@@ -81,8 +81,8 @@ class Location:
 
 
 def build_job() -> dg.JobDefinition:
-    from polygon_assets.defs.jobs import stream_job
-    from polygon_assets.defs.resources import Environment, StreamPrograms
+    from polygon_assets.defs.graph.resources import Environment, StreamPrograms
+    from polygon_assets.defs.stream.jobs import stream_job
 
     return dg.Definitions(
         jobs=[stream_job("filter")], resources={"environment": Environment(), "programs": StreamPrograms()}

@@ -5,12 +5,12 @@ from contextlib import closing
 
 import dagster as dg
 
-from polygon_assets.defs.description import OWNERS, as_diff, described
-from polygon_assets.defs.following import FOLLOWS_ALSO_THE_PAST, SHORT_OUTAGES
-from polygon_assets.defs.keys import AIRBYTE_SOURCE, SUBSCRIPTIONS
-from polygon_assets.defs.needs import missing_settings
-from polygon_assets.defs.pools import VENDOR_REQUESTS
-from polygon_assets.defs.resources import Environment
+from polygon_assets.defs.graph.automation import FOLLOWS_ALSO_THE_PAST, SHORT_OUTAGES
+from polygon_assets.defs.graph.descriptions import OWNERS, as_diff, described
+from polygon_assets.defs.graph.keys import AIRBYTE_SOURCE, SUBSCRIPTIONS
+from polygon_assets.defs.graph.pools import VENDOR_REQUESTS
+from polygon_assets.defs.graph.required_settings import missing_settings
+from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import AcceptedSet, difference
 

@@ -10,10 +10,10 @@ from decimal import Decimal
 
 import dagster as dg
 
-from polygon_assets.defs.description import OWNERS, Column, described, table_schema
-from polygon_assets.defs.following import FOLLOWS_CLOSED_DAYS
-from polygon_assets.defs.keys import FILTERED, OHLCV_1M, STOCK_AGGREGATES, STOCK_DELTA_10S, STOCK_LAST, STOCK_RECENT, TOP_MOVERS_10S
-from polygon_assets.defs.resources import Environment
+from polygon_assets.defs.graph.automation import FOLLOWS_CLOSED_DAYS
+from polygon_assets.defs.graph.descriptions import OWNERS, Column, described, table_schema
+from polygon_assets.defs.graph.keys import FILTERED, OHLCV_1M, STOCK_AGGREGATES, STOCK_DELTA_10S, STOCK_LAST, STOCK_RECENT, TOP_MOVERS_10S
+from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.settings import Settings
 
 SAME_VOLUME = dg.AssetCheckSpec(

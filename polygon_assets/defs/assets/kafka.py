@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from polygon_assets.defs.description import OWNERS, Column, described, table_schema
-from polygon_assets.defs.keys import DEAD_LETTERS, FILTERED, RAW, SUBSCRIPTIONS, WEBSOCKET
+from polygon_assets.defs.graph.descriptions import OWNERS, Column, described, table_schema
+from polygon_assets.defs.graph.keys import DEAD_LETTERS, FILTERED, RAW, SUBSCRIPTIONS, WEBSOCKET
 
 RAW_COLUMNS: tuple[Column, ...] = (
     ("event_type", "string", "A: per-second aggregate"),

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from polygon_assets.defs.description import OWNERS, described
-from polygon_assets.defs.keys import POLYGON_REST, SUBSCRIPTIONS, WEBSOCKET
+from polygon_assets.defs.graph.descriptions import OWNERS, described
+from polygon_assets.defs.graph.keys import POLYGON_REST, SUBSCRIPTIONS, WEBSOCKET
 
 WEBSOCKET_FEED = dg.AssetSpec(
     WEBSOCKET,

@@ -22,11 +22,11 @@ from polygon_assets.batch.reconcile import (
     minute_volumes,
     spans,
 )
-from polygon_assets.defs.description import OWNERS, as_table, described, table_schema
-from polygon_assets.defs.following import FOLLOWS_CLOSED_DAYS_CHECKED, SHORT_OUTAGES
-from polygon_assets.defs.keys import FACT_DAILY_TRADING, STOCK_AGGREGATES, STREAM_VS_BATCH
-from polygon_assets.defs.pools import log_while_running, mart_pool
-from polygon_assets.defs.resources import Environment
+from polygon_assets.defs.graph.automation import FOLLOWS_CLOSED_DAYS_CHECKED, SHORT_OUTAGES
+from polygon_assets.defs.graph.descriptions import OWNERS, as_table, described, table_schema
+from polygon_assets.defs.graph.keys import FACT_DAILY_TRADING, STOCK_AGGREGATES, STREAM_VS_BATCH
+from polygon_assets.defs.graph.pools import log_while_running, mart_pool
+from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.market_calendar import MarketCalendar, Session
 from polygon_assets.market_clock import WALL_CLOCK, MarketClock
 from polygon_assets.settings import Settings

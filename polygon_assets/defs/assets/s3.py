@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from polygon_assets.defs.description import OWNERS, as_diff, described
-from polygon_assets.defs.keys import SUBSCRIPTIONS
-from polygon_assets.defs.resources import Environment
+from polygon_assets.defs.graph.descriptions import OWNERS, as_diff, described
+from polygon_assets.defs.graph.keys import SUBSCRIPTIONS
+from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import AcceptedSet, BadLine, accept, difference, estimate, parse
 

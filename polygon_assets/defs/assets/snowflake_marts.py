@@ -11,12 +11,12 @@ from typing import Any
 import dagster as dg
 
 from polygon_assets.batch.marts import MARTS, Mart, build, column_lineage, split_decisions, upstreams
-from polygon_assets.defs.description import OWNERS, Column, described, table_schema
-from polygon_assets.defs.following import FOLLOWS_EVERY_DAY, FOLLOWS_TABLES, SHORT_OUTAGES, follows_any_day
-from polygon_assets.defs.keys import mart as mart_key
-from polygon_assets.defs.mart_checks import Built, checks_of
-from polygon_assets.defs.pools import log_while_running, mart_pool
-from polygon_assets.defs.resources import Environment
+from polygon_assets.defs.batch.mart_checks import Built, checks_of
+from polygon_assets.defs.graph.automation import FOLLOWS_EVERY_DAY, FOLLOWS_TABLES, SHORT_OUTAGES, follows_any_day
+from polygon_assets.defs.graph.descriptions import OWNERS, Column, described, table_schema
+from polygon_assets.defs.graph.keys import mart as mart_key
+from polygon_assets.defs.graph.pools import log_while_running, mart_pool
+from polygon_assets.defs.graph.resources import Environment
 
 _FOLLOWS_REFERENCE = "a minute after the reference data is synced."
 _REBUILD = (

@@ -15,16 +15,16 @@ from polygon_assets.batch import last_good, warehouse
 from polygon_assets.batch.last_good import Judged
 from polygon_assets.batch.loaded import Held, newest_ticker_change, reference_tables
 from polygon_assets.batch.streams import CONNECTIONS, REFERENCE_CONNECTION, Stream, streams
-from polygon_assets.defs.airbyte_sync import run_sync
-from polygon_assets.defs.ancestry import Ancestor, dagster_ancestors, is_intact
-from polygon_assets.defs.batch_decisions import DAYS_PER_RUN, goes_through_airbyte
-from polygon_assets.defs.batch_gather import NEWEST_CHANGE, materialized_at
-from polygon_assets.defs.daily_load import TABLES, DailyLoad, MetadataByTable
-from polygon_assets.defs.description import OWNERS, described, table_schema
-from polygon_assets.defs.keys import AIRBYTE_SOURCE, DAILY_OPEN_CLOSE, GROUPED_DAILY, POLYGON_REST, TICKERS, raw
-from polygon_assets.defs.needs import missing_settings
-from polygon_assets.defs.pools import VENDOR_REQUESTS, log_while_running
-from polygon_assets.defs.resources import Airbyte, Environment
+from polygon_assets.defs.batch.airbyte_sync import run_sync
+from polygon_assets.defs.batch.backlogs import NEWEST_CHANGE, materialized_at
+from polygon_assets.defs.batch.daily_load import TABLES, DailyLoad, MetadataByTable
+from polygon_assets.defs.batch.decisions import DAYS_PER_RUN, goes_through_airbyte
+from polygon_assets.defs.graph.dagster_processes import Ancestor, dagster_ancestors, is_intact
+from polygon_assets.defs.graph.descriptions import OWNERS, described, table_schema
+from polygon_assets.defs.graph.keys import AIRBYTE_SOURCE, DAILY_OPEN_CLOSE, GROUPED_DAILY, POLYGON_REST, TICKERS, raw
+from polygon_assets.defs.graph.pools import VENDOR_REQUESTS, log_while_running
+from polygon_assets.defs.graph.required_settings import missing_settings
+from polygon_assets.defs.graph.resources import Airbyte, Environment
 
 META_MEANINGS = {
     "_AIRBYTE_RAW_ID": "Airbyte's identifier of the record",

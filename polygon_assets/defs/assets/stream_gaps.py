@@ -4,9 +4,9 @@ import datetime as dt
 
 import dagster as dg
 
-from polygon_assets.defs.description import OWNERS, Column, as_table, described, table_schema
-from polygon_assets.defs.keys import STREAM_GAPS, WEBSOCKET
-from polygon_assets.defs.resources import Environment
+from polygon_assets.defs.graph.descriptions import OWNERS, Column, as_table, described, table_schema
+from polygon_assets.defs.graph.keys import STREAM_GAPS, WEBSOCKET
+from polygon_assets.defs.graph.resources import Environment
 
 GAP_COLUMNS: tuple[Column, ...] = (
     ("gap_id", "String", "connection and first moment; the key"),

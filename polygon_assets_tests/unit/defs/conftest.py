@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from polygon_assets.defs.resources import Environment
+from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.settings import Settings
 
 ALWAYS_OPEN = Settings(

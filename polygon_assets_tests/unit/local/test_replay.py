@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from polygon_assets.defs import partitions
+from polygon_assets.defs.graph import partitions
 from polygon_assets.local import replay
 from polygon_assets.local.replay import ReplayError, dagster_home, refuse_unprovable, replay_of
 from polygon_assets.local.servers import embedded_servers

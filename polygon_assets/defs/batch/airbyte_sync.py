@@ -1,0 +1,83 @@
+"""One Airbyte sync: start it or join the one under way, wait for its end, and say what came of it in Airbyte's own words.
+
+dagster-airbyte runs it and cancels it when the run is cancelled; of a failure it knows no more than the job's number.
+"""
+
+import re
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError, JobOutcome, StreamCounts
+from polygon_assets.defs.graph.resources import Airbyte
+from polygon_assets.settings import Settings
+
+FAILED_JOB = re.compile(r"Job (?:failed|was cancelled): (\d+)")
+
+
+@dataclass(frozen=True)
+class Sync:
+    """A sync that succeeded."""
+
+    job_id: int
+    seconds: float
+    link: str
+    """To the connection's history in Airbyte's UI."""
+    streams: Mapping[str, StreamCounts] = field(default_factory=dict)
+
+    def metadata(self, stream: str) -> dict[str, dg.MetadataValue]:
+        """What there is to say of one stream's table."""
+        return {
+            "rows_synced": dg.MetadataValue.int(self.streams.get(stream, StreamCounts(0, 0)).committed),
+            "airbyte_job": dg.MetadataValue.int(self.job_id),
+            "airbyte_connection": dg.MetadataValue.url(self.link),
+            "sync_seconds": dg.MetadataValue.float(round(self.seconds, 1)),
+        }
+
+
+def run_sync(airbyte: Airbyte, settings: Settings, connection: str) -> Sync:
+    """Sync the connection of this name. Raises dg.Failure with the reason and the cure where there is one."""
+    try:
+        with closing(AirbyteApi(settings)) as api:
+            return _run_sync(api, airbyte, settings, connection)
+    except AirbyteError as error:
+        raise dg.Failure(f"{connection}: {error}", allow_retries=False) from error
+
+
+def connection_link(settings: Settings, connection_id: str) -> str:
+    """The UI lies beside the configuration API: https://cloud.airbyte.com/api/v1 on Cloud, https://HOST/api/v1 elsewhere."""
+    host = settings.airbyte_configuration_api_url.rstrip("/").removesuffix("/api/v1")
+    return f"{host}/workspaces/{settings.airbyte_workspace_id}/connections/{connection_id}/timeline"
+
+
+def _run_sync(api: AirbyteApi, airbyte: Airbyte, settings: Settings, connection: str) -> Sync:
+    connection_id, began = api.connection_id(connection), time.monotonic()
+    link = connection_link(settings, connection_id)
+    try:
+        output = airbyte.client(settings).sync_and_poll(connection_id)
+    except dg.Failure as failure:
+        raise _explained(api, connection, failure, link) from failure
+    outcome = api.outcome(int(output.job_details["jobId"]))
+    return Sync(outcome.job_id, time.monotonic() - began, link, outcome.streams)
+
+
+def _explained(api: AirbyteApi, connection: str, failure: dg.Failure, link: str) -> dg.Failure:
+    """The failure with Airbyte's reason and the rows that are safe, where a job failed; otherwise as it is."""
+    message = failure.description or "failed without a word"
+    if not (job := FAILED_JOB.search(message)):
+        return dg.Failure(f"{connection}: {message}", {"airbyte_connection": dg.MetadataValue.url(link)}, allow_retries=False)
+    outcome = api.outcome(int(job[1]))
+    return dg.Failure(_sentence(connection, outcome), _failure_metadata(outcome, link), allow_retries=False)
+
+
+def _sentence(connection: str, outcome: JobOutcome) -> str:
+    kept = f"; {outcome.rows:,} rows are committed, and the next sync goes on from there" if outcome.rows else ""
+    return f"{connection}: Airbyte's job {outcome.job_id} {outcome.status}: {outcome.reason or 'no reason given'}{kept}"
+
+
+def _failure_metadata(outcome: JobOutcome, link: str) -> dict[str, dg.MetadataValue]:
+    rows = {f"rows_synced_{name}": dg.MetadataValue.int(counts.committed) for name, counts in outcome.streams.items()}
+    return {"airbyte_job": dg.MetadataValue.int(outcome.job_id), "airbyte_connection": dg.MetadataValue.url(link), **rows}

@@ -1,0 +1,4 @@
+"""What both halves of the graph share: keys, partitions, conditions, pools, resources, runs, alerts.
+
+Nothing here knows a stream program or a Snowflake table; those belong to `defs.stream` and `defs.batch`.
+"""

@@ -1,0 +1,215 @@
+"""Checks of the running streams, each judged by evidence in Kafka and ClickHouse and only while the market is open.
+
+Checks that belong to one computation (the CSV's lines, the bars' sums) stand with their asset.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+
+import dagster as dg
+
+from polygon_assets import messages
+from polygon_assets.clients import market_clock
+from polygon_assets.defs.graph.keys import DEAD_LETTERS, FILTERED, RAW, STOCK_AGGREGATES, WEBSOCKET
+from polygon_assets.defs.graph.resources import Environment
+from polygon_assets.defs.stream.decisions import ALIVE_AGE, utc
+from polygon_assets.defs.stream.jobs import PROGRAMS
+from polygon_assets.inspection import EvidenceError, streams, tables
+from polygon_assets.inspection.health import MAX_REFUSED_SHARE, account_problem, clock_problem, refusal_problem
+from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.market_clock import WALL_CLOCK, MarketClock, calendar_of
+from polygon_assets.messages import Heartbeat, unaccounted
+from polygon_assets.settings import Settings
+
+LONGEST_WAIT = dt.timedelta(seconds=60)
+"""Nothing received waits longer for the next program; a restart takes about 30 s."""
+OLDEST_EVENT = dt.timedelta(seconds=90)
+"""In the regular session somebody trades every second; before and after it a small set may be quiet for long."""
+DELAYED_CLUSTER = dt.timedelta(minutes=15)
+SAMPLE = 100
+"""Messages looked at in each partition."""
+
+Look = Callable[[Settings, dt.datetime], dg.AssetCheckResult]
+
+
+def stream_checks() -> list[dg.AssetChecksDefinition]:
+    """All of them."""
+    return [
+        _check("channels_confirmed", WEBSOCKET, "The vendor confirmed every desired channel.", _channels_confirmed),
+        _check("fresh_while_open", RAW, "The newest event is recent during the regular session.", _fresh),
+        _check("filter_keeps_up", RAW, "Nothing received waits for the filter longer than a minute.", _filter_keeps_up),
+        _check("sink_keeps_up", FILTERED, "Nothing received waits for the sink longer than a minute.", _sink_keeps_up),
+        _check(
+            "clocks_agree", WEBSOCKET, "The vendor's clock is not ahead of the producer's: no bar arrives before its second ends.", _clocks
+        ),
+        _check("events_accounted_for", RAW, "Every event read is forwarded, refused or a status; none is lost unseen.", _account),
+        _check("dead_letters_bounded", DEAD_LETTERS, "No program refused more than 1 % of what it read.", _dead_letters_bounded),
+        _check(
+            "offsets_account_for_rows",
+            STOCK_AGGREGATES,
+            "The last messages that the sink committed are rows, in this version or a newer one.",
+            _offsets_account_for_rows,
+        ),
+    ]
+
+
+def _check(name: str, asset: dg.AssetKey, description: str, look: Look) -> dg.AssetChecksDefinition:
+    @dg.asset_check(name=name, asset=asset, description=description)
+    def check(environment: Environment) -> dg.AssetCheckResult:
+        return while_open(environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC), look, environment.clock())
+
+    return check
+
+
+def while_open(
+    settings: Settings, calendar: MarketCalendar, now: dt.datetime, look: Look, clock: MarketClock = WALL_CLOCK
+) -> dg.AssetCheckResult:
+    """The judgement, or `closed`; what cannot be asked while open is a failure, because nobody else would say so."""
+    if not calendar.is_open(clock.market(now)):
+        return dg.AssetCheckResult(passed=True, description="closed")
+    try:
+        return look(settings, now)
+    except EvidenceError as error:
+        return dg.AssetCheckResult(passed=False, description=str(error))
+
+
+def judge_channels(beat: Heartbeat | None, now: dt.datetime) -> dg.AssetCheckResult:
+    if fault := _dead(beat, now) or beat is None:
+        return dg.AssetCheckResult(passed=False, description=f"producer: {fault}")
+    return dg.AssetCheckResult(
+        passed=0 < beat.desired <= beat.confirmed,
+        description=f"{beat.confirmed} of {beat.desired} channels are confirmed" + "".join(f"\n{line}" for line in beat.unconfirmed),
+        metadata={"desired": beat.desired, "confirmed": beat.confirmed},
+    )
+
+
+def judge_freshness(
+    beat: Heartbeat | None, now: dt.datetime, delay: dt.timedelta, regular: bool, clock: MarketClock = WALL_CLOCK
+) -> dg.AssetCheckResult:
+    """The age is wall time, also that of an event that a replay stamped with the market's."""
+    if fault := _dead(beat, now) or beat is None:
+        return dg.AssetCheckResult(passed=False, description=f"producer: {fault}")
+    if beat.newest_event is None:
+        return dg.AssetCheckResult(passed=not regular, description="no event yet")
+    try:
+        age = now - (clock.wall(utc(beat.newest_event)) or now)
+    except (ValueError, OverflowError, OSError):
+        # The number is the vendor's, and a unit may change without notice.
+        return dg.AssetCheckResult(passed=False, description=f"the newest event's start is no time in milliseconds: {beat.newest_event}")
+    return dg.AssetCheckResult(
+        passed=not regular or age <= OLDEST_EVENT + delay,
+        description=f"the newest event is {age.total_seconds():.0f} s old" + ("" if regular else "; extended hours may be quiet"),
+        metadata={"newest_event_age_seconds": age.total_seconds()},
+    )
+
+
+def judge_waiting(since: dt.datetime | None, now: dt.datetime, lag: int) -> dg.AssetCheckResult:
+    waited = now - since if since else dt.timedelta()
+    return dg.AssetCheckResult(
+        passed=waited <= LONGEST_WAIT,
+        description=f"{lag:,} messages wait, the oldest for {waited.total_seconds():.0f} s" if since else "nothing waits",
+        metadata={"lag_messages": lag, "oldest_waits_seconds": waited.total_seconds()},
+    )
+
+
+def judge_refusals(beats: Mapping[str, Heartbeat], now: dt.datetime) -> dg.AssetCheckResult:
+    """Each program by what it read itself: they started at different times, and the filter's millions would hide a bad producer."""
+    lines: list[str] = []
+    metadata: dict[str, int] = {}
+    passed = True
+    for program in PROGRAMS:
+        beat = beats.get(program)
+        if fault := _dead(beat, now) or beat is None:
+            passed = False
+            lines.append(f"{program}: {fault}")
+            continue
+        refused, read = beat.counters.get("refused", 0), beat.counters.get("read", 0)
+        passed &= refused <= MAX_REFUSED_SHARE * read and not refusal_problem(beat)
+        newest = f", the newest because: {beat.last_refusal}" if beat.last_refusal else ""
+        lines.append(f"{program}: {refused:,} refused, {read:,} read since it started{newest}")
+        metadata |= {f"{program}_refused": refused, f"{program}_read": read}
+    return dg.AssetCheckResult(passed=passed, description="\n".join(lines), metadata=metadata)
+
+
+def judge_clocks(beat: Heartbeat | None, now: dt.datetime) -> dg.AssetCheckResult:
+    if fault := _dead(beat, now) or beat is None:
+        return dg.AssetCheckResult(passed=False, description=f"producer: {fault}")
+    if beat.arrival_delay_ms is None:
+        return dg.AssetCheckResult(passed=True, description="no live event yet")
+    seconds = beat.arrival_delay_ms / 1000
+    return dg.AssetCheckResult(
+        passed=not clock_problem(beat),
+        description=clock_problem(beat) or f"bars arrive {seconds:.1f} s after their second ends",
+        metadata={"arrival_delay_seconds": seconds},
+    )
+
+
+def judge_account(beats: Mapping[str, Heartbeat], now: dt.datetime) -> dg.AssetCheckResult:
+    """Each program's own account; one that does not run has none, which other checks report."""
+    alive = {program: beat for program in PROGRAMS if (beat := beats.get(program)) and not _dead(beat, now)}
+    problems = [f"{program}: {problem}" for program, beat in alive.items() if (problem := account_problem(beat))]
+    read = sum(beat.counters.get("read", 0) for beat in alive.values())
+    return dg.AssetCheckResult(
+        passed=not problems,
+        description="\n".join(problems) or f"all {read:,} events read by {len(alive)} programs are accounted for",
+        metadata={f"{program}_unaccounted": unaccounted(beat) for program, beat in alive.items()},
+    )
+
+
+def judge_rows(looked_at: int, missing: Sequence[messages.FilteredAggregate]) -> dg.AssetCheckResult:
+    first = f", first {missing[0].symbol} at {utc(missing[0].start_timestamp):%Y-%m-%d %H:%M:%S} UTC" if missing else ""
+    return dg.AssetCheckResult(
+        passed=not missing,
+        description=f"{len(missing)} of the last {looked_at} committed messages are not rows{first}",
+        metadata={"looked_at": looked_at, "missing": len(missing)},
+    )
+
+
+def _channels_confirmed(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
+    return judge_channels(streams.heartbeats(settings).get("producer"), now)
+
+
+def _fresh(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
+    clock = market_clock.connect(settings)
+    session = calendar_of(settings).session_at(clock.market(now))
+    delay = DELAYED_CLUSTER if "//delayed." in settings.polygon_websocket_url else dt.timedelta()
+    earlier = clock.market(now - OLDEST_EVENT - delay)
+    regular = session is not None and session.phase(earlier) == "regular" and earlier.timestamp() > clock.begins
+    return judge_freshness(streams.heartbeats(settings).get("producer"), now, delay, regular, clock)
+
+
+def _filter_keeps_up(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
+    return _keeps_up(settings, messages.FILTER_GROUP, messages.RAW_TOPIC, now)
+
+
+def _sink_keeps_up(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
+    return _keeps_up(settings, messages.SINK_GROUP, messages.FILTERED_TOPIC, now)
+
+
+def _keeps_up(settings: Settings, group: str, topic: str, now: dt.datetime) -> dg.AssetCheckResult:
+    lag = streams.positions(settings, group, topic).lag
+    return judge_waiting(streams.pending_since(settings, group, topic), now, lag)
+
+
+def _dead_letters_bounded(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
+    return judge_refusals(streams.heartbeats(settings), now)
+
+
+def _clocks(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
+    return judge_clocks(streams.heartbeats(settings).get("producer"), now)
+
+
+def _account(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
+    return judge_account(streams.heartbeats(settings), now)
+
+
+def _offsets_account_for_rows(settings: Settings, _now: dt.datetime) -> dg.AssetCheckResult:
+    processed = streams.last_processed(settings, messages.SINK_GROUP, messages.FILTERED_TOPIC, SAMPLE)
+    return judge_rows(len(processed), tables.not_stored(settings, processed))
+
+
+def _dead(beat: Heartbeat | None, now: dt.datetime) -> str:
+    if beat is None:
+        return "no heartbeat"
+    age = now - utc(beat.sent_at)
+    return f"no heartbeat for {age.total_seconds():.0f} s" if age > ALIVE_AGE else ""

@@ -1,0 +1,154 @@
+"""What a heartbeat becomes in Dagster: observations as the pulse of the assets, materializations where there was progress.
+
+How often is decided here, because an event costs about 12 ms and a materialization may start runs; what is written is plain numbers,
+so that the asset pages plot them.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import dagster as dg
+
+from polygon_assets import messages
+from polygon_assets.defs.graph.keys import DEAD_LETTERS, FILTERED, RAW, STOCK_AGGREGATES, STOCK_LAST, STOCK_RECENT, WEBSOCKET
+from polygon_assets.messages import Heartbeat
+
+OBSERVE_SECONDS = 30.0
+MATERIALIZE_SECONDS = 60.0
+"""The overview of an asset in the UI shows its newest materialization, so that it is never older than a minute."""
+HURRY_SECONDS = 5.0
+"""Changes are shown at once, but a flapping program must not fill the event log."""
+
+Metadata = Mapping[str, dg.MetadataValue]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An asset that a program's heartbeat speaks of."""
+
+    key: dg.AssetKey
+    counters: tuple[str, ...] = ()
+    progress: str = ""
+    """The counter whose growth is a materialization; empty where only a closed day is proof."""
+    flow: bool = True
+    """Whether rate, lag and newest event are this asset's."""
+    channels: bool = False
+    observed: bool = True
+    """False for tables that the same insert fills: one pulse is enough for all of them."""
+
+
+SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
+    "producer": (
+        Subject(WEBSOCKET, counters=("read", "refused", "dropped", "reconnects"), progress="forwarded", channels=True),
+        Subject(RAW, counters=("forwarded", "retries"), progress="forwarded"),
+    ),
+    "filter": (
+        Subject(FILTERED, counters=("read", "forwarded", "unsubscribed"), progress="forwarded"),
+        Subject(DEAD_LETTERS, counters=("refused",), progress="refused", flow=False),
+    ),
+    "sink": (
+        Subject(STOCK_AGGREGATES, counters=("read", "forwarded", "retries")),
+        Subject(STOCK_RECENT, counters=("forwarded",), progress="forwarded", observed=False),
+        Subject(STOCK_LAST, counters=("forwarded",), progress="forwarded", observed=False),
+    ),
+}
+
+
+class EventReporter:
+    """Writes the events of one run."""
+
+    def __init__(
+        self,
+        program: str,
+        log_event: Callable[[dg.AssetObservation | dg.AssetMaterialization], None],
+        say: Callable[[str], None],
+        silence: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._subjects = SUBJECTS[program]
+        self._log_event = log_event
+        self._say = say
+        self._silence = silence
+        self._clock = clock
+        self._observed_at = -OBSERVE_SECONDS
+        self._shown: tuple[object, ...] = ()
+        self._materialized_at: dict[dg.AssetKey, float] = {}
+        self._progress: dict[dg.AssetKey, tuple[str, int]] = {}
+
+    def say(self, text: str) -> None:
+        self._say(text)
+
+    def observe(self, heartbeat: Heartbeat | None, restarts: int) -> None:
+        """Write what is due: every 30 s, and sooner when the state changed."""
+        shown = _shown(heartbeat, restarts)
+        age = self._clock() - self._observed_at
+        if age < (OBSERVE_SECONDS if shown == self._shown else HURRY_SECONDS):
+            return
+        self._observed_at, self._shown = self._clock(), shown
+        for subject in self._subjects:
+            metadata = _metadata(subject, heartbeat, restarts) if heartbeat else _no_heartbeat(self._silence(), restarts)
+            if subject.observed:
+                self._log_event(dg.AssetObservation(subject.key, metadata=metadata))
+            if heartbeat and self._progressed(subject, heartbeat):
+                self._log_event(dg.AssetMaterialization(subject.key, metadata=metadata))
+
+    def _progressed(self, subject: Subject, heartbeat: Heartbeat) -> bool:
+        count = heartbeat.counters.get(subject.progress, 0)
+        instance, before = self._progress.get(subject.key, ("", 0))
+        # A new instance counts from 0 again.
+        grown = count > (before if instance == heartbeat.instance else 0)
+        due = self._clock() - self._materialized_at.get(subject.key, -MATERIALIZE_SECONDS) >= MATERIALIZE_SECONDS
+        if grown and due:
+            self._materialized_at[subject.key] = self._clock()
+            self._progress[subject.key] = (heartbeat.instance, count)
+        return grown and due
+
+
+def _shown(heartbeat: Heartbeat | None, restarts: int) -> tuple[object, ...]:
+    """What a person would want to see at once."""
+    if heartbeat is None:
+        return (None, restarts)
+    return (heartbeat.instance, heartbeat.state, heartbeat.detail, heartbeat.desired, heartbeat.confirmed, restarts)
+
+
+def _metadata(subject: Subject, beat: Heartbeat, restarts: int) -> Metadata:
+    counters = {name: dg.MetadataValue.int(beat.counters[name]) for name in subject.counters if name in beat.counters}
+    return {
+        "state": dg.MetadataValue.text(f"{beat.state}: {beat.detail}" if beat.detail else beat.state),
+        **(_flow(beat) if subject.flow else {}),
+        **(_channels(beat) if subject.channels else {}),
+        **counters,
+        "restarts": dg.MetadataValue.int(restarts),
+        "instance": dg.MetadataValue.text(beat.instance),
+        # An event may tell of a heartbeat that is seconds old; what the producer had at the close is judged by this moment.
+        "sent_at": dg.MetadataValue.timestamp(beat.sent_at / 1000),
+    }
+
+
+def _flow(beat: Heartbeat) -> Metadata:
+    found: dict[str, dg.MetadataValue] = {"rate_per_second": dg.MetadataValue.float(round(beat.rate, 2))}
+    if beat.lag is not None:
+        found["lag_messages"] = dg.MetadataValue.int(beat.lag)
+    if beat.arrival_delay_ms is not None:
+        found["arrival_delay_seconds"] = dg.MetadataValue.float(beat.arrival_delay_ms / 1000)
+    if beat.newest_event is not None:
+        found["newest_event"] = dg.MetadataValue.timestamp(beat.newest_event / 1000)
+        found["newest_event_age_seconds"] = dg.MetadataValue.float(round((beat.sent_at - beat.newest_event) / 1000, 3))
+    return found
+
+
+def _channels(beat: Heartbeat) -> Metadata:
+    found: dict[str, dg.MetadataValue] = {
+        "channels_desired": dg.MetadataValue.int(beat.desired),
+        "channels_confirmed": dg.MetadataValue.int(beat.confirmed),
+        "subscriptions_version": dg.MetadataValue.text(beat.subscriptions_version),
+    }
+    if beat.unconfirmed:
+        found["unconfirmed"] = dg.MetadataValue.md("\n".join(f"* {channel}" for channel in beat.unconfirmed))
+    return found
+
+
+def _no_heartbeat(fault: str, restarts: int) -> Metadata:
+    text = f"no heartbeat: {fault or f'none in {messages.STATUS_TOPIC} yet'}"
+    return {"state": dg.MetadataValue.text(text), "restarts": dg.MetadataValue.int(restarts)}

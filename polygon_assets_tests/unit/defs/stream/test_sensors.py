@@ -1,0 +1,295 @@
+"""The sensors' and schedules' ticks against an instance: what they request, and what they leave alone."""
+
+import datetime as dt
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import dagster as dg
+import pytest
+from dagster._core.test_utils import create_run_for_test
+
+from polygon_assets.clients import subscription_store
+from polygon_assets.clients.subscription_store import SubscriptionStoreError
+from polygon_assets.definitions import build_defs
+from polygon_assets.defs.graph.alerts import AlertError, post_alert
+from polygon_assets.defs.graph.keys import OHLCV_1M, STOCK_AGGREGATES
+from polygon_assets.defs.graph.resources import Environment
+from polygon_assets.defs.stream import decisions, facts, sensors
+from polygon_assets.defs.stream.decisions import DayFacts, Sighting
+from polygon_assets.defs.stream.jobs import ETAG_TAG, NEEDS_HUMAN_TAG, PROGRAM_TAG
+from polygon_assets.defs.stream.schedules import _settling, ohlcv_1m_while_open
+from polygon_assets.defs.stream.sensors import failure_cause, open_days, stream_supervisor, subscriptions_csv, trading_day_closer
+from polygon_assets.market_calendar import ONE_DAY, MarketCalendar
+from polygon_assets.settings import Settings
+from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN, NothingSet, OpenMarket
+
+JOBS = ("run_producer", "run_filter", "run_sink")
+
+
+def tick(
+    sensor: dg.SensorDefinition, instance: dg.DagsterInstance, environment: Environment | None = None, cursor: str | None = None
+) -> dg.SensorResult | dg.SkipReason:
+    """What one tick answers."""
+    with dg.build_sensor_context(instance, cursor, resources={"environment": environment or OpenMarket()}) as context:
+        answer = sensor(context)
+    assert isinstance(answer, dg.SensorResult | dg.SkipReason)
+    return answer
+
+
+def requests(answer: dg.SensorResult | dg.SkipReason) -> list[dg.RunRequest]:
+    assert isinstance(answer, dg.SensorResult)
+    return list(answer.run_requests or [])
+
+
+def reason(answer: dg.SensorResult | dg.SkipReason) -> str:
+    said = answer if isinstance(answer, dg.SkipReason) else answer.skip_reason
+    assert isinstance(said, dg.SkipReason)
+    return said.skip_message or ""
+
+
+class TestSupervisor:
+    def test_it_starts_all_three_although_no_broker_can_be_reached(self, instance: dg.DagsterInstance) -> None:
+        asked = requests(tick(stream_supervisor, instance))
+        assert [request.job_name for request in asked] == list(JOBS)
+        today = MarketCalendar("24/7").day_of(dt.datetime.now(dt.UTC)).isoformat()
+        assert [request.run_key for request in asked] == [f"{name}:{today}:none" for name in ("producer", "filter", "sink")]
+        assert {request.tags["polygon/session"] for request in asked} == {today}
+
+    def test_it_starts_nothing_that_is_under_way(self, instance: dg.DagsterInstance) -> None:
+        for job in JOBS:
+            create_run_for_test(instance, job_name=job, status=dg.DagsterRunStatus.STARTED)
+        assert "producer: run" in reason(tick(stream_supervisor, instance))
+
+    def test_it_leaves_down_what_someone_cancelled(self, instance: dg.DagsterInstance) -> None:
+        create_run_for_test(instance, job_name="run_filter", status=dg.DagsterRunStatus.CANCELED)
+        assert [request.job_name for request in requests(tick(stream_supervisor, instance))] == ["run_producer", "run_sink"]
+
+    def test_the_run_before_is_part_of_the_key_so_that_no_key_is_used_twice(
+        self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(decisions, "FIRST_PAUSE", dt.timedelta())
+        failed = create_run_for_test(instance, job_name="run_sink", status=dg.DagsterRunStatus.FAILURE)
+        sink = requests(tick(stream_supervisor, instance))[2]
+        assert sink.run_key is not None
+        assert sink.run_key.endswith(failed.run_id)
+        assert sink.tags["polygon/attempt"] == "2"
+
+    def test_a_run_that_needs_a_human_is_not_tried_at_once(self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(decisions, "FIRST_PAUSE", dt.timedelta())
+        create_run_for_test(instance, job_name="run_sink", status=dg.DagsterRunStatus.FAILURE, tags={NEEDS_HUMAN_TAG: "true"})
+        assert [request.job_name for request in requests(tick(stream_supervisor, instance))] == ["run_producer", "run_filter"]
+
+    def test_it_frees_a_run_whose_process_is_gone(self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(decisions, "ZOMBIE_AGE", dt.timedelta(seconds=-1))
+        zombie = create_run_for_test(instance, job_name="run_filter", status=dg.DagsterRunStatus.STARTED)
+        tick(stream_supervisor, instance)
+        freed = instance.get_run_by_id(zombie.run_id)
+        assert freed is not None
+        assert freed.status is dg.DagsterRunStatus.FAILURE
+
+    def test_it_launches_nothing_once_the_dagster_above_it_is_gone(
+        self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sensors, "is_intact", lambda _line: False)
+        assert "is gone" in reason(tick(stream_supervisor, instance))
+
+    def test_with_nothing_set_it_says_what_is_missing(self, instance: dg.DagsterInstance) -> None:
+        said = reason(tick(stream_supervisor, instance, NothingSet()))
+        assert "producer: not set: KAFKA_BOOTSTRAP_SERVERS, POLYGON_API_KEY" in said
+        assert "sink: not set: KAFKA_BOOTSTRAP_SERVERS, CLICKHOUSE_HOST" in said
+
+
+@dataclass
+class FakeStore:
+    etag: str | None
+
+    def csv_etag(self) -> str:
+        if self.etag is None:
+            raise SubscriptionStoreError("s3://bucket/subscriptions.csv: no answer")
+        return self.etag
+
+
+class TestCsv:
+    @pytest.fixture
+    def store(self, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
+        store = FakeStore("one")
+        monkeypatch.setattr(subscription_store, "connect", lambda _settings: store)
+        return store
+
+    def test_each_version_is_validated_once_also_when_it_comes_back(self, instance: dg.DagsterInstance, store: FakeStore) -> None:
+        first = tick(subscriptions_csv, instance)
+        assert isinstance(first, dg.SensorResult)
+        assert requests(first)[0].tags[ETAG_TAG] == "one"
+        assert first.cursor == "one"
+        assert "unchanged" in reason(tick(subscriptions_csv, instance, cursor="one"))
+        store.etag = "two"
+        assert requests(tick(subscriptions_csv, instance, cursor="one"))[0].tags[ETAG_TAG] == "two"
+        store.etag = "one"
+        assert len(requests(tick(subscriptions_csv, instance, cursor="two"))) == 1
+
+    def test_a_run_that_failed_to_judge_is_repeated_after_a_pause(self, instance: dg.DagsterInstance, store: FakeStore) -> None:
+        assert store.etag == "one"
+        create_run_for_test(instance, status=dg.DagsterRunStatus.FAILURE, tags={ETAG_TAG: "one"})
+        assert "could not be judged; next try at" in reason(tick(subscriptions_csv, instance, cursor="one"))
+
+    def test_when_s3_is_away_it_says_so_and_keeps_its_cursor(self, instance: dg.DagsterInstance, store: FakeStore) -> None:
+        store.etag = None
+        assert "no answer" in reason(tick(subscriptions_csv, instance, cursor="one"))
+
+
+class TestDays:
+    YESTERDAY = MarketCalendar("24/7").day_of(dt.datetime.now(dt.UTC)) - ONE_DAY
+
+    @pytest.fixture(autouse=True)
+    def only_yesterday_is_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(decisions, "is_settled", lambda _calendar, day, _now: day == self.YESTERDAY)
+        # Yesterday ended long enough ago, also shortly after midnight.
+        monkeypatch.setattr(decisions, "REVISION_WINDOW", dt.timedelta())
+
+    def facts(self, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+        always = Sighting(dt.datetime(2026, 1, 1, tzinfo=dt.UTC), dt.datetime.now(dt.UTC), 1, 1)
+
+        def day_facts(_instance: dg.DagsterInstance, _settings: Settings, days: Sequence[dt.date]) -> list[DayFacts]:
+            return [DayFacts(day, rows, producers=(always,)) for day in days]
+
+        monkeypatch.setattr(facts, "day_facts", day_facts)
+
+    def test_a_proved_day_is_materialized_once_and_the_bars_follow(
+        self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.facts(monkeypatch, rows=100)
+        defs, bars = build_defs(ALWAYS_OPEN), dg.AssetSelection.assets(OHLCV_1M)
+        before = dg.evaluate_automation_conditions(defs, instance=instance, asset_selection=bars)
+        assert before.total_requested == 0
+        answer = tick(trading_day_closer, instance)
+        assert isinstance(answer, dg.SensorResult)
+        (event,) = answer.asset_events
+        assert isinstance(event, dg.AssetMaterialization)
+        assert (event.asset_key, event.partition) == (STOCK_AGGREGATES, self.YESTERDAY.isoformat())
+        instance.report_runless_asset_event(event)
+        assert self.YESTERDAY not in open_days(instance, MarketCalendar("24/7"), dt.datetime.now(dt.UTC))
+        assert "no day is over" in reason(tick(trading_day_closer, instance))
+        followed = dg.evaluate_automation_conditions(defs, instance=instance, asset_selection=bars, cursor=before.cursor)
+        assert followed.get_requested_partitions(OHLCV_1M) == {self.YESTERDAY.isoformat()}
+
+    def test_why_a_day_is_still_open_is_told_once(self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.facts(monkeypatch, rows=0)
+        first = tick(trading_day_closer, instance)
+        assert isinstance(first, dg.SensorResult)
+        (event,) = first.asset_events
+        assert isinstance(event, dg.AssetObservation)
+        assert "not streamed" in str(event.metadata["still_open"].value)
+        again = tick(trading_day_closer, instance, cursor=first.cursor)
+        assert isinstance(again, dg.SensorResult)
+        assert again.asset_events == []
+        assert "not streamed" in reason(again)
+
+    def test_what_cannot_be_asked_proves_nothing(self, instance: dg.DagsterInstance) -> None:
+        assert "nothing can be proved now" in reason(tick(trading_day_closer, instance))
+
+
+class TestSchedules:
+    @pytest.fixture
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        """A schedule's context asks for an instance that can be found again, which one in memory cannot."""
+        with dg.instance_for_test() as one:
+            yield one
+
+    def evaluate(self, instance: dg.DagsterInstance, environment: Environment) -> object:
+        now = dt.datetime(2026, 11, 22, 16, 5, tzinfo=dt.UTC)
+        with dg.build_schedule_context(instance, scheduled_execution_time=now, resources={"environment": environment}) as context:
+            return ohlcv_1m_while_open(context)
+
+    def test_todays_bars_are_refreshed_while_open(self, instance: dg.DagsterInstance) -> None:
+        answer = self.evaluate(instance, OpenMarket())
+        assert isinstance(answer, dg.RunRequest)
+        assert answer.partition_key == "2026-11-22"
+
+    def test_a_refresh_that_still_runs_is_not_joined_by_another(self, instance: dg.DagsterInstance) -> None:
+        create_run_for_test(instance, job_name="refresh_ohlcv_1m", status=dg.DagsterRunStatus.STARTED)
+        answer = self.evaluate(instance, OpenMarket())
+        assert isinstance(answer, dg.SkipReason)
+        assert "still going" in (answer.skip_message or "")
+
+    def test_streams_that_have_just_started_are_not_judged_yet(self, instance: dg.DagsterInstance) -> None:
+        now = dt.datetime.now(dt.UTC)
+        assert _settling(instance, now, now) is None
+        create_run_for_test(instance, job_name="run_sink", status=dg.DagsterRunStatus.STARTED, tags={PROGRAM_TAG: "sink"})
+        assert _settling(instance, now, now) == "just started: run_sink"
+        assert _settling(instance, now, now + dt.timedelta(seconds=59)) == "just started: run_sink"
+
+    def test_a_tick_missed_while_dagster_was_down_judges_nothing(self, instance: dg.DagsterInstance) -> None:
+        now = dt.datetime.now(dt.UTC)
+        assert "missed" in (_settling(instance, now - dt.timedelta(minutes=3), now) or "")
+
+    def test_while_closed_nothing_is_refreshed(self, instance: dg.DagsterInstance) -> None:
+        class Closed(Environment):
+            def settings(self) -> Settings:
+                return Settings.model_construct(market_calendar="NYSE")
+
+        answer = self.evaluate(instance, Closed())
+        assert isinstance(answer, dg.SkipReason)
+        assert answer.skip_message == "closed; the next session opens at 2026-11-23 09:00 UTC"
+
+
+@dg.op(config_schema=str)
+def broken(context: dg.OpExecutionContext) -> None:
+    if context.op_config == "refused":
+        raise dg.Failure("producer: the vendor refused the key")
+    raise ValueError("no such file")
+
+
+@dg.job
+def breaking() -> None:
+    broken()
+
+
+class TestAlerts:
+    @pytest.mark.parametrize(("why", "said"), [("refused", "producer: the vendor refused the key"), ("other", "ValueError: no such file")])
+    def test_the_text_says_why_a_step_failed(self, why: str, said: str) -> None:
+        result = breaking.execute_in_process({"ops": {"broken": {"config": why}}}, raise_on_error=False)
+        (event,) = result.filter_events(lambda one: one.is_step_failure)
+        assert failure_cause(event) == said
+
+    @pytest.fixture
+    def webhook(self) -> Iterator[tuple[str, list[bytes]]]:
+        received: list[bytes] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                received.append(self.rfile.read(int(self.headers["Content-Length"])))
+                self.send_response(500 if "broken" in self.path else 200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Nothing: a test's output is its failure."""
+
+        server = HTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", received
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+    def test_the_text_is_posted_as_json(self, webhook: tuple[str, list[bytes]]) -> None:
+        post_alert(webhook[0], "run_sink failed")
+        assert [json.loads(body) for body in webhook[1]] == [{"text": "run_sink failed"}]
+
+    def test_without_an_address_nothing_happens(self) -> None:
+        post_alert("", "run_sink failed")
+
+    @pytest.mark.parametrize("path", ["/broken-secret"])
+    def test_a_refusal_does_not_show_the_address(self, webhook: tuple[str, list[bytes]], path: str) -> None:
+        with pytest.raises(AlertError, match="HTTP 500") as caught:
+            post_alert(webhook[0] + path, "text")
+        assert "secret" not in str(caught.value)
+
+    @pytest.mark.parametrize("address", ["secret-without-scheme", "http://127.0.0.1:1/secret"])
+    def test_an_unusable_address_is_not_shown(self, address: str) -> None:
+        with pytest.raises(AlertError) as caught:
+            post_alert(address, "text")
+        assert "secret" not in str(caught.value)

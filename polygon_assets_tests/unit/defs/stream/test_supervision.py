@@ -1,0 +1,200 @@
+"""The supervision of real processes by small programs that crash, hang, refuse or obey. Kafka is replaced by a pair of ears."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from polygon_assets.defs.stream.supervision import (
+    REFUSALS,
+    Limits,
+    ProgramKeepsFailingError,
+    ProgramNotDrainedError,
+    ProgramRefusedError,
+    Supervision,
+)
+from polygon_assets.messages import Heartbeat
+from polygon_assets.streaming import program
+
+LIMITS = Limits(
+    grace_seconds=3.0,
+    silence_seconds=0.4,
+    first_beat_seconds=0.6,
+    healthy_seconds=5.0,
+    pauses=(0.01, 0.02),
+    max_failures=3,
+    look_seconds=0.01,
+)
+OBEDIENT = """
+import pathlib, signal, sys, time
+def stop(*_):
+    pathlib.Path(sys.argv[1]).write_text("drained")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+pathlib.Path(sys.argv[1] + ".ready").touch()
+while True: time.sleep(0.05)
+"""
+NOT_DRAINED = OBEDIENT.replace("sys.exit(0)", "sys.exit(13)")
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
+
+
+@dataclass
+class FakeEars:
+    """Hears a heartbeat of every living process, or nothing."""
+
+    deaf: bool = False
+    silent: bool = False
+    detail: str = ""
+
+    def newest(self, pid: int) -> Heartbeat | None:
+        return None if self.silent or self.deaf else Heartbeat("filter", f"host:{pid}:0", "streaming", 0, 0, self.detail)
+
+    def silent_seconds(self, _pid: int, since: float) -> float:
+        return time.monotonic() - since if self.silent else 0.0
+
+
+@dataclass
+class Notebook:
+    said: list[str] = field(default_factory=list)
+    restarts: list[int] = field(default_factory=list)
+
+    def observe(self, _heartbeat: Heartbeat | None, restarts: int) -> None:
+        self.restarts.append(restarts)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    @property
+    def pids(self) -> list[int]:
+        return [int(line.rpartition(" ")[2]) for line in self.said if line.startswith("started")]
+
+
+def supervision(script: str, *arguments: str, ears: FakeEars | None = None, finished: Callable[[], bool] = lambda: False) -> Supervision:
+    command = [sys.executable, "-c", script, *arguments]
+    return Supervision(command, ears or FakeEars(), Notebook(), lambda _heartbeat: finished(), LIMITS)
+
+
+def notebook(of: Supervision) -> Notebook:
+    assert isinstance(of.reporter, Notebook)
+    return of.reporter
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def after(seconds: float) -> Callable[[], bool]:
+    start = time.monotonic()
+    return lambda: time.monotonic() - start > seconds
+
+
+def test_a_program_is_stopped_with_sigterm_when_the_session_is_over(tmp_path: Path) -> None:
+    one = supervision(OBEDIENT, str(tmp_path / "out"), finished=(tmp_path / "out.ready").exists)
+    one.run()
+    assert (tmp_path / "out").read_text() == "drained"
+    assert notebook(one).said[-1].endswith("ended with exit code 0")
+
+
+def test_a_program_that_does_not_end_well_when_the_session_is_over_is_a_failure_with_its_reason(tmp_path: Path) -> None:
+    ready, ears = (tmp_path / "out.ready").exists, FakeEars(detail="7 messages could not be handed to Kafka")
+    one = supervision(NOT_DRAINED, str(tmp_path / "out"), ears=ears, finished=ready)
+    with pytest.raises(ProgramNotDrainedError, match=r"the session is over, but process .* ended with exit code 13.*7 messages"):
+        one.run()
+    assert len(notebook(one).pids) == 1
+
+
+def test_a_program_that_must_be_killed_when_the_session_is_over_is_a_failure() -> None:
+    one = supervision(STUBBORN, finished=after(0.5))
+    one.limits = Limits(0.2, 5.0, 5.0, 5.0, (0.01,), 2, 0.01)
+    with pytest.raises(ProgramNotDrainedError, match="was killed by SIGKILL"):
+        one.run()
+
+
+def test_a_program_that_had_not_begun_when_the_session_was_over_is_no_failure() -> None:
+    one = supervision("import time; time.sleep(60)", finished=after(0.1))
+    one.run()
+    assert notebook(one).said[-1].endswith("was killed by SIGTERM")
+
+
+def test_the_refusals_are_the_programs_own_exit_codes() -> None:
+    assert set(REFUSALS) == {
+        program.EXIT_WRONG_KEY,
+        program.EXIT_NOT_ENTITLED,
+        program.EXIT_BAD_SETTINGS,
+        program.EXIT_UNKNOWN_ANSWER,
+    }
+
+
+def test_a_program_that_crashes_is_started_again_with_pauses_until_it_is_hopeless() -> None:
+    one = supervision("import sys; sys.exit(3)")
+    with pytest.raises(ProgramKeepsFailingError, match="exit code 3; 3 times in a row"):
+        one.run()
+    assert len(set(notebook(one).pids)) == 3
+    assert [line for line in notebook(one).said if "again in" in line][1].endswith("starting again in 0.02 s")
+
+
+def test_a_program_that_is_killed_is_named_with_its_signal() -> None:
+    one = supervision("import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(ProgramKeepsFailingError, match="was killed by SIGKILL"):
+        one.run()
+
+
+def test_a_program_that_stops_by_itself_in_the_middle_of_the_session_is_started_again() -> None:
+    one = supervision("pass", finished=after(0.4))
+    with pytest.raises(ProgramKeepsFailingError, match="exit code 0"):
+        one.run()
+
+
+@pytest.mark.parametrize(("code", "cure"), [(10, "POLYGON_API_KEY"), (11, "plan"), (12, "doctor")])
+def test_a_refusal_is_not_tried_again_and_names_the_cure(code: int, cure: str) -> None:
+    one = supervision(f"import sys; sys.exit({code})", ears=FakeEars(detail="vendor: auth_failed"))
+    with pytest.raises(ProgramRefusedError, match=cure) as caught:
+        one.run()
+    assert "auth_failed" in str(caught.value)
+    assert len(notebook(one).pids) == 1
+
+
+def test_a_program_that_falls_silent_is_killed_even_if_it_ignores_sigterm() -> None:
+    one = supervision(STUBBORN, ears=FakeEars(silent=True))
+    one.limits = Limits(0.2, 0.3, 0.5, 5.0, (0.01,), 2, 0.01)
+    with pytest.raises(ProgramKeepsFailingError, match="sent no heartbeat for"):
+        one.run()
+    assert len(notebook(one).pids) == 2
+    assert not any(lives(pid) for pid in notebook(one).pids)
+
+
+def test_while_the_broker_is_away_a_silent_program_is_left_alone(tmp_path: Path) -> None:
+    assert LIMITS.first_beat_seconds < 1.0
+    one = supervision(OBEDIENT, str(tmp_path / "out"), ears=FakeEars(deaf=True), finished=after(1.0))
+    one.run()
+    assert len(notebook(one).pids) == 1
+
+
+@pytest.mark.parametrize("script", [OBEDIENT, NOT_DRAINED])
+def test_an_interruption_leaves_nothing_behind_and_stays_one(tmp_path: Path, script: str) -> None:
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    def when_ready() -> bool:
+        if (tmp_path / "out.ready").exists():
+            os.kill(os.getpid(), signal.SIGALRM)
+        return False
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    one = supervision(script, str(tmp_path / "out"), finished=when_ready)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            one.run()
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    assert (tmp_path / "out").read_text() == "drained"
+    assert not lives(notebook(one).pids[0])
