@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from bench.replies import replies
-from polygon_assets.batch import daily, marts, warehouse
-from polygon_assets.batch.streams import MANIFEST, Stream, streams
+from polygon_assets.batch import marts
+from polygon_assets.batch.airbyte.connector import MANIFEST, Stream, streams
+from polygon_assets.batch.raw import daily_records, table_writer
 from polygon_assets.clients import snowflake
 from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.inspection import EvidenceError, tables
@@ -71,7 +72,7 @@ def run(folder: Path, days: int, tickers: int, pyairbyte: str = "") -> Iterator[
             scripted = settings.model_copy(update={"polygon_rest_url": address})
             yield from _read(scripted, dates, list(answers), folder)
             yield from _read_and_load(connection, scripted, dates, folder, pyairbyte)
-            yield from _load(connection, [record for day in dates for record in daily.grouped_daily(PolygonRest(scripted), day)])
+            yield from _load(connection, [record for day in dates for record in daily_records.grouped_daily(PolygonRest(scripted), day)])
             _load_reference(connection, stack, dates)
             yield from _marts(connection, dates)
     yield from _definitions()
@@ -91,7 +92,7 @@ def _read_and_load(
     now, stream = dt.datetime.now(dt.UTC), streams()["grouped_daily"]
 
     def ours() -> int:
-        return warehouse.merge(connection, stream, _records(settings, "grouped_daily", dates, folder), now).read
+        return table_writer.merge(connection, stream, _records(settings, "grouped_daily", dates, folder), now).read
 
     def theirs() -> int:
         command = [
@@ -147,8 +148,8 @@ def _records(settings: Settings, stream: str, dates: list[dt.date], folder: Path
 def _load(connection: "SnowflakeConnection", records: list[dict[str, Any]]) -> Iterator[Timed]:
     stream = streams()["grouped_daily"]
     now = dt.datetime.now(dt.UTC)
-    yield _timed("load", OURS, lambda: warehouse.merge(connection, stream, records, now).read)
-    yield _timed("load again, all rows there", OURS, lambda: warehouse.merge(connection, stream, records, now).read)
+    yield _timed("load", OURS, lambda: table_writer.merge(connection, stream, records, now).read)
+    yield _timed("load again, all rows there", OURS, lambda: table_writer.merge(connection, stream, records, now).read)
     yield _timed("load", "executemany of rows", lambda: _insert_rows(connection, stream, records[:BASELINE_ROWS]))
 
 
@@ -169,7 +170,7 @@ def _load_reference(connection: "SnowflakeConnection", stack: Stack, dates: list
     for name, stream in streams().items():
         if name != "grouped_daily":
             records = _records(stack.settings(), name, dates, stack.data_dir)
-            warehouse.merge(connection, stream, records, now)
+            table_writer.merge(connection, stream, records, now)
 
 
 def _marts(connection: "SnowflakeConnection", dates: list[dt.date]) -> Iterator[Timed]:

@@ -162,7 +162,7 @@ def list_gaps(as_json: bool) -> None:
 @main.command()
 def doctor() -> None:
     """Check the settings and each endpoint; say what is missing and how to get it. Exit code 1 if anything is."""
-    from polygon_assets.batch.streams import CONNECTIONS
+    from polygon_assets.batch.airbyte.connector import CONNECTIONS
     from polygon_assets.inspection import doctor as checks
 
     settings, data = _endpoints()
@@ -225,7 +225,7 @@ def airbyte() -> None:
 )
 def provision(start_date: dt.datetime | None) -> None:
     """Create or update connector, source, destination and connections; what is already right stays."""
-    from polygon_assets.batch.provision import provision as make
+    from polygon_assets.batch.airbyte.provision import provision as make
     from polygon_assets.clients.airbyte import AirbyteError
     from polygon_assets.market_clock import calendar_of
 

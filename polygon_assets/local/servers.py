@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from polygon_assets.batch.provision import provision
+from polygon_assets.batch.airbyte.provision import provision
 from polygon_assets.clients import clickhouse
 from polygon_assets.local import broker, code_location
 from polygon_assets.local.ports import HOST

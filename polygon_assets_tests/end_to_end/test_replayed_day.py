@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from polygon_assets.batch.daily import daily_open_close, grouped_daily
+from polygon_assets.batch.airbyte.connector import streams
 from polygon_assets.batch.marts import MARTS, build
-from polygon_assets.batch.streams import streams
-from polygon_assets.batch.warehouse import merge
+from polygon_assets.batch.raw.daily_records import daily_open_close, grouped_daily
+from polygon_assets.batch.raw.table_writer import merge
 from polygon_assets.clients import snowflake
 from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.defs.assets.reconciliation import compare_day

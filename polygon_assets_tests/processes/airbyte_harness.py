@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 import requests
 
-from polygon_assets.batch.provision import source_configuration
-from polygon_assets.batch.streams import streams
+from polygon_assets.batch.airbyte.connector import streams
+from polygon_assets.batch.airbyte.provision import source_configuration
 from polygon_assets.clients import snowflake
 from polygon_assets.clients.airbyte import AirbyteApi, JobOutcome
 from polygon_assets.local.stack import Stack

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from polygon_assets.batch.streams import MANIFEST, Stream, streams
+from polygon_assets.batch.airbyte.connector import MANIFEST, Stream, streams
 
 Record = dict[str, Any]
 State = dict[str, Any]

@@ -14,8 +14,8 @@ from airbyte_api.models import (
     Security,
 )
 
-from polygon_assets.batch.provision import Provisioned, provision
-from polygon_assets.batch.streams import CONNECTIONS
+from polygon_assets.batch.airbyte.connector import CONNECTIONS
+from polygon_assets.batch.airbyte.provision import Provisioned, provision
 from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.harness import eventually
 from polygon_assets_tests.processes.test_airbyte_api import airbyte_settings, alone

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from polygon_assets.batch.streams import CONNECTIONS, REFERENCE_CONNECTION, streams
+from polygon_assets.batch.airbyte.connector import CONNECTIONS, REFERENCE_CONNECTION, streams
 from polygon_assets.clients.airbyte import AirbyteError, JobOutcome
 from polygon_assets.local.stack import Stack
 from polygon_assets.market_calendar import NEW_YORK

@@ -17,8 +17,8 @@ import pytest
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 from dagster_airbyte.translator import AirbyteConnection
 
-from polygon_assets.batch.provision import open_close_tickers, set_open_close_tickers
-from polygon_assets.batch.streams import CONNECTIONS, DAILY_CONNECTION, REFERENCE_CONNECTION, streams
+from polygon_assets.batch.airbyte.connector import CONNECTIONS, DAILY_CONNECTION, REFERENCE_CONNECTION, streams
+from polygon_assets.batch.airbyte.provision import open_close_tickers, set_open_close_tickers
 from polygon_assets.clients import subscription_store
 from polygon_assets.clients.airbyte import AirbyteApi
 from polygon_assets.definitions import build_defs

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 import pytest
 from snowflake.connector import SnowflakeConnection
 
-from polygon_assets.batch import last_good, warehouse
-from polygon_assets.batch.last_good import Judged, is_smaller, settle
-from polygon_assets.batch.streams import streams
+from polygon_assets.batch.airbyte.connector import streams
+from polygon_assets.batch.raw import last_good, table_writer
+from polygon_assets.batch.raw.last_good import Judged, is_smaller, settle
 from polygon_assets_tests.processes.warehouse_harness import AT, ask, clear, split
 
 SERVERS = ("snowflake",)
@@ -26,7 +26,7 @@ def session(warehouse_session: SnowflakeConnection) -> SnowflakeConnection:
 def synced(session: SnowflakeConnection, numbers: Iterable[int], *, accepted: bool = False) -> Judged:
     """What becomes of the table after a sync that brought these splits."""
     records = [split(str(number), "A", "2026-11-16", 1, number + 1) for number in numbers]
-    warehouse.overwrite(session, SPLITS, records, AT + dt.timedelta(days=1))
+    table_writer.overwrite(session, SPLITS, records, AT + dt.timedelta(days=1))
     return settle(session, [SPLITS], ["stock_split"] if accepted else [])["stock_split"]
 
 
@@ -59,7 +59,7 @@ def test_the_last_good_rows_stay_until_a_person_accepts(session: SnowflakeConnec
 
 
 def test_a_table_from_before_tables_were_judged_is_its_own_last_good_one(session: SnowflakeConnection) -> None:
-    warehouse.overwrite(session, SPLITS, [split(str(number), "A", "2026-11-16", 1, 2) for number in range(100)], AT)
+    table_writer.overwrite(session, SPLITS, [split(str(number), "A", "2026-11-16", 1, 2) for number in range(100)], AT)
     for _ in range(2):
         last_good.remember(session, [SPLITS])
     assert synced(session, []) == Judged(0, 100, accepted=False)
@@ -68,7 +68,7 @@ def test_a_table_from_before_tables_were_judged_is_its_own_last_good_one(session
 
 def test_a_crash_between_the_sync_and_the_judgement_loses_nothing(session: SnowflakeConnection, monkeypatch: pytest.MonkeyPatch) -> None:
     synced(session, range(100))
-    warehouse.overwrite(session, SPLITS, [], AT + dt.timedelta(days=1))
+    table_writer.overwrite(session, SPLITS, [], AT + dt.timedelta(days=1))
     assert settle(session, [SPLITS])["stock_split"] == Judged(0, 100, accepted=False)
     assert ids(session) == set(range(100))
     run = last_good._run

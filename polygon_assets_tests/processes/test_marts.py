@@ -8,12 +8,12 @@ import pytest
 from snowflake.connector import SnowflakeConnection
 from snowflake.connector.errors import Error
 
-from polygon_assets.batch import marts, reconcile
-from polygon_assets.batch.bulk import RowError
+from polygon_assets.batch import marts, reconciliation
 from polygon_assets.batch.marts import MARTS, findings
 from polygon_assets.batch.marts.findings import Finding, SplitJump
 from polygon_assets.batch.marts.split_decisions import SplitDecision
-from polygon_assets.batch.reconcile import DayBar
+from polygon_assets.batch.raw.staging import RowError
+from polygon_assets.batch.reconciliation import DayBar
 from polygon_assets_tests.processes.warehouse_harness import AT, ask, bar, clear, merge, split, ticker
 
 SERVERS = ("snowflake",)
@@ -171,7 +171,7 @@ def test_a_volume_that_is_no_number_costs_itself_alone(session: SnowflakeConnect
     merge(session, "grouped_daily", bar("GOOD", "2026-11-13"), bar("ODD", "2026-11-13", volume=volume))
     assert marts.build(session, FACT, FRIDAY) == 2
     assert ask(session, f"SELECT ticker, volume FROM {FACT.table} ORDER BY 1") == [("GOOD", Decimal("100.5")), ("ODD", None)]
-    assert [bar.symbol for bar in reconcile.day_bars(session, FRIDAY)] == ["GOOD"], "an unknown volume is compared with nothing"
+    assert [bar.symbol for bar in reconciliation.day_bars(session, FRIDAY)] == ["GOOD"], "an unknown volume is compared with nothing"
 
 
 def test_building_again_changes_nothing_and_one_day_leaves_the_others(session: SnowflakeConnection) -> None:
@@ -439,4 +439,4 @@ def test_a_split_around_a_price_of_nothing_is_not_judged(session: SnowflakeConne
 def test_a_bar_that_lacks_a_value_is_none_to_compare_a_stream_with(session: SnowflakeConnection) -> None:
     merge(session, "grouped_daily", bar("A", "2026-11-16"), bar("B", "2026-11-16", open=None), bar("C", "2026-11-16", volume=None))
     marts.build(session, FACT, MONDAY)
-    assert reconcile.day_bars(session, MONDAY) == [DayBar("A", 10.0, 10.0, 10.0, 10.0, Decimal("100.5"))]
+    assert reconciliation.day_bars(session, MONDAY) == [DayBar("A", 10.0, 10.0, 10.0, 10.0, Decimal("100.5"))]

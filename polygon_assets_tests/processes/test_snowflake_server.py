@@ -102,7 +102,7 @@ def test_processes_that_write_the_same_rows_at_once_wait_for_each_other(session:
     code = """
         import datetime as dt
         from polygon_assets.batch import warehouse
-        from polygon_assets.batch.streams import Stream
+        from polygon_assets.batch.airbyte.connector import Stream
         from polygon_assets.clients import snowflake
         from polygon_assets.settings import load_settings
         stream = Stream("contended", ("id",), None, {"id": {"type": "integer"}, "writer": {"type": "string"}})

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from polygon_assets.batch.connector_state import with_new_tickers
-from polygon_assets.batch.daily import daily_open_close, grouped_daily
-from polygon_assets.batch.streams import streams
+from polygon_assets.batch.airbyte.connector import streams
+from polygon_assets.batch.airbyte.connector_state import with_new_tickers
+from polygon_assets.batch.raw.daily_records import daily_open_close, grouped_daily
 from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.local.exchange import aggregates, reference
 from polygon_assets.local.exchange.market import Market

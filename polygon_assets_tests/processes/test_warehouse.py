@@ -10,10 +10,10 @@ import pytest
 from snowflake.connector import SnowflakeConnection
 from snowflake.connector.errors import ProgrammingError
 
-from polygon_assets.batch import warehouse
-from polygon_assets.batch.loaded import reference_tables
-from polygon_assets.batch.streams import Stream, streams
-from polygon_assets.batch.warehouse import RecordError, Written
+from polygon_assets.batch.airbyte.connector import Stream, streams
+from polygon_assets.batch.raw import table_writer
+from polygon_assets.batch.raw.queries import reference_tables
+from polygon_assets.batch.raw.table_writer import RecordError, Written
 from polygon_assets.clients import snowflake
 from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.warehouse_harness import AT, ask, bar, clear, create, merge, ticker
@@ -76,10 +76,12 @@ def test_the_same_load_again_changes_no_count(session: SnowflakeConnection) -> N
 
 def test_overwriting_leaves_exactly_the_given_records(session: SnowflakeConnection) -> None:
     merge(session, "tickers", ticker("A"), ticker("B"))
-    assert warehouse.overwrite(session, streams()["tickers"], [ticker("B"), ticker("C"), ticker("C")], AT, 4, sync_id=9) == Written(3, 2, 0)
+    assert table_writer.overwrite(session, streams()["tickers"], [ticker("B"), ticker("C"), ticker("C")], AT, 4, sync_id=9) == Written(
+        3, 2, 0
+    )
     assert names(session) == [("B", "B Inc."), ("C", "C Inc.")]
     assert ask(session, "SELECT DISTINCT _AIRBYTE_GENERATION_ID, _AIRBYTE_META:sync_id::INTEGER FROM RAW.TICKERS") == [(4, 9)]
-    assert warehouse.overwrite(session, streams()["tickers"], [], AT) == Written(0, 0, 0)
+    assert table_writer.overwrite(session, streams()["tickers"], [], AT) == Written(0, 0, 0)
     assert names(session) == []
 
 
@@ -91,7 +93,7 @@ def test_readers_never_see_an_overwritten_table_empty(session: SnowflakeConnecti
         try:
             with snowflake.connect(settings, 30) as own:
                 for _ in range(5):
-                    warehouse.overwrite(own, streams()["tickers"], [ticker("A")], AT)
+                    table_writer.overwrite(own, streams()["tickers"], [ticker("A")], AT)
         finally:
             stop.set()
 
@@ -112,11 +114,11 @@ def test_a_load_that_fails_changes_nothing_and_leaves_nothing(session: Snowflake
         yield ticker("C", market=None)
 
     with pytest.raises(RecordError, match=r"stream tickers: no market, which must not be empty, in \{'ticker': 'C'"):
-        warehouse.merge(session, streams()["tickers"], records(), AT)
+        table_writer.merge(session, streams()["tickers"], records(), AT)
     ask(session, "ALTER TABLE RAW.TICKERS ADD COLUMN LATER DATE")
     with_dates = Stream("tickers", ("ticker", "market"), None, {**streams()["tickers"].properties, "later": {"type": "string"}})
     with pytest.raises(ProgrammingError):
-        warehouse.merge(session, with_dates, [ticker("B", later="no date")], AT)
+        table_writer.merge(session, with_dates, [ticker("B", later="no date")], AT)
     assert names(session) == [("A", "A Inc.")]
     assert ask(session, "SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'LOAD%'") == []
     ask(session, "ALTER TABLE RAW.TICKERS DROP COLUMN LATER")
@@ -126,13 +128,13 @@ def test_schema_table_and_new_columns_are_made_as_they_are_needed(session: Snowf
     old = Stream("grown", ("id",), None, {"id": {"type": "integer"}})
     added = {"since": {"type": "string", "format": "date"}, "tags": {"type": "array"}, "note": {"type": "string"}}
     new = Stream("grown", ("id",), "since", {**old.properties, **added})
-    warehouse.merge(session, old, [{"id": 1}], AT, schema="ELSEWHERE")
-    warehouse.merge(session, new, [{"id": 2, "since": "2026-11-20", "tags": ["a"], "note": "n"}], AT, schema="ELSEWHERE")
+    table_writer.merge(session, old, [{"id": 1}], AT, schema="ELSEWHERE")
+    table_writer.merge(session, new, [{"id": 2, "since": "2026-11-20", "tags": ["a"], "note": "n"}], AT, schema="ELSEWHERE")
     day = dt.date(2026, 11, 20)
     grown = "SELECT id, since, tags[0]::VARCHAR, note FROM ELSEWHERE.GROWN ORDER BY id"
     assert ask(session, grown) == [(1, None, None, None), (2, day, "a", "n")]
     # A row from before there was a cursor is older than any that has one.
-    assert warehouse.merge(session, new, [{"id": 1, "since": day}], EARLIER, schema="ELSEWHERE") == Written(1, 0, 1)
+    assert table_writer.merge(session, new, [{"id": 1, "since": day}], EARLIER, schema="ELSEWHERE") == Written(1, 0, 1)
 
 
 def test_a_table_is_there_after_a_load_without_records(session: SnowflakeConnection) -> None:
@@ -141,7 +143,7 @@ def test_a_table_is_there_after_a_load_without_records(session: SnowflakeConnect
     assert ask(session, "SELECT COUNT(*) FROM RAW.DAILY_OPEN_CLOSE") == [(0,)]
 
 
-@pytest.mark.parametrize("load", [warehouse.merge, warehouse.overwrite])
+@pytest.mark.parametrize("load", [table_writer.merge, table_writer.overwrite])
 def test_a_value_that_does_not_fit_is_null_and_named_as_by_airbytes_destination(session: SnowflakeConnection, load: Any) -> None:
     create(session)
     clear(session, "RAW.STOCK_SPLIT")
@@ -170,4 +172,4 @@ def test_a_value_that_does_not_fit_is_null_and_named_as_by_airbytes_destination(
 
 def test_a_key_that_does_not_fit_still_changes_nothing(session: SnowflakeConnection) -> None:
     with pytest.raises(RecordError, match="id=nan is no VARCHAR"):
-        warehouse.overwrite(session, streams()["stock_split"], [{"id": float("nan")}], AT, null_misfits=True)
+        table_writer.overwrite(session, streams()["stock_split"], [{"id": float("nan")}], AT, null_misfits=True)

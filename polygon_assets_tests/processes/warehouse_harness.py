@@ -3,10 +3,10 @@
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from polygon_assets.batch import tables, warehouse
+from polygon_assets.batch.airbyte.connector import streams
 from polygon_assets.batch.marts import MARTS
-from polygon_assets.batch.streams import streams
-from polygon_assets.batch.warehouse import Written
+from polygon_assets.batch.raw import ensure_table, table_writer
+from polygon_assets.batch.raw.table_writer import Written
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -23,16 +23,16 @@ def ask(session: "SnowflakeConnection", sql: str) -> list[Any]:
 
 def merge(session: "SnowflakeConnection", stream: str, *records: dict[str, Any], at: dt.datetime = AT) -> Written:
     """Records into their table."""
-    return warehouse.merge(session, streams()[stream], records, at)
+    return table_writer.merge(session, streams()[stream], records, at)
 
 
 def create(session: "SnowflakeConnection") -> None:
     """All tables of RAW and MARTS, empty if they are new."""
     with session.cursor() as cursor:
         for stream in streams().values():
-            tables.ensure(cursor, "RAW", stream.name, warehouse.columns(stream))
+            ensure_table.ensure(cursor, "RAW", stream.name, table_writer.columns(stream))
         for mart in MARTS.values():
-            tables.ensure(cursor, "MARTS", mart.name, mart.definitions)
+            ensure_table.ensure(cursor, "MARTS", mart.name, mart.definitions)
 
 
 def clear(session: "SnowflakeConnection", *names: str) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from polygon_assets.batch import bulk, tables
-from polygon_assets.batch.bulk import quoted
 from polygon_assets.batch.marts.split_decisions import SplitDecision, as_json
 from polygon_assets.batch.marts.tables import SCHEMA, Mart
+from polygon_assets.batch.raw import ensure_table, staging
+from polygon_assets.batch.raw.staging import quoted
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -30,7 +30,7 @@ def build(connection: "SnowflakeConnection", mart: Mart, day: dt.date | None = N
         raise ValueError(f"{mart.name} is filled {'day by day: name one' if mart.by_day else 'at once: no day can be chosen'} (day={day})")
     columns = ", ".join(quoted(name) for name, _, _ in mart.columns)
     with connection.cursor() as cursor:
-        tables.ensure(cursor, SCHEMA, mart.name, mart.definitions)
+        ensure_table.ensure(cursor, SCHEMA, mart.name, mart.definitions)
         parameters = {"day": day, "decisions": as_json(decisions)}
         if mart.by_day:
             which, rows = "trading_day = %(day)s", mart.sql
@@ -53,9 +53,9 @@ def replace_day(connection: "SnowflakeConnection", mart: Mart, day: dt.date, row
     types = {name.lower(): kind for name, kind in mart.types.items()}
     key = [name.lower() for name in mart.primary_key]
     values = ", ".join(kind.decode.format(quoted(name)) for name, kind in types.items())
-    with bulk.row_file(types, key, _only_of(day, rows)) as file, connection.cursor() as cursor:
-        tables.ensure(cursor, SCHEMA, mart.name, mart.definitions)
-        with bulk.loaded(cursor, SCHEMA, file) as loaded, _replaced(cursor, mart, "trading_day = %(day)s", {"day": day}):
+    with staging.row_file(types, key, _only_of(day, rows)) as file, connection.cursor() as cursor:
+        ensure_table.ensure(cursor, SCHEMA, mart.name, mart.definitions)
+        with staging.loaded(cursor, SCHEMA, file) as loaded, _replaced(cursor, mart, "trading_day = %(day)s", {"day": day}):
             cursor.execute(f"INSERT INTO {mart.table} ({', '.join(map(quoted, types))}) SELECT {values} FROM {loaded}")
     return file.count
 
@@ -69,7 +69,7 @@ def _replaced(cursor: "SnowflakeCursor", mart: Mart, which: str, parameters: dic
         yield
         cursor.execute("COMMIT")
     except BaseException:
-        bulk.tidy(cursor, "ROLLBACK")
+        staging.tidy(cursor, "ROLLBACK")
         raise
 
 

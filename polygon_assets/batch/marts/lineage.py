@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from polygon_assets.batch import warehouse
+from polygon_assets.batch.airbyte.connector import streams
 from polygon_assets.batch.marts.tables import MARTS, SCHEMA, Mart
-from polygon_assets.batch.streams import streams
+from polygon_assets.batch.raw import table_writer
 
 if TYPE_CHECKING:
     from sqlglot.lineage import Node
@@ -52,6 +52,7 @@ def _sources(node: "Node") -> list[tuple[str, str]]:
 def _schema() -> dict[str, dict[str, dict[str, str]]]:
     """Every table and column that a query may name, with types."""
     raw = {
-        name.upper(): {column: kind.split()[0] for column, kind in warehouse.columns(stream).items()} for name, stream in streams().items()
+        name.upper(): {column: kind.split()[0] for column, kind in table_writer.columns(stream).items()}
+        for name, stream in streams().items()
     }
     return {"RAW": raw, SCHEMA: {mart.name.upper(): {name: kind.name for name, kind in mart.types.items()} for mart in MARTS.values()}}

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 
-from polygon_assets.batch import bulk
-from polygon_assets.batch.bulk import ColumnType
+from polygon_assets.batch.raw import staging
+from polygon_assets.batch.raw.staging import ColumnType
 
 SCHEMA = "MARTS"
 _DIRECTORY = resources.files("polygon_assets.batch.marts")
-_TYPES = {kind.name: kind for kind in (bulk.VARCHAR, bulk.INTEGER, bulk.FLOAT, bulk.BOOLEAN, bulk.DATE, bulk.TIMESTAMP_TZ, bulk.VOLUME)}
+_TYPES = {
+    kind.name: kind
+    for kind in (staging.VARCHAR, staging.INTEGER, staging.FLOAT, staging.BOOLEAN, staging.DATE, staging.TIMESTAMP_TZ, staging.VOLUME)
+}
 
 Column = tuple[str, str, str]
 """Name, type, and meaning with its unit."""

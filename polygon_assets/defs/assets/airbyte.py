@@ -41,7 +41,7 @@ NONE_NAMED = "no symbol is named (A.*, or no set is in force), so the list stays
     ),
 )
 def polygon_source(context: dg.AssetExecutionContext, environment: Environment) -> Iterator[dg.MaterializeResult[None]]:
-    from polygon_assets.batch.provision import open_close_tickers, set_open_close_tickers
+    from polygon_assets.batch.airbyte.provision import open_close_tickers, set_open_close_tickers
     from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError, AirbyteUnavailableError
 
     settings = environment.settings()

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from polygon_assets.batch.marts import MARTS, replace_day
-from polygon_assets.batch.reconcile import (
+from polygon_assets.batch.reconciliation import (
     Comparison,
     DayBar,
     Tolerance,

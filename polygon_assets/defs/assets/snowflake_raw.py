@@ -11,10 +11,10 @@ from functools import partial
 import dagster as dg
 from pydantic import Field
 
-from polygon_assets.batch import last_good, warehouse
-from polygon_assets.batch.last_good import Judged
-from polygon_assets.batch.loaded import Held, newest_ticker_change, reference_tables
-from polygon_assets.batch.streams import CONNECTIONS, REFERENCE_CONNECTION, Stream, streams
+from polygon_assets.batch.airbyte.connector import CONNECTIONS, REFERENCE_CONNECTION, Stream, streams
+from polygon_assets.batch.raw import last_good, table_writer
+from polygon_assets.batch.raw.last_good import Judged
+from polygon_assets.batch.raw.queries import Held, newest_ticker_change, reference_tables
 from polygon_assets.defs.batch.airbyte_sync import run_sync
 from polygon_assets.defs.batch.backlogs import NEWEST_CHANGE, materialized_at
 from polygon_assets.defs.batch.daily_load import TABLES, DailyLoad, MetadataByTable
@@ -89,7 +89,7 @@ DESCRIPTIONS: Mapping[str, str] = {
 
 def _spec(stream: Stream, days: dg.PartitionsDefinition[str] | None = None) -> dg.AssetSpec:
     meanings = META_MEANINGS | {name.upper(): schema.get("description", "") for name, schema in stream.properties.items()}
-    columns = [(name, kind, meanings[name]) for name, kind in warehouse.columns(stream).items()]
+    columns = [(name, kind, meanings[name]) for name, kind in table_writer.columns(stream).items()]
     return dg.AssetSpec(
         raw(stream.name),
         # The source's list of tickers matters to this table alone.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from polygon_assets.batch.loaded import Held, daily_tables, days_read_since, open_close_tickers
-from polygon_assets.batch.streams import CONNECTIONS, DAILY_CONNECTION, streams
+from polygon_assets.batch.airbyte.connector import CONNECTIONS, DAILY_CONNECTION, streams
+from polygon_assets.batch.raw.queries import Held, daily_tables, days_read_since, open_close_tickers
 from polygon_assets.defs.assets.airbyte import named_symbols
 from polygon_assets.defs.batch.airbyte_sync import Sync, run_sync
 from polygon_assets.defs.graph.partitions import FIRST_DAY
@@ -139,7 +139,7 @@ class DailyLoad:
 
         The others were not traded that day. Raises dg.Failure when the vendor refuses.
         """
-        from polygon_assets.batch import daily, warehouse
+        from polygon_assets.batch.raw import daily_records, table_writer
         from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
 
         unsynced = sorted(set(named_symbols(self.settings) or ()) - open_close_tickers(connection, day))
@@ -147,11 +147,11 @@ class DailyLoad:
             return 0
         extracted_at = dt.datetime.now(dt.UTC)
         try:
-            records = daily.daily_open_close(PolygonRest(self.settings), day, unsynced)
+            records = daily_records.daily_open_close(PolygonRest(self.settings), day, unsynced)
         except PolygonApiError as error:
             raise dg.Failure(f"{day} is synced, but without {', '.join(unsynced)}: {error}", allow_retries=False) from error
         if records:
-            warehouse.merge(connection, streams()[NAMED_TICKERS], records, extracted_at)
+            table_writer.merge(connection, streams()[NAMED_TICKERS], records, extracted_at)
             self.say(f"{day}: the sync had no official prices of {', '.join(record['ticker'] for record in records)}; they came by REST")
         return len(records)
 
@@ -181,16 +181,16 @@ def _fetch_day(
     rest: "PolygonRest", connection: "SnowflakeConnection", day: dt.date, tickers: Sequence[str], selected: Collection[str]
 ) -> MetadataByTable:
     """Empty where the vendor has no bar of the day, which the bars of all tickers prove for either table."""
-    from polygon_assets.batch import daily, warehouse
+    from polygon_assets.batch.raw import daily_records, table_writer
 
     extracted_at = dt.datetime.now(dt.UTC)
-    bars = daily.grouped_daily(rest, day)
+    bars = daily_records.grouped_daily(rest, day)
     if not bars:
         return {}
-    prices = daily.daily_open_close(rest, day, tickers) if NAMED_TICKERS in selected else []
+    prices = daily_records.daily_open_close(rest, day, tickers) if NAMED_TICKERS in selected else []
     # A table that is not selected gets no row, but has to be there to be counted.
     records = {EVERY_TICKER: bars if EVERY_TICKER in selected else [], NAMED_TICKERS: prices}
-    written = {table: warehouse.merge(connection, streams()[table], records[table], extracted_at) for table in TABLES}
+    written = {table: table_writer.merge(connection, streams()[table], records[table], extracted_at) for table in TABLES}
     held = daily_tables(connection, day)
     return {
         table: {

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from polygon_assets.batch.streams import Stream
+from polygon_assets.batch.airbyte.connector import Stream
 from polygon_assets.local.airbyte.objects import ConfiguredStream, Json
 from polygon_assets.local.airbyte.problems import bad_request
 

@@ -1,4 +1,4 @@
-"""The Snowflake destination: its configuration in Airbyte's terms, and loads through `batch.warehouse`.
+"""The Snowflake destination: its configuration in Airbyte's terms, and loads through `batch.raw.table_writer`.
 
 When something is loaded is decided in `loads`.
 """
@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from polygon_assets.batch import warehouse
-from polygon_assets.batch.streams import Stream
-from polygon_assets.batch.warehouse import RecordError, StreamError
+from polygon_assets.batch.airbyte.connector import Stream
+from polygon_assets.batch.raw import table_writer
+from polygon_assets.batch.raw.table_writer import RecordError, StreamError
 from polygon_assets.clients import snowflake
 from polygon_assets.local.airbyte.job_log import JobLog
 from polygon_assets.local.airbyte.objects import Json
@@ -90,7 +90,9 @@ class SnowflakeDestination:
     def merge(self, stream: Stream, records: Iterable[Json], extracted_at: dt.datetime) -> None:
         """Raises DestinationError."""
         with self._loading(stream) as session:
-            written = warehouse.merge(session, stream, records, extracted_at, schema=self._schema, sync_id=self._sync_id, null_misfits=True)
+            written = table_writer.merge(
+                session, stream, records, extracted_at, schema=self._schema, sync_id=self._sync_id, null_misfits=True
+            )
             self._log.write(
                 "destination", "INFO", f"{stream.name}: merged {written.read}: {written.inserted} new, {written.updated} changed"
             )
@@ -98,7 +100,7 @@ class SnowflakeDestination:
     def overwrite(self, stream: Stream, records: Iterable[Json], extracted_at: dt.datetime) -> None:
         """The sync is the table's new generation. Raises DestinationError."""
         with self._loading(stream) as session:
-            written = warehouse.overwrite(
+            written = table_writer.overwrite(
                 session, stream, records, extracted_at, self._sync_id, schema=self._schema, sync_id=self._sync_id, null_misfits=True
             )
             self._log.write(

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from polygon_assets.batch.streams import Stream
+from polygon_assets.batch.airbyte.connector import Stream
 from polygon_assets.local.airbyte.objects import Json, StreamStats
 from polygon_assets.local.airbyte.protocol import Record, State
 

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from polygon_assets.batch import provision
+from polygon_assets.batch.airbyte import provision
 from polygon_assets.clients import subscription_store
 from polygon_assets.clients.airbyte import AirbyteError, AirbyteUnavailableError
 from polygon_assets.defs.assets.airbyte import polygon_source

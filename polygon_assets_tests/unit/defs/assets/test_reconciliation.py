@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from polygon_assets.batch.marts import MARTS
-from polygon_assets.batch.reconcile import Comparison, DayBar, Tolerance, Verdict, compare
+from polygon_assets.batch.reconciliation import Comparison, DayBar, Tolerance, Verdict, compare
 from polygon_assets.clients import snowflake
 from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.defs.assets import reconciliation

@@ -9,9 +9,9 @@ import dagster as dg
 import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from polygon_assets.batch import daily, warehouse
-from polygon_assets.batch.loaded import Held
-from polygon_assets.batch.warehouse import Written
+from polygon_assets.batch.raw import daily_records, table_writer
+from polygon_assets.batch.raw.queries import Held
+from polygon_assets.batch.raw.table_writer import Written
 from polygon_assets.clients import snowflake
 from polygon_assets.clients.airbyte import StreamCounts
 from polygon_assets.clients.polygon import PolygonApiError
@@ -50,8 +50,8 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> dict[dt.date, Held]:
     monkeypatch.setattr(daily_load, "run_sync", lambda *_: Sync(7, 1.0, "http://airbyte", {"grouped_daily": StreamCounts(5, 5)}))
     monkeypatch.setattr(daily_load, "named_symbols", lambda _settings: ["AAPL"])
     monkeypatch.setattr(snowflake, "connect", lambda _settings: SimpleNamespace(close=lambda: None))
-    monkeypatch.setattr(warehouse, "merge", lambda *_: Written(1, 1, 0))
-    monkeypatch.setattr(daily, "daily_open_close", lambda *_: [])
+    monkeypatch.setattr(table_writer, "merge", lambda *_: Written(1, 1, 0))
+    monkeypatch.setattr(daily_records, "daily_open_close", lambda *_: [])
     return held
 
 
@@ -107,8 +107,8 @@ class TestSync:
 
         monkeypatch.setattr(daily_load, "named_symbols", lambda _settings: ["AAPL", "MSFT", "NVDA"])
         monkeypatch.setattr(daily_load, "open_close_tickers", lambda *_: {"AAPL"})
-        monkeypatch.setattr(daily, "daily_open_close", only_nvda)
-        monkeypatch.setattr(warehouse, "merge", lambda _connection, stream, records, _at: merged.append((stream.name, records)))
+        monkeypatch.setattr(daily_records, "daily_open_close", only_nvda)
+        monkeypatch.setattr(table_writer, "merge", lambda _connection, stream, records, _at: merged.append((stream.name, records)))
         reported: dict[dt.date, MetadataByTable] = {}
         tables[FRIDAY] = Held(5, at(FRIDAY, "20:21"))
         assert load(at(FRIDAY, "20:20"), reported).sync(Airbyte(), FRIDAY)
@@ -121,7 +121,7 @@ class TestSync:
         def refuse(*_: object) -> None:
             raise PolygonApiError("/v1/open-close: HTTP 403")
 
-        monkeypatch.setattr(daily, "daily_open_close", refuse)
+        monkeypatch.setattr(daily_records, "daily_open_close", refuse)
         reported: dict[dt.date, MetadataByTable] = {}
         tables[FRIDAY] = Held(5, at(FRIDAY, "20:21"))
         with pytest.raises(dg.Failure, match="2026-11-20 is synced, but without AAPL: /v1/open-close: HTTP 403"):
@@ -162,7 +162,7 @@ class TestFetch:
             tables[day] = Held(len(found), self.NOW)
             return found
 
-        monkeypatch.setattr(daily, "grouped_daily", grouped_daily)
+        monkeypatch.setattr(daily_records, "grouped_daily", grouped_daily)
         return bars
 
     def test_the_newest_day_comes_first_and_a_refusal_ends_the_range_and_names_what_is_done(
@@ -238,9 +238,9 @@ class TestFetch:
     ) -> None:
         day, merged = dt.date(2026, 1, 5), dict[str, int]()
         vendor |= {day: [{}, {}]}
-        monkeypatch.setattr(daily, "daily_open_close", lambda *_: [{}])
+        monkeypatch.setattr(daily_records, "daily_open_close", lambda *_: [{}])
         monkeypatch.setattr(
-            warehouse, "merge", lambda _, stream, records, __: merged.update({stream.name: len(records)}) or Written(1, 1, 0)
+            table_writer, "merge", lambda _, stream, records, __: merged.update({stream.name: len(records)}) or Written(1, 1, 0)
         )
         result = dg.materialize(
             [snowflake_raw.load_daily_tables(trading_days(MarketCalendar("NYSE")))],

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from polygon_assets.batch.streams import Stream
+from polygon_assets.batch.airbyte.connector import Stream
 from polygon_assets.local.airbyte import catalog
 from polygon_assets.local.airbyte.catalog import StreamChoice
 from polygon_assets.local.airbyte.problems import Problem

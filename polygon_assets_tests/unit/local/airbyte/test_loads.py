@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from polygon_assets.batch.streams import Stream
+from polygon_assets.batch.airbyte.connector import Stream
 from polygon_assets.local.airbyte import loads
 from polygon_assets.local.airbyte.loads import Merge, Replacement
 from polygon_assets.local.airbyte.objects import Json, StreamStats

@@ -1,6 +1,6 @@
 """The connector's streams as data: names, schemas, keys, and the Airbyte connection each belongs to. Read from the manifest, once.
 
-The manifest says how a stream is fetched, `warehouse` how its table is written, `defs` where it stands in the graph.
+The manifest says how a stream is fetched, `batch.raw` how its table is written, `defs` where it stands in the graph.
 
 To run the connector: `source-declarative-manifest check|discover|read --config FILE [--catalog FILE] [--state FILE]` of airbyte-cdk, with
 the manifest in the configuration's `__injected_declarative_manifest`, or in a file named by `--manifest-path` (both start in 2 s).
@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-MANIFEST = resources.files("polygon_assets.batch") / "source_polygon" / "manifest.yaml"
+MANIFEST = resources.files("polygon_assets.batch.airbyte") / "source_polygon" / "manifest.yaml"
 REFERENCE_CONNECTION = "polygon_reference"
 DAILY_CONNECTION = "polygon_daily"
 CONNECTIONS = {

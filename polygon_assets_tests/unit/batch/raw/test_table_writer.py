@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from polygon_assets.batch import bulk, warehouse
-from polygon_assets.batch.bulk import ColumnType
-from polygon_assets.batch.streams import Stream, streams
-from polygon_assets.batch.warehouse import RecordError, StreamError, columns
+from polygon_assets.batch.airbyte.connector import Stream, streams
+from polygon_assets.batch.raw import staging, table_writer
+from polygon_assets.batch.raw.staging import ColumnType
+from polygon_assets.batch.raw.table_writer import RecordError, StreamError, columns
 
 NO_CONNECTION = cast(Any, None)
 AT = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
@@ -75,20 +75,20 @@ def test_a_stream_whose_key_or_cursor_is_unknown_is_refused(key: tuple[str, ...]
 @pytest.mark.parametrize(
     ("kind", "value", "encoded"),
     [
-        (bulk.VARCHAR, "0000320193", "0000320193"),
-        (bulk.VARCHAR, Decimal("1E+3"), "1000"),
-        (bulk.VARCHAR, 5, "5"),
-        (bulk.VARCHAR, {"a": [1]}, '{"a": [1]}'),
-        (bulk.INTEGER, 5.0, 5),
-        (bulk.FLOAT, 5, 5.0),
-        (bulk.FLOAT, Decimal("1.5"), 1.5),
-        (bulk.DATE, dt.date(2026, 11, 20), "2026-11-20"),
-        (bulk.TIMESTAMP_TZ, "2026-11-20T09:30:00.123456789-05:00", "2026-11-20T14:30:00.123456+00:00"),
-        (bulk.TIMESTAMP_TZ, "2026-11-20T14:30:00Z", "2026-11-20T14:30:00+00:00"),
-        (bulk.TIMESTAMP_TZ, "2026-11-20T14:30:00", "2026-11-20T14:30:00+00:00"),
-        (bulk.TIMESTAMP_NTZ, "2026-11-20T14:30:00+02:00", "2026-11-20T14:30:00"),
-        (bulk.VOLUME, "123456789012345.123456", "123456789012345.123456"),
-        (bulk.VOLUME, 7, "7"),
+        (staging.VARCHAR, "0000320193", "0000320193"),
+        (staging.VARCHAR, Decimal("1E+3"), "1000"),
+        (staging.VARCHAR, 5, "5"),
+        (staging.VARCHAR, {"a": [1]}, '{"a": [1]}'),
+        (staging.INTEGER, 5.0, 5),
+        (staging.FLOAT, 5, 5.0),
+        (staging.FLOAT, Decimal("1.5"), 1.5),
+        (staging.DATE, dt.date(2026, 11, 20), "2026-11-20"),
+        (staging.TIMESTAMP_TZ, "2026-11-20T09:30:00.123456789-05:00", "2026-11-20T14:30:00.123456+00:00"),
+        (staging.TIMESTAMP_TZ, "2026-11-20T14:30:00Z", "2026-11-20T14:30:00+00:00"),
+        (staging.TIMESTAMP_TZ, "2026-11-20T14:30:00", "2026-11-20T14:30:00+00:00"),
+        (staging.TIMESTAMP_NTZ, "2026-11-20T14:30:00+02:00", "2026-11-20T14:30:00"),
+        (staging.VOLUME, "123456789012345.123456", "123456789012345.123456"),
+        (staging.VOLUME, 7, "7"),
     ],
 )
 def test_a_value_is_carried_without_losing_anything(kind: ColumnType, value: Any, encoded: Any) -> None:
@@ -110,4 +110,4 @@ def test_a_value_is_carried_without_losing_anything(kind: ColumnType, value: Any
 def test_a_record_that_cannot_be_stored_is_named_before_snowflake_hears_of_its_load(field: str, value: Any, message: str) -> None:
     good = {"ticker": "A", "date": "2026-11-20", "open": 1.0, "otc": False, "transactions": 1, "volume": "1"}
     with pytest.raises(RecordError, match=message):
-        warehouse.merge(NO_CONNECTION, streams()["grouped_daily"], [good, good | {field: value}], AT)
+        table_writer.merge(NO_CONNECTION, streams()["grouped_daily"], [good, good | {field: value}], AT)

@@ -11,14 +11,14 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from polygon_assets.batch import bulk, tables
-from polygon_assets.batch.bulk import ORDINAL, ColumnType, quoted
-from polygon_assets.batch.streams import Stream
+from polygon_assets.batch.airbyte.connector import Stream
+from polygon_assets.batch.raw import ensure_table, staging
+from polygon_assets.batch.raw.staging import ORDINAL, ColumnType, quoted
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
-_SQL = resources.files("polygon_assets.batch") / "warehouse"
+_SQL = resources.files("polygon_assets.batch.raw") / "table_writer"
 _METADATA_COLUMNS = {
     "_AIRBYTE_RAW_ID": "VARCHAR NOT NULL",
     "_AIRBYTE_EXTRACTED_AT": "TIMESTAMP_TZ NOT NULL",
@@ -33,12 +33,12 @@ _METADATA_VALUES = (
 )
 # What Airbyte's destination makes of a JSON schema; without a type it is a VARIANT.
 _TYPES = {
-    "string": bulk.VARCHAR,
-    "integer": bulk.INTEGER,
-    "number": bulk.FLOAT,
-    "boolean": bulk.BOOLEAN,
-    "object": bulk.OBJECT,
-    "array": bulk.ARRAY,
+    "string": staging.VARCHAR,
+    "integer": staging.INTEGER,
+    "number": staging.FLOAT,
+    "boolean": staging.BOOLEAN,
+    "object": staging.OBJECT,
+    "array": staging.ARRAY,
 }
 
 
@@ -113,13 +113,13 @@ def _load(
 ) -> tuple[int, ...]:
     """Records read, and the counts that the statement answers with."""
     try:
-        types = table.types | ({bulk.CHANGES: bulk.VARCHAR} if table.null_misfits else {})
-        with bulk.row_file(types, table.required, records) as file, connection.cursor() as cursor:
-            tables.ensure(cursor, table.schema, table.stream.name, table.columns)
-            with bulk.loaded(cursor, table.schema, file) as loaded:
+        types = table.types | ({staging.CHANGES: staging.VARCHAR} if table.null_misfits else {})
+        with staging.row_file(types, table.required, records) as file, connection.cursor() as cursor:
+            ensure_table.ensure(cursor, table.schema, table.stream.name, table.columns)
+            with staging.loaded(cursor, table.schema, file) as loaded:
                 cursor.execute(table.statement(statement, loaded), dict(metadata))
                 return file.count, *(int(count) for count in cursor.fetchall()[0])
-    except bulk.RowError as error:
+    except staging.RowError as error:
         raise RecordError(f"stream {table.stream.name}: {error}") from None
 
 
@@ -155,7 +155,7 @@ class _Table:
     def statement(self, name: str, loaded: str) -> str:
         """The SQL file `name` for this table and the table of loaded rows."""
         columns = [quoted(column) for column in self.columns]
-        changes = f"COALESCE({quoted(bulk.CHANGES)}, '[]')" if self.null_misfits else "'[]'"
+        changes = f"COALESCE({quoted(staging.CHANGES)}, '[]')" if self.null_misfits else "'[]'"
         metadata = (value.format(changes=changes) for value in _METADATA_VALUES)
         values = [*metadata, *(self._decoded(field) for field in self.types)]
         newest = [f"{self._decoded(self.stream.cursor)} DESC"] if self.stream.cursor else []
@@ -200,11 +200,11 @@ def _type(definition: Mapping[str, Any]) -> ColumnType:
     kinds = definition.get("type", ())
     named = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null"]
     if len(named) != 1:
-        return bulk.VARIANT
+        return staging.VARIANT
     if named == ["string"] and definition.get("format") == "date":
-        return bulk.DATE
+        return staging.DATE
     if named == ["string"] and definition.get("format") == "date-time":
-        return bulk.TIMESTAMP_NTZ if definition.get("airbyte_type") == "timestamp_without_timezone" else bulk.TIMESTAMP_TZ
+        return staging.TIMESTAMP_NTZ if definition.get("airbyte_type") == "timestamp_without_timezone" else staging.TIMESTAMP_TZ
     return _TYPES[named[0]]
 
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from polygon_assets.batch.bulk import quoted
+from polygon_assets.batch.raw.staging import quoted
 
 if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
 
-_COLUMNS_SQL = resources.files("polygon_assets.batch") / "table_columns.sql"
+_COLUMNS_SQL = resources.files("polygon_assets.batch.raw") / "table_columns.sql"
 
 
 def ensure(cursor: "SnowflakeCursor", schema: str, table: str, columns: Mapping[str, str]) -> None:

@@ -11,8 +11,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from polygon_assets.batch.connector_state import with_new_tickers
-from polygon_assets.batch.streams import CONNECTIONS, DAILY_CONNECTION, Stream, manifest, streams
+from polygon_assets.batch.airbyte.connector import CONNECTIONS, DAILY_CONNECTION, Stream, manifest, streams
+from polygon_assets.batch.airbyte.connector_state import with_new_tickers
 from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError
 from polygon_assets.settings import Settings
 

@@ -1,6 +1,6 @@
 """Daily bars of any day by REST, in the shape of the connector's records, for days that Airbyte cannot be asked for.
 
-Fetching only: `warehouse` writes what is given here into the table that Airbyte loads. The same day has the same values either way.
+Fetching only: `table_writer` writes what is given here into the table that Airbyte loads. The same day has the same values either way.
 """
 
 import datetime as dt
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from polygon_assets.batch.numbers import decimal_text, integer, number
+from polygon_assets.batch.raw.numbers import decimal_text, integer, number
 from polygon_assets.clients.polygon import PolygonNoAnswerError, PolygonNoDataError, PolygonRest, answer, rows
 
 Record = dict[str, Any]

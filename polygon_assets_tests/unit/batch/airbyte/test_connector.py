@@ -4,8 +4,8 @@ import datetime as dt
 
 import pytest
 
-from polygon_assets.batch.connector_state import with_new_tickers
-from polygon_assets.batch.streams import CONNECTIONS, Stream, manifest, streams
+from polygon_assets.batch.airbyte.connector import CONNECTIONS, Stream, manifest, streams
+from polygon_assets.batch.airbyte.connector_state import with_new_tickers
 
 FORM = manifest()["spec"]["connection_specification"]
 

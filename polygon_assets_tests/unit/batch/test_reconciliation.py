@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from polygon_assets.batch.reconcile import (
+from polygon_assets.batch.reconciliation import (
     Comparison,
     DayBar,
     Tolerance,

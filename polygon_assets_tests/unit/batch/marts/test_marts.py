@@ -5,12 +5,12 @@ import re
 import pytest
 from sqlglot import exp, parse_one
 
-from polygon_assets.batch import warehouse
+from polygon_assets.batch.airbyte.connector import streams
 from polygon_assets.batch.marts import MARTS, Mart, column_lineage, upstreams
-from polygon_assets.batch.streams import streams
+from polygon_assets.batch.raw import table_writer
 
 MADE_BY_SQL = [mart for mart in MARTS.values() if mart.sql]
-COLUMNS = {f"RAW.{name.upper()}": set(warehouse.columns(stream)) for name, stream in streams().items()} | {
+COLUMNS = {f"RAW.{name.upper()}": set(table_writer.columns(stream)) for name, stream in streams().items()} | {
     mart.table: {name for name, _, _ in mart.columns} for mart in MARTS.values()
 }
 of_each = pytest.mark.parametrize("mart", MADE_BY_SQL, ids=lambda mart: mart.name)

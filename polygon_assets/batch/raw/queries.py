@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
-_QUERIES = resources.files("polygon_assets.batch") / "loaded"
+_QUERIES = resources.files("polygon_assets.batch.raw") / "queries"
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING
 
-from polygon_assets.batch.bulk import quoted
-from polygon_assets.batch.streams import Stream
+from polygon_assets.batch.airbyte.connector import Stream
+from polygon_assets.batch.raw.staging import quoted
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 LARGEST_LOSS = 0.1
 """The vendor withdraws an entry now and then, and never a tenth of a list."""
-_SQL = resources.files("polygon_assets.batch") / "last_good"
-_COLUMNS_SQL = (resources.files("polygon_assets.batch") / "table_columns.sql").read_text()
+_SQL = resources.files("polygon_assets.batch.raw") / "last_good"
+_COLUMNS_SQL = (resources.files("polygon_assets.batch.raw") / "table_columns.sql").read_text()
 
 
 @dataclass(frozen=True)

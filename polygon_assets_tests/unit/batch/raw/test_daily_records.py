@@ -9,8 +9,8 @@ from typing import Any
 import jinja2
 import pytest
 
-from polygon_assets.batch.daily import daily_open_close, grouped_daily
-from polygon_assets.batch.streams import manifest
+from polygon_assets.batch.airbyte.connector import manifest
+from polygon_assets.batch.raw.daily_records import daily_open_close, grouped_daily
 from polygon_assets.clients.polygon import ATTEMPTS, PolygonApiError, PolygonNoAnswerError
 from polygon_assets_tests.unit.clients.scripted_server import Answer, ScriptedServer, serving
 from polygon_assets_tests.unit.clients.test_polygon import client

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ONE_MINUTE = dt.timedelta(minutes=1)
 SHOWN_SPANS = 30
 """A symbol that is wholly missing may have hundreds."""
-_DAY_BARS = resources.files("polygon_assets.batch") / "reconcile" / "day_bars.sql"
+_DAY_BARS = resources.files("polygon_assets.batch") / "reconciliation" / "day_bars.sql"
 
 
 class Verdict(StrEnum):
