@@ -13,7 +13,7 @@ from bench.work import Work
 from polygon_assets.clients import clickhouse, kafka
 from polygon_assets.messages import FILTER_GROUP, RAW_TOPIC
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.insertion import TABLE
+from polygon_assets.streaming.clickhouse_writer import TABLE
 from polygon_assets.streaming.rows import to_table
 from polygon_assets.streaming.wire import VendorAggregate
 

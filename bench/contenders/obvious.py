@@ -20,7 +20,7 @@ from bench.work import Work
 from polygon_assets.clients import clickhouse
 from polygon_assets.messages import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC, SINK_GROUP, RawAggregate
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.insertion import TABLE
+from polygon_assets.streaming.clickhouse_writer import TABLE
 from polygon_assets.streaming.rows import SCHEMA
 from polygon_assets.streaming.validation import fault, to_row
 

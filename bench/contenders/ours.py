@@ -16,8 +16,8 @@ from polygon_assets.settings import Settings
 from polygon_assets.streaming import filter as filter_program
 from polygon_assets.streaming import producer as producer_program
 from polygon_assets.streaming import sink as sink_program
+from polygon_assets.streaming.heartbeat import Pulse
 from polygon_assets.streaming.program import Loop, run_program
-from polygon_assets.streaming.pulse import Pulse
 
 OBSERVE_SECONDS = 0.005
 

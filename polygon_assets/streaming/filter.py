@@ -13,10 +13,10 @@ from confluent_kafka import Message
 from polygon_assets.clients import subscription_store
 from polygon_assets.messages import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC, UNREADABLE, DeadLetter, decode_raw, encode
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.inbox import Inbox
-from polygon_assets.streaming.outbox import Outbox
+from polygon_assets.streaming.consumer import Inbox
+from polygon_assets.streaming.delivery import Outbox
+from polygon_assets.streaming.heartbeat import Pulse
 from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError
-from polygon_assets.streaming.pulse import Pulse
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
 from polygon_assets.streaming.validation import fault, to_row
 

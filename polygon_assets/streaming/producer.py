@@ -31,10 +31,10 @@ from polygon_assets.streaming.connection import (
     raise_if_ending,
     send,
 )
+from polygon_assets.streaming.delivery import Outbox
 from polygon_assets.streaming.gaps import GapTracker, overlaps_session
-from polygon_assets.streaming.outbox import Outbox
+from polygon_assets.streaming.heartbeat import Pulse
 from polygon_assets.streaming.program import EXIT_NOT_DRAINED, EXIT_NOT_ENTITLED, ProgramError, require
-from polygon_assets.streaming.pulse import Pulse
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
 from polygon_assets.streaming.validation import CLOCK_TOLERANCE_MS, FIRST_DAY_MS, WINDOW_MS
 from polygon_assets.streaming.wire import Frame, Refused, Status, VendorAggregate, read_frame, to_raw

@@ -12,7 +12,7 @@ from types import FrameType
 
 from polygon_assets.messages import ProgramName
 from polygon_assets.settings import Settings, SettingsError
-from polygon_assets.streaming.pulse import Pulse
+from polygon_assets.streaming.heartbeat import Pulse
 
 EXIT_OK = 0
 EXIT_WRONG_KEY = 10

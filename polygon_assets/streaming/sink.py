@@ -13,11 +13,11 @@ from confluent_kafka import Message
 from polygon_assets.messages import FILTERED_TOPIC, SINK_GROUP
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.backoff import Backoff
-from polygon_assets.streaming.inbox import Inbox
-from polygon_assets.streaming.insertion import Inserter, Insertion, UnavailableError
-from polygon_assets.streaming.outbox import Outbox
+from polygon_assets.streaming.clickhouse_writer import Inserter, Insertion, UnavailableError
+from polygon_assets.streaming.consumer import Inbox
+from polygon_assets.streaming.delivery import Outbox
+from polygon_assets.streaming.heartbeat import Pulse
 from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError, require
-from polygon_assets.streaming.pulse import Pulse
 
 READ_MESSAGES = 10_000
 READ_SECONDS = 0.1

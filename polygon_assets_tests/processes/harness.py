@@ -29,7 +29,7 @@ from polygon_assets.messages import (
     encode,
 )
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.outbox import Outbox
+from polygon_assets.streaming.delivery import Outbox
 from polygon_assets.subscriptions import accept
 
 PATIENCE_SECONDS = 60.0

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from polygon_assets.messages import DeadLetter, unaccounted
-from polygon_assets.streaming.outbox import LARGEST_RAW_BYTES
+from polygon_assets.streaming.delivery import LARGEST_RAW_BYTES
 from polygon_assets_tests.processes.harness import Program, dead_letters, eventually
 from polygon_assets_tests.processes.live_market import EXCHANGE_OPTIONS, SERVERS, SYMBOLS, Live
 

@@ -13,8 +13,8 @@ from polygon_assets.messages import GAP_TOPIC, RAW_TOPIC, DeadLetter, Gap, Heart
 from polygon_assets.settings import Settings
 from polygon_assets.streaming import producer as module
 from polygon_assets.streaming.connection import ConnectionLostError
+from polygon_assets.streaming.heartbeat import Pulse
 from polygon_assets.streaming.producer import Producer
-from polygon_assets.streaming.pulse import Pulse
 from polygon_assets.streaming.wire import Frame, VendorAggregate, read_frame
 from polygon_assets_tests.unit.streaming.samples import START_MS
 

@@ -14,8 +14,8 @@ from confluent_kafka import Message
 from polygon_assets.clients import clickhouse
 from polygon_assets.messages import DeadLetter
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.outbox import Outbox
-from polygon_assets.streaming.pulse import Pulse
+from polygon_assets.streaming.delivery import Outbox
+from polygon_assets.streaming.heartbeat import Pulse
 from polygon_assets.streaming.rows import BadRowsError, newest_ms, to_table
 
 TABLE = "market.stock_aggregates"

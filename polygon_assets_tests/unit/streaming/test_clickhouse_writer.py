@@ -8,9 +8,9 @@ from confluent_kafka import Message
 
 from polygon_assets.messages import DeadLetter, Heartbeat, encode
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.insertion import MOST_REFUSED, Inserter, Insertion, UnavailableError
-from polygon_assets.streaming.outbox import Outbox
-from polygon_assets.streaming.pulse import Pulse
+from polygon_assets.streaming.clickhouse_writer import MOST_REFUSED, Inserter, Insertion, UnavailableError
+from polygon_assets.streaming.delivery import Outbox
+from polygon_assets.streaming.heartbeat import Pulse
 from polygon_assets.streaming.validation import to_row
 from polygon_assets_tests.unit.streaming.samples import START_MS, raw_aggregate
 
