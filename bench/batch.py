@@ -27,9 +27,9 @@ from polygon_assets.batch.raw import daily_records, table_writer
 from polygon_assets.clients import snowflake
 from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.inspection import EvidenceError, tables
-from polygon_assets.local import state
-from polygon_assets.local.ports import HOST, free_port
-from polygon_assets.local.stack import Stack, running_stack
+from polygon_assets.local.launcher import state
+from polygon_assets.local.launcher.ports import HOST, free_port
+from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.settings import Settings
 

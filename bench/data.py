@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from polygon_assets.local.exchange.lateness import Rates
-from polygon_assets.local.exchange.market import Market
-from polygon_assets.local.exchange.tape import Tape
+from polygon_assets.local.exchange.market.lateness import Rates
+from polygon_assets.local.exchange.market.market import Market
+from polygon_assets.local.exchange.stream.tape import Tape
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import encode
 from polygon_assets.streaming.validation import to_row

@@ -17,8 +17,8 @@ import msgspec
 from bench import data
 from bench.measure import Measurement
 from polygon_assets.clients import clickhouse, kafka, subscription_store
-from polygon_assets.local.ports import HOST, free_port
-from polygon_assets.local.stack import Stack, running_stack
+from polygon_assets.local.launcher.ports import HOST, free_port
+from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets.messages import FILTERED_TOPIC, RAW_TOPIC
 from polygon_assets.streaming.clickhouse_writer import TABLE
 from polygon_assets.streaming.rows import to_table

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-from polygon_assets.local.ports import HOST
+from polygon_assets.local.launcher.ports import HOST
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from bench.data import ALL_TRADE_EACH_SECOND, FULL_MARKET_TICKERS, HOLD_US
 from bench.latency import Lookout, quantile
 from polygon_assets.clients import clickhouse, subscription_store
 from polygon_assets.inspection.streams import heartbeats
-from polygon_assets.local.ports import HOST
-from polygon_assets.local.stack import Stack, running_stack
+from polygon_assets.local.launcher.ports import HOST
+from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets.subscriptions import WILDCARD, accept
 
 PROGRAMS = ("sink", "filter", "producer")

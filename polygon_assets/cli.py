@@ -76,8 +76,8 @@ def up(data: Path, **exchange: Any) -> None:
 @click.option("--data", default=DATA, type=click.Path(path_type=Path), show_default=True)
 def env(data: Path) -> None:
     """Print the variables that lead to the running stack: eval "$(polygon-assets stack env)"."""
-    from polygon_assets.local.environment import shell_lines
-    from polygon_assets.local.state import StackNotRunningError, read_environment
+    from polygon_assets.local.launcher.environment import shell_lines
+    from polygon_assets.local.launcher.state import StackNotRunningError, read_environment
 
     try:
         variables = read_environment(data)
@@ -285,11 +285,11 @@ def _checked_text(settings: Settings, file: Path) -> str:
 
 
 def _run_locally(data: Path, exchange: dict[str, Any], **dagster: Any) -> None:
-    from polygon_assets.local import dev as local
-    from polygon_assets.local.ports import NoFreePortError
-    from polygon_assets.local.replay import ReplayError
-    from polygon_assets.local.stack import ServerFailedError
-    from polygon_assets.local.state import StackRunningError, UnusableFolderError
+    from polygon_assets.local.launcher import dev as local
+    from polygon_assets.local.launcher.ports import NoFreePortError
+    from polygon_assets.local.launcher.replay import ReplayError
+    from polygon_assets.local.launcher.stack import ServerFailedError
+    from polygon_assets.local.launcher.state import StackRunningError, UnusableFolderError
 
     options = [part for name, value in exchange.items() if value is not None for part in (f"--{name.replace('_', '-')}", str(value))]
     try:
@@ -299,7 +299,7 @@ def _run_locally(data: Path, exchange: dict[str, Any], **dagster: Any) -> None:
 
 
 def _server_restarts(data: Path) -> dict[str, int]:
-    from polygon_assets.local.state import read_restarts
+    from polygon_assets.local.launcher.state import read_restarts
 
     return read_restarts(data)
 
@@ -310,8 +310,8 @@ def _settings() -> Settings:
 
 def _endpoints() -> tuple[Settings, Path | None]:
     """The environment's settings; where it names no endpoint, those of the stack that runs in this folder, and that folder."""
-    from polygon_assets.local.environment import clean_this_process
-    from polygon_assets.local.state import StackNotRunningError, read_environment
+    from polygon_assets.local.launcher.environment import clean_this_process
+    from polygon_assets.local.launcher.state import StackNotRunningError, read_environment
 
     try:
         settings = load_settings()

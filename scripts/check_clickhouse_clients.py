@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 from clickhouse_connect.driver.client import Client
 
 from polygon_assets.clients import clickhouse
-from polygon_assets.local.ports import HOST
-from polygon_assets.local.stack import running_stack
+from polygon_assets.local.launcher.ports import HOST
+from polygon_assets.local.launcher.stack import running_stack
 from polygon_assets.settings import Settings
 
 SOURCES = Path(__file__).with_name("clickhouse_clients")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from polygon_assets.local.stack import Stack, running_stack
+from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets_tests.processes.harness import Programs
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from polygon_assets.inspection import warehouse
-from polygon_assets.local.exchange.market import Market
-from polygon_assets.local.replay import FOLDER
-from polygon_assets.local.state import read_environment
+from polygon_assets.local.exchange.market.market import Market
+from polygon_assets.local.launcher.replay import FOLDER
+from polygon_assets.local.launcher.state import read_environment
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.dev_process import running_dev

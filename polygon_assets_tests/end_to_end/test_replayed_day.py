@@ -24,10 +24,10 @@ from polygon_assets.clients import snowflake
 from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.defs.assets.reconciliation import compare_day
 from polygon_assets.inspection.streams import positions
-from polygon_assets.local.exchange.lateness import LONGEST_DELAY, Rates
-from polygon_assets.local.exchange.market import Market
-from polygon_assets.local.servers import embedded_servers
-from polygon_assets.local.stack import Stack
+from polygon_assets.local.exchange.market.lateness import LONGEST_DELAY, Rates
+from polygon_assets.local.exchange.market.market import Market
+from polygon_assets.local.launcher.servers import embedded_servers
+from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.market_calendar import MarketCalendar, Session
 from polygon_assets.messages import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC, SINK_GROUP, RawAggregate
 from polygon_assets.serving.queries import load

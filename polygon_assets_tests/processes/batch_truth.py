@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from polygon_assets.clients import clickhouse
-from polygon_assets.local.exchange.market import Market
+from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.settings import Settings
 
 PRICES = ("open", "high", "low", "close")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPMessage
 from urllib.parse import urlencode
 
-from polygon_assets.local.ports import HOST
+from polygon_assets.local.launcher.ports import HOST
 from polygon_assets.settings import Settings
 
 TIMEOUT_SECONDS = 60

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from polygon_assets.clients import snowflake
-from polygon_assets.local.stack import Stack, running_stack
+from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.harness import Exchange, Programs
 from polygon_assets_tests.processes.live_market import Live, live_truth

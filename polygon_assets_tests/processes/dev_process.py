@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from polygon_assets.local.ports import free_port
+from polygon_assets.local.launcher.ports import free_port
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection
 from typing import Any
 
-from polygon_assets.local.exchange.lateness import LONGEST_DELAY, Rates
-from polygon_assets.local.exchange.market import Market
+from polygon_assets.local.exchange.market.lateness import LONGEST_DELAY, Rates
+from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import Gap, Heartbeat, RawAggregate
 from polygon_assets.settings import Settings

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
-from polygon_assets.local.exchange.columns import Columns
-from polygon_assets.local.exchange.day import SHARE
-from polygon_assets.local.exchange.lateness import Rates
-from polygon_assets.local.exchange.market import Market
-from polygon_assets.local.exchange.tape import decimal
+from polygon_assets.local.exchange.market.columns import Columns
+from polygon_assets.local.exchange.market.day import SHARE
+from polygon_assets.local.exchange.market.lateness import Rates
+from polygon_assets.local.exchange.market.market import Market
+from polygon_assets.local.exchange.stream.tape import decimal
 from polygon_assets.messages import RawAggregate
 
 Key = tuple[str, int]

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from polygon_assets.batch.airbyte.connector import CONNECTIONS, DAILY_CONNECTION, manifest
 from polygon_assets.batch.airbyte.provision import Provisioned, open_close_tickers, provision, set_open_close_tickers
 from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError
-from polygon_assets.local.servers import embedded_servers
-from polygon_assets.local.stack import Stack
+from polygon_assets.local.launcher.servers import embedded_servers
+from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.settings import Settings
 
 START = dt.date(2026, 11, 2)

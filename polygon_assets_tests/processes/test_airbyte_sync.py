@@ -9,7 +9,7 @@ import pytest
 
 from polygon_assets.batch.airbyte.connector import CONNECTIONS, REFERENCE_CONNECTION, streams
 from polygon_assets.clients.airbyte import AirbyteError, JobOutcome
-from polygon_assets.local.stack import Stack
+from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets_tests.processes.airbyte_harness import GROUPED, Connection, Workspace, bars, tables
 from polygon_assets_tests.processes.harness import Exchange, eventually

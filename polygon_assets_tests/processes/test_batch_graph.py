@@ -37,8 +37,8 @@ from polygon_assets.defs.graph.keys import (
     raw,
 )
 from polygon_assets.defs.graph.resources import Airbyte, Environment
-from polygon_assets.local.exchange.market import Market
-from polygon_assets.local.stack import Stack
+from polygon_assets.local.exchange.market.market import Market
+from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import accept

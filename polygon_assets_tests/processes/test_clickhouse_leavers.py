@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from polygon_assets.local.ports import HOST, free_port
+from polygon_assets.local.launcher.ports import HOST, free_port
 from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.clickhouse_http import TIMEOUT_SECONDS, ClickHouseHttp
 from polygon_assets_tests.processes.harness import eventually

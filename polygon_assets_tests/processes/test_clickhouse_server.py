@@ -16,8 +16,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import OperationalError
 
 from polygon_assets.clients import clickhouse
-from polygon_assets.local.ports import HOST, free_port
-from polygon_assets.local.stack import Stack
+from polygon_assets.local.launcher.ports import HOST, free_port
+from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.settings import Settings
 
 SERVERS = ("clickhouse",)

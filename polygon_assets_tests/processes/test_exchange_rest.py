@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import requests
 
-from polygon_assets.local.exchange.market import Market
-from polygon_assets.local.exchange.reference import cusip_of
+from polygon_assets.local.exchange.market.market import Market
+from polygon_assets.local.exchange.rest.reference import cusip_of
 from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets_tests.unit.local.exchange.harness import DAY, SEED, TICKERS, Message, RunningExchange, running_exchange
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from polygon_assets.local.exchange.columns import Columns
-from polygon_assets.local.exchange.lateness import Rates
-from polygon_assets.local.exchange.market import Market, Messages
+from polygon_assets.local.exchange.market.columns import Columns
+from polygon_assets.local.exchange.market.lateness import Rates
+from polygon_assets.local.exchange.market.market import Market, Messages
 from polygon_assets_tests.unit.local.exchange.harness import (
     DAY,
     FAST,

@@ -3,7 +3,7 @@
 import msgspec
 
 from polygon_assets.inspection.streams import positions
-from polygon_assets.local.stack import Stack
+from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.messages import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC, FilteredAggregate, RawAggregate, decode_filtered, encode
 from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.harness import Programs, beat, dead_letters, eventually, put_in_force, read_all, send, send_raw

@@ -12,8 +12,8 @@ from polygon_assets.clients.airbyte import AirbyteApi
 from polygon_assets.defs.assets.reconciliation import compare_day
 from polygon_assets.defs.batch.daily_load import DailyLoad, MetadataByTable
 from polygon_assets.defs.graph.resources import Airbyte
-from polygon_assets.local.exchange.market import Market
-from polygon_assets.local.stack import Stack
+from polygon_assets.local.exchange.market.market import Market
+from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import accept

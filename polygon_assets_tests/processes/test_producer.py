@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from polygon_assets.local.stack import Stack
+from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.messages import Heartbeat, unaccounted
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.program import EXIT_NOT_ENTITLED, EXIT_WRONG_KEY

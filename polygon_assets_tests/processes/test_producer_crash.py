@@ -3,7 +3,7 @@
 import signal
 import time
 
-from polygon_assets.local.stack import Stack
+from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.messages import unaccounted
 from polygon_assets.streaming.program import EXIT_WRONG_KEY
 from polygon_assets_tests.processes.harness import put_in_force

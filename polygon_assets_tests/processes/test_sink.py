@@ -3,7 +3,7 @@
 import json
 
 from polygon_assets.inspection.streams import positions
-from polygon_assets.local.stack import Stack
+from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.messages import FILTERED_TOPIC, SINK_GROUP, RawAggregate, encode
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.validation import to_row

@@ -16,8 +16,8 @@ from snowflake.connector import SnowflakeConnection
 from snowflake.connector.errors import Error, ProgrammingError
 
 from polygon_assets.clients import snowflake
-from polygon_assets.local.ports import HOST, free_port
-from polygon_assets.local.stack import Stack
+from polygon_assets.local.launcher.ports import HOST, free_port
+from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.settings import Settings
 
 SERVERS = ("snowflake",)

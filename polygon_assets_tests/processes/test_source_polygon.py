@@ -19,9 +19,9 @@ from polygon_assets.batch.airbyte.connector import streams
 from polygon_assets.batch.airbyte.connector_state import with_new_tickers
 from polygon_assets.batch.raw.daily_records import daily_open_close, grouped_daily
 from polygon_assets.clients.polygon import PolygonRest
-from polygon_assets.local.exchange import aggregates, reference
-from polygon_assets.local.exchange.market import Market
-from polygon_assets.local.exchange.query import opened
+from polygon_assets.local.exchange.market.market import Market
+from polygon_assets.local.exchange.rest import aggregates, reference
+from polygon_assets.local.exchange.rest.query import opened
 from polygon_assets.market_calendar import NEW_YORK, ONE_DAY
 from polygon_assets.settings import Settings
 from polygon_assets_tests.processes import vendor_by_path

@@ -20,13 +20,13 @@ import pytest
 
 from polygon_assets.clients import clickhouse, s3
 from polygon_assets.clients.kafka import connect_admin
-from polygon_assets.local import revival as revival_module
-from polygon_assets.local import state
-from polygon_assets.local.ports import HOST, free_port
-from polygon_assets.local.process import Process
-from polygon_assets.local.revival import Revival, is_hopeless
-from polygon_assets.local.servers import Server, embedded_servers
-from polygon_assets.local.stack import ServerFailedError, Stack, running_stack
+from polygon_assets.local.launcher import revival as revival_module
+from polygon_assets.local.launcher import state
+from polygon_assets.local.launcher.ports import HOST, free_port
+from polygon_assets.local.launcher.process import Process
+from polygon_assets.local.launcher.revival import Revival, is_hopeless
+from polygon_assets.local.launcher.servers import Server, embedded_servers
+from polygon_assets.local.launcher.stack import ServerFailedError, Stack, running_stack
 from polygon_assets.messages import TOPICS
 from polygon_assets.settings import Settings
 
@@ -216,11 +216,11 @@ def test_three_deaths_within_five_minutes_are_hopeless(deaths: list[float], hope
 
 def test_a_server_that_lost_its_port_to_a_stranger_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It stays alive, and something answers at its port: without a look at who listens, one would talk to the stranger."""
-    monkeypatch.setattr("polygon_assets.local.stack.START_SECONDS", 1.0)
+    monkeypatch.setattr("polygon_assets.local.launcher.stack.START_SECONDS", 1.0)
     with socket.create_server((HOST, 0)) as stranger:
         port = stranger.getsockname()[1]
         stack = Stack(tmp_path, [failing("late", "import time; time.sleep(60)")], fixed_ports=False)
-        monkeypatch.setattr("polygon_assets.local.stack.free_port", lambda *_: port)
+        monkeypatch.setattr("polygon_assets.local.launcher.stack.free_port", lambda *_: port)
         with pytest.raises(ServerFailedError, match="late was not ready after 1 s"):
             stack.start()
 
@@ -239,7 +239,7 @@ def test_a_taken_port_gives_the_next_free_one_and_is_said(tmp_path: Path, caplog
 def test_nothing_outlives_the_process_that_started_it(tmp_path: Path) -> None:
     """The owner is killed, not asked: the kernel must end the server."""
     script = (
-        "import sys, time; from pathlib import Path; from polygon_assets.local.process import Process\n"
+        "import sys, time; from pathlib import Path; from polygon_assets.local.launcher.process import Process\n"
         "print(Process([sys.executable, '-c', 'import time; time.sleep(60)'], {}, Path(sys.argv[1])).pid, flush=True); time.sleep(60)"
     )
     owner = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "log")], stdout=subprocess.PIPE, text=True)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import uvicorn
 
-from polygon_assets.local.airbyte.configuration_api import ConfigurationApi
-from polygon_assets.local.airbyte.http import application
-from polygon_assets.local.airbyte.jobs import Jobs
-from polygon_assets.local.airbyte.public_api import PublicApi
-from polygon_assets.local.airbyte.tokens import Tokens
-from polygon_assets.local.airbyte.workspace import Workspace
+from polygon_assets.local.airbyte.api.configuration_api import ConfigurationApi
+from polygon_assets.local.airbyte.api.http import application
+from polygon_assets.local.airbyte.api.public_api import PublicApi
+from polygon_assets.local.airbyte.api.tokens import Tokens
+from polygon_assets.local.airbyte.sync.jobs import Jobs
+from polygon_assets.local.airbyte.workspace.workspace import Workspace
 
 logger = logging.getLogger("polygon_assets.local.airbyte")
 _GRACE_SECONDS = 1

@@ -13,10 +13,10 @@ from typing import Any
 import click
 import uvloop
 
-from polygon_assets.local.exchange.clock import AFTER_REPLAY_SECONDS, Clock, ReplayCalendar, ReplayClock
 from polygon_assets.local.exchange.exchange import Exchange, Options
-from polygon_assets.local.exchange.lateness import Rates
-from polygon_assets.local.exchange.market import Market
+from polygon_assets.local.exchange.market.clock import AFTER_REPLAY_SECONDS, Clock, ReplayCalendar, ReplayClock
+from polygon_assets.local.exchange.market.lateness import Rates
+from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.exchange.server import serve
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 

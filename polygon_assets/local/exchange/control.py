@@ -10,8 +10,8 @@ from typing import Any
 
 from polygon_assets.local.exchange.exchange import Exchange
 from polygon_assets.local.exchange.http import Reply, Request
-from polygon_assets.local.exchange.rest import error_reply
-from polygon_assets.local.exchange.websocket import Connection, text_frame
+from polygon_assets.local.exchange.rest.routes import error_reply
+from polygon_assets.local.exchange.stream.websocket import Connection, text_frame
 
 Body = dict[str, Any]
 _LARGE = 1_200_000

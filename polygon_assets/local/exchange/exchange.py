@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from polygon_assets.local.exchange.clock import Clock
 from polygon_assets.local.exchange.faults import Faults
-from polygon_assets.local.exchange.feed import Feed
-from polygon_assets.local.exchange.lateness import Rates
-from polygon_assets.local.exchange.market import Market
-from polygon_assets.local.exchange.tape import Tape
-from polygon_assets.local.exchange.websocket import Connection
+from polygon_assets.local.exchange.market.clock import Clock
+from polygon_assets.local.exchange.market.lateness import Rates
+from polygon_assets.local.exchange.market.market import Market
+from polygon_assets.local.exchange.stream.feed import Feed
+from polygon_assets.local.exchange.stream.tape import Tape
+from polygon_assets.local.exchange.stream.websocket import Connection
 
 Eviction = Literal["older", "newer", "abort"]
 

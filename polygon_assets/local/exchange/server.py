@@ -7,11 +7,11 @@ import asyncio
 from http import HTTPStatus
 
 from polygon_assets.local.exchange.control import control
-from polygon_assets.local.exchange.conversation import converse
 from polygon_assets.local.exchange.exchange import Exchange
 from polygon_assets.local.exchange.http import Reply, Request, read_request
-from polygon_assets.local.exchange.rest import refusal, respond
-from polygon_assets.local.exchange.websocket import accept
+from polygon_assets.local.exchange.rest.routes import refusal, respond
+from polygon_assets.local.exchange.stream.conversation import converse
+from polygon_assets.local.exchange.stream.websocket import accept
 
 
 class Server:

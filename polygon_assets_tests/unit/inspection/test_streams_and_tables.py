@@ -13,7 +13,7 @@ from polygon_assets.clients.kafka import connect_consumer, connect_producer
 from polygon_assets.inspection import ClickHouseUnreachableError, KafkaUnreachableError, UnreadableGapError
 from polygon_assets.inspection.streams import follow_heartbeats, heartbeats, last_processed, open_gaps, pending_since, positions
 from polygon_assets.inspection.tables import day_rows, not_stored, tables
-from polygon_assets.local.stack import Stack, running_stack
+from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets.messages import (
     FILTERED_TOPIC,
     GAP_TOPIC,

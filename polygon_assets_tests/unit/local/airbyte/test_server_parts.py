@@ -6,14 +6,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from polygon_assets.local.airbyte.documents import Documents
-from polygon_assets.local.airbyte.job_endpoints import iso_duration
-from polygon_assets.local.airbyte.job_log import JobLog
-from polygon_assets.local.airbyte.objects import States, StreamStats
-from polygon_assets.local.airbyte.problems import Problem
-from polygon_assets.local.airbyte.protocol import Message, Record, State, decoder
-from polygon_assets.local.airbyte.sync import Sync
-from polygon_assets.local.airbyte.tokens import LIFETIME_SECONDS, Tokens
+from polygon_assets.local.airbyte.api.job_endpoints import iso_duration
+from polygon_assets.local.airbyte.api.problems import Problem
+from polygon_assets.local.airbyte.api.tokens import LIFETIME_SECONDS, Tokens
+from polygon_assets.local.airbyte.sync.job_log import JobLog
+from polygon_assets.local.airbyte.sync.messages import Sync
+from polygon_assets.local.airbyte.sync.protocol import Message, Record, State, decoder
+from polygon_assets.local.airbyte.workspace.documents import Documents
+from polygon_assets.local.airbyte.workspace.objects import States, StreamStats
 
 
 def test_a_token_is_valid_until_its_end_for_every_server_with_the_same_secret() -> None:

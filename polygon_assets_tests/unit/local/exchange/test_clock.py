@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from polygon_assets.local.exchange.clock import Clock, ReplayCalendar, ReplayClock
+from polygon_assets.local.exchange.market.clock import Clock, ReplayCalendar, ReplayClock
 
 DAY = dt.date(2026, 11, 20)
 
@@ -59,7 +59,7 @@ def test_a_replay_does_not_run_ahead_of_a_feed_that_is_still_sending() -> None:
 
 def test_after_a_long_delay_time_goes_on_from_where_the_feed_is(monkeypatch: pytest.MonkeyPatch) -> None:
     wall = [100.0]
-    monkeypatch.setattr("polygon_assets.local.exchange.clock.time.time", lambda: wall[0])
+    monkeypatch.setattr("polygon_assets.local.exchange.market.clock.time.time", lambda: wall[0])
     clock = ReplayClock(1000.0, speed=10.0)
     clock.start()
     clock.hold("feed", 1003.0)

@@ -1,0 +1,59 @@
+"""Airbyte's API (https://reference.airbyte.com), as far as dagster-airbyte and `clients.airbyte` use it: the assembly of its endpoints.
+
+Here are those about the application and the workspace; each other resource has a module of its own, in Airbyte's shapes.
+"""
+
+from msgspec import Struct
+
+from polygon_assets.local.airbyte.api.actor_endpoints import ActorEndpoints
+from polygon_assets.local.airbyte.api.connection_endpoints import ConnectionEndpoints
+from polygon_assets.local.airbyte.api.definition_endpoints import DefinitionEndpoints
+from polygon_assets.local.airbyte.api.http import Call, Endpoint
+from polygon_assets.local.airbyte.api.job_endpoints import JobEndpoints
+from polygon_assets.local.airbyte.api.tokens import LIFETIME_SECONDS, Tokens
+from polygon_assets.local.airbyte.sync.jobs import Jobs
+from polygon_assets.local.airbyte.workspace.objects import Json
+from polygon_assets.local.airbyte.workspace.workspace import Workspace
+
+ROOT = "/api/public/v1"
+
+
+class TokenRequest(Struct):
+    client_id: str
+    client_secret: str
+
+
+class PublicApi:
+    """The endpoints under ROOT."""
+
+    def __init__(self, workspace: Workspace, jobs: Jobs, tokens: Tokens) -> None:
+        self._workspace = workspace
+        self._jobs = jobs
+        self._tokens = tokens
+
+    def endpoints(self) -> list[Endpoint]:
+        found = [
+            Endpoint("GET", "/health", lambda _: "Successful operation", public=True),
+            Endpoint("POST", "/applications/token", self._issue_token, public=True),
+            Endpoint("GET", "/workspaces", lambda call: call.page([self._workspace_reply()])),
+            Endpoint("GET", "/workspaces/{workspace}", self._get_workspace),
+            *DefinitionEndpoints(self._workspace).endpoints(),
+            *ActorEndpoints(self._workspace).endpoints(),
+            *ConnectionEndpoints(self._workspace).endpoints(),
+            *JobEndpoints(self._workspace, self._jobs).endpoints(),
+        ]
+        # Airbyte's own client takes the token's path from the root of the server unless it is told otherwise.
+        at_root = Endpoint("POST", "/applications/token", self._issue_token, public=True)
+        return [at_root, *(endpoint.under(ROOT) for endpoint in found)]
+
+    def _issue_token(self, call: Call) -> Json:
+        request = call.read_form(TokenRequest)
+        token = self._tokens.issue(request.client_id, request.client_secret, call.now)
+        return {"access_token": token, "token_type": "Bearer", "expires_in": LIFETIME_SECONDS}
+
+    def _get_workspace(self, call: Call) -> Json:
+        self._workspace.check_id(call.path["workspace"])
+        return self._workspace_reply()
+
+    def _workspace_reply(self) -> Json:
+        return {"workspaceId": self._workspace.id, "name": "local", "dataResidency": "local", "notifications": {}}

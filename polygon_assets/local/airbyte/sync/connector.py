@@ -1,0 +1,115 @@
+"""One run of the connector, `source-declarative-manifest`, as a child process that speaks the Airbyte protocol.
+
+What its messages lead to is not known here. Start it from a thread that lives until it has ended: the kernel ends it with that thread,
+so that nothing goes on reading when this server is killed.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import msgspec
+
+from polygon_assets.local.airbyte.sync.job_log import JobLog
+from polygon_assets.local.airbyte.sync.protocol import Message, decoder
+from polygon_assets.local.airbyte.workspace.objects import Json
+from polygon_assets.local.launcher.process import in_child
+
+# The entry point of the same name, without looking for it in PATH.
+_COMMAND = (sys.executable, "-c", "from airbyte_cdk.cli.source_declarative_manifest import run; run()")
+_STOP_SECONDS = 5.0
+_PIPE_BYTES = 1 << 20
+
+
+class ConnectorError(Exception):
+    """The connector did not do what it was started for; the message is its own."""
+
+
+class Connector:
+    """Runs inside `with`; its input files, which hold secrets, are there no longer."""
+
+    def __init__(self, verb: Literal["discover", "read"], folder: Path, log: JobLog, **inputs: object) -> None:
+        """`inputs` by the name of their option: config, manifest_path and, to read, catalog and state."""
+        self._folder = folder
+        self._log = log
+        folder.mkdir(parents=True, mode=0o700)
+        options = [option for name, content in inputs.items() for option in _file(folder, name.replace("_", "-"), content)]
+        self._process = subprocess.Popen(
+            [*_COMMAND, verb, *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log.file,
+            bufsize=_PIPE_BYTES,
+            cwd=folder,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+            preexec_fn=in_child(signal.SIGKILL),  # noqa: PLW1509  # it calls the kernel and nothing that takes a lock
+        )
+
+    def __enter__(self) -> "Connector":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+        if self._process.stdout:
+            self._process.stdout.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def messages(self) -> Iterator[tuple[Message, int]]:
+        """Each message with its size in bytes, until the connector ends; a line that is no JSON goes to the log.
+
+        Raises ConnectorError for JSON that is no message: it may have been a record.
+        """
+        for line in self._process.stdout or ():
+            try:
+                yield decoder.decode(line), len(line)
+            except msgspec.ValidationError as error:
+                raise ConnectorError(f"the connector wrote what is no message of the Airbyte protocol: {error}: {line[:300]!r}") from error
+            except msgspec.DecodeError:
+                self._log.write("source", "INFO", line.decode(errors="replace").rstrip())
+
+    def exit_code(self) -> int:
+        """Once `messages` has ended; minus the signal's number when it was killed."""
+        try:
+            return self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            return self._process.returncode
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL when that did not help. Any thread may call it, also when it has ended."""
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def discover(manifest: Json, configuration: Json, folder: Path, log: JobLog) -> Sequence[Json]:
+    """The streams it offers. Raises ConnectorError with its reason when it cannot say."""
+    reasons = []
+    with Connector("discover", folder, log, config=configuration, manifest_path=manifest) as connector:
+        for message, _ in connector.messages():
+            if message.catalog:
+                return message.catalog.streams
+            if message.trace and message.trace.error:
+                reasons.append(message.trace.error.message)
+            if message.log:
+                log.write("source", message.log.level, message.log.message)
+        code = connector.exit_code()
+    raise ConnectorError("; ".join(reasons) or f"the connector ended with code {code} and offered no streams; see {log.path}")
+
+
+def _file(folder: Path, name: str, content: object) -> tuple[str, str]:
+    """An option and its file, which only the owner may read."""
+    path = folder / f"{name}.json"
+    path.touch(mode=0o600)
+    path.write_bytes(msgspec.json.encode(content))
+    return f"--{name}", str(path)

@@ -1,0 +1,140 @@
+"""The jobs and the states they leave: one job at a time for each connection, in a thread of its own, told to the disk as it goes.
+
+What a job does is `run`'s business, how a request reads is the APIs'.
+"""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from polygon_assets.local.airbyte.api.problems import not_found, state_conflict, sync_is_running, try_again_later
+from polygon_assets.local.airbyte.sync.job_log import JobLog
+from polygon_assets.local.airbyte.sync.run import Plan, Run, failure
+from polygon_assets.local.airbyte.workspace.documents import Documents
+from polygon_assets.local.airbyte.workspace.objects import Connection, Failure, Job, Json, States
+from polygon_assets.local.airbyte.workspace.workspace import Workspace
+
+RUNNING = "running"
+SERVER_STOPPED = "the server was stopped"
+# dagster-airbyte waits 15 s for an answer.
+_CANCEL_SECONDS = 10.0
+
+
+class Jobs:
+    """All jobs of the workspace. What an earlier server left running has failed."""
+
+    def __init__(self, path: Path, workspace: Workspace, clock: Callable[[], float] = time.time) -> None:
+        self._workspace = workspace
+        self._clock = clock
+        self._logs = path / "logs"
+        self._work = path / "work"
+        shutil.rmtree(self._work, ignore_errors=True)
+        self._jobs = Documents(path / "jobs", Job)
+        self._states = Documents(path / "states", States)
+        self._under_way: dict[int, tuple[Run, threading.Thread]] = {}
+        self._starting = threading.Lock()
+        for job in self._jobs.all():
+            if job.status == RUNNING:
+                self._end(job, "failed", [failure("airbyte_platform", SERVER_STOPPED)])
+
+    def all(self) -> list[Job]:
+        """The newest first."""
+        return sorted(self._jobs.all(), key=lambda job: job.id, reverse=True)
+
+    def get(self, job_id: int) -> Job:
+        """Raises Problem 404."""
+        job = self._jobs.get(str(job_id))
+        if not job:
+            raise not_found("job", job_id)
+        return job
+
+    def log_lines(self, job_id: int, count: int) -> list[str]:
+        """The end of its log."""
+        path = self._log(job_id)
+        return path.read_text(errors="replace").splitlines()[-count:] if path.exists() else []
+
+    def start(self, connection: Connection) -> Job:
+        """Raises Problem 409 when one is running for this connection, or when the connection is not active."""
+        if connection.status != "active":
+            raise state_conflict(f"connection {connection.name} is {connection.status}: set its status to active first")
+        with self._starting:
+            if running := self._running(connection.id):
+                raise try_again_later(f"A sync is already running for: {connection.id} (job {running.id})")
+            now = int(self._clock())
+            job_id = 1 + max((job.id for job in self._jobs.all()), default=0)
+            job = Job(id=job_id, connection_id=connection.id, status=RUNNING, created_at=now, updated_at=now)
+            run = self._run(job, connection)
+            thread = threading.Thread(target=self._execute, args=(job, run), name=f"job-{job_id}", daemon=True)
+            self._under_way[job_id] = run, thread
+            self._keep(job)
+            thread.start()
+        return job
+
+    def cancel(self, job_id: int) -> Job:
+        """Stop the connector and wait a little for the job's end. Raises Problem 404, and 409 when it is not running."""
+        with self._starting:
+            run, thread = self._under_way.get(self.get(job_id).id, (None, None))
+        if not run or not thread:
+            raise state_conflict("Job is not currently running")
+        run.cancel()
+        thread.join(_CANCEL_SECONDS)
+        return self.get(job_id)
+
+    def states(self, connection_id: str) -> Mapping[str, Json]:
+        """By stream, the last state message whose records are safe in the destination."""
+        states = self._states.get(connection_id)
+        return states.streams if states else {}
+
+    def put_states(self, connection_id: str, changed: Mapping[str, Json]) -> None:
+        """Replace those of the streams given. Raises Problem 423 while a sync is running."""
+        with self._starting:
+            if self._running(connection_id):
+                raise sync_is_running()
+            self._keep_states(connection_id, changed)
+
+    def _running(self, connection_id: str) -> Job | None:
+        return next((job for job in self._jobs.all() if job.connection_id == connection_id and job.status == RUNNING), None)
+
+    def _run(self, job: Job, connection: Connection) -> Run:
+        definition, source, destination = self._workspace.parts(connection)
+        plan = Plan(
+            job_id=job.id,
+            connection=connection,
+            manifest=definition.manifest,
+            source=source.configuration,
+            destination=destination.configuration,
+            schema=self._workspace.schema(connection),
+            states=self.states(connection.id),
+        )
+
+        def keep_state(stream: str, state: Json) -> None:
+            self._keep_states(connection.id, {stream: state})
+            self._keep(msgspec.structs.replace(job, streams=run.stats, updated_at=int(self._clock())))
+
+        run = Run(plan, keep_state, self._work / str(job.id))
+        return run
+
+    def _execute(self, job: Job, run: Run) -> None:
+        with JobLog(self._log(job.id)) as log:
+            failures = run.execute(log)
+            status = "cancelled" if run.cancelled else "failed" if failures else "succeeded"
+            log.write("platform", "INFO", f"job {job.id} {status}")
+        self._end(msgspec.structs.replace(job, streams=run.stats), status, failures)
+        del self._under_way[job.id]
+
+    def _keep_states(self, connection_id: str, changed: Mapping[str, Json]) -> None:
+        streams = {**self.states(connection_id), **changed}
+        self._states.put(connection_id, States(streams=streams, created_at=int(self._clock())))
+
+    def _keep(self, job: Job) -> Job:
+        return self._jobs.put(str(job.id), job)
+
+    def _end(self, job: Job, status: str, failures: list[Failure]) -> None:
+        self._keep(msgspec.structs.replace(job, status=status, failures=failures, updated_at=int(self._clock())))
+
+    def _log(self, job_id: int) -> Path:
+        return self._logs / f"{job_id}.log"

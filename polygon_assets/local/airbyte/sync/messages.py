@@ -1,0 +1,67 @@
+"""One sync: the connector's messages, in their order, into the loads of its streams; and what went wrong, in Airbyte's terms.
+
+Neither the connector's process nor the tables are known here.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from polygon_assets.local.airbyte.sync.job_log import JobLog
+from polygon_assets.local.airbyte.sync.loads import Load
+from polygon_assets.local.airbyte.sync.protocol import Message, Record, State, StreamStatus, Trace, TraceError
+from polygon_assets.local.airbyte.workspace.objects import Failure
+
+
+class Sync:
+    """`loads` by the name of their stream."""
+
+    def __init__(self, loads: Mapping[str, Load], log: JobLog) -> None:
+        self._loads = loads
+        self._log = log
+        self._complete: set[str] = set()
+        self.failures: list[Failure] = []
+
+    @property
+    def incomplete(self) -> set[str]:
+        """Streams of which the connector has not said that they are read to their end."""
+        return set(self._loads) - self._complete
+
+    def run(self, messages: Iterable[tuple[Message, int]]) -> None:
+        """Take all messages, then let every load keep what it still holds."""
+        for message, size in messages:
+            self._take(message, size)
+        for load in self._loads.values():
+            load.close()
+
+    def _take(self, message: Message, size: int) -> None:
+        match message:
+            case Message(record=Record() as record):
+                self._loads[record.stream].add(record, size)
+            case Message(state=State() as state):
+                self._loads[state.stream.stream_descriptor.name].checkpoint(state)
+            case Message(trace=Trace(error=TraceError() as error) as trace):
+                self._fail(error, trace.emitted_at)
+            case Message(trace=Trace(stream_status=StreamStatus() as status) as trace):
+                self._note_status(status, trace.emitted_at)
+            case _ if message.log:
+                self._log.write("source", message.log.level, message.log.message)
+
+    def _note_status(self, status: StreamStatus, at_ms: float) -> None:
+        name = status.stream_descriptor.name
+        self._log.write("source", "INFO", f"stream {name}: {status.status}")
+        if status.status == "COMPLETE":
+            self._loads[name].complete(at_ms)
+            self._complete.add(name)
+
+    def _fail(self, error: TraceError, at_ms: float) -> None:
+        self._log.write("source", "ERROR", "\n".join(part for part in (error.message, error.internal_message, error.stack_trace) if part))
+        self.failures.append(
+            Failure(
+                origin="source",
+                kind=error.failure_type or "system_error",
+                message=error.message,
+                timestamp_ms=int(at_ms),
+                details=error.internal_message or "",
+                stream=error.stream_descriptor.name if error.stream_descriptor else "",
+                from_trace=True,
+            )
+        )

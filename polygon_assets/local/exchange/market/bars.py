@@ -1,0 +1,172 @@
+"""Seconds cut from minutes: which seconds of a minute trade, and each one's bar, adding up to the minute exactly.
+
+Only the cut belongs here; the minutes come from day.py, and bigger bars are summed up in market.py.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polygon_assets.local.exchange.market.day import CENT, SHARE, Cells
+from polygon_assets.local.exchange.market.noise import GOLDEN, Ints, Uints, bits, mix
+
+_PATTERNS = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Patterns:
+    """Drawn once per seed: orders in which the seconds of a minute are taken, and weights that share out its volume."""
+
+    order: NDArray[np.uint8]
+    weight: Ints
+
+
+def draw_patterns(seed: int) -> Patterns:
+    generator = np.random.Generator(np.random.PCG64(seed + 1))
+    order = generator.permuted(np.tile(np.arange(60, dtype=np.uint8), (_PATTERNS, 1)), axis=1)
+    weight = 1 + np.minimum(400, generator.lognormal(2.5, 1.1, (_PATTERNS, 60))).astype(np.int64)
+    return Patterns(order, weight)
+
+
+@dataclass(frozen=True, eq=False)
+class Bars:
+    """Final one-second bars, one element per (ticker, second), in the order of their cells.
+
+    `second` counts from the start of the session; `volume` is in thousandths of shares, `notional` in those times
+    hundredths of a cent; prices in cents. `minute_volume`/`minute_notional` run up within the minute.
+    """
+
+    ticker: Ints
+    second: Ints
+    key: Uints
+    volume: Ints
+    notional: Ints
+    trades: Ints
+    open: Ints
+    high: Ints
+    low: Ints
+    close: Ints
+    core_high: Ints
+    """High and low without the trades that may be reported late."""
+    core_low: Ints
+    minute_volume: Ints
+    minute_notional: Ints
+
+    def __len__(self) -> int:
+        return len(self.ticker)
+
+    def where(self, chosen: NDArray[np.bool_] | Ints) -> "Bars":
+        return Bars(**{name: column[chosen] for name, column in vars(self).items() if name in _FIELDS})
+
+    @cached_property
+    def minute(self) -> Ints:
+        return self.second // 60
+
+
+_FIELDS = frozenset(Bars.__dataclass_fields__)
+
+
+@dataclass(frozen=True, eq=False)
+class _Segments:
+    """The bars of each cell as a stretch of a flat array."""
+
+    cell: Ints
+    starts: Ints
+    ends: Ints
+
+    def running(self, values: Ints) -> Ints:
+        """Running sums that begin anew with each cell."""
+        total = np.cumsum(values)
+        return total - (total[self.starts] - values[self.starts])[self.cell]
+
+    def steps(self, running: Ints) -> Ints:
+        """The inverse of `running`."""
+        values = np.diff(running, prepend=0)
+        values[self.starts] = running[self.starts]
+        return values
+
+    def share_out(self, totals: Ints, running_weight: Ints) -> Ints:
+        """Each cell's total shared out over its bars by weight; rounding leaves nothing over."""
+        whole = running_weight[self.ends][self.cell]
+        return self.steps(totals[self.cell] * running_weight // whole)
+
+
+def cut(cells: Cells, patterns: Patterns) -> Bars:
+    """The one-second bars of the cells."""
+    pattern = bits(cells.key, 0, 10)
+    cell, place = np.nonzero(patterns.order[pattern] < cells.bars[:, None])
+    ends = np.cumsum(cells.bars)
+    segments = _Segments(cell, ends - cells.bars, ends - 1)
+    key = mix(cells.key[cell] + (place + 1).astype(np.uint64) * GOLDEN)
+    weight = segments.running(patterns.weight[pattern[cell], place])
+    volume = _volumes(cells, segments, weight)
+    running_volume = segments.running(volume)
+    middle, notional = _notionals(cells, segments, _lines(cells, cell, place, key), volume, running_volume)
+    ripple = cells.ripple[cell]
+    move = ((bits(key, 12, 10) - 512) * ripple) >> 10
+    open_, close = ((middle + offset + CENT // 2) // CENT for offset in (-move, move))
+    core_high = np.maximum(np.maximum(open_, close), (middle + CENT + 1) // CENT)
+    core_low = np.minimum(np.minimum(open_, close), middle // CENT)
+    return Bars(
+        ticker=cells.ticker[cell],
+        second=60 * cells.minute[cell] + place,
+        key=key,
+        volume=volume,
+        notional=notional,
+        trades=2 + segments.share_out(cells.trades - 2 * cells.bars, weight),
+        open=open_,
+        close=close,
+        core_high=core_high,
+        core_low=core_low,
+        high=core_high + _wick(ripple, bits(key, 22, 4)),
+        low=core_low - _wick(ripple, bits(key, 26, 4)),
+        minute_volume=running_volume,
+        minute_notional=segments.running(notional),
+    )
+
+
+def _volumes(cells: Cells, segments: _Segments, weight: Ints) -> Ints:
+    """At least two shares each, so that a late trade can be taken out; the last bar has the minute's fraction of a share."""
+    whole, part = np.divmod(cells.volume, SHARE)
+    volume = SHARE * (2 + segments.share_out(whole - 2 * cells.bars, weight))
+    volume[segments.ends] += part
+    return volume
+
+
+def _lines(cells: Cells, cell: Ints, place: Ints, key: Uints) -> Ints:
+    """A rippled line between the minute's ends."""
+    stray = ((bits(key, 0, 12) - 2048) * cells.ripple[cell]) >> 11
+    line: Ints = cells.opens[cell] + ((cells.closes - cells.opens)[cell] * place) // 60 + stray
+    return line
+
+
+def _notionals(cells: Cells, segments: _Segments, line: Ints, volume: Ints, running: Ints) -> tuple[Ints, Ints]:
+    """Middle price and notional per bar: the line, shifted so that the notionals add up to the minute's."""
+    total = np.add.reduceat(volume * line, segments.starts) if len(line) else line
+    shift = (cells.notional - total) // cells.volume
+    middle = line + shift[segments.cell]
+    rest = cells.notional - total - shift * cells.volume
+    # In floating point: the product would not fit 64 bits, and the last bar's share is exactly 1.
+    dealt = np.floor(rest[segments.cell] * (running / cells.volume[segments.cell])).astype(np.int64)
+    return middle, volume * middle + segments.steps(dealt)
+
+
+def _wick(ripple: Ints, size: Ints) -> Ints:
+    """Half of the bars have none; else up to the ripple, in cents."""
+    cents: Ints = (np.maximum(0, size - 7) * ripple) // (8 * CENT)
+    return cents
+
+
+def limits(cells: Cells) -> tuple[Ints, Ints]:
+    """The highest and the lowest price, in cents, that any bar of each minute can have (see `cut`)."""
+    # The only bar of a minute lies at the minute's price; several stray from the line, and are shifted back by as much at the most.
+    alone = cells.bars == 1
+    stray = np.where(alone, 1, (np.abs(cells.closes - cells.opens) + 1) // 2 + 2 * cells.ripple + 2)
+    top = np.where(alone, cells.price, np.maximum(cells.opens, cells.closes)) + stray
+    bottom = np.where(alone, cells.price, np.minimum(cells.opens, cells.closes)) - stray
+    move, wick = cells.ripple // 2 + 1, cells.ripple // CENT
+    highest: Ints = np.maximum((top + move + CENT // 2) // CENT, (top + CENT + 1) // CENT) + wick
+    lowest: Ints = np.minimum((bottom - move + CENT // 2) // CENT, bottom // CENT) - wick
+    return highest, lowest

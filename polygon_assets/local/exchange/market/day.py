@@ -1,0 +1,203 @@
+"""One trading day of every ticker, minute by minute: prices at the minute's ends, volume, and how many seconds trade.
+
+Minutes come first and seconds are cut from them (bars.py), so that totals up to any moment cost one sum over minutes.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polygon_assets.local.exchange.market import shape
+from polygon_assets.local.exchange.market.noise import GOLDEN, Floats, Ints, Uints, bits, fraction, hashed, mix, value_noise
+from polygon_assets.local.exchange.market.splits import Splits
+from polygon_assets.local.exchange.market.universe import Universe
+from polygon_assets.market_calendar import Session
+
+SHARE = 1_000
+"""Volumes are whole thousandths of a share: exact, and a day's notional still fits 64 bits."""
+DOLLAR = 10_000
+"""Prices inside a minute are whole hundredths of a cent, the resolution of the vendor's `vw`."""
+CENT = DOLLAR // 100
+
+_LOWEST_PRICE = 10 * CENT
+_PATHS, _PATH_STEPS = 256, 1536
+_DAILY_MOVE = 0.012
+# Days per octave of the drifting level, and how far each moves it.
+_LEVEL_OCTAVES = ((400, 0.25), (90, 0.12), (20, 0.06), (5, 0.03), (1, 0.012))
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """What is drawn once per seed: intraday price paths that start and end at 0, and volume multipliers of mean 1."""
+
+    paths: Floats
+    volumes: Floats
+
+
+def draw_tables(seed: int) -> Tables:
+    generator = np.random.Generator(np.random.PCG64(seed))
+    walk = np.cumsum(generator.standard_normal((_PATHS, _PATH_STEPS + 1)), axis=1) / np.sqrt(_PATH_STEPS)
+    walk -= walk[:, :1]
+    bridge = walk - walk[:, -1:] * np.linspace(0, 1, _PATH_STEPS + 1)
+    return Tables(paths=_DAILY_MOVE * bridge, volumes=np.exp(0.8 * generator.standard_normal(1024) - 0.32))
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Minutes that have trades, one element per (ticker, minute), flat.
+
+    `bars` seconds of it trade (1 to 60), chosen by `key`; `volume` in thousandths of shares; `notional` is volume times
+    price; `trades` is a count; `opens`/`closes` are the path's prices at the minute's ends.
+    """
+
+    ticker: Ints
+    minute: Ints
+    key: Uints
+    bars: Ints
+    volume: Ints
+    trades: Ints
+    opens: Ints
+    closes: Ints
+    ripple: Ints
+    """How far a second may stray from the path."""
+
+    @property
+    def price(self) -> Ints:
+        """The minute's exact VWAP."""
+        return (self.opens + self.closes) >> 1
+
+    @property
+    def notional(self) -> Ints:
+        return self.volume * self.price
+
+    def where(self, chosen: NDArray[np.bool_]) -> "Cells":
+        return Cells(**{name: column[chosen] for name, column in vars(self).items()})
+
+
+@dataclass(frozen=True, eq=False)
+class TradingDay:
+    """Everything about one day that does not depend on the minute; build it with `trading_day`."""
+
+    session: Session
+    start: int
+    """Unix second of the first second."""
+    minutes: int
+    first_minute: int
+    """Nothing is traded before it."""
+    first_regular_minute: int
+    keys: Uints
+    level: Floats
+    drift: Floats
+    intensity: Floats
+    shares: Floats
+    volatility: Floats
+    fractional: NDArray[np.bool_]
+    activity: Floats
+    volume: Floats
+    market_path: Floats
+    own_paths: Ints
+    tables: Tables
+
+    @property
+    def end(self) -> int:
+        """Unix second after the last second."""
+        return self.start + 60 * self.minutes
+
+    def is_regular(self, minute: Ints) -> NDArray[np.bool_]:
+        """Whether minutes lie in regular hours."""
+        end = (int(self.session.regular_close.timestamp()) - self.start) // 60
+        return (minute >= self.first_regular_minute) & (minute < end)
+
+    def cells(self, ticker: Ints, minute: Ints) -> Cells:
+        """The minutes with trades among the given (ticker, minute) pairs, in their order."""
+        key = mix(self.keys[ticker] + (minute + 1).astype(np.uint64) * GOLDEN)
+        bars = self._bars(ticker, minute, key)
+        traded = (bars > 0) & (minute >= self.first_minute)
+        ticker, minute, key, bars = ticker[traded], minute[traded], key[traded], bars[traded]
+        volume = self._volume(ticker, minute, key, bars)
+        opens, closes = self._price(ticker, minute), self._price(ticker, minute + 1)
+        return Cells(
+            ticker=ticker,
+            minute=minute,
+            key=key,
+            bars=bars,
+            volume=volume,
+            trades=2 * bars + (volume // SHARE - 2 * bars) // (40 + bits(key, 56, 6)),
+            opens=opens,
+            closes=closes,
+            ripple=np.maximum(CENT // 4, (opens * self.volatility[ticker] * 1.5e-4).astype(np.int64)),
+        )
+
+    def grid(self, tickers: Ints, first: int, end: int) -> Cells:
+        """The minutes with trades from `first` until before `end` of each given ticker, ticker by ticker."""
+        minutes = np.arange(first, end, dtype=np.int64)
+        return self.cells(np.repeat(tickers, len(minutes)), np.tile(minutes, len(tickers)))
+
+    def _bars(self, ticker: Ints, minute: Ints, key: Uints) -> Ints:
+        """How many of the 60 seconds trade: all of them when the intensity is boundless, seldom one when it is low."""
+        quiet = 1.0 + self.intensity[ticker] * self.activity[minute] * 0.25
+        quiet *= quiet
+        chance = 1.0 - 1.0 / (quiet * quiet)
+        wobble = 1.0 + (1.0 - chance) * (1.2 * fraction(key, 10, 8) - 0.6)
+        bars: Ints = np.minimum(60.0, 60.0 * chance * wobble + fraction(key, 18, 18)).astype(np.int64)
+        return bars
+
+    def _volume(self, ticker: Ints, minute: Ints, key: Uints, bars: Ints) -> Ints:
+        mean = self.shares[ticker] * self.volume[minute]
+        whole = 2 * bars + (bars * mean * self.tables.volumes[bits(key, 36, 10)]).astype(np.int64)
+        part = np.where(self.fractional[ticker] & (bits(key, 46, 1) == 1), 1 + bits(key, 46, 10) % (SHARE - 1), 0)
+        return whole * SHARE + part
+
+    def _price(self, ticker: Ints, minute: Ints) -> Ints:
+        step = minute * _PATH_STEPS // self.minutes
+        wave = self.market_path[step] + self.tables.paths[self.own_paths[ticker], step] * self.volatility[ticker]
+        level = self.level[ticker] + self.drift[ticker] * (minute / self.minutes)
+        return np.maximum(_LOWEST_PRICE, np.rint(level * (1.0 + wave)).astype(np.int64))
+
+
+def trading_day(
+    universe: Universe, splits: Splits, tables: Tables, session: Session, begins: dt.datetime, *, activity: float, fraction_rate: float
+) -> TradingDay:
+    """Draw what is common to the minutes of `session.day`, of which those before `begins` stay without a trade.
+
+    `activity` scales how often everything trades.
+    """
+    ordinal = session.day.toordinal()
+    start, end = shape.session_bounds(session)
+    keys = hashed(universe.seed, 4, universe.keys, ordinal)
+    factor = splits.levels(session.day) * universe.price_cents * CENT
+    level, close = (factor * _level(universe, ordinal + offset) for offset in (0, 1))
+    return TradingDay(
+        session=session,
+        start=start,
+        minutes=(end - start) // 60,
+        first_minute=(int(begins.timestamp()) - start) // 60,
+        first_regular_minute=(int(session.regular_open.timestamp()) - start) // 60,
+        keys=keys,
+        level=level,
+        drift=close - level,
+        intensity=universe.intensity * activity * universe.trading(ordinal),
+        shares=universe.shares_per_bar,
+        volatility=universe.volatility,
+        fractional=fraction(hashed(universe.seed, 5, universe.keys), 0, 32) < fraction_rate,
+        activity=shape.activity(session),
+        volume=shape.volume(session),
+        market_path=tables.paths[_path(universe.seed, session.day)] * 0.6,
+        own_paths=bits(hashed(universe.seed, 6, universe.keys, ordinal), 0, 8),
+        tables=tables,
+    )
+
+
+def _level(universe: Universe, ordinal: int) -> Floats:
+    """Per ticker: price level of a date relative to its base, without splits."""
+    drift = np.zeros(len(universe))
+    for period, amplitude in _LEVEL_OCTAVES:
+        drift += amplitude * value_noise(hashed(universe.seed, 7, universe.keys), ordinal, period)
+    level: Floats = np.exp(drift * universe.volatility)
+    return level
+
+
+def _path(seed: int, day: dt.date) -> int:
+    return int(hashed(seed, 8, day.toordinal())[0] % np.uint64(_PATHS))

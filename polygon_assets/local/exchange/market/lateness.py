@@ -1,0 +1,47 @@
+"""Which bars are first sent incomplete and corrected later, by how much and when, and which are sent twice.
+
+The decision is a pure function of a bar's key; sending is tape.py's.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polygon_assets.local.exchange.market.bars import Bars
+from polygon_assets.local.exchange.market.day import SHARE
+from polygon_assets.local.exchange.market.noise import GOLDEN, Ints, bits, fraction, mix
+
+LONGEST_DELAY = 900
+"""Seconds: the vendor's revision window."""
+_SHORTEST_DELAY = 3
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Shares of all bars, from 0 to 1."""
+
+    correction: float = 0.005
+    duplicate: float = 0.001
+
+
+@dataclass(frozen=True, eq=False)
+class Lateness:
+    """Per bar: whether a trade is reported late, how many seconds after the bar, its volume, and whether the bar is repeated."""
+
+    late: NDArray[np.bool_]
+    delay: Ints
+    late_volume: Ints
+    repeated: NDArray[np.bool_]
+
+
+def lateness(bars: Bars, rates: Rates) -> Lateness:
+    """Most corrections follow within a minute, a few after nearly 15."""
+    key = mix(bars.key + GOLDEN)
+    place = bits(key, 24, 10)
+    return Lateness(
+        late=fraction(key, 0, 24) < rates.correction,
+        delay=_SHORTEST_DELAY + (place * place * place >> 20) * (LONGEST_DELAY - _SHORTEST_DELAY) // 1023,
+        late_volume=SHARE * np.maximum(1, bars.volume // SHARE * (1 + bits(key, 34, 4)) // 64),
+        repeated=fraction(key, 38, 24) < rates.duplicate,
+    )

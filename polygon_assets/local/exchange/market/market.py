@@ -1,0 +1,180 @@
+"""The truth of the synthetic market: final bars of any ticker at any moment, a pure function of the seed.
+
+Tests compare what the pipeline stored with this; how bars travel (provisional, corrected, late) is tape.py's.
+"""
+
+import datetime as dt
+import threading
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polygon_assets.local.exchange.market.bars import Bars, Patterns, cut, draw_patterns
+from polygon_assets.local.exchange.market.columns import Columns, ticker_columns
+from polygon_assets.local.exchange.market.day import Cells, Tables, TradingDay, draw_tables, trading_day
+from polygon_assets.local.exchange.market.lateness import Rates, lateness
+from polygon_assets.local.exchange.market.splits import Splits
+from polygon_assets.local.exchange.market.sums import Sums, empty, of_seconds, whole_day
+from polygon_assets.local.exchange.market.totals import Totals, totals_before
+from polygon_assets.local.exchange.market.universe import Universe, build_universe
+from polygon_assets.market_calendar import CalendarHorizonError, MarketCalendar
+
+_Kept = TypeVar("_Kept")
+_DAYS_KEPT = 8
+_DAYS_PREPARED = 3
+FOR_EVER = 1 << 40
+"""A moment after everything, in Unix seconds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Messages:
+    """The `A` messages of one ticker on one day. `final` is the truth; where `late`, `first` was sent before it,
+    and `final` followed `delay` seconds after the first version. `repeated` messages were sent twice."""
+
+    first: Columns
+    final: Columns
+    late: NDArray[np.bool_]
+    delay: NDArray[np.int64]
+    repeated: NDArray[np.bool_]
+
+
+@dataclass(eq=False)
+class Market:
+    """A market of `tickers` companies. Two markets with equal arguments agree in every number.
+
+    `activity` scales how often everything trades (1: about as the real market; 1e9: every ticker every second);
+    `fraction_rate` is the share of tickers of which fractions of a share trade. Unknown symbols raise KeyError.
+    """
+
+    seed: int = 7
+    tickers: int = 10_000
+    calendar: MarketCalendar = field(default_factory=lambda: MarketCalendar("NYSE"))
+    activity: float = 1.0
+    fraction_rate: float = 0.02
+    begins: dt.datetime | None = None
+    """On the day of this moment nothing is traded before it."""
+    _days: dict[dt.date, TradingDay | None] = field(default_factory=dict, repr=False)
+    _grouped: dict[dt.date, Sums] = field(default_factory=dict, repr=False)
+    _drawing: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _grouping: dict[dt.date, threading.Lock] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def universe(self) -> Universe:
+        return build_universe(self.seed, self.tickers)
+
+    @cached_property
+    def splits(self) -> Splits:
+        return Splits(self.universe, self.calendar)
+
+    @cached_property
+    def patterns(self) -> Patterns:
+        return draw_patterns(self.seed)
+
+    @cached_property
+    def _tables(self) -> Tables:
+        return draw_tables(self.seed)
+
+    def seconds(self, symbol: str, day: dt.date) -> NDArray[np.void]:
+        """Final one-second bars of a day, unadjusted: rows of sums.BAR."""
+        return self.second_sums(symbol, day).table(self.universe.symbols)
+
+    def minutes(self, symbol: str, day: dt.date) -> NDArray[np.void]:
+        """Final one-minute bars of a day, unadjusted: rows of sums.BAR."""
+        sums = self.second_sums(symbol, day)
+        return sums.windows(sums.start // 60 * 60).table(self.universe.symbols)
+
+    def day(self, symbol: str, day: dt.date) -> NDArray[np.void]:
+        """The day's bar, unadjusted, prices of regular hours: one row of sums.BAR, or none."""
+        return self.day_sums(symbol, day).table(self.universe.symbols)
+
+    def grouped(self, day: dt.date) -> NDArray[np.void]:
+        """The day's bar of every ticker that traded in regular hours, OTC included, unadjusted: rows of sums.BAR."""
+        return self.grouped_sums(day).table(self.universe.symbols)
+
+    def messages(self, symbol: str, day: dt.date, rates: Rates) -> Messages | None:
+        """Everything the stream says about one ticker on one day; None when the market stays closed."""
+        constants = self.trading_day(day)
+        if constants is None:
+            return None
+        bars = self._ticker_bars(symbol, constants)
+        late = lateness(bars, rates)
+        final = ticker_columns(constants, bars)
+        return Messages(final.without_late(bars, late), final, late.late, late.delay, late.repeated)
+
+    def second_sums(self, symbol: str, day: dt.date, until: int = FOR_EVER) -> Sums:
+        """One-second bars that are over at the Unix second `until`."""
+        constants = self.trading_day(day)
+        if constants is None:
+            return empty()
+        sums = of_seconds(constants, self._ticker_bars(symbol, constants))
+        return sums.where(sums.start < until)
+
+    def day_sums(self, symbol: str, day: dt.date, until: int = FOR_EVER) -> Sums:
+        constants = self.trading_day(day)
+        number = np.array([self.universe.index[symbol]])
+        return whole_day(constants, self.patterns, number, until) if constants else empty()
+
+    def grouped_sums(self, day: dt.date, until: int = FOR_EVER) -> Sums:
+        """Like day_sums for every ticker; finished days are kept."""
+        constants = self.trading_day(day)
+        if constants is None:
+            return empty()
+        if until < constants.end:
+            return whole_day(constants, self.patterns, self.universe.keys, until)
+        # Who asks for a day that is being summed up waits for it; who asks for another one does not.
+        with self._drawing:
+            lock = self._grouping.setdefault(day, threading.Lock())
+        with lock:
+            found = self._grouped.get(day)
+            if found is None:
+                found = whole_day(constants, self.patterns, self.universe.keys, until)
+                _keep(self._grouped, day, found)
+        return found
+
+    def prepare(self, now: dt.datetime) -> None:
+        """Do ahead what the first requests for splits and for the newest finished days would have to wait for."""
+        for split in self.splits.all:
+            _ = split.identifier
+        day = self.calendar.day_of(now)
+        for _ in range(_DAYS_PREPARED):
+            try:
+                day = self.calendar.previous_day(day)
+            except CalendarHorizonError:
+                return
+            self.grouped_sums(day, int(now.timestamp()))
+
+    def trading_day(self, day: dt.date) -> TradingDay | None:
+        """The day's constants, or None when the market stays closed. The newest few are kept."""
+        with self._drawing:
+            if day not in self._days:
+                _keep(self._days, day, self._draw(day))
+            return self._days[day]
+
+    def _draw(self, day: dt.date) -> TradingDay | None:
+        session = self.calendar.session(day)
+        if session is None:
+            return None
+        begins = self.begins if self.begins and self.calendar.day_of(self.begins) == day else session.extended_open
+        rates = {"activity": self.activity, "fraction_rate": self.fraction_rate}
+        return trading_day(self.universe, self.splits, self._tables, session, begins, **rates)
+
+    def cut(self, cells: Cells) -> Bars:
+        """The final one-second bars of the given minutes."""
+        return cut(cells, self.patterns)
+
+    def totals(self, day: TradingDay, minute: int) -> Totals:
+        """Running totals of every ticker before `minute` of the day."""
+        return totals_before(day, self.patterns, minute)
+
+    def _ticker_bars(self, symbol: str, day: TradingDay) -> Bars:
+        return self.cut(day.grid(np.array([self.universe.index[symbol]]), 0, day.minutes))
+
+
+def _keep(cache: dict[dt.date, _Kept], day: dt.date, value: _Kept) -> None:
+    """Add to a small cache, in place of its oldest entry."""
+    while len(cache) >= _DAYS_KEPT:
+        cache.pop(next(iter(cache)), None)
+    cache[day] = value

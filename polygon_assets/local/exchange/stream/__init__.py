@@ -1,0 +1,4 @@
+"""The exchange's WebSocket: connections, subscriptions, and the events of each second.
+
+Add a message or a manner of the stream here; the numbers in it belong to `market`.
+"""

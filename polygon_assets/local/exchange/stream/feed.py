@@ -1,0 +1,118 @@
+"""One cluster of the stream: its connections, and the loop that sends them each second when its time has come.
+
+What a second contains is tape.py's business, what happens on a single connection websocket.py's.
+"""
+
+import asyncio
+import time
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from polygon_assets.local.exchange.faults import Faults
+from polygon_assets.local.exchange.market.clock import Clock
+from polygon_assets.local.exchange.stream.tape import Batch, Tape
+from polygon_assets.local.exchange.stream.websocket import Connection, text_frame
+
+EVENTS_PER_FRAME = 400
+
+Frame = tuple[bytes, int]
+"""Encoded, with the number of events in it."""
+
+
+@dataclass(eq=False)
+class Feed:
+    """Connections of one account to one cluster, in the order in which they were authenticated."""
+
+    tape: Tape
+    clock: Clock
+    faults: Faults
+    hold_seconds: float
+    """How long after its end a second is sent."""
+    connections: list[Connection] = field(default_factory=list)
+    ended: deque[Connection] = field(default_factory=lambda: deque(maxlen=50))
+    newest_second: int | None = None
+    """The last second that was sent."""
+    _withheld: defaultdict[int, list[tuple[str, Batch]]] = field(default_factory=lambda: defaultdict(list))
+    _occupied: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def join(self, connection: Connection) -> None:
+        self.connections.append(connection)
+        self._occupied.set()
+
+    def leave(self, connection: Connection) -> None:
+        self.ended.append(connection)
+        if connection in self.connections:
+            self.connections.remove(connection)
+        if not self.connections:
+            self._occupied.clear()
+
+    def describe(self) -> dict[str, Any]:
+        """For tests: live and ended connections, and what was handed to them; `newest_second` is in Unix seconds."""
+        return {
+            "connections": [connection.describe() for connection in self.connections],
+            "ended": [connection.describe() for connection in self.ended],
+            "events_sent": sum(connection.sent.events for connection in (*self.connections, *self.ended)),
+            "newest_second": self.newest_second,
+        }
+
+    async def run(self) -> None:
+        """Send second after second, for ever; without a listener nothing is drawn."""
+        while True:
+            await self._occupied.wait()
+            second = max(int(self.clock.now() - self.hold_seconds), self.tape.first_second)
+            while self.connections:
+                await self._wait_for(second)
+                self.clock.hold(self, self._due(second))
+                await asyncio.to_thread(self.tape.prepare, second)
+                self._send_second(second)
+                self.newest_second = second
+                second += 1
+                self.clock.release(self)
+
+    def _due(self, second: int) -> float:
+        return second + 1 + self.hold_seconds
+
+    async def _wait_for(self, second: int) -> None:
+        # Often awake: a fault that is switched on or off meanwhile changes the wait.
+        while (  # noqa: ASYNC110
+            wait := self.clock.wall_seconds_until(self._due(second)) + self.faults.send_delay_seconds(time.monotonic())
+        ) > 0:
+            await asyncio.sleep(min(wait, 0.05))
+
+    def _send_second(self, second: int) -> None:
+        late = int(self.faults.lateness_seconds(time.monotonic()))
+        for kind, batch in (("A", self.tape.second(second)), ("AM", self.tape.minute_bars(second))):
+            if late:
+                self._withheld[second + late].append((kind, batch))
+            else:
+                self._broadcast(second, kind, batch)
+        for due in [due for due in self._withheld if due <= second]:
+            for kind, batch in self._withheld.pop(due):
+                self._broadcast(second, kind, batch)
+
+    def _broadcast(self, second: int, kind: str, batch: Batch) -> None:
+        now = time.monotonic()
+        if not batch.events or self.faults.silent(kind, now):
+            return
+        batch = batch.without(self.faults.silenced(kind, now))
+        bad_events = self.faults.take_bad_events() if kind == "A" else []
+        everything: list[Frame] | None = None
+        for connection in list(self.connections):
+            if connection.channels.wants_all(kind):
+                everything = _frames(batch.events + bad_events) if everything is None else everything
+                _send(connection, everything, second)
+            elif chosen := connection.channels.symbols(kind):
+                _send(connection, _frames(batch.only(chosen).events + bad_events), second)
+
+
+def _frames(events: list[bytes]) -> list[Frame]:
+    parts = [events[start : start + EVENTS_PER_FRAME] for start in range(0, len(events), EVENTS_PER_FRAME)]
+    return [(text_frame(b"[" + b",".join(part) + b"]"), len(part)) for part in parts]
+
+
+def _send(connection: Connection, frames: list[Frame], second: int) -> None:
+    sent = connection.sent
+    sent.first_second, sent.last_second = sent.first_second or second, second
+    for frame, events in frames:
+        connection.send_frame(frame, events)

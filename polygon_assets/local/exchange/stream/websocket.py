@@ -1,0 +1,167 @@
+"""One WebSocket connection to the exchange: handshake, statuses, requests, and every way in which it can end.
+
+Which events it gets is feed.py's business; here they are bytes, framed once for all connections.
+"""
+
+import asyncio
+import itertools
+import time
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import msgspec
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request as UpgradeRequest
+from websockets.server import ServerProtocol
+
+from polygon_assets.local.exchange.stream.subscriptions import Channels, status
+
+_DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
+_CLOSE_SECONDS = 1.0
+_MAX_CONNECTIONS = "Maximum number of websocket connections exceeded. "
+_numbers = itertools.count(1)
+
+
+class RequestMessage(msgspec.Struct):
+    """What a client sends."""
+
+    action: str
+    params: str = ""
+
+
+def text_frame(payload: bytes) -> bytes:
+    """The bytes of an unmasked text frame; the same for every connection."""
+    return Frame(Opcode.TEXT, payload).serialize(mask=False)
+
+
+@dataclass
+class Sent:
+    """What has been handed to one connection's socket."""
+
+    frames: int = 0
+    events: int = 0
+    bytes: int = 0
+    first_second: int | None = None
+    last_second: int | None = None
+    """First and last second of the market that were sent, in Unix seconds."""
+
+
+@dataclass(eq=False)
+class Connection:
+    """A client after the handshake. Writes never block: what the client does not read piles up until it is too slow."""
+
+    writer: asyncio.StreamWriter
+    protocol: ServerProtocol
+    buffer_bytes: int
+    number: int = field(default_factory=lambda: next(_numbers))
+    opened_at: float = field(default_factory=time.time)
+    channels: Channels = field(default_factory=Channels)
+    authenticated: bool = False
+    sent: Sent = field(default_factory=Sent)
+    ended: str = ""
+    """Why it ended, empty while it lives."""
+    _partial: bytearray = field(default_factory=bytearray)
+
+    @property
+    def transport(self) -> asyncio.WriteTransport:
+        return self.writer.transport
+
+    def send_statuses(self, statuses: list[dict[str, str]]) -> None:
+        if statuses:
+            self.send_frame(text_frame(msgspec.json.encode(statuses)))
+
+    def send_frame(self, frame: bytes, events: int = 0) -> None:
+        """Hand over one frame; a client that leaves too much unread is cut off, as the vendor does."""
+        if self.ended or self.transport.is_closing():
+            return
+        self.transport.write(frame)
+        self.sent.frames += 1
+        self.sent.events += events
+        self.sent.bytes += len(frame)
+        if self.transport.get_write_buffer_size() > self.buffer_bytes:
+            self.end_with(status("slow_consumer", "Your connection is being closed because it cannot keep up."), 1008)
+
+    def ping(self) -> None:
+        if not self.ended:
+            self.protocol.send_ping(b"")
+            self.flush()
+
+    def evict(self, abort: bool = False) -> None:
+        """What happens to a connection above the cap."""
+        if abort:
+            self.abort("max_connections")
+        else:
+            self.end_with(status("max_connections", _MAX_CONNECTIONS), 1008)
+
+    def end_with(self, farewell: dict[str, str], code: int) -> None:
+        """Say why, then close; nothing if the connection has ended already."""
+        if self.ended:
+            return
+        self.transport.write(text_frame(msgspec.json.encode([farewell])))
+        self.close(code, farewell["status"])
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Close by the book; 1006 cannot be sent, it is what a client sees after an abort."""
+        if self.ended:
+            return
+        if code == 1006:
+            self.abort(reason)
+            return
+        self.ended = reason or f"close {code}"
+        if self.protocol.state.name == "OPEN":
+            self.protocol.send_close(code, reason)
+            self.flush()
+        asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self.transport.abort)
+
+    def abort(self, reason: str = "") -> None:
+        """Cut the TCP connection without a close frame."""
+        self.ended = self.ended or reason or "drop"
+        self.transport.abort()
+
+    def flush(self) -> None:
+        for data in self.protocol.data_to_send():
+            if data:
+                self.transport.write(data)
+            elif not self.transport.is_closing():
+                self.ended = self.ended or "closed by the client"
+                self.transport.write_eof()
+
+    async def messages(self, reader: asyncio.StreamReader) -> list[bytes] | None:
+        """Complete messages that came with the next bytes; None when the connection is over."""
+        data = await reader.read(1 << 16)
+        if not data:
+            return None
+        self.protocol.receive_data(data)
+        self.flush()
+        messages = []
+        for frame in (cast(Frame, event) for event in self.protocol.events_received()):
+            if frame.opcode in _DATA:
+                self._partial += frame.data
+                if frame.fin:
+                    messages.append(bytes(self._partial))
+                    self._partial.clear()
+        return messages
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "id": self.number,
+            "opened_at": self.opened_at,
+            "authenticated": self.authenticated,
+            "channels": sorted(self.channels.confirmed),
+            "buffered_bytes": self.transport.get_write_buffer_size(),
+            "ended": self.ended,
+            "sent": vars(self.sent),
+        }
+
+
+def accept(writer: asyncio.StreamWriter, head: bytes, buffer_bytes: int) -> Connection | None:
+    """Answer the handshake; None when it was not one."""
+    protocol = ServerProtocol(max_size=1 << 22)
+    protocol.receive_data(head)
+    request = next((event for event in protocol.events_received() if isinstance(event, UpgradeRequest)), None)
+    if request is None:
+        return None
+    protocol.send_response(protocol.accept(request))
+    connection = Connection(writer, protocol, buffer_bytes)
+    connection.flush()
+    return connection if protocol.state.name == "OPEN" else None

@@ -1,0 +1,190 @@
+"""The servers of the embedded stack, as data: command, port, health, what must exist in each, and the variables that lead to it.
+
+How they are run is `stack`'s business. A server's `variables` are exactly those that production sets, so no program can tell the two apart.
+"""
+
+import datetime as dt
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from polygon_assets.batch.airbyte.provision import provision
+from polygon_assets.clients import clickhouse
+from polygon_assets.local import broker
+from polygon_assets.local.launcher import code_location
+from polygon_assets.local.launcher.ports import HOST
+from polygon_assets.local.launcher.replay import replay_of
+from polygon_assets.market_clock import calendar_of, replay_begins
+from polygon_assets.serving.migrate import migrate
+from polygon_assets.settings import Settings
+
+# Everything listens on 127.0.0.1 alone: these keep accidents out, not attackers. The servers take the secret ones of them from their
+# environment, because a command line can be read by everybody on the machine.
+_KEY = "local"
+_BUCKET, _OBJECT_KEY, _REGION = "polygon-assets", "subscriptions.csv", "us-east-1"
+_WAREHOUSE = "POLYGON"
+_WORKSPACE = "7c5e2c1e-3f0b-4b53-9d6e-0f4c0a3b9d11"
+_HEALTH_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """`command(port, data directory)`; `healthy(port)` once it can serve; `prepare` runs after each start and must be repeatable."""
+
+    name: str
+    preferred_port: int
+    command: Callable[[int, Path], list[str]]
+    variables: Callable[[int], dict[str, str]]
+    healthy: Callable[[int], bool] = lambda _: True
+    prepare: Callable[[Settings], None] = lambda _: None
+    mend: Callable[[int], str] = lambda _: ""
+    """Repairs what is wrong inside a server that answers; says what was done."""
+    forgets: str = ""
+    """What a new process of it has lost."""
+    drain_seconds: float = 0.0
+    """Above 0: it uses the others, so it and its children are stopped before them and may take this long."""
+
+
+def embedded_servers(exchange_options: Sequence[str] = ()) -> tuple[Server, ...]:
+    """All of them; `exchange_options` are passed on to `python -m polygon_assets.local.exchange`."""
+    return (_exchange(exchange_options), _KAFKA, _CLICKHOUSE, _S3, _SNOWFLAKE, _AIRBYTE)
+
+
+def dagster(project: Path, port: int, home: Path | None = None) -> Server:
+    """`dagster dev` over the project folder, which holds workspace.yaml, and over `home` (the project by default) with dagster.yaml."""
+    return Server(
+        name="dagster",
+        preferred_port=port,
+        command=lambda port, _: [
+            *(sys.executable, "-m", "dagster", "dev", "--host", HOST, "--port", str(port)),
+            *("--workspace", str(project / "workspace.yaml")),
+        ],
+        variables=lambda _: {"DAGSTER_HOME": str(home or project)},
+        healthy=lambda port: _answers(port, "/server_info"),
+        mend=code_location.mend,
+        # A stream program hands on what it accepted within 10 s (settings.drain_seconds) after its run was told to end.
+        drain_seconds=25.0,
+    )
+
+
+def _exchange(options: Sequence[str]) -> Server:
+    begins = replay_of(options)
+    market = ("--calendar", "NYSE", "--no-earlier-trades") if begins else ("--calendar", "24/7")
+    return Server(
+        name="exchange",
+        preferred_port=8765,
+        command=lambda port, _: _python("exchange", port, *market, *options),
+        variables=lambda port: {
+            "POLYGON_API_KEY": _KEY,
+            "POLYGON_WEBSOCKET_URL": f"ws://{HOST}:{port}/stocks",
+            "POLYGON_REST_URL": f"http://{HOST}:{port}",
+            "POLYGON_REQUESTS_PER_MINUTE": "0",
+            "MARKET_CALENDAR": "NYSE" if begins else "24/7",
+            # Its stream and its daily bars are one market's: any difference is a fault.
+            "VOLUME_TOLERANCE": "0",
+            "PRICE_TOLERANCE": "0",
+            # A replay keeps the day itself, and before its close the day before it.
+            **({"MARKET_REPLAY": f"{begins:%Y-%m-%dT%H:%M}", "DAILY_HISTORY_DAYS": "1"} if begins else {}),
+        },
+        healthy=lambda port: _answers(port, "/healthz"),
+    )
+
+
+def _migrate(settings: Settings) -> None:
+    client = clickhouse.connect(settings)
+    try:
+        migrate(client, dt.datetime.now(dt.UTC))
+    finally:
+        client.close()
+
+
+def _provision(settings: Settings) -> None:
+    calendar = calendar_of(settings)
+    provision(settings, calendar.previous_day(calendar.day_of(replay_begins(settings) or dt.datetime.now(dt.UTC))))
+
+
+def _python(module: str, port: int, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"polygon_assets.local.{module}", "--host", HOST, "--port", str(port), *arguments]
+
+
+def _answers(port: int, path: str) -> bool:
+    """Whether GET gives 200. Without urllib: it would send this to the proxy that the environment names."""
+    connection = HTTPConnection(HOST, port, timeout=_HEALTH_SECONDS)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+_KAFKA = Server(
+    name="kafka",
+    preferred_port=9092,
+    command=lambda port, _: broker.command(HOST, port),
+    variables=lambda port: {"KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{port}", "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"},
+    prepare=broker.create_topics,
+    forgets="it keeps everything in memory, so its topics are empty now",
+)
+_CLICKHOUSE = Server(
+    name="clickhouse",
+    preferred_port=8123,
+    command=lambda port, data: _python("clickhouse", port, "--path", str(data), "--user", "default"),
+    variables=lambda port: {
+        "CLICKHOUSE_HOST": HOST,
+        "CLICKHOUSE_PORT": str(port),
+        "CLICKHOUSE_SECURE": "false",
+        "CLICKHOUSE_USER": "default",
+        "CLICKHOUSE_PASSWORD": _KEY,
+    },
+    healthy=lambda port: _answers(port, "/ping"),
+    prepare=_migrate,
+)
+_S3 = Server(
+    name="s3",
+    preferred_port=9000,
+    command=lambda port, data: _python("s3", port, "--path", str(data), "--bucket", _BUCKET, "--key", _OBJECT_KEY, "--region", _REGION),
+    variables=lambda port: {
+        "AWS_ENDPOINT_URL_S3": f"http://{HOST}:{port}",
+        "AWS_ACCESS_KEY_ID": _KEY,
+        "AWS_SECRET_ACCESS_KEY": _KEY,
+        "AWS_REGION": _REGION,
+        "SUBSCRIPTIONS_BUCKET": _BUCKET,
+        "SUBSCRIPTIONS_KEY": _OBJECT_KEY,
+    },
+    healthy=lambda port: _answers(port, "/"),
+)
+_SNOWFLAKE = Server(
+    name="snowflake",
+    preferred_port=8084,
+    command=lambda port, data: _python(
+        "snowflake", port, "--path", str(data), "--database", _WAREHOUSE, "--schema", "RAW", "--schema", "MARTS"
+    ),
+    variables=lambda port: {
+        "SNOWFLAKE_ACCOUNT": "fakesnow",
+        "SNOWFLAKE_USER": _KEY,
+        "SNOWFLAKE_PASSWORD": _KEY,
+        "SNOWFLAKE_HOST": HOST,
+        "SNOWFLAKE_PORT": str(port),
+        "SNOWFLAKE_PROTOCOL": "http",
+        "SNOWFLAKE_DATABASE": _WAREHOUSE,
+    },
+    healthy=lambda port: _answers(port, "/healthz"),
+)
+_AIRBYTE = Server(
+    name="airbyte",
+    preferred_port=8001,
+    command=lambda port, data: _python("airbyte", port, "--path", str(data), "--workspace-id", _WORKSPACE, "--client-id", _KEY),
+    variables=lambda port: {
+        "AIRBYTE_API_URL": f"http://{HOST}:{port}/api/public/v1",
+        "AIRBYTE_CONFIGURATION_API_URL": f"http://{HOST}:{port}/api/v1",
+        "AIRBYTE_WORKSPACE_ID": _WORKSPACE,
+        "AIRBYTE_CLIENT_ID": _KEY,
+        "AIRBYTE_CLIENT_SECRET": _KEY,
+    },
+    healthy=lambda port: _answers(port, "/api/public/v1/health"),
+    prepare=_provision,
+)
