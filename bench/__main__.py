@@ -22,9 +22,15 @@ console = Console(width=150)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--runs", default=5, show_default=True, help="Interleaved runs whose medians are shown.")
+@click.option(
+    "--runs", default=5, show_default=True, help="Interleaved runs whose medians are shown."
+)
 @click.option("--minutes", default=5.0, show_default=True, help="Length of the soak at the end.")
-@click.option("--quick", is_flag=True, help="One small run and a short soak: shows that everything works, its numbers mean little.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="One small run and a short soak: shows that everything works, its numbers mean little.",
+)
 @click.option("--write", is_flag=True, help="Also write bench/RESULTS.md.")
 @click.pass_context
 def main(context: click.Context, runs: int, minutes: float, quick: bool, write: bool) -> None:
@@ -33,7 +39,11 @@ def main(context: click.Context, runs: int, minutes: float, quick: bool, write: 
         return
     if quick:
         runs = 1
-        sections = [_throughput(QUICK_EVENTS, runs), _batch(QUICK_DAYS, QUICK_TICKERS, runs), *_soak(QUICK_MINUTES, QUICK_WARM_UP_SECONDS)]
+        sections = [
+            _throughput(QUICK_EVENTS, runs),
+            _batch(QUICK_DAYS, QUICK_TICKERS, runs),
+            *_soak(QUICK_MINUTES, QUICK_WARM_UP_SECONDS),
+        ]
     else:
         sections = [_throughput(EVENTS, runs), _batch(DAYS, TICKERS, runs), *_soak(minutes)]
     if write:
@@ -52,7 +62,12 @@ def soak_command(minutes: float) -> None:
 @click.option("--runs", default=3, show_default=True, help="Runs whose medians are shown.")
 @click.option("--days", default=DAYS, show_default=True, help="Trading days.")
 @click.option("--tickers", default=TICKERS, show_default=True)
-@click.option("--pyairbyte", default="", metavar="PYTHON", help="A Python that has the package `airbyte`: one more baseline.")
+@click.option(
+    "--pyairbyte",
+    default="",
+    metavar="PYTHON",
+    help="A Python that has the package `airbyte`: one more baseline.",
+)
 def batch_command(runs: int, days: int, tickers: int, pyairbyte: str) -> None:
     """Measure only the batch half, and print its table as Markdown too."""
     click.echo(_batch(days, tickers, runs, pyairbyte))
@@ -77,18 +92,29 @@ def _batch(days: int, tickers: int, runs: int, pyairbyte: str = "") -> str:
 
 def _throughput(events: int, runs: int) -> str:
     results: Results = {}
-    with tempfile.TemporaryDirectory() as folder, laboratory(Path(folder), events) as lab, console.status("starting") as status:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        laboratory(Path(folder), events) as lab,
+        console.status("starting") as status,
+    ):
         for contender, results in rounds.run(lab, events, runs):
-            status.update(f"run {len(results[contender])} of {runs}: {contender.program}, {contender.title}")
+            status.update(
+                f"run {len(results[contender])} of {runs}: {contender.program}, {contender.title}"
+            )
     title = table.TITLE.format(rounds=runs, events=events)
     return _show(title, table.COLUMNS, table.rows(results))
 
 
 def _soak(minutes: float, warm_up_seconds: float = soak.WARM_UP_SECONDS) -> list[str]:
-    with tempfile.TemporaryDirectory() as folder, console.status(f"the full market for {minutes:g} minutes"):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        console.status(f"the full market for {minutes:g} minutes"),
+    ):
         outcome = soak.run(Path(folder), minutes * 60, warm_up_seconds)
     return [
-        _show("the full market through everything", report.FINDING_COLUMNS, report.findings(outcome)),
+        _show(
+            "the full market through everything", report.FINDING_COLUMNS, report.findings(outcome)
+        ),
         _show("its processes", report.PROCESS_COLUMNS, report.processes(outcome)),
     ]
 

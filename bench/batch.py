@@ -64,35 +64,66 @@ class Timed:
 def run(folder: Path, days: int, tickers: int, pyairbyte: str = "") -> Iterator[Timed]:
     """One run over `days` trading days of `tickers` tickers; `pyairbyte` is a Python that has the package `airbyte`."""
     exchange = ("--calendar", "NYSE", "--tickers", str(tickers))
-    with running_stack(folder / "stack", only=("exchange", "snowflake"), exchange_options=exchange, fixed_ports=False) as stack:
+    with running_stack(
+        folder / "stack",
+        only=("exchange", "snowflake"),
+        exchange_options=exchange,
+        fixed_ports=False,
+    ) as stack:
         settings = stack.settings()
         dates = MarketCalendar("NYSE").days_before(LAST_DAY + dt.timedelta(days=1), days)
-        answers = {path: _get(settings, path) for path in (f"/v2/aggs/grouped/locale/us/market/stocks/{day}" for day in dates)}
+        answers = {
+            path: _get(settings, path)
+            for path in (f"/v2/aggs/grouped/locale/us/market/stocks/{day}" for day in dates)
+        }
         with replies(answers) as address, snowflake.connect(settings) as connection:
             scripted = settings.model_copy(update={"polygon_rest_url": address})
             yield from _read(scripted, dates, list(answers), folder)
             yield from _read_and_load(connection, scripted, dates, folder, pyairbyte)
-            yield from _load(connection, [record for day in dates for record in daily_records.grouped_daily(PolygonRest(scripted), day)])
+            yield from _load(
+                connection,
+                [
+                    record
+                    for day in dates
+                    for record in daily_records.grouped_daily(PolygonRest(scripted), day)
+                ],
+            )
             _load_reference(connection, stack, dates)
             yield from _marts(connection, dates)
     yield from _definitions()
     yield from _development(folder)
 
 
-def _read(settings: Settings, dates: list[dt.date], paths: list[str], folder: Path) -> Iterator[Timed]:
+def _read(
+    settings: Settings, dates: list[dt.date], paths: list[str], folder: Path
+) -> Iterator[Timed]:
     """The connector, then the same requests and nothing but their JSON."""
-    yield _timed("read the days", OURS, lambda: sum(1 for _ in _records(settings, "grouped_daily", dates, folder)))
-    yield _timed("read the days", "requests and json alone", lambda: sum(_count(_get(settings, path)) for path in paths))
+    yield _timed(
+        "read the days",
+        OURS,
+        lambda: sum(1 for _ in _records(settings, "grouped_daily", dates, folder)),
+    )
+    yield _timed(
+        "read the days",
+        "requests and json alone",
+        lambda: sum(_count(_get(settings, path)) for path in paths),
+    )
 
 
 def _read_and_load(
-    connection: "SnowflakeConnection", settings: Settings, dates: list[dt.date], folder: Path, pyairbyte: str
+    connection: "SnowflakeConnection",
+    settings: Settings,
+    dates: list[dt.date],
+    folder: Path,
+    pyairbyte: str,
 ) -> Iterator[Timed]:
     """From the vendor's answers to a table: ours in Snowflake, PyAirbyte's in its DuckDB, by the same manifest."""
     now, stream = dt.datetime.now(dt.UTC), streams()["grouped_daily"]
 
     def ours() -> int:
-        return table_writer.merge(connection, stream, _records(settings, "grouped_daily", dates, folder), now).read
+        return table_writer.merge(
+            connection, stream, _records(settings, "grouped_daily", dates, folder), now
+        ).read
 
     def theirs() -> int:
         command = [
@@ -103,7 +134,14 @@ def _read_and_load(
             str(folder / "cache"),
         ]
         environment = os.environ | {"AIRBYTE_OFFLINE_MODE": "1", "HOME": str(folder)}
-        said = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment).stdout
+        said = subprocess.run(
+            command,
+            check=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        ).stdout
         return int(said.splitlines()[-1])
 
     yield _timed("read and load", OURS, ours)
@@ -114,14 +152,18 @@ def _read_and_load(
 def _get(settings: Settings, path: str) -> bytes:
     headers = {"Authorization": f"Bearer {settings.polygon_api_key.get_secret_value()}"}
     query = {"adjusted": "false", "include_otc": "true"}
-    return requests.get(settings.polygon_rest_url + path, query, headers=headers, timeout=120).content
+    return requests.get(
+        settings.polygon_rest_url + path, query, headers=headers, timeout=120
+    ).content
 
 
 def _count(answer: bytes) -> int:
     return len(json.loads(answer).get("results", ()))
 
 
-def _records(settings: Settings, stream: str, dates: list[dt.date], folder: Path) -> Iterator[dict[str, Any]]:
+def _records(
+    settings: Settings, stream: str, dates: list[dt.date], folder: Path
+) -> Iterator[dict[str, Any]]:
     """What the connector says of one stream."""
     config = {
         "api_key": settings.polygon_api_key.get_secret_value(),
@@ -130,8 +172,16 @@ def _records(settings: Settings, stream: str, dates: list[dt.date], folder: Path
         "start_date": dates[0].isoformat(),
         "end_date": dates[-1].isoformat(),
     }
-    described = {"name": stream, "json_schema": {}, "supported_sync_modes": ["full_refresh", "incremental"]}
-    catalog = {"streams": [{"stream": described, "sync_mode": "full_refresh", "destination_sync_mode": "append"}]}
+    described = {
+        "name": stream,
+        "json_schema": {},
+        "supported_sync_modes": ["full_refresh", "incremental"],
+    }
+    catalog = {
+        "streams": [
+            {"stream": described, "sync_mode": "full_refresh", "destination_sync_mode": "append"}
+        ]
+    }
     files = {name: folder / f"{name}.json" for name in ("config", "catalog")}
     files["config"].write_text(json.dumps(config))
     files["catalog"].write_text(json.dumps(catalog))
@@ -149,18 +199,30 @@ def _load(connection: "SnowflakeConnection", records: list[dict[str, Any]]) -> I
     stream = streams()["grouped_daily"]
     now = dt.datetime.now(dt.UTC)
     yield _timed("load", OURS, lambda: table_writer.merge(connection, stream, records, now).read)
-    yield _timed("load again, all rows there", OURS, lambda: table_writer.merge(connection, stream, records, now).read)
-    yield _timed("load", "executemany of rows", lambda: _insert_rows(connection, stream, records[:BASELINE_ROWS]))
+    yield _timed(
+        "load again, all rows there",
+        OURS,
+        lambda: table_writer.merge(connection, stream, records, now).read,
+    )
+    yield _timed(
+        "load",
+        "executemany of rows",
+        lambda: _insert_rows(connection, stream, records[:BASELINE_ROWS]),
+    )
 
 
-def _insert_rows(connection: "SnowflakeConnection", stream: Stream, records: list[dict[str, Any]]) -> int:
+def _insert_rows(
+    connection: "SnowflakeConnection", stream: Stream, records: list[dict[str, Any]]
+) -> int:
     names = list(stream.properties)
     with connection.cursor() as cursor:
         cursor.execute("CREATE OR REPLACE TABLE RAW.ROWS_ONE_BY_ONE LIKE RAW.GROUPED_DAILY")
         for name in ("_AIRBYTE_RAW_ID", "_AIRBYTE_EXTRACTED_AT", "_AIRBYTE_META"):
             cursor.execute(f'ALTER TABLE RAW.ROWS_ONE_BY_ONE DROP COLUMN "{name}"')
         statement = f"INSERT INTO RAW.ROWS_ONE_BY_ONE ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))})"
-        cursor.executemany(statement, [tuple(record.get(name) for name in names) for record in records])
+        cursor.executemany(
+            statement, [tuple(record.get(name) for name in names) for record in records]
+        )
     return len(records)
 
 
@@ -176,11 +238,21 @@ def _load_reference(connection: "SnowflakeConnection", stack: Stack, dates: list
 def _marts(connection: "SnowflakeConnection", dates: list[dt.date]) -> Iterator[Timed]:
     for mart in marts.MARTS.values():
         if mart.sql:
-            yield _timed(f"mart {mart.name}", OURS, partial(_build, connection, mart, dates if mart.by_day else [None]))
-    yield _timed("mart fact_daily_trading", "joined in Python, row inserts", lambda: _facts_by_hand(connection, dates[0]))
+            yield _timed(
+                f"mart {mart.name}",
+                OURS,
+                partial(_build, connection, mart, dates if mart.by_day else [None]),
+            )
+    yield _timed(
+        "mart fact_daily_trading",
+        "joined in Python, row inserts",
+        lambda: _facts_by_hand(connection, dates[0]),
+    )
 
 
-def _build(connection: "SnowflakeConnection", mart: marts.Mart, days: Sequence[dt.date | None]) -> int:
+def _build(
+    connection: "SnowflakeConnection", mart: marts.Mart, days: Sequence[dt.date | None]
+) -> int:
     return sum(marts.build(connection, mart, day) for day in days)
 
 
@@ -189,18 +261,30 @@ def _facts_by_hand(connection: "SnowflakeConnection", day: dt.date) -> int:
     columns = ("ticker", "date", "open", "high", "low", "close", "volume")
     with connection.cursor() as cursor:
         cursor.execute("CREATE OR REPLACE TABLE MARTS.FACTS_BY_HAND LIKE MARTS.FACT_DAILY_TRADING")
-        cursor.execute("SELECT ticker, open, close FROM RAW.DAILY_OPEN_CLOSE WHERE date = %s", (day,))
+        cursor.execute(
+            "SELECT ticker, open, close FROM RAW.DAILY_OPEN_CLOSE WHERE date = %s", (day,)
+        )
         official = {ticker: prices for ticker, *prices in cursor.fetchall()}
-        cursor.execute(f"SELECT {', '.join(columns)} FROM RAW.GROUPED_DAILY WHERE date = %s LIMIT {BASELINE_ROWS}", (day,))
+        cursor.execute(
+            f"SELECT {', '.join(columns)} FROM RAW.GROUPED_DAILY WHERE date = %s LIMIT {BASELINE_ROWS}",
+            (day,),
+        )
         rows = [(*bar, *official.get(bar[0], (None, None))) for bar in cursor.fetchall()]
         names = "ticker, trading_day, open, high, low, close, volume, official_open, official_close"
-        cursor.executemany(f"INSERT INTO MARTS.FACTS_BY_HAND ({names}) VALUES ({', '.join(['%s'] * 9)})", rows)
+        cursor.executemany(
+            f"INSERT INTO MARTS.FACTS_BY_HAND ({names}) VALUES ({', '.join(['%s'] * 9)})", rows
+        )
     return len(rows)
 
 
 def _definitions() -> Iterator[Timed]:
-    for contender, code in ((OURS, "import polygon_assets.definitions"), ("import dagster alone", "import dagster")):
-        yield _timed("definitions load", contender, partial(_finished, [sys.executable, "-c", code]))
+    for contender, code in (
+        (OURS, "import polygon_assets.definitions"),
+        ("import dagster alone", "import dagster"),
+    ):
+        yield _timed(
+            "definitions load", contender, partial(_finished, [sys.executable, "-c", code])
+        )
 
 
 def _development(folder: Path) -> Iterator[Timed]:
@@ -208,16 +292,56 @@ def _development(folder: Path) -> Iterator[Timed]:
     home = folder / "home"
     home.mkdir()
     for name in ("dagster.yaml", "workspace.yaml"):
-        (home / name).write_text((PROJECT / name).read_text().replace("working_directory: .", f"working_directory: {PROJECT}"))
+        (home / name).write_text(
+            (PROJECT / name)
+            .read_text()
+            .replace("working_directory: .", f"working_directory: {PROJECT}")
+        )
     data, port = folder / "dev", free_port(0, set())
-    command = [sys.executable, "-m", "polygon_assets.cli", "dev", "--data", str(data), "--project", str(home), "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "polygon_assets.cli",
+        "dev",
+        "--data",
+        str(data),
+        "--project",
+        str(home),
+        "--port",
+        str(port),
+    ]
     with _interrupted_at_the_end(command, home) as started:
-        yield Timed("make dev to a ready UI", OURS, 1, _until(lambda: _answers(port)) - started, 0.0)
-        yield Timed("make dev to the first live row", OURS, 1, _until(lambda: _has_rows(data)) - started, 0.0)
+        yield Timed(
+            "make dev to a ready UI", OURS, 1, _until(lambda: _answers(port)) - started, 0.0
+        )
+        yield Timed(
+            "make dev to the first live row",
+            OURS,
+            1,
+            _until(lambda: _has_rows(data)) - started,
+            0.0,
+        )
     (home / "empty.py").write_text(EMPTY_LOCATION)
-    command = [sys.executable, "-m", "dagster", "dev", "-f", "empty.py", "-h", HOST, "-p", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "dev",
+        "-f",
+        "empty.py",
+        "-h",
+        HOST,
+        "-p",
+        str(port),
+    ]
     with _interrupted_at_the_end(command, home) as started:
-        yield Timed("make dev to a ready UI", "dagster dev, nothing defined", 1, _until(lambda: _answers(port)) - started, 0.0)
+        yield Timed(
+            "make dev to a ready UI",
+            "dagster dev, nothing defined",
+            1,
+            _until(lambda: _answers(port)) - started,
+            0.0,
+        )
 
 
 @contextmanager
@@ -225,7 +349,9 @@ def _interrupted_at_the_end(command: list[str], folder: Path) -> Iterator[float]
     """A process tree; yields when it was started."""
     environment = os.environ | {"DAGSTER_HOME": str(folder)}
     with (folder / "output.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         yield time.monotonic()
     finally:
@@ -250,7 +376,9 @@ def _answers(port: int) -> bool:
 
 
 def _has_rows(data: Path) -> bool:
-    settings = Settings.model_validate({name.lower(): value for name, value in state.read_environment(data).items()})
+    settings = Settings.model_validate(
+        {name.lower(): value for name, value in state.read_environment(data).items()}
+    )
     try:
         return tables.tables(settings)["market.stock_aggregates"].rows > 0
     except EvidenceError:

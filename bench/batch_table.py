@@ -5,7 +5,16 @@ from collections.abc import Sequence
 
 from bench.batch import OURS, Timed
 
-COLUMNS = ("step", "contender", "records", "seconds", "CPU s", "records/s", "baseline : ours", "share of the way")
+COLUMNS = (
+    "step",
+    "contender",
+    "records",
+    "seconds",
+    "CPU s",
+    "records/s",
+    "baseline : ours",
+    "share of the way",
+)
 NOT_ON_THE_WAY = ("read and load", "load again", "definitions", "make dev")
 NOTES = """\
 - Medians of {runs} runs, {days} trading days of {tickers:,} tickers. CPU is that of our processes, never of a server's.
@@ -22,7 +31,9 @@ Runs = Sequence[Sequence[Timed]]
 
 def rows(runs: Runs) -> list[tuple[str, ...]]:
     """One row of text for each step and contender, in the order of the first run."""
-    way = statistics.median(sum(timed.seconds for timed in run if _is_on_the_way(timed)) for run in runs)
+    way = statistics.median(
+        sum(timed.seconds for timed in run if _is_on_the_way(timed)) for run in runs
+    )
     return [_row([run[place] for run in runs], runs, way) for place in range(len(runs[0]))]
 
 
@@ -46,7 +57,8 @@ def _ratio(baseline: Timed, runs: Runs) -> float:
     ratios = []
     for run in runs:
         ours, other = (
-            next(timed for timed in run if (timed.step, timed.contender) == (baseline.step, who)) for who in (OURS, baseline.contender)
+            next(timed for timed in run if (timed.step, timed.contender) == (baseline.step, who))
+            for who in (OURS, baseline.contender)
         )
         ratios.append(ours.per_second / other.per_second)
     return statistics.median(ratios)

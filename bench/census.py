@@ -34,7 +34,10 @@ class Census:
         first, last = self.readings[0], self.readings[-1]
         seconds = last.at - first.at
         used = {name: (last.cpu[name] - first.cpu[name]) / seconds for name in first.cpu}
-        return used | {"everything else": (last.machine_busy - first.machine_busy) / seconds - sum(used.values())}
+        return used | {
+            "everything else": (last.machine_busy - first.machine_busy) / seconds
+            - sum(used.values())
+        }
 
     def megabytes(self, name: str) -> tuple[float, float, float]:
         """Resident memory at the start, in the middle and at the end."""
@@ -49,4 +52,9 @@ class Census:
                 times = process.cpu_times()
                 cpu[name], resident[name] = times.user + times.system, process.memory_info().rss
         machine = psutil.cpu_times()
-        return Reading(time.monotonic(), sum(machine) - machine.idle - machine.iowait - machine.guest - machine.guest_nice, cpu, resident)
+        return Reading(
+            time.monotonic(),
+            sum(machine) - machine.idle - machine.iowait - machine.guest - machine.guest_nice,
+            cpu,
+            resident,
+        )

@@ -41,7 +41,9 @@ def draw(folder: Path, events: int) -> None:
 
 def frames(folder: Path, events: int) -> list[bytes]:
     """The first frames, which hold `events` aggregates."""
-    return msgspec.msgpack.decode((folder / "frames").read_bytes(), type=list[bytes])[: events // EVENTS_PER_FRAME]
+    return msgspec.msgpack.decode((folder / "frames").read_bytes(), type=list[bytes])[
+        : events // EVENTS_PER_FRAME
+    ]
 
 
 def messages(folder: Path, kind: str, events: int) -> list[Message]:
@@ -50,14 +52,19 @@ def messages(folder: Path, kind: str, events: int) -> list[Message]:
 
 
 def _frames(events: int) -> list[bytes]:
-    market = Market(tickers=FULL_MARKET_TICKERS, calendar=MarketCalendar("24/7"), activity=ALL_TRADE_EACH_SECOND)
+    market = Market(
+        tickers=FULL_MARKET_TICKERS, calendar=MarketCalendar("24/7"), activity=ALL_TRADE_EACH_SECOND
+    )
     tape = Tape(market, Rates(0, 0))
     second = int(time.time()) - AGE_SECONDS
     drawn: list[bytes] = []
     while len(drawn) < events:
         drawn.extend(islice(tape.second(second).events, events - len(drawn)))
         second += 1
-    return [b"[" + b",".join(drawn[start : start + EVENTS_PER_FRAME]) + b"]" for start in range(0, events, EVENTS_PER_FRAME)]
+    return [
+        b"[" + b",".join(drawn[start : start + EVENTS_PER_FRAME]) + b"]"
+        for start in range(0, events, EVENTS_PER_FRAME)
+    ]
 
 
 def _write(path: Path, content: object) -> None:

@@ -57,7 +57,9 @@ class Running:
         return self.process.stdout
 
     def _failure(self) -> ContenderFailedError:
-        return ContenderFailedError(f"{self.log.stem} gave no measurement; its log:\n{self.log.read_text()[-3000:]}")
+        return ContenderFailedError(
+            f"{self.log.stem} gave no measurement; its log:\n{self.log.read_text()[-3000:]}"
+        )
 
 
 class Laboratory:
@@ -92,17 +94,24 @@ class Laboratory:
     def feed(self, events: int) -> Iterator[str]:
         """A scripted vendor; yields its address."""
         port = free_port(0, set())
-        with self._process("feed", ["-m", "bench.feed", str(port), str(self._folder), str(events)], {}) as running:
+        with self._process(
+            "feed", ["-m", "bench.feed", str(port), str(self._folder), str(events)], {}
+        ) as running:
             running.wait_until_ready()
             yield f"ws://{HOST}:{port}/stocks"
 
     @contextmanager
-    def _process(self, name: str, arguments: list[str], variables: dict[str, str]) -> Iterator[Running]:
+    def _process(
+        self, name: str, arguments: list[str], variables: dict[str, str]
+    ) -> Iterator[Running]:
         log = self._folder / f"{name}.log"
         with log.open("w") as errors:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
-                env=os.environ | self._stack.environment() | {"POLYGON_API_KEY": "bench", "MARKET_CALENDAR": "24/7"} | variables,
+                env=os.environ
+                | self._stack.environment()
+                | {"POLYGON_API_KEY": "bench", "MARKET_CALENDAR": "24/7"}
+                | variables,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -136,5 +145,7 @@ class Laboratory:
 def laboratory(folder: Path, events: int) -> Iterator[Laboratory]:
     """A running stack with the events of a benchmark."""
     with ExitStack() as cleanup:
-        stack = cleanup.enter_context(running_stack(folder / "stack", only=("kafka", "clickhouse", "s3"), fixed_ports=False))
+        stack = cleanup.enter_context(
+            running_stack(folder / "stack", only=("kafka", "clickhouse", "s3"), fixed_ports=False)
+        )
         yield Laboratory(stack, folder, events)

@@ -56,7 +56,11 @@ class Lookout:
             return self._since_ms
         recent = max(self._by_second) - LOOK_BACK_MS
         whole = max(self._by_second.values())
-        open_seconds = [start for start, count in self._by_second.items() if count < whole and start >= self._since_ms]
+        open_seconds = [
+            start
+            for start, count in self._by_second.items()
+            if count < whole and start >= self._since_ms
+        ]
         return min([recent, *open_seconds])
 
 

@@ -77,4 +77,7 @@ def rate_of(chain: list[Measurement]) -> Rate:
 def median(rates: Iterable[Rate]) -> Rate:
     """Each number's own median."""
     known = list(rates)
-    return Rate(statistics.median(rate.per_second for rate in known), statistics.median(rate.per_core for rate in known))
+    return Rate(
+        statistics.median(rate.per_second for rate in known),
+        statistics.median(rate.per_core for rate in known),
+    )

@@ -35,10 +35,16 @@ def findings(soak: Soak) -> Lines:
     received = soak.received_to_queryable
     forwarded = ", ".join(f"{name} {count:,}" for name, count in sorted(soak.forwarded.items()))
     return [
-        ("measured", f"{soak.seconds:.0f} s at {soak.rows_per_second:,} aggregates/s, after a warm-up that counts for the losses too"),
+        (
+            "measured",
+            f"{soak.seconds:.0f} s at {soak.rows_per_second:,} aggregates/s, after a warm-up that counts for the losses too",
+        ),
         ("sent by the exchange", f"{soak.events_sent:,} in {soak.seconds_sent} s of the market"),
         ("handed on", f"{forwarded}; the producer connected again {soak.reconnects} times"),
-        ("distinct (symbol, second) in ClickHouse", f"{soak.rows:,}: lost {soak.lost:,}, incomplete seconds {soak.incomplete_seconds}"),
+        (
+            "distinct (symbol, second) in ClickHouse",
+            f"{soak.rows:,}: lost {soak.lost:,}, incomplete seconds {soak.incomplete_seconds}",
+        ),
         (
             "received by the producer → queryable",
             f"{_text(received)}; target p99 ≤ {P99_TARGET_SECONDS:.0f} s: {'met' if received.p99 <= P99_TARGET_SECONDS else 'not met'}",

@@ -52,7 +52,11 @@ def run(lab: Laboratory, events: int, rounds: int) -> Iterator[tuple[Contender, 
     results: Results = defaultdict(list)
     for _ in range(rounds):
         for contender in CONTENDERS:
-            results[contender].append(rate_of(_measure(lab, contender, events // SLOWER if contender.is_obvious else events)))
+            results[contender].append(
+                rate_of(
+                    _measure(lab, contender, events // SLOWER if contender.is_obvious else events)
+                )
+            )
             yield contender, results
 
 

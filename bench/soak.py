@@ -85,11 +85,17 @@ class Soak:
 
 def run(folder: Path, seconds: float, warm_up_seconds: float = WARM_UP_SECONDS) -> Soak:
     """Run everything; `seconds` are measured after the warm-up."""
-    with running_stack(folder, exchange_options=EXCHANGE_OPTIONS, fixed_ports=False) as stack, _programs(stack, folder) as programs:
+    with (
+        running_stack(folder, exchange_options=EXCHANGE_OPTIONS, fixed_ports=False) as stack,
+        _programs(stack, folder) as programs,
+    ):
         lookout = Lookout(clickhouse.connect(stack.settings()))
         _watch(lookout, warm_up_seconds, None)
         since_us = time.time_ns() // 1000
-        census = Census({name: process.pid for name, process in programs.items()} | {name: stack.process(name).pid for name in stack.ports})
+        census = Census(
+            {name: process.pid for name, process in programs.items()}
+            | {name: stack.process(name).pid for name in stack.ports}
+        )
         _watch(lookout, seconds, census)
         _end(programs.pop("producer"))
         _drain(stack)
@@ -107,7 +113,9 @@ def _programs(stack: Stack, folder: Path) -> Iterator[dict[str, "subprocess.Pope
         for name in PROGRAMS:
             with (folder / f"{name}.log").open("wb") as log:
                 command = [sys.executable, "-m", "polygon_assets.cli", "stream", name]
-                programs[name] = subprocess.Popen(command, env=os.environ | stack.environment(), stdout=log, stderr=log)
+                programs[name] = subprocess.Popen(
+                    command, env=os.environ | stack.environment(), stdout=log, stderr=log
+                )
         yield dict(programs)
     finally:
         for process in programs.values():
@@ -141,13 +149,20 @@ def _drain(stack: Stack) -> None:
 
 
 def _counters(stack: Stack, name: str) -> dict[str, int]:
-    return {str(program): beat.counters.get(name, 0) for program, beat in heartbeats(stack.settings()).items()}
+    return {
+        str(program): beat.counters.get(name, 0)
+        for program, beat in heartbeats(stack.settings()).items()
+    }
 
 
 def _result(stack: Stack, lookout: Lookout, census: Census, since_us: int) -> Soak:
     client = clickhouse.connect(stack.settings())
-    per_second = {int(second): int(rows) for second, rows in client.query(ROWS_PER_SECOND).result_rows}
-    received = client.query(RECEIVED_LATE, parameters={"hold_us": HOLD_US, "since_us": since_us}).result_rows[0][0]
+    per_second = {
+        int(second): int(rows) for second, rows in client.query(ROWS_PER_SECOND).result_rows
+    }
+    received = client.query(
+        RECEIVED_LATE, parameters={"hold_us": HOLD_US, "since_us": since_us}
+    ).result_rows[0][0]
     client.close()
     whole = max(per_second.values())
     sent = range(min(per_second), max(per_second) + 1)

@@ -9,7 +9,16 @@ from bench.measure import Rate, median
 from bench.rounds import CONTENDERS, Contender, Results
 
 TITLE = "medians of {rounds} interleaved runs, {events:,} events each; CPU is that of the program alone, without its servers"
-COLUMNS = ("program", "contender", "events/s", "events/s per core", "µs CPU per event", "to obvious build", "target", "met")
+COLUMNS = (
+    "program",
+    "contender",
+    "events/s",
+    "events/s per core",
+    "µs CPU per event",
+    "to obvious build",
+    "target",
+    "met",
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +38,11 @@ class Target:
         return ", ".join(part for part in parts if part)
 
     def is_met(self, rate: Rate, ratio: float) -> bool:
-        return rate.per_core >= self.per_core and rate.per_second >= self.per_second and ratio >= self.ratio
+        return (
+            rate.per_core >= self.per_core
+            and rate.per_second >= self.per_second
+            and ratio >= self.ratio
+        )
 
 
 TARGETS = {
@@ -76,5 +89,10 @@ def _row(contender: Contender, results: Results) -> tuple[str, ...]:
 
 def _ratio(contender: Contender, results: Results) -> float:
     """Events per CPU second against the obvious build of the same round; the median of the rounds."""
-    obvious = next(other for other in CONTENDERS if other.program == contender.program and other.is_obvious)
-    return statistics.median(own.per_core / other.per_core for own, other in zip(results[contender], results[obvious], strict=True))
+    obvious = next(
+        other for other in CONTENDERS if other.program == contender.program and other.is_obvious
+    )
+    return statistics.median(
+        own.per_core / other.per_core
+        for own, other in zip(results[contender], results[obvious], strict=True)
+    )

@@ -33,9 +33,19 @@ def main() -> None:
 def exchange_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options of the simulated exchange, and where its data and the others' are kept."""
     options = [
-        click.option("--data", default=DATA, type=click.Path(path_type=Path), show_default=True, help="Folder of all data and logs."),
-        click.option("--replay", metavar="DATE", help="Replay a past trading day instead of a live market."),
-        click.option("--replay-from", metavar="HH:MM", help="New York time at which the replay starts."),
+        click.option(
+            "--data",
+            default=DATA,
+            type=click.Path(path_type=Path),
+            show_default=True,
+            help="Folder of all data and logs.",
+        ),
+        click.option(
+            "--replay", metavar="DATE", help="Replay a past trading day instead of a live market."
+        ),
+        click.option(
+            "--replay-from", metavar="HH:MM", help="New York time at which the replay starts."
+        ),
         click.option("--speed", type=float, help="How many times as fast the replay runs."),
         click.option("--seed", type=int, help="Another seed is another market."),
         click.option("--tickers", type=int, help="Tickers the exchange trades (10,000)."),
@@ -48,7 +58,12 @@ def exchange_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @main.command()
 @exchange_options
-@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI; the next free one if it is taken.")
+@click.option(
+    "--port",
+    default=3000,
+    show_default=True,
+    help="Port of the Dagster UI; the next free one if it is taken.",
+)
 @click.option(
     "--project",
     default=PROJECT,
@@ -84,7 +99,12 @@ def env(data: Path) -> None:
     except StackNotRunningError as error:
         raise click.ClickException(str(error)) from error
     lines = shell_lines(variables, os.environ)
-    click.echo("\n".join(f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}" for name, value in lines))
+    click.echo(
+        "\n".join(
+            f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}"
+            for name, value in lines
+        )
+    )
 
 
 @main.command()
@@ -231,7 +251,11 @@ def provision(start_date: dt.datetime | None) -> None:
 
     settings = _settings()
     calendar = calendar_of(settings)
-    day = start_date.date() if start_date else calendar.previous_day(calendar.day_of(dt.datetime.now(dt.UTC)))
+    day = (
+        start_date.date()
+        if start_date
+        else calendar.previous_day(calendar.day_of(dt.datetime.now(dt.UTC)))
+    )
     try:
         made = make(settings, day)
     except AirbyteError as error:
@@ -263,7 +287,9 @@ def push(file: Path) -> None:
         etag = subscription_store.connect(settings).write_csv(text)
     except subscription_store.SubscriptionStoreError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"uploaded to s3://{settings.subscriptions_bucket}/{settings.subscriptions_key} (ETag {etag})")
+    click.echo(
+        f"uploaded to s3://{settings.subscriptions_bucket}/{settings.subscriptions_key} (ETag {etag})"
+    )
 
 
 def _checked_text(settings: Settings, file: Path) -> str:
@@ -274,13 +300,19 @@ def _checked_text(settings: Settings, file: Path) -> str:
     text = file.read_bytes().decode(errors="replace")
     click.echo(f"reading the reference data of {settings.polygon_rest_url}", err=True)
     try:
-        parsed = parse(text, PolygonRest(settings, patience_seconds=PATIENCE_SECONDS).active_tickers())
+        parsed = parse(
+            text, PolygonRest(settings, patience_seconds=PATIENCE_SECONDS).active_tickers()
+        )
     except PolygonApiError as error:
         raise click.ClickException(str(error)) from error
     if parsed.bad_lines:
-        raise click.ClickException("\n".join([f"{file}: {len(parsed.bad_lines)} bad lines", *map(str, parsed.bad_lines)]))
+        raise click.ClickException(
+            "\n".join([f"{file}: {len(parsed.bad_lines)} bad lines", *map(str, parsed.bad_lines)])
+        )
     cost = estimate(parsed.channels)
-    click.echo(f"{len(parsed.channels)} channels, about {cost.events_per_second:,.0f} events/s and {cost.rows_per_day:,} rows a day")
+    click.echo(
+        f"{len(parsed.channels)} channels, about {cost.events_per_second:,.0f} events/s and {cost.rows_per_day:,} rows a day"
+    )
     return text
 
 
@@ -291,10 +323,21 @@ def _run_locally(data: Path, exchange: dict[str, Any], **dagster: Any) -> None:
     from polygon_assets.local.launcher.stack import ServerFailedError
     from polygon_assets.local.launcher.state import StackRunningError, UnusableFolderError
 
-    options = [part for name, value in exchange.items() if value is not None for part in (f"--{name.replace('_', '-')}", str(value))]
+    options = [
+        part
+        for name, value in exchange.items()
+        if value is not None
+        for part in (f"--{name.replace('_', '-')}", str(value))
+    ]
     try:
         local.run(data, options, **dagster)
-    except (NoFreePortError, ReplayError, ServerFailedError, StackRunningError, UnusableFolderError) as error:
+    except (
+        NoFreePortError,
+        ReplayError,
+        ServerFailedError,
+        StackRunningError,
+        UnusableFolderError,
+    ) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -323,7 +366,10 @@ def _endpoints() -> tuple[Settings, Path | None]:
     try:
         variables = read_environment(DATA)
     except StackNotRunningError:
-        click.echo(f"looking at production's defaults: no endpoint is set, and no stack runs in {DATA.resolve()}", err=True)
+        click.echo(
+            f"looking at production's defaults: no endpoint is set, and no stack runs in {DATA.resolve()}",
+            err=True,
+        )
         return settings, None
     click.echo(f"looking at the stack that runs in {DATA.resolve()}: no endpoint is set", err=True)
     clean_this_process()

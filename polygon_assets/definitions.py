@@ -7,7 +7,17 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from polygon_assets.defs.assets import airbyte, clickhouse, kafka, polygon, reconciliation, s3, snowflake_marts, snowflake_raw, stream_gaps
+from polygon_assets.defs.assets import (
+    airbyte,
+    clickhouse,
+    kafka,
+    polygon,
+    reconciliation,
+    s3,
+    snowflake_marts,
+    snowflake_raw,
+    stream_gaps,
+)
 from polygon_assets.defs.batch import calendar_check
 from polygon_assets.defs.batch.schedules import daily_batch, reference_weekly
 from polygon_assets.defs.batch.sensors import BATCH_SENSORS
@@ -21,7 +31,9 @@ from polygon_assets.market_clock import calendar_of
 from polygon_assets.settings import Settings, load_settings
 
 
-def build_defs(settings: Settings | None = None, resource_overrides: Mapping[str, object] | None = None) -> dg.Definitions:
+def build_defs(
+    settings: Settings | None = None, resource_overrides: Mapping[str, object] | None = None
+) -> dg.Definitions:
     """The graph.
 
     Partition keys are part of it, so the calendar's name is the one setting that is read while it is built; everything
@@ -58,9 +70,16 @@ def build_defs(settings: Settings | None = None, resource_overrides: Mapping[str
             jobs.COMPARE_DAYS,
             calendar_check.JOB,
         ],
-        schedules=[checks_schedule(checks_job), ohlcv_1m_while_open, daily_batch, reference_weekly, calendar_check.calendar_daily],
+        schedules=[
+            checks_schedule(checks_job),
+            ohlcv_1m_while_open,
+            daily_batch,
+            reference_weekly,
+            calendar_check.calendar_daily,
+        ],
         sensors=[*SENSORS, *BATCH_SENSORS],
-        resources={"environment": Environment(), "programs": StreamPrograms(), "airbyte": Airbyte()} | dict(resource_overrides or {}),
+        resources={"environment": Environment(), "programs": StreamPrograms(), "airbyte": Airbyte()}
+        | dict(resource_overrides or {}),
         # One process per run: a second one costs 2 s CPU, and it would survive the run's death.
         executor=dg.in_process_executor,
     )

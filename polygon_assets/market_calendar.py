@@ -56,7 +56,9 @@ class Session:
 class MarketCalendar:
     """`NYSE`, or `24/7`: each New York day is one regular session from midnight to midnight."""
 
-    def __init__(self, name: str, changes: Mapping[dt.date, "_Times | None"] = MappingProxyType({})) -> None:
+    def __init__(
+        self, name: str, changes: Mapping[dt.date, "_Times | None"] = MappingProxyType({})
+    ) -> None:
         """`changes` are days that differ from the NYSE's table; the simulated exchange keeps none."""
         self.name = name
         self._exceptions = {**_nyse_exceptions(), **changes} if name == "NYSE" else {}
@@ -75,7 +77,9 @@ class MarketCalendar:
     def session_at(self, now: dt.datetime) -> Session | None:
         """The session that is under way at `now`, extended hours included."""
         session = self.session(self.day_of(now))
-        return session if session and session.extended_open <= now < session.extended_close else None
+        return (
+            session if session and session.extended_open <= now < session.extended_close else None
+        )
 
     def is_open(self, now: dt.datetime) -> bool:
         return self.session_at(now) is not None
@@ -121,7 +125,9 @@ class MarketCalendar:
     def _check_horizon(self, day: dt.date) -> None:
         first, last = min(self._exceptions), max(self._exceptions)
         if not first <= day <= last:
-            raise CalendarHorizonError(f"{day} is outside the NYSE table ({first} to {last}); extend it with scripts/update_calendar.py")
+            raise CalendarHorizonError(
+                f"{day} is outside the NYSE table ({first} to {last}); extend it with scripts/update_calendar.py"
+            )
 
 
 _Times = tuple[dt.time, dt.time, dt.time, dt.time]
@@ -145,14 +151,17 @@ def _new_york(day: dt.date, time: dt.time) -> dt.datetime:
 def _nyse_exceptions() -> dict[dt.date, _Times | None]:
     """Weekdays that differ from the rule; None where the market stays closed."""
     text = resources.files("polygon_assets").joinpath("nyse_exceptions.csv").read_text()
-    return {dt.date.fromisoformat(row["date"]): _times(row) for row in csv.DictReader(text.splitlines())}
+    return {
+        dt.date.fromisoformat(row["date"]): _times(row) for row in csv.DictReader(text.splitlines())
+    }
 
 
 def _times(row: dict[str, str]) -> _Times | None:
     if not row["extended_open"]:
         return None
     pre, open_, close, post = (
-        dt.time.fromisoformat(row[name]) for name in ("extended_open", "regular_open", "regular_close", "extended_close")
+        dt.time.fromisoformat(row[name])
+        for name in ("extended_open", "regular_open", "regular_close", "extended_close")
     )
     return pre, open_, close, post
 
@@ -180,8 +189,17 @@ def _closure(place: str, day: str, close: str) -> tuple[dt.date, _Times | None]:
     if regular_close is None:
         return date, None
     if not open_ < regular_close <= usual:
-        raise SettingsError(f"{place}: {day} {close}: an early close lies between 09:30 and 16:00 New York; write {_FORM}")
-    return date, (pre, open_, regular_close, (dt.datetime.combine(date, regular_close) + POST_MARKET).time())
+        raise SettingsError(
+            f"{place}: {day} {close}: an early close lies between 09:30 and 16:00 New York; write {_FORM}"
+        )
+    return date, (
+        pre,
+        open_,
+        regular_close,
+        (dt.datetime.combine(date, regular_close) + POST_MARKET).time(),
+    )
 
 
-_FORM = "YYYY-MM-DD for a closed day and YYYY-MM-DD HH:MM for an early close, separated by semicolons"
+_FORM = (
+    "YYYY-MM-DD for a closed day and YYYY-MM-DD HH:MM for an early close, separated by semicolons"
+)

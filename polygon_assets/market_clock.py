@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from polygon_assets.market_calendar import NEW_YORK, Closures, MarketCalendar, Session, announced_closures
+from polygon_assets.market_calendar import (
+    NEW_YORK,
+    Closures,
+    MarketCalendar,
+    Session,
+    announced_closures,
+)
 from polygon_assets.settings import Settings
 
 REVISION_WINDOW = dt.timedelta(minutes=15)
@@ -62,7 +68,12 @@ class MarketClock:
         return self.anchors[place + 1][1] if place + 1 < len(self.anchors) else self.ends
 
     def as_json(self) -> dict[str, Any]:
-        return {"speed": self.speed, "begins": self.begins, "ends": self.ends, "anchors": [list(anchor) for anchor in self.anchors]}
+        return {
+            "speed": self.speed,
+            "begins": self.begins,
+            "ends": self.ends,
+            "anchors": [list(anchor) for anchor in self.anchors],
+        }
 
 
 WALL_CLOCK = MarketClock()
@@ -72,7 +83,9 @@ WALL_CLOCK = MarketClock()
 def clock_of(answer: Mapping[str, Any]) -> MarketClock:
     """The clock that `as_json` described. Raises KeyError, TypeError or ValueError for anything else."""
     anchors = tuple((float(wall), float(market)) for wall, market in answer["anchors"])
-    return MarketClock(float(answer["speed"]), float(answer["begins"]), float(answer["ends"]), anchors)
+    return MarketClock(
+        float(answer["speed"]), float(answer["begins"]), float(answer["ends"]), anchors
+    )
 
 
 class ReplayedCalendar(MarketCalendar):
@@ -82,7 +95,9 @@ class ReplayedCalendar(MarketCalendar):
     never be proved complete by a stream that begins at 15:50.
     """
 
-    def __init__(self, name: str, begins: dt.datetime, closures: Closures = MappingProxyType({})) -> None:
+    def __init__(
+        self, name: str, begins: dt.datetime, closures: Closures = MappingProxyType({})
+    ) -> None:
         super().__init__(name, closures)
         self._begins = begins
 
@@ -90,7 +105,10 @@ class ReplayedCalendar(MarketCalendar):
         session = super().session(day)
         if session is None or day != self.day_of(self._begins):
             return session
-        opens = {name: max(getattr(session, name), self._begins) for name in ("extended_open", "regular_open")}
+        opens = {
+            name: max(getattr(session, name), self._begins)
+            for name in ("extended_open", "regular_open")
+        }
         return replace(session, **opens)
 
 
@@ -98,12 +116,20 @@ def replay_begins(settings: Settings) -> dt.datetime | None:
     """The market's moment at which the replay begins (aware, UTC); None where nothing is replayed."""
     if not settings.market_replay:
         return None
-    return dt.datetime.fromisoformat(settings.market_replay).replace(tzinfo=NEW_YORK).astimezone(dt.UTC)
+    return (
+        dt.datetime.fromisoformat(settings.market_replay)
+        .replace(tzinfo=NEW_YORK)
+        .astimezone(dt.UTC)
+    )
 
 
 def calendar_of(settings: Settings) -> MarketCalendar:
     """The calendar of the market that the settings lead to."""
-    begins, name, closures = replay_begins(settings), settings.market_calendar, announced_closures(settings)
+    begins, name, closures = (
+        replay_begins(settings),
+        settings.market_calendar,
+        announced_closures(settings),
+    )
     return ReplayedCalendar(name, begins, closures) if begins else MarketCalendar(name, closures)
 
 

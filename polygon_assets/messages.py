@@ -19,7 +19,9 @@ FILTER_GROUP = "polygon_filter"
 SINK_GROUP = "clickhouse_sink"
 
 ProgramName = Literal["producer", "filter", "sink"]
-ProgramState = Literal["starting", "connecting", "streaming", "waiting", "backing_off", "draining", "stopped"]
+ProgramState = Literal[
+    "starting", "connecting", "streaming", "waiting", "backing_off", "draining", "stopped"
+]
 Source = Literal["websocket", "rest"]
 GapReason = Literal["disconnect", "drop", "crash", "stop", "unreadable"]
 

@@ -76,7 +76,11 @@ class AcceptedSet(msgspec.Struct, frozen=True):
     @property
     def symbols(self) -> frozenset[str] | None:
         """The symbols to keep; None keeps every symbol."""
-        return None if WILDCARD in self.channels else frozenset(channel.partition(".")[2] for channel in self.channels)
+        return (
+            None
+            if WILDCARD in self.channels
+            else frozenset(channel.partition(".")[2] for channel in self.channels)
+        )
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,11 @@ def parse(text: str, known_tickers: Collection[str]) -> ParsedCsv:
     spreadsheets write them. A ticker must be in `known_tickers`, because the vendor confirms a
     mistyped one and then stays silent.
     """
-    records = [record for record in _records(text.removeprefix("\ufeff")) if record.fault or any(record.cells)]
+    records = [
+        record
+        for record in _records(text.removeprefix("\ufeff"))
+        if record.fault or any(record.cells)
+    ]
     header, rows = (records[0], records[1:]) if records else (_Record(1, "", []), [])
     if fault := header.fault or _header_fault(header):
         return ParsedCsv((), (header.bad(fault),))
@@ -118,7 +126,9 @@ def parse(text: str, known_tickers: Collection[str]) -> ParsedCsv:
         _read_record(channels, record, columns, known_tickers)
     channels.bad.extend(_wildcard_faults(channels.first))
     if not rows:
-        reason = "the file names no channel; an empty set would stop the stream: stop its runs instead"
+        reason = (
+            "the file names no channel; an empty set would stop the stream: stop its runs instead"
+        )
         channels.bad.append(header.bad(reason))
     return ParsedCsv(tuple(sorted(channels.first)), tuple(channels.bad))
 
@@ -174,12 +184,16 @@ def _header_fault(header: _Record) -> str | None:
     names = [name.lower() for name in header.cells]
     for name in KNOWN_COLUMNS:
         if names.count(name) > 1:
-            places = " and ".join(str(place) for place, each in enumerate(names, start=1) if each == name)
+            places = " and ".join(
+                str(place) for place, each in enumerate(names, start=1) if each == name
+            )
             return f"column {name!r} stands more than once (columns {places}); keep one of them"
     if "channel" not in names:
         return f"the first line must be the header `channel` or `channel,note`{_header_hint(header.text)}"
     unknown = [name for name in names if name and name not in KNOWN_COLUMNS]
-    return f"unknown column {unknown[0]!r}; known are {', '.join(KNOWN_COLUMNS)}" if unknown else None
+    return (
+        f"unknown column {unknown[0]!r}; known are {', '.join(KNOWN_COLUMNS)}" if unknown else None
+    )
 
 
 def _header_hint(text: str) -> str:
@@ -190,7 +204,9 @@ def _header_hint(text: str) -> str:
     return ""
 
 
-def _read_record(channels: _Channels, record: _Record, columns: list[str], known_tickers: Collection[str]) -> None:
+def _read_record(
+    channels: _Channels, record: _Record, columns: list[str], known_tickers: Collection[str]
+) -> None:
     channel, fault = "", record.fault or _surplus_fault(record.cells, columns)
     if not fault:
         channel = dict(zip(columns, record.cells, strict=False)).get("channel", "")
@@ -225,9 +241,15 @@ def _channel_fault(channel: str, known_tickers: Collection[str]) -> str | None:
         return None
     if not SYMBOL.fullmatch(symbol):
         return f"{symbol!r} is not a ticker symbol"
-    return None if symbol in known_tickers else f"ticker {symbol!r} is not in the vendor's reference data"
+    return (
+        None
+        if symbol in known_tickers
+        else f"ticker {symbol!r} is not in the vendor's reference data"
+    )
 
 
 def _wildcard_faults(first: dict[str, _Record]) -> Iterator[BadLine]:
     if WILDCARD in first and len(first) > 1:
-        yield first[WILDCARD].bad("A.* already holds every symbol; keep it alone or name the symbols")
+        yield first[WILDCARD].bad(
+            "A.* already holds every symbol; keep it alone or name the symbols"
+        )

@@ -25,7 +25,9 @@ def closed_kafka_sockets() -> Iterator[None]:
 
     close_transport = KafkaTCPTransport.close
 
-    async def connect(self: Any, net: Any, address: Any, socket_options: Any = (), timeout_at: float | None = None) -> Any:
+    async def connect(
+        self: Any, net: Any, address: Any, socket_options: Any = (), timeout_at: float | None = None
+    ) -> Any:
         family, kind, protocol, _, endpoint = address
         connecting = self.socket(family, kind, protocol)
         try:

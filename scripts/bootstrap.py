@@ -22,10 +22,16 @@ NEEDED_BYTES = 3 * 1024**3  # .venv takes 1.6 GB, and the installer as much agai
 
 def check_machine() -> None:
     if sys.version_info < (3, 11):
-        sys.exit("Python 3.11 or newer is needed, this is %d.%d: make PYTHON=/path/to/python3.11 dev" % sys.version_info[:2])
+        sys.exit(
+            "Python 3.11 or newer is needed, this is %d.%d: make PYTHON=/path/to/python3.11 dev"
+            % sys.version_info[:2]
+        )
     free = shutil.disk_usage(ROOT).free
     if free < NEEDED_BYTES:
-        sys.exit("%.1f GB are free in %s, %.0f GB are needed: free some space" % (free / 1024.0**3, ROOT, NEEDED_BYTES / 1024.0**3))
+        sys.exit(
+            "%.1f GB are free in %s, %.0f GB are needed: free some space"
+            % (free / 1024.0**3, ROOT, NEEDED_BYTES / 1024.0**3)
+        )
 
 
 def set_aside() -> None:
@@ -46,7 +52,9 @@ def put_back() -> None:
 def make_venv() -> None:
     if subprocess.call([sys.executable, "-m", "venv", VENV]):
         shutil.rmtree(VENV, ignore_errors=True)
-        sys.exit("no virtual environment could be made; on Debian and Ubuntu: apt install python3-venv")
+        sys.exit(
+            "no virtual environment could be made; on Debian and Ubuntu: apt install python3-venv"
+        )
 
 
 def locked_block(name: str) -> str:
@@ -66,18 +74,47 @@ def install() -> None:
     print("installing the locked packages into .venv (once; a minute or two)", flush=True)
     pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run([*pip, "--require-hashes", "--no-deps", "-r", block])
-    uv = [PYTHON, "-m", "uv", "pip", "sync", "--quiet", "--python", PYTHON, "--require-hashes", LOCK]
+    uv = [
+        PYTHON,
+        "-m",
+        "uv",
+        "pip",
+        "sync",
+        "--quiet",
+        "--python",
+        PYTHON,
+        "--require-hashes",
+        LOCK,
+    ]
     if subprocess.call(uv):
         print("uv could not reach the packages; pip tries", flush=True)
         run([*pip, "--require-hashes", "--no-deps", "-r", LOCK])
         run([*pip, "--no-deps", "--no-build-isolation", "-e", ROOT])
     else:
-        run([PYTHON, "-m", "uv", "pip", "install", "--quiet", "--python", PYTHON, "--no-deps", "--no-build-isolation", "-e", ROOT])
+        run(
+            [
+                PYTHON,
+                "-m",
+                "uv",
+                "pip",
+                "install",
+                "--quiet",
+                "--python",
+                PYTHON,
+                "--no-deps",
+                "--no-build-isolation",
+                "-e",
+                ROOT,
+            ]
+        )
 
 
 def run(command: list) -> None:  # type: ignore[type-arg]  # list[str] is newer than some Pythons that must read this
     if subprocess.call(command):
-        sys.exit("failed: %s\nthe lines above say why; after mending it, run the same make command again" % " ".join(command))
+        sys.exit(
+            "failed: %s\nthe lines above say why; after mending it, run the same make command again"
+            % " ".join(command)
+        )
 
 
 def maker() -> str:

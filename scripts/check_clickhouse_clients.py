@@ -67,7 +67,10 @@ def main() -> int:
     passed, failed, skipped = 0, 0, 0
     with TemporaryDirectory() as folder:
         programs: list[Program] = []
-        for name, build in (*((release, build_java) for release in JAVA_RELEASES), ("go", build_go)):
+        for name, build in (
+            *((release, build_java) for release in JAVA_RELEASES),
+            ("go", build_go),
+        ):
             try:
                 programs.append(build(name, Path(folder)))
             except UnavailableError as error:
@@ -76,7 +79,9 @@ def main() -> int:
         if not programs:
             print(f"0 passed, 0 failed, {skipped} skipped")
             return 0
-        with running_stack(Path(folder) / "stack", only=("clickhouse",), fixed_ports=False) as stack:
+        with running_stack(
+            Path(folder) / "stack", only=("clickhouse",), fixed_ports=False
+        ) as stack:
             for program in programs:
                 problems = list(check(program, stack.settings()))
                 print(f"{program.name}: {'; '.join(problems) or 'as expected'}", flush=True)
@@ -92,10 +97,20 @@ def build_java(release: str, folder: Path) -> Program:
             raise UnavailableError(f"Java clients {release}: `{tool}` is not installed")
     project = folder / f"java-{release}"
     shutil.copytree(SOURCES / "java", project)
-    maven = ["mvn", "-B", "-q", "-Dstyle.color=never", "-f", str(project / "pom.xml"), f"-Dclickhouse.version={release}"]
+    maven = [
+        "mvn",
+        "-B",
+        "-q",
+        "-Dstyle.color=never",
+        "-f",
+        str(project / "pom.xml"),
+        f"-Dclickhouse.version={release}",
+    ]
     copied = _run([*maven, "dependency:copy-dependencies", f"-DoutputDirectory={project / 'libs'}"])
     if copied.returncode:
-        raise UnavailableError(f"Java clients {release}: Maven could not fetch them: {_last_words(copied)}")
+        raise UnavailableError(
+            f"Java clients {release}: Maven could not fetch them: {_last_words(copied)}"
+        )
     libraries = f"{project / 'libs'}/*"
     sources = [str(path) for path in project.glob("src/main/java/*.java")]
     _compile(["javac", "-d", str(project / "classes"), "-cp", libraries, *sources])
@@ -112,7 +127,9 @@ def build_go(_name: str, folder: Path) -> Program:
     shutil.copytree(SOURCES / "go", project)
     fetched = _run(["go", "mod", "download"], project)
     if fetched.returncode:
-        raise UnavailableError(f"clickhouse-go: its modules could not be fetched: {_last_words(fetched)}")
+        raise UnavailableError(
+            f"clickhouse-go: its modules could not be fetched: {_last_words(fetched)}"
+        )
     _compile(["go", "build", "-o", "check", "."], project)
     return Program("clickhouse-go over HTTP", (str(project / "check"),), GO_EXPECTED)
 
@@ -122,33 +139,57 @@ def check(program: Program, settings: Settings) -> Iterator[str]:
     with clickhouse.connect(settings, database="market") as client:
         _make_tables(client, program.tables)
         password = settings.clickhouse_password.get_secret_value()
-        arguments = (HOST, str(settings.clickhouse_port), settings.clickhouse_user, password, SOURCE_TABLE, TARGET_PREFIX)
+        arguments = (
+            HOST,
+            str(settings.clickhouse_port),
+            settings.clickhouse_user,
+            password,
+            SOURCE_TABLE,
+            TARGET_PREFIX,
+        )
         ended = _run([*program.command, *arguments], seconds=_RUN_SECONDS)
         if ended.returncode:
             yield f"ended with code {ended.returncode}: {ended.stderr.strip()[-2000:]}"
-        seen = {(name, what): value for name, what, value in (line.split("\t", 2) for line in ended.stdout.splitlines())}
+        seen = {
+            (name, what): value
+            for name, what, value in (line.split("\t", 2) for line in ended.stdout.splitlines())
+        }
         for name, checks in program.expected.items():
             for what, value in checks.items():
                 if seen.get((name, what)) != value:
                     yield f"{name}: {what} is {seen.get((name, what))!r}, not {value!r}"
-        yield from (f"{table} differs from {SOURCE_TABLE}" for table in program.tables if not _same_rows(client, table))
+        yield from (
+            f"{table} differs from {SOURCE_TABLE}"
+            for table in program.tables
+            if not _same_rows(client, table)
+        )
 
 
 def _make_tables(client: Client, tables: list[str]) -> None:
     """Empty tables to write, and one to read with a value and a NULL in every column that allows it."""
     for table in (SOURCE_TABLE, *tables):
-        client.command(f"CREATE OR REPLACE TABLE {table} AS market.stock_aggregates ENGINE = MergeTree ORDER BY (symbol, start_timestamp)")
-    client.command((SOURCES / "source_rows.sql").read_text(), parameters={"table": SOURCE_TABLE, "rows": ROWS})
+        client.command(
+            f"CREATE OR REPLACE TABLE {table} AS market.stock_aggregates ENGINE = MergeTree ORDER BY (symbol, start_timestamp)"
+        )
+    client.command(
+        (SOURCES / "source_rows.sql").read_text(), parameters={"table": SOURCE_TABLE, "rows": ROWS}
+    )
 
 
 def _same_rows(client: Client, table: str) -> bool:
     rows = "SELECT count(), sum(cityHash64(tuple(*))) FROM {table:Identifier}"
-    read, written = (client.query(rows, parameters={"table": name}).result_rows for name in (SOURCE_TABLE, table))
+    read, written = (
+        client.query(rows, parameters={"table": name}).result_rows for name in (SOURCE_TABLE, table)
+    )
     return read == written and read[0][0] == ROWS
 
 
-def _run(command: list[str], folder: Path | None = None, seconds: int = _BUILD_SECONDS) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=seconds, check=False)
+def _run(
+    command: list[str], folder: Path | None = None, seconds: int = _BUILD_SECONDS
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=seconds, check=False
+    )
 
 
 def _compile(command: list[str], folder: Path | None = None) -> None:

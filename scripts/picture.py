@@ -33,9 +33,26 @@ def take(url: str, target: Path, size: str = "1700,1750") -> None:
     with tempfile.TemporaryDirectory() as profile:
         subprocess.run(
             [
-                *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars"),
-                *("--disable-background-networking", "--disable-component-update", f"--user-data-dir={profile}"),
-                *(f"--window-size={size}", "--virtual-time-budget=45000", f"--screenshot={target}", url),
+                *(
+                    browser,
+                    "--headless",
+                    "--no-sandbox",
+                    "--disable-gpu",
+                    "--disable-dev-shm-usage",
+                    "--no-first-run",
+                    "--hide-scrollbars",
+                ),
+                *(
+                    "--disable-background-networking",
+                    "--disable-component-update",
+                    f"--user-data-dir={profile}",
+                ),
+                *(
+                    f"--window-size={size}",
+                    "--virtual-time-budget=45000",
+                    f"--screenshot={target}",
+                    url,
+                ),
             ],
             check=True,
             capture_output=True,
@@ -45,4 +62,7 @@ def take(url: str, target: Path, size: str = "1700,1750") -> None:
 
 
 if __name__ == "__main__":
-    take(sys.argv[1] if len(sys.argv) > 1 else graph_url(), Path(sys.argv[2]) if len(sys.argv) > 2 else ROOT / "docs" / "lineage.png")
+    take(
+        sys.argv[1] if len(sys.argv) > 1 else graph_url(),
+        Path(sys.argv[2]) if len(sys.argv) > 2 else ROOT / "docs" / "lineage.png",
+    )

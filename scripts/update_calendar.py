@@ -17,16 +17,24 @@ def exceptions() -> list[tuple[str, ...]]:
     schedule = calendar.schedule(FIRST, LAST, start="pre", end="post", tz="America/New_York")
     times = {
         day.strftime("%Y-%m-%d"): tuple(moment.strftime("%H:%M") for moment in row)
-        for day, row in zip(schedule.index, schedule[["pre", "market_open", "market_close", "post"]].itertuples(index=False), strict=True)
+        for day, row in zip(
+            schedule.index,
+            schedule[["pre", "market_open", "market_close", "post"]].itertuples(index=False),
+            strict=True,
+        )
     }
     weekdays = [day.strftime("%Y-%m-%d") for day in pd.bdate_range(FIRST, LAST)]
-    return [(day, *times.get(day, ("", "", "", ""))) for day in weekdays if times.get(day) != REGULAR]
+    return [
+        (day, *times.get(day, ("", "", "", ""))) for day in weekdays if times.get(day) != REGULAR
+    ]
 
 
 def main() -> None:
     with TARGET.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("date", "extended_open", "regular_open", "regular_close", "extended_close"))
+        writer.writerow(
+            ("date", "extended_open", "regular_open", "regular_close", "extended_close")
+        )
         writer.writerows(exceptions())
 
 

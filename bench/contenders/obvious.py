@@ -18,7 +18,13 @@ from polygon import WebSocketClient
 from bench.measure import Meter
 from bench.work import Work
 from polygon_assets.clients import clickhouse
-from polygon_assets.messages import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC, SINK_GROUP, RawAggregate
+from polygon_assets.messages import (
+    FILTER_GROUP,
+    FILTERED_TOPIC,
+    RAW_TOPIC,
+    SINK_GROUP,
+    RawAggregate,
+)
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.clickhouse_writer import TABLE
 from polygon_assets.streaming.rows import SCHEMA
@@ -41,7 +47,9 @@ def filter_(settings: Settings, meter: Meter, work: Work) -> None:
         for record in _poll(consumer):
             event = RawAggregate(**json.loads(record.value))
             if fault(event) is None:
-                output.send(FILTERED_TOPIC, key=event.symbol, value=msgspec.structs.asdict(to_row(event)))
+                output.send(
+                    FILTERED_TOPIC, key=event.symbol, value=msgspec.structs.asdict(to_row(event))
+                )
             done += 1
         output.flush()
         consumer.commit()
@@ -67,7 +75,12 @@ def sink(settings: Settings, meter: Meter, work: Work) -> None:
 async def _produce(settings: Settings, meter: Meter, work: Work) -> None:
     output = _connect_producer(settings)
     address = urlsplit(settings.polygon_websocket_url).netloc
-    client = WebSocketClient(settings.polygon_api_key.get_secret_value(), feed=address, secure=False, subscriptions=["A.*"])
+    client = WebSocketClient(
+        settings.polygon_api_key.get_secret_value(),
+        feed=address,
+        secure=False,
+        subscriptions=["A.*"],
+    )
     done = 0
 
     async def handle(aggregates: list[Any]) -> None:

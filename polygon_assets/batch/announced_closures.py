@@ -41,11 +41,17 @@ def _close(entry: Any) -> dt.time | None:
     return dt.datetime.fromisoformat(entry["close"]).astimezone(NEW_YORK).time()
 
 
-def _difference(calendar: MarketCalendar, day: dt.date, closes: dict[dt.date, dt.time | None]) -> str | None:
+def _difference(
+    calendar: MarketCalendar, day: dt.date, closes: dict[dt.date, dt.time | None]
+) -> str | None:
     session = calendar.session(day)
     ours = session.regular_close.astimezone(NEW_YORK).time() if session else None
     theirs = closes[day] if day in closes else (dt.time(16) if day.weekday() < 5 else None)
-    return None if ours == theirs else f"{day}: the vendor says {_hours(theirs)}, the calendar {_hours(ours)}"
+    return (
+        None
+        if ours == theirs
+        else f"{day}: the vendor says {_hours(theirs)}, the calendar {_hours(ours)}"
+    )
 
 
 def _hours(close: dt.time | None) -> str:

@@ -92,17 +92,29 @@ def day_bars(connection: "SnowflakeConnection", day: dt.date) -> list[DayBar]:
 
 
 def compare(
-    stream: Iterable[DayBar], batch: Iterable[DayBar], subscribed: Collection[str] | None, tolerance: Tolerance
+    stream: Iterable[DayBar],
+    batch: Iterable[DayBar],
+    subscribed: Collection[str] | None,
+    tolerance: Tolerance,
 ) -> list[Comparison]:
     """Each symbol of the stream, and each of `subscribed` (None: every one) that has a bar, in alphabetical order."""
     streamed, bars = ({bar.symbol: bar for bar in side} for side in (stream, batch))
     expected = bars.keys() if subscribed is None else bars.keys() & set(subscribed)
-    return [_judged(symbol, streamed.get(symbol), bars.get(symbol), tolerance) for symbol in sorted(streamed.keys() | expected)]
+    return [
+        _judged(symbol, streamed.get(symbol), bars.get(symbol), tolerance)
+        for symbol in sorted(streamed.keys() | expected)
+    ]
 
 
-def different_minutes(stream: Mapping[dt.datetime, Decimal], batch: Mapping[dt.datetime, Decimal]) -> list[dt.datetime]:
+def different_minutes(
+    stream: Mapping[dt.datetime, Decimal], batch: Mapping[dt.datetime, Decimal]
+) -> list[dt.datetime]:
     """The minutes in which the two have not the same shares, in order; a minute that one side has not counts as 0 shares."""
-    return [minute for minute in sorted(stream.keys() | batch.keys()) if stream.get(minute, 0) != batch.get(minute, 0)]
+    return [
+        minute
+        for minute in sorted(stream.keys() | batch.keys())
+        if stream.get(minute, 0) != batch.get(minute, 0)
+    ]
 
 
 def minute_volumes(answer: bytes) -> dict[dt.datetime, Decimal]:
@@ -113,7 +125,15 @@ def minute_volumes(answer: bytes) -> dict[dt.datetime, Decimal]:
     try:
         results = json.loads(answer, parse_float=Decimal).get("results") or []
         return {dt.datetime.fromtimestamp(bar["t"] / 1000, dt.UTC): _shares(bar) for bar in results}
-    except (ValueError, KeyError, AttributeError, TypeError, OverflowError, OSError, ArithmeticError) as error:
+    except (
+        ValueError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        OverflowError,
+        OSError,
+        ArithmeticError,
+    ) as error:
         raise ValueError(f"no answer with minutes: {error}: {answer[:200]!r}") from error
 
 
@@ -137,17 +157,32 @@ def spans(minutes: Sequence[dt.datetime]) -> str:
     return ", ".join(found[:SHOWN_SPANS] + more)
 
 
-def _judged(symbol: str, stream: DayBar | None, batch: DayBar | None, tolerance: Tolerance) -> Comparison:
+def _judged(
+    symbol: str, stream: DayBar | None, batch: DayBar | None, tolerance: Tolerance
+) -> Comparison:
     if stream is None or batch is None:
-        return Comparison(symbol, Verdict.MISSING if stream is None else Verdict.SURPLUS, stream, batch, None, None)
+        return Comparison(
+            symbol,
+            Verdict.MISSING if stream is None else Verdict.SURPLUS,
+            stream,
+            batch,
+            None,
+            None,
+        )
     # A comparison with NaN is false, which would pass for "not different".
     if not (stream.is_known and batch.is_known):
         return Comparison(symbol, Verdict.DRIFT, stream, batch, None, None)
     # Exact numbers decide; the fractions that are shown are rounded like any float.
-    volume_differs = abs(stream.volume - batch.volume) > Decimal(str(tolerance.volume)) * batch.volume
-    price_drift = max(_fraction(ours, theirs) for ours, theirs in zip(stream.prices, batch.prices, strict=True))
+    volume_differs = (
+        abs(stream.volume - batch.volume) > Decimal(str(tolerance.volume)) * batch.volume
+    )
+    price_drift = max(
+        _fraction(ours, theirs) for ours, theirs in zip(stream.prices, batch.prices, strict=True)
+    )
     verdict = Verdict.DRIFT if volume_differs or price_drift > tolerance.price else Verdict.MATCH
-    return Comparison(symbol, verdict, stream, batch, _signed_fraction(stream.volume, batch.volume), price_drift)
+    return Comparison(
+        symbol, verdict, stream, batch, _signed_fraction(stream.volume, batch.volume), price_drift
+    )
 
 
 def _fraction(ours: float, theirs: float) -> float:

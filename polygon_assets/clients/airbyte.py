@@ -81,7 +81,12 @@ class JobOutcome:
 class AirbyteApi:
     """One workspace. Every method raises AirbyteError, and AirbyteUnavailableError after `patience_seconds` of trying."""
 
-    def __init__(self, settings: Settings, patience_seconds: float = PATIENCE_SECONDS, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        patience_seconds: float = PATIENCE_SECONDS,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self.workspace_id = settings.airbyte_workspace_id
         self._rest = settings.airbyte_api_url.rstrip("/")
         self._configuration = settings.airbyte_configuration_api_url.rstrip("/")
@@ -122,7 +127,10 @@ class AirbyteApi:
         return self._get(f"/sources/{source_id}")
 
     def create_source(self, name: str, definition_id: str, configuration: Json) -> Json:
-        return self._create("/sources", {"name": name, "definitionId": definition_id, "configuration": configuration})
+        return self._create(
+            "/sources",
+            {"name": name, "definitionId": definition_id, "configuration": configuration},
+        )
 
     def patch_source(self, source_id: str, configuration: Json) -> Json:
         """Change the fields given and leave the others."""
@@ -133,11 +141,16 @@ class AirbyteApi:
 
     def create_destination(self, name: str, kind: str, configuration: Json) -> Json:
         """`kind` is Airbyte's name of the connector, such as snowflake."""
-        return self._create("/destinations", {"name": name, "configuration": {"destinationType": kind, **configuration}})
+        return self._create(
+            "/destinations",
+            {"name": name, "configuration": {"destinationType": kind, **configuration}},
+        )
 
     def put_destination(self, destination_id: str, name: str, configuration: Json) -> Json:
         """Replace its configuration."""
-        return self._call("PUT", f"/destinations/{destination_id}", {"name": name, "configuration": configuration})
+        return self._call(
+            "PUT", f"/destinations/{destination_id}", {"name": name, "configuration": configuration}
+        )
 
     def stream_properties(self, source_id: str, *, fresh: bool = False) -> Sequence[Json]:
         """What the source offers: streamName, syncModes, keys, propertyFields. `fresh` asks the connector again."""
@@ -149,7 +162,9 @@ class AirbyteApi:
 
     def connection_id(self, name: str) -> str:
         """Of the one connection of this name."""
-        ids = {connection["name"]: str(connection["connectionId"]) for connection in self.connections()}
+        ids = {
+            connection["name"]: str(connection["connectionId"]) for connection in self.connections()
+        }
         if name not in ids:
             raise AirbyteError(
                 f"workspace {self.workspace_id} has no connection {name!r} (there are: {', '.join(sorted(ids)) or 'none'}): "
@@ -172,23 +187,39 @@ class AirbyteApi:
     def states(self, connection_id: str) -> dict[str, Json]:
         """How far each stream has come, in the connector's terms, by the stream's name; those never synced are missing."""
         answer = self._configure("/state/get", {"connectionId": connection_id})
-        return {entry["streamDescriptor"]["name"]: entry["streamState"] for entry in answer.get("streamState") or ()}
+        return {
+            entry["streamDescriptor"]["name"]: entry["streamState"]
+            for entry in answer.get("streamState") or ()
+        }
 
     def put_states(self, connection_id: str, states: Mapping[str, Json]) -> None:
         """Replace those of the streams given; the others keep theirs. Raises AirbyteError with status 423 while a sync is running."""
-        streams = [{"streamDescriptor": {"name": name}, "streamState": state} for name, state in states.items()]
+        streams = [
+            {"streamDescriptor": {"name": name}, "streamState": state}
+            for name, state in states.items()
+        ]
         state = {"connectionId": connection_id, "stateType": "stream", "streamState": streams}
-        self._configure("/state/create_or_update_safe", {"connectionId": connection_id, "connectionState": state})
+        self._configure(
+            "/state/create_or_update_safe",
+            {"connectionId": connection_id, "connectionState": state},
+        )
 
     def start_sync(self, connection_id: str) -> int:
         """The id of the new job. Raises AirbyteError with status 409 while one is running."""
-        job = self._call("POST", "/jobs", {"connectionId": connection_id, "jobType": "sync"}, repeatable=False)
+        job = self._call(
+            "POST", "/jobs", {"connectionId": connection_id, "jobType": "sync"}, repeatable=False
+        )
         return int(job["jobId"])
 
     def jobs(self, connection_id: str, limit: int = PAGE_SIZE) -> list[Json]:
         """The newest first."""
         # Airbyte's own order is the oldest first.
-        query = {"workspaceIds": self.workspace_id, "connectionId": connection_id, "limit": limit, "orderBy": "createdAt|DESC"}
+        query = {
+            "workspaceIds": self.workspace_id,
+            "connectionId": connection_id,
+            "limit": limit,
+            "orderBy": "createdAt|DESC",
+        }
         return list(self._get("/jobs", **query)["data"])
 
     def job(self, job_id: int) -> Json:
@@ -213,7 +244,9 @@ class AirbyteApi:
         page: list[Json] = [{}] * PAGE_SIZE
         offset = 0
         while len(page) == PAGE_SIZE:
-            page = self._get(path, workspaceIds=self.workspace_id, limit=PAGE_SIZE, offset=offset)["data"]
+            page = self._get(path, workspaceIds=self.workspace_id, limit=PAGE_SIZE, offset=offset)[
+                "data"
+            ]
             offset += PAGE_SIZE
             yield from page
 
@@ -224,12 +257,16 @@ class AirbyteApi:
         """The configuration API is all POST; what is asked of it here can be asked twice."""
         return self._patiently("POST", self._configuration + path, json=body)
 
-    def _call(self, method: str, path: str, body: Json | None = None, *, repeatable: bool = True) -> Json:
+    def _call(
+        self, method: str, path: str, body: Json | None = None, *, repeatable: bool = True
+    ) -> Json:
         return self._patiently(method, self._rest + path, repeatable=repeatable, json=body)
 
     def _patiently(self, method: str, url: str, *, repeatable: bool = True, **request: Any) -> Json:
         attempts = Retrying(
-            retry=retry_if_exception_type(AirbyteUnavailableError if repeatable else _NeverSentError),
+            retry=retry_if_exception_type(
+                AirbyteUnavailableError if repeatable else _NeverSentError
+            ),
             wait=wait_exponential_jitter(multiplier=0.2, max=5),
             stop=stop_after_delay(self._patience_seconds),
             sleep=self._sleep,
@@ -262,7 +299,9 @@ class AirbyteApi:
             answer = self._session.request(method, url, timeout=TIMEOUT_SECONDS, **request)
         except requests.ConnectionError as error:
             kind = _NeverSentError if _never_sent(error) else AirbyteUnavailableError
-            raise kind(f"{what}: no answer: {error}; check AIRBYTE_API_URL and AIRBYTE_CONFIGURATION_API_URL") from error
+            raise kind(
+                f"{what}: no answer: {error}; check AIRBYTE_API_URL and AIRBYTE_CONFIGURATION_API_URL"
+            ) from error
         except requests.RequestException as error:
             raise AirbyteUnavailableError(f"{what}: {error}") from error
         if not answer.ok:
@@ -280,7 +319,9 @@ def _json(what: str, answer: requests.Response) -> Json:
 
 def _never_sent(error: requests.ConnectionError) -> bool:
     cause = error.args[0] if error.args else None
-    return isinstance(error, requests.ConnectTimeout) or (isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError))
+    return isinstance(error, requests.ConnectTimeout) or (
+        isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
+    )
 
 
 def _refusal(what: str, answer: requests.Response) -> AirbyteError:
@@ -307,13 +348,17 @@ def _said(answer: requests.Response) -> str:
 def _outcome(details: Json) -> JobOutcome:
     job, attempts = details["job"], [entry["attempt"] for entry in details["attempts"]]
     status = str(job["status"])
-    return JobOutcome(int(job["id"]), status, _reason(attempts) if status == "failed" else "", _counts(attempts))
+    return JobOutcome(
+        int(job["id"]), status, _reason(attempts) if status == "failed" else "", _counts(attempts)
+    )
 
 
 def _reason(attempts: Sequence[Json]) -> str:
     """Of the last attempt: what each failure says, once. A connector that names streams sums them up in one more failure of no stream."""
     failures = (attempts[-1].get("failureSummary") or {}).get("failures", []) if attempts else []
-    named = {failure.get("failureOrigin") for failure in failures if failure.get("streamDescriptor")}
+    named = {
+        failure.get("failureOrigin") for failure in failures if failure.get("streamDescriptor")
+    }
     reasons = [
         f"{_message(failure)} ({failure.get('failureOrigin', 'unknown')})"
         for failure in failures
@@ -323,7 +368,12 @@ def _reason(attempts: Sequence[Json]) -> str:
 
 
 def _message(failure: Json) -> str:
-    return str(failure.get("externalMessage") or failure.get("internalMessage") or failure.get("failureType") or "no message")
+    return str(
+        failure.get("externalMessage")
+        or failure.get("internalMessage")
+        or failure.get("failureType")
+        or "no message"
+    )
 
 
 def _counts(attempts: Sequence[Json]) -> dict[str, StreamCounts]:
@@ -333,5 +383,7 @@ def _counts(attempts: Sequence[Json]) -> dict[str, StreamCounts]:
         so_far = counts.get(stream["streamName"], StreamCounts(0, 0))
         stats = stream["stats"]
         emitted, committed = stats.get("recordsEmitted") or 0, stats.get("recordsCommitted") or 0
-        counts[stream["streamName"]] = StreamCounts(so_far.emitted + emitted, so_far.committed + committed)
+        counts[stream["streamName"]] = StreamCounts(
+            so_far.emitted + emitted, so_far.committed + committed
+        )
     return counts

@@ -11,7 +11,9 @@ CONNECT_TIMEOUT_SECONDS = 5
 ANSWER_TIMEOUT_SECONDS = 60
 
 
-def connect(settings: Settings, answer_timeout_seconds: int = ANSWER_TIMEOUT_SECONDS, **options: Any) -> Client:
+def connect(
+    settings: Settings, answer_timeout_seconds: int = ANSWER_TIMEOUT_SECONDS, **options: Any
+) -> Client:
     """A client of its own for the caller: clients are not shared between threads.
 
     Raises clickhouse_connect's OperationalError when the server cannot be reached and DatabaseError when it refuses.

@@ -61,7 +61,13 @@ def connect_inspector(settings: Settings, *topics: str, **options: Any) -> "Kafk
     """A kafka-python consumer without a group, for reading what is there."""
     from kafka import KafkaConsumer
 
-    return KafkaConsumer(*topics, **_kafka_python(settings), enable_auto_commit=False, auto_offset_reset="earliest", **options)
+    return KafkaConsumer(
+        *topics,
+        **_kafka_python(settings),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        **options,
+    )
 
 
 def connect_admin(settings: Settings) -> "KafkaAdminClient":

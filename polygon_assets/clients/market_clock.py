@@ -26,4 +26,6 @@ def connect(settings: Settings) -> MarketClock:
         return clock_of(answer.json())
     except (requests.RequestException, KeyError, TypeError, ValueError) as error:
         cure = "start the replay again, or unset MARKET_REPLAY where the market is not replayed"
-        raise MarketClockError(f"MARKET_REPLAY={settings.market_replay}, but {address} gives no clock ({error}): {cure}") from error
+        raise MarketClockError(
+            f"MARKET_REPLAY={settings.market_replay}, but {address} gives no clock ({error}): {cure}"
+        ) from error

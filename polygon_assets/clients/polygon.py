@@ -68,7 +68,12 @@ class PolygonUnavailableError(PolygonApiError):
 class TokenBucket:
     """At most `per_minute` calls a minute, evenly spaced; 0 is unlimited."""
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        per_minute: int,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._spacing = 60 / per_minute if per_minute else 0.0
         self._clock = clock
         self._sleep = sleep
@@ -86,7 +91,13 @@ class TokenBucket:
 class PacedPool:
     """Stands where the vendor's client keeps its connection pool: paces, times out, retries, and raises by status."""
 
-    def __init__(self, pool: urllib3.PoolManager, bucket: TokenBucket, patience_seconds: float, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        pool: urllib3.PoolManager,
+        bucket: TokenBucket,
+        patience_seconds: float,
+        sleep: Callable[[float], None],
+    ) -> None:
         self._pool = pool
         self._bucket = bucket
         self._patience_seconds = patience_seconds
@@ -117,17 +128,30 @@ class PacedPool:
 class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no types
     """The vendor's client with every call paced and retried. Its methods raise PolygonApiError."""
 
-    def __init__(self, settings: Settings, patience_seconds: float = PATIENCE_SECONDS, sleep: Callable[[float], None] = time.sleep) -> None:
-        super().__init__(settings.polygon_api_key.get_secret_value(), base=settings.polygon_rest_url, retries=0)
+    def __init__(
+        self,
+        settings: Settings,
+        patience_seconds: float = PATIENCE_SECONDS,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(
+            settings.polygon_api_key.get_secret_value(), base=settings.polygon_rest_url, retries=0
+        )
         self._sleep = sleep
         bucket = TokenBucket(settings.polygon_requests_per_minute, sleep=sleep)
         self.client: Any = PacedPool(self.client, bucket, patience_seconds, sleep)
 
     def active_tickers(self) -> set[str]:
         """Every ticker the reference data lists as active, OTC included."""
-        found = {ticker.ticker for market in ("stocks", "otc") for ticker in self.list_tickers(market=market, active=True, limit=PAGE_SIZE)}
+        found = {
+            ticker.ticker
+            for market in ("stocks", "otc")
+            for ticker in self.list_tickers(market=market, active=True, limit=PAGE_SIZE)
+        }
         if None in found:
-            raise PolygonNoAnswerError("/v3/reference/tickers: an entry has no ticker, so the list may be incomplete")
+            raise PolygonNoAnswerError(
+                "/v3/reference/tickers: an entry has no ticker, so the list may be incomplete"
+            )
         return found
 
     def upcoming_closures(self) -> list[Any]:
@@ -136,7 +160,9 @@ class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no type
         def ask() -> list[Any]:
             content = _json(self.get_market_holidays(raw=True).data)
             if not isinstance(content, list):
-                raise PolygonNoAnswerError(f"/v1/marketstatus/upcoming: no list but {str(content)[:200]}")
+                raise PolygonNoAnswerError(
+                    f"/v1/marketstatus/upcoming: no list but {str(content)[:200]}"
+                )
             return content
 
         return self.asked_again(ask)
@@ -153,18 +179,27 @@ class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no type
         return patiently(ask)
 
     def _paginate_iter(
-        self, path: str, params: dict[str, Any], deserializer: Callable[[Any], T], result_key: str = "results", options: Any = None
+        self,
+        path: str,
+        params: dict[str, Any],
+        deserializer: Callable[[Any], T],
+        result_key: str = "results",
+        options: Any = None,
     ) -> Iterator[T]:
         """Every page of a list, in place of the vendor's client, which takes a page without results for the end of the list."""
         seen: set[str] = set()
         next_path: str | None = path
         while next_path is not None:
-            page = self.asked_again(partial(self._page, next_path, {} if seen else params, result_key, options))
+            page = self.asked_again(
+                partial(self._page, next_path, {} if seen else params, result_key, options)
+            )
             yield from map(deserializer, page[result_key])
             seen.add(next_path)
             next_path = _next_path(page, path, seen)
 
-    def _page(self, path: str, params: dict[str, Any], result_key: str, options: Any) -> Mapping[str, Any]:
+    def _page(
+        self, path: str, params: dict[str, Any], result_key: str, options: Any
+    ) -> Mapping[str, Any]:
         content = answer(self._get(path=path, params=params, raw=True, options=options).data, path)
         rows(content, path, result_key)
         return content
@@ -179,16 +214,22 @@ def answer(data: bytes, path: str) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         raise PolygonNoAnswerError(f"{path.partition('?')[0]}: no answer but {data[:200]!r}")
     if content.get("status") == "ERROR":
-        raise PolygonNoAnswerError(f"{path.partition('?')[0]}: HTTP 200 with an error for an answer: {data[:200]!r}")
+        raise PolygonNoAnswerError(
+            f"{path.partition('?')[0]}: HTTP 200 with an error for an answer: {data[:200]!r}"
+        )
     return content
 
 
-def rows(content: Mapping[str, Any], path: str, result_key: str = "results") -> list[Mapping[str, Any]]:
+def rows(
+    content: Mapping[str, Any], path: str, result_key: str = "results"
+) -> list[Mapping[str, Any]]:
     """The results of an answer, which must be a list of objects. Raises PolygonNoAnswerError."""
     found = content.get(result_key)
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
         shown = str(found)[:200] if result_key in content else "none"
-        raise PolygonNoAnswerError(f"{path.partition('?')[0]}: HTTP 200 without a list of {result_key}: {shown}")
+        raise PolygonNoAnswerError(
+            f"{path.partition('?')[0]}: HTTP 200 without a list of {result_key}: {shown}"
+        )
     return found
 
 
@@ -212,9 +253,13 @@ def _next_path(page: Mapping[str, Any], path: str, seen: set[str]) -> str | None
         raise PolygonApiError(f"{path}: next_url is no address: {str(next_url)[:200]}")
     following = parts.path + (f"?{parts.query}" if parts.query else "")
     if following in seen:
-        raise PolygonApiError(f"{path}: page {len(seen) + 1} is one that was read before, so the list has no end: {following}")
+        raise PolygonApiError(
+            f"{path}: page {len(seen) + 1} is one that was read before, so the list has no end: {following}"
+        )
     if len(seen) >= MOST_PAGES:
-        raise PolygonApiError(f"{path}: more than {MOST_PAGES:,} pages, the next one is {following}")
+        raise PolygonApiError(
+            f"{path}: more than {MOST_PAGES:,} pages, the next one is {following}"
+        )
     return following
 
 
@@ -223,7 +268,9 @@ def _refusal(url: str, answer: urllib3.BaseHTTPResponse) -> PolygonApiError:
     if answer.status in REDIRECTS:
         detail = f"redirected to {answer.headers.get('Location', 'nowhere')}"
     cure = CURES.get(answer.status)
-    message = f"{url.partition('?')[0]}: HTTP {answer.status}: {detail}" + (f"; {cure}" if cure else "")
+    message = f"{url.partition('?')[0]}: HTTP {answer.status}: {detail}" + (
+        f"; {cure}" if cure else ""
+    )
     if answer.status == 429 or answer.status >= 500:
         asked = answer.headers.get("Retry-After", "")
         return PolygonUnavailableError(message, float(asked) if asked.isdecimal() else 0.0)

@@ -19,7 +19,9 @@ class SnowflakeUnreachableError(SnowflakeError):
     """Nobody answered; the message names the server."""
 
 
-def connect(settings: Settings, answer_timeout_seconds: int = ANSWER_TIMEOUT_SECONDS, **options: Any) -> "SnowflakeConnection":
+def connect(
+    settings: Settings, answer_timeout_seconds: int = ANSWER_TIMEOUT_SECONDS, **options: Any
+) -> "SnowflakeConnection":
     """A session of its own for the caller, in UTC: sessions are not shared between threads. Close it.
 
     `answer_timeout_seconds` is how long a statement may take before it is cancelled, and how long a request is repeated when the server
@@ -29,7 +31,9 @@ def connect(settings: Settings, answer_timeout_seconds: int = ANSWER_TIMEOUT_SEC
     from snowflake.connector.errors import Error, InterfaceError, OperationalError
 
     if not settings.snowflake_account:
-        raise SnowflakeError("no Snowflake to connect to: set SNOWFLAKE_ACCOUNT (and SNOWFLAKE_USER, SNOWFLAKE_PRIVATE_KEY)")
+        raise SnowflakeError(
+            "no Snowflake to connect to: set SNOWFLAKE_ACCOUNT (and SNOWFLAKE_USER, SNOWFLAKE_PRIVATE_KEY)"
+        )
     arguments = {
         "account": settings.snowflake_account,
         "user": settings.snowflake_user,
@@ -45,19 +49,33 @@ def connect(settings: Settings, answer_timeout_seconds: int = ANSWER_TIMEOUT_SEC
         "login_timeout": LOGIN_TIMEOUT_SECONDS,
         "network_timeout": answer_timeout_seconds,
     }
-    where = f"{settings.snowflake_host}:{settings.snowflake_port}" if settings.snowflake_host else settings.snowflake_account
+    where = (
+        f"{settings.snowflake_host}:{settings.snowflake_port}"
+        if settings.snowflake_host
+        else settings.snowflake_account
+    )
     try:
-        return snowflake.connector.connect(**arguments | _server(settings) | _credentials(settings) | options)
+        return snowflake.connector.connect(
+            **arguments | _server(settings) | _credentials(settings) | options
+        )
     except (InterfaceError, OperationalError) as error:
-        raise SnowflakeUnreachableError(f"Snowflake at {where} cannot be reached: {error}") from error
+        raise SnowflakeUnreachableError(
+            f"Snowflake at {where} cannot be reached: {error}"
+        ) from error
     except Error as error:
-        raise SnowflakeError(f"Snowflake at {where} refused user {settings.snowflake_user!r}: {error}") from error
+        raise SnowflakeError(
+            f"Snowflake at {where} refused user {settings.snowflake_user!r}: {error}"
+        ) from error
 
 
 def _server(settings: Settings) -> dict[str, Any]:
     if not settings.snowflake_host:
         return {}
-    return {"host": settings.snowflake_host, "port": settings.snowflake_port, "protocol": settings.snowflake_protocol}
+    return {
+        "host": settings.snowflake_host,
+        "port": settings.snowflake_port,
+        "protocol": settings.snowflake_protocol,
+    }
 
 
 def _credentials(settings: Settings) -> dict[str, Any]:
@@ -69,10 +87,17 @@ def _credentials(settings: Settings) -> dict[str, Any]:
 
 
 def _der(pem: str) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        load_pem_private_key,
+    )
 
     try:
         key = load_pem_private_key(pem.encode(), password=None)
     except (TypeError, ValueError) as error:
-        raise SnowflakeError(f"SNOWFLAKE_PRIVATE_KEY is not a PEM private key without a passphrase: {error}") from None
+        raise SnowflakeError(
+            f"SNOWFLAKE_PRIVATE_KEY is not a PEM private key without a passphrase: {error}"
+        ) from None
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())

@@ -46,30 +46,40 @@ class SubscriptionStore:
     def csv_etag(self) -> str:
         """The CSV's ETag without its quotes: changes whenever the file does."""
         with self._named_errors(self._csv_key):
-            return self._client.head_object(Bucket=self._bucket, Key=self._csv_key)["ETag"].strip('"')
+            return self._client.head_object(Bucket=self._bucket, Key=self._csv_key)["ETag"].strip(
+                '"'
+            )
 
     def read_csv(self) -> CsvVersion:
         """The CSV as it is now. Bytes that are not UTF-8 become U+FFFD, which no ticker contains."""
         with self._named_errors(self._csv_key):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._csv_key)
-            return CsvVersion(answer["ETag"].strip('"'), answer["Body"].read().decode(errors="replace"))
+            return CsvVersion(
+                answer["ETag"].strip('"'), answer["Body"].read().decode(errors="replace")
+            )
 
     def write_csv(self, text: str) -> str:
         """Replace the CSV; returns the new ETag."""
         with self._named_errors(self._csv_key):
-            return self._client.put_object(Bucket=self._bucket, Key=self._csv_key, Body=text.encode())["ETag"].strip('"')
+            return self._client.put_object(
+                Bucket=self._bucket, Key=self._csv_key, Body=text.encode()
+            )["ETag"].strip('"')
 
     def accepted(self) -> AcceptedSet | None:
         """The set in force, or None before the first one is published."""
         with self._named_errors(self._accepted_key):
             try:
-                body = self._client.get_object(Bucket=self._bucket, Key=self._accepted_key)["Body"].read()
+                body = self._client.get_object(Bucket=self._bucket, Key=self._accepted_key)[
+                    "Body"
+                ].read()
             except self._client.exceptions.NoSuchKey:
                 return None
         try:
             return msgspec.json.decode(body, type=AcceptedSet)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise SubscriptionStoreError(f"s3://{self._bucket}/{self._accepted_key} is no accepted set: {error}") from error
+            raise SubscriptionStoreError(
+                f"s3://{self._bucket}/{self._accepted_key} is no accepted set: {error}"
+            ) from error
 
     def publish(self, accepted: AcceptedSet) -> None:
         """Put a set in force. The history is written first: what is in force can always be found there."""
@@ -93,5 +103,7 @@ def connect(settings: Settings) -> SubscriptionStore:
     try:
         client = s3.connect(settings)
     except ValueError as error:
-        raise SubscriptionStoreError(f"AWS_ENDPOINT_URL_S3={settings.aws_endpoint_url_s3!r}: {error}; write http://host:port") from error
+        raise SubscriptionStoreError(
+            f"AWS_ENDPOINT_URL_S3={settings.aws_endpoint_url_s3!r}: {error}; write http://host:port"
+        ) from error
     return SubscriptionStore(client, settings.subscriptions_bucket, settings.subscriptions_key)

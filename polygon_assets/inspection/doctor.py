@@ -35,10 +35,34 @@ def examine(settings: Settings, folder: Path, connections: Collection[str]) -> l
     """
     return [
         _disk(folder, free_bytes(folder)),
-        _try("market data", "POLYGON_API_KEY", settings.polygon_api_key.get_secret_value(), lambda: _market_status(settings), _KEY_CURE),
-        _try("Kafka", "KAFKA_BOOTSTRAP_SERVERS", settings.kafka_bootstrap_servers, lambda: _topics(settings), _KAFKA_CURE),
-        _try("ClickHouse", "CLICKHOUSE_HOST", settings.clickhouse_host, lambda: _tables(settings), _CLICKHOUSE_CURE),
-        _try("subscriptions", "SUBSCRIPTIONS_BUCKET", settings.subscriptions_bucket, lambda: _csv(settings), _S3_CURE),
+        _try(
+            "market data",
+            "POLYGON_API_KEY",
+            settings.polygon_api_key.get_secret_value(),
+            lambda: _market_status(settings),
+            _KEY_CURE,
+        ),
+        _try(
+            "Kafka",
+            "KAFKA_BOOTSTRAP_SERVERS",
+            settings.kafka_bootstrap_servers,
+            lambda: _topics(settings),
+            _KAFKA_CURE,
+        ),
+        _try(
+            "ClickHouse",
+            "CLICKHOUSE_HOST",
+            settings.clickhouse_host,
+            lambda: _tables(settings),
+            _CLICKHOUSE_CURE,
+        ),
+        _try(
+            "subscriptions",
+            "SUBSCRIPTIONS_BUCKET",
+            settings.subscriptions_bucket,
+            lambda: _csv(settings),
+            _S3_CURE,
+        ),
         _try(
             "Snowflake",
             "SNOWFLAKE_ACCOUNT",
@@ -46,13 +70,24 @@ def examine(settings: Settings, folder: Path, connections: Collection[str]) -> l
             lambda: _warehouse(settings),
             _SNOWFLAKE_CURE,
         ),
-        _try("Airbyte", "AIRBYTE_WORKSPACE_ID", settings.airbyte_workspace_id, lambda: _connections(settings, connections), _AIRBYTE_CURE),
+        _try(
+            "Airbyte",
+            "AIRBYTE_WORKSPACE_ID",
+            settings.airbyte_workspace_id,
+            lambda: _connections(settings, connections),
+            _AIRBYTE_CURE,
+        ),
     ]
 
 
 def _disk(folder: Path, free: int) -> Finding:
     scarce = scarcity(folder, free)
-    return Finding("disk", not scarce, scarce or f"{free / 1024**3:,.1f} GB are free for {folder.resolve()}", _DISK_CURE)
+    return Finding(
+        "disk",
+        not scarce,
+        scarce or f"{free / 1024**3:,.1f} GB are free for {folder.resolve()}",
+        _DISK_CURE,
+    )
 
 
 def _try(name: str, variable: str, value: str, ask: Callable[[], str], cure: str) -> Finding:
@@ -71,20 +106,26 @@ def _market_status(settings: Settings) -> str:
 
 def _topics(settings: Settings) -> str:
     if missing := streams.missing_topics(settings):
-        raise EvidenceError(f"{settings.kafka_bootstrap_servers} answers, but has no topic {', '.join(missing)}")
+        raise EvidenceError(
+            f"{settings.kafka_bootstrap_servers} answers, but has no topic {', '.join(missing)}"
+        )
     return f"{settings.kafka_bootstrap_servers} has all {len(TOPICS)} topics"
 
 
 def _tables(settings: Settings) -> str:
     there = tables.tables(settings)
     if "market.stock_aggregates" not in there:
-        raise EvidenceError(f"{settings.clickhouse_host} answers, but has no table market.stock_aggregates")
+        raise EvidenceError(
+            f"{settings.clickhouse_host} answers, but has no table market.stock_aggregates"
+        )
     return f"{settings.clickhouse_host} has {len(there)} tables in database market"
 
 
 def _csv(settings: Settings) -> str:
     etag = subscription_store.connect(settings).csv_etag()
-    return f"s3://{settings.subscriptions_bucket}/{settings.subscriptions_key} is there (ETag {etag})"
+    return (
+        f"s3://{settings.subscriptions_bucket}/{settings.subscriptions_key} is there (ETag {etag})"
+    )
 
 
 def _warehouse(settings: Settings) -> str:
@@ -95,14 +136,20 @@ def _connections(settings: Settings, needed: Collection[str]) -> str:
     with closing(AirbyteApi(settings, patience_seconds=0)) as api:
         missing = set(needed) - {connection["name"] for connection in api.connections()}
     if missing:
-        raise AirbyteError(f"{settings.airbyte_api_url} answers, but the workspace has no connection {', '.join(sorted(missing))}")
+        raise AirbyteError(
+            f"{settings.airbyte_api_url} answers, but the workspace has no connection {', '.join(sorted(missing))}"
+        )
     return f"{settings.airbyte_api_url} has the connections {', '.join(needed)}"
 
 
-_DISK_CURE = "delete what is not needed; `make clean` removes the embedded stack's data and all caches"
+_DISK_CURE = (
+    "delete what is not needed; `make clean` removes the embedded stack's data and all caches"
+)
 _KEY_CURE = "the key is on the dashboard of the market-data account; real-time aggregates need a paid stocks plan"
 _KAFKA_CURE = "the brokers' addresses are on the cluster's page; create each topic with 6 partitions, compact polygon_stream_status"
 _CLICKHOUSE_CURE = "host, user and password are under Connect in ClickHouse Cloud; `polygon-assets migrate` makes the tables"
-_S3_CURE = "create the bucket, grant read and write to it, then `polygon-assets subscriptions push FILE`"
+_S3_CURE = (
+    "create the bucket, grant read and write to it, then `polygon-assets subscriptions push FILE`"
+)
 _SNOWFLAKE_CURE = "deploy/snowflake.sql makes database, warehouse, role and service user; its private key goes to SNOWFLAKE_PRIVATE_KEY"
 _AIRBYTE_CURE = "the workspace id is in its address, id and secret under Settings, Applications; then `polygon-assets airbyte provision`"

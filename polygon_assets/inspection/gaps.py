@@ -32,11 +32,21 @@ class GapRow:
     def cells(self) -> tuple[str, ...]:
         """from, to (New York time), length, cause, channels, state."""
         length = "" if self.until is None else f"{(self.until - self.since).total_seconds():,.1f} s"
-        return (_new_york(self.since), _new_york(self.until) if self.until else "now", length, self.cause, self.channels, self.state)
+        return (
+            _new_york(self.since),
+            _new_york(self.until) if self.until else "now",
+            length,
+            self.cause,
+            self.channels,
+            self.state,
+        )
 
     def facts(self) -> dict[str, object]:
         """The same as plain JSON values, times in UTC."""
-        return asdict(self) | {"since": self.since.isoformat(), "until": self.until.isoformat() if self.until else None}
+        return asdict(self) | {
+            "since": self.since.isoformat(),
+            "until": self.until.isoformat() if self.until else None,
+        }
 
 
 COLUMNS = ("from (New York)", "to", "length", "cause", "channels", "state")
@@ -44,19 +54,41 @@ COLUMNS = ("from (New York)", "to", "length", "cause", "channels", "state")
 
 def open_gaps(settings: Settings, deadline_seconds: float = streams.DEADLINE_SECONDS) -> list[Gap]:
     """Every open gap of both ledgers, oldest first. Raises EvidenceError where one cannot be read: unknown is not none."""
-    found = {gap.gap_id: gap for gap in tables.open_gaps(settings)} if settings.clickhouse_host else {}
+    found = (
+        {gap.gap_id: gap for gap in tables.open_gaps(settings)} if settings.clickhouse_host else {}
+    )
     found |= {gap.gap_id: gap for gap in streams.open_gaps(settings, deadline_seconds)}
     return sorted(found.values(), key=lambda gap: gap.since)
 
 
-def rows(gaps: Sequence[Gap], producer: Heartbeat | None, market_is_open: bool, now: dt.datetime) -> list[GapRow]:
+def rows(
+    gaps: Sequence[Gap], producer: Heartbeat | None, market_is_open: bool, now: dt.datetime
+) -> list[GapRow]:
     """The open gaps, and the one that lasts: it is reported only when the producer receives events again."""
-    found = [GapRow(_utc(gap.since), _utc(gap.until), _cause(gap), channels_text(gap.channels), "open", gap.events_dropped) for gap in gaps]
+    found = [
+        GapRow(
+            _utc(gap.since),
+            _utc(gap.until),
+            _cause(gap),
+            channels_text(gap.channels),
+            "open",
+            gap.events_dropped,
+        )
+        for gap in gaps
+    ]
     if producer and producer.complete_until and market_is_open:
         since = _utc(producer.complete_until)
         if (now - since).total_seconds() > STALE_SECONDS:
             cause = producer.detail or producer.state
-            found.append(GapRow(since, None, cause, f"all {producer.desired}" if producer.desired else "all", "lasts"))
+            found.append(
+                GapRow(
+                    since,
+                    None,
+                    cause,
+                    f"all {producer.desired}" if producer.desired else "all",
+                    "lasts",
+                )
+            )
     return found
 
 
@@ -69,7 +101,9 @@ def channels_text(channels: Sequence[str]) -> str:
 
 
 def _cause(gap: Gap) -> str:
-    return f"{gap.reason}, {gap.events_dropped:,} events dropped" if gap.events_dropped else gap.reason
+    return (
+        f"{gap.reason}, {gap.events_dropped:,} events dropped" if gap.events_dropped else gap.reason
+    )
 
 
 def _utc(milliseconds: int) -> dt.datetime:

@@ -49,19 +49,30 @@ class Look:
         deadline = time.monotonic() + deadline_seconds
         _knock(settings.kafka_bootstrap_servers, deadline_seconds)
         try:
-            consumer = connect_inspector(settings, bootstrap_timeout_ms=int(deadline_seconds * 1000), **options)
+            consumer = connect_inspector(
+                settings, bootstrap_timeout_ms=int(deadline_seconds * 1000), **options
+            )
             try:
                 yield cls(consumer, deadline)
             finally:
                 consumer.close(autocommit=False)
         except KafkaError as error:
-            raise KafkaUnreachableError(f"Kafka at {settings.kafka_bootstrap_servers}: {error!r}") from error
+            raise KafkaUnreachableError(
+                f"Kafka at {settings.kafka_bootstrap_servers}: {error!r}"
+            ) from error
 
     def positions(self, topic: str) -> Positions:
         """Needs a connection made with the group's name. A partition without a commit will be read from its beginning."""
         partitions = self._partitions(topic)
-        first = self._consumer.beginning_offsets(partitions, timeout_ms=self._left_ms()) if partitions else {}
-        committed = {p.partition: _or(self._consumer.committed(p, timeout_ms=self._left_ms()), first[p]) for p in partitions}
+        first = (
+            self._consumer.beginning_offsets(partitions, timeout_ms=self._left_ms())
+            if partitions
+            else {}
+        )
+        committed = {
+            p.partition: _or(self._consumer.committed(p, timeout_ms=self._left_ms()), first[p])
+            for p in partitions
+        }
         return Positions(self.ends(topic), committed)
 
     def partition_count(self, topic: str) -> int:
@@ -70,7 +81,10 @@ class Look:
 
     def ends(self, topic: str) -> dict[int, int]:
         """Each partition's end."""
-        return {partition.partition: end for partition, end in self._ends(self._partitions(topic)).items()}
+        return {
+            partition.partition: end
+            for partition, end in self._ends(self._partitions(topic)).items()
+        }
 
     def tail(self, topic: str, count: int) -> Iterator["ConsumerRecord"]:
         """The last `count` messages of each partition, and a few more where the end was not known exactly."""
@@ -87,7 +101,9 @@ class Look:
     def first_at(self, topic: str, offsets: dict[int, int]) -> Iterator["ConsumerRecord"]:
         """The first message at or after each offset."""
         seen: set[int] = set()
-        for record in self._read({self._partition(topic, number): offset for number, offset in offsets.items()}):
+        for record in self._read(
+            {self._partition(topic, number): offset for number, offset in offsets.items()}
+        ):
             if record.partition not in seen:
                 yield record
             seen.add(record.partition)
@@ -97,7 +113,11 @@ class Look:
     def below(self, topic: str, stops: dict[int, int], count: int) -> Iterator["ConsumerRecord"]:
         """The `count` messages before each offset."""
         first, _ = self._bounds([self._partition(topic, number) for number in stops])
-        starts = {p: max(first[p], stops[p.partition] - count) for p in first if stops[p.partition] > first[p]}
+        starts = {
+            p: max(first[p], stops[p.partition] - count)
+            for p in first
+            if stops[p.partition] > first[p]
+        }
         missing = {p.partition for p in starts}
         for record in self._read(starts) if starts else ():
             if record.offset < stops[record.partition]:
@@ -115,12 +135,20 @@ class Look:
 
     def poll(self, seconds: float) -> list["ConsumerRecord"]:
         """What arrives within `seconds`."""
-        return [record for batch in self._consumer.poll(timeout_ms=int(seconds * 1000)).values() for record in batch]
+        return [
+            record
+            for batch in self._consumer.poll(timeout_ms=int(seconds * 1000)).values()
+            for record in batch
+        ]
 
     def _read(self, starts: dict["TopicPartition", int]) -> Iterator["ConsumerRecord"]:
         """From the given offsets until each partition's high watermark."""
         first, last = self._bounds(list(starts))
-        starts = {partition: offset for partition, offset in starts.items() if first[partition] < last[partition]}
+        starts = {
+            partition: offset
+            for partition, offset in starts.items()
+            if first[partition] < last[partition]
+        }
         if not starts:
             return
         self.place(starts)
@@ -141,16 +169,24 @@ class Look:
 
     def _caught_up(self, partition: "TopicPartition") -> bool:
         end = self._consumer.highwater(partition)
-        return end is not None and self._consumer.position(partition, timeout_ms=self._left_ms()) >= end
+        return (
+            end is not None
+            and self._consumer.position(partition, timeout_ms=self._left_ms()) >= end
+        )
 
-    def _bounds(self, partitions: list["TopicPartition"]) -> tuple[dict["TopicPartition", int], dict["TopicPartition", int]]:
+    def _bounds(
+        self, partitions: list["TopicPartition"]
+    ) -> tuple[dict["TopicPartition", int], dict["TopicPartition", int]]:
         if not partitions:
             return {}, {}
         first = self._consumer.beginning_offsets(partitions, timeout_ms=self._left_ms())
         return first, self._consumer.end_offsets(partitions, timeout_ms=self._left_ms())
 
     def _partitions(self, topic: str) -> list["TopicPartition"]:
-        return [self._partition(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic))]
+        return [
+            self._partition(topic, number)
+            for number in sorted(self._consumer.partitions_for_topic(topic))
+        ]
 
     @staticmethod
     def _partition(topic: str, number: int) -> "TopicPartition":
@@ -177,7 +213,9 @@ def _knock(bootstrap_servers: str, deadline_seconds: float) -> None:
     for server in bootstrap_servers.split(","):
         host, _, port = server.strip().rpartition(":")
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=min(deadline_seconds, 3.0)).close()
+            socket.create_connection(
+                (host.strip("[]"), int(port)), timeout=min(deadline_seconds, 3.0)
+            ).close()
         except (OSError, ValueError) as error:
             causes.append(f"{server}: {error}")
         else:

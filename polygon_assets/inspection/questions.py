@@ -42,11 +42,16 @@ class Questions:
                 self._start(name)
         for thread, _ in self._asking.values():
             thread.join(max(0.0, until - time.monotonic()))
-        return {name: self._asking[name][1] if not self._asking[name][0].is_alive() else Answer() for name in self._questions}
+        return {
+            name: self._asking[name][1] if not self._asking[name][0].is_alive() else Answer()
+            for name in self._questions
+        }
 
     def _start(self, name: str) -> None:
         answer = Answer()
-        thread = threading.Thread(target=_answer, args=(self._questions[name], answer), name=f"ask {name}", daemon=True)
+        thread = threading.Thread(
+            target=_answer, args=(self._questions[name], answer), name=f"ask {name}", daemon=True
+        )
         self._asking[name] = (thread, answer)
         thread.start()
 

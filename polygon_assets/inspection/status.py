@@ -41,14 +41,25 @@ Facts = dict[str, Any]
 class Status:
     """The questions to one set of endpoints, asked as often as somebody wants to look."""
 
-    def __init__(self, settings: Settings, data: Path | None = None, server_restarts: Mapping[str, int] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        data: Path | None = None,
+        server_restarts: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         """`data` is the folder of the embedded stack, if that is looked at, and `server_restarts` how often it started servers again."""
         self._data = data
         self._server_restarts = server_restarts
         self._calendar = calendar_of(settings)
         self._endpoints = _endpoints(settings)
         asked = {name for name, endpoint in self._endpoints.items() if endpoint}
-        self._questions = Questions({part: ask for part, ask in _questions(settings).items() if part.partition(" ")[0] in asked})
+        self._questions = Questions(
+            {
+                part: ask
+                for part, ask in _questions(settings).items()
+                if part.partition(" ")[0] in asked
+            }
+        )
         for module in CLIENTS if "snowflake" in asked else CLIENTS[:-1]:
             importlib.import_module(module)
 
@@ -60,13 +71,25 @@ class Status:
         facts: Facts = {
             "services": {
                 name: _service(endpoint, failed[name] or _detail(name, answers), not failed[name])
-                | ({"restarts": self._server_restarts[name]} if name in self._server_restarts else {})
+                | (
+                    {"restarts": self._server_restarts[name]}
+                    if name in self._server_restarts
+                    else {}
+                )
                 for name, endpoint in self._endpoints.items()
             },
-            "streams": {} if beats is None else {name: stream_facts(beats.get(name), now) for name in PROGRAMS},
-            "tables": _tables(_value(answers, "clickhouse tables") or {}) | _tables(_value(answers, "snowflake tables") or {}),
-            "disk": {"free_bytes": free_bytes(self._data), "folder": str(self._data.resolve())} if self._data else {},
-            "gaps": {"open": None if (ledger := _value(answers, "kafka gaps")) is None else len(ledger), "filling": 0},
+            "streams": {}
+            if beats is None
+            else {name: stream_facts(beats.get(name), now) for name in PROGRAMS},
+            "tables": _tables(_value(answers, "clickhouse tables") or {})
+            | _tables(_value(answers, "snowflake tables") or {}),
+            "disk": {"free_bytes": free_bytes(self._data), "folder": str(self._data.resolve())}
+            if self._data
+            else {},
+            "gaps": {
+                "open": None if (ledger := _value(answers, "kafka gaps")) is None else len(ledger),
+                "filling": 0,
+            },
         }
         clock = _value(answers, "exchange clock")
         # It counts as open where nobody knows: a replay whose exchange does not answer is not healthy in any case.
@@ -80,7 +103,11 @@ def problems(facts: Facts, market_is_open: bool) -> list[str]:
     Every service answers and the gap ledger can be read; while the market is open, every program
     streams and its own heartbeat reports nothing wrong.
     """
-    found = [f"{name}: {service['detail']}" for name, service in facts["services"].items() if not service["ok"]]
+    found = [
+        f"{name}: {service['detail']}"
+        for name, service in facts["services"].items()
+        if not service["ok"]
+    ]
     if facts["gaps"]["open"] is None:
         found.append("gaps: the ledger cannot be read, so nobody knows whether events are missing")
     if disk := facts.get("disk"):
@@ -89,7 +116,10 @@ def problems(facts: Facts, market_is_open: bool) -> list[str]:
         for name in PROGRAMS:
             stream = facts["streams"].get(name, {"state": "not known", "detail": ""})
             if stream["state"] != "streaming":
-                found.append(f"{name}: {stream['state']}" + (f": {stream['detail']}" if stream["detail"] else ""))
+                found.append(
+                    f"{name}: {stream['state']}"
+                    + (f": {stream['detail']}" if stream["detail"] else "")
+                )
             found.extend(f"{name}: {problem}" for problem in stream.get("problems", ()))
     return found
 
@@ -110,7 +140,9 @@ def stream_facts(beat: Heartbeat | None, now: dt.datetime) -> Facts:
         "reconnects": beat.counters.get("reconnects", 0),
         "retries": beat.counters.get("retries", 0),
         "refused": beat.counters.get("refused", 0),
-        "arrival_delay_seconds": beat.arrival_delay_ms / 1000 if alive and beat.arrival_delay_ms is not None else None,
+        "arrival_delay_seconds": beat.arrival_delay_ms / 1000
+        if alive and beat.arrival_delay_ms is not None
+        else None,
         "detail": f"no heartbeat for {age:,.0f} s" if lost else _channels(beat) or beat.detail,
         "problems": heartbeat_problems(beat) if alive else [],
     }
@@ -124,8 +156,14 @@ def _no_stream(state: str) -> Facts:
 
 def _endpoints(settings: Settings) -> dict[str, str]:
     """Where each service is; empty where that is not set. The batch half may be left out as a whole."""
-    clickhouse = f"{settings.clickhouse_host}:{settings.clickhouse_port}" if settings.clickhouse_host else ""
-    bucket = f"s3://{settings.subscriptions_bucket}/{settings.subscriptions_key}" if settings.subscriptions_bucket else ""
+    clickhouse = (
+        f"{settings.clickhouse_host}:{settings.clickhouse_port}" if settings.clickhouse_host else ""
+    )
+    bucket = (
+        f"s3://{settings.subscriptions_bucket}/{settings.subscriptions_key}"
+        if settings.subscriptions_bucket
+        else ""
+    )
     endpoints = {
         "exchange": settings.polygon_websocket_url,
         "kafka": settings.kafka_bootstrap_servers,
@@ -175,7 +213,11 @@ def _detail(service: str, answers: Mapping[str, Answer]) -> str:
 
 def _service(endpoint: str, detail: str, ok: bool) -> Facts:
     if not endpoint:
-        return {"ok": False, "endpoint": "", "detail": "not set; `polygon-assets doctor` says how to get it"}
+        return {
+            "ok": False,
+            "endpoint": "",
+            "detail": "not set; `polygon-assets doctor` says how to get it",
+        }
     return {"ok": ok, "endpoint": endpoint, "detail": detail}
 
 
@@ -188,40 +230,70 @@ def _knock(url: str) -> str:
     """Whether something listens there: a connection of our own would evict the producer's."""
     parts = urlsplit(url)
     started = time.monotonic()
-    with socket.create_connection((parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)), timeout=KNOCK_SECONDS):
+    with socket.create_connection(
+        (parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)),
+        timeout=KNOCK_SECONDS,
+    ):
         return f"accepts connections ({(time.monotonic() - started) * 1000:.0f} ms)"
 
 
 def _topics(settings: Settings) -> str:
-    return ", ".join(f"{topic} {streams.message_count(settings, topic, DEADLINE_SECONDS):,}" for topic in (RAW_TOPIC, FILTERED_TOPIC))
+    return ", ".join(
+        f"{topic} {streams.message_count(settings, topic, DEADLINE_SECONDS):,}"
+        for topic in (RAW_TOPIC, FILTERED_TOPIC)
+    )
 
 
 def _subscriptions(settings: Settings) -> str:
     accepted = subscription_store.connect(settings).accepted()
-    return f"{len(accepted.channels)} channels in force, version {accepted.version}" if accepted else "no set in force yet"
+    return (
+        f"{len(accepted.channels)} channels in force, version {accepted.version}"
+        if accepted
+        else "no set in force yet"
+    )
 
 
 def _warehouse(settings: Settings) -> str:
     days = warehouse.fact_days(settings)
-    return f"database {settings.snowflake_database}, {len(days)} trading days" + (f" up to {max(days)}" if days else "")
+    return f"database {settings.snowflake_database}, {len(days)} trading days" + (
+        f" up to {max(days)}" if days else ""
+    )
 
 
 def _syncs(settings: Settings) -> str:
     """The newest job of each connection."""
     with closing(AirbyteApi(settings, patience_seconds=0)) as api:
-        newest = {connection["name"]: api.jobs(connection["connectionId"], limit=1) for connection in api.connections()}
-    return ", ".join(f"{name} {jobs[0]['status'] if jobs else 'never synced'}" for name, jobs in sorted(newest.items())) or "no connection"
+        newest = {
+            connection["name"]: api.jobs(connection["connectionId"], limit=1)
+            for connection in api.connections()
+        }
+    return (
+        ", ".join(
+            f"{name} {jobs[0]['status'] if jobs else 'never synced'}"
+            for name, jobs in sorted(newest.items())
+        )
+        or "no connection"
+    )
 
 
 def _channels(beat: Heartbeat) -> str:
-    return f"{beat.confirmed}/{beat.desired} channels confirmed" if beat.program == "producer" and beat.state == "streaming" else ""
+    return (
+        f"{beat.confirmed}/{beat.desired} channels confirmed"
+        if beat.program == "producer" and beat.state == "streaming"
+        else ""
+    )
 
 
 def _tables(found: Mapping[str, TableFacts]) -> Facts:
     return {
-        name: {"rows": table.rows, "newest": table.newest.isoformat() if table.newest else None} for name, table in sorted(found.items())
+        name: {"rows": table.rows, "newest": table.newest.isoformat() if table.newest else None}
+        for name, table in sorted(found.items())
     }
 
 
 def _iso(milliseconds: int | None) -> str | None:
-    return None if milliseconds is None else dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC).isoformat()
+    return (
+        None
+        if milliseconds is None
+        else dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC).isoformat()
+    )

@@ -9,19 +9,38 @@ from rich.markup import escape
 from rich.table import Table
 
 Facts = dict[str, Any]
-STREAM_COLUMNS = ("streams", "state", "rate", "lag", "newest event", "delay", "refused", "restarts", "detail")
+STREAM_COLUMNS = (
+    "streams",
+    "state",
+    "rate",
+    "lag",
+    "newest event",
+    "delay",
+    "refused",
+    "restarts",
+    "detail",
+)
 
 
 def render(facts: Facts) -> Group:
     """The picture for people."""
-    services = [(_mark(each["ok"]) + name, each["endpoint"], escape(_service_detail(each))) for name, each in facts["services"].items()]
-    programs = [(_mark(_is_well(each)) + name, *_stream_cells(each)) for name, each in facts["streams"].items()]
-    rows = [(name, _text(each["rows"]), _time(each["newest"])) for name, each in facts["tables"].items()]
+    services = [
+        (_mark(each["ok"]) + name, each["endpoint"], escape(_service_detail(each)))
+        for name, each in facts["services"].items()
+    ]
+    programs = [
+        (_mark(_is_well(each)) + name, *_stream_cells(each))
+        for name, each in facts["streams"].items()
+    ]
+    rows = [
+        (name, _text(each["rows"]), _time(each["newest"])) for name, each in facts["tables"].items()
+    ]
     return Group(
         table(("services", "endpoint", "detail"), services),
         table(STREAM_COLUMNS, programs),
         table(("tables", "rows", "newest"), rows),
-        f"gaps open: {_text(facts['gaps']['open'])}" + ("; polygon-assets gaps lists them" if facts["gaps"]["open"] else ""),
+        f"gaps open: {_text(facts['gaps']['open'])}"
+        + ("; polygon-assets gaps lists them" if facts["gaps"]["open"] else ""),
         *(f"[red]●[/] {escape(problem)}" for problem in facts["problems"]),
         "[green]healthy[/]" if facts["healthy"] else "[red]not healthy[/]",
     )
@@ -29,7 +48,11 @@ def render(facts: Facts) -> Group:
 
 def _service_detail(service: Facts) -> str:
     restarts = service.get("restarts", 0)
-    return f"{service['detail']} (started again {restarts} times by the stack)" if restarts else str(service["detail"])
+    return (
+        f"{service['detail']} (started again {restarts} times by the stack)"
+        if restarts
+        else str(service["detail"])
+    )
 
 
 def _is_well(stream: Facts) -> bool:
@@ -46,7 +69,11 @@ def _stream_cells(each: Facts) -> tuple[str, ...]:
         "-" if delay is None else f"{delay:.1f} s",
         _text(each["refused"]),
         _text(each["restarts"]),
-        escape(", ".join(filter(None, (each["detail"], _count(each, "reconnects"), _count(each, "retries"))))),
+        escape(
+            ", ".join(
+                filter(None, (each["detail"], _count(each, "reconnects"), _count(each, "retries")))
+            )
+        ),
     )
 
 

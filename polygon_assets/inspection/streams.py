@@ -29,11 +29,16 @@ QUIET_SECONDS = 5.0
 """A follower that hears nothing for this long connects anew, which also proves that a broker still answers."""
 
 
-def heartbeats(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS, other_than: str = "") -> dict[str, Heartbeat]:
+def heartbeats(
+    settings: Settings, deadline_seconds: float = DEADLINE_SECONDS, other_than: str = ""
+) -> dict[str, Heartbeat]:
     """The latest heartbeat of each program that ever sent one, the instance `other_than` left out. Raises KafkaUnreachableError."""
     latest: dict[str, Heartbeat] = {}
     with Look.at(settings, deadline_seconds) as look:
-        for beat in filter(None, map(_heartbeat, look.tail(messages.STATUS_TOPIC, LONG_TAIL if other_than else TAIL))):
+        for beat in filter(
+            None,
+            map(_heartbeat, look.tail(messages.STATUS_TOPIC, LONG_TAIL if other_than else TAIL)),
+        ):
             newer = beat.program not in latest or beat.sent_at >= latest[beat.program].sent_at
             if newer and beat.instance != other_than:
                 latest[beat.program] = beat
@@ -57,7 +62,9 @@ def follow_heartbeats(settings: Settings, stop: Event) -> Iterator[Heartbeat | N
                 yield from map(_heartbeat, records) if records else [None]
 
 
-def positions(settings: Settings, group: str, topic: str, deadline_seconds: float = DEADLINE_SECONDS) -> Positions:
+def positions(
+    settings: Settings, group: str, topic: str, deadline_seconds: float = DEADLINE_SECONDS
+) -> Positions:
     """The group's committed offsets and the topic's ends. Raises KafkaUnreachableError."""
     with Look.at(settings, deadline_seconds, group_id=group) as look:
         return look.positions(topic)
@@ -69,31 +76,48 @@ def missing_topics(settings: Settings, deadline_seconds: float = DEADLINE_SECOND
         return [topic for topic in messages.TOPICS if not look.partition_count(topic)]
 
 
-def message_count(settings: Settings, topic: str, deadline_seconds: float = DEADLINE_SECONDS) -> int:
+def message_count(
+    settings: Settings, topic: str, deadline_seconds: float = DEADLINE_SECONDS
+) -> int:
     """How many messages a topic has ever had, by its end offsets. Raises KafkaUnreachableError."""
     with Look.at(settings, deadline_seconds) as look:
         return sum(look.ends(topic).values())
 
 
-def pending_since(settings: Settings, group: str, topic: str, deadline_seconds: float = DEADLINE_SECONDS) -> dt.datetime | None:
+def pending_since(
+    settings: Settings, group: str, topic: str, deadline_seconds: float = DEADLINE_SECONDS
+) -> dt.datetime | None:
     """When the oldest message that the group has not processed was received; None when it has processed all of them.
 
     Raises KafkaUnreachableError.
     """
     with Look.at(settings, deadline_seconds, group_id=group) as look:
         there = look.positions(topic)
-        behind = {partition: offset for partition, offset in there.committed.items() if offset < there.ends[partition]}
+        behind = {
+            partition: offset
+            for partition, offset in there.committed.items()
+            if offset < there.ends[partition]
+        }
         return min((received_at(record) for record in look.first_at(topic, behind)), default=None)
 
 
 def last_processed(
-    settings: Settings, group: str, topic: str, count: int, deadline_seconds: float = DEADLINE_SECONDS
+    settings: Settings,
+    group: str,
+    topic: str,
+    count: int,
+    deadline_seconds: float = DEADLINE_SECONDS,
 ) -> list[FilteredAggregate]:
     """The last `count` messages of each partition below the group's committed offset. Raises KafkaUnreachableError."""
     with Look.at(settings, deadline_seconds, group_id=group) as look:
         there = look.positions(topic)
-        stops = {partition: min(offset, there.ends[partition]) for partition, offset in there.committed.items()}
-        return [messages.decode_filtered(record.value) for record in look.below(topic, stops, count)]
+        stops = {
+            partition: min(offset, there.ends[partition])
+            for partition, offset in there.committed.items()
+        }
+        return [
+            messages.decode_filtered(record.value) for record in look.below(topic, stops, count)
+        ]
 
 
 def open_gaps(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS) -> list[Gap]:
@@ -123,7 +147,9 @@ def _gap(record: "ConsumerRecord") -> Gap:
     try:
         return messages.decode_gap(record.value)
     except messages.UNREADABLE as error:
-        raise UnreadableGapError(f"{record.topic}, partition {record.partition}, offset {record.offset}: {error}") from error
+        raise UnreadableGapError(
+            f"{record.topic}, partition {record.partition}, offset {record.offset}: {error}"
+        ) from error
 
 
 class _Received(msgspec.Struct):

@@ -37,17 +37,23 @@ def day_rows(settings: Settings, days: Iterable[dt.date]) -> dict[dt.date, int]:
     """Rows stored for each trading day, earlier versions included. Raises ClickHouseUnreachableError."""
     with _client(settings) as client:
         sql = load("day_versions")
-        return {day: int(client.query(sql, parameters={"day": day}).result_rows[0][0]) for day in days}
+        return {
+            day: int(client.query(sql, parameters={"day": day}).result_rows[0][0]) for day in days
+        }
 
 
-def not_stored(settings: Settings, aggregates: Sequence[FilteredAggregate]) -> list[FilteredAggregate]:
+def not_stored(
+    settings: Settings, aggregates: Sequence[FilteredAggregate]
+) -> list[FilteredAggregate]:
     """Those of `aggregates` that are in the table neither in this version nor in a newer one. Raises ClickHouseUnreachableError."""
     if not aggregates:
         return []
     symbols = sorted({aggregate.symbol for aggregate in aggregates})
     starts = sorted({aggregate.start_timestamp for aggregate in aggregates})
     with _client(settings) as client:
-        found = client.query(load("stored_versions"), parameters={"symbols": symbols, "starts": starts}).result_rows
+        found = client.query(
+            load("stored_versions"), parameters={"symbols": symbols, "starts": starts}
+        ).result_rows
     stored = {(symbol, start): received for symbol, start, received in found}
     return [a for a in aggregates if stored.get((a.symbol, a.start_timestamp), -1) < a.received_at]
 
@@ -73,7 +79,9 @@ def _client(settings: Settings) -> Iterator["Client"]:
         finally:
             client.close()
     except Error as error:
-        raise ClickHouseUnreachableError(f"ClickHouse at {settings.clickhouse_host}:{settings.clickhouse_port}: {error}") from error
+        raise ClickHouseUnreachableError(
+            f"ClickHouse at {settings.clickhouse_host}:{settings.clickhouse_port}: {error}"
+        ) from error
 
 
 def _utc(moment: dt.datetime | None) -> dt.datetime | None:

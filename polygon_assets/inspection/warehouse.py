@@ -24,13 +24,18 @@ COMPARISON_TABLE = "MARTS.STREAM_VS_BATCH"
 def tables(settings: Settings) -> dict[str, TableFacts]:
     """By `SCHEMA.TABLE`; the newest time is the last load, or midnight of the newest trading day. Raises WarehouseUnreachableError."""
     with _connection(settings) as connection:
-        return {name: _facts(connection, name, newest_by) for name, newest_by in _names(connection).items()}
+        return {
+            name: _facts(connection, name, newest_by)
+            for name, newest_by in _names(connection).items()
+        }
 
 
 def fact_days(settings: Settings) -> dict[dt.date, int]:
     """Rows of the daily facts by trading day; none while there is no such table. Raises WarehouseUnreachableError."""
     with _connection(settings) as connection:
-        return dict(_rows(connection, _sql("fact_days"))) if FACT_TABLE in _names(connection) else {}
+        return (
+            dict(_rows(connection, _sql("fact_days"))) if FACT_TABLE in _names(connection) else {}
+        )
 
 
 def verdicts(settings: Settings, day: dt.date) -> dict[str, int]:
@@ -43,12 +48,18 @@ def verdicts(settings: Settings, day: dt.date) -> dict[str, int]:
 
 def _names(connection: "SnowflakeConnection") -> dict[str, str | None]:
     """Each table, with the column that says how new it is."""
-    return {f"{schema}.{table}": newest_by for schema, table, newest_by in _rows(connection, _sql("warehouse_tables"))}
+    return {
+        f"{schema}.{table}": newest_by
+        for schema, table, newest_by in _rows(connection, _sql("warehouse_tables"))
+    }
 
 
 def _facts(connection: "SnowflakeConnection", name: str, newest_by: str | None) -> TableFacts:
     # The names come from the information schema, and a name cannot be bound.
-    [(rows, newest)] = _rows(connection, f"SELECT count(*), {f'max({newest_by})' if newest_by else 'NULL'} FROM {_quoted(name)}")
+    [(rows, newest)] = _rows(
+        connection,
+        f"SELECT count(*), {f'max({newest_by})' if newest_by else 'NULL'} FROM {_quoted(name)}",
+    )
     return TableFacts(rows, _utc(newest))
 
 
@@ -56,7 +67,9 @@ def _quoted(name: str) -> str:
     return ".".join(f'"{part}"' for part in name.split("."))
 
 
-def _rows(connection: "SnowflakeConnection", sql: str, parameters: dict[str, object] | None = None) -> list[tuple[Any, ...]]:
+def _rows(
+    connection: "SnowflakeConnection", sql: str, parameters: dict[str, object] | None = None
+) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         return [tuple(row) for row in cursor.execute(sql, parameters).fetchall()]  # type: ignore[union-attr]  # None only when executed without waiting
 

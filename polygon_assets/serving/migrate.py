@@ -45,11 +45,16 @@ class Migration:
 
 def read_migrations(directory: Traversable = _DIRECTORY) -> list[Migration]:
     """In order of their numbers."""
-    files = sorted((entry for entry in directory.iterdir() if entry.name.endswith(".sql")), key=lambda entry: entry.name)
+    files = sorted(
+        (entry for entry in directory.iterdir() if entry.name.endswith(".sql")),
+        key=lambda entry: entry.name,
+    )
     return [Migration(file.name.removesuffix(".sql"), file.read_bytes().decode()) for file in files]
 
 
-def migrate(client: Client, now: dt.datetime, migrations: Sequence[Migration] | None = None) -> list[str]:
+def migrate(
+    client: Client, now: dt.datetime, migrations: Sequence[Migration] | None = None
+) -> list[str]:
     """Bring the database up to date; returns the names applied, none when it already was.
 
     Raises MigrationError when an applied file was edited or is missing, and DatabaseError when a statement fails: what ran before it stays,
@@ -65,7 +70,9 @@ def migrate(client: Client, now: dt.datetime, migrations: Sequence[Migration] | 
                 raise
             continue  # another program was faster, and a later file of its has changed what this one expects
         record = [migration.name, migration.sha256, now]
-        client.insert("market.schema_migrations", [record], column_names=["name", "sha256", "applied_at"])
+        client.insert(
+            "market.schema_migrations", [record], column_names=["name", "sha256", "applied_at"]
+        )
         logger.info("applied migration %s", migration.name)
     return [migration.name for migration in todo]
 
@@ -73,7 +80,9 @@ def migrate(client: Client, now: dt.datetime, migrations: Sequence[Migration] | 
 def applied(client: Client) -> dict[str, str]:
     """Checksum by name of what was applied; empty for a database that does not exist yet."""
     try:
-        rows = client.query("SELECT name, sha256 FROM market.schema_migrations FINAL ORDER BY name").result_rows
+        rows = client.query(
+            "SELECT name, sha256 FROM market.schema_migrations FINAL ORDER BY name"
+        ).result_rows
     except DatabaseError as error:
         if error.code in (_UNKNOWN_TABLE, _UNKNOWN_DATABASE):
             return {}
@@ -94,7 +103,9 @@ def pending(migrations: Sequence[Migration], recorded: Mapping[str, str]) -> lis
     todo = [migration for migration in migrations if migration.name not in recorded]
     newest = max(recorded, default="")
     if todo and todo[0].name < newest:
-        raise MigrationError(f"{todo[0].name}.sql is new but numbered before {newest}, which was applied: give it the next free number")
+        raise MigrationError(
+            f"{todo[0].name}.sql is new but numbered before {newest}, which was applied: give it the next free number"
+        )
     return todo
 
 

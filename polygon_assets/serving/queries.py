@@ -25,4 +25,8 @@ def load(name: str) -> str:
 
 
 def names() -> list[str]:
-    return sorted(entry.name.removesuffix(".sql") for entry in _DIRECTORY.iterdir() if entry.name.endswith(".sql"))
+    return sorted(
+        entry.name.removesuffix(".sql")
+        for entry in _DIRECTORY.iterdir()
+        if entry.name.endswith(".sql")
+    )

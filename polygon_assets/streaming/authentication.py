@@ -32,12 +32,16 @@ UNKNOWN = (
 
 def is_accepted(status: Status) -> bool:
     """Whether the vendor took the key."""
-    return status.status == "auth_success" or (status.status == "success" and "authenticated" in status.message.lower())
+    return status.status == "auth_success" or (
+        status.status == "success" and "authenticated" in status.message.lower()
+    )
 
 
 def is_refused(status: Status) -> bool:
     """Whether the vendor said no, in whatever form."""
-    return status.status.lower() in REFUSING or (status.status not in UNREMARKABLE and is_known(_words(status)))
+    return status.status.lower() in REFUSING or (
+        status.status not in UNREMARKABLE and is_known(_words(status))
+    )
 
 
 def is_unknown(status: Status) -> bool:
@@ -53,7 +57,9 @@ def refusal(status: Status) -> ProgramError:
 def ended_by(words: str) -> ProgramError:
     """The same for words that came in another way: an HTTP answer, a reason for closing."""
     cure = _cure(words)
-    code = {WRONG_KEY: EXIT_WRONG_KEY, NO_PLAN: EXIT_NOT_ENTITLED, UNKNOWN: EXIT_UNKNOWN_ANSWER}[cure]
+    code = {WRONG_KEY: EXIT_WRONG_KEY, NO_PLAN: EXIT_NOT_ENTITLED, UNKNOWN: EXIT_UNKNOWN_ANSWER}[
+        cure
+    ]
     return ProgramError(code, cure.format(words[:LONGEST_WORDS]))
 
 

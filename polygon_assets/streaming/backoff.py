@@ -6,7 +6,9 @@ import random
 class Backoff:
     """Delays of about 0.5, 1, 2, 4 … seconds up to `longest`, each a random part of the full delay, so that copies do not retry in step."""
 
-    def __init__(self, first: float = 0.5, longest: float = 30.0, rng: random.Random | None = None) -> None:
+    def __init__(
+        self, first: float = 0.5, longest: float = 30.0, rng: random.Random | None = None
+    ) -> None:
         self._first = first
         self._longest = longest
         self._rng = rng or random.Random()

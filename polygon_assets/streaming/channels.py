@@ -48,7 +48,11 @@ class ChannelLedger:
         surplus = sorted((self.confirmed | self._asked.keys() | self._faults.keys()) - self.desired)
         if WILDCARD in self.desired - self.confirmed:
             surplus = []  # the names go on until the wildcard carries their data: no hole, and nothing lost if it is refused
-        retry = sorted(name for name, (_, at) in self._faults.items() if name in self.desired and now >= at + RETRY_SECONDS)
+        retry = sorted(
+            name
+            for name, (_, at) in self._faults.items()
+            if name in self.desired and now >= at + RETRY_SECONDS
+        )
         missing = sorted(self.desired - self.confirmed - self._asked.keys() - self._faults.keys())
         for name in (*surplus, *retry):
             self._forget(name)
@@ -83,7 +87,11 @@ class ChannelLedger:
     @property
     def all_refused(self) -> bool:
         """Every desired channel was refused and none confirmed: the account's plan has no such data."""
-        return bool(self.desired) and not self.confirmed and all(self._faults.get(name, ("",))[0] == REFUSED for name in self.desired)
+        return (
+            bool(self.desired)
+            and not self.confirmed
+            and all(self._faults.get(name, ("",))[0] == REFUSED for name in self.desired)
+        )
 
     def _confirm(self, name: str) -> str | None:
         self._asked.pop(name, None)
@@ -95,7 +103,9 @@ class ChannelLedger:
 
     def _expire(self, now: float) -> None:
         """Each refusal stands for one channel without an answer: as many refusals as open channels, and all of them are refused."""
-        patience = SETTLE_SECONDS if self._anonymous_refusals >= len(self._asked) else ACKNOWLEDGE_SECONDS
+        patience = (
+            SETTLE_SECONDS if self._anonymous_refusals >= len(self._asked) else ACKNOWLEDGE_SECONDS
+        )
         expired = [name for name, at in self._asked.items() if now >= at + patience]
         reason = REFUSED if expired and self._anonymous_refusals >= len(expired) else UNANSWERED
         for name in expired:
@@ -115,4 +125,6 @@ UNANSWERED = f"no answer within {ACKNOWLEDGE_SECONDS:.0f} s"
 
 
 def _chunks(names: list[str]) -> list[list[str]]:
-    return [names[start : start + LARGEST_REQUEST] for start in range(0, len(names), LARGEST_REQUEST)]
+    return [
+        names[start : start + LARGEST_REQUEST] for start in range(0, len(names), LARGEST_REQUEST)
+    ]

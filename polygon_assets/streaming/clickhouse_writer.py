@@ -79,8 +79,14 @@ class Inserter:
                 self._insert(messages[middle:], refusals)
                 return
             refusals.append((messages[0], str(error)))
-            if isinstance(error, RowsRefusedError) and len(refusals) >= MOST_REFUSED and not self._taken:
-                raise UnavailableError(f"ClickHouse refuses every row; has {TABLE} changed? {error}") from error
+            if (
+                isinstance(error, RowsRefusedError)
+                and len(refusals) >= MOST_REFUSED
+                and not self._taken
+            ):
+                raise UnavailableError(
+                    f"ClickHouse refuses every row; has {TABLE} changed? {error}"
+                ) from error
 
     def _insert_rows(self, values: list[bytes]) -> None:
         table = to_table(values)
@@ -105,7 +111,16 @@ class Inserter:
     def _refuse(self, message: Message, reason: str) -> None:
         self._pulse.refusal(reason)
         value = message.value() or b""
-        letter = DeadLetter("sink", "insert", reason, value, time.time_ns() // 1000, message.topic(), message.partition(), message.offset())
+        letter = DeadLetter(
+            "sink",
+            "insert",
+            reason,
+            value,
+            time.time_ns() // 1000,
+            message.topic(),
+            message.partition(),
+            message.offset(),
+        )
         self._outbox.send_dead_letter(letter)
 
 

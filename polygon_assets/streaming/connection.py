@@ -52,7 +52,9 @@ async def open_connection(settings: Settings) -> AsyncIterator[ClientConnection]
         status = error.response.status_code
         if status in (401, 403):
             body = error.response.body.decode(errors="replace").strip(" {}\r\n")
-            raise authentication.ended_by(f"HTTP {status}: {body}" if body else f"HTTP {status}") from error
+            raise authentication.ended_by(
+                f"HTTP {status}: {body}" if body else f"HTTP {status}"
+            ) from error
         raise ConnectionLostError(f"handshake refused with HTTP {status}") from error
     except (OSError, WebSocketException, TimeoutError) as error:
         raise ConnectionLostError(f"{type(error).__name__}: {error}") from error
@@ -66,7 +68,9 @@ async def send(socket: ClientConnection, action: str, params: str) -> None:
 def raise_if_ending(status: Status) -> None:
     """Raise for a status that announces the end of this connection."""
     if status.status == "max_connections":
-        raise TooManyConnectionsError(f"another connection uses this account: {status.message.strip()}")
+        raise TooManyConnectionsError(
+            f"another connection uses this account: {status.message.strip()}"
+        )
     if status.status in ("slow_consumer", "force_disconnect"):
         raise ConnectionLostError(f"{status.status}: {status.message}")
 
@@ -88,7 +92,9 @@ async def _authenticate(socket: ClientConnection, key: str) -> None:
             raise authentication.ended_by("; ".join(unknown).replace(key or "\0", "***")) from error
         if isinstance(error, ConnectionClosed):
             raise _closed(error) from error
-        raise ConnectionLostError(f"no answer to the key within {HANDSHAKE_SECONDS:.0f} s") from error
+        raise ConnectionLostError(
+            f"no answer to the key within {HANDSHAKE_SECONDS:.0f} s"
+        ) from error
 
 
 def _closed(error: ConnectionClosed) -> Exception:

@@ -7,7 +7,14 @@ import logging
 import time
 from collections.abc import Iterable
 
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from polygon_assets.clients import kafka
 from polygon_assets.settings import Settings
@@ -25,8 +32,12 @@ class Inbox:
         self.topic = topic
         self.trouble = "no partition assigned yet"
         self._positions: dict[int, int] = {}
-        self._consumer: Consumer = kafka.connect_consumer(settings, group, **{"error_cb": self._on_error})
-        self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
+        self._consumer: Consumer = kafka.connect_consumer(
+            settings, group, **{"error_cb": self._on_error}
+        )
+        self._consumer.subscribe(
+            [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
 
     @property
     def assigned(self) -> frozenset[int]:
@@ -63,7 +74,11 @@ class Inbox:
 
         A refused commit is only logged: the messages are read again by whoever has the partition, and repeating them changes nothing.
         """
-        mine = [TopicPartition(self.topic, partition, offset) for partition, offset in positions.items() if partition in self._positions]
+        mine = [
+            TopicPartition(self.topic, partition, offset)
+            for partition, offset in positions.items()
+            if partition in self._positions
+        ]
         if not mine:
             return
         try:
@@ -75,7 +90,10 @@ class Inbox:
         """Messages not yet read, by the newest high watermarks known to the client; None without a partition."""
         if not self._positions:
             return None
-        return sum(max(0, self._high_watermark(partition) - position) for partition, position in self._positions.items())
+        return sum(
+            max(0, self._high_watermark(partition) - position)
+            for partition, position in self._positions.items()
+        )
 
     def close(self) -> None:
         """Leave the group at once, so that others get the partitions without waiting.
@@ -89,15 +107,21 @@ class Inbox:
         self._consumer.close()
 
     def _high_watermark(self, partition: int) -> int:
-        _, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)
+        _, high = self._consumer.get_watermark_offsets(
+            TopicPartition(self.topic, partition), cached=True
+        )
         return 0 if high == OFFSET_INVALID else int(high)
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._positions.update({part.partition: 0 for part in partitions})
         try:
             committed = self._consumer.committed(partitions, timeout=5)
-        except KafkaException as error:  # the positions only serve to tell the lag until the first message is read
-            _log.warning("committed offsets unknown, the lag is too high until the first messages: %s", error)
+        except (
+            KafkaException
+        ) as error:  # the positions only serve to tell the lag until the first message is read
+            _log.warning(
+                "committed offsets unknown, the lag is too high until the first messages: %s", error
+            )
         else:
             self._positions.update({part.partition: max(0, part.offset) for part in committed})
         self.trouble = ""

@@ -43,7 +43,9 @@ def split(message: bytes, error: str) -> list[Part]:
     if not any(readable for readable, _ in pieces):
         return [Part(message, fault, is_cut_off or not message or _may_hold_many(text))]
     parts = [
-        Part(piece.encode(encoding)) if readable else Part(piece.encode(encoding), fault, _may_hold_many(piece))
+        Part(piece.encode(encoding))
+        if readable
+        else Part(piece.encode(encoding), fault, _may_hold_many(piece))
         for readable, piece in pieces
     ]
     if is_cut_off:
@@ -86,4 +88,7 @@ def _objects(text: str, position: int) -> Iterator[tuple[int, int]]:
 
 def _may_hold_many(text: str) -> bool:
     """False for one event, of which a syntax error leaves at least one key whole, and for stray punctuation."""
-    return re.search(r"\w", text) is not None and max(len(key.findall(text)) for key in _EVENT_KEYS) != 1
+    return (
+        re.search(r"\w", text) is not None
+        and max(len(key.findall(text)) for key in _EVENT_KEYS) != 1
+    )

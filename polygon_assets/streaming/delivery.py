@@ -40,7 +40,12 @@ class Outbox:
 
     def __init__(self, settings: Settings) -> None:
         self._producer = kafka.connect_producer(
-            settings, **{"delivery.report.only.error": True, "on_delivery": self._on_failure, "error_cb": self._on_error}
+            settings,
+            **{
+                "delivery.report.only.error": True,
+                "on_delivery": self._on_failure,
+                "error_cb": self._on_error,
+            },
         )
         self._failed: list[tuple[str, bytes | None, bytes]] = []
         self._retry_at = 0.0
@@ -65,7 +70,12 @@ class Outbox:
         if self.send(topic, key, value):
             return
         if len(self._failed) >= MOST_KEPT:
-            _log.error("%s: a message is lost, %d others wait for Kafka already (%s)", topic, MOST_KEPT, self.trouble)
+            _log.error(
+                "%s: a message is lost, %d others wait for Kafka already (%s)",
+                topic,
+                MOST_KEPT,
+                self.trouble,
+            )
             return
         self._failed.append((topic, key, value))
 
@@ -102,10 +112,15 @@ class Outbox:
 
     def _on_failure(self, error: "KafkaError", message: "Message") -> None:
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and message.topic() == DEAD_LETTER_TOPIC:
-            _log.error("a dead letter is lost, the broker takes nothing that long: %.1000s", message.value())
+            _log.error(
+                "a dead letter is lost, the broker takes nothing that long: %.1000s",
+                message.value(),
+            )
             return
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            raise UndeliverableError(f"{message.topic()}: {error}; raise the topic's max.message.bytes")
+            raise UndeliverableError(
+                f"{message.topic()}: {error}; raise the topic's max.message.bytes"
+            )
         self.trouble = str(error)
         self._retry_at = time.monotonic() + RETRY_SECONDS
         self._failed.append((message.topic() or "", message.key(), message.value() or b""))

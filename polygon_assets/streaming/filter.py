@@ -11,7 +11,15 @@ from contextlib import closing
 from confluent_kafka import Message
 
 from polygon_assets.clients import subscription_store
-from polygon_assets.messages import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC, UNREADABLE, DeadLetter, decode_raw, encode
+from polygon_assets.messages import (
+    FILTER_GROUP,
+    FILTERED_TOPIC,
+    RAW_TOPIC,
+    UNREADABLE,
+    DeadLetter,
+    decode_raw,
+    encode,
+)
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.consumer import Inbox
 from polygon_assets.streaming.delivery import Outbox
@@ -46,7 +54,9 @@ def _wait_for_subscriptions(watch: SubscriptionWatch, pulse: Pulse, stop: thread
 class Filter:
     """The loop. A message that was read is either handed on, counted as unsubscribed, or a dead letter."""
 
-    def __init__(self, settings: Settings, pulse: Pulse, watch: SubscriptionWatch, inbox: Inbox) -> None:
+    def __init__(
+        self, settings: Settings, pulse: Pulse, watch: SubscriptionWatch, inbox: Inbox
+    ) -> None:
         self._pulse = pulse
         self._watch = watch
         self._inbox = inbox
@@ -58,7 +68,9 @@ class Filter:
         while not stop.is_set():
             self._pulse.tick()
             messages = self._inbox.read(BATCH_MESSAGES, BATCH_SECONDS)
-            self._pulse.state("streaming" if self._inbox.assigned else "waiting", self._inbox.trouble)
+            self._pulse.state(
+                "streaming" if self._inbox.assigned else "waiting", self._inbox.trouble
+            )
             counts = Counter(self._take(message) for message in messages)
             self._pulse.count_all({"read": len(messages), **counts})
             if messages and self._deliver(stop):
@@ -77,14 +89,23 @@ class Filter:
         if not self._watch.keeps(event.symbol, event.received_at):
             return "unsubscribed"
         self._outbox.send_surely(FILTERED_TOPIC, event.symbol.encode(), encode(to_row(event)))
-        self._pulse.beat.newest_event = max(self._pulse.beat.newest_event or 0, event.start_timestamp)
+        self._pulse.beat.newest_event = max(
+            self._pulse.beat.newest_event or 0, event.start_timestamp
+        )
         self._pulse.beat.newest_received_at = event.received_at // 1000
         return "forwarded"
 
     def _refuse(self, message: Message, value: bytes, reason: str) -> str:
         self._pulse.refusal(reason)
         letter = DeadLetter(
-            "filter", "validate", reason, value, time.time_ns() // 1000, message.topic(), message.partition(), message.offset()
+            "filter",
+            "validate",
+            reason,
+            value,
+            time.time_ns() // 1000,
+            message.topic(),
+            message.partition(),
+            message.offset(),
         )
         self._outbox.send_dead_letter(letter)
         return "refused"
@@ -94,9 +115,15 @@ class Filter:
         deadline: float | None = None
         while self._outbox.flush(1.0):
             self._pulse.tick()
-            self._pulse.state("backing_off", f"{self._outbox.pending} messages wait for Kafka: {self._outbox.trouble}")
+            self._pulse.state(
+                "backing_off",
+                f"{self._outbox.pending} messages wait for Kafka: {self._outbox.trouble}",
+            )
             if stop.is_set():
                 deadline = deadline or time.monotonic() + self._drain_seconds
                 if time.monotonic() > deadline:
-                    raise ProgramError(EXIT_NOT_DRAINED, "Kafka did not acknowledge the output; it is read again at the next start")
+                    raise ProgramError(
+                        EXIT_NOT_DRAINED,
+                        "Kafka did not acknowledge the output; it is read again at the next start",
+                    )
         return True

@@ -43,10 +43,19 @@ class Pulse:
     def __init__(self, program: ProgramName, settings: Settings) -> None:
         now = _now_ms()
         self._settings = settings
-        self.beat = Heartbeat(program, f"{socket.gethostname()}:{os.getpid()}:{now}", "starting", started_at=now, sent_at=now, counters={})
+        self.beat = Heartbeat(
+            program,
+            f"{socket.gethostname()}:{os.getpid()}:{now}",
+            "starting",
+            started_at=now,
+            sent_at=now,
+            counters={},
+        )
         self._log = logging.getLogger(program)
         # A producer of its own: a full data queue must not hold back the news that it is full.
-        self._producer: Producer = kafka.connect_producer(settings, **{"message.timeout.ms": 5_000, "linger.ms": 0})
+        self._producer: Producer = kafka.connect_producer(
+            settings, **{"message.timeout.ms": 5_000, "linger.ms": 0}
+        )
         self._ticked = time.monotonic()
         self._forwarded: deque[int] = deque(maxlen=RATE_WINDOW_SECONDS + 1)
         self._judged: deque[tuple[int, int]] = deque([(0, 0)], maxlen=RECENT_SECONDS + 1)
@@ -120,7 +129,9 @@ class Pulse:
         (first_read, first_refused), (read, refused) = self._judged[0], self._judged[-1]
         self.beat.recent_read, self.beat.recent_refused = read - first_read, refused - first_refused
         self._forwarded.append(counters.get("forwarded", 0))
-        self.beat.rate = round((self._forwarded[-1] - self._forwarded[0]) / max(1, len(self._forwarded) - 1), 1)
+        self.beat.rate = round(
+            (self._forwarded[-1] - self._forwarded[0]) / max(1, len(self._forwarded) - 1), 1
+        )
         self.beat.sent_at = _now_ms()
         self._producer.produce(STATUS_TOPIC, encode(self.beat), self.beat.program)
         self._producer.poll(0)
@@ -135,7 +146,10 @@ def summary(beat: Heartbeat) -> str:
 
 def restarts_after(previous: Heartbeat, beat: Heartbeat, calendar: MarketCalendar) -> int:
     """How often a program was started again on its trading day, by the last heartbeat of the process before it."""
-    days = [calendar.day_of(dt.datetime.fromtimestamp(ms / 1000, dt.UTC)) for ms in (previous.sent_at, beat.started_at)]
+    days = [
+        calendar.day_of(dt.datetime.fromtimestamp(ms / 1000, dt.UTC))
+        for ms in (previous.sent_at, beat.started_at)
+    ]
     return previous.restarts + 1 if days[0] == days[1] else 0
 
 

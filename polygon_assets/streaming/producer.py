@@ -34,10 +34,22 @@ from polygon_assets.streaming.connection import (
 from polygon_assets.streaming.delivery import Outbox
 from polygon_assets.streaming.gaps import GapTracker, overlaps_session
 from polygon_assets.streaming.heartbeat import Pulse
-from polygon_assets.streaming.program import EXIT_NOT_DRAINED, EXIT_NOT_ENTITLED, ProgramError, require
+from polygon_assets.streaming.program import (
+    EXIT_NOT_DRAINED,
+    EXIT_NOT_ENTITLED,
+    ProgramError,
+    require,
+)
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
 from polygon_assets.streaming.validation import CLOCK_TOLERANCE_MS, FIRST_DAY_MS, WINDOW_MS
-from polygon_assets.streaming.wire import Frame, Refused, Status, VendorAggregate, read_frame, to_raw
+from polygon_assets.streaming.wire import (
+    Frame,
+    Refused,
+    Status,
+    VendorAggregate,
+    read_frame,
+    to_raw,
+)
 
 KEEPER_SECONDS = 0.25
 HEALTHY_SECONDS = 10.0
@@ -112,24 +124,36 @@ class Producer:
     async def _resume_after_previous_process(self) -> None:
         """What was missed since the last producer's last heartbeat is a gap, however that producer ended."""
         if previous := (await asyncio.to_thread(self._previous_heartbeats)).get("producer"):
-            self._gaps.lost("stop" if previous.state == "stopped" else "crash", previous.newest_event, previous.epoch)
-            beat = self._pulse.beat  # passed on, in case this process ends before it has received anything
+            self._gaps.lost(
+                "stop" if previous.state == "stopped" else "crash",
+                previous.newest_event,
+                previous.epoch,
+            )
+            beat = (
+                self._pulse.beat
+            )  # passed on, in case this process ends before it has received anything
             beat.complete_until = previous.complete_until or previous.sent_at
             beat.epoch = beat.epoch or previous.epoch
             beat.newest_event = beat.newest_event or previous.newest_event
             beat.newest_received_at = beat.newest_received_at or previous.newest_received_at
             # A clock that was set back must not make this process's corrections older than what they correct.
-            self._version_us = max(self._version_us, 1000 * max(previous.sent_at, previous.newest_received_at or 0))
+            self._version_us = max(
+                self._version_us, 1000 * max(previous.sent_at, previous.newest_received_at or 0)
+            )
 
     def _previous_heartbeats(self) -> dict[str, Heartbeat]:
         """Kafka is asked until it answers: when a whole machine comes back, the broker may come after the producer."""
         warned = False
         while not self._stop.is_set():
             try:
-                return heartbeats(self._settings, RESUME_SECONDS, other_than=self._pulse.beat.instance)
+                return heartbeats(
+                    self._settings, RESUME_SECONDS, other_than=self._pulse.beat.instance
+                )
             except KafkaUnreachableError as error:
                 if not warned:
-                    _log.warning("the previous producer's last heartbeat cannot be read yet: %s", error)
+                    _log.warning(
+                        "the previous producer's last heartbeat cannot be read yet: %s", error
+                    )
                 warned = True
                 self._stop.wait(RESUME_PAUSE_SECONDS)
         return {}
@@ -154,14 +178,19 @@ class Producer:
         except ConnectionLostError as error:
             self._lost(str(error))
         finally:
-            if self._last_data_at is not None and self._last_data_at - self._connected_at >= HEALTHY_SECONDS:
+            if (
+                self._last_data_at is not None
+                and self._last_data_at - self._connected_at >= HEALTHY_SECONDS
+            ):
                 backoff.reset()
         return 0.0
 
     def _lost(self, reason: str) -> None:
         self._pulse.count("reconnects")
         self._pulse.beat.confirmed = 0
-        if self._confirmed_at is not None:  # a connection that never carried a channel leaves the loss before it as it is
+        if (
+            self._confirmed_at is not None
+        ):  # a connection that never carried a channel leaves the loss before it as it is
             self._confirmed_at = None
             self._gaps.lost("disconnect", self._pulse.beat.newest_event, self._pulse.beat.epoch)
         self._pulse.state("backing_off", reason)
@@ -231,7 +260,8 @@ class Producer:
             beat.complete_until = time.time_ns() // 1_000_000
         if self._channels.all_refused:
             raise ProgramError(
-                EXIT_NOT_ENTITLED, f"the account's plan has none of the {len(desired)} channels asked for; it needs real-time stocks"
+                EXIT_NOT_ENTITLED,
+                f"the account's plan has none of the {len(desired)} channels asked for; it needs real-time stocks",
             )
 
     def _watch_for_silence(self, now: float, wall: dt.datetime) -> None:
@@ -241,7 +271,9 @@ class Producer:
             return
         since_open = (wall - session.extended_open).total_seconds()
         quiet = min(now - (self._last_data_at or self._connected_at), since_open)
-        patience = self._settings.no_data_seconds * (1 if session.phase(wall) == "regular" else EXTENDED_HOURS_PATIENCE)
+        patience = self._settings.no_data_seconds * (
+            1 if session.phase(wall) == "regular" else EXTENDED_HOURS_PATIENCE
+        )
         if quiet > patience:
             raise ConnectionLostError(f"no data for {quiet:.0f} s while the market is open")
 
@@ -264,11 +296,18 @@ class Producer:
         """Put the interval of a frame into the gap ledger that held nobody knows which events."""
         if self._confirmed_at is None and self._channels.settled:
             return  # nothing was subscribed on this connection
-        starts = [event.start_timestamp for event in frame.aggregates if _is_plausible(event, received_at_us)]
+        starts = [
+            event.start_timestamp
+            for event in frame.aggregates
+            if _is_plausible(event, received_at_us)
+        ]
         # Before the first event of all, what was in it may be as old as the delayed cluster's seconds are.
         newest = self._pulse.beat.newest_event or received_at_us // 1000 - LIVE_MS
         self._gaps.lost("unreadable", min([newest, *starts]), self._pulse.beat.epoch)
-        _log.error("a frame could not be read to its end; its interval goes into %s, its bytes into the dead letters", GAP_TOPIC)
+        _log.error(
+            "a frame could not be read to its end; its interval goes into %s, its bytes into the dead letters",
+            GAP_TOPIC,
+        )
 
     def _take_status(self, status: Status) -> None:
         if sentence := self._channels.acknowledge(status.status, status.message):
@@ -277,7 +316,9 @@ class Producer:
             self._confirmed_at = dt.datetime.now(dt.UTC)
         raise_if_ending(status)
 
-    async def _forward(self, events: list[VendorAggregate], received_at_us: int, counts: Counter[str]) -> None:
+    async def _forward(
+        self, events: list[VendorAggregate], received_at_us: int, counts: Counter[str]
+    ) -> None:
         self._last_data_at = time.monotonic()
         self._note_delay(events, received_at_us // 1000)
         await self._send(events, received_at_us, counts)
@@ -288,9 +329,13 @@ class Producer:
         newest = _newest_ms(events, received_at_us)
         if newest is None:
             return
-        if self._channels.settled and (gap := self._gaps.recovered(_nothing_missing_from(newest, received_at_us))):
+        if self._channels.settled and (
+            gap := self._gaps.recovered(_nothing_missing_from(newest, received_at_us))
+        ):
             self._publish_gap(gap)
-        if self._is_complete():  # until then the heartbeat keeps where the gap began, for the next process
+        if (
+            self._is_complete()
+        ):  # until then the heartbeat keeps where the gap began, for the next process
             beat = self._pulse.beat
             beat.newest_event = max(beat.newest_event or newest, newest)
             beat.newest_received_at = received_at_us // 1000
@@ -299,7 +344,9 @@ class Producer:
         """Whether nothing is missing so far, and no more on its way to Kafka than a heartbeat's second holds."""
         return not self._gaps.is_open and self._outbox.pending < BACKLOG
 
-    async def _send(self, events: list[VendorAggregate], received_at_us: int, counts: Counter[str]) -> None:
+    async def _send(
+        self, events: list[VendorAggregate], received_at_us: int, counts: Counter[str]
+    ) -> None:
         """Queue events for Kafka until there is no room, and count those that were queued.
 
         No two events share a `received_at`: it is the version by which the tables choose, and each
@@ -309,7 +356,9 @@ class Producer:
         self._version_us = first_us + len(events) - 1
         for version_us, event in enumerate(events, first_us):
             key, value = event.symbol.encode(), encode(to_raw(event, version_us))
-            if not self._outbox.send(RAW_TOPIC, key, value) and not await self._send_patiently(key, value):
+            if not self._outbox.send(RAW_TOPIC, key, value) and not await self._send_patiently(
+                key, value
+            ):
                 return
             counts["forwarded"] += 1
 
@@ -335,25 +384,37 @@ class Producer:
         """Count what nothing can take, and put the interval into the gap ledger."""
         if not self._dropping:
             _log.error(
-                "the queue to Kafka is full (%s): events are dropped and their interval goes into %s", self._outbox.trouble, GAP_TOPIC
+                "the queue to Kafka is full (%s): events are dropped and their interval goes into %s",
+                self._outbox.trouble,
+                GAP_TOPIC,
             )
         self._dropping = True
         starts = [event.start_timestamp for event in events if _is_plausible(event, received_at_us)]
         if starts:
-            self._gaps.dropped(len(events), min(starts), max(starts) + WINDOW_MS, self._pulse.beat.epoch)
+            self._gaps.dropped(
+                len(events), min(starts), max(starts) + WINDOW_MS, self._pulse.beat.epoch
+            )
 
     def _refuse(self, part: Refused, received_at_us: int) -> None:
         self._pulse.refusal(part.reason)
         stage: Literal["frame", "event"] = "frame" if part.is_frame else "event"
         epoch = self._pulse.beat.epoch
-        self._outbox.send_dead_letter(DeadLetter("producer", stage, part.reason, part.raw, received_at_us, epoch=epoch))
+        self._outbox.send_dead_letter(
+            DeadLetter("producer", stage, part.reason, part.raw, received_at_us, epoch=epoch)
+        )
 
     def _publish_gap(self, gap: Gap) -> None:
         back_at = self._confirmed_at or dt.datetime.now(dt.UTC)
         lost_at = _utc(self._pulse.beat.complete_until or gap.since)
         if gap.events_dropped or self._was_open(lost_at, back_at):
             since, until = _utc(gap.since), _utc(gap.until)
-            _log.warning("gap (%s) from %s to %s, %d events dropped", gap.reason, since, until, gap.events_dropped)
+            _log.warning(
+                "gap (%s) from %s to %s, %d events dropped",
+                gap.reason,
+                since,
+                until,
+                gap.events_dropped,
+            )
             self._pulse.count("gaps")
             gap.channels = list(self._watch.current.channels) if self._watch.current else []
             self._outbox.send_eventually(GAP_TOPIC, gap.gap_id.encode(), encode(gap))
@@ -374,7 +435,10 @@ class Producer:
             self._publish_gap(gap)
         left = await asyncio.to_thread(self._outbox.flush, self._settings.drain_seconds)
         if left:
-            raise ProgramError(EXIT_NOT_DRAINED, f"{left} messages could not be handed to Kafka within {self._settings.drain_seconds} s")
+            raise ProgramError(
+                EXIT_NOT_DRAINED,
+                f"{left} messages could not be handed to Kafka within {self._settings.drain_seconds} s",
+            )
 
 
 def _is_plausible(event: VendorAggregate, received_at_us: int) -> bool:

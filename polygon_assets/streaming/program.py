@@ -53,7 +53,9 @@ def run_program(name: ProgramName, settings: Settings, loop: Loop) -> int:
         return EXIT_BAD_SETTINGS
 
 
-def _run(name: ProgramName, settings: Settings, loop: Loop, pulse: Pulse, stop: threading.Event) -> int:
+def _run(
+    name: ProgramName, settings: Settings, loop: Loop, pulse: Pulse, stop: threading.Event
+) -> int:
     pulse.start()
     try:
         loop(settings, pulse, stop)
@@ -72,11 +74,18 @@ def require(settings: Settings, *names: str) -> None:
     """Raise SettingsError naming every setting in `names` that is empty."""
     missing = [name.upper() for name in names if not getattr(settings, name)]
     if missing:
-        raise SettingsError(f"not set: {', '.join(missing)}; `polygon-assets doctor` says how to get them")
+        raise SettingsError(
+            f"not set: {', '.join(missing)}; `polygon-assets doctor` says how to get them"
+        )
 
 
 def configure_logging() -> None:
     """One line per event to standard error; a reader that went away must not end the program."""
     logging.raiseExceptions = False
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        force=True,
+    )
     logging.getLogger("kafka").setLevel(logging.WARNING)  # 18 lines for each look at a topic

@@ -61,7 +61,9 @@ def _to_batch(messages: Sequence[bytes]) -> pa.RecordBatch:
         if len(rows) != len(messages):
             raise BadRowsError(f"{len(messages)} messages hold {len(rows)} rows")
         columns = zip(*map(msgspec.structs.astuple, rows), strict=True)
-        arrays = [_to_array(column, field.type) for column, field in zip(columns, SCHEMA, strict=False)]
+        arrays = [
+            _to_array(column, field.type) for column, field in zip(columns, SCHEMA, strict=False)
+        ]
         return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
     except (*UNREADABLE, OverflowError, pa.ArrowException) as error:
         raise BadRowsError(str(error)) from error

@@ -56,14 +56,19 @@ class Sink:
         while not stop.is_set():
             self._turn(self._settings.sink_max_age_seconds)
             if time.monotonic() >= self._retry_at:
-                self._pulse.state("streaming" if self._inbox.assigned else "waiting", self._inbox.trouble)
+                self._pulse.state(
+                    "streaming" if self._inbox.assigned else "waiting", self._inbox.trouble
+                )
         self._pulse.state("draining")
         deadline = time.monotonic() + self._settings.drain_seconds
         while self._insertion or self._waiting:
             self._insert_due(0.0)
             self._pulse.tick()
             if time.monotonic() > deadline:
-                raise ProgramError(EXIT_NOT_DRAINED, "ClickHouse did not take the last rows; they are read again at the next start")
+                raise ProgramError(
+                    EXIT_NOT_DRAINED,
+                    "ClickHouse did not take the last rows; they are read again at the next start",
+                )
             time.sleep(0.01)
 
     def _turn(self, age: float) -> None:
@@ -85,9 +90,13 @@ class Sink:
         held, assigned = self._held, self._inbox.assigned
         if self._partitions - assigned:
             # Another member has the lost partitions now and reads them from the last commit.
-            self._waiting = [message for message in self._waiting if message.partition() in assigned]
+            self._waiting = [
+                message for message in self._waiting if message.partition() in assigned
+            ]
         self._partitions = assigned
-        self._pulse.count_all({"read": len(messages), "released": held - self._held}, waiting=self._held)
+        self._pulse.count_all(
+            {"read": len(messages), "released": held - self._held}, waiting=self._held
+        )
 
     def _insert_due(self, age: float) -> None:
         """Finish the insert that has ended, and start the next one that is due."""
@@ -109,7 +118,10 @@ class Sink:
             self._waiting = insertion.messages + self._waiting
             self._retry_later(str(error))
         else:
-            self._pulse.count_all({"forwarded": len(insertion.messages) - refused, "refused": refused}, waiting=self._held)
+            self._pulse.count_all(
+                {"forwarded": len(insertion.messages) - refused, "refused": refused},
+                waiting=self._held,
+            )
             self._backoff.reset()
             self._inbox.commit(self._inbox.positions(insertion.messages))
 
@@ -125,7 +137,9 @@ class Sink:
     def _hold_back(self) -> None:
         """Pause while a full batch waits for ClickHouse to come back: reading goes on, and keeps this member in the group."""
         paused = self._inbox.assigned if self._is_full and not self._insertion else frozenset()
-        for partition in paused:  # again each turn: a partition that left and came back is no longer paused
+        for (
+            partition
+        ) in paused:  # again each turn: a partition that left and came back is no longer paused
             self._inbox.pause(partition)
         for partition in (self._paused - paused) & self._inbox.assigned:
             self._inbox.resume(partition)

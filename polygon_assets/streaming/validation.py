@@ -25,7 +25,9 @@ DECIMAL = re.compile(r"\d{1,12}(?:\.\d{1,6})?")
 
 def fault(event: RawAggregate) -> str | None:
     """The first reason to refuse an aggregate, or None."""
-    return _identity_fault(event) or _time_fault(event) or _price_fault(event) or _volume_fault(event)
+    return (
+        _identity_fault(event) or _time_fault(event) or _price_fault(event) or _volume_fault(event)
+    )
 
 
 def to_row(event: RawAggregate) -> FilteredAggregate:
@@ -54,7 +56,9 @@ def to_row(event: RawAggregate) -> FilteredAggregate:
 @lru_cache(maxsize=4096)
 def readable(timestamp_ms: int) -> str:
     """`yyyy-MM-ddTHH:mm:ss.SSSZ`. Thousands of symbols share a second, so the text is made once."""
-    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(timestamp_ms // 1000)) + f".{timestamp_ms % 1000:03d}Z"
+    return (
+        strftime("%Y-%m-%dT%H:%M:%S", gmtime(timestamp_ms // 1000)) + f".{timestamp_ms % 1000:03d}Z"
+    )
 
 
 def exact_decimal(decimal: str | None, number: float | None) -> str | None:
@@ -64,13 +68,19 @@ def exact_decimal(decimal: str | None, number: float | None) -> str | None:
     if number is None:
         return None
     # Without an exponent and without rounding: what does not fit into six decimals must be seen, not made to fit.
-    return str(number) if isinstance(number, int) else f"{Decimal(repr(number)):f}".removesuffix(".0")
+    return (
+        str(number) if isinstance(number, int) else f"{Decimal(repr(number)):f}".removesuffix(".0")
+    )
 
 
 def _identity_fault(event: RawAggregate) -> str | None:
     if event.event_type != "A":
         return f"event_type {event.event_type!r} is not the per-second aggregate 'A'"
-    return None if _well_formed(event.symbol) else f"symbol {event.symbol[:40]!r} is not a ticker symbol"
+    return (
+        None
+        if _well_formed(event.symbol)
+        else f"symbol {event.symbol[:40]!r} is not a ticker symbol"
+    )
 
 
 @lru_cache(maxsize=32_768)
@@ -117,6 +127,12 @@ def _volume_fault(event: RawAggregate) -> str | None:
     ):
         text = exact_decimal(decimal, number)
         if text is not None and not DECIMAL.fullmatch(text):
-            return f"{name} {text!r} must be >= 0 with at most 12 digits before and 6 after the point"
+            return (
+                f"{name} {text!r} must be >= 0 with at most 12 digits before and 6 after the point"
+            )
     size = event.average_size
-    return f"average_size {size} must be >= 0" if size is not None and not 0 <= size < math.inf else None
+    return (
+        f"average_size {size} must be >= 0"
+        if size is not None and not 0 <= size < math.inf
+        else None
+    )

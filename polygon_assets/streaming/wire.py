@@ -139,7 +139,9 @@ def _read_part(frame: Frame, part: Part) -> None:
         else:
             frame.aggregates.append(_decode_aggregate(part.raw))
     except UNREADABLE as error:
-        frame.refused.append(Refused(part.raw, f"not an aggregate: {error}{_excerpt(part.raw, str(error))}"))
+        frame.refused.append(
+            Refused(part.raw, f"not an aggregate: {error}{_excerpt(part.raw, str(error))}")
+        )
 
 
 def _status(fields: dict[str, msgspec.Raw]) -> Status | None:
@@ -154,7 +156,13 @@ def _status(fields: dict[str, msgspec.Raw]) -> Status | None:
 def _text(value: msgspec.Raw | None) -> str:
     """A status's words, whatever JSON type the vendor wrote them in; empty for null."""
     decoded = _decode_value(value) if value is not None else None
-    return "" if decoded is None else decoded if isinstance(decoded, str) else bytes(value or b"").decode()
+    return (
+        ""
+        if decoded is None
+        else decoded
+        if isinstance(decoded, str)
+        else bytes(value or b"").decode()
+    )
 
 
 def _excerpt(raw: bytes, error: str) -> str:

@@ -12,7 +12,9 @@ from polygon_assets_tests.processes.harness import Programs
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
     """Kafka, S3, ClickHouse and Snowflake."""
-    with running_stack(tmp_path / "stack", only=("kafka", "s3", "clickhouse", "snowflake"), fixed_ports=False) as running:
+    with running_stack(
+        tmp_path / "stack", only=("kafka", "s3", "clickhouse", "snowflake"), fixed_ports=False
+    ) as running:
         yield running
 
 

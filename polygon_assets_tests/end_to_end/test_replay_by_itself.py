@@ -22,7 +22,16 @@ from polygon_assets_tests.processes.harness import connect_clickhouse, eventuall
 DAY = dt.date(2026, 11, 20)
 BEGINS = dt.datetime.combine(DAY, dt.time(15, 50), NEW_YORK)
 TICKERS = 300
-REPLAY = ("--replay", str(DAY), "--replay-from", f"{BEGINS:%H:%M}", "--speed", "400", "--tickers", str(TICKERS))
+REPLAY = (
+    "--replay",
+    str(DAY),
+    "--replay-from",
+    f"{BEGINS:%H:%M}",
+    "--speed",
+    "400",
+    "--tickers",
+    str(TICKERS),
+)
 MINUTES = 60.0
 
 
@@ -37,12 +46,18 @@ def first_seconds(market: Market, symbols: list[str]) -> set[tuple[str, int]]:
     """Symbol and start of the seconds with trades in the first minute, which is more than one second for the rarely traded."""
     begins = int(BEGINS.timestamp()) * 1000
     bars = (bar for symbol in symbols for bar in market.seconds(symbol, DAY))
-    return {(str(bar["symbol"]), int(bar["start_ms"])) for bar in bars if begins <= bar["start_ms"] < begins + 60_000}
+    return {
+        (str(bar["symbol"]), int(bar["start_ms"]))
+        for bar in bars
+        if begins <= bar["start_ms"] < begins + 60_000
+    }
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_a_replayed_day_is_closed_and_compared_by_itself(replay: tuple[subprocess.Popen[bytes], Path]) -> None:
+def test_a_replayed_day_is_closed_and_compared_by_itself(
+    replay: tuple[subprocess.Popen[bytes], Path],
+) -> None:
     process, data = replay
 
     def terminal() -> str:
@@ -51,18 +66,30 @@ def test_a_replayed_day_is_closed_and_compared_by_itself(replay: tuple[subproces
         return " ".join(text.split())
 
     eventually(lambda: f"{DAY} is over" in terminal(), "the replayed day is over", 5 * MINUTES)
-    eventually(lambda: f"{DAY} is closed and compared" in terminal(), "the replayed day is compared", 7 * MINUTES)
-    settings = Settings.model_validate({name.lower(): value for name, value in read_environment(data).items()})
+    eventually(
+        lambda: f"{DAY} is closed and compared" in terminal(),
+        "the replayed day is compared",
+        7 * MINUTES,
+    )
+    settings = Settings.model_validate(
+        {name.lower(): value for name, value in read_environment(data).items()}
+    )
     verdicts = warehouse.verdicts(settings, DAY)
     assert verdicts.keys() == {"match"}, verdicts
     text = resources.files("polygon_assets.local").joinpath("sample_subscriptions.csv").read_text()
     symbols = [row["channel"].removeprefix("A.") for row in csv.DictReader(text.splitlines())]
     assert verdicts["match"] == len(symbols)
-    expected = first_seconds(Market(tickers=TICKERS, calendar=MarketCalendar("NYSE"), begins=BEGINS), symbols)
+    expected = first_seconds(
+        Market(tickers=TICKERS, calendar=MarketCalendar("NYSE"), begins=BEGINS), symbols
+    )
     assert min(start for _, start in expected) == BEGINS.timestamp() * 1000
     with closing(connect_clickhouse(settings)) as client:
-        rows = client.query("SELECT symbol, toUnixTimestamp64Milli(start_timestamp) FROM market.stock_aggregates FINAL").result_rows
-    found = {(symbol, start) for symbol, start in rows if start < BEGINS.timestamp() * 1000 + 60_000}
+        rows = client.query(
+            "SELECT symbol, toUnixTimestamp64Milli(start_timestamp) FROM market.stock_aggregates FINAL"
+        ).result_rows
+    found = {
+        (symbol, start) for symbol, start in rows if start < BEGINS.timestamp() * 1000 + 60_000
+    }
     assert found == expected
     assert (data / FOLDER / "clickhouse").exists()
     assert process.poll() is None, "the servers have to stay up"

@@ -29,7 +29,13 @@ from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.launcher.servers import embedded_servers
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.market_calendar import MarketCalendar, Session
-from polygon_assets.messages import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC, SINK_GROUP, RawAggregate
+from polygon_assets.messages import (
+    FILTER_GROUP,
+    FILTERED_TOPIC,
+    RAW_TOPIC,
+    SINK_GROUP,
+    RawAggregate,
+)
 from polygon_assets.serving.queries import load
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.validation import exact_decimal
@@ -52,7 +58,16 @@ TICKERS, ACTIVITY, FRACTIONS = 60, 0.2, 0.1
 RATES = Rates(correction=0.02, duplicate=0.01)
 EXCHANGE_OPTIONS = (
     *("--calendar", "NYSE", "--replay", str(DAY), "--replay-from", "00:00", "--speed", str(SPEED)),
-    *("--tickers", str(TICKERS), "--activity", str(ACTIVITY), "--fraction-rate", str(FRACTIONS), "--buffer-bytes", str(1 << 30)),
+    *(
+        "--tickers",
+        str(TICKERS),
+        "--activity",
+        str(ACTIVITY),
+        "--fraction-rate",
+        str(FRACTIONS),
+        "--buffer-bytes",
+        str(1 << 30),
+    ),
     *("--correction-rate", str(RATES.correction), "--duplicate-rate", str(RATES.duplicate)),
 )
 SYMBOLS_STREAMED = 50
@@ -68,7 +83,9 @@ def sample_channels() -> list[str]:
 
 
 @pytest.mark.long
-def test_a_whole_day_with_corrections_and_crashes_is_in_clickhouse_exactly(stack: Stack, programs: Programs) -> None:
+def test_a_whole_day_with_corrections_and_crashes_is_in_clickhouse_exactly(
+    stack: Stack, programs: Programs
+) -> None:
     symbols = [channel.removeprefix("A.") for channel in sample_channels()]
     put_in_force(stack.settings(), *sample_channels())
     consumers = [programs.start(name) for name in ("filter", "sink")]
@@ -77,15 +94,28 @@ def test_a_whole_day_with_corrections_and_crashes_is_in_clickhouse_exactly(stack
     exchange, producer = start_replay(stack, programs)
     session = MarketCalendar("NYSE").session(DAY)
     assert session is not None
-    assert exchange.stats()["exchange_time"] < session.extended_open.timestamp(), "the day had begun when the channels were confirmed"
+    assert exchange.stats()["exchange_time"] < session.extended_open.timestamp(), (
+        "the day had begun when the channels were confirmed"
+    )
 
     crash_in_the_middle(exchange, programs, consumers, session)
     settings = stack.settings()
     wait_until_everything_arrived(settings, exchange, producer, session)
 
-    market = Market(tickers=TICKERS, calendar=MarketCalendar("NYSE"), activity=ACTIVITY, fraction_rate=FRACTIONS)
-    truth = Truth(market, RATES, int(session.extended_open.timestamp()), int(session.extended_close.timestamp()))
-    seconds = {(symbol, second.start_timestamp): second for symbol in symbols for second in truth.final(symbol)}
+    market = Market(
+        tickers=TICKERS, calendar=MarketCalendar("NYSE"), activity=ACTIVITY, fraction_rate=FRACTIONS
+    )
+    truth = Truth(
+        market,
+        RATES,
+        int(session.extended_open.timestamp()),
+        int(session.extended_close.timestamp()),
+    )
+    seconds = {
+        (symbol, second.start_timestamp): second
+        for symbol in symbols
+        for second in truth.final(symbol)
+    }
     client = connect_clickhouse(settings)
     assert_rows_are_the_truth(client, seconds)
     assert_deltas_are_the_truth(client, symbols, seconds, session)
@@ -98,15 +128,22 @@ def test_a_whole_day_with_corrections_and_crashes_is_in_clickhouse_exactly(stack
 
 def start_replay(stack: Stack, programs: Programs) -> tuple[Exchange, Program]:
     """Start the exchange and the producer; returns when every channel is confirmed."""
-    [server] = [server for server in embedded_servers(EXCHANGE_OPTIONS) if server.name == "exchange"]
+    [server] = [
+        server for server in embedded_servers(EXCHANGE_OPTIONS) if server.name == "exchange"
+    ]
     stack.add(server)
     exchange = Exchange(stack.ports["exchange"])
     producer = programs.start("producer", **stack.environment())
-    producer.until(lambda: [c for c in exchange.connections() if len(c["channels"]) == SYMBOLS_STREAMED], "every channel is confirmed")
+    producer.until(
+        lambda: [c for c in exchange.connections() if len(c["channels"]) == SYMBOLS_STREAMED],
+        "every channel is confirmed",
+    )
     return exchange, producer
 
 
-def crash_in_the_middle(exchange: Exchange, programs: Programs, consumers: list[Program], session: Session) -> None:
+def crash_in_the_middle(
+    exchange: Exchange, programs: Programs, consumers: list[Program], session: Session
+) -> None:
     """Kill filter and sink at about noon, and start them again."""
     noon = (session.regular_open + (session.regular_close - session.regular_open) / 2).timestamp()
     eventually(lambda: exchange.stats()["exchange_time"] > noon, "it is noon")
@@ -116,20 +153,35 @@ def crash_in_the_middle(exchange: Exchange, programs: Programs, consumers: list[
         programs.start(program.name)
 
 
-def wait_until_everything_arrived(settings: Settings, exchange: Exchange, producer: Program, session: Session) -> None:
+def wait_until_everything_arrived(
+    settings: Settings, exchange: Exchange, producer: Program, session: Session
+) -> None:
     """The last correction has been sent, and every topic is processed to its end."""
     last = session.extended_close.timestamp() + LONGEST_DELAY
-    producer.until(lambda: exchange.stats()["feeds"]["/stocks"]["newest_second"] > last, "the exchange has sent everything")
+    producer.until(
+        lambda: exchange.stats()["feeds"]["/stocks"]["newest_second"] > last,
+        "the exchange has sent everything",
+    )
     [connection] = exchange.connections()
     sent = connection["sent"]["events"]
 
     def handed_on() -> bool:
         last_beat = beat(settings, "producer")
-        return last_beat is not None and last_beat.counters.get("forwarded") == sent and last_beat.lag == 0
+        return (
+            last_beat is not None
+            and last_beat.counters.get("forwarded") == sent
+            and last_beat.lag == 0
+        )
 
     producer.until(handed_on, f"the producer has handed on {sent} events")
-    eventually(lambda: positions(settings, FILTER_GROUP, RAW_TOPIC).lag == 0, "the filter has processed everything")
-    eventually(lambda: positions(settings, SINK_GROUP, FILTERED_TOPIC).lag == 0, "the sink has processed everything")
+    eventually(
+        lambda: positions(settings, FILTER_GROUP, RAW_TOPIC).lag == 0,
+        "the filter has processed everything",
+    )
+    eventually(
+        lambda: positions(settings, SINK_GROUP, FILTERED_TOPIC).lag == 0,
+        "the sink has processed everything",
+    )
 
 
 def assert_rows_are_the_truth(client: Client, seconds: Seconds) -> None:
@@ -146,9 +198,22 @@ def assert_rows_are_the_truth(client: Client, seconds: Seconds) -> None:
 def row_of(second: RawAggregate) -> tuple[Any, ...]:
     return (
         *(second.symbol, second.start_timestamp, second.end_timestamp),
-        *(second.open_price, second.high, second.low, second.close_price, volume_of(second), second.vwap),
+        *(
+            second.open_price,
+            second.high,
+            second.low,
+            second.close_price,
+            volume_of(second),
+            second.vwap,
+        ),
         exact_decimal(second.decimal_accumulated_volume, second.accumulated_volume),
-        *(second.official_open_price, second.aggregate_vwap, second.average_size, second.otc, "websocket"),
+        *(
+            second.official_open_price,
+            second.aggregate_vwap,
+            second.average_size,
+            second.otc,
+            "websocket",
+        ),
     )
 
 
@@ -157,7 +222,9 @@ def volume_of(second: RawAggregate) -> str:
     return exact_decimal(second.decimal_volume, second.volume) or ""
 
 
-def assert_deltas_are_the_truth(client: Client, symbols: Iterable[str], seconds: Seconds, session: Session) -> None:
+def assert_deltas_are_the_truth(
+    client: Client, symbols: Iterable[str], seconds: Seconds, session: Session
+) -> None:
     """The view's rule in its plainest form: the last close at or before 10 s earlier, unless that is older than 60 s."""
     by_symbol: dict[str, list[int]] = defaultdict(list)
     for symbol, start in seconds:
@@ -167,13 +234,17 @@ def assert_deltas_are_the_truth(client: Client, symbols: Iterable[str], seconds:
         starts = sorted(by_symbol[symbol])
         closes = [seconds[symbol, start].close_price for start in starts]
         expected = {start: delta_of(starts, closes, number) for number, start in enumerate(starts)}
-        rows = client.query(load("delta_10s"), parameters={"symbol": symbol, **window}, tz_mode="aware").result_rows
+        rows = client.query(
+            load("delta_10s"), parameters={"symbol": symbol, **window}, tz_mode="aware"
+        ).result_rows
         found = {round(row[1].timestamp() * 1000): (row[2], row[4], row[5]) for row in rows}
         assert_same(found, expected)
         assert all(row[6] is None or math.isclose(row[6], 100 * row[5] / row[4]) for row in rows)
 
 
-def delta_of(starts: list[int], closes: list[float], number: int) -> tuple[float, float | None, float | None]:
+def delta_of(
+    starts: list[int], closes: list[float], number: int
+) -> tuple[float, float | None, float | None]:
     """Close, price 10 s ago, and the difference."""
     place = bisect_right(starts, starts[number] - 10_000) - 1
     if place < 0 or starts[place] < starts[number] - 60_000:
@@ -181,7 +252,9 @@ def delta_of(starts: list[int], closes: list[float], number: int) -> tuple[float
     return closes[number], closes[place], closes[number] - closes[place]
 
 
-def assert_minutes_are_the_truth(client: Client, market: Market, symbols: Iterable[str], seconds: Seconds, session: Session) -> None:
+def assert_minutes_are_the_truth(
+    client: Client, market: Market, symbols: Iterable[str], seconds: Seconds, session: Session
+) -> None:
     """View and filled table against the exchange's own minutes; the VWAP also against the seconds, whose prices are rounded."""
     sums: dict[Key, list[RawAggregate]] = defaultdict(list)
     for (symbol, start), second in seconds.items():
@@ -193,33 +266,66 @@ def assert_minutes_are_the_truth(client: Client, market: Market, symbols: Iterab
     view = f"SELECT {columns} FROM market.ohlcv_1m(from_ts = {{from:DateTime64(3, 'UTC')}}, to_ts = {{to:DateTime64(3, 'UTC')}})"
     table = f"SELECT {columns} FROM market.ohlcv_1m_by_day FINAL WHERE trading_day = {{day:Date}}"
     for query, parameters in ((view, window), (table, {"day": DAY})):
-        rows = {(row[0], row[1]): tuple(row[2:]) for row in client.query(query, parameters=parameters).result_rows}
-        assert_same({key: (*row[:5], row[6]) for key, row in rows.items()}, {key: (*row[:5], row[7]) for key, row in expected.items()})
-        assert all(math.isclose(row[5], expected[key][5], abs_tol=1e-4) for key, row in rows.items())
-        assert all(math.isclose(row[5], expected[key][6], rel_tol=1e-9) for key, row in rows.items())
+        rows = {
+            (row[0], row[1]): tuple(row[2:])
+            for row in client.query(query, parameters=parameters).result_rows
+        }
+        assert_same(
+            {key: (*row[:5], row[6]) for key, row in rows.items()},
+            {key: (*row[:5], row[7]) for key, row in expected.items()},
+        )
+        assert all(
+            math.isclose(row[5], expected[key][5], abs_tol=1e-4) for key, row in rows.items()
+        )
+        assert all(
+            math.isclose(row[5], expected[key][6], rel_tol=1e-9) for key, row in rows.items()
+        )
 
 
 def assert_the_vendors_daily_bars_agree(settings: Settings, symbols: Iterable[str]) -> None:
     """Every symbol's open, high, low, close and volume, to the last digit."""
     with closing(snowflake.connect(settings)) as connection:
         bars = grouped_daily(PolygonRest(settings), DAY)
-        assert merge(connection, streams()["grouped_daily"], bars, dt.datetime.now(dt.UTC)).inserted == len(bars) > 0
-        merge(connection, streams()["daily_open_close"], daily_open_close(PolygonRest(settings), DAY, ["AAPL"]), dt.datetime.now(dt.UTC))
+        assert (
+            merge(connection, streams()["grouped_daily"], bars, dt.datetime.now(dt.UTC)).inserted
+            == len(bars)
+            > 0
+        )
+        merge(
+            connection,
+            streams()["daily_open_close"],
+            daily_open_close(PolygonRest(settings), DAY, ["AAPL"]),
+            dt.datetime.now(dt.UTC),
+        )
         assert build(connection, MARTS["fact_daily_trading"], DAY) == len(bars)
     found = compare_day(settings, MarketCalendar("NYSE"), DAY)
     assert {one.symbol for one in found.symbols} == set(symbols)
     assert found.different == []
 
 
-def minutes_of(market: Market, symbols: Iterable[str], sums: dict[Key, list[RawAggregate]]) -> Iterator[tuple[Key, tuple[Any, ...]]]:
+def minutes_of(
+    market: Market, symbols: Iterable[str], sums: dict[Key, list[RawAggregate]]
+) -> Iterator[tuple[Key, tuple[Any, ...]]]:
     """(open, high, low, close, volume, the exchange's VWAP, the VWAP of the seconds, number of seconds) of each minute."""
     for symbol in symbols:
         for bar in market.minutes(symbol, DAY):
             key = symbol, int(bar["start_ms"])
             volumes = [Decimal(volume_of(second)) for second in sums[key]]
-            notional = sum(float(volume) * (second.vwap or 0) for volume, second in zip(volumes, sums[key], strict=True))
+            notional = sum(
+                float(volume) * (second.vwap or 0)
+                for volume, second in zip(volumes, sums[key], strict=True)
+            )
             prices = [float(bar[name]) for name in ("open", "high", "low", "close")]
-            yield key, (*prices, plain(sum(volumes, Decimal(0))), float(bar["vwap"]), notional / float(sum(volumes)), len(volumes))
+            yield (
+                key,
+                (
+                    *prices,
+                    plain(sum(volumes, Decimal(0))),
+                    float(bar["vwap"]),
+                    notional / float(sum(volumes)),
+                    len(volumes),
+                ),
+            )
 
 
 def plain(number: Decimal) -> str:

@@ -23,12 +23,19 @@ def production_defs() -> dg.Definitions:
 def render(defs: dg.Definitions) -> str:
     graph = defs.resolve_asset_graph()
     blocks = [list(_asset(graph, key)) for key in sorted(graph.get_all_asset_keys())]
-    blocks += [[f"job {job.name}: {', '.join(sorted(job.tags)) or 'no tags'}"] for job in _jobs(defs)]
     blocks += [
-        [f"schedule {s.name}: {s.cron_schedule} {s.execution_timezone} -> {s.job_name} ({s.default_status.value})"]
+        [f"job {job.name}: {', '.join(sorted(job.tags)) or 'no tags'}"] for job in _jobs(defs)
+    ]
+    blocks += [
+        [
+            f"schedule {s.name}: {s.cron_schedule} {s.execution_timezone} -> {s.job_name} ({s.default_status.value})"
+        ]
         for s in _schedules(defs)
     ]
-    blocks += [[f"sensor {s.name}: {s.sensor_type.value} -> {_targets(s)} ({s.default_status.value})"] for s in _sensors(defs)]
+    blocks += [
+        [f"sensor {s.name}: {s.sensor_type.value} -> {_targets(s)} ({s.default_status.value})"]
+        for s in _sensors(defs)
+    ]
     return "\n".join("\n".join(block) for block in blocks) + "\n"
 
 
@@ -55,7 +62,11 @@ def _asset(graph: AssetGraph, key: dg.AssetKey) -> Iterator[str]:
 
 
 def _jobs(defs: dg.Definitions) -> list[dg.JobDefinition]:
-    return [job for job in sorted(defs.resolve_all_job_defs(), key=lambda job: job.name) if not job.name.startswith("__")]
+    return [
+        job
+        for job in sorted(defs.resolve_all_job_defs(), key=lambda job: job.name)
+        if not job.name.startswith("__")
+    ]
 
 
 def _schedules(defs: dg.Definitions) -> list[dg.ScheduleDefinition]:

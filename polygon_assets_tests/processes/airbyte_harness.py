@@ -40,7 +40,13 @@ class Workspace:
         self._stack = stack
         self._sources: dict[str, str] = {}
 
-    def connect(self, prefix: str, names: Collection[str], days: Sequence[dt.date], tickers: Sequence[str] = ()) -> Connection:
+    def connect(
+        self,
+        prefix: str,
+        names: Collection[str],
+        days: Sequence[dt.date],
+        tickers: Sequence[str] = (),
+    ) -> Connection:
         """A connection of these streams over these days, which starts from nothing."""
         configuration = source_configuration(self.settings, days[0]) | {
             "end_date": days[-1].isoformat(),
@@ -60,13 +66,19 @@ class Workspace:
         return self.end(self.api.start_sync(connection.id))
 
     def end(self, job_id: int) -> JobOutcome:
-        outcome = eventually(lambda: None if (found := self.api.outcome(job_id)).running else found, f"job {job_id} ends")
+        outcome = eventually(
+            lambda: None if (found := self.api.outcome(job_id)).running else found,
+            f"job {job_id} ends",
+        )
         assert outcome
         return outcome
 
     def until_committed(self, job_id: int) -> JobOutcome:
         """Once the first rows are safe, while the job goes on."""
-        outcome = eventually(lambda: found if (found := self.api.outcome(job_id)).rows else None, f"job {job_id} commits rows")
+        outcome = eventually(
+            lambda: found if (found := self.api.outcome(job_id)).rows else None,
+            f"job {job_id} commits rows",
+        )
         assert outcome
         assert outcome.running
         return outcome
@@ -83,14 +95,19 @@ class Workspace:
         key = str(configuration)
         if key not in self._sources:
             definition = self.api.definitions()[0]["id"]
-            self._sources[key] = self.api.create_source(f"source {len(self._sources)}", definition, dict(configuration))["sourceId"]
+            self._sources[key] = self.api.create_source(
+                f"source {len(self._sources)}", definition, dict(configuration)
+            )["sourceId"]
         return self._sources[key]
 
 
 def choice(name: str) -> dict[str, Any]:
     """A stream as `provision` would choose it."""
     incremental = streams()[name].cursor is not None
-    return {"name": name, "syncMode": "incremental_deduped_history" if incremental else "full_refresh_overwrite"}
+    return {
+        "name": name,
+        "syncMode": "incremental_deduped_history" if incremental else "full_refresh_overwrite",
+    }
 
 
 @contextmanager
@@ -121,11 +138,19 @@ class Tables:
 
 def bars(settings: Settings, days: Sequence[dt.date]) -> list[tuple[str, dt.date]]:
     """Ticker and day of every daily bar that the exchange has, in their order."""
-    return sorted((bar["T"], day) for day in days for bar in _answer(settings, f"{GROUPED}/{day}").get("results", ()))
+    return sorted(
+        (bar["T"], day)
+        for day in days
+        for bar in _answer(settings, f"{GROUPED}/{day}").get("results", ())
+    )
 
 
 def _answer(settings: Settings, path: str) -> dict[str, Any]:
     key = settings.polygon_api_key.get_secret_value()
-    answer = requests.get(settings.polygon_rest_url + path, {"apiKey": key, "adjusted": "false", "include_otc": "true"}, timeout=30)
+    answer = requests.get(
+        settings.polygon_rest_url + path,
+        {"apiKey": key, "adjusted": "false", "include_otc": "true"},
+        timeout=30,
+    )
     content: dict[str, Any] = answer.json()
     return content

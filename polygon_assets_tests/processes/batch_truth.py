@@ -17,15 +17,30 @@ Row = tuple[Any, ...]
 def bars_of(market: Market, days: Sequence[dt.date]) -> list[Row]:
     """What the fact table must hold."""
     return sorted(
-        (str(bar["symbol"]), day, *(float(bar[name]) for name in PRICES), Decimal(str(bar["volume"])))
+        (
+            str(bar["symbol"]),
+            day,
+            *(float(bar[name]) for name in PRICES),
+            Decimal(str(bar["volume"])),
+        )
         for day in days
         for bar in market.grouped(day)
     )
 
 
-def stream_seconds(settings: Settings, truth: Market, symbol: str, day: dt.date, without: range = range(0)) -> None:
+def stream_seconds(
+    settings: Settings, truth: Market, symbol: str, day: dt.date, without: range = range(0)
+) -> None:
     """Put the seconds of a symbol into the table, as if they had been streamed."""
-    columns = ("symbol", "start_timestamp", "end_timestamp", *PRICES, "volume", "received_at", "source")
+    columns = (
+        "symbol",
+        "start_timestamp",
+        "end_timestamp",
+        *PRICES,
+        "volume",
+        "received_at",
+        "source",
+    )
     rows = [
         (
             symbol,
@@ -37,7 +52,8 @@ def stream_seconds(settings: Settings, truth: Market, symbol: str, day: dt.date,
             "websocket",
         )
         for bar in truth.seconds(symbol, day)
-        if int(bar["start_ms"]) not in without and (start := dt.datetime.fromtimestamp(int(bar["start_ms"]) / 1000, dt.UTC))
+        if int(bar["start_ms"]) not in without
+        and (start := dt.datetime.fromtimestamp(int(bar["start_ms"]) / 1000, dt.UTC))
     ]
     with closing(clickhouse.connect(settings)) as client:
         client.insert("market.stock_aggregates", rows, column_names=columns)

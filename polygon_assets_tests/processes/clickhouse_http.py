@@ -44,7 +44,12 @@ class ClickHouseHttp:
         try:
             query = urlencode(dict(parameters or {}) | more)
             sent = {"Authorization": self.authorization()} if headers is None else dict(headers)
-            connection.request(method, f"{path}?{query}" if query else path, sql.encode() if isinstance(sql, str) else sql, sent)
+            connection.request(
+                method,
+                f"{path}?{query}" if query else path,
+                sql.encode() if isinstance(sql, str) else sql,
+                sent,
+            )
             answer = connection.getresponse()
             return Reply(answer.status, answer.headers, answer.read())
         finally:
@@ -58,11 +63,11 @@ class ClickHouseHttp:
 
     def open(self, sql: str, *, version: str = "1.1", parameters: str = "") -> socket.socket:
         """A connection on which a query was sent and nothing read."""
-        connection = socket.create_connection((HOST, self.settings.clickhouse_port), timeout=TIMEOUT_SECONDS)
-        body = sql.encode()
-        head = (
-            f"POST /{parameters} HTTP/{version}\r\nHost: x\r\nAuthorization: {self.authorization()}\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection = socket.create_connection(
+            (HOST, self.settings.clickhouse_port), timeout=TIMEOUT_SECONDS
         )
+        body = sql.encode()
+        head = f"POST /{parameters} HTTP/{version}\r\nHost: x\r\nAuthorization: {self.authorization()}\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body)
         return connection
 

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Stack]:
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Stack]:
     """The servers that the module names in SERVERS (all without it), the exchange with EXCHANGE_OPTIONS."""
     servers = getattr(request.module, "SERVERS", ())
     options = getattr(request.module, "EXCHANGE_OPTIONS", ())
-    with running_stack(tmp_path_factory.mktemp("stack"), only=servers, exchange_options=options, fixed_ports=False) as running:
+    with running_stack(
+        tmp_path_factory.mktemp("stack"), only=servers, exchange_options=options, fixed_ports=False
+    ) as running:
         yield running
 
 

@@ -13,16 +13,36 @@ from polygon_assets.local.launcher.ports import free_port
 
 
 @contextmanager
-def running_dev(data: Path, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def running_dev(
+    data: Path, *options: str, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """The process; its terminal is in dev.log. At the end it is interrupted and must leave no process behind."""
     project, home = Path(__file__).parents[2], data / "home"
     home.mkdir()
     for name in ("dagster.yaml", "workspace.yaml"):
-        (home / name).write_text((project / name).read_text().replace("working_directory: .", f"working_directory: {project}"))
+        (home / name).write_text(
+            (project / name)
+            .read_text()
+            .replace("working_directory: .", f"working_directory: {project}")
+        )
     port = str(free_port(33000, set()))
-    command = [sys.executable, "-m", "polygon_assets.cli", "dev", "--data", str(data), "--port", port, "--project", str(home), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "polygon_assets.cli",
+        "dev",
+        "--data",
+        str(data),
+        "--port",
+        port,
+        "--project",
+        str(home),
+        *options,
+    ]
     with (data / "dev.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=home, stdout=log, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen(
+            command, cwd=home, stdout=log, stderr=subprocess.STDOUT, env=environment
+        )
     yield process
     family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.send_signal(signal.SIGINT)

@@ -43,7 +43,9 @@ def eventually(look: Callable[[], T], what: str, seconds: float = PATIENCE_SECON
     """The first true answer of `look`; fails naming `what` and the last answer when there is none in time."""
     deadline = time.monotonic() + seconds
     while not (answer := look()):
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}; last answer {answer!r}"
+        assert time.monotonic() < deadline, (
+            f"not within {seconds:.0f} s: {what}; last answer {answer!r}"
+        )
         time.sleep(0.1)
     return answer
 
@@ -51,7 +53,9 @@ def eventually(look: Callable[[], T], what: str, seconds: float = PATIENCE_SECON
 class Program:
     """One stream program, its log in a file."""
 
-    def __init__(self, name: str, environment: dict[str, str], folder: Path, prelude: str = "") -> None:
+    def __init__(
+        self, name: str, environment: dict[str, str], folder: Path, prelude: str = ""
+    ) -> None:
         """`prelude` is Python code that runs before the program, in its process."""
         self.name = name
         start = ["-c", f"{prelude}\n{RUN}"] if prelude else ["-m", "polygon_assets.cli"]
@@ -144,13 +148,17 @@ class Exchange:
     def all_connections(self) -> list[dict[str, Any]]:
         """Those that are authenticated now and the last 50 that have ended, oldest first."""
         feed = self.stats()["feeds"]["/stocks"]
-        return sorted((*feed["ended"], *feed["connections"]), key=lambda connection: int(connection["id"]))
+        return sorted(
+            (*feed["ended"], *feed["connections"]), key=lambda connection: int(connection["id"])
+        )
 
 
 def put_in_force(settings: Settings, *channels: str) -> None:
     """Publish an accepted subscription set, as the asset s3/subscriptions does."""
     text = "channel\n" + "\n".join(channels) + "\n"
-    subscription_store.connect(settings).publish(accept(text, tuple(sorted(channels)), f"etag-{time.time_ns()}", "2026-11-22T00:00:00Z"))
+    subscription_store.connect(settings).publish(
+        accept(text, tuple(sorted(channels)), f"etag-{time.time_ns()}", "2026-11-22T00:00:00Z")
+    )
 
 
 def send(settings: Settings, topic: str, messages: Iterable[tuple[str, bytes]]) -> None:
@@ -186,7 +194,9 @@ def gaps(settings: Settings, since_ms: int = 0) -> list[Gap]:
 def raw_aggregates(settings: Settings, since_us: int = 0) -> list[RawAggregate]:
     """Every message of RAW_TOPIC received at or after `since_us`, in the order of arrival."""
     found = [decode_raw(record.value) for record in read_all(settings, RAW_TOPIC)]
-    return sorted((item for item in found if item.received_at >= since_us), key=lambda item: item.received_at)
+    return sorted(
+        (item for item in found if item.received_at >= since_us), key=lambda item: item.received_at
+    )
 
 
 def beat(settings: Settings, program: str) -> Heartbeat | None:

@@ -10,14 +10,32 @@ from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import Gap, Heartbeat, RawAggregate
 from polygon_assets.settings import Settings
-from polygon_assets_tests.processes.harness import Exchange, Program, Programs, beat, eventually, gaps, put_in_force, raw_aggregates
+from polygon_assets_tests.processes.harness import (
+    Exchange,
+    Program,
+    Programs,
+    beat,
+    eventually,
+    gaps,
+    put_in_force,
+    raw_aggregates,
+)
 from polygon_assets_tests.processes.market_truth import Key, Truth, as_sent
 
 SERVERS = ("exchange", "kafka", "s3")
 TICKERS, ACTIVITY, FRACTIONS = 60, 50.0, 0.9
 RATES = Rates(correction=0.2, duplicate=0.05)
 EXCHANGE_OPTIONS = (
-    *("--tickers", str(TICKERS), "--activity", str(ACTIVITY), "--fraction-rate", str(FRACTIONS), "--hold-seconds", "0.3"),
+    *(
+        "--tickers",
+        str(TICKERS),
+        "--activity",
+        str(ACTIVITY),
+        "--fraction-rate",
+        str(FRACTIONS),
+        "--hold-seconds",
+        "0.3",
+    ),
     *("--correction-rate", str(RATES.correction), "--duplicate-rate", str(RATES.duplicate)),
 )
 """Nearly every ticker trades in nearly every second, and one in five seconds is corrected within 15 minutes."""
@@ -32,7 +50,9 @@ def channels(symbols: Collection[str]) -> list[str]:
 class Live:
     """One test's view: only what was received since the test began counts."""
 
-    def __init__(self, settings: Settings, exchange: Exchange, programs: Programs, truth: Truth) -> None:
+    def __init__(
+        self, settings: Settings, exchange: Exchange, programs: Programs, truth: Truth
+    ) -> None:
         self.settings = settings
         self.exchange = exchange
         self.truth = truth
@@ -46,13 +66,19 @@ class Live:
         self.connection(program, symbols)
         return program
 
-    def connection(self, program: Program, symbols: Collection[str], after: int = 0) -> dict[str, Any]:
+    def connection(
+        self, program: Program, symbols: Collection[str], after: int = 0
+    ) -> dict[str, Any]:
         """The connection with a number above `after` that is sent exactly these symbols' events."""
 
         def look() -> dict[str, Any] | None:
             for connection in self.exchange.connections():
                 started = connection["sent"]["last_second"] is not None and not connection["ended"]
-                if started and connection["id"] > after and connection["channels"] == channels(symbols):
+                if (
+                    started
+                    and connection["id"] > after
+                    and connection["channels"] == channels(symbols)
+                ):
                     return connection
             return None
 
@@ -62,7 +88,11 @@ class Live:
 
     def connections_opened(self) -> list[dict[str, Any]]:
         """This test's connections, oldest first."""
-        return [connection for connection in self.exchange.all_connections() if connection["opened_at"] * 1e6 >= self._started_us]
+        return [
+            connection
+            for connection in self.exchange.all_connections()
+            if connection["opened_at"] * 1e6 >= self._started_us
+        ]
 
     def newest(self) -> int:
         """The number of this test's newest connection."""
@@ -71,12 +101,19 @@ class Live:
     def beat(self) -> Heartbeat:
         """The newest heartbeat of a producer of this test."""
         return eventually(
-            lambda: (last := beat(self.settings, "producer")) and last.started_at * 1000 >= self._started_us and last, "a heartbeat"
+            lambda: (
+                (last := beat(self.settings, "producer"))
+                and last.started_at * 1000 >= self._started_us
+                and last
+            ),
+            "a heartbeat",
         )  # type: ignore[return-value]
 
     def beat_with(self, program: Program, expected: Callable[[Heartbeat], bool]) -> Heartbeat:
         """The first heartbeat that is as expected."""
-        found = program.until(lambda: [last for last in (self.beat(),) if expected(last)], "a heartbeat as expected")
+        found = program.until(
+            lambda: [last for last in (self.beat(),) if expected(last)], "a heartbeat as expected"
+        )
         return found[0]
 
     def received(self) -> list[RawAggregate]:
@@ -107,7 +144,11 @@ class Live:
 
     def sent(self) -> list[dict[str, Any]]:
         """What was sent on each connection of this test that carried events, oldest first."""
-        return [connection["sent"] for connection in self.connections_opened() if connection["sent"]["last_second"]]
+        return [
+            connection["sent"]
+            for connection in self.connections_opened()
+            if connection["sent"]["last_second"]
+        ]
 
     def missing(self, *symbols: str) -> list[Key]:
         """Seconds of the symbols from the first to the last second sent that are neither in the topic nor within a gap."""
@@ -116,11 +157,15 @@ class Live:
         assert expected
         ledger = self.gaps()
         lost = expected - self.written()
-        return sorted(key for key in lost if not any(gap.since <= key[1] < gap.until for gap in ledger))
+        return sorted(
+            key for key in lost if not any(gap.since <= key[1] < gap.until for gap in ledger)
+        )
 
 
 def live_truth() -> Truth:
     """The truth of the exchange with EXCHANGE_OPTIONS, for the next hour and the revision window before it."""
     now = int(time.time())
-    market = Market(tickers=TICKERS, calendar=MarketCalendar("24/7"), activity=ACTIVITY, fraction_rate=FRACTIONS)
+    market = Market(
+        tickers=TICKERS, calendar=MarketCalendar("24/7"), activity=ACTIVITY, fraction_rate=FRACTIONS
+    )
     return Truth(market, RATES, now - LONGEST_DELAY - 60, now + 3600)

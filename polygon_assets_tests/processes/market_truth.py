@@ -35,7 +35,10 @@ class Truth:
         symbol, start_ms = key
         first, final = self._of(symbol)
         place = int(np.searchsorted(final.start_ms, start_ms))
-        [earlier], [later] = (list(self._read(symbol, columns.rows(slice(place, place + 1)))) for columns in (first, final))
+        [earlier], [later] = (
+            list(self._read(symbol, columns.rows(slice(place, place + 1))))
+            for columns in (first, final)
+        )
         assert later.start_timestamp == start_ms, f"{symbol} did not trade at {start_ms}"
         return earlier, later
 
@@ -47,23 +50,44 @@ class Truth:
         """Every second with trades from `first` to `last`, both Unix seconds and both included."""
         assert self.first <= first <= last < self.end
         starts = {symbol: self._of(symbol)[1].start_ms for symbol in symbols}
-        return {(symbol, start) for symbol in symbols for start in starts[symbol].tolist() if first <= start // 1000 <= last}
+        return {
+            (symbol, start)
+            for symbol in symbols
+            for start in starts[symbol].tolist()
+            if first <= start // 1000 <= last
+        }
 
     def _of(self, symbol: str) -> tuple[Columns, Columns]:
         if symbol not in self._columns:
-            days = {self.market.calendar.day_of(dt.datetime.fromtimestamp(second, dt.UTC)) for second in (self.first, self.end - 1)}
-            found = [messages for day in sorted(days) if (messages := self.market.messages(symbol, day, self.rates))]
-            first, final = ([self._within(getattr(messages, name)) for messages in found] for name in ("first", "final"))
+            days = {
+                self.market.calendar.day_of(dt.datetime.fromtimestamp(second, dt.UTC))
+                for second in (self.first, self.end - 1)
+            }
+            found = [
+                messages
+                for day in sorted(days)
+                if (messages := self.market.messages(symbol, day, self.rates))
+            ]
+            first, final = (
+                [self._within(getattr(messages, name)) for messages in found]
+                for name in ("first", "final")
+            )
             self._columns[symbol] = _joined(first), _joined(final)
         return self._columns[symbol]
 
     def _within(self, columns: Columns) -> Columns:
-        return columns.rows(np.flatnonzero((columns.start_ms >= 1000 * self.first) & (columns.start_ms < 1000 * self.end)))
+        return columns.rows(
+            np.flatnonzero(
+                (columns.start_ms >= 1000 * self.first) & (columns.start_ms < 1000 * self.end)
+            )
+        )
 
     def _read(self, symbol: str, columns: Columns) -> Iterator[Version]:
         otc = bool(self.market.universe.otc[self.market.universe.index[symbol]])
         for numbers in zip(*columns.lists(), strict=True):
-            volume, total, vwap, open_, close, high, low, day_vwap, size, start, end, official = numbers
+            volume, total, vwap, open_, close, high, low, day_vwap, size, start, end, official = (
+                numbers
+            )
             yield RawAggregate(
                 event_type="A",
                 symbol=symbol,
@@ -93,4 +117,9 @@ def as_sent(aggregates: Iterable[RawAggregate]) -> list[Version]:
 
 
 def _joined(parts: list[Columns]) -> Columns:
-    return Columns(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in Columns.__dataclass_fields__})
+    return Columns(
+        **{
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in Columns.__dataclass_fields__
+        }
+    )

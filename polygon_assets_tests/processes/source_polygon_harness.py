@@ -37,7 +37,10 @@ class Output:
         match message:
             case {"type": "RECORD", "record": {"stream": stream, "data": data}}:
                 self.records.setdefault(stream, []).append(data)
-            case {"type": "STATE", "state": {"stream": {"stream_descriptor": {"name": stream}}} as state}:
+            case {
+                "type": "STATE",
+                "state": {"stream": {"stream_descriptor": {"name": stream}}} as state,
+            }:
                 self.states[stream] = state
                 self.committed[stream] = list(self.records.get(stream, ()))
             case {"type": "TRACE", "trace": {"type": "ERROR", "error": {"message": text}}}:
@@ -65,7 +68,9 @@ class Connector:
         return Connector(self.folder, {**self.config, **changes}, self.max_retries)
 
     @contextmanager
-    def running(self, verb: str, names: Collection[str] = (), states: Collection[State] = ()) -> Iterator["Running"]:
+    def running(
+        self, verb: str, names: Collection[str] = (), states: Collection[State] = ()
+    ) -> Iterator["Running"]:
         """A process that has been started; it is killed at the end if it still runs."""
         folder = self.folder / str(len(list(self.folder.iterdir())))
         folder.mkdir()
@@ -73,12 +78,17 @@ class Connector:
         manifest = folder / "manifest.yaml"
         text, used = MANIFEST.read_text(), "max_retries: 7"
         assert used in text
-        manifest.write_text(text.replace(used, f"max_retries: {self.max_retries}") if self.max_retries else text)
+        manifest.write_text(
+            text.replace(used, f"max_retries: {self.max_retries}") if self.max_retries else text
+        )
         command = [sys.executable, "-c", _RUN, verb, "--manifest-path", str(manifest)]
         for option in inputs if verb == "read" else ("config",):
             (folder / option).write_text(json.dumps(inputs[option]))
             command += [f"--{option}", str(folder / option)]
-        with (folder / "stderr").open("wb") as stderr, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr) as process:
+        with (
+            (folder / "stderr").open("wb") as stderr,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr) as process,
+        ):
             try:
                 yield Running(process)
             finally:

@@ -23,5 +23,9 @@ while True: time.sleep(0.1)
 """
 
 defs = build_defs(
-    resource_overrides={"programs": StreamPrograms(command=[sys.executable, "-c", FAKE_PROGRAM, os.environ["FAKE_PROGRAM_NOTES"]])}
+    resource_overrides={
+        "programs": StreamPrograms(
+            command=[sys.executable, "-c", FAKE_PROGRAM, os.environ["FAKE_PROGRAM_NOTES"]]
+        )
+    }
 )

@@ -11,7 +11,12 @@ import requests
 from pydantic import SecretStr
 
 from polygon_assets.batch.airbyte.connector import CONNECTIONS, DAILY_CONNECTION, manifest
-from polygon_assets.batch.airbyte.provision import Provisioned, open_close_tickers, provision, set_open_close_tickers
+from polygon_assets.batch.airbyte.provision import (
+    Provisioned,
+    open_close_tickers,
+    provision,
+    set_open_close_tickers,
+)
 from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError
 from polygon_assets.local.launcher.servers import embedded_servers
 from polygon_assets.local.launcher.stack import Stack
@@ -24,7 +29,11 @@ START = dt.date(2026, 11, 2)
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The server without the others, and without anything in its workspace."""
     [server] = [server for server in embedded_servers() if server.name == "airbyte"]
-    stack = Stack(tmp_path_factory.mktemp("airbyte"), [replace(server, prepare=lambda _: None)], fixed_ports=False)
+    stack = Stack(
+        tmp_path_factory.mktemp("airbyte"),
+        [replace(server, prepare=lambda _: None)],
+        fixed_ports=False,
+    )
     stack.start()
     yield stack
     stack.stop()
@@ -74,13 +83,19 @@ class Raw:
         self.headers: dict[str, str] = {}
 
     def log_in(self, secret: str) -> requests.Response:
-        answer = requests.post(f"{self._address}/applications/token", json={"client_id": "local", "client_secret": secret}, timeout=10)
+        answer = requests.post(
+            f"{self._address}/applications/token",
+            json={"client_id": "local", "client_secret": secret},
+            timeout=10,
+        )
         if answer.ok:
             self.headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
         return answer
 
     def ask(self, method: str, path: str, body: Any = None) -> requests.Response:
-        return requests.request(method, self._address + path, json=body, headers=self.headers, timeout=60)
+        return requests.request(
+            method, self._address + path, json=body, headers=self.headers, timeout=60
+        )
 
 
 @pytest.fixture
@@ -90,19 +105,35 @@ def raw(airbyte_settings: Settings) -> Raw:
     return client
 
 
-def test_a_workspace_is_made_once_and_then_left_as_it_is(airbyte_settings: Settings, provisioned: Provisioned, api: AirbyteApi) -> None:
-    api.put_states(provisioned.connection_ids[DAILY_CONNECTION], {"grouped_daily": {"date": "2026-11-20"}})
+def test_a_workspace_is_made_once_and_then_left_as_it_is(
+    airbyte_settings: Settings, provisioned: Provisioned, api: AirbyteApi
+) -> None:
+    api.put_states(
+        provisioned.connection_ids[DAILY_CONNECTION], {"grouped_daily": {"date": "2026-11-20"}}
+    )
     again = provision(airbyte_settings, dt.date(2030, 1, 1))
     assert again == replace(provisioned, changes=())
     assert api.source(again.source_id)["configuration"]["start_date"] == str(START)
-    assert api.states(again.connection_ids[DAILY_CONNECTION])["grouped_daily"] == {"date": "2026-11-20"}
-    configured = {one["name"]: [stream["name"] for stream in one["configurations"]["streams"]] for one in api.connections()}
+    assert api.states(again.connection_ids[DAILY_CONNECTION])["grouped_daily"] == {
+        "date": "2026-11-20"
+    }
+    configured = {
+        one["name"]: [stream["name"] for stream in one["configurations"]["streams"]]
+        for one in api.connections()
+    }
     assert configured == {name: list(members) for name, members in CONNECTIONS.items()}
 
 
-def test_what_changed_in_the_settings_is_changed_and_said(airbyte_settings: Settings, provisioned: Provisioned, api: AirbyteApi) -> None:
-    other = airbyte_settings.model_copy(update={"polygon_requests_per_minute": 7, "snowflake_port": 10})
-    assert provision(other, START).changes == ("source polygon: requests_per_minute updated", "destination snowflake: host updated")
+def test_what_changed_in_the_settings_is_changed_and_said(
+    airbyte_settings: Settings, provisioned: Provisioned, api: AirbyteApi
+) -> None:
+    other = airbyte_settings.model_copy(
+        update={"polygon_requests_per_minute": 7, "snowflake_port": 10}
+    )
+    assert provision(other, START).changes == (
+        "source polygon: requests_per_minute updated",
+        "destination snowflake: host updated",
+    )
     assert api.source(provisioned.source_id)["configuration"]["requests_per_minute"] == 7
     assert len(provision(airbyte_settings, START).changes) == 2
 
@@ -110,14 +141,21 @@ def test_what_changed_in_the_settings_is_changed_and_said(airbyte_settings: Sett
 def test_a_changed_manifest_becomes_the_next_version_and_its_streams_are_read_anew(
     airbyte_settings: Settings, provisioned: Provisioned, api: AirbyteApi
 ) -> None:
-    older = dict(manifest()) | {"streams": [stream for stream in manifest()["streams"] if stream["name"] != "stock_split"]}
+    older = dict(manifest()) | {
+        "streams": [stream for stream in manifest()["streams"] if stream["name"] != "stock_split"]
+    }
     api.update_definition(provisioned.definition_id, older)
     made = provision(airbyte_settings, START)
-    assert [change.split(":")[0] for change in made.changes] == ["connector polygon", *(f"connection {name}" for name in CONNECTIONS)]
+    assert [change.split(":")[0] for change in made.changes] == [
+        "connector polygon",
+        *(f"connection {name}" for name in CONNECTIONS),
+    ]
     assert made.changes[1].endswith("streams updated")
 
 
-def test_the_tickers_of_open_close_are_replaced_and_a_new_one_begins_at_the_first_day(provisioned: Provisioned, api: AirbyteApi) -> None:
+def test_the_tickers_of_open_close_are_replaced_and_a_new_one_begins_at_the_first_day(
+    provisioned: Provisioned, api: AirbyteApi
+) -> None:
     daily = provisioned.connection_ids[DAILY_CONNECTION]
     set_open_close_tickers(api, ["BRK.B"])
     known = {"partition": {"ticker": "BRK.B"}, "cursor": {"date": "2026-11-20"}}
@@ -129,19 +167,38 @@ def test_the_tickers_of_open_close_are_replaced_and_a_new_one_begins_at_the_firs
     assert set_open_close_tickers(api, ["A", "BRK.B"]) == ["A", "BRK.B"]
 
 
-def test_settings_that_lead_nowhere_are_named_before_anything_is_made(airbyte_settings: Settings) -> None:
+def test_settings_that_lead_nowhere_are_named_before_anything_is_made(
+    airbyte_settings: Settings,
+) -> None:
     for_cloud = airbyte_settings.model_copy(update={"snowflake_host": "", "snowflake_user": ""})
-    with pytest.raises(AirbyteError, match="without SNOWFLAKE_USER, SNOWFLAKE_ACCOUNT, SNOWFLAKE_ROLE, SNOWFLAKE_WAREHOUSE"):
+    with pytest.raises(
+        AirbyteError,
+        match="without SNOWFLAKE_USER, SNOWFLAKE_ACCOUNT, SNOWFLAKE_ROLE, SNOWFLAKE_WAREHOUSE",
+    ):
         provision(for_cloud, START)
 
 
-def test_secrets_are_never_shown_and_survive_being_sent_back_masked(alone: Stack, provisioned: Provisioned, raw: Raw) -> None:
-    for path in (f"/sources/{provisioned.source_id}", f"/destinations/{provisioned.destination_id}"):
+def test_secrets_are_never_shown_and_survive_being_sent_back_masked(
+    alone: Stack, provisioned: Provisioned, raw: Raw
+) -> None:
+    for path in (
+        f"/sources/{provisioned.source_id}",
+        f"/destinations/{provisioned.destination_id}",
+    ):
         shown = raw.ask("GET", path).json()
         assert "secret" not in str(shown)
         assert "**********" in str(shown["configuration"])
-        assert raw.ask("PUT", path, {"name": shown["name"], "configuration": shown["configuration"]}).json() == shown
-    kept = "".join(file.read_text() for kind in ("sources", "destinations") for file in (alone.data_dir / "airbyte" / kind).iterdir())
+        assert (
+            raw.ask(
+                "PUT", path, {"name": shown["name"], "configuration": shown["configuration"]}
+            ).json()
+            == shown
+        )
+    kept = "".join(
+        file.read_text()
+        for kind in ("sources", "destinations")
+        for file in (alone.data_dir / "airbyte" / kind).iterdir()
+    )
     assert "polygon-secret" in kept
     assert "snowflake-secret" in kept
 
@@ -150,7 +207,12 @@ def test_without_a_valid_token_only_health_answers(airbyte_settings: Settings, r
     stranger = Raw(airbyte_settings)
     assert stranger.log_in("wrong").status_code == 401
     assert stranger.ask("GET", "/health").status_code == 200
-    for token in ("", "Bearer nonsense", "Bearer 9999999999.0000", f"Basic {raw.headers['Authorization'].split()[1]}"):
+    for token in (
+        "",
+        "Bearer nonsense",
+        "Bearer 9999999999.0000",
+        f"Basic {raw.headers['Authorization'].split()[1]}",
+    ):
         stranger.headers = {"Authorization": token}
         answer = stranger.ask("GET", "/sources")
         assert answer.status_code == 401
@@ -173,12 +235,28 @@ class Refused(NamedTuple):
         Refused("GET", "/sources/nobody", None, 404, "there is no source nobody in this workspace"),
         Refused("GET", "/jobs/999", None, 404, "there is no job 999 in this workspace"),
         Refused("GET", "/workspaces/other", None, 404, "there is no workspace other"),
-        Refused("GET", "/tables", None, 404, "GET /api/public/v1/tables is no endpoint of this server"),
-        Refused("DELETE", "/jobs", None, 404, "DELETE /api/public/v1/jobs is no endpoint of this server"),
+        Refused(
+            "GET", "/tables", None, 404, "GET /api/public/v1/tables is no endpoint of this server"
+        ),
+        Refused(
+            "DELETE", "/jobs", None, 404, "DELETE /api/public/v1/jobs is no endpoint of this server"
+        ),
         Refused("GET", "/sources?limit=many", None, 400, "limit='many' is no number"),
         Refused("POST", "/jobs", {"jobType": "sync"}, 422, "missing required field `connectionId`"),
-        Refused("POST", "/jobs", {"jobType": "sync", "connectionId": "x"}, 404, "there is no connection x"),
-        Refused("POST", "/jobs", {"jobType": "reset", "connectionId": "x"}, 422, "jobType 'reset' is not supported by this server"),
+        Refused(
+            "POST",
+            "/jobs",
+            {"jobType": "sync", "connectionId": "x"},
+            404,
+            "there is no connection x",
+        ),
+        Refused(
+            "POST",
+            "/jobs",
+            {"jobType": "reset", "connectionId": "x"},
+            422,
+            "jobType 'reset' is not supported by this server",
+        ),
         Refused(
             "POST",
             "/workspaces/{workspace}/definitions/declarative_sources",
@@ -194,16 +272,34 @@ class Refused(NamedTuple):
             "'snowflake'",
         ),
         Refused(
-            "PATCH", "/sources/{source}", {"configuration": {"requests_per_minute": -1}}, 422, "requests_per_minute does not fit minimum: 0"
+            "PATCH",
+            "/sources/{source}",
+            {"configuration": {"requests_per_minute": -1}},
+            422,
+            "requests_per_minute does not fit minimum: 0",
         ),
         Refused(
-            "PUT", "/sources/{source}", {"name": "polygon", "configuration": {"api_key": "k"}}, 422, "'start_date' is a required property"
+            "PUT",
+            "/sources/{source}",
+            {"name": "polygon", "configuration": {"api_key": "k"}},
+            422,
+            "'start_date' is a required property",
         ),
-        Refused("PATCH", "/connections/{connection}", {"schedule": {"scheduleType": "cron"}}, 422, "scheduleType must be 'manual'"),
         Refused(
             "PATCH",
             "/connections/{connection}",
-            {"configurations": {"streams": [{"name": "exchanges", "syncMode": "incremental_deduped_history"}]}},
+            {"schedule": {"scheduleType": "cron"}},
+            422,
+            "scheduleType must be 'manual'",
+        ),
+        Refused(
+            "PATCH",
+            "/connections/{connection}",
+            {
+                "configurations": {
+                    "streams": [{"name": "exchanges", "syncMode": "incremental_deduped_history"}]
+                }
+            },
             400,
             "Cannot set sync mode to incremental_deduped_history for stream exchanges. Valid sync modes are: ['full_refresh_overwrite']",
         ),
@@ -221,7 +317,9 @@ def test_what_is_wrong_with_a_request_is_said_as_airbyte_says_it(
 ) -> None:
     names = {"workspace": airbyte_settings.airbyte_workspace_id, "source": provisioned.source_id}
     text = json.dumps([refused.path, refused.body])
-    for name, value in (names | {"connection": provisioned.connection_ids[DAILY_CONNECTION]}).items():
+    for name, value in (
+        names | {"connection": provisioned.connection_ids[DAILY_CONNECTION]}
+    ).items():
         text = text.replace("{" + name + "}", value)
     answer = raw.ask(refused.method, *json.loads(text))
     problem = answer.json()
@@ -235,8 +333,13 @@ def test_a_connector_that_cannot_say_what_it_offers_is_quoted_and_goes_with_its_
 ) -> None:
     broken = dict(manifest()) | {"streams": [{"type": "DeclarativeStream", "name": "nothing"}]}
     definition = api.create_definition("broken", broken)
-    source = api.create_source("broken", definition["id"], {"api_key": "k", "start_date": str(START)})
-    with pytest.raises(AirbyteError, match=r"HTTP 422: source broken: its streams cannot be discovered: .*json schema"):
+    source = api.create_source(
+        "broken", definition["id"], {"api_key": "k", "start_date": str(START)}
+    )
+    with pytest.raises(
+        AirbyteError,
+        match=r"HTTP 422: source broken: its streams cannot be discovered: .*json schema",
+    ):
         api.stream_properties(source["sourceId"])
     path = f"/workspaces/{airbyte_settings.airbyte_workspace_id}/definitions/declarative_sources/{definition['id']}"
     assert raw.ask("DELETE", path).json() == definition
@@ -246,14 +349,23 @@ def test_a_connector_that_cannot_say_what_it_offers_is_quoted_and_goes_with_its_
 def test_a_page_leads_to_its_neighbours(provisioned: Provisioned, raw: Raw) -> None:
     first = raw.ask("GET", "/connections?limit=1").json()
     second = requests.get(first["next"], headers=raw.headers, timeout=10).json()
-    assert [page["data"][0]["connectionId"] for page in (first, second)] == list(provisioned.connection_ids.values())
-    assert requests.get(second["previous"], headers=raw.headers, timeout=10).json()["data"] == first["data"]
+    assert [page["data"][0]["connectionId"] for page in (first, second)] == list(
+        provisioned.connection_ids.values()
+    )
+    assert (
+        requests.get(second["previous"], headers=raw.headers, timeout=10).json()["data"]
+        == first["data"]
+    )
     assert requests.get(second["next"], headers=raw.headers, timeout=10).json()["next"] == ""
 
 
-def test_a_killed_server_comes_back_with_its_workspace_and_knows_its_tokens(alone: Stack, provisioned: Provisioned, raw: Raw) -> None:
+def test_a_killed_server_comes_back_with_its_workspace_and_knows_its_tokens(
+    alone: Stack, provisioned: Provisioned, raw: Raw
+) -> None:
     before = [raw.ask("GET", path).json() for path in ("/sources", "/destinations", "/connections")]
     alone.kill("airbyte")
     alone.restart("airbyte")
-    assert [raw.ask("GET", path).json() for path in ("/sources", "/destinations", "/connections")] == before
+    assert [
+        raw.ask("GET", path).json() for path in ("/sources", "/destinations", "/connections")
+    ] == before
     assert provisioned.source_id in str(before)

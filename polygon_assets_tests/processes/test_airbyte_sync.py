@@ -11,7 +11,13 @@ from polygon_assets.batch.airbyte.connector import CONNECTIONS, REFERENCE_CONNEC
 from polygon_assets.clients.airbyte import AirbyteError, JobOutcome
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.market_calendar import NEW_YORK
-from polygon_assets_tests.processes.airbyte_harness import GROUPED, Connection, Workspace, bars, tables
+from polygon_assets_tests.processes.airbyte_harness import (
+    GROUPED,
+    Connection,
+    Workspace,
+    bars,
+    tables,
+)
 from polygon_assets_tests.processes.harness import Exchange, eventually
 
 SERVERS = ("exchange", "snowflake", "airbyte")
@@ -44,7 +50,9 @@ def daily(workspace: Workspace, request: pytest.FixtureRequest) -> Connection:
 def assert_exact(workspace: Workspace, daily: Connection) -> None:
     """The table holds every bar of the exchange once."""
     with tables(workspace.settings) as found:
-        assert found.rows(daily, "grouped_daily", "TICKER", "DATE") == bars(workspace.settings, DAYS)
+        assert found.rows(daily, "grouped_daily", "TICKER", "DATE") == bars(
+            workspace.settings, DAYS
+        )
 
 
 def start_and_block(workspace: Workspace, exchange: Exchange, daily: Connection) -> int:
@@ -69,7 +77,9 @@ def resume(workspace: Workspace, daily: Connection) -> JobOutcome:
     return outcome
 
 
-def test_a_first_sync_brings_everything_through_refusals_and_a_second_one_only_changes(workspace: Workspace, exchange: Exchange) -> None:
+def test_a_first_sync_brings_everything_through_refusals_and_a_second_one_only_changes(
+    workspace: Workspace, exchange: Exchange
+) -> None:
     exchange.control("rest", path=f"{GROUPED}/{DAYS[1]}", status=429, count=1, retry_after=1)
     exchange.control("rest", path=f"{GROUPED}/{DAYS[2]}", status=503, count=1)
     names = ["exchanges", "tickers", "grouped_daily", "daily_open_close"]
@@ -81,10 +91,16 @@ def test_a_first_sync_brings_everything_through_refusals_and_a_second_one_only_c
     with tables(workspace.settings) as found:
         keys = found.rows(connection, "tickers", "TICKER", "MARKET")
         assert len(keys) == len(set(keys)) == first.streams["tickers"].committed
-        assert len(found.rows(connection, "exchanges", "ID")) == first.streams["exchanges"].committed > 0
+        assert (
+            len(found.rows(connection, "exchanges", "ID"))
+            == first.streams["exchanges"].committed
+            > 0
+        )
         official = [bar for bar in bars(workspace.settings, DAYS) if bar[0] in named]
         assert found.rows(connection, "daily_open_close", "TICKER", "DATE") == official != []
-        assert {row[0] for row in found.rows(connection, "exchanges", "_AIRBYTE_GENERATION_ID")} == {second.job_id}
+        assert {
+            row[0] for row in found.rows(connection, "exchanges", "_AIRBYTE_GENERATION_ID")
+        } == {second.job_id}
     assert second.streams["tickers"].emitted < 10
     # The last day again, since it may not have been over.
     assert second.streams["grouped_daily"].emitted == len(bars(workspace.settings, DAYS[-1:]))
@@ -97,7 +113,9 @@ def test_a_stream_without_records_has_a_table_too(workspace: Workspace) -> None:
         assert found.rows(connection, "daily_open_close", "TICKER", "VOLUME") == []
 
 
-def test_a_failed_sync_says_why_and_leaves_the_tables_as_they_were(workspace: Workspace, exchange: Exchange) -> None:
+def test_a_failed_sync_says_why_and_leaves_the_tables_as_they_were(
+    workspace: Workspace, exchange: Exchange
+) -> None:
     connection = workspace.connect("refused", ["exchanges"], DAYS)
     assert workspace.sync(connection).succeeded
     exchange.control("refuse", key=True)
@@ -114,7 +132,9 @@ def test_a_cancelled_sync_stops_its_connector_and_keeps_what_was_committed(
     workspace: Workspace, exchange: Exchange, daily: Connection
 ) -> None:
     job_id = start_and_block(workspace, exchange, daily)
-    with pytest.raises(AirbyteError, match=rf"HTTP 409: A sync is already running for: {daily.id} \(job {job_id}\)"):
+    with pytest.raises(
+        AirbyteError, match=rf"HTTP 409: A sync is already running for: {daily.id} \(job {job_id}\)"
+    ):
         workspace.api.start_sync(daily.id)
     [connector] = workspace.connectors()
     assert workspace.api.cancel(job_id)["status"] == "cancelled"
@@ -127,7 +147,9 @@ def test_a_cancelled_sync_stops_its_connector_and_keeps_what_was_committed(
     assert resume(workspace, daily).rows == left
 
 
-def test_a_killed_connector_fails_its_job_and_the_next_sync_goes_on(workspace: Workspace, exchange: Exchange, daily: Connection) -> None:
+def test_a_killed_connector_fails_its_job_and_the_next_sync_goes_on(
+    workspace: Workspace, exchange: Exchange, daily: Connection
+) -> None:
     job_id = start_and_block(workspace, exchange, daily)
     [connector] = workspace.connectors()
     connector.send_signal(signal.SIGKILL)
@@ -146,17 +168,25 @@ def test_a_killed_server_takes_its_connector_along_and_the_next_one_goes_on(
     job_id = start_and_block(workspace, exchange, daily)
     [connector] = workspace.connectors()
     stack.kill("airbyte")
-    eventually(lambda: not connector.is_running() or connector.status() == psutil.STATUS_ZOMBIE, "the connector is gone")
+    eventually(
+        lambda: not connector.is_running() or connector.status() == psutil.STATUS_ZOMBIE,
+        "the connector is gone",
+    )
     stack.restart("airbyte")
     outcome = workspace.api.outcome(job_id)
-    assert (outcome.status, outcome.reason) == ("failed", "the server was stopped (airbyte_platform)")
+    assert (outcome.status, outcome.reason) == (
+        "failed",
+        "the server was stopped (airbyte_platform)",
+    )
     assert outcome.rows
     assert workspace.api.states(daily.id)["grouped_daily"]
     exchange.clear()
     resume(workspace, daily)
 
 
-def test_a_table_that_cannot_be_written_fails_the_job_with_snowflakes_words(workspace: Workspace, daily: Connection) -> None:
+def test_a_table_that_cannot_be_written_fails_the_job_with_snowflakes_words(
+    workspace: Workspace, daily: Connection
+) -> None:
     with tables(workspace.settings) as found:
         found.ask(f"CREATE VIEW RAW.{daily.prefix}grouped_daily AS SELECT 1 AS ONE")
     outcome = workspace.sync(daily)
@@ -167,7 +197,9 @@ def test_a_table_that_cannot_be_written_fails_the_job_with_snowflakes_words(work
 
 
 @pytest.mark.filterwarnings("ignore:Class `(Base)?Airbyte.* is currently in beta")
-def test_an_unmodified_dagster_airbyte_reads_the_workspace_syncs_and_fails(workspace: Workspace, exchange: Exchange) -> None:
+def test_an_unmodified_dagster_airbyte_reads_the_workspace_syncs_and_fails(
+    workspace: Workspace, exchange: Exchange
+) -> None:
     import dagster as dg
     from dagster_airbyte import AirbyteWorkspace
 
@@ -185,13 +217,22 @@ def test_an_unmodified_dagster_airbyte_reads_the_workspace_syncs_and_fails(works
         for table in airbyte.fetch_airbyte_workspace_data().to_airbyte_connection_table_props_data()
         if table.connection_name in CONNECTIONS
     }
-    assert set(found) == {(name, stream) for name, members in CONNECTIONS.items() for stream in members}
+    assert set(found) == {
+        (name, stream) for name, members in CONNECTIONS.items() for stream in members
+    }
     for (_, stream), table in found.items():
-        assert (table.fully_qualified_table_name, table.destination_type) == (f"POLYGON.RAW.{stream}", "snowflake")
+        assert (table.fully_qualified_table_name, table.destination_type) == (
+            f"POLYGON.RAW.{stream}",
+            "snowflake",
+        )
         assert table.json_schema["properties"] == streams()[stream].properties
     client, reference = airbyte.get_client(), workspace.api.connection_id(REFERENCE_CONNECTION)
     output = client.sync_and_poll(reference)
-    assert output.job_details["rowsSynced"] == workspace.api.outcome(output.job_details["jobId"]).rows > 0
+    assert (
+        output.job_details["rowsSynced"]
+        == workspace.api.outcome(output.job_details["jobId"]).rows
+        > 0
+    )
     exchange.control("refuse", key=True)
     with pytest.raises(dg.Failure, match=r"Job failed: \d+"):
         client.sync_and_poll(reference)

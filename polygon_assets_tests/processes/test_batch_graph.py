@@ -17,7 +17,12 @@ import pytest
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 from dagster_airbyte.translator import AirbyteConnection
 
-from polygon_assets.batch.airbyte.connector import CONNECTIONS, DAILY_CONNECTION, REFERENCE_CONNECTION, streams
+from polygon_assets.batch.airbyte.connector import (
+    CONNECTIONS,
+    DAILY_CONNECTION,
+    REFERENCE_CONNECTION,
+    streams,
+)
 from polygon_assets.batch.airbyte.provision import open_close_tickers, set_open_close_tickers
 from polygon_assets.clients import subscription_store
 from polygon_assets.clients.airbyte import AirbyteApi
@@ -63,13 +68,20 @@ dg.materialize([defs.resolve_assets_def(GROUPED_DAILY)], partition_key=sys.argv[
 @pytest.fixture(scope="module")
 def settings(stack: Stack) -> Settings:
     """The stack's, with the exchange's calendar; equality is asked of the stream."""
-    changes = {"market_calendar": "NYSE", "volume_tolerance": 0.0, "price_tolerance": 0.0, "daily_history_days": 5}
+    changes = {
+        "market_calendar": "NYSE",
+        "volume_tolerance": 0.0,
+        "price_tolerance": 0.0,
+        "daily_history_days": 5,
+    }
     settings = stack.settings().model_copy(update=changes)
     with closing(AirbyteApi(settings)) as api:
         [source] = api.sources()
         api.patch_source(source["sourceId"], {"start_date": DAYS[0].isoformat()})
     channels = tuple(f"A.{symbol}" for symbol in SUBSCRIBED)
-    accepted = accept("channel\n" + "\n".join(channels), channels, "etag", "2026-01-01T00:00:00+00:00")
+    accepted = accept(
+        "channel\n" + "\n".join(channels), channels, "etag", "2026-01-01T00:00:00+00:00"
+    )
     subscription_store.connect(settings).publish(accepted)
     return settings
 
@@ -84,10 +96,16 @@ class Graph:
 
         self.instance = instance
         self.environment = OfTheStack()
-        self._defs = build_defs(settings, {"environment": self.environment, "airbyte": Airbyte(poll_seconds=0.2)})
+        self._defs = build_defs(
+            settings, {"environment": self.environment, "airbyte": Airbyte(poll_seconds=0.2)}
+        )
 
     def run(
-        self, *keys: dg.AssetKey, day: dt.date | None = None, days: Sequence[dt.date] = (), config: dict[str, Any] | None = None
+        self,
+        *keys: dg.AssetKey,
+        day: dt.date | None = None,
+        days: Sequence[dt.date] = (),
+        config: dict[str, Any] | None = None,
     ) -> dg.ExecuteInProcessResult:
         """One run of these assets: as a whole, of a day, or of a range of days."""
         assets = {id(asset): asset for asset in map(self._defs.resolve_assets_def, keys)}
@@ -96,14 +114,19 @@ class Graph:
             list(assets.values()),
             instance=self.instance,
             partition_key=day.isoformat() if day else None,
-            tags={f"dagster/asset_partition_range_{name}": end.isoformat() for name, end in ends.items()},
+            tags={
+                f"dagster/asset_partition_range_{name}": end.isoformat()
+                for name, end in ends.items()
+            },
             run_config=config,
             raise_on_error=False,
         )
 
     def tick(self, sensor: dg.SensorDefinition) -> dg.SensorResult:
         """What a sensor answers now."""
-        with dg.build_sensor_context(self.instance, resources={"environment": self.environment}) as context:
+        with dg.build_sensor_context(
+            self.instance, resources={"environment": self.environment}
+        ) as context:
             answer = sensor(context)
         assert isinstance(answer, dg.SensorResult), answer
         return answer
@@ -116,7 +139,9 @@ class Graph:
     def metadata(self, key: dg.AssetKey, day: dt.date | None = None) -> dict[str, Any]:
         """Of the newest materialization."""
         which = dg.AssetRecordsFilter(key, asset_partitions=[day.isoformat()] if day else None)
-        event = self.instance.fetch_materializations(which, limit=1).records[0].asset_materialization
+        event = (
+            self.instance.fetch_materializations(which, limit=1).records[0].asset_materialization
+        )
         assert event
         return {name: value.value for name, value in event.metadata.items()}
 
@@ -145,7 +170,11 @@ def why(result: dg.ExecuteInProcessResult) -> str:
 
 
 def failed_checks(result: dg.ExecuteInProcessResult) -> list[str]:
-    return [f"{check.check_name}: {check.description}" for check in result.get_asset_check_evaluations() if not check.passed]
+    return [
+        f"{check.check_name}: {check.description}"
+        for check in result.get_asset_check_evaluations()
+        if not check.passed
+    ]
 
 
 def market() -> Market:
@@ -172,10 +201,15 @@ def test_from_the_vendor_to_the_marts_and_again_without_a_duplicate(
     assert graph.metadata(TICKERS)["dagster/row_count"] == COMPANIES
     assert graph.metadata(GROUPED_DAILY, newest)["loaded_by"] == "airbyte"
     assert {graph.metadata(GROUPED_DAILY, day)["loaded_by"] for day in past} == {"rest"}
-    assert graph.metadata(DAILY_OPEN_CLOSE, past[0])["dagster/partition_row_count"] == len(SUBSCRIBED)
+    assert graph.metadata(DAILY_OPEN_CLOSE, past[0])["dagster/partition_row_count"] == len(
+        SUBSCRIBED
+    )
 
     def marts_are_right() -> None:
-        dimensions, whole = ("dim_exchange", "dim_ticker", "dim_stock_split"), ("daily_prices_adjusted", "report_tickers")
+        dimensions, whole = (
+            ("dim_exchange", "dim_ticker", "dim_stock_split"),
+            ("daily_prices_adjusted", "report_tickers"),
+        )
         runs = [
             graph.run(*map(mart, dimensions)),
             graph.run(FACT_DAILY_TRADING, days=past),
@@ -184,11 +218,13 @@ def test_from_the_vendor_to_the_marts_and_again_without_a_duplicate(
         ]
         assert [failed_checks(run) for run in runs] == [[], [], [], []]
         in_days = f"trading_day IN ({', '.join(f'{str(day)!r}' for day in (*past, newest))})"
-        facts = ask(f"SELECT ticker, trading_day, {', '.join(PRICES)}, volume FROM MARTS.FACT_DAILY_TRADING WHERE {in_days}")
+        facts = ask(
+            f"SELECT ticker, trading_day, {', '.join(PRICES)}, volume FROM MARTS.FACT_DAILY_TRADING WHERE {in_days}"
+        )
         assert sorted(facts) == bars_of(market(), (*past, newest))
-        assert ask(f"SELECT count(*), count(DISTINCT ticker, trading_day) FROM MARTS.DAILY_PRICES_ADJUSTED WHERE {in_days}") == [
-            (len(facts), len(facts))
-        ]
+        assert ask(
+            f"SELECT count(*), count(DISTINCT ticker, trading_day) FROM MARTS.DAILY_PRICES_ADJUSTED WHERE {in_days}"
+        ) == [(len(facts), len(facts))]
 
     marts_are_right()
     lineage = graph.metadata(FACT_DAILY_TRADING, newest)["dagster/column_lineage"]
@@ -211,47 +247,76 @@ def test_a_range_that_fails_keeps_what_it_did_and_what_the_sensor_then_asks_for_
     graph: Graph, exchange: Exchange, ask: Callable[[str], list[Row]]
 ) -> None:
     wanted = DAYS[-5:]
-    exchange.control("rest", path=f"/v2/aggs/grouped/locale/us/market/stocks/{wanted[2]}", status=403)
+    exchange.control(
+        "rest", path=f"/v2/aggs/grouped/locale/us/market/stocks/{wanted[2]}", status=403
+    )
     result = graph.run(GROUPED_DAILY, days=wanted)
     assert not result.success
     assert re.search(rf"^{wanted[2]}: \S+/{wanted[2]}: HTTP 403: .*the account's plan", why(result))
     assert f"loaded are {wanted[3]}, {wanted[4]}" in why(result)
-    assert graph.instance.get_materialized_partitions(GROUPED_DAILY) == {str(day) for day in wanted[3:]}
+    assert graph.instance.get_materialized_partitions(GROUPED_DAILY) == {
+        str(day) for day in wanted[3:]
+    }
     for key in (SUBSCRIPTIONS, TICKERS):
         graph.instance.report_runless_asset_event(dg.AssetMaterialization(key))
     [request] = graph.tick(missing_days).run_requests or []
-    first, last = (dt.date.fromisoformat(request.tags[f"dagster/asset_partition_range_{end}"]) for end in ("start", "end"))
+    first, last = (
+        dt.date.fromisoformat(request.tags[f"dagster/asset_partition_range_{end}"])
+        for end in ("start", "end")
+    )
     assert (first, last) == (wanted[0], wanted[2])
 
     exchange.clear()
     assert graph.run(GROUPED_DAILY, days=(first, last)).success
-    assert graph.instance.get_materialized_partitions(DAILY_OPEN_CLOSE) == {str(day) for day in wanted}
+    assert graph.instance.get_materialized_partitions(DAILY_OPEN_CLOSE) == {
+        str(day) for day in wanted
+    }
     assert graph.run(FACT_DAILY_TRADING, days=wanted).success
     in_days = f"trading_day BETWEEN '{wanted[0]}' AND '{wanted[4]}'"
-    facts = ask(f"SELECT ticker, trading_day, {', '.join(PRICES)}, volume FROM MARTS.FACT_DAILY_TRADING WHERE {in_days}")
+    facts = ask(
+        f"SELECT ticker, trading_day, {', '.join(PRICES)}, volume FROM MARTS.FACT_DAILY_TRADING WHERE {in_days}"
+    )
     assert sorted(facts) == bars_of(market(), wanted)
 
 
 def test_after_a_kill_9_in_the_middle_of_a_sync_the_next_run_joins_it_and_every_row_is_there_once(
-    graph: Graph, stack: Stack, settings: Settings, exchange: Exchange, ask: Callable[[str], list[Row]]
+    graph: Graph,
+    stack: Stack,
+    settings: Settings,
+    exchange: Exchange,
+    ask: Callable[[str], list[Row]],
 ) -> None:
     newest = DAYS[-1]
-    exchange.control("rest", path=f"/v2/aggs/grouped/locale/us/market/stocks/{newest}", status=429, retry_after=1)
+    exchange.control(
+        "rest", path=f"/v2/aggs/grouped/locale/us/market/stocks/{newest}", status=429, retry_after=1
+    )
     environment = os.environ | stack.environment() | {"MARKET_CALENDAR": "NYSE"}
-    with closing(AirbyteApi(settings)) as api, subprocess.Popen([sys.executable, "-c", ONE_RUN, str(newest)], env=environment) as run:
+    with (
+        closing(AirbyteApi(settings)) as api,
+        subprocess.Popen([sys.executable, "-c", ONE_RUN, str(newest)], env=environment) as run,
+    ):
         connection = api.connection_id(DAILY_CONNECTION)
         try:
-            job = eventually(lambda: [job["jobId"] for job in api.jobs(connection) if job["status"] == "running"], "the sync is under way")
+            job = eventually(
+                lambda: [
+                    job["jobId"] for job in api.jobs(connection) if job["status"] == "running"
+                ],
+                "the sync is under way",
+            )
         finally:
             run.kill()
     exchange.clear()
     assert graph.run(GROUPED_DAILY, day=newest).success
     assert [graph.metadata(GROUPED_DAILY, newest)["airbyte_job"]] == job
-    rows = ask(f"SELECT ticker, date, {', '.join(PRICES)}, volume::NUMBER(28, 6) FROM RAW.GROUPED_DAILY WHERE date = '{newest}'")
+    rows = ask(
+        f"SELECT ticker, date, {', '.join(PRICES)}, volume::NUMBER(28, 6) FROM RAW.GROUPED_DAILY WHERE date = '{newest}'"
+    )
     assert sorted(rows) == bars_of(market(), (newest,))
 
 
-def test_a_lost_minute_and_a_lost_symbol_are_found_and_named_and_a_whole_day_matches(graph: Graph, settings: Settings) -> None:
+def test_a_lost_minute_and_a_lost_symbol_are_found_and_named_and_a_whole_day_matches(
+    graph: Graph, settings: Settings
+) -> None:
     day = DAYS[-2]
     truth = market()
     lost = int(dt.datetime.combine(day, dt.time(10, 31), NEW_YORK).timestamp() * 1000)
@@ -276,16 +341,25 @@ def test_a_lost_minute_and_a_lost_symbol_are_found_and_named_and_a_whole_day_mat
     assert graph.metadata(STREAM_VS_BATCH, day)["dagster/partition_row_count"] == 3
 
 
-def test_every_run_that_holds_a_pool_says_that_it_is_at_work(graph: Graph, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_run_that_holds_a_pool_says_that_it_is_at_work(
+    graph: Graph, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pools, "WORD_EVERY_SECONDS", 0.001)
     day = DAYS[-3]
     stream_seconds(settings, market(), "AAPL", day)
-    runs = [graph.run(TICKERS), *(graph.run(key, day=day) for key in (GROUPED_DAILY, FACT_DAILY_TRADING, STREAM_VS_BATCH))]
+    runs = [
+        graph.run(TICKERS),
+        *(graph.run(key, day=day) for key in (GROUPED_DAILY, FACT_DAILY_TRADING, STREAM_VS_BATCH)),
+    ]
     for run in runs:
-        assert any("at work" in entry.user_message for entry in graph.instance.all_logs(run.run_id)), run.job_def.name
+        assert any(
+            "at work" in entry.user_message for entry in graph.instance.all_logs(run.run_id)
+        ), run.job_def.name
 
 
-def test_a_sync_that_fails_says_why_in_the_connectors_words(graph: Graph, exchange: Exchange) -> None:
+def test_a_sync_that_fails_says_why_in_the_connectors_words(
+    graph: Graph, exchange: Exchange
+) -> None:
     exchange.control("refuse", entitlement="/v3/reference/exchanges")
     result = graph.run(TICKERS)
     assert not result.success
@@ -296,9 +370,17 @@ def test_a_sync_that_fails_says_why_in_the_connectors_words(graph: Graph, exchan
 
 def test_the_raw_tables_in_the_graph_are_those_of_the_live_connections(settings: Settings) -> None:
     client = Airbyte().client(settings)
-    found = [client.get_connection_details(connection["connectionId"]) for connection in client.get_connections()]
-    live = {connection.name: connection.streams for connection in map(AirbyteConnection.from_connection_details, found)}
-    assert {name: set(found) for name, found in live.items()} == {name: set(names) for name, names in CONNECTIONS.items()}
+    found = [
+        client.get_connection_details(connection["connectionId"])
+        for connection in client.get_connections()
+    ]
+    live = {
+        connection.name: connection.streams
+        for connection in map(AirbyteConnection.from_connection_details, found)
+    }
+    assert {name: set(found) for name, found in live.items()} == {
+        name: set(names) for name, names in CONNECTIONS.items()
+    }
     for name, stream in (pair for connection in live.values() for pair in connection.items()):
         assert stream.selected
         assert stream.json_schema["properties"] == streams()[name].properties
@@ -310,7 +392,11 @@ def test_a_reference_table_that_comes_back_much_smaller_is_not_put_in_place_unti
     from polygon_assets.clients import snowflake
 
     def size_check(result: dg.ExecuteInProcessResult) -> AssetCheckEvaluation:
-        [found] = [each for each in result.get_asset_check_evaluations() if each.asset_key == raw("stock_split")]
+        [found] = [
+            each
+            for each in result.get_asset_check_evaluations()
+            if each.asset_key == raw("stock_split")
+        ]
         return found
 
     assert graph.run(raw("stock_split")).success
@@ -319,7 +405,9 @@ def test_a_reference_table_that_comes_back_much_smaller_is_not_put_in_place_unti
         [[rows]] = cursor.fetchall()
         cursor.execute("SELECT * FROM RAW.STOCK_SPLIT_LAST_GOOD LIMIT 0")
         columns = [column.name for column in cursor.description]
-        values = ", ".join("s.id || '-' || n.n" if name == "ID" else f"s.{name}" for name in columns)
+        values = ", ".join(
+            "s.id || '-' || n.n" if name == "ID" else f"s.{name}" for name in columns
+        )
         cursor.execute(
             f"INSERT INTO RAW.STOCK_SPLIT_LAST_GOOD SELECT {values} FROM RAW.STOCK_SPLIT AS s, (SELECT 1 AS n UNION ALL SELECT 2) AS n"
         )
@@ -330,7 +418,12 @@ def test_a_reference_table_that_comes_back_much_smaller_is_not_put_in_place_unti
         assert "accept_smaller: [stock_split]" in (check.description or "")
         cursor.execute("SELECT COUNT(*) FROM RAW.STOCK_SPLIT")
         assert cursor.fetchall() == [(3 * rows,)]
-        accepted = graph.run(raw("stock_split"), config={"ops": {"sync_reference_tables": {"config": {"accept_smaller": ["stock_split"]}}}})
+        accepted = graph.run(
+            raw("stock_split"),
+            config={
+                "ops": {"sync_reference_tables": {"config": {"accept_smaller": ["stock_split"]}}}
+            },
+        )
         assert size_check(accepted).passed
         assert "accepted by a person" in (size_check(accepted).description or "")
         cursor.execute("SELECT COUNT(*) FROM RAW.STOCK_SPLIT")

@@ -40,7 +40,10 @@ def client(module_client: Client) -> Client:
 
 
 def rows(count: int) -> list[list[object]]:
-    return [[number, f"it's\t'{number}'\n\\", Decimal(number) / 7 // Decimal("0.000001") / 10**6, NOW] for number in range(count)]
+    return [
+        [number, f"it's\t'{number}'\n\\", Decimal(number) / 7 // Decimal("0.000001") / 10**6, NOW]
+        for number in range(count)
+    ]
 
 
 def count(client: Client) -> int:
@@ -53,7 +56,9 @@ def connect(settings: Settings, **options: Any) -> Client:
 
 @pytest.mark.usefixtures("client")
 @pytest.mark.parametrize("compression", ["lz4", "zstd", "gzip", False])
-def test_rows_come_back_as_they_went_in_compressed_either_way(settings: Settings, compression: str | bool) -> None:
+def test_rows_come_back_as_they_went_in_compressed_either_way(
+    settings: Settings, compression: str | bool
+) -> None:
     own = connect(settings, compress=compression)
     own.insert("market.t", rows(3000), column_names=["n", "s", "d", "at"])
     stored = own.query("SELECT * FROM market.t ORDER BY n", tz_mode="aware").result_rows
@@ -64,24 +69,48 @@ def test_rows_come_back_as_they_went_in_compressed_either_way(settings: Settings
 def test_inserts_of_every_kind_are_acknowledged_with_their_rows(client: Client) -> None:
     table = pa.table({"n": pa.array([1, 2], pa.uint64()), "s": ["a", "b"]})
     assert client.insert_arrow("market.t", table).written_rows == 2
-    assert client.insert("market.t", [[3, 4], ["c", "d"]], column_names=["n", "s"], column_oriented=True).written_rows == 2
-    assert client.raw_insert("market.t", insert_block=b'{"n":5}\n{"n":6}\n', fmt="JSONEachRow").written_rows == 2
-    assert client.raw_insert("market.t", ["n", "s"], insert_block="7,x\n", fmt="CSV", settings={"max_threads": 1}).written_rows == 1
+    assert (
+        client.insert(
+            "market.t", [[3, 4], ["c", "d"]], column_names=["n", "s"], column_oriented=True
+        ).written_rows
+        == 2
+    )
+    assert (
+        client.raw_insert(
+            "market.t", insert_block=b'{"n":5}\n{"n":6}\n', fmt="JSONEachRow"
+        ).written_rows
+        == 2
+    )
+    assert (
+        client.raw_insert(
+            "market.t", ["n", "s"], insert_block="7,x\n", fmt="CSV", settings={"max_threads": 1}
+        ).written_rows
+        == 1
+    )
     client.command("INSERT INTO market.t (n, s) VALUES (8, 'semi;colon'), (9, 'FORMAT Native')")
-    client.command("INSERT INTO market.t (n, s) SETTINGS async_insert = 0 FORMAT JSONEachRow", data=b'{"n":10}')
+    client.command(
+        "INSERT INTO market.t (n, s) SETTINGS async_insert = 0 FORMAT JSONEachRow", data=b'{"n":10}'
+    )
     client.command("INSERT INTO market.t (n) SELECT number + 11 FROM numbers(5)")
-    assert client.query("SELECT groupArray(n) FROM (SELECT n FROM market.t ORDER BY n)").result_rows == [(list(range(1, 16)),)]
+    assert client.query(
+        "SELECT groupArray(n) FROM (SELECT n FROM market.t ORDER BY n)"
+    ).result_rows == [(list(range(1, 16)),)]
 
 
 @pytest.mark.parametrize(
     ("block", "code"),
     [
-        (b'{"n":1}\n{"n":2000000}', 469),  # the constraint: refused while writing, after everything was parsed
+        (
+            b'{"n":1}\n{"n":2000000}',
+            469,
+        ),  # the constraint: refused while writing, after everything was parsed
         (b'{"n":1}\n{"n":"x"}', 27),
         (b'{"n":1}\n{"n":', 32),
     ],
 )
-def test_a_refused_insert_says_so_and_leaves_nothing(client: Client, block: bytes, code: int) -> None:
+def test_a_refused_insert_says_so_and_leaves_nothing(
+    client: Client, block: bytes, code: int
+) -> None:
     with pytest.raises(DatabaseError) as refusal:
         client.raw_insert("market.t", insert_block=block, fmt="JSONEachRow")
     assert refusal.value.code == code
@@ -89,7 +118,9 @@ def test_a_refused_insert_says_so_and_leaves_nothing(client: Client, block: byte
 
 
 def test_an_error_in_a_materialized_view_is_not_swallowed(client: Client) -> None:
-    client.command("CREATE MATERIALIZED VIEW market.t_mv ENGINE = MergeTree ORDER BY x AS SELECT throwIf(n = 7) AS x FROM market.t")
+    client.command(
+        "CREATE MATERIALIZED VIEW market.t_mv ENGINE = MergeTree ORDER BY x AS SELECT throwIf(n = 7) AS x FROM market.t"
+    )
     try:
         with pytest.raises(DatabaseError, match="FUNCTION_THROW_IF_VALUE_IS_NON_ZERO"):
             client.insert("market.t", [[7]], column_names=["n"])
@@ -99,19 +130,28 @@ def test_an_error_in_a_materialized_view_is_not_swallowed(client: Client) -> Non
 
 def test_rows_for_insert_select_are_refused_rather_than_ignored(client: Client) -> None:
     with pytest.raises(DatabaseError, match="NOT_IMPLEMENTED"):
-        client.command("INSERT INTO market.t (n) SELECT n FROM input('n UInt64') FORMAT JSONEachRow", data=b'{"n":1}')
+        client.command(
+            "INSERT INTO market.t (n) SELECT n FROM input('n UInt64') FORMAT JSONEachRow",
+            data=b'{"n":1}',
+        )
 
 
 def test_parameters_are_bound_by_the_server_in_the_url_and_in_a_form(client: Client) -> None:
     text = 'it\'s\t"quoted"\n\\ ünï {x}'
     answer = client.query(
-        "SELECT {s:String}, {d:Date}, {t:DateTime64(6, 'UTC')}", parameters={"s": text, "d": NOW.date(), "t": NOW}, tz_mode="aware"
+        "SELECT {s:String}, {d:Date}, {t:DateTime64(6, 'UTC')}",
+        parameters={"s": text, "d": NOW.date(), "t": NOW},
+        tz_mode="aware",
     )
     assert answer.result_rows == [(text, NOW.date(), NOW)]
     numbers = list(range(20_000))
-    assert client.query("SELECT arraySum({many:Array(UInt32)})", parameters={"many": numbers}).result_rows == [(sum(numbers),)]
+    assert client.query(
+        "SELECT arraySum({many:Array(UInt32)})", parameters={"many": numbers}
+    ).result_rows == [(sum(numbers),)]
     names = [f"it's {number}" for number in numbers]
-    assert client.query("SELECT {names:Array(String)}", parameters={"names": names}).result_rows == [(names,)]
+    assert client.query(
+        "SELECT {names:Array(String)}", parameters={"names": names}
+    ).result_rows == [(names,)]
 
 
 def test_settings_hold_for_their_query_alone(client: Client, settings: Settings) -> None:
@@ -121,8 +161,14 @@ def test_settings_hold_for_their_query_alone(client: Client, settings: Settings)
     assert client.command(threads) == usual
     with connect(settings, session_id="settings") as session:
         session.command("SET max_block_size = 1234")
-        assert session.command("SELECT getSetting('max_block_size')", settings={"max_threads": 7}) == 1234
-        assert (session.command(threads), session.command("SELECT getSetting('max_block_size')")) == (usual, 1234)
+        assert (
+            session.command("SELECT getSetting('max_block_size')", settings={"max_threads": 7})
+            == 1234
+        )
+        assert (
+            session.command(threads),
+            session.command("SELECT getSetting('max_block_size')"),
+        ) == (usual, 1234)
     client.command("SET max_threads = 7")
     assert client.command(threads) == usual
 
@@ -144,7 +190,11 @@ def test_errors_carry_codes_and_names(client: Client, settings: Settings) -> Non
         ("SELECT 1; DROP TABLE market.t", 62, "SYNTAX_ERROR"),
         ("SELECT nonsense", 47, "UNKNOWN_IDENTIFIER"),
         ("SELECT 1 SETTINGS nonsense = 1", 115, "UNKNOWN_SETTING"),
-        ("SELECT number FROM numbers(50000000) ORDER BY rand() SETTINGS max_memory_usage = 10000000", 241, "MEMORY_LIMIT_EXCEEDED"),
+        (
+            "SELECT number FROM numbers(50000000) ORDER BY rand() SETTINGS max_memory_usage = 10000000",
+            241,
+            "MEMORY_LIMIT_EXCEEDED",
+        ),
     ):
         with pytest.raises(DatabaseError) as refusal:
             client.query(statement)
@@ -157,7 +207,12 @@ def test_errors_carry_codes_and_names(client: Client, settings: Settings) -> Non
 def test_a_wrong_password_is_516(settings: Settings) -> None:
     for user, password in (("default", "wrong"), ("nobody", "local")):
         with pytest.raises(DatabaseError) as refusal:
-            clickhouse_connect.get_client(host=settings.clickhouse_host, port=settings.clickhouse_port, username=user, password=password)
+            clickhouse_connect.get_client(
+                host=settings.clickhouse_host,
+                port=settings.clickhouse_port,
+                username=user,
+                password=password,
+            )
         assert (refusal.value.code, refusal.value.name) == (516, "AUTHENTICATION_FAILED")
 
 
@@ -176,7 +231,9 @@ def test_columns_are_known_without_rows(client: Client) -> None:
 
 
 def test_large_results_are_streamed(client: Client) -> None:
-    with client.query_row_block_stream("SELECT number, toString(number) FROM numbers(500000)") as blocks:
+    with client.query_row_block_stream(
+        "SELECT number, toString(number) FROM numbers(500000)"
+    ) as blocks:
         sizes = [len(block) for block in blocks]
     assert sum(sizes) == 500_000
     assert len(sizes) > 2
@@ -185,7 +242,9 @@ def test_large_results_are_streamed(client: Client) -> None:
 
 
 def test_an_error_in_the_middle_of_a_stream_is_raised_as_one(client: Client) -> None:
-    with client.query_row_block_stream("SELECT number, throwIf(number = 300000) FROM numbers(500000)") as blocks:
+    with client.query_row_block_stream(
+        "SELECT number, throwIf(number = 300000) FROM numbers(500000)"
+    ) as blocks:
         assert next(blocks)
         with pytest.raises(StreamFailureError, match="FUNCTION_THROW_IF_VALUE_IS_NON_ZERO"):
             list(blocks)
@@ -200,9 +259,14 @@ def test_a_stream_left_early_frees_its_query(client: Client) -> None:
 
 def test_the_sqlalchemy_dialect_works(client: Client, settings: Settings) -> None:
     address = f"clickhousedb://{settings.clickhouse_user}:{settings.clickhouse_password.get_secret_value()}@"
-    engine = sqlalchemy.create_engine(f"{address}{settings.clickhouse_host}:{settings.clickhouse_port}/market")
+    engine = sqlalchemy.create_engine(
+        f"{address}{settings.clickhouse_host}:{settings.clickhouse_port}/market"
+    )
     client.insert("market.t", [[1, "a"], [2, "b"]], column_names=["n", "s"])
     with engine.connect() as connection:
-        assert connection.execute(sqlalchemy.text("SELECT s FROM t WHERE n = :n"), {"n": 2}).scalar() == "b"
+        assert (
+            connection.execute(sqlalchemy.text("SELECT s FROM t WHERE n = :n"), {"n": 2}).scalar()
+            == "b"
+        )
         assert "t" in sqlalchemy.inspect(connection).get_table_names()
     engine.dispose()

@@ -62,7 +62,9 @@ def leave(connection: socket.socket, *, reset: bool = False) -> None:
 
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
 @pytest.mark.parametrize("output_format", FORMATS)
-def test_a_reader_may_leave_in_any_format(http: ClickHouseHttp, output_format: str, version: str) -> None:
+def test_a_reader_may_leave_in_any_format(
+    http: ClickHouseHttp, output_format: str, version: str
+) -> None:
     connection = http.open(f"{ENDLESS_ROWS} FORMAT {output_format}", version=version)
     assert connection.recv(100)
     leave(connection)
@@ -71,19 +73,30 @@ def test_a_reader_may_leave_in_any_format(http: ClickHouseHttp, output_format: s
 
 @pytest.mark.parametrize(
     "parameters",
-    ["?compress=1", "?enable_http_compression=1", "?client_protocol_version=54460&default_format=Native", "?session_id=left"],
+    [
+        "?compress=1",
+        "?enable_http_compression=1",
+        "?client_protocol_version=54460&default_format=Native",
+        "?session_id=left",
+    ],
 )
 def test_a_reader_may_leave_whatever_it_asked_for(http: ClickHouseHttp, parameters: str) -> None:
     connection = http.open(ENDLESS_ROWS, parameters=parameters)
     assert connection.recv(100)
     leave(connection, reset=True)
     unharmed(http)
-    eventually(lambda: http.send("SELECT 1", session_id="left").status == 200, "the session is free again")
+    eventually(
+        lambda: http.send("SELECT 1", session_id="left").status == 200, "the session is free again"
+    )
 
 
-@pytest.mark.parametrize("sql", [ENDLESS_COUNT, f"{ENDLESS_ROWS} WHERE sipHash64(s) = 1 FORMAT Native"])
+@pytest.mark.parametrize(
+    "sql", [ENDLESS_COUNT, f"{ENDLESS_ROWS} WHERE sipHash64(s) = 1 FORMAT Native"]
+)
 @pytest.mark.parametrize("reset", [True, False])
-def test_a_client_may_leave_before_the_first_byte(http: ClickHouseHttp, sql: str, reset: bool) -> None:
+def test_a_client_may_leave_before_the_first_byte(
+    http: ClickHouseHttp, sql: str, reset: bool
+) -> None:
     connection = http.open(sql)
     eventually(lambda: http.running() == 1, "the query runs")
     leave(connection, reset=reset)
@@ -110,15 +123,21 @@ def test_many_may_leave_at_the_same_time(http: ClickHouseHttp) -> None:
 def test_an_upload_that_is_cut_off_inserts_nothing(http: ClickHouseHttp) -> None:
     http.ask("CREATE OR REPLACE TABLE market.cut (n UInt64) ENGINE = MergeTree ORDER BY n")
     for reset in (True, False):
-        connection = socket.create_connection((HOST, http.settings.clickhouse_port), timeout=TIMEOUT_SECONDS)
+        connection = socket.create_connection(
+            (HOST, http.settings.clickhouse_port), timeout=TIMEOUT_SECONDS
+        )
         head = f"POST /?query=INSERT%20INTO%20market.cut%20FORMAT%20TSV HTTP/1.1\r\nHost: x\r\nAuthorization: {http.authorization()}\r\n"
-        connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + b"4\r\n1\n2\n\r\n" * 1000)
+        connection.sendall(
+            f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + b"4\r\n1\n2\n\r\n" * 1000
+        )
         leave(connection, reset=reset)
     unharmed(http)
     assert http.ask("SELECT count() FROM market.cut") == "0"
 
 
-def test_an_error_in_the_middle_leaves_the_answer_without_a_proper_end(http: ClickHouseHttp) -> None:
+def test_an_error_in_the_middle_leaves_the_answer_without_a_proper_end(
+    http: ClickHouseHttp,
+) -> None:
     connection = HTTPConnection(HOST, http.settings.clickhouse_port, timeout=TIMEOUT_SECONDS)
     sql = "SELECT number, throwIf(number = 3000000) FROM numbers(5000000)"
     connection.request("POST", "/", sql, {"Authorization": http.authorization()})
@@ -133,8 +152,13 @@ def test_an_error_in_the_middle_leaves_the_answer_without_a_proper_end(http: Cli
     unharmed(http)
 
 
-@pytest.mark.parametrize("output_format", ["TabSeparated", "JSON", "Native", "Parquet", "RowBinaryWithNamesAndTypes", "Null"])
-def test_an_early_error_has_its_status_in_every_format(http: ClickHouseHttp, output_format: str) -> None:
+@pytest.mark.parametrize(
+    "output_format",
+    ["TabSeparated", "JSON", "Native", "Parquet", "RowBinaryWithNamesAndTypes", "Null"],
+)
+def test_an_early_error_has_its_status_in_every_format(
+    http: ClickHouseHttp, output_format: str
+) -> None:
     reply = http.send(f"SELECT throwIf(number = 3) FROM numbers(5) FORMAT {output_format}")
     assert (reply.status, reply.headers["X-ClickHouse-Exception-Code"]) == (500, "395")
     assert reply.body.startswith(b"Code: 395. DB::Exception: ")
@@ -144,7 +168,10 @@ def test_a_query_can_be_killed_by_the_id_that_its_client_gave(http: ClickHouseHt
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(http.send, ENDLESS_COUNT, query_id="it's mine")
         eventually(lambda: http.running() == 1, "the query runs")
-        assert http.send("SELECT 1", query_id="it's mine").headers["X-ClickHouse-Exception-Code"] == "216"
+        assert (
+            http.send("SELECT 1", query_id="it's mine").headers["X-ClickHouse-Exception-Code"]
+            == "216"
+        )
         assert "it" not in http.ask("KILL QUERY WHERE query_id = 'another' SYNC")
         assert http.ask("KILL QUERY WHERE query_id = 'it\\'s mine' SYNC").startswith("finished")
         assert asked.result().headers["X-ClickHouse-Exception-Code"] == "394"
@@ -169,7 +196,15 @@ def test_a_busy_engine_is_not_a_dead_one(http: ClickHouseHttp) -> None:
 
 
 def test_a_process_whose_engine_has_died_says_so_and_ends(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", BREAK_THE_ENGINE, "--port", str(free_port(0, set())), "--path", str(tmp_path / "data")]
+    command = [
+        sys.executable,
+        "-c",
+        BREAK_THE_ENGINE,
+        "--port",
+        str(free_port(0, set())),
+        "--path",
+        str(tmp_path / "data"),
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 3, ended.stderr
     assert "the engine has died and answers no query any more; ending with code 3" in ended.stderr

@@ -41,20 +41,29 @@ BLOCKS = {
 
 @pytest.mark.parametrize("output_format", ["TSV", "RowBinaryWithNamesAndTypes", "Native", "JSON"])
 @pytest.mark.parametrize("rows", [0, 3, 400_000])
-def test_compressed_answers_hold_the_same_bytes(http: ClickHouseHttp, output_format: str, rows: int) -> None:
+def test_compressed_answers_hold_the_same_bytes(
+    http: ClickHouseHttp, output_format: str, rows: int
+) -> None:
     sql = f"SELECT number, toString(number) AS s FROM numbers({rows}) FORMAT {output_format} SETTINGS max_threads = 1"
     plain, compressed = http.send(sql).body, http.send(sql, compress=1).body
     if output_format == "JSON":  # "elapsed" differs
-        plain, compressed = (json.dumps(json.loads(body)["data"]).encode() for body in (plain, decompress_blocks(compressed, LIMIT)))
+        plain, compressed = (
+            json.dumps(json.loads(body)["data"]).encode()
+            for body in (plain, decompress_blocks(compressed, LIMIT))
+        )
         assert compressed == plain
     else:
         assert decompress_blocks(compressed, LIMIT) == plain
 
 
-def test_an_error_is_compressed_like_the_answer_that_was_asked_for_except_before_authentication(http: ClickHouseHttp) -> None:
+def test_an_error_is_compressed_like_the_answer_that_was_asked_for_except_before_authentication(
+    http: ClickHouseHttp,
+) -> None:
     reply = http.send("SELECT nonsense", compress=1)
     assert decompress_blocks(reply.body, LIMIT).startswith(b"Code: 47. DB::Exception: ")
-    assert http.send("SELECT 1", headers={}, compress=1).body.startswith(b"Code: 516. DB::Exception: ")
+    assert http.send("SELECT 1", headers={}, compress=1).body.startswith(
+        b"Code: 516. DB::Exception: "
+    )
 
 
 @pytest.mark.parametrize("method", BLOCKS)
@@ -62,12 +71,19 @@ def test_compressed_bodies_are_inserted(http: ClickHouseHttp, table: str, method
     rows = b"".join(b"%d\tx%d\n" % (number, number) for number in range(5000))
     body = BLOCKS[method](rows[:10_000]) + BLOCKS[method](rows[10_000:])
     reply = http.send(body, query=f"INSERT INTO {table} FORMAT TSV", decompress=1)
-    assert (reply.status, json.loads(reply.headers["X-ClickHouse-Summary"])["written_rows"]) == (200, "5000")
+    assert (reply.status, json.loads(reply.headers["X-ClickHouse-Summary"])["written_rows"]) == (
+        200,
+        "5000",
+    )
     assert http.ask(f"SELECT count(), sum(n), uniqExact(s) FROM {table}") == "5000\t12497500\t5000"
 
 
-def test_a_compressed_body_may_hold_the_statement_and_be_encoded_once_more(http: ClickHouseHttp, table: str) -> None:
-    body = zstandard.ZstdCompressor().compress(BLOCKS["LZ4"](f"INSERT INTO {table} FORMAT TSV\n1\ta\n".encode()))
+def test_a_compressed_body_may_hold_the_statement_and_be_encoded_once_more(
+    http: ClickHouseHttp, table: str
+) -> None:
+    body = zstandard.ZstdCompressor().compress(
+        BLOCKS["LZ4"](f"INSERT INTO {table} FORMAT TSV\n1\ta\n".encode())
+    )
     headers = {"Authorization": http.authorization(), "Content-Encoding": "zstd"}
     assert http.send(body, headers=headers, decompress=1).status == 200
     assert http.ask(f"SELECT * FROM {table}") == "1\ta"
@@ -88,9 +104,20 @@ GOOD = BLOCKS["LZ4"](b"1\ta\n")
         (block(0x02, b"1\ta\n", 5), "271"),
         (b"INSERT INTO market.p FORMAT TSV\n1\ta\n", "39"),
     ],
-    ids=["cut", "cut in the second", "wrong checksum", "wrong data", "unknown method", "not LZ4", "wrong size", "not compressed"],
+    ids=[
+        "cut",
+        "cut in the second",
+        "wrong checksum",
+        "wrong data",
+        "unknown method",
+        "not LZ4",
+        "wrong size",
+        "not compressed",
+    ],
 )
-def test_damaged_compressed_bodies_insert_nothing(http: ClickHouseHttp, table: str, body: bytes, code: str) -> None:
+def test_damaged_compressed_bodies_insert_nothing(
+    http: ClickHouseHttp, table: str, body: bytes, code: str
+) -> None:
     reply = http.send(body, query=f"INSERT INTO {table} FORMAT TSV", decompress=1)
     assert reply.headers["X-ClickHouse-Exception-Code"] == code
     assert http.ask(f"SELECT count() FROM {table}") == "0"
@@ -100,7 +127,12 @@ def test_both_kinds_of_compression_may_be_asked_for(http: ClickHouseHttp) -> Non
     headers = {"Authorization": http.authorization(), "Accept-Encoding": "zstd"}
     reply = http.send("SELECT 1", headers=headers, compress=1, enable_http_compression=1)
     assert reply.headers["Content-Encoding"] == "zstd"
-    assert decompress_blocks(zstandard.ZstdDecompressor().decompressobj().decompress(reply.body), LIMIT) == b"1\n"
+    assert (
+        decompress_blocks(
+            zstandard.ZstdDecompressor().decompressobj().decompress(reply.body), LIMIT
+        )
+        == b"1\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,15 +140,30 @@ def test_both_kinds_of_compression_may_be_asked_for(http: ClickHouseHttp) -> Non
     [
         (0, b"\x02\x01\x01n\x05UInt8\x01\x01d\x08DateTime\x00\x00\x00\x00"),
         (54336, BLOCK_INFO + b"\x02\x01\x01n\x05UInt8\x01\x01d\x08DateTime\x00\x00\x00\x00"),
-        (54405, BLOCK_INFO + b"\x02\x01\x01n\x05UInt8\x01\x01d\x19DateTime('Europe/Berlin')\x00\x00\x00\x00"),
-        (54460, BLOCK_INFO + b"\x02\x01\x01n\x05UInt8\x00\x01\x01d\x19DateTime('Europe/Berlin')\x00\x00\x00\x00\x00"),
+        (
+            54405,
+            BLOCK_INFO
+            + b"\x02\x01\x01n\x05UInt8\x01\x01d\x19DateTime('Europe/Berlin')\x00\x00\x00\x00",
+        ),
+        (
+            54460,
+            BLOCK_INFO
+            + b"\x02\x01\x01n\x05UInt8\x00\x01\x01d\x19DateTime('Europe/Berlin')\x00\x00\x00\x00\x00",
+        ),
     ],
 )
-@pytest.mark.parametrize("asked", ["SELECT 1 AS n, toDateTime(0, 'Europe/Berlin') AS d FORMAT Native", "by default"])
-def test_native_answers_follow_the_clients_revision(http: ClickHouseHttp, revision: int, expected: bytes, asked: str) -> None:
+@pytest.mark.parametrize(
+    "asked", ["SELECT 1 AS n, toDateTime(0, 'Europe/Berlin') AS d FORMAT Native", "by default"]
+)
+def test_native_answers_follow_the_clients_revision(
+    http: ClickHouseHttp, revision: int, expected: bytes, asked: str
+) -> None:
     sql = "SELECT 1 AS n, toDateTime({at:UInt32}, 'Europe/Berlin') AS d"
     sql, default = (f"{sql} FORMAT Native", "TSV") if asked != "by default" else (sql, "Native")
-    assert http.send(sql, client_protocol_version=revision, default_format=default, param_at=0).body == expected
+    assert (
+        http.send(sql, client_protocol_version=revision, default_format=default, param_at=0).body
+        == expected
+    )
 
 
 TYPES = [
@@ -142,14 +189,26 @@ TAIL = b"\x01d\x19DateTime('Europe/Berlin')\x00%b\x01e\x06String\x00%b"
 
 @pytest.mark.parametrize("type_name", TYPES)
 @pytest.mark.parametrize("rows", [0, 1, 300])
-def test_the_end_of_a_column_of_any_type_is_found(http: ClickHouseHttp, type_name: str, rows: int) -> None:
+def test_the_end_of_a_column_of_any_type_is_found(
+    http: ClickHouseHttp, type_name: str, rows: int
+) -> None:
     """What follows the column is where it must be, for values of every length, and the column itself is unchanged."""
-    settings = {"allow_suspicious_types_in_group_by": 1, "enable_time_time64_type": 1, "flatten_nested": 0}
-    http.ask(f"CREATE OR REPLACE TABLE market.types (x {type_name}) ENGINE = Memory", **settings, allow_suspicious_low_cardinality_types=1)
+    settings = {
+        "allow_suspicious_types_in_group_by": 1,
+        "enable_time_time64_type": 1,
+        "flatten_nested": 0,
+    }
+    http.ask(
+        f"CREATE OR REPLACE TABLE market.types (x {type_name}) ENGINE = Memory",
+        **settings,
+        allow_suspicious_low_cardinality_types=1,
+    )
     random = f"SELECT x FROM generateRandom('x {quote(type_name)}', 1, 200, 4) LIMIT {rows}"
     made = f"SELECT {MADE[type_name]} FROM numbers({rows})" if type_name in MADE else random
     http.ask(f"INSERT INTO market.types {made}", **settings)
-    sql = "SELECT x, toDateTime(1, 'Europe/Berlin') AS d, 'end' AS e FROM market.types FORMAT Native"
+    sql = (
+        "SELECT x, toDateTime(1, 'Europe/Berlin') AS d, 'end' AS e FROM market.types FORMAT Native"
+    )
     plain, upgraded = http.send(sql).body, http.send(sql, client_protocol_version=54460).body
     if rows == 0:
         assert plain == upgraded == b""
@@ -168,7 +227,9 @@ def quote(type_name: str) -> str:
     return type_name.replace("\\", "\\\\").replace("'", "\\'")
 
 
-def test_a_type_without_an_end_is_refused_unless_it_is_the_last_column(http: ClickHouseHttp) -> None:
+def test_a_type_without_an_end_is_refused_unless_it_is_the_last_column(
+    http: ClickHouseHttp,
+) -> None:
     last, first = "SELECT 1 AS n, sumState(2) AS s", "SELECT sumState(2) AS s, 1 AS n"
     assert http.send(last, client_protocol_version=54460, default_format="Native").status == 200
     assert http.send(first, client_protocol_version=54405, default_format="Native").status == 200
@@ -180,17 +241,27 @@ def test_a_type_without_an_end_is_refused_unless_it_is_the_last_column(http: Cli
 def test_a_native_body_has_no_revision(http: ClickHouseHttp, table: str) -> None:
     """clickhouse-go sends its protocol version with an INSERT as well, and encodes without it; so does the real server read."""
     body = b"\x02\x01\x01n\x06UInt64\x07" + bytes(7) + b"\x01s\x06String\x01x"
-    assert http.send(body, query=f"INSERT INTO {table} FORMAT Native", client_protocol_version=54460).status == 200
+    assert (
+        http.send(
+            body, query=f"INSERT INTO {table} FORMAT Native", client_protocol_version=54460
+        ).status
+        == 200
+    )
     assert http.ask(f"SELECT * FROM {table}") == "7\tx"
 
 
-def test_data_of_an_insert_may_hold_semicolons_whatever_comes_before(http: ClickHouseHttp, table: str) -> None:
+def test_data_of_an_insert_may_hold_semicolons_whatever_comes_before(
+    http: ClickHouseHttp, table: str
+) -> None:
     http.ask(f"INSERT INTO {table} FORMAT TSV\n1\ta;\n")
     http.ask(f"WITH 1 AS y INSERT INTO {table} FORMAT TSV\n2\tb;\n")
     http.ask(f"WITH {{x:UInt8}} AS y INSERT INTO {table} SELECT y, 'c;'", param_x=3)
     http.ask("4\td;\n", query=f"INSERT INTO {table} FORMAT TSV")
     http.ask("(5, 'e;')", query=f"INSERT INTO {table} VALUES")
-    assert http.ask(f"SELECT groupArray(s) FROM (SELECT s FROM {table} ORDER BY n)") == "['a;','b;','c;','d;','e;']"
+    assert (
+        http.ask(f"SELECT groupArray(s) FROM (SELECT s FROM {table} ORDER BY n)")
+        == "['a;','b;','c;','d;','e;']"
+    )
 
 
 CONTENT_TYPES = {
@@ -214,22 +285,32 @@ CONTENT_TYPES = {
 @pytest.mark.parametrize("output_format", CONTENT_TYPES)
 @pytest.mark.parametrize("rows", [1, 400_000])
 def test_headers_say_what_the_body_is(http: ClickHouseHttp, output_format: str, rows: int) -> None:
-    reply = http.send(f"SELECT number FROM numbers({rows}) FORMAT {output_format}", query_id=f"{output_format}-{rows}")
+    reply = http.send(
+        f"SELECT number FROM numbers({rows}) FORMAT {output_format}",
+        query_id=f"{output_format}-{rows}",
+    )
     assert reply.headers["Content-Type"] == CONTENT_TYPES[output_format]
     assert reply.headers["X-ClickHouse-Format"] == output_format
     assert reply.headers["X-ClickHouse-Query-Id"] == f"{output_format}-{rows}"
     assert reply.headers["X-ClickHouse-Timezone"] == "UTC"
-    assert {"read_rows", "written_rows", "result_rows", "elapsed_ns"} <= set(json.loads(reply.headers["X-ClickHouse-Summary"]))
+    assert {"read_rows", "written_rows", "result_rows", "elapsed_ns"} <= set(
+        json.loads(reply.headers["X-ClickHouse-Summary"])
+    )
 
 
 def test_the_query_knows_its_clients_id(http: ClickHouseHttp) -> None:
-    assert http.ask("SELECT queryID(), initialQueryID() = query_id(), 'queryID()'", query_id="mine") == "mine\t1\tqueryID()"
+    assert (
+        http.ask("SELECT queryID(), initialQueryID() = query_id(), 'queryID()'", query_id="mine")
+        == "mine\t1\tqueryID()"
+    )
     headers = {"Authorization": http.authorization(), "X-ClickHouse-Query-Id": "header"}
     reply = http.send("SELECT queryID()", headers=headers)
     assert (reply.body, reply.headers["X-ClickHouse-Query-Id"]) == (b"header\n", "header")
     reply = http.send("SELECT queryID()")
     assert reply.body.decode().strip() == reply.headers["X-ClickHouse-Query-Id"]
-    assert http.send("SELECT nonsense", query_id="wrong").headers["X-ClickHouse-Query-Id"] == "wrong"
+    assert (
+        http.send("SELECT nonsense", query_id="wrong").headers["X-ClickHouse-Query-Id"] == "wrong"
+    )
 
 
 @pytest.mark.parametrize(
@@ -253,7 +334,9 @@ def test_the_query_knows_its_clients_id(http: ClickHouseHttp) -> None:
     ],
 )
 @pytest.mark.parametrize("parameters", [{}, {"session_id": "get"}, {"readonly": "0"}])
-def test_a_get_changes_nothing(http: ClickHouseHttp, table: str, sql: str, parameters: dict[str, str]) -> None:
+def test_a_get_changes_nothing(
+    http: ClickHouseHttp, table: str, sql: str, parameters: dict[str, str]
+) -> None:
     http.ask(f"INSERT INTO {table} VALUES (7, 'kept')")
     for method in ("GET", "HEAD"):
         reply = http.send(method=method, query=sql, parameters=parameters)
@@ -263,7 +346,10 @@ def test_a_get_changes_nothing(http: ClickHouseHttp, table: str, sql: str, param
     assert http.ask("EXISTS TABLE market.q") == "0"
 
 
-@pytest.mark.parametrize("sql", ["SELECT 1; DROP TABLE market.p", "SELECT 1;\n-- x\nINSERT INTO market.p VALUES (1, 'a')"])
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT 1; DROP TABLE market.p", "SELECT 1;\n-- x\nINSERT INTO market.p VALUES (1, 'a')"],
+)
 def test_a_second_statement_is_refused(http: ClickHouseHttp, table: str, sql: str) -> None:
     for method in ("GET", "POST"):
         assert http.send(method=method, query=sql).headers["X-ClickHouse-Exception-Code"] == "62"
@@ -271,7 +357,15 @@ def test_a_second_statement_is_refused(http: ClickHouseHttp, table: str, sql: st
 
 
 @pytest.mark.parametrize(
-    "sql", ["SELECT 1", "SHOW TABLES FROM market", "EXPLAIN SELECT 1", "DESCRIBE market.p", "EXISTS market.p", "SELECT 1 ;"]
+    "sql",
+    [
+        "SELECT 1",
+        "SHOW TABLES FROM market",
+        "EXPLAIN SELECT 1",
+        "DESCRIBE market.p",
+        "EXISTS market.p",
+        "SELECT 1 ;",
+    ],
 )
 def test_a_get_may_read(http: ClickHouseHttp, table: str, sql: str) -> None:
     assert table
@@ -283,14 +377,20 @@ def test_what_a_request_says_does_not_outlast_it(http: ClickHouseHttp) -> None:
     where = "SELECT currentDatabase(), getSetting('max_threads'), getSetting('max_block_size')"
     http.ask("SET max_block_size = 1234", **session)
     http.ask("USE market", **session)
-    assert http.ask(where, database="system", max_threads=7, max_block_size=99, **session) == "system\t7\t99"
+    assert (
+        http.ask(where, database="system", max_threads=7, max_block_size=99, **session)
+        == "system\t7\t99"
+    )
     assert http.ask(where, **session).startswith("market\t")
     assert http.ask(where, **session).endswith("\t1234")
     assert http.ask("USE system", database="market", **session) == ""
     assert http.ask("SELECT currentDatabase()", **session) == "system"
     http.ask("SET max_threads = 3", max_threads=7, **session)
     assert http.ask("SELECT getSetting('max_threads')", **session) == "3"
-    assert http.send("SELECT nonsense", max_threads=5, database="market", session_id="lasting").status == 404
+    assert (
+        http.send("SELECT nonsense", max_threads=5, database="market", session_id="lasting").status
+        == 404
+    )
     assert http.ask(where, **session) == "system\t3\t1234"
     assert http.ask("SELECT currentDatabase()") == "default"
 
@@ -309,9 +409,19 @@ def test_the_time_zone_of_a_request_or_session_is_said_and_kept(http: ClickHouse
 
 
 def test_sessions_are_checked(http: ClickHouseHttp) -> None:
-    assert http.send("SELECT 1", session_id="new", session_check=1).headers["X-ClickHouse-Exception-Code"] == "372"
+    assert (
+        http.send("SELECT 1", session_id="new", session_check=1).headers[
+            "X-ClickHouse-Exception-Code"
+        ]
+        == "372"
+    )
     for seconds in ("3601", "x", "-1"):
-        assert http.send("SELECT 1", session_id="new", session_timeout=seconds).headers["X-ClickHouse-Exception-Code"] == "374"
+        assert (
+            http.send("SELECT 1", session_id="new", session_timeout=seconds).headers[
+                "X-ClickHouse-Exception-Code"
+            ]
+            == "374"
+        )
 
 
 def test_paths_and_methods_beside_queries(http: ClickHouseHttp) -> None:
@@ -324,7 +434,11 @@ def test_paths_and_methods_beside_queries(http: ClickHouseHttp) -> None:
     unknown = http.send(method="GET", path="/nowhere", headers={})
     assert (unknown.status, unknown.body[:26]) == (404, b"There is no handle /nowher")
     head = http.send(method="HEAD", query="SELECT 12345")
-    assert (head.status, head.body, head.headers["X-ClickHouse-Format"]) == (200, b"", "TabSeparated")
+    assert (head.status, head.body, head.headers["X-ClickHouse-Format"]) == (
+        200,
+        b"",
+        "TabSeparated",
+    )
 
 
 def test_credentials_come_in_one_way_only(http: ClickHouseHttp) -> None:
@@ -333,8 +447,17 @@ def test_credentials_come_in_one_way_only(http: ClickHouseHttp) -> None:
     basic = {"Authorization": http.authorization()}
     assert http.send("SELECT 1", headers=keys).status == 200
     assert http.send("SELECT 1", headers={}, user="default", password=password).status == 200
-    for headers, parameters in ((basic | keys, {}), (basic, {"user": "default"}), (keys, {"password": password})):
-        assert http.send("SELECT 1", headers=headers, parameters=parameters).headers["X-ClickHouse-Exception-Code"] == "516"
+    for headers, parameters in (
+        (basic | keys, {}),
+        (basic, {"user": "default"}),
+        (keys, {"password": password}),
+    ):
+        assert (
+            http.send("SELECT 1", headers=headers, parameters=parameters).headers[
+                "X-ClickHouse-Exception-Code"
+            ]
+            == "516"
+        )
     for token in ("x", b64encode(b"default:\xff").decode()):
         assert http.send("SELECT 1", headers={"Authorization": f"Basic {token}"}).status == 403
 
@@ -352,39 +475,63 @@ def test_credentials_come_in_one_way_only(http: ClickHouseHttp) -> None:
         ({"database": "no`where"}, "81"),
     ],
 )
-def test_parameters_that_cannot_be_followed_are_refused(http: ClickHouseHttp, parameters: dict[str, str], code: str) -> None:
-    assert http.send("SELECT 1", parameters=parameters).headers["X-ClickHouse-Exception-Code"] == code
+def test_parameters_that_cannot_be_followed_are_refused(
+    http: ClickHouseHttp, parameters: dict[str, str], code: str
+) -> None:
+    assert (
+        http.send("SELECT 1", parameters=parameters).headers["X-ClickHouse-Exception-Code"] == code
+    )
 
 
 def test_external_data_and_files_of_the_server_are_refused(http: ClickHouseHttp) -> None:
     form = b'--x\r\nContent-Disposition: form-data; name="t"; filename="t"\r\n\r\n1\r\n--x--\r\n'
-    headers = {"Authorization": http.authorization(), "Content-Type": "multipart/form-data; boundary=x"}
-    assert b"external data is not supported" in http.send(form, headers=headers, query="SELECT * FROM t", t_structure="n UInt8").body
+    headers = {
+        "Authorization": http.authorization(),
+        "Content-Type": "multipart/form-data; boundary=x",
+    }
+    assert (
+        b"external data is not supported"
+        in http.send(form, headers=headers, query="SELECT * FROM t", t_structure="n UInt8").body
+    )
     assert b"INTO OUTFILE is not allowed" in http.send("SELECT 1 INTO OUTFILE '/tmp/x'").body
-    assert b"INFILE is not allowed" in http.send("INSERT INTO market.p FROM INFILE '/etc/passwd' FORMAT LineAsString").body
+    assert (
+        b"INFILE is not allowed"
+        in http.send("INSERT INTO market.p FROM INFILE '/etc/passwd' FORMAT LineAsString").body
+    )
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "lz4", "zstd", "br", "identity", ""])
 @pytest.mark.parametrize("rows", [1, 400_000])
-def test_http_compression_is_used_when_it_is_enabled(http: ClickHouseHttp, encoding: str, rows: int) -> None:
+def test_http_compression_is_used_when_it_is_enabled(
+    http: ClickHouseHttp, encoding: str, rows: int
+) -> None:
     headers = {"Authorization": http.authorization(), "Accept-Encoding": encoding}
     sql = f"SELECT number FROM numbers({rows})"
     assert http.send(sql, headers=headers).headers["Content-Encoding"] is None
     supported = encoding in ("gzip", "deflate", "lz4", "zstd")
-    assert http.send(sql, headers=headers, enable_http_compression=1).headers["Content-Encoding"] == (encoding if supported else None)
+    assert http.send(sql, headers=headers, enable_http_compression=1).headers[
+        "Content-Encoding"
+    ] == (encoding if supported else None)
 
 
 def test_the_whole_answer_is_waited_for_on_demand(http: ClickHouseHttp) -> None:
     sql = "SELECT number, throwIf(number = 3000000) FROM numbers({rows:UInt32})"
     assert http.send(sql, wait_end_of_query=1, param_rows=5_000_000).status == 500
     reply = http.send(sql, wait_end_of_query=1, param_rows=2_900_000)
-    assert int(reply.headers["Content-Length"]) == len(reply.body) == sum(len(f"{number}\t0\n") for number in range(2_900_000))
+    assert (
+        int(reply.headers["Content-Length"])
+        == len(reply.body)
+        == sum(len(f"{number}\t0\n") for number in range(2_900_000))
+    )
     assert json.loads(reply.headers["X-ClickHouse-Summary"])["result_rows"] == "2900000"
 
 
 def test_statements_whose_words_are_confusing_are_understood(http: ClickHouseHttp) -> None:
     for sql, expected in (
-        ("SELECT n FROM (SELECT 2 AS n, 1 AS format UNION ALL SELECT 1, 2) ORDER BY format DESC", "1\n2"),
+        (
+            "SELECT n FROM (SELECT 2 AS n, 1 AS format UNION ALL SELECT 1, 2) ORDER BY format DESC",
+            "1\n2",
+        ),
         ("SELECT 1 AS format SETTINGS max_threads = 1", "1"),
         ("SELECT 1 FORMAT JSONCompactEachRow SETTINGS max_threads = 1", "[1]"),
         ("SELECT 'FORMAT JSON' -- FORMAT JSON", "FORMAT JSON"),
@@ -399,11 +546,17 @@ def test_statements_whose_words_are_confusing_are_understood(http: ClickHouseHtt
     assert http.send("+ 1", query="SELECT 1").body == b"2\n"
     assert http.send("1 + 1").headers["X-ClickHouse-Exception-Code"] == "62"
     assert http.send(path="/?query=SELECT%201&query=SELECT%202").body == b"1\n"
-    assert http.ask("SELECT length('" + "x" * 200_000 + "'), {a:String}", param_a="b\\tc") == "200000\tb\\tc"
+    assert (
+        http.ask("SELECT length('" + "x" * 200_000 + "'), {a:String}", param_a="b\\tc")
+        == "200000\tb\\tc"
+    )
 
 
 def test_block_compressor_and_decompressor_agree_with_each_other() -> None:
     blocks = BlockCompressor()
     data = bytes(range(256)) * 10_000
-    assert decompress_blocks(blocks.compress(data) + blocks.compress(b"") + blocks.flush(), LIMIT) == data
+    assert (
+        decompress_blocks(blocks.compress(data) + blocks.compress(b"") + blocks.flush(), LIMIT)
+        == data
+    )
     assert blocks.flush() == b""

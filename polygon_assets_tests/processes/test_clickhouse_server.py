@@ -39,9 +39,14 @@ def count(client: Client) -> int:
 
 def send(settings: Settings, head: str, body: bytes) -> bytes:
     """A hand-made request whose connection is then closed for writing; the whole answer."""
-    token = b64encode(f"{settings.clickhouse_user}:{settings.clickhouse_password.get_secret_value()}".encode()).decode()
+    token = b64encode(
+        f"{settings.clickhouse_user}:{settings.clickhouse_password.get_secret_value()}".encode()
+    ).decode()
     with socket.create_connection((HOST, settings.clickhouse_port), timeout=10) as connection:
-        connection.sendall(f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {token}\r\n{head}\r\n\r\n".encode() + body)
+        connection.sendall(
+            f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {token}\r\n{head}\r\n\r\n".encode()
+            + body
+        )
         connection.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
@@ -55,7 +60,9 @@ def send(settings: Settings, head: str, body: bytes) -> bytes:
     ],
     ids=["shorter than announced", "cut within a chunk", "cut between chunks"],
 )
-def test_a_truncated_insert_inserts_nothing(client: Client, settings: Settings, head: str, body: bytes) -> None:
+def test_a_truncated_insert_inserts_nothing(
+    client: Client, settings: Settings, head: str, body: bytes
+) -> None:
     statement = b"%x\r\n%b\r\n" % (len(INSERT), INSERT) if "chunked" in head else INSERT
     body = statement + body
     assert send(settings, head.format(more=len(body) + 2), body) == b""
@@ -83,8 +90,18 @@ def test_ping_needs_no_password_and_headers_or_the_url_may_carry_it(settings: Se
     for path, headers, status, body in (
         ("/ping", {}, 200, b"Ok.\n"),
         ("/?query=SELECT%201", {}, 403, None),
-        ("/?query=SELECT%201", {"X-ClickHouse-User": "default", "X-ClickHouse-Key": password}, 200, b"1\n"),
-        (f"/?query=SELECT%201%20FORMAT%20JSONEachRow&user=default&password={password}", {}, 200, b'{"1":1}\n'),
+        (
+            "/?query=SELECT%201",
+            {"X-ClickHouse-User": "default", "X-ClickHouse-Key": password},
+            200,
+            b"1\n",
+        ),
+        (
+            f"/?query=SELECT%201%20FORMAT%20JSONEachRow&user=default&password={password}",
+            {},
+            200,
+            b'{"1":1}\n',
+        ),
     ):
         connection = HTTPConnection(HOST, settings.clickhouse_port, timeout=10)
         connection.request("GET", path, headers=headers)
@@ -117,7 +134,9 @@ def test_sigterm_ends_it_with_code_0_and_keeps_the_rows(client: Client, stack: S
     assert count(client) == 2
 
 
-def test_sigterm_waits_for_a_running_query(client: Client, settings: Settings, stack: Stack) -> None:
+def test_sigterm_waits_for_a_running_query(
+    client: Client, settings: Settings, stack: Stack
+) -> None:
     answers: list[object] = []
 
     def ask() -> None:
@@ -126,7 +145,10 @@ def test_sigterm_waits_for_a_running_query(client: Client, settings: Settings, s
 
     asking = threading.Thread(target=ask)
     asking.start()
-    while client.command("SELECT count() FROM system.processes WHERE query LIKE 'SELECT sleep(1.5)%'") == 0:
+    while (
+        client.command("SELECT count() FROM system.processes WHERE query LIKE 'SELECT sleep(1.5)%'")
+        == 0
+    ):
         time.sleep(0.05)
     process = stack.process("clickhouse")
     process.stop(20)
@@ -136,7 +158,15 @@ def test_sigterm_waits_for_a_running_query(client: Client, settings: Settings, s
 
 
 def run_server(path: Path, port: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "polygon_assets.local.clickhouse", "--port", str(port), "--path", str(path)]
+    command = [
+        sys.executable,
+        "-m",
+        "polygon_assets.local.clickhouse",
+        "--port",
+        str(port),
+        "--path",
+        str(path),
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -153,14 +183,16 @@ def test_a_port_in_use_is_refused(tmp_path: Path, settings: Settings) -> None:
     assert f"{HOST}:{settings.clickhouse_port} cannot be listened on" in refused.stderr
 
 
-def query_until(settings: Settings, stop: threading.Event, problems: list[str], counts: list[int]) -> None:
+def query_until(
+    settings: Settings, stop: threading.Event, problems: list[str], counts: list[int]
+) -> None:
     """Counts may only grow, and each block of 500 equal rows is there whole or not at all."""
     seen = 0
     with clickhouse.connect(settings) as client:
         while not stop.is_set():
-            total, torn = client.query("SELECT sum(c), countIf(c != 500) FROM (SELECT count() AS c FROM market.t GROUP BY n)").result_rows[
-                0
-            ]
+            total, torn = client.query(
+                "SELECT sum(c), countIf(c != 500) FROM (SELECT count() AS c FROM market.t GROUP BY n)"
+            ).result_rows[0]
             if total < seen or torn:
                 problems.append(f"{total} rows after {seen}, {torn} torn blocks")
             seen = total
@@ -169,7 +201,10 @@ def query_until(settings: Settings, stop: threading.Event, problems: list[str], 
 
 def test_many_clients_read_while_one_writes(client: Client, settings: Settings) -> None:
     stop, problems, counts = threading.Event(), list[str](), list[int]()
-    readers = [threading.Thread(target=query_until, args=(settings, stop, problems, counts)) for _ in range(4)]
+    readers = [
+        threading.Thread(target=query_until, args=(settings, stop, problems, counts))
+        for _ in range(4)
+    ]
     for reader in readers:
         reader.start()
     try:

@@ -23,9 +23,7 @@ LAUNCH_BACKFILL = """
 mutation ($asked: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $asked) { __typename ... on LaunchBackfillSuccess { backfillId } ... on Error { message } }
 }"""
-BACKFILL_STATUS = (
-    "query ($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status error { message } } } }"
-)
+BACKFILL_STATUS = "query ($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status error { message } } } }"
 COMMAND = [sys.executable, "-m", "polygon_assets.cli"]
 MINUTES = 150.0
 """Seconds until Dagster has loaded, its sensors have ticked and three runs have started, on a machine busy with other tests."""
@@ -33,13 +31,24 @@ MINUTES = 150.0
 
 def ask(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command line."""
-    return subprocess.run([*COMMAND, *arguments], env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def environment_of(data: Path) -> dict[str, str]:
     """What `stack env` prints, as a shell would take it."""
     lines = ask("stack", "env", "--data", str(data)).stdout.splitlines()
-    return dict(line.removeprefix("export ").replace("'", "").split("=", 1) for line in lines if line.startswith("export "))
+    return dict(
+        line.removeprefix("export ").replace("'", "").split("=", 1)
+        for line in lines
+        if line.startswith("export ")
+    )
 
 
 SECRET = "-----BEGIN PRIVATE KEY-----production's key"
@@ -59,7 +68,9 @@ PRODUCTION = {
 
 
 @pytest.fixture(scope="module")
-def development(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+def development(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """A running `polygon-assets dev` with its data, Dagster's too, in a temporary folder."""
     data = tmp_path_factory.mktemp("dev")
     with running_dev(data, "--tickers", "300", environment=os.environ | PRODUCTION) as process:
@@ -78,19 +89,27 @@ def picture(data: Path) -> dict[str, Any]:
 
 def address_of(data: Path) -> str:
     """Where the UI is, as the command has printed it."""
-    return next(word for word in (data / "dev.log").read_text().split() if word.startswith("http://127.0.0.1:33"))
+    return next(
+        word
+        for word in (data / "dev.log").read_text().split()
+        if word.startswith("http://127.0.0.1:33")
+    )
 
 
 def ask_the_ui(data: Path, query: str, **variables: Any) -> dict[str, Any]:
     """The answer to a query as the UI's pages send it."""
-    answer = requests.post(f"{address_of(data)}/graphql", json={"query": query, "variables": variables}, timeout=30).json()
+    answer = requests.post(
+        f"{address_of(data)}/graphql", json={"query": query, "variables": variables}, timeout=30
+    ).json()
     assert "errors" not in answer, answer
     [found] = answer["data"].values()
     return dict(found)
 
 
 @pytest.mark.timeout(300)
-def test_one_command_brings_a_trading_market_into_clickhouse(development: tuple[subprocess.Popen[bytes], Path]) -> None:
+def test_one_command_brings_a_trading_market_into_clickhouse(
+    development: tuple[subprocess.Popen[bytes], Path],
+) -> None:
     process, data = development
     log = data / "dev.log"
 
@@ -104,27 +123,43 @@ def test_one_command_brings_a_trading_market_into_clickhouse(development: tuple[
     assert {name: stream["state"] for name, stream in facts["streams"].items()} == dict.fromkeys(
         ("producer", "filter", "sink"), "streaming"
     )
-    assert set(facts["services"]) == {"exchange", "kafka", "clickhouse", "s3", "snowflake", "airbyte"}
+    assert set(facts["services"]) == {
+        "exchange",
+        "kafka",
+        "clickhouse",
+        "s3",
+        "snowflake",
+        "airbyte",
+    }
     assert facts["gaps"]["filling"] == 0
     assert requests.get(f"{address_of(data)}/server_info", timeout=10).status_code == 200
     report = ask("doctor", **environment_of(data))
     assert report.returncode == 0, report.stdout
     assert "MISSING" not in report.stdout
     check = ask(
-        "subscriptions", "check", str(Path(__file__).parents[2] / "polygon_assets/local/sample_subscriptions.csv"), **environment_of(data)
+        "subscriptions",
+        "check",
+        str(Path(__file__).parents[2] / "polygon_assets/local/sample_subscriptions.csv"),
+        **environment_of(data),
     )
     assert "52 channels" in check.stdout
 
 
 @pytest.mark.timeout(400)
-def test_the_history_follows_by_itself_up_to_the_marts(development: tuple[subprocess.Popen[bytes], Path]) -> None:
+def test_the_history_follows_by_itself_up_to_the_marts(
+    development: tuple[subprocess.Popen[bytes], Path],
+) -> None:
     _, data = development
 
     def rows(table: str) -> int:
         facts = picture(data)
         return int(facts["tables"].get(table, {"rows": 0})["rows"]) if facts else 0
 
-    eventually(lambda: rows("MARTS.FACT_DAILY_TRADING") >= 10 * 250, "ten days of 300 tickers are facts", 2 * MINUTES)
+    eventually(
+        lambda: rows("MARTS.FACT_DAILY_TRADING") >= 10 * 250,
+        "ten days of 300 tickers are facts",
+        2 * MINUTES,
+    )
     assert rows("MARTS.DIM_TICKER") >= 250
     assert rows("RAW.DAILY_OPEN_CLOSE") > 0
 
@@ -135,7 +170,10 @@ def test_a_backfill_of_days_before_the_history_that_is_launched_in_the_ui_just_w
 ) -> None:
     _, data = development
     eventually(lambda: picture(data).get("healthy"), "all is up", MINUTES)
-    days = [(dt.datetime.now(dt.UTC) - dt.timedelta(days=ago)).date().isoformat() for ago in (15, 14, 13)]
+    days = [
+        (dt.datetime.now(dt.UTC) - dt.timedelta(days=ago)).date().isoformat()
+        for ago in (15, 14, 13)
+    ]
     keys = [["snowflake", "raw", table] for table in ("grouped_daily", "daily_open_close")]
     asked = {"assetSelection": [{"path": key} for key in keys], "partitionNames": days}
     launched = ask_the_ui(data, LAUNCH_BACKFILL, asked=asked)
@@ -146,16 +184,22 @@ def test_a_backfill_of_days_before_the_history_that_is_launched_in_the_ui_just_w
         return str(found["status"])
 
     eventually(lambda: status() == "COMPLETED_SUCCESS", "the backfill is done", 2 * MINUTES)
-    settings = Settings.model_validate({name.lower(): value for name, value in environment_of(data).items()})
+    settings = Settings.model_validate(
+        {name.lower(): value for name, value in environment_of(data).items()}
+    )
     with closing(snowflake.connect(settings)) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT date, count(*) > 250, count(*) = count(DISTINCT ticker) FROM RAW.GROUPED_DAILY WHERE date <= %s GROUP BY 1 ORDER BY 1",
             (days[-1],),
         )
-        assert [(str(day), *judged) for day, *judged in cursor.fetchall()] == [(day, True, True) for day in days]
+        assert [(str(day), *judged) for day, *judged in cursor.fetchall()] == [
+            (day, True, True) for day in days
+        ]
 
 
-def test_nothing_of_the_shell_s_production_reaches_the_stack(development: tuple[subprocess.Popen[bytes], Path]) -> None:
+def test_nothing_of_the_shell_s_production_reaches_the_stack(
+    development: tuple[subprocess.Popen[bytes], Path],
+) -> None:
     process, data = development
     eventually(lambda: picture(data).get("healthy"), "all is up", MINUTES)
     for file in data.rglob("*"):
@@ -167,12 +211,24 @@ def test_nothing_of_the_shell_s_production_reaches_the_stack(development: tuple[
             environment, arguments = child.environ(), child.cmdline()
         except psutil.Error:
             continue  # it has ended meanwhile
-        assert [name for name in PRODUCTION if environment.get(name) == PRODUCTION[name]] == [], arguments
+        assert [name for name in PRODUCTION if environment.get(name) == PRODUCTION[name]] == [], (
+            arguments
+        )
         assert not {"--password", "--client-secret", "--api-key"} & set(arguments)
     lines = ask("stack", "env", "--data", str(data), **PRODUCTION).stdout.splitlines()
-    assert {f"unset {name}" for name in ("HTTP_PROXY", "https_proxy", "AWS_PROFILE", "SNOWFLAKE_PRIVATE_KEY")} <= set(lines)
+    assert {
+        f"unset {name}"
+        for name in ("HTTP_PROXY", "https_proxy", "AWS_PROFILE", "SNOWFLAKE_PRIVATE_KEY")
+    } <= set(lines)
     script = f'eval "$({" ".join(COMMAND)} stack env --data {data})" && {" ".join(COMMAND)} doctor'
-    report = subprocess.run(["sh", "-c", script], env=os.environ | PRODUCTION, capture_output=True, text=True, timeout=60, check=False)
+    report = subprocess.run(
+        ["sh", "-c", script],
+        env=os.environ | PRODUCTION,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert report.returncode == 0, report.stdout + report.stderr
 
 
@@ -184,11 +240,17 @@ def test_a_killed_code_server_is_reloaded_with_a_line_and_the_streams_come_back(
     process, data = development
     eventually(lambda: picture(data).get("healthy"), "all is up", MINUTES)
     family = psutil.Process(process.pid).children(recursive=True)
-    [code_server] = [child for child in family if "api" in child.cmdline() and "grpc" in child.cmdline()]
+    [code_server] = [
+        child for child in family if "api" in child.cmdline() and "grpc" in child.cmdline()
+    ]
     before = picture(data)["streams"]["producer"]["restarts"]
     code_server.kill()
     log = data / "dev.log"
-    eventually(lambda: "dagster: code location polygon_assets was in error" in log.read_text(), "the reload is said", MINUTES)
+    eventually(
+        lambda: "dagster: code location polygon_assets was in error" in log.read_text(),
+        "the reload is said",
+        MINUTES,
+    )
 
     def restarted() -> bool:
         facts = picture(data)
@@ -197,7 +259,9 @@ def test_a_killed_code_server_is_reloaded_with_a_line_and_the_streams_come_back(
     eventually(restarted, "the streams are back", MINUTES)
 
 
-def test_a_second_one_on_the_same_data_is_refused_with_a_sentence(development: tuple[subprocess.Popen[bytes], Path]) -> None:
+def test_a_second_one_on_the_same_data_is_refused_with_a_sentence(
+    development: tuple[subprocess.Popen[bytes], Path],
+) -> None:
     _, data = development
     eventually((data / "stack.json").exists, "the first one runs", MINUTES)
     second = ask("stack", "up", "--data", str(data))
@@ -205,11 +269,17 @@ def test_a_second_one_on_the_same_data_is_refused_with_a_sentence(development: t
     assert "a stack is running on" in second.stderr
 
 
-def test_without_any_setting_the_doctor_names_each_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_setting_the_doctor_names_each_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)  # in a folder whose stack runs, the doctor would look at that
     report = ask("doctor")
     assert report.returncode == 1
-    for word in ("POLYGON_API_KEY is not set", "KAFKA_BOOTSTRAP_SERVERS is not set", "CLICKHOUSE_HOST is not set"):
+    for word in (
+        "POLYGON_API_KEY is not set",
+        "KAFKA_BOOTSTRAP_SERVERS is not set",
+        "CLICKHOUSE_HOST is not set",
+    ):
         assert word in report.stdout
 
 

@@ -122,7 +122,11 @@ def test_late_bars_come_minutes_later_and_none_is_lost(exchange: RunningExchange
         stream = events(socket, 5)
     starts = [message["s"] for message in stream]
     assert starts != sorted(starts)
-    late = [earlier for earlier, newest in zip(starts, [before, *starts], strict=False) if earlier < newest - 50_000]
+    late = [
+        earlier
+        for earlier, newest in zip(starts, [before, *starts], strict=False)
+        if earlier < newest - 50_000
+    ]
     assert len(late) >= 5
 
 
@@ -202,10 +206,14 @@ def test_stats_tell_what_was_sent(exchange: RunningExchange) -> None:
     assert ended["sent"]["events"] >= len(received)
 
 
-def test_an_unknown_action_and_a_bad_body_are_refused_with_a_reason(exchange: RunningExchange) -> None:
+def test_an_unknown_action_and_a_bad_body_are_refused_with_a_reason(
+    exchange: RunningExchange,
+) -> None:
     address = f"http://{exchange.address}/control"
     assert requests.post(f"{address}/explode", timeout=5).status_code == 404
-    assert requests.post(f"{address}/silence", json={"seconds": "soon"}, timeout=5).status_code == 400
+    assert (
+        requests.post(f"{address}/silence", json={"seconds": "soon"}, timeout=5).status_code == 400
+    )
     assert requests.post(f"{address}/silence", data=b"[", timeout=5).status_code == 400
 
 

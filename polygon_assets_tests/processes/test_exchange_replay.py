@@ -22,7 +22,17 @@ from polygon_assets_tests.unit.local.exchange.harness import (
 
 BEGINS = dt.datetime.combine(DAY, dt.time(15, 50), NEW_YORK).timestamp()
 # Every ticker trades in every second.
-REPLAY = ("--replay", str(DAY), "--replay-from", "15:50", "--tickers", "50", "--activity", "1e9", "--no-earlier-trades")
+REPLAY = (
+    "--replay",
+    str(DAY),
+    "--replay-from",
+    "15:50",
+    "--tickers",
+    "50",
+    "--activity",
+    "1e9",
+    "--no-earlier-trades",
+)
 
 
 @pytest.fixture
@@ -68,17 +78,24 @@ def test_who_leaves_and_comes_back_does_not_start_it_again(exchange: RunningExch
 def test_the_days_bars_begin_with_the_replay() -> None:
     with running_exchange(*REPLAY, "--speed", "100000") as exchange:
         with exchange.streaming("A.AAPL"):
-            eventually(lambda: exchange.stats()["exchange_time"] > BEGINS + 4 * 3600 + 600, "the day is over")
+            eventually(
+                lambda: exchange.stats()["exchange_time"] > BEGINS + 4 * 3600 + 600,
+                "the day is over",
+            )
         path = f"/v2/aggs/ticker/AAPL/range/1/{{}}/{DAY}/{DAY}"
         seconds = exchange.json(path.format("second"), adjusted="false", limit="50000")["results"]
         assert seconds[0]["t"] == BEGINS * 1000
         minutes = exchange.json(path.format("minute"), adjusted="false", limit="50000")["results"]
         assert minutes[0]["t"] == BEGINS * 1000
-        grouped = exchange.json(f"/v2/aggs/grouped/locale/us/market/stocks/{DAY}", adjusted="false")["results"]
+        grouped = exchange.json(
+            f"/v2/aggs/grouped/locale/us/market/stocks/{DAY}", adjusted="false"
+        )["results"]
         [bar] = [one for one in grouped if one["T"] == "AAPL"]
         daily = exchange.json(f"/v1/open-close/AAPL/{DAY}", adjusted="false")
         assert bar["o"] == daily["open"] == seconds[0]["o"]
         assert bar["v"] == daily["volume"] == sum(second["v"] for second in seconds)
         assert "preMarket" not in daily
-        earlier = exchange.json(f"/v1/open-close/AAPL/{DAY - dt.timedelta(days=1)}", adjusted="false")
+        earlier = exchange.json(
+            f"/v1/open-close/AAPL/{DAY - dt.timedelta(days=1)}", adjusted="false"
+        )
         assert "preMarket" in earlier, "the day before is whole"

@@ -57,7 +57,9 @@ def by_key(stream: list[Message], kind: str) -> dict[tuple[str, int], list[Messa
     return versions
 
 
-def test_each_second_is_sent_as_the_market_says_first_provisional_then_corrected(stream: list[Message], market: Market) -> None:
+def test_each_second_is_sent_as_the_market_says_first_provisional_then_corrected(
+    stream: list[Message], market: Market
+) -> None:
     versions = by_key(stream, "A")
     corrected = 0
     for symbol in sorted({symbol for symbol, _ in versions})[:25]:
@@ -78,15 +80,29 @@ def assert_agrees(truth: Messages, number: int, first: Message, later: list[Mess
         assert later == [first] * int(truth.repeated[number])
         assert_final(last, truth.final, number)
         return False
-    assert thousandths(first, "v") in (truth.first.volume[number], final)  # the first version may have been sent before we came
+    assert thousandths(first, "v") in (
+        truth.first.volume[number],
+        final,
+    )  # the first version may have been sent before we came
     if thousandths(last, "v") == final:
         assert_final(last, truth.final, number)
     return bool(thousandths(first, "v") < final == thousandths(last, "v"))
 
 
 def assert_final(message: Message, final: Columns, number: int) -> None:
-    names = {"o": "open", "h": "high", "l": "low", "c": "close", "vw": "vwap", "a": "day_vwap", "z": "average_size", "op": "official_open"}
-    assert {short: message[short] for short in names} == {short: getattr(final, name)[number] for short, name in names.items()}
+    names = {
+        "o": "open",
+        "h": "high",
+        "l": "low",
+        "c": "close",
+        "vw": "vwap",
+        "a": "day_vwap",
+        "z": "average_size",
+        "op": "official_open",
+    }
+    assert {short: message[short] for short in names} == {
+        short: getattr(final, name)[number] for short, name in names.items()
+    }
     assert thousandths(message, "v") == final.volume[number]
     assert thousandths(message, "av") == final.accumulated_volume[number]
 
@@ -96,7 +112,9 @@ def thousandths(message: Message, name: str) -> int:
     return round(1000 * float(message["d" + name] if "d" + name in message else message[name]))
 
 
-def test_fractional_volumes_are_decimal_strings_beside_the_whole_part(stream: list[Message]) -> None:
+def test_fractional_volumes_are_decimal_strings_beside_the_whole_part(
+    stream: list[Message],
+) -> None:
     seconds = [message for message in stream if message["ev"] == "A"]
     fractional = [message for message in seconds if "dv" in message]
     assert fractional
@@ -108,11 +126,17 @@ def test_fractional_volumes_are_decimal_strings_beside_the_whole_part(stream: li
     assert all(isinstance(message["v"], int) and message["v"] >= 1 for message in seconds)
 
 
-def test_otc_is_left_out_when_false_and_op_is_there_in_regular_hours(stream: list[Message], market: Market) -> None:
+def test_otc_is_left_out_when_false_and_op_is_there_in_regular_hours(
+    stream: list[Message], market: Market
+) -> None:
     otc = {market.universe.symbols[number] for number in market.universe.otc.nonzero()[0]}
     data = [message for message in stream if message["ev"] in ("A", "AM")]
     assert all(message.get("otc", False) == (message["sym"] in otc) for message in data)
-    assert all("op" in message and message["e"] - message["s"] == (1000 if message["ev"] == "A" else 60_000) for message in data)
+    assert all(
+        "op" in message
+        and message["e"] - message["s"] == (1000 if message["ev"] == "A" else 60_000)
+        for message in data
+    )
 
 
 def test_minute_bars_are_the_sum_of_their_seconds(stream: list[Message], market: Market) -> None:
@@ -122,11 +146,15 @@ def test_minute_bars_are_the_sum_of_their_seconds(stream: list[Message], market:
         table = market.minutes(symbol, DAY)
         row = table[table["start_ms"] == start][0]
         assert others == []
-        assert (message["o"], message["h"], message["l"], message["c"]) == tuple(row[["open", "high", "low", "close"]])
+        assert (message["o"], message["h"], message["l"], message["c"]) == tuple(
+            row[["open", "high", "low", "close"]]
+        )
         assert thousandths(message, "v") == round(1000 * row["volume"])
 
 
-def test_a_frame_holds_many_events_of_one_second_and_seconds_come_in_order(exchange: RunningExchange) -> None:
+def test_a_frame_holds_many_events_of_one_second_and_seconds_come_in_order(
+    exchange: RunningExchange,
+) -> None:
     with exchange.streaming("A.*") as socket:
         frames = [receive(socket) for _ in range(20)]
     newest = [max(message["s"] for message in frame) for frame in frames]
@@ -149,7 +177,9 @@ def test_the_delayed_cluster_is_fifteen_minutes_behind(exchange: RunningExchange
     assert 900 < behind < 930
 
 
-def test_refusals_come_first_then_confirmations_and_nothing_for_the_rest(exchange: RunningExchange) -> None:
+def test_refusals_come_first_then_confirmations_and_nothing_for_the_rest(
+    exchange: RunningExchange,
+) -> None:
     with exchange.socket() as socket:
         authenticate(socket)
         ask(socket, "subscribe", "AM.MSFT,T.AAPL,AM.NOSUCHTICKER,ZZ.AAPL,AM.MSFT")
@@ -160,7 +190,9 @@ def test_refusals_come_first_then_confirmations_and_nothing_for_the_rest(exchang
         ]
         ask(socket, "subscribe", "AM.MSFT,ZZ.AAPL")
         ask(socket, "unsubscribe", "AM.MSFT,AM.GOOGL")
-        assert receive(socket) == [{"ev": "status", "status": "success", "message": "unsubscribed to: AM.MSFT"}]
+        assert receive(socket) == [
+            {"ev": "status", "status": "success", "message": "unsubscribed to: AM.MSFT"}
+        ]
 
 
 def test_four_thousand_channels_are_confirmed_in_one_answer(exchange: RunningExchange) -> None:
@@ -181,10 +213,18 @@ def test_after_unsubscribing_nothing_more_of_the_channel_comes(exchange: Running
 def test_a_wrong_key_fails_and_no_key_times_out(exchange: RunningExchange) -> None:
     with exchange.socket() as socket:
         ask(socket, "auth", "wrong")
-        assert receive(socket) == [{"ev": "status", "status": "auth_failed", "message": "authentication failed"}]
+        assert receive(socket) == [
+            {"ev": "status", "status": "auth_failed", "message": "authentication failed"}
+        ]
         assert until_closed(socket) == ([], 1008)
     with exchange.socket() as socket:
-        assert receive(socket) == [{"ev": "status", "status": "auth_timeout", "message": "No authentication request received."}]
+        assert receive(socket) == [
+            {
+                "ev": "status",
+                "status": "auth_timeout",
+                "message": "No authentication request received.",
+            }
+        ]
 
 
 def test_a_binary_request_and_a_fragmented_one_are_understood(exchange: RunningExchange) -> None:
@@ -195,7 +235,9 @@ def test_a_binary_request_and_a_fragmented_one_are_understood(exchange: RunningE
         assert receive(socket)[0]["message"] == "subscribed to: A.AAPL"
 
 
-def test_a_ping_frame_comes_before_the_first_status_and_a_vanished_client_harms_nobody(exchange: RunningExchange) -> None:
+def test_a_ping_frame_comes_before_the_first_status_and_a_vanished_client_harms_nobody(
+    exchange: RunningExchange,
+) -> None:
     host, port = exchange.address.split(":")
     with socket_module.create_connection((host, int(port)), timeout=5) as raw:
         raw.sendall(
@@ -226,28 +268,60 @@ def test_the_older_connection_is_evicted(exchange: RunningExchange) -> None:
 
 @pytest.mark.parametrize(("evict", "code"), [("newer", 1008), ("abort", None)])
 def test_the_other_ways_of_enforcing_the_cap(evict: str, code: int | None) -> None:
-    with running_exchange(*FAST, "--evict", evict) as exchange, exchange.streaming("A.AAPL") as older, exchange.socket() as newer:
+    with (
+        running_exchange(*FAST, "--evict", evict) as exchange,
+        exchange.streaming("A.AAPL") as older,
+        exchange.socket() as newer,
+    ):
         authenticate(newer)
         loser, winner = (newer, older) if evict == "newer" else (older, newer)
         assert until_closed(loser)[1] == code
         ask(winner, "subscribe", "A.MSFT")
-        assert any(message.get("message") == "subscribed to: A.MSFT" for message in events(winner, 0.5))
+        assert any(
+            message.get("message") == "subscribed to: A.MSFT" for message in events(winner, 0.5)
+        )
 
 
 def test_a_client_that_does_not_read_is_cut_off_as_a_slow_consumer() -> None:
-    options = ("--replay", str(DAY), "--replay-from", "11:00", "--speed", "900", "--tickers", "2000", "--buffer-bytes", "100000")
+    options = (
+        "--replay",
+        str(DAY),
+        "--replay-from",
+        "11:00",
+        "--speed",
+        "900",
+        "--tickers",
+        "2000",
+        "--buffer-bytes",
+        "100000",
+    )
     with running_exchange(*options) as exchange, exchange.streaming("A.*"):
         end = time.monotonic() + 20
-        while not (ended := exchange.stats()["feeds"]["/stocks"]["ended"]) and time.monotonic() < end:
+        while (
+            not (ended := exchange.stats()["feeds"]["/stocks"]["ended"]) and time.monotonic() < end
+        ):
             time.sleep(0.1)
     assert [connection["ended"] for connection in ended] == ["slow_consumer"]
 
 
 def test_a_replay_is_closed_after_its_session() -> None:
-    options = ("--replay", "2026-11-27", "--replay-from", "16:59", "--speed", "1000", "--tickers", "100", "--activity", "1e9")
+    options = (
+        "--replay",
+        "2026-11-27",
+        "--replay-from",
+        "16:59",
+        "--speed",
+        "1000",
+        "--tickers",
+        "100",
+        "--activity",
+        "1e9",
+    )
     with running_exchange(*options) as exchange, exchange.streaming("A.AAPL") as socket:
         stream = events(socket, 1.5)
         status = exchange.json("/v1/marketstatus/now")
     assert status["market"] == "closed"
     assert len({message["s"] for message in stream}) in range(1, 62)
-    assert max(message["e"] for message in stream) == 1795816800000  # 17:00 New York: the day after Thanksgiving closes early
+    assert (
+        max(message["e"] for message in stream) == 1795816800000
+    )  # 17:00 New York: the day after Thanksgiving closes early

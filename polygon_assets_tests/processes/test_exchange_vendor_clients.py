@@ -9,7 +9,12 @@ from polygon import RESTClient, WebSocketClient
 from polygon.exceptions import AuthError
 from polygon.websocket.models import EquityAgg, WebSocketMessage
 
-from polygon_assets_tests.unit.local.exchange.harness import FAST, KEY, RunningExchange, running_exchange
+from polygon_assets_tests.unit.local.exchange.harness import (
+    FAST,
+    KEY,
+    RunningExchange,
+    running_exchange,
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +28,17 @@ def rest(exchange: RunningExchange) -> RESTClient:
     return RESTClient(KEY, base=f"http://{exchange.address}")
 
 
-def received(exchange: RunningExchange, *channels: str, path: str = "", seconds: float = 1.0) -> list[WebSocketMessage]:
+def received(
+    exchange: RunningExchange, *channels: str, path: str = "", seconds: float = 1.0
+) -> list[WebSocketMessage]:
     found: list[WebSocketMessage] = []
-    client = WebSocketClient(KEY, feed=f"{exchange.address}{path}", market="stocks", secure=False, subscriptions=list(channels))
+    client = WebSocketClient(
+        KEY,
+        feed=f"{exchange.address}{path}",
+        market="stocks",
+        secure=False,
+        subscriptions=list(channels),
+    )
 
     async def collect(messages: list[WebSocketMessage]) -> None:
         found.extend(messages)
@@ -51,7 +64,11 @@ def test_the_websocket_client_receives_models(exchange: RunningExchange) -> None
 
 
 def test_the_websocket_client_receives_what_it_subscribed_to(exchange: RunningExchange) -> None:
-    symbols = {message.symbol for message in received(exchange, "A.AAPL", "A.BRK.B") if isinstance(message, EquityAgg)}
+    symbols = {
+        message.symbol
+        for message in received(exchange, "A.AAPL", "A.BRK.B")
+        if isinstance(message, EquityAgg)
+    }
     assert symbols == {"AAPL", "BRK.B"}
 
 
@@ -60,7 +77,9 @@ def test_the_websocket_client_reads_the_delayed_feed(exchange: RunningExchange) 
 
 
 def test_the_websocket_client_refuses_a_wrong_key(exchange: RunningExchange) -> None:
-    client = WebSocketClient("wrong", feed=exchange.address, market="stocks", secure=False, subscriptions=["A.*"])
+    client = WebSocketClient(
+        "wrong", feed=exchange.address, market="stocks", secure=False, subscriptions=["A.*"]
+    )
     with pytest.raises(AuthError, match="authentication failed"):
         client.run(lambda _messages: None)
 
@@ -76,7 +95,11 @@ def test_the_rest_client_lists_reference_data(rest: RESTClient) -> None:
 
 
 def test_the_rest_client_pages_through_aggregates(rest: RESTClient) -> None:
-    seconds = list(rest.list_aggs("AAPL", 1, "second", "2026-11-19", "2026-11-19", limit=10_000, adjusted=False))
+    seconds = list(
+        rest.list_aggs(
+            "AAPL", 1, "second", "2026-11-19", "2026-11-19", limit=10_000, adjusted=False
+        )
+    )
     starts = [second.timestamp for second in seconds]
     assert len(starts) == len(set(starts)) > 20_000
     assert list(islice(rest.list_aggs("NOSUCH", 1, "day", "2026-11-19", "2026-11-19"), 5)) == []

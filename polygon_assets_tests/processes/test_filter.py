@@ -4,9 +4,26 @@ import msgspec
 
 from polygon_assets.inspection.streams import positions
 from polygon_assets.local.launcher.stack import Stack
-from polygon_assets.messages import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC, FilteredAggregate, RawAggregate, decode_filtered, encode
+from polygon_assets.messages import (
+    FILTER_GROUP,
+    FILTERED_TOPIC,
+    RAW_TOPIC,
+    FilteredAggregate,
+    RawAggregate,
+    decode_filtered,
+    encode,
+)
 from polygon_assets.settings import Settings
-from polygon_assets_tests.processes.harness import Programs, beat, dead_letters, eventually, put_in_force, read_all, send, send_raw
+from polygon_assets_tests.processes.harness import (
+    Programs,
+    beat,
+    dead_letters,
+    eventually,
+    put_in_force,
+    read_all,
+    send,
+    send_raw,
+)
 from polygon_assets_tests.unit.streaming.samples import START_MS, raw_aggregate
 
 SERVERS = ("kafka", "s3")
@@ -16,7 +33,12 @@ def seconds_of(symbol: str, count: int, first: int = 0) -> list[RawAggregate]:
     """`count` consecutive aggregates of a symbol."""
     starts = [START_MS + number * 1000 for number in range(first, first + count)]
     return [
-        raw_aggregate(symbol=symbol, start_timestamp=start, end_timestamp=start + 1000, received_at=(start + 3000) * 1000)
+        raw_aggregate(
+            symbol=symbol,
+            start_timestamp=start,
+            end_timestamp=start + 1000,
+            received_at=(start + 3000) * 1000,
+        )
         for start in starts
     ]
 
@@ -30,12 +52,21 @@ def starts(rows: list[FilteredAggregate]) -> set[int]:
     return {row.start_timestamp for row in rows}
 
 
-def test_each_message_is_handed_on_refused_or_dropped_and_then_committed(settings: Settings, programs: Programs) -> None:
+def test_each_message_is_handed_on_refused_or_dropped_and_then_committed(
+    settings: Settings, programs: Programs
+) -> None:
     put_in_force(settings, "A.AAPL")
     send_raw(settings, [*seconds_of("AAPL", 3), *seconds_of("MSFT", 2), raw_aggregate(low=-1.0)])
-    send(settings, RAW_TOPIC, [("AAPL", b"{broken"), ("AAPL", encode(raw_aggregate()).replace(b"AAPL", b"AA\xff"))])
+    send(
+        settings,
+        RAW_TOPIC,
+        [("AAPL", b"{broken"), ("AAPL", encode(raw_aggregate()).replace(b"AAPL", b"AA\xff"))],
+    )
     program = programs.start("filter")
-    eventually(lambda: positions(settings, FILTER_GROUP, RAW_TOPIC).lag == 0, "the filter has committed everything")
+    eventually(
+        lambda: positions(settings, FILTER_GROUP, RAW_TOPIC).lag == 0,
+        "the filter has committed everything",
+    )
     assert starts(filtered(settings, "AAPL")) == {START_MS, START_MS + 1000, START_MS + 2000}
     assert filtered(settings, "MSFT") == []
     letters = {letter.reason.split(":")[0]: letter for letter in dead_letters(settings)}
@@ -51,16 +82,29 @@ def test_each_message_is_handed_on_refused_or_dropped_and_then_committed(setting
     counters = last.counters
     assert (counters["forwarded"], counters["refused"]) == (3, 3)
     assert counters["unsubscribed"] >= 2  # what other tests left in the topic included
-    assert counters["read"] == counters["forwarded"] + counters["refused"] + counters["unsubscribed"]
+    assert (
+        counters["read"] == counters["forwarded"] + counters["refused"] + counters["unsubscribed"]
+    )
 
 
-def test_a_symbol_is_kept_as_soon_as_the_producer_may_know_it(settings: Settings, programs: Programs) -> None:
+def test_a_symbol_is_kept_as_soon_as_the_producer_may_know_it(
+    settings: Settings, programs: Programs
+) -> None:
     put_in_force(settings, "A.AAPL")
     program = programs.start("filter")
     program.says("filter streaming")
     put_in_force(settings, "A.AAPL", "A.NVDA")
     now_us = 10**6 * 10**10  # later than any set that the filter has read
-    send(settings, RAW_TOPIC, [("NVDA", encode(msgspec.structs.replace(raw_aggregate(symbol="NVDA"), received_at=now_us)))])
+    send(
+        settings,
+        RAW_TOPIC,
+        [
+            (
+                "NVDA",
+                encode(msgspec.structs.replace(raw_aggregate(symbol="NVDA"), received_at=now_us)),
+            )
+        ],
+    )
     program.until(lambda: filtered(settings, "NVDA"), "the new symbol is handed on")
 
 
@@ -77,10 +121,18 @@ def test_kill_9_loses_nothing(settings: Settings, programs: Programs) -> None:
     assert second.stop() == 0
 
 
-def test_two_copies_share_the_partitions_and_the_survivor_takes_all(settings: Settings, programs: Programs) -> None:
+def test_two_copies_share_the_partitions_and_the_survivor_takes_all(
+    settings: Settings, programs: Programs
+) -> None:
     put_in_force(settings, "A.*")
     copies = [programs.start("filter"), programs.start("filter")]
-    eventually(lambda: all("partitions [0, 1, 2]" in copy.log or "partitions [3, 4, 5]" in copy.log for copy in copies), "three each")
+    eventually(
+        lambda: all(
+            "partitions [0, 1, 2]" in copy.log or "partitions [3, 4, 5]" in copy.log
+            for copy in copies
+        ),
+        "three each",
+    )
     assert copies[0].stop() == 0
     copies[1].says("partitions [0, 1, 2, 3, 4, 5]")
     assert copies[1].stop() == 0
@@ -92,7 +144,9 @@ def test_without_an_accepted_set_it_waits_and_says_so(programs: Programs) -> Non
     assert program.stop() == 0
 
 
-def test_a_broker_that_forgot_everything_does_not_end_it(stack: Stack, settings: Settings, programs: Programs) -> None:
+def test_a_broker_that_forgot_everything_does_not_end_it(
+    stack: Stack, settings: Settings, programs: Programs
+) -> None:
     put_in_force(settings, "A.BACK")
     program = programs.start("filter")
     program.says("filter streaming")

@@ -22,7 +22,16 @@ from polygon_assets_tests.processes.batch_truth import PRICES, Row, bars_of, str
 SERVERS = ("exchange", "s3", "clickhouse", "snowflake", "airbyte")
 COMPANIES = 40
 NOW = dt.datetime(2026, 12, 1, 9, 0, tzinfo=NEW_YORK)
-EXCHANGE_OPTIONS = ("--calendar", "NYSE", "--tickers", str(COMPANIES), "--replay", "2026-12-01", "--replay-from", "09:00")
+EXCHANGE_OPTIONS = (
+    "--calendar",
+    "NYSE",
+    "--tickers",
+    str(COMPANIES),
+    "--replay",
+    "2026-12-01",
+    "--replay-from",
+    "09:00",
+)
 CALENDAR = MarketCalendar("NYSE")
 # Labor Day is Monday the 7th; Thanksgiving is the 26th, and the day after closes three hours early.
 LABOR_DAY_WEEK = [dt.date(2026, 9, day) for day in (3, 4, 8, 9)]
@@ -38,33 +47,52 @@ def settings(stack: Stack) -> Settings:
     return settings
 
 
-def load(settings: Settings, reported: dict[dt.date, MetadataByTable], now: dt.datetime) -> DailyLoad:
-    return DailyLoad(settings, CALENDAR, now.astimezone(dt.UTC), reported.__setitem__, lambda _days: {}, lambda _text: None)
+def load(
+    settings: Settings, reported: dict[dt.date, MetadataByTable], now: dt.datetime
+) -> DailyLoad:
+    return DailyLoad(
+        settings,
+        CALENDAR,
+        now.astimezone(dt.UTC),
+        reported.__setitem__,
+        lambda _days: {},
+        lambda _text: None,
+    )
 
 
-def assert_facts_are_the_truth(settings: Settings, ask: Callable[[str], list[Row]], days: list[dt.date]) -> None:
+def assert_facts_are_the_truth(
+    settings: Settings, ask: Callable[[str], list[Row]], days: list[dt.date]
+) -> None:
     with closing(snowflake.connect(settings)) as connection:
         for day in days:
             build(connection, MARTS["fact_daily_trading"], day)
     within = f"trading_day BETWEEN '{days[0]}' AND '{days[-1]}'"
-    facts = ask(f"SELECT ticker, trading_day, {', '.join(PRICES)}, volume FROM MARTS.FACT_DAILY_TRADING WHERE {within}")
+    facts = ask(
+        f"SELECT ticker, trading_day, {', '.join(PRICES)}, volume FROM MARTS.FACT_DAILY_TRADING WHERE {within}"
+    )
     assert sorted(facts) == bars_of(Market(tickers=COMPANIES, calendar=CALENDAR), days)
 
 
-def test_one_sync_over_a_holiday_tells_each_trading_day_and_no_other(settings: Settings, ask: Callable[[str], list[Row]]) -> None:
+def test_one_sync_over_a_holiday_tells_each_trading_day_and_no_other(
+    settings: Settings, ask: Callable[[str], list[Row]]
+) -> None:
     with closing(AirbyteApi(settings)) as api:
         [source] = api.sources()
         ends = {"start_date": str(LABOR_DAY_WEEK[0]), "end_date": str(LABOR_DAY_WEEK[-1])}
         api.patch_source(source["sourceId"], {**ends, "open_close_tickers": ["AAPL"]})
     reported: dict[dt.date, MetadataByTable] = {}
     # Airbyte stamps records by the wall clock, which the replay is ahead of.
-    assert load(settings, reported, dt.datetime.now(dt.UTC)).sync(Airbyte(poll_seconds=0.2), LABOR_DAY_WEEK[-1])
+    assert load(settings, reported, dt.datetime.now(dt.UTC)).sync(
+        Airbyte(poll_seconds=0.2), LABOR_DAY_WEEK[-1]
+    )
     # The other test of this module may have loaded its week before: those days are reported too.
     assert sorted(set(reported) - set(THANKSGIVING_WEEK)) == LABOR_DAY_WEEK
     assert_facts_are_the_truth(settings, ask, LABOR_DAY_WEEK)
 
 
-def test_an_early_close_is_a_whole_day_for_the_facts_and_for_the_comparison(settings: Settings, ask: Callable[[str], list[Row]]) -> None:
+def test_an_early_close_is_a_whole_day_for_the_facts_and_for_the_comparison(
+    settings: Settings, ask: Callable[[str], list[Row]]
+) -> None:
     reported: dict[dt.date, MetadataByTable] = {}
     assert load(settings, reported, NOW).fetch(THANKSGIVING_WEEK)
     assert sorted(reported) == THANKSGIVING_WEEK
@@ -75,7 +103,10 @@ def test_an_early_close_is_a_whole_day_for_the_facts_and_for_the_comparison(sett
     market = Market(tickers=COMPANIES, calendar=CALENDAR)
     closing_bell = dt.datetime.combine(EARLY_CLOSE, dt.time(13), NEW_YORK).timestamp() * 1000
     seconds = [bar for bar in market.seconds("AAPL", EARLY_CLOSE) if bar["start_ms"] < closing_bell]
-    assert (official_close, day_close) == (float(seconds[-1]["close"]), float(market.day("AAPL", EARLY_CLOSE)[0]["close"]))
+    assert (official_close, day_close) == (
+        float(seconds[-1]["close"]),
+        float(market.day("AAPL", EARLY_CLOSE)[0]["close"]),
+    )
     stream_seconds(settings, market, "AAPL", EARLY_CLOSE)
     found = compare_day(settings, CALENDAR, EARLY_CLOSE)
     assert [one.symbol for one in found.symbols] == ["AAPL"]

@@ -23,7 +23,9 @@ def session(warehouse_session: SnowflakeConnection) -> SnowflakeConnection:
     return warehouse_session
 
 
-def synced(session: SnowflakeConnection, numbers: Iterable[int], *, accepted: bool = False) -> Judged:
+def synced(
+    session: SnowflakeConnection, numbers: Iterable[int], *, accepted: bool = False
+) -> Judged:
     """What becomes of the table after a sync that brought these splits."""
     records = [split(str(number), "A", "2026-11-16", 1, number + 1) for number in numbers]
     table_writer.overwrite(session, SPLITS, records, AT + dt.timedelta(days=1))
@@ -37,8 +39,22 @@ def ids(session: SnowflakeConnection, suffix: str = "") -> set[int]:
 @pytest.mark.parametrize(
     ("rows", "before", "smaller"),
     [
-        *[(0, None, False), (5, None, False), (0, 0, False), (0, 1, True), (0, 327, True), (90, 100, False)],
-        *[(89, 100, True), (4, 5, True), (9, 10, False), (8, 10, True), (300, 327, False), (1000, 327, False)],
+        *[
+            (0, None, False),
+            (5, None, False),
+            (0, 0, False),
+            (0, 1, True),
+            (0, 327, True),
+            (90, 100, False),
+        ],
+        *[
+            (89, 100, True),
+            (4, 5, True),
+            (9, 10, False),
+            (8, 10, True),
+            (300, 327, False),
+            (1000, 327, False),
+        ],
     ],
 )
 def test_empty_or_more_than_a_tenth_smaller(rows: int, before: int | None, smaller: bool) -> None:
@@ -46,7 +62,9 @@ def test_empty_or_more_than_a_tenth_smaller(rows: int, before: int | None, small
 
 
 @pytest.mark.parametrize("left", [0, 1, 89])
-def test_the_last_good_rows_stay_until_a_person_accepts(session: SnowflakeConnection, left: int) -> None:
+def test_the_last_good_rows_stay_until_a_person_accepts(
+    session: SnowflakeConnection, left: int
+) -> None:
     assert synced(session, range(100)) == Judged(100, None, accepted=True)
     for _ in range(2):
         assert synced(session, range(left)) == Judged(left, 100, accepted=False)
@@ -54,19 +72,27 @@ def test_the_last_good_rows_stay_until_a_person_accepts(session: SnowflakeConnec
         assert ids(session, "_REJECTED") == set(range(left))
     assert synced(session, range(95)) == Judged(95, 100, accepted=True)
     assert ids(session) == set(range(95))
-    assert synced(session, range(left), accepted=True) == Judged(left, 95, accepted=True, accepted_by_person=left < 85)
+    assert synced(session, range(left), accepted=True) == Judged(
+        left, 95, accepted=True, accepted_by_person=left < 85
+    )
     assert ids(session) == ids(session, "_LAST_GOOD") == set(range(left))
 
 
-def test_a_table_from_before_tables_were_judged_is_its_own_last_good_one(session: SnowflakeConnection) -> None:
-    table_writer.overwrite(session, SPLITS, [split(str(number), "A", "2026-11-16", 1, 2) for number in range(100)], AT)
+def test_a_table_from_before_tables_were_judged_is_its_own_last_good_one(
+    session: SnowflakeConnection,
+) -> None:
+    table_writer.overwrite(
+        session, SPLITS, [split(str(number), "A", "2026-11-16", 1, 2) for number in range(100)], AT
+    )
     for _ in range(2):
         last_good.remember(session, [SPLITS])
     assert synced(session, []) == Judged(0, 100, accepted=False)
     assert ids(session) == set(range(100))
 
 
-def test_a_crash_between_the_sync_and_the_judgement_loses_nothing(session: SnowflakeConnection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_between_the_sync_and_the_judgement_loses_nothing(
+    session: SnowflakeConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     synced(session, range(100))
     table_writer.overwrite(session, SPLITS, [], AT + dt.timedelta(days=1))
     assert settle(session, [SPLITS])["stock_split"] == Judged(0, 100, accepted=False)
@@ -86,7 +112,9 @@ def test_a_crash_between_the_sync_and_the_judgement_loses_nothing(session: Snowf
     assert ids(session) == set(range(100))
 
 
-def test_a_column_that_airbyte_added_meanwhile_is_empty_in_the_rows_that_are_put_back(session: SnowflakeConnection) -> None:
+def test_a_column_that_airbyte_added_meanwhile_is_empty_in_the_rows_that_are_put_back(
+    session: SnowflakeConnection,
+) -> None:
     synced(session, range(100))
     ask(session, "ALTER TABLE RAW.STOCK_SPLIT ADD COLUMN IF NOT EXISTS ADDED VARCHAR")
     try:

@@ -11,7 +11,13 @@ from polygon_assets.settings import Settings
 from polygon_assets.streaming.program import EXIT_NOT_ENTITLED, EXIT_WRONG_KEY
 from polygon_assets.streaming.validation import fault
 from polygon_assets_tests.processes.harness import beat, put_in_force, raw_aggregates
-from polygon_assets_tests.processes.live_market import EXCHANGE_OPTIONS, SERVERS, SYMBOLS, Live, channels
+from polygon_assets_tests.processes.live_market import (
+    EXCHANGE_OPTIONS,
+    SERVERS,
+    SYMBOLS,
+    Live,
+    channels,
+)
 from polygon_assets_tests.processes.market_truth import as_sent
 
 __all__ = ["EXCHANGE_OPTIONS", "SERVERS"]
@@ -22,7 +28,12 @@ def test_every_event_arrives_exactly_as_sent(live: Live) -> None:
     program = live.start(*symbols)
     first_ms = live.sent()[0]["first_second"] * 1000
     program.until(lambda: live.newest_start() >= first_ms + 3000, "four seconds have arrived")
-    program.until(lambda: any(item.decimal_volume or item.decimal_accumulated_volume for item in live.received()), "a fraction traded")
+    program.until(
+        lambda: any(
+            item.decimal_volume or item.decimal_accumulated_volume for item in live.received()
+        ),
+        "a fraction traded",
+    )
     assert program.stop() == 0
     received = live.received()
     assert len(received) == sum(part["events"] for part in live.sent())
@@ -35,22 +46,35 @@ def test_every_event_arrives_exactly_as_sent(live: Live) -> None:
 
 def test_a_correction_passes_through_with_a_newer_received_at(live: Live) -> None:
     program = live.start("*")
-    corrected = program.until(lambda: {key: found for key, found in live.versions().items() if len(found) == 2}, "corrections arrive")
+    corrected = program.until(
+        lambda: {key: found for key, found in live.versions().items() if len(found) == 2},
+        "corrections arrive",
+    )
     for key, found in corrected.items():
         assert as_sent(found) == list(live.truth.versions(key))
         assert found[0].received_at < found[1].received_at
     assert program.stop() == 0
 
 
-def test_a_change_of_the_subscriptions_needs_no_new_connection(live: Live, settings: Settings) -> None:
+def test_a_change_of_the_subscriptions_needs_no_new_connection(
+    live: Live, settings: Settings
+) -> None:
     program = live.start("AAPL", "MSFT", "TSLA")
     before = live.connection(program, ["AAPL", "MSFT", "TSLA"])
     put_in_force(settings, *channels(["MSFT", "NVDA", "TSLA"]))
     after = live.connection(program, ["MSFT", "NVDA", "TSLA"])
     changed_ms = time.time() * 1000
     assert after["id"] == before["id"]
-    program.until(lambda: any(symbol == "NVDA" for symbol, _ in live.written()), "the added symbol arrives")
-    live.beat_with(program, lambda last: last.sent_at > changed_ms and (last.desired, last.confirmed, last.unconfirmed) == (3, 3, []))
+    program.until(
+        lambda: any(symbol == "NVDA" for symbol, _ in live.written()), "the added symbol arrives"
+    )
+    live.beat_with(
+        program,
+        lambda last: (
+            last.sent_at > changed_ms
+            and (last.desired, last.confirmed, last.unconfirmed) == (3, 3, [])
+        ),
+    )
     program.until(lambda: live.newest_start() > changed_ms, "seconds after the change arrive")
     assert not any(symbol == "AAPL" and start > changed_ms for symbol, start in live.written())
     assert program.stop() == 0
@@ -58,16 +82,24 @@ def test_a_change_of_the_subscriptions_needs_no_new_connection(live: Live, setti
     assert live.gaps() == []
 
 
-def test_a_refused_channel_is_told_with_its_reason_while_the_others_stream(live: Live, settings: Settings) -> None:
+def test_a_refused_channel_is_told_with_its_reason_while_the_others_stream(
+    live: Live, settings: Settings
+) -> None:
     live.exchange.control("refuse", channel="A.TSLA")
     put_in_force(settings, *channels(["AAPL", "MSFT", "TSLA"]))
     program = live.programs.start("producer")
     live.connection(program, ["AAPL", "MSFT"])
-    last = live.beat_with(program, lambda last: last.unconfirmed == ["A.TSLA: refused: not authorized for this channel"])
+    last = live.beat_with(
+        program,
+        lambda last: last.unconfirmed == ["A.TSLA: refused: not authorized for this channel"],
+    )
     assert (last.state, last.desired, last.confirmed) == ("streaming", 3, 2)
     assert {symbol for symbol, _ in live.written()} == {"AAPL", "MSFT"}
     assert program.stop() == 0
-    assert "the vendor refused a channel of the last request without naming it: not authorized" in program.log
+    assert (
+        "the vendor refused a channel of the last request without naming it: not authorized"
+        in program.log
+    )
 
 
 def test_all_channels_refused_ends_it_with_exit_11(live: Live, settings: Settings) -> None:
@@ -85,11 +117,15 @@ def test_a_wrong_key_ends_it_with_exit_10(live: Live, settings: Settings) -> Non
     put_in_force(settings, *channels(SYMBOLS))
     program = live.programs.start("producer", POLYGON_API_KEY="wrong")
     assert program.exit_code() == EXIT_WRONG_KEY == 10
-    assert "the vendor refused POLYGON_API_KEY (authentication failed); check the key" in program.log
+    assert (
+        "the vendor refused POLYGON_API_KEY (authentication failed); check the key" in program.log
+    )
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_handshake_refused_for_the_key_ends_it_with_exit_10(live: Live, settings: Settings, status: int) -> None:
+def test_a_handshake_refused_for_the_key_ends_it_with_exit_10(
+    live: Live, settings: Settings, status: int
+) -> None:
     live.exchange.control("handshake", status=status)
     put_in_force(settings, *channels(SYMBOLS))
     program = live.programs.start("producer")
@@ -109,17 +145,27 @@ def test_a_clock_that_is_seconds_behind_costs_no_event_and_is_measured(live: Liv
 
     def measured() -> Heartbeat | None:
         last = beat(live.settings, "producer")
-        return last if last and (last.arrival_delay_ms or 0) < -4_000 and last.counters.get("forwarded", 0) > 30 else None
+        return (
+            last
+            if last
+            and (last.arrival_delay_ms or 0) < -4_000
+            and last.counters.get("forwarded", 0) > 30
+            else None
+        )
 
     last = program.until(measured, "a heartbeat that measured the delay")
     assert last is not None
     assert (last.counters.get("refused", 0), unaccounted(last)) == (0, 0)
     assert program.stop() == 0
-    assert {fault(item) for item in raw_aggregates(live.settings, int((time.time() - 600) * 1e6))} == {None}
+    assert {
+        fault(item) for item in raw_aggregates(live.settings, int((time.time() - 600) * 1e6))
+    } == {None}
 
 
 def test_without_an_accepted_set_it_waits_and_says_so(live: Live) -> None:
-    live.programs.start("producer", SUBSCRIPTIONS_KEY="other.csv").says("waiting: nothing is published yet: materialize s3/subscriptions")
+    live.programs.start("producer", SUBSCRIPTIONS_KEY="other.csv").says(
+        "waiting: nothing is published yet: materialize s3/subscriptions"
+    )
 
 
 def test_s3_away_leaves_the_last_good_set_in_force(stack: Stack, live: Live) -> None:
@@ -139,7 +185,9 @@ def test_s3_away_leaves_the_last_good_set_in_force(stack: Stack, live: Live) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_stop_it_hands_on_everything_and_exits_0(live: Live, number: signal.Signals) -> None:
+def test_asked_to_stop_it_hands_on_everything_and_exits_0(
+    live: Live, number: signal.Signals
+) -> None:
     program = live.start("*")
     asked = time.monotonic()
     assert program.stop(number) == 0

@@ -27,7 +27,9 @@ def assert_one_gap_tells_of_the_outage(live: Live, program: Program) -> None:
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1006, 1008, 1009, 1011])
-def test_whatever_the_close_code_it_connects_again_with_every_channel(live: Live, code: int) -> None:
+def test_whatever_the_close_code_it_connects_again_with_every_channel(
+    live: Live, code: int
+) -> None:
     program = live.start(*SYMBOLS)
     before = live.newest()
     live.exchange.control("close", code=code)
@@ -46,18 +48,39 @@ def test_a_cut_connection_and_a_vendor_that_is_away_for_a_while_leave_one_gap(li
     assert_one_gap_tells_of_the_outage(live, program)
 
 
-def test_a_gap_lasts_until_new_seconds_come_even_if_an_old_one_is_corrected_first(live: Live) -> None:
+def test_a_gap_lasts_until_new_seconds_come_even_if_an_old_one_is_corrected_first(
+    live: Live,
+) -> None:
     program = live.start(*SYMBOLS)
     before = live.newest()
     live.exchange.control("silence", seconds=30)
     live.exchange.control("drop")
-    program.until(lambda: [c for c in live.exchange.connections() if c["id"] > before and len(c["channels"]) == len(SYMBOLS)], "it is back")
+    program.until(
+        lambda: [
+            c
+            for c in live.exchange.connections()
+            if c["id"] > before and len(c["channels"]) == len(SYMBOLS)
+        ],
+        "it is back",
+    )
     old = live.sent()[0]["last_second"] * 1000
     eventually(lambda: time.time() * 1000 > old + 3500, "two more seconds have been due")
-    event = {"ev": "A", "sym": "AAPL", "v": 1, "o": 1.0, "c": 1.0, "h": 1.0, "l": 1.0, "s": old, "e": old + 1000}
+    event = {
+        "ev": "A",
+        "sym": "AAPL",
+        "v": 1,
+        "o": 1.0,
+        "c": 1.0,
+        "h": 1.0,
+        "l": 1.0,
+        "s": old,
+        "e": old + 1000,
+    }
     corrected_ms = time.time() * 1000
     live.exchange.control("garbage", text=json.dumps([event]))
-    program.until(lambda: any(item.open_price == 1.0 for item in live.received()), "the correction arrives")
+    program.until(
+        lambda: any(item.open_price == 1.0 for item in live.received()), "the correction arrives"
+    )
     live.exchange.clear()
     live.connection(program, SYMBOLS, after=before)
     program.until(lambda: live.newest_start() > old + 3000, "new seconds arrive")
@@ -74,7 +97,10 @@ def test_after_max_connections_it_waits_before_it_comes_back(live: Live) -> None
     after = live.connection(program, SYMBOLS, after=before)
     assert after["id"] == before + 1
     assert after["opened_at"] - evicted >= 2
-    assert "backing_off: another connection uses this account: Maximum number of websocket connections exceeded." in program.log
+    assert (
+        "backing_off: another connection uses this account: Maximum number of websocket connections exceeded."
+        in program.log
+    )
     assert_one_gap_tells_of_the_outage(live, program)
 
 
@@ -115,10 +141,15 @@ def test_what_cannot_be_read_goes_to_the_dead_letters_and_the_rest_goes_on(live:
     long = "x" * (LARGEST_RAW_BYTES + 1)
     for body in ({"kind": "frame"}, {"kind": "event"}, {"kind": "large"}, {"text": long}):
         live.exchange.control("garbage", **body)
-    letters = program.until(lambda: len(found := dead_letters(live.settings)) >= 6 and found, "six dead letters")
+    letters = program.until(
+        lambda: len(found := dead_letters(live.settings)) >= 6 and found, "six dead letters"
+    )
     assert isinstance(letters, list)
     assert {(letter.program, letter.epoch) for letter in letters} == {("producer", epoch)}
-    frames, events = ({letter.raw: letter for letter in letters if letter.stage == stage} for stage in ("frame", "event"))
+    frames, events = (
+        {letter.raw: letter for letter in letters if letter.stage == stage}
+        for stage in ("frame", "event")
+    )
     assert set(frames) == {b'[{"ev":"A","sym":"AAPL",}', b"x" * LARGEST_RAW_BYTES, b"x"}
     assert set(events) == {
         b'{"ev":"A","sym":"AAPL"}',
@@ -139,7 +170,9 @@ def test_what_cannot_be_read_goes_to_the_dead_letters_and_the_rest_goes_on(live:
 
 
 def assert_reasons(frames: dict[bytes, DeadLetter], events: dict[bytes, DeadLetter]) -> None:
-    assert all(letter.reason.startswith(("not JSON", "the frame is cut off")) for letter in frames.values())
+    assert all(
+        letter.reason.startswith(("not JSON", "the frame is cut off")) for letter in frames.values()
+    )
     assert all(letter.reason.startswith("not an aggregate") for letter in events.values())
 
 
@@ -171,9 +204,13 @@ def test_seconds_that_come_late_among_newer_ones_are_written_too(live: Live) -> 
     assert newest is not None
     assert newest > late_ms
     assert program.stop() == 0
-    order = [item.start_timestamp for item in live.received() if item.start_timestamp > late_ms - 2000]
+    order = [
+        item.start_timestamp for item in live.received() if item.start_timestamp > late_ms - 2000
+    ]
     assert order != sorted(order)
     sent = live.sent()
     # The held back seconds end 3 s before the last one sent.
-    assert [key for key in live.missing(*SYMBOLS) if key[1] / 1000 < sent[-1]["last_second"] - 3] == []
+    assert [
+        key for key in live.missing(*SYMBOLS) if key[1] / 1000 < sent[-1]["last_second"] - 3
+    ] == []
     assert live.gaps() == []

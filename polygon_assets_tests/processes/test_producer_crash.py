@@ -28,12 +28,17 @@ def test_kill_9_leaves_a_gap_from_its_last_heartbeat_to_the_first_new_event(live
     second = live.start(*SYMBOLS)
     [gap] = second.until(live.gaps, "a gap is in the ledger")
     assert (gap.reason, gap.since, gap.epoch) == ("crash", last.newest_event, last.epoch)
-    assert gap.until / 1000 >= live.connection(second, SYMBOLS, after=before)["sent"]["first_second"] + 1
+    assert (
+        gap.until / 1000
+        >= live.connection(second, SYMBOLS, after=before)["sent"]["first_second"] + 1
+    )
     assert second.stop() == 0
     assert live.missing(*SYMBOLS) == []
 
 
-def test_a_crash_is_told_of_even_if_the_broker_comes_back_after_the_producer(stack: Stack, live: Live) -> None:
+def test_a_crash_is_told_of_even_if_the_broker_comes_back_after_the_producer(
+    stack: Stack, live: Live
+) -> None:
     first = live.start(*SYMBOLS)
     first_ms = live.sent()[0]["first_second"] * 1000
     live.beat_with(first, lambda last: (last.newest_event or 0) >= first_ms)
@@ -54,14 +59,18 @@ def test_a_crash_is_told_of_even_if_the_broker_comes_back_after_the_producer(sta
 
 def test_a_gap_that_was_still_open_at_the_end_is_found_by_the_next_start(live: Live) -> None:
     first = live.start("AAPL", "MSFT")
-    put_in_force(live.settings, "A.AAPL", "A.MSFT", "X.SILENT")  # the vendor does not answer what it does not publish
+    put_in_force(
+        live.settings, "A.AAPL", "A.MSFT", "X.SILENT"
+    )  # the vendor does not answer what it does not publish
     first.until(lambda: live.beat().desired == 3, "it asks for the third channel")
     before = live.newest()
     live.exchange.control("silence", seconds=2)
     live.exchange.control("drop")
     lost_s = live.sent()[0]["last_second"]
     back = live.connection(first, ["AAPL", "MSFT"], after=before)
-    first.until(lambda: live.newest_start() >= back["sent"]["first_second"] * 1000, "events come again")
+    first.until(
+        lambda: live.newest_start() >= back["sent"]["first_second"] * 1000, "events come again"
+    )
     assert first.stop() == 0
     put_in_force(live.settings, "A.AAPL", "A.MSFT")
     second = live.start("AAPL", "MSFT")
@@ -97,12 +106,16 @@ def test_the_time_between_a_clean_stop_and_the_next_start_is_a_gap_too(live: Liv
     assert live.missing(*SYMBOLS) == []
 
 
-def test_what_comes_while_the_broker_is_dead_is_delivered_when_it_is_back(stack: Stack, live: Live) -> None:
+def test_what_comes_while_the_broker_is_dead_is_delivered_when_it_is_back(
+    stack: Stack, live: Live
+) -> None:
     program = live.start(*SYMBOLS)
     before = live.newest()
     stack.kill("kafka")
     killed_ms = time.time() * 1000
-    program.until(lambda: live.sent()[-1]["last_second"] * 1000 > killed_ms + 2000, "events come meanwhile")
+    program.until(
+        lambda: live.sent()[-1]["last_second"] * 1000 > killed_ms + 2000, "events come meanwhile"
+    )
     stack.restart("kafka")
     program.until(lambda: live.newest_start() > killed_ms + 4000, "it streams on")
     assert live.newest() == before
@@ -112,7 +125,9 @@ def test_what_comes_while_the_broker_is_dead_is_delivered_when_it_is_back(stack:
     assert live.gaps() == []
 
 
-def test_a_full_queue_first_holds_back_reading_and_then_drops_by_the_book(stack: Stack, live: Live) -> None:
+def test_a_full_queue_first_holds_back_reading_and_then_drops_by_the_book(
+    stack: Stack, live: Live
+) -> None:
     program = live.start("*", prelude=TINY_QUEUE)
     symbols = live.truth.market.universe.symbols
     broker = stack.process("kafka")
@@ -126,7 +141,9 @@ def test_a_full_queue_first_holds_back_reading_and_then_drops_by_the_book(stack:
     gaps, counters = live.gaps(), live.beat().counters
     assert {gap.reason for gap in gaps} == {"drop"}
     assert sum(gap.events_dropped for gap in gaps) == counters["dropped"] > 0
-    assert counters["forwarded"] + counters["dropped"] == sum(part["events"] for part in live.sent())
+    assert counters["forwarded"] + counters["dropped"] == sum(
+        part["events"] for part in live.sent()
+    )
     assert unaccounted(live.beat()) == 0
     assert len(live.received()) >= counters["forwarded"]
     assert live.missing(*symbols) == []

@@ -7,7 +7,15 @@ from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.messages import FILTERED_TOPIC, SINK_GROUP, RawAggregate, encode
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.validation import to_row
-from polygon_assets_tests.processes.harness import Programs, beat, connect_clickhouse, dead_letters, eventually, final_rows, send
+from polygon_assets_tests.processes.harness import (
+    Programs,
+    beat,
+    connect_clickhouse,
+    dead_letters,
+    eventually,
+    final_rows,
+    send,
+)
 from polygon_assets_tests.unit.streaming.samples import START_MS, raw_aggregate
 
 SERVERS = ("kafka", "s3", "clickhouse")
@@ -17,7 +25,13 @@ def second_of(symbol: str, number: int, *, version: int = 0, close: float = 25.4
     """The aggregate of one second; a later version was received later."""
     start = START_MS + number * 1000
     received_us = (start + 3000) * 1000 + version
-    return raw_aggregate(symbol=symbol, start_timestamp=start, end_timestamp=start + 1000, received_at=received_us, close_price=close)
+    return raw_aggregate(
+        symbol=symbol,
+        start_timestamp=start,
+        end_timestamp=start + 1000,
+        received_at=received_us,
+        close_price=close,
+    )
 
 
 def send_rows(settings: Settings, aggregates: list[RawAggregate]) -> None:
@@ -35,7 +49,9 @@ def row_count(settings: Settings, symbol: str) -> int:
     return int(count)
 
 
-def test_rows_arrive_exactly_and_the_newest_version_wins(settings: Settings, programs: Programs) -> None:
+def test_rows_arrive_exactly_and_the_newest_version_wins(
+    settings: Settings, programs: Programs
+) -> None:
     first, corrected = second_of("AAPL", 0), second_of("AAPL", 0, version=7, close=25.40)
     fractional = second_of("AAPL", 1)
     fractional.decimal_volume = "200.123456"
@@ -54,13 +70,27 @@ def test_rows_arrive_exactly_and_the_newest_version_wins(settings: Settings, pro
     assert last.counters["forwarded"] == last.counters["read"] >= 4
 
 
-def test_kill_9_in_the_middle_of_inserts_changes_nothing(settings: Settings, programs: Programs) -> None:
-    expected = [(START_MS + number * 1000, 25.41, "200", second_of("KILL", number).received_at) for number in range(30_000)]
+def test_kill_9_in_the_middle_of_inserts_changes_nothing(
+    settings: Settings, programs: Programs
+) -> None:
+    expected = [
+        (START_MS + number * 1000, 25.41, "200", second_of("KILL", number).received_at)
+        for number in range(30_000)
+    ]
     for round_number in range(3):
         program = programs.start("sink", SINK_MAX_ROWS="100")
         program.says("sink streaming")
-        send_rows(settings, [second_of("KILL", number) for number in range(round_number * 10_000, round_number * 10_000 + 10_000)])
-        program.until(lambda done=round_number * 10_000: row_count(settings, "KILL") > done, "inserts are under way")  # type: ignore[misc]
+        send_rows(
+            settings,
+            [
+                second_of("KILL", number)
+                for number in range(round_number * 10_000, round_number * 10_000 + 10_000)
+            ],
+        )
+        program.until(
+            lambda done=round_number * 10_000: row_count(settings, "KILL") > done,
+            "inserts are under way",
+        )  # type: ignore[misc]
         program.kill()
     send_rows(settings, [second_of("KILL", number) for number in range(0, 30_000, 7)])
     program = programs.start("sink")
@@ -69,15 +99,31 @@ def test_kill_9_in_the_middle_of_inserts_changes_nothing(settings: Settings, pro
     assert program.stop() == 0
 
 
-def test_a_bad_row_goes_to_the_dead_letters_and_the_rest_goes_in(settings: Settings, programs: Programs) -> None:
+def test_a_bad_row_goes_to_the_dead_letters_and_the_rest_goes_in(
+    settings: Settings, programs: Programs
+) -> None:
     row = json.loads(encode(to_row(second_of("BAD", 1000))))
-    bad = [b"{broken", json.dumps(row | {"volume": "many"}).encode(), json.dumps(row | {"close": None}).encode()]
-    bad.append(json.dumps(row | {"start_timestamp": 10**13}).encode())  # the year 2286: a row, and ClickHouse alone refuses it
+    bad = [
+        b"{broken",
+        json.dumps(row | {"volume": "many"}).encode(),
+        json.dumps(row | {"close": None}).encode(),
+    ]
+    bad.append(
+        json.dumps(row | {"start_timestamp": 10**13}).encode()
+    )  # the year 2286: a row, and ClickHouse alone refuses it
     good = [("BAD", encode(to_row(second_of("BAD", number)))) for number in range(300)]
     send(
         settings,
         FILTERED_TOPIC,
-        [*good[:100], ("BAD", bad[0]), *good[100:200], ("BAD", bad[1]), ("BAD", bad[2]), ("BAD", bad[3]), *good[200:]],
+        [
+            *good[:100],
+            ("BAD", bad[0]),
+            *good[100:200],
+            ("BAD", bad[1]),
+            ("BAD", bad[2]),
+            ("BAD", bad[3]),
+            *good[200:],
+        ],
     )
     program = programs.start("sink")
     eventually(lambda: row_count(settings, "BAD") == 300, "the good rows are in")
@@ -88,7 +134,9 @@ def test_a_bad_row_goes_to_the_dead_letters_and_the_rest_goes_in(settings: Setti
     assert program.stop() == 0
 
 
-def test_it_waits_for_clickhouse_and_then_goes_on(stack: Stack, settings: Settings, programs: Programs) -> None:
+def test_it_waits_for_clickhouse_and_then_goes_on(
+    stack: Stack, settings: Settings, programs: Programs
+) -> None:
     program = programs.start("sink", SINK_MAX_ROWS="200")
     program.says("sink streaming")
     stack.kill("clickhouse")
@@ -100,7 +148,9 @@ def test_it_waits_for_clickhouse_and_then_goes_on(stack: Stack, settings: Settin
     assert program.stop() == 0
 
 
-def test_it_does_not_claim_to_have_drained_when_clickhouse_is_away(stack: Stack, settings: Settings, programs: Programs) -> None:
+def test_it_does_not_claim_to_have_drained_when_clickhouse_is_away(
+    stack: Stack, settings: Settings, programs: Programs
+) -> None:
     program = programs.start("sink", DRAIN_SECONDS="1")
     program.says("sink streaming")
     stack.kill("clickhouse")

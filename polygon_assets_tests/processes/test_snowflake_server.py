@@ -39,21 +39,35 @@ def ask(session: SnowflakeConnection, sql: str, *parameters: Any) -> list[Any]:
 def run_clients(stack: Stack, code: str, count: int) -> list[str]:
     """What `count` processes print that run `code` at the same time with the stack's environment."""
     command = [sys.executable, "-c", textwrap.dedent(code)]
-    clients = [subprocess.Popen(command, env=stack.environment(), stdout=subprocess.PIPE, text=True) for _ in range(count)]
+    clients = [
+        subprocess.Popen(command, env=stack.environment(), stdout=subprocess.PIPE, text=True)
+        for _ in range(count)
+    ]
     return [client.communicate(timeout=120)[0].strip() for client in clients]
 
 
-def test_the_database_and_its_schemas_are_there_from_the_start(session: SnowflakeConnection) -> None:
-    schemas = {row[0] for row in ask(session, "SELECT schema_name FROM information_schema.schemata")}
+def test_the_database_and_its_schemas_are_there_from_the_start(
+    session: SnowflakeConnection,
+) -> None:
+    schemas = {
+        row[0] for row in ask(session, "SELECT schema_name FROM information_schema.schemata")
+    }
     assert {"RAW", "MARTS"} <= schemas
 
 
-def test_a_comment_on_a_column_leaves_no_warning_in_the_log(session: SnowflakeConnection, stack: Stack) -> None:
-    ask(session, "CREATE OR REPLACE TABLE RAW.T (id NUMBER(38,0) NOT NULL COMMENT 'said', n NUMBER(38,0))")
+def test_a_comment_on_a_column_leaves_no_warning_in_the_log(
+    session: SnowflakeConnection, stack: Stack
+) -> None:
+    ask(
+        session,
+        "CREATE OR REPLACE TABLE RAW.T (id NUMBER(38,0) NOT NULL COMMENT 'said', n NUMBER(38,0))",
+    )
     assert "CommentColumnConstraint" not in stack.process("snowflake").log.read_text()
 
 
-def test_a_failing_statement_is_answered_at_once_with_its_reason(session: SnowflakeConnection) -> None:
+def test_a_failing_statement_is_answered_at_once_with_its_reason(
+    session: SnowflakeConnection,
+) -> None:
     started = time.monotonic()
     with pytest.raises(ProgrammingError, match="NOT NULL constraint failed"):
         ask(session, "INSERT INTO RAW.T VALUES (NULL, 1)")
@@ -65,7 +79,9 @@ def test_a_failing_statement_is_answered_at_once_with_its_reason(session: Snowfl
 
 # The connector's thread that cancels a statement finds nobody to tell.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_acknowledged_rows_survive_sigkill_and_a_merge_is_there_whole_or_not_at_all(session: SnowflakeConnection, stack: Stack) -> None:
+def test_acknowledged_rows_survive_sigkill_and_a_merge_is_there_whole_or_not_at_all(
+    session: SnowflakeConnection, stack: Stack
+) -> None:
     """Killed in the middle of a writer's work, which updates ten rows and adds ten with each statement."""
     ask(session, "CREATE OR REPLACE TABLE RAW.NEW (id NUMBER(38,0), n NUMBER(38,0))")
     acknowledged = 0
@@ -74,7 +90,10 @@ def test_acknowledged_rows_survive_sigkill_and_a_merge_is_there_whole_or_not_at_
         while True:
             if acknowledged == 3:
                 killer.start()
-            rows = ", ".join(f"({number}, {acknowledged + 1})" for number in range(10 * acknowledged, 10 * acknowledged + 20))
+            rows = ", ".join(
+                f"({number}, {acknowledged + 1})"
+                for number in range(10 * acknowledged, 10 * acknowledged + 20)
+            )
             ask(writer, f"INSERT OVERWRITE INTO RAW.NEW VALUES {rows}")
             merge = "MERGE INTO RAW.T AS held USING RAW.NEW AS new ON held.id = new.id"
             update = "WHEN MATCHED THEN UPDATE SET n = new.n WHEN NOT MATCHED THEN INSERT (id, n) VALUES (new.id, new.n)"
@@ -83,13 +102,20 @@ def test_acknowledged_rows_survive_sigkill_and_a_merge_is_there_whole_or_not_at_
     killer.join()
     stack.restart("snowflake")
     with snowflake.connect(stack.settings(), 30) as again:
-        found = ask(again, "SELECT COUNT(*), COUNT(DISTINCT id), COUNT_IF(n = (SELECT MAX(n) FROM RAW.T)) FROM RAW.T")
-    whole = {(10 * merges + 10, 10 * merges + 10, 20) for merges in (acknowledged, acknowledged + 1)}
+        found = ask(
+            again,
+            "SELECT COUNT(*), COUNT(DISTINCT id), COUNT_IF(n = (SELECT MAX(n) FROM RAW.T)) FROM RAW.T",
+        )
+    whole = {
+        (10 * merges + 10, 10 * merges + 10, 20) for merges in (acknowledged, acknowledged + 1)
+    }
     assert acknowledged >= 3
     assert set(found) <= whole
 
 
-def test_sigterm_ends_it_with_code_0_and_keeps_the_rows(session: SnowflakeConnection, stack: Stack) -> None:
+def test_sigterm_ends_it_with_code_0_and_keeps_the_rows(
+    session: SnowflakeConnection, stack: Stack
+) -> None:
     ask(session, "INSERT INTO RAW.T VALUES (1, 1)")
     process = stack.process("snowflake")
     process.stop(20)
@@ -98,7 +124,9 @@ def test_sigterm_ends_it_with_code_0_and_keeps_the_rows(session: SnowflakeConnec
         assert (process.exit_code, ask(again, "SELECT * FROM RAW.T")) == (0, [(1, 1)])
 
 
-def test_processes_that_write_the_same_rows_at_once_wait_for_each_other(session: SnowflakeConnection, stack: Stack) -> None:
+def test_processes_that_write_the_same_rows_at_once_wait_for_each_other(
+    session: SnowflakeConnection, stack: Stack
+) -> None:
     code = """
         import datetime as dt
         from polygon_assets.batch import warehouse
@@ -118,7 +146,9 @@ def test_processes_that_write_the_same_rows_at_once_wait_for_each_other(session:
     assert ask(session, "SELECT COUNT(*), COUNT(DISTINCT id) FROM RAW.CONTENDED") == [(500, 500)]
 
 
-def test_dagster_snowflakes_resource_works_unmodified(session: SnowflakeConnection, stack: Stack) -> None:
+def test_dagster_snowflakes_resource_works_unmodified(
+    session: SnowflakeConnection, stack: Stack
+) -> None:
     code = """
         import os
         from dagster_snowflake import SnowflakeResource
@@ -138,7 +168,9 @@ def test_dagster_snowflakes_resource_works_unmodified(session: SnowflakeConnecti
     assert ask(session, "SELECT * FROM RAW.T") == [(7, 8)]
 
 
-def test_nobody_sees_a_transaction_before_its_commit(session: SnowflakeConnection, settings: Settings) -> None:
+def test_nobody_sees_a_transaction_before_its_commit(
+    session: SnowflakeConnection, settings: Settings
+) -> None:
     with snowflake.connect(settings, 30) as other:
         for statement in ("BEGIN", "DELETE FROM RAW.T", "INSERT INTO RAW.T VALUES (1, 1)"):
             ask(session, statement)
@@ -147,7 +179,9 @@ def test_nobody_sees_a_transaction_before_its_commit(session: SnowflakeConnectio
         assert ask(other, "SELECT * FROM RAW.T") == [(1, 1)]
 
 
-def test_a_session_without_autocommit_holds_up_no_writer_once_its_table_is_made(session: SnowflakeConnection, settings: Settings) -> None:
+def test_a_session_without_autocommit_holds_up_no_writer_once_its_table_is_made(
+    session: SnowflakeConnection, settings: Settings
+) -> None:
     with snowflake.connect(settings, 30, autocommit=False) as other:
         ask(other, "INSERT INTO RAW.T VALUES (1, 1)")
         ask(other, "CREATE OR REPLACE TABLE RAW.MADE (id NUMBER(38,0))")
@@ -157,7 +191,9 @@ def test_a_session_without_autocommit_holds_up_no_writer_once_its_table_is_made(
 
 def test_no_time_is_no_time(session: SnowflakeConnection) -> None:
     moment = dt.datetime(2026, 11, 20, 14, 30, tzinfo=dt.UTC)
-    assert ask(session, "SELECT NULL::TIMESTAMP_TZ, %s::TIMESTAMP_TZ, NULL::TIMESTAMP_NTZ", moment) == [(None, moment, None)]
+    assert ask(
+        session, "SELECT NULL::TIMESTAMP_TZ, %s::TIMESTAMP_TZ, NULL::TIMESTAMP_NTZ", moment
+    ) == [(None, moment, None)]
 
 
 def test_a_session_ends_when_it_is_closed(settings: Settings) -> None:
@@ -169,7 +205,17 @@ def test_a_session_ends_when_it_is_closed(settings: Settings) -> None:
 
 
 def run_server(port: int, path: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "polygon_assets.local.snowflake", "--port", str(port), "--path", str(path), "--database", "X"]
+    command = [
+        sys.executable,
+        "-m",
+        "polygon_assets.local.snowflake",
+        "--port",
+        str(port),
+        "--path",
+        str(path),
+        "--database",
+        "X",
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 

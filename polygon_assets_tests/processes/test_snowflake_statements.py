@@ -52,11 +52,31 @@ def described(session: SnowflakeConnection, sql: str) -> tuple[Any, int, int | N
         ("SELECT SUM(id) FROM RAW.SUMMED", LARGE + 3, FIXED, 0),
         ("SELECT SUM(DISTINCT v) FROM RAW.SUMMED", Decimal("99999999999.423456"), FIXED, 6),
         ("SELECT SUM(v) OVER () FROM RAW.SUMMED", Decimal("99999999999.423456"), FIXED, 6),
-        ("SELECT SUM(v) OVER (ORDER BY id) FROM RAW.SUMMED ORDER BY id DESC", Decimal("99999999999.423456"), FIXED, 6),
+        (
+            "SELECT SUM(v) OVER (ORDER BY id) FROM RAW.SUMMED ORDER BY id DESC",
+            Decimal("99999999999.423456"),
+            FIXED,
+            6,
+        ),
         ("SELECT SUM(v * 2) AS x FROM RAW.SUMMED", Decimal("199999999998.846912"), FIXED, 6),
-        ("SELECT SUM(v) + SUM(id) AS x FROM RAW.SUMMED WHERE id < 3", Decimal("100000000002.223456"), FIXED, 6),
-        ("SELECT SUM(x) FROM (SELECT SUM(v) AS x FROM RAW.SUMMED GROUP BY s)", Decimal("99999999999.423456"), FIXED, 6),
-        ("WITH t AS (SELECT v FROM RAW.SUMMED) SELECT SUM(t.v) FROM t", Decimal("99999999999.423456"), FIXED, 6),
+        (
+            "SELECT SUM(v) + SUM(id) AS x FROM RAW.SUMMED WHERE id < 3",
+            Decimal("100000000002.223456"),
+            FIXED,
+            6,
+        ),
+        (
+            "SELECT SUM(x) FROM (SELECT SUM(v) AS x FROM RAW.SUMMED GROUP BY s)",
+            Decimal("99999999999.423456"),
+            FIXED,
+            6,
+        ),
+        (
+            "WITH t AS (SELECT v FROM RAW.SUMMED) SELECT SUM(t.v) FROM t",
+            Decimal("99999999999.423456"),
+            FIXED,
+            6,
+        ),
         ("SELECT SUM(IFF(id > 1, v, 0)) FROM RAW.SUMMED", Decimal("99999999999.323456"), FIXED, 6),
         ("SELECT SUM(p) FROM RAW.SUMMED", 6.5, REAL, None),
         ("SELECT SUM(s) FROM RAW.SUMMED", 60.0, REAL, None),
@@ -66,14 +86,18 @@ def described(session: SnowflakeConnection, sql: str) -> tuple[Any, int, int | N
         ("SELECT COUNT_IF(id > 1) FROM RAW.SUMMED", 2, FIXED, 0),
     ],
 )
-def test_a_sum_of_numbers_is_exact(session: SnowflakeConnection, sql: str, value: Any, kind: int, scale: int | None) -> None:
+def test_a_sum_of_numbers_is_exact(
+    session: SnowflakeConnection, sql: str, value: Any, kind: int, scale: int | None
+) -> None:
     found = described(session, sql)
     assert found == (value, kind, scale)
     assert type(found[0]) is type(value)
 
 
 @given(st.lists(st.decimals(-(10**11), 10**11, places=6), min_size=1, max_size=30))
-@hypothesis_settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_any_sum_is_that_of_decimals(session: SnowflakeConnection, numbers: list[Decimal]) -> None:
     values = ", ".join(f"({number}::NUMBER(18,6))" for number in numbers)
     [(total,)] = ask(session, f"SELECT SUM(column1) FROM VALUES {values}")
@@ -81,10 +105,20 @@ def test_any_sum_is_that_of_decimals(session: SnowflakeConnection, numbers: list
 
 
 def test_a_sum_stays_exact_in_views_and_tables_made_of_it(session: SnowflakeConnection) -> None:
-    ask(session, "CREATE OR REPLACE VIEW RAW.SUMS AS SELECT SUM(v) AS v, SUM(id) AS id FROM RAW.SUMMED")
-    ask(session, "CREATE OR REPLACE TABLE RAW.SUMS_KEPT AS SELECT SUM(v) AS v, SUM(id) AS id FROM RAW.SUMMED")
+    ask(
+        session,
+        "CREATE OR REPLACE VIEW RAW.SUMS AS SELECT SUM(v) AS v, SUM(id) AS id FROM RAW.SUMMED",
+    )
+    ask(
+        session,
+        "CREATE OR REPLACE TABLE RAW.SUMS_KEPT AS SELECT SUM(v) AS v, SUM(id) AS id FROM RAW.SUMMED",
+    )
     expected = [(Decimal("99999999999.423456"), LARGE + 3)]
-    assert ask(session, "SELECT v, id FROM RAW.SUMS") == ask(session, "SELECT v, id FROM RAW.SUMS_KEPT") == expected
+    assert (
+        ask(session, "SELECT v, id FROM RAW.SUMS")
+        == ask(session, "SELECT v, id FROM RAW.SUMS_KEPT")
+        == expected
+    )
     kinds = {row[0]: row[1] for row in ask(session, "DESCRIBE TABLE RAW.SUMS_KEPT")}
     assert kinds == {"V": "NUMBER(38,6)", "ID": "NUMBER(38,0)"}
 
@@ -122,34 +156,56 @@ def test_show_honours_its_pattern(session: SnowflakeConnection, show: str, names
 
 def test_show_columns_honours_its_pattern(session: SnowflakeConnection) -> None:
     ask(session, "CREATE OR REPLACE TABLE RAW.WIDE (size NUMBER, sort NUMBER, first NUMBER)")
-    assert {row[2] for row in ask(session, "SHOW COLUMNS LIKE 's%' IN TABLE RAW.WIDE")} == {"SIZE", "SORT"}
+    assert {row[2] for row in ask(session, "SHOW COLUMNS LIKE 's%' IN TABLE RAW.WIDE")} == {
+        "SIZE",
+        "SORT",
+    }
 
 
-@pytest.mark.parametrize("name", ["POLYGON.RAW.PASSING", "RAW.PASSING", "PASSING", '"POLYGON"."RAW"."PASSING"'])
 @pytest.mark.parametrize(
-    "verb", ["CREATE OR REPLACE TEMPORARY TABLE", "CREATE OR REPLACE TEMP TABLE", "CREATE TEMPORARY TABLE IF NOT EXISTS"]
+    "name", ["POLYGON.RAW.PASSING", "RAW.PASSING", "PASSING", '"POLYGON"."RAW"."PASSING"']
 )
-def test_a_temporary_table_has_a_full_name(session: SnowflakeConnection, verb: str, name: str) -> None:
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "CREATE OR REPLACE TEMPORARY TABLE",
+        "CREATE OR REPLACE TEMP TABLE",
+        "CREATE TEMPORARY TABLE IF NOT EXISTS",
+    ],
+)
+def test_a_temporary_table_has_a_full_name(
+    session: SnowflakeConnection, verb: str, name: str
+) -> None:
     ask(session, "USE SCHEMA POLYGON.RAW")
     ask(session, f"{verb} {name} (a NUMBER, b VARCHAR)")
     ask(session, f"INSERT INTO {name} VALUES (1, 'x'), (2, 'y')")
     ask(session, f"UPDATE {name} SET b = 'z' WHERE a = 1")
     ask(session, f"DELETE FROM {name} WHERE a = 2")
     for reference in ("POLYGON.RAW.PASSING", "RAW.PASSING", "PASSING"):
-        assert ask(session, f"SELECT p.a, p.b FROM {reference} AS p JOIN {reference} AS q ON p.a = q.a") == [(1, "z")]
+        assert ask(
+            session, f"SELECT p.a, p.b FROM {reference} AS p JOIN {reference} AS q ON p.a = q.a"
+        ) == [(1, "z")]
     ask(session, f"DROP TABLE {name}")
     with pytest.raises(snowflake_error(), match="PASSING does not exist"):
         ask(session, "SELECT * FROM POLYGON.RAW.PASSING")
 
 
 def test_a_temporary_table_can_be_made_of_a_query(session: SnowflakeConnection) -> None:
-    ask(session, "CREATE OR REPLACE TEMPORARY TABLE POLYGON.RAW.MADE AS SELECT id, v FROM RAW.SUMMED")
+    ask(
+        session,
+        "CREATE OR REPLACE TEMPORARY TABLE POLYGON.RAW.MADE AS SELECT id, v FROM RAW.SUMMED",
+    )
     assert ask(session, "SELECT COUNT(*) FROM POLYGON.RAW.MADE") == [(3,)]
-    ask(session, "CREATE OR REPLACE TEMPORARY TABLE POLYGON.RAW.MADE AS SELECT id FROM POLYGON.RAW.MADE WHERE id = 1")
+    ask(
+        session,
+        "CREATE OR REPLACE TEMPORARY TABLE POLYGON.RAW.MADE AS SELECT id FROM POLYGON.RAW.MADE WHERE id = 1",
+    )
     assert ask(session, "SELECT * FROM RAW.MADE") == [(1,)]
 
 
-def test_a_temporary_table_is_its_sessions_alone(session: SnowflakeConnection, settings: Settings) -> None:
+def test_a_temporary_table_is_its_sessions_alone(
+    session: SnowflakeConnection, settings: Settings
+) -> None:
     ask(session, "CREATE OR REPLACE TABLE RAW.SHADOWED AS SELECT 'kept' AS a")
     ask(session, "CREATE OR REPLACE TEMPORARY TABLE POLYGON.RAW.SHADOWED AS SELECT 'passing' AS a")
     with snowflake.connect(settings, 30) as other:
@@ -181,7 +237,9 @@ def snowflake_error() -> type[Exception]:
         ("WITH t AS (SELECT $1 AS x FROM VALUES (1)) SELECT * FROM t", [(1,)]),
     ],
 )
-def test_columns_of_values_have_numbers(session: SnowflakeConnection, sql: str, rows: list[tuple[Any, ...]]) -> None:
+def test_columns_of_values_have_numbers(
+    session: SnowflakeConnection, sql: str, rows: list[tuple[Any, ...]]
+) -> None:
     assert ask(session, sql) == rows
 
 
@@ -190,15 +248,28 @@ def test_a_session_says_who_and_where_it_is(session: SnowflakeConnection) -> Non
     ask(session, "USE ROLE analyst")
     sql = "SELECT CURRENT_WAREHOUSE(), CURRENT_ROLE(), CURRENT_USER(), CURRENT_DATABASE(), CURRENT_TRANSACTION()"
     assert ask(session, sql) == [("COMPUTE_WH", "ANALYST", "LOCAL", "POLYGON", None)]
-    for function in ("ACCOUNT", "ACCOUNT_NAME", "ORGANIZATION_NAME", "REGION", "SESSION", "VERSION", "SCHEMAS", "IP_ADDRESS"):
+    for function in (
+        "ACCOUNT",
+        "ACCOUNT_NAME",
+        "ORGANIZATION_NAME",
+        "REGION",
+        "SESSION",
+        "VERSION",
+        "SCHEMAS",
+        "IP_ADDRESS",
+    ):
         [(value,)] = ask(session, f"SELECT CURRENT_{function}()")
         assert value, function
 
 
 def test_a_session_begins_with_the_role_and_warehouse_of_its_login(settings: Settings) -> None:
-    asked = settings.model_copy(update={"snowflake_role": "loader", "snowflake_warehouse": "load_wh"})
+    asked = settings.model_copy(
+        update={"snowflake_role": "loader", "snowflake_warehouse": "load_wh"}
+    )
     with snowflake.connect(asked, 30) as session:
-        assert ask(session, "SELECT CURRENT_ROLE() AS r, CURRENT_WAREHOUSE() AS w") == [("LOADER", "LOAD_WH")]
+        assert ask(session, "SELECT CURRENT_ROLE() AS r, CURRENT_WAREHOUSE() AS w") == [
+            ("LOADER", "LOAD_WH")
+        ]
 
 
 def test_the_last_query_has_an_id(session: SnowflakeConnection) -> None:
@@ -227,7 +298,9 @@ def test_the_last_query_has_an_id(session: SnowflakeConnection) -> None:
         ("LAST_DAY(d)", dt.date(2026, 11, 30)),
     ],
 )
-def test_a_date_that_is_truncated_or_moved_stays_one(session: SnowflakeConnection, sql: str, value: dt.date) -> None:
+def test_a_date_that_is_truncated_or_moved_stays_one(
+    session: SnowflakeConnection, sql: str, value: dt.date
+) -> None:
     [(found,)] = ask(session, f"SELECT {sql} AS x FROM RAW.SUMMED WHERE id = 1")
     assert (found, type(found)) == (value, type(value))
 
@@ -252,8 +325,12 @@ MOMENT = dt.datetime(2026, 11, 27, 18, 1, 19)  # noqa: DTZ001 - a TIMESTAMP_NTZ
     ],
 )
 @pytest.mark.parametrize("function", ["TO_TIMESTAMP", "TO_TIMESTAMP_NTZ"])
-def test_a_number_is_a_time_by_its_digits(session: SnowflakeConnection, function: str, argument: str, microseconds: int) -> None:
-    assert ask(session, f"SELECT {function}({argument}) AS x") == [(MOMENT.replace(microsecond=microseconds),)]
+def test_a_number_is_a_time_by_its_digits(
+    session: SnowflakeConnection, function: str, argument: str, microseconds: int
+) -> None:
+    assert ask(session, f"SELECT {function}({argument}) AS x") == [
+        (MOMENT.replace(microsecond=microseconds),)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -269,6 +346,10 @@ def test_a_number_is_a_time_by_its_digits(session: SnowflakeConnection, function
         ("{}", "OBJECT"),
     ],
 )
-def test_a_variant_has_the_type_of_its_value(session: SnowflakeConnection, json: str, kind: str) -> None:
+def test_a_variant_has_the_type_of_its_value(
+    session: SnowflakeConnection, json: str, kind: str
+) -> None:
     nested = f'{{"a": {json}}}'
-    assert ask(session, f"SELECT TYPEOF(PARSE_JSON('{json}')), TYPEOF(PARSE_JSON('{nested}'):a)") == [(kind, kind)]
+    assert ask(
+        session, f"SELECT TYPEOF(PARSE_JSON('{json}')), TYPEOF(PARSE_JSON('{nested}'):a)"
+    ) == [(kind, kind)]

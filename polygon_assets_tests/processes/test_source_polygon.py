@@ -28,11 +28,18 @@ from polygon_assets_tests.processes import vendor_by_path
 from polygon_assets_tests.processes.harness import eventually
 from polygon_assets_tests.processes.source_polygon_harness import Connector, Output, Record
 from polygon_assets_tests.unit.clients.scripted_server import Answer, serving
-from polygon_assets_tests.unit.local.exchange.harness import KEY, SEED, RunningExchange, running_exchange
+from polygon_assets_tests.unit.local.exchange.harness import (
+    KEY,
+    SEED,
+    RunningExchange,
+    running_exchange,
+)
 
 # Three pages of active stocks.
 TICKERS = 2_300
-WEDNESDAY, FRIDAY, MONDAY, TUESDAY = (dt.date(2026, *day) for day in ((11, 25), (11, 27), (11, 30), (12, 1)))
+WEDNESDAY, FRIDAY, MONDAY, TUESDAY = (
+    dt.date(2026, *day) for day in ((11, 25), (11, 27), (11, 30), (12, 1))
+)
 TRADING_DAYS = (WEDNESDAY, FRIDAY, MONDAY)
 NOW = dt.datetime(2026, 12, 1, 3, tzinfo=NEW_YORK)
 # Months later some tickers are new and some are gone.
@@ -65,7 +72,15 @@ def market() -> Market:
 
 def connector_of(exchange: RunningExchange, folder: Path) -> Connector:
     days = {"start_date": str(WEDNESDAY), "end_date": str(TUESDAY)}
-    return Connector(folder, {"api_key": KEY, "base_url": f"http://{exchange.address}", "requests_per_minute": 0, **days})
+    return Connector(
+        folder,
+        {
+            "api_key": KEY,
+            "base_url": f"http://{exchange.address}",
+            "requests_per_minute": 0,
+            **days,
+        },
+    )
 
 
 @pytest.fixture
@@ -81,13 +96,19 @@ def first(server: RunningExchange, tmp_path_factory: pytest.TempPathFactory) -> 
     server.control("rest", status=429, retry_after=1, path="/v3/reference/tickers")
     server.control("rest", status=429, empty=True, path="/v1/open-close")
     connector = connector_of(server, tmp_path_factory.mktemp("first"))
-    return connector.with_config(open_close_tickers=["AAPL", "BRK.B", "NOPE"]).run("read", streams())
+    return connector.with_config(open_close_tickers=["AAPL", "BRK.B", "NOPE"]).run(
+        "read", streams()
+    )
 
 
 @pytest.fixture
 def rest(exchange: RunningExchange) -> PolygonRest:
     return PolygonRest(
-        Settings(polygon_api_key=SecretStr(KEY), polygon_rest_url=f"http://{exchange.address}", polygon_requests_per_minute=0)
+        Settings(
+            polygon_api_key=SecretStr(KEY),
+            polygon_rest_url=f"http://{exchange.address}",
+            polygon_requests_per_minute=0,
+        )
     )
 
 
@@ -105,7 +126,10 @@ def listed(market: Market, name: str, active: str, now: dt.datetime) -> list[Rec
 def every_ticker(market: Market, now: dt.datetime) -> dict[str, Record]:
     """With the vendor's nanoseconds cut to microseconds."""
     records = [record for name, active in LISTS for record in listed(market, name, active, now)]
-    return {record["ticker"]: record | {"last_updated_utc": f"{record['last_updated_utc'][:26]}Z"} for record in records}
+    return {
+        record["ticker"]: record | {"last_updated_utc": f"{record['last_updated_utc'][:26]}Z"}
+        for record in records
+    }
 
 
 def by_ticker(records: list[Record]) -> dict[str, Record]:
@@ -124,17 +148,26 @@ def requests_during(exchange: RunningExchange, action: Callable[[], Output]) -> 
 
 def without_nulls(records: list[Record]) -> list[Record]:
     """As the connector writes them."""
-    return [{name: value for name, value in record.items() if value is not None} for record in records]
+    return [
+        {name: value for name, value in record.items() if value is not None} for record in records
+    ]
 
 
 def test_check_accepts_the_key_or_names_the_cure(connector: Connector) -> None:
-    connectors = (connector, connector.with_config(api_key="wrong"), connector.with_config(start_date="yesterday"))
+    connectors = (
+        connector,
+        connector.with_config(api_key="wrong"),
+        connector.with_config(start_date="yesterday"),
+    )
     with ExitStack() as stack:
         started = [stack.enter_context(each.running("check")) for each in connectors]
         good, unknown, unusable = (running.finish().connection for running in started)
     assert good["status"] == "SUCCEEDED"
     assert unknown["status"] == "FAILED"
-    assert "does not know this API key (HTTP 401). Copy the key from the account's dashboard" in unknown["message"]
+    assert (
+        "does not know this API key (HTTP 401). Copy the key from the account's dashboard"
+        in unknown["message"]
+    )
     assert unusable["status"] == "FAILED"
     assert "'yesterday' does not match" in unusable["message"]
 
@@ -145,20 +178,29 @@ def test_discover_offers_the_streams_of_the_manifest(connector: Connector) -> No
     for name, stream in streams().items():
         assert offered[name]["json_schema"]["properties"] == stream.properties
         assert offered[name]["source_defined_primary_key"] == [[key] for key in stream.primary_key]
-        assert offered[name].get("default_cursor_field", []) == ([stream.cursor] if stream.cursor else [])
+        assert offered[name].get("default_cursor_field", []) == (
+            [stream.cursor] if stream.cursor else []
+        )
         assert ("incremental" in offered[name]["supported_sync_modes"]) == bool(stream.cursor)
 
 
-def test_a_first_sync_reads_all_reference_data_through_a_bad_spell_and_pages_that_repeat_a_ticker(first: Output, market: Market) -> None:
+def test_a_first_sync_reads_all_reference_data_through_a_bad_spell_and_pages_that_repeat_a_ticker(
+    first: Output, market: Market
+) -> None:
     assert (first.code, first.errors) == (0, [])
     assert first.records["exchanges"] == reference.exchanges({})
     assert first.records["ticker_types"] == reference.ticker_types({})
-    assert first.records["stock_split"] == reference.splits_v1(market, {"limit": "5000", "sort": "execution_date.asc"}, NOW).records
+    assert (
+        first.records["stock_split"]
+        == reference.splits_v1(market, {"limit": "5000", "sort": "execution_date.asc"}, NOW).records
+    )
     assert len(first.records["tickers"]) > len(by_ticker(first.records["tickers"]))
     assert by_ticker(first.records["tickers"]) == every_ticker(market, NOW)
 
 
-def test_every_day_of_the_week_is_read_and_equals_the_truth_in_number_and_in_last_digit(first: Output, market: Market) -> None:
+def test_every_day_of_the_week_is_read_and_equals_the_truth_in_number_and_in_last_digit(
+    first: Output, market: Market
+) -> None:
     records = first.records["grouped_daily"]
     assert {record["date"] for record in records} == {str(day) for day in TRADING_DAYS}
     names = ("open", "high", "low", "close", "vwap", "transactions")
@@ -177,39 +219,61 @@ def test_every_day_of_the_week_is_read_and_equals_the_truth_in_number_and_in_las
     assert dt.datetime.fromtimestamp(friday["window_start_ms"] / 1000, NEW_YORK).hour == 13
 
 
-def test_open_and_close_are_the_truth_and_a_ticker_without_a_bar_is_none(first: Output, market: Market) -> None:
-    names = {"symbol": "ticker", "from": "date", "preMarket": "pre_market", "afterHours": "after_hours"}
+def test_open_and_close_are_the_truth_and_a_ticker_without_a_bar_is_none(
+    first: Output, market: Market
+) -> None:
+    names = {
+        "symbol": "ticker",
+        "from": "date",
+        "preMarket": "pre_market",
+        "afterHours": "after_hours",
+    }
     answers = [
-        aggregates.open_close(market, ticker, day, {"adjusted": "false"}, NOW) or {} for day in TRADING_DAYS for ticker in ("AAPL", "BRK.B")
+        aggregates.open_close(market, ticker, day, {"adjusted": "false"}, NOW) or {}
+        for day in TRADING_DAYS
+        for ticker in ("AAPL", "BRK.B")
     ]
     truth = [
-        {names.get(name, name): value for name, value in answer.items() if name != "status"} | {"volume": str(answer["volume"])}
+        {names.get(name, name): value for name, value in answer.items() if name != "status"}
+        | {"volume": str(answer["volume"])}
         for answer in answers
     ]
     assert sorted(first.records["daily_open_close"], key=BY_DAY) == truth
 
 
-def test_a_day_fetched_by_rest_has_the_records_of_the_connector(first: Output, rest: PolygonRest) -> None:
+def test_a_day_fetched_by_rest_has_the_records_of_the_connector(
+    first: Output, rest: PolygonRest
+) -> None:
     days = [WEDNESDAY + offset * ONE_DAY for offset in range(7)]
     grouped = [record for day in days for record in grouped_daily(rest, day)]
-    prices = [record for day in days for record in daily_open_close(rest, day, ["AAPL", "BRK.B", "NOPE"])]
+    prices = [
+        record for day in days for record in daily_open_close(rest, day, ["AAPL", "BRK.B", "NOPE"])
+    ]
     for name, records in (("grouped_daily", grouped), ("daily_open_close", prices)):
         assert list(records[0]) == list(streams()[name].properties)
         assert sorted(without_nulls(records), key=BY_DAY) == sorted(first.records[name], key=BY_DAY)
 
 
-def test_a_second_sync_of_unchanged_data_gives_only_the_newest_again(first: Output, connector: Connector) -> None:
+def test_a_second_sync_of_unchanged_data_gives_only_the_newest_again(
+    first: Output, connector: Connector
+) -> None:
     """A new ticker of daily_open_close starts at the start date, the others go on, and one that is listed twice is one."""
-    states = deepcopy({name: first.states[name] for name in ("tickers", "grouped_daily", "daily_open_close")})
+    states = deepcopy(
+        {name: first.states[name] for name in ("tickers", "grouped_daily", "daily_open_close")}
+    )
     tickers = ["AAPL", "AAPL", "MSFT"]
     content = with_new_tickers(first.state_of("daily_open_close"), tickers, WEDNESDAY)
     states["daily_open_close"]["stream"]["stream_state"] = content
-    second = connector.with_config(open_close_tickers=tickers).run("read", states, list(states.values()))
+    second = connector.with_config(open_close_tickers=tickers).run(
+        "read", states, list(states.values())
+    )
     assert second.code == 0
     assert {record["date"] for record in second.records["grouped_daily"]} == {str(MONDAY)}
     prices = [(record["ticker"], record["date"]) for record in second.records["daily_open_close"]]
     assert sorted(prices) == [("AAPL", str(MONDAY)), *(("MSFT", str(day)) for day in TRADING_DAYS)]
-    assert {record["last_updated_utc"] for record in second.records["tickers"]} == newest_changes(first)
+    assert {record["last_updated_utc"] for record in second.records["tickers"]} == newest_changes(
+        first
+    )
     assert second.state_of("tickers")["states"] == first.state_of("tickers")["states"]
 
 
@@ -218,34 +282,67 @@ def test_months_later_only_the_tickers_that_changed_came_or_went_are_read_with_o
 ) -> None:
     with exchange_at(LATER) as later:
         connector = connector_of(later, tmp_path)
-        output, requests = requests_during(later, lambda: connector.run("read", ["tickers"], [first.states["tickers"]]))
+        output, requests = requests_during(
+            later, lambda: connector.run("read", ["tickers"], [first.states["tickers"]])
+        )
     assert requests == len(LISTS)
     before, after = every_ticker(market, NOW), every_ticker(market, LATER)
-    assert by_ticker(first.records["tickers"]) | by_ticker(output.records["tickers"]) == before | after
+    assert (
+        by_ticker(first.records["tickers"]) | by_ticker(output.records["tickers"]) == before | after
+    )
     changed = {ticker for ticker in after if after[ticker] != before.get(ticker)}
-    assert any(not after[ticker]["active"] and before[ticker]["active"] for ticker in changed & before.keys())
+    assert any(
+        not after[ticker]["active"] and before[ticker]["active"]
+        for ticker in changed & before.keys()
+    )
     assert changed - before.keys()
-    newest = {ticker for ticker, record in before.items() if record["last_updated_utc"] in newest_changes(first)}
+    newest = {
+        ticker
+        for ticker, record in before.items()
+        if record["last_updated_utc"] in newest_changes(first)
+    }
     assert changed <= by_ticker(output.records["tickers"]).keys() <= changed | newest
 
 
-def test_a_ticker_without_a_stamp_is_read_and_neither_moves_the_state_nor_ends_the_paging(tmp_path: Path) -> None:
+def test_a_ticker_without_a_stamp_is_read_and_neither_moves_the_state_nor_ends_the_paging(
+    tmp_path: Path,
+) -> None:
     known, newer = "2026-11-20T00:00:00.000000Z", "2026-11-21T00:00:00.000000Z"
     partitions = [{"market": name, "active": active} for name, active in LISTS]
-    state = {"states": [{"partition": partition, "cursor": {"last_updated_utc": known}} for partition in partitions]}
+    state = {
+        "states": [
+            {"partition": partition, "cursor": {"last_updated_utc": known}}
+            for partition in partitions
+        ]
+    }
     descriptor = {"stream_descriptor": {"name": "tickers"}, "stream_state": state}
-    tickers = [{"ticker": "NEW", "market": "stocks", "last_updated_utc": newer}, {"ticker": "OLD", "market": "otc"}]
+    tickers = [
+        {"ticker": "NEW", "market": "stocks", "last_updated_utc": newer},
+        {"ticker": "OLD", "market": "otc"},
+    ]
     path = "/v3/reference/tickers"
     page = {"results": tickers, "next_url": f"https://api.massive.com{path}?cursor=2"}
     with vendor_by_path.serving({path: [page], f"{path}?cursor=2": [{"results": tickers}]}) as api:
-        connector = Connector(tmp_path, {"api_key": KEY, "base_url": api.url, "requests_per_minute": 0, "start_date": str(WEDNESDAY)})
+        connector = Connector(
+            tmp_path,
+            {
+                "api_key": KEY,
+                "base_url": api.url,
+                "requests_per_minute": 0,
+                "start_date": str(WEDNESDAY),
+            },
+        )
         output = connector.run("read", ["tickers"], [{"type": "STREAM", "stream": descriptor}])
         assert (output.code, len(api.asked)) == (0, 2 * len(LISTS))
-    assert {(record["ticker"], record["last_updated_utc"]) for record in output.records["tickers"]} == {("NEW", newer), ("OLD", known)}
+    assert {
+        (record["ticker"], record["last_updated_utc"]) for record in output.records["tickers"]
+    } == {("NEW", newer), ("OLD", known)}
     assert newest_changes(output) == {newer}
 
 
-def test_an_answer_that_is_none_is_asked_for_again_and_never_taken_for_an_empty_one(tmp_path: Path) -> None:
+def test_an_answer_that_is_none_is_asked_for_again_and_never_taken_for_an_empty_one(
+    tmp_path: Path,
+) -> None:
     soon = {"Retry-After": "0.1"}
     no_answers: list[Answer] = [
         (200, b"<html>Back soon</html>", soon),
@@ -265,10 +362,17 @@ def test_an_answer_that_is_none_is_asked_for_again_and_never_taken_for_an_empty_
             api = stack.enter_context(serving())
             api.script = [*no_answers, (200, answer)]
             (folder := tmp_path / name).mkdir()
-            config = {"api_key": KEY, "base_url": f"http://127.0.0.1:{api.server_port}", "requests_per_minute": 0, **days}
+            config = {
+                "api_key": KEY,
+                "base_url": f"http://127.0.0.1:{api.server_port}",
+                "requests_per_minute": 0,
+                **days,
+            }
             running[name] = stack.enter_context(Connector(folder, config).running("read", [name]))
         outputs = {name: process.finish() for name, process in running.items()}
-    assert {name: (output.code, len(output.records.get(name, ()))) for name, output in outputs.items()} == dict.fromkeys(answers, (0, 1))
+    assert {
+        name: (output.code, len(output.records.get(name, ()))) for name, output in outputs.items()
+    } == dict.fromkeys(answers, (0, 1))
 
 
 def test_the_rate_limit_holds_and_a_crash_while_newest_tickers_are_read_first_loses_no_older_one(
@@ -276,7 +380,10 @@ def test_the_rate_limit_holds_and_a_crash_while_newest_tickers_are_read_first_lo
 ) -> None:
     before = exchange.stats()["rest_requests"]
     with connector.with_config(requests_per_minute=3).running("read", ["tickers"]) as running:
-        eventually(lambda: exchange.stats()["rest_requests"] == before + 3, "the three requests of the minute")
+        eventually(
+            lambda: exchange.stats()["rest_requests"] == before + 3,
+            "the three requests of the minute",
+        )
         # Nothing to wait for: it is to be seen that nothing happens, and without the limit all is over in two seconds.
         time.sleep(2)
         assert exchange.stats()["rest_requests"] == before + 3
@@ -292,16 +399,32 @@ def test_a_crash_while_the_first_day_is_still_being_read_and_later_ones_are_done
     exchange: RunningExchange, connector: Connector, market: Market
 ) -> None:
     """An empty list of tickers is no failure either."""
-    exchange.control("rest", status=429, retry_after=50, path=f"/v2/aggs/grouped/locale/us/market/stocks/{WEDNESDAY}")
+    exchange.control(
+        "rest",
+        status=429,
+        retry_after=50,
+        path=f"/v2/aggs/grouped/locale/us/market/stocks/{WEDNESDAY}",
+    )
     with connector.running("read", ["grouped_daily"]) as running:
-        running.read_until(lambda said: said.records.get("grouped_daily", [{"date": ""}])[-1]["date"] == str(MONDAY))
+        running.read_until(
+            lambda said: (
+                said.records.get("grouped_daily", [{"date": ""}])[-1]["date"] == str(MONDAY)
+            )
+        )
         crashed = running.kill()
     assert {record["date"] for record in crashed.committed["grouped_daily"]} == {str(FRIDAY)}
-    resumed = connector.run("read", ["grouped_daily", "daily_open_close"], list(crashed.states.values()))
+    resumed = connector.run(
+        "read", ["grouped_daily", "daily_open_close"], list(crashed.states.values())
+    )
     assert resumed.code == 0
     assert "daily_open_close" not in resumed.records
-    read = {(record["date"], record["ticker"]) for record in crashed.committed["grouped_daily"] + resumed.records["grouped_daily"]}
-    assert read == {(str(day), str(bar["symbol"])) for day in TRADING_DAYS for bar in market.grouped(day)}
+    read = {
+        (record["date"], record["ticker"])
+        for record in crashed.committed["grouped_daily"] + resumed.records["grouped_daily"]
+    }
+    assert read == {
+        (str(day), str(bar["symbol"])) for day in TRADING_DAYS for bar in market.grouped(day)
+    }
 
 
 def test_a_missing_entitlement_or_a_revoked_key_ends_its_stream_at_once_with_the_cure_and_a_day_that_is_not_over_is_empty(
@@ -316,32 +439,57 @@ def test_a_missing_entitlement_or_a_revoked_key_ends_its_stream_at_once_with_the
     output, requests = requests_during(exchange, lambda: config.run("read", streams_read))
     # The types, and two days of bars and one of prices; those that the exchange answers with 401 are not counted.
     assert (output.code, requests) == (1, 4)
-    assert any("does not include" in error and "/v3/reference/tickers/types (HTTP 403" in error for error in output.errors)
+    assert any(
+        "does not include" in error and "/v3/reference/tickers/types (HTTP 403" in error
+        for error in output.errors
+    )
     assert any("upgrade the plan" in error for error in output.errors)
-    unknown_key = [error for error in output.errors if "does not know this API key (HTTP 401). Copy the key from the account's" in error]
+    unknown_key = [
+        error
+        for error in output.errors
+        if "does not know this API key (HTTP 401). Copy the key from the account's" in error
+    ]
     assert len(unknown_key) == 2
     assert output.records.keys() == {"grouped_daily"}
     assert output.state_of("grouped_daily")["date"].startswith(str(MONDAY))
     assert grouped_daily(rest, TUESDAY) == []
 
 
-def test_days_that_the_plan_no_longer_reaches_do_not_end_the_reading_of_a_ticker_that_is_new(tmp_path: Path) -> None:
+def test_days_that_the_plan_no_longer_reaches_do_not_end_the_reading_of_a_ticker_that_is_new(
+    tmp_path: Path,
+) -> None:
     """The stream of all tickers still ends with the vendor's words: there, the start date is a mistake that shows on the first day."""
     message = "Your plan doesn't include this data timeframe. Please upgrade your plan at https://massive.com/pricing"
     too_old: Answer = (403, {"status": "NOT_AUTHORIZED", "message": message})
     days = {"start_date": str(WEDNESDAY), "end_date": str(FRIDAY), "open_close_tickers": ["NEW"]}
     with serving() as api:
-        config = {"api_key": KEY, "base_url": f"http://127.0.0.1:{api.server_port}", "requests_per_minute": 0, **days}
-        api.script = [too_old, too_old, (200, {"status": "OK", "symbol": "NEW", "volume": 1}), too_old]
+        config = {
+            "api_key": KEY,
+            "base_url": f"http://127.0.0.1:{api.server_port}",
+            "requests_per_minute": 0,
+            **days,
+        }
+        api.script = [
+            too_old,
+            too_old,
+            (200, {"status": "OK", "symbol": "NEW", "volume": 1}),
+            too_old,
+        ]
         output = Connector(tmp_path, config).run("read", ["daily_open_close"])
-        refused = Connector(tmp_path, {**config, "end_date": str(WEDNESDAY)}).run("read", ["grouped_daily"])
+        refused = Connector(tmp_path, {**config, "end_date": str(WEDNESDAY)}).run(
+            "read", ["grouped_daily"]
+        )
     assert (output.code, len(output.records["daily_open_close"])) == (0, 1)
     assert refused.code == 1
     assert any("data timeframe" in error for error in refused.errors)
 
 
-def test_without_an_end_date_the_present_day_in_new_york_is_the_last_one(exchange: RunningExchange, connector: Connector) -> None:
+def test_without_an_end_date_the_present_day_in_new_york_is_the_last_one(
+    exchange: RunningExchange, connector: Connector
+) -> None:
     days = {"start_date": str(dt.datetime.now(NEW_YORK).date() - ONE_DAY), "end_date": ""}
-    output, requests = requests_during(exchange, lambda: connector.with_config(**days).run("read", ["grouped_daily"]))
+    output, requests = requests_during(
+        exchange, lambda: connector.with_config(**days).run("read", ["grouped_daily"])
+    )
     assert output.code == 0
     assert requests in (2, 3)  # 3 if midnight has passed since

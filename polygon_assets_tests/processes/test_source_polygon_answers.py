@@ -17,12 +17,28 @@ TICKERS, SPLITS = "/v3/reference/tickers", "/stocks/v1/splits"
 GROUPED, PRICES = "/v2/aggs/grouped", "/v1/open-close"
 DAY = "2026-11-20"
 RETRIES = 1
-BAR = {"T": "GOOD", "o": 1, "h": 2, "l": 1, "c": 2, "v": 7, "vw": 1.5, "n": 3, "t": 1_795_208_400_000}
+BAR = {
+    "T": "GOOD",
+    "o": 1,
+    "h": 2,
+    "l": 1,
+    "c": 2,
+    "v": 7,
+    "vw": 1.5,
+    "n": 3,
+    "t": 1_795_208_400_000,
+}
 GOOD: dict[str, Any] = {
     EXCHANGES: {"status": "OK", "results": [{"id": 1, "name": "NYSE"}]},
     TYPES: {"status": "OK", "results": [{"code": "CS"}]},
-    TICKERS: {"status": "OK", "results": [{"ticker": "AAPL", "last_updated_utc": "2026-11-20T00:00:00Z"}]},
-    SPLITS: {"status": "OK", "results": [{"id": "s1", "ticker": "AAPL", "split_from": 1, "split_to": 2}]},
+    TICKERS: {
+        "status": "OK",
+        "results": [{"ticker": "AAPL", "last_updated_utc": "2026-11-20T00:00:00Z"}],
+    },
+    SPLITS: {
+        "status": "OK",
+        "results": [{"id": "s1", "ticker": "AAPL", "split_from": 1, "split_to": 2}],
+    },
     GROUPED: {"status": "OK", "resultsCount": 1, "results": [BAR]},
     PRICES: {"status": "OK", "symbol": "AAPL", "open": 1, "close": 2, "volume": 7},
 }
@@ -44,53 +60,93 @@ def vendor(answers: dict[str, list[Any]]) -> Iterator[Vendor]:
 
 
 def read(folder: Path, server: Vendor, *streams: str) -> Output:
-    config = {"api_key": "key", "base_url": server.url, "requests_per_minute": 0, "start_date": DAY, "end_date": DAY}
-    return Connector(folder, {**config, "open_close_tickers": ["AAPL"]}, RETRIES).run("read", streams or tuple(STREAM_OF.values()))
+    config = {
+        "api_key": "key",
+        "base_url": server.url,
+        "requests_per_minute": 0,
+        "start_date": DAY,
+        "end_date": DAY,
+    }
+    return Connector(folder, {**config, "open_close_tickers": ["AAPL"]}, RETRIES).run(
+        "read", streams or tuple(STREAM_OF.values())
+    )
 
 
 NO_LISTS: list[dict[str, Any]] = [
-    {EXCHANGES: {"status": "OK", "count": 0, "results": None}, TYPES: {"status": "OK"}, SPLITS: {"status": "OK", "results": {"id": 1}}}
+    {
+        EXCHANGES: {"status": "OK", "count": 0, "results": None},
+        TYPES: {"status": "OK"},
+        SPLITS: {"status": "OK", "results": {"id": 1}},
+    }
     | {GROUPED: {"status": "OK", "resultsCount": 0, "results": None}, PRICES: {"status": "OK"}},
-    {EXCHANGES: {"status": "OK", "results": "none"}, TYPES: {"status": "OK", "results": ["CS"]}, SPLITS: [{"id": 1}]}
-    | {GROUPED: {"status": "OK", "resultsCount": 2, "results": [BAR]}, PRICES: {"status": "OK", "symbol": None}},
-    {EXCHANGES: {"status": "OK", "results": [{"name": "without an id"}]}, TYPES: b'{"results":[', SPLITS: {"status": "ERROR"}}
+    {
+        EXCHANGES: {"status": "OK", "results": "none"},
+        TYPES: {"status": "OK", "results": ["CS"]},
+        SPLITS: [{"id": 1}],
+    }
+    | {
+        GROUPED: {"status": "OK", "resultsCount": 2, "results": [BAR]},
+        PRICES: {"status": "OK", "symbol": None},
+    },
+    {
+        EXCHANGES: {"status": "OK", "results": [{"name": "without an id"}]},
+        TYPES: b'{"results":[',
+        SPLITS: {"status": "ERROR"},
+    }
     | {GROUPED: {"status": "OK", "results": [{**BAR, "T": None}]}, PRICES: []},
 ]
 
 
-@pytest.mark.parametrize("bodies", NO_LISTS, ids=["null or missing", "other types", "without a key, cut or an error"])
-def test_an_answer_that_is_none_is_asked_for_again_then_an_error_and_costs_its_stream_alone(tmp_path: Path, bodies: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "bodies", NO_LISTS, ids=["null or missing", "other types", "without a key, cut or an error"]
+)
+def test_an_answer_that_is_none_is_asked_for_again_then_an_error_and_costs_its_stream_alone(
+    tmp_path: Path, bodies: dict[str, Any]
+) -> None:
     with vendor({path: [body] for path, body in bodies.items()}) as server:
         output = read(tmp_path, server)
     assert output.code == 1
     assert output.records.keys() == {"tickers"}
     for path in bodies:
         assert server.requests(path) == 1 + RETRIES
-        assert any(path in error and "gave no answer that can be used" in error for error in output.errors), output.errors
+        assert any(
+            path in error and "gave no answer that can be used" in error for error in output.errors
+        ), output.errors
 
 
 def test_an_answer_that_comes_when_it_is_asked_for_again_is_taken(tmp_path: Path) -> None:
     null = {"status": "OK", "count": 0, "results": None}
-    second = {"status": "OK", "results": [{"ticker": "MSFT", "last_updated_utc": "2026-11-19T00:00:00Z"}]}
+    second = {
+        "status": "OK",
+        "results": [{"ticker": "MSFT", "last_updated_utc": "2026-11-19T00:00:00Z"}],
+    }
     first = {**GOOD[TICKERS], "next_url": f"https://stranger.invalid{TICKERS}?cursor=2"}
-    answers = {path: [null, GOOD[path]] for path in (EXCHANGES, TYPES, SPLITS, GROUPED)} | {TICKERS: [first, null, second]}
+    answers = {path: [null, GOOD[path]] for path in (EXCHANGES, TYPES, SPLITS, GROUPED)} | {
+        TICKERS: [first, null, second]
+    }
     with vendor(answers) as server:
         output = read(tmp_path, server)
     assert (output.code, output.errors) == (0, [])
-    assert {name: len(records) for name, records in output.records.items()} == dict.fromkeys(STREAM_OF.values(), 1) | {
-        "tickers": len(output.records["tickers"])
-    }
+    assert {name: len(records) for name, records in output.records.items()} == dict.fromkeys(
+        STREAM_OF.values(), 1
+    ) | {"tickers": len(output.records["tickers"])}
     assert {record["ticker"] for record in output.records["tickers"]} == {"AAPL", "MSFT"}
 
 
 @pytest.mark.parametrize("cycle", [1, 2, 3])
 def test_a_page_that_was_read_before_ends_the_read_and_is_named(tmp_path: Path, cycle: int) -> None:
-    pages = [{**GOOD[SPLITS], "next_url": f"https://api.massive.com{SPLITS}?cursor={n % cycle}"} for n in range(20)]
+    pages = [
+        {**GOOD[SPLITS], "next_url": f"https://api.massive.com{SPLITS}?cursor={n % cycle}"}
+        for n in range(20)
+    ]
     with vendor({SPLITS: pages}) as server:
         output = read(tmp_path, server, "stock_split", "exchanges")
     assert output.code == 1
     assert server.requests(SPLITS) == cycle + 1
-    assert any("a page that was read before" in error and "stocks/v1/splits?cursor=0" in error for error in output.errors), output.errors
+    assert any(
+        "a page that was read before" in error and "stocks/v1/splits?cursor=0" in error
+        for error in output.errors
+    ), output.errors
     assert "exchanges" in output.states
 
 
@@ -118,7 +174,10 @@ def test_a_redirect_has_its_own_cure(tmp_path: Path) -> None:
         with vendor({EXCHANGES: [(302, f"{elsewhere}{EXCHANGES}")]}) as server:
             output = read(tmp_path, server, "exchanges")
         assert output.code == 1
-        assert any(f"redirected to {elsewhere}" in error and "Set `base_url`" in error for error in output.errors), output.errors
+        assert any(
+            f"redirected to {elsewhere}" in error and "Set `base_url`" in error
+            for error in output.errors
+        ), output.errors
         assert not any("Copy the key" in error for error in output.errors)
         assert {key for _, key in stranger.asked} == {""}
 
@@ -127,9 +186,21 @@ def test_a_value_that_is_no_number_costs_itself_alone(tmp_path: Path) -> None:
     values: tuple[Any, ...] = (None, True, "1.5", "", {}, "N/A")
     odd = [{**BAR, "T": f"ODD{n}", "vw": value} for n, value in enumerate(values)]
     text = json.dumps(
-        {"status": "OK", "results": [BAR, *odd, {**BAR, "T": "LAST", "vw": float("nan"), "v": float("nan"), "t": float("inf")}]}
+        {
+            "status": "OK",
+            "results": [
+                BAR,
+                *odd,
+                {**BAR, "T": "LAST", "vw": float("nan"), "v": float("nan"), "t": float("inf")},
+            ],
+        }
     )
-    with vendor({GROUPED: [text.encode()], PRICES: [json.dumps({**GOOD[PRICES], "open": float("nan")}).encode()]}) as server:
+    with vendor(
+        {
+            GROUPED: [text.encode()],
+            PRICES: [json.dumps({**GOOD[PRICES], "open": float("nan")}).encode()],
+        }
+    ) as server:
         output = read(tmp_path, server, "grouped_daily", "daily_open_close")
     assert (output.code, output.errors) == (0, [])
     good, *others = output.records["grouped_daily"]

@@ -48,9 +48,23 @@ def test_the_whole_stack_comes_up_complete_and_goes_without_a_trace(tmp_path: Pa
         assert set(TOPICS) <= topics(settings)
         with clickhouse.connect(settings) as client:
             assert client.command("EXISTS TABLE market.stock_aggregates") == 1
-        content = s3.connect(settings).get_object(Bucket=settings.subscriptions_bucket, Key=settings.subscriptions_key)["Body"].read()
-        assert content == resources.files("polygon_assets.local").joinpath("sample_subscriptions.csv").read_bytes()
-        assert (settings.market_calendar, settings.polygon_websocket_url) == ("24/7", f"ws://{HOST}:{stack.ports['exchange']}/stocks")
+        content = (
+            s3.connect(settings)
+            .get_object(Bucket=settings.subscriptions_bucket, Key=settings.subscriptions_key)[
+                "Body"
+            ]
+            .read()
+        )
+        assert (
+            content
+            == resources.files("polygon_assets.local")
+            .joinpath("sample_subscriptions.csv")
+            .read_bytes()
+        )
+        assert (settings.market_calendar, settings.polygon_websocket_url) == (
+            "24/7",
+            f"ws://{HOST}:{stack.ports['exchange']}/stocks",
+        )
         assert state.read_environment(tmp_path) == stack.environment()
         assert stat.S_IMODE((tmp_path / "stack.json").stat().st_mode) == 0o600
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
@@ -85,7 +99,10 @@ def test_objects_survive_a_killed_server_with_their_times(tmp_path: Path) -> Non
         assert [(entry["Key"], entry["ETag"], entry["LastModified"]) for entry in after] == [
             (entry["Key"], entry["ETag"], entry["LastModified"]) for entry in before
         ]
-        assert client.get_object(Bucket=bucket, Key="subscriptions.csv")["Body"].read() == b"channel,note\nA.SPY,\n"
+        assert (
+            client.get_object(Bucket=bucket, Key="subscriptions.csv")["Body"].read()
+            == b"channel,note\nA.SPY,\n"
+        )
 
 
 def test_a_second_stack_on_the_same_directory_is_refused(tmp_path: Path) -> None:
@@ -104,7 +121,12 @@ def test_a_stale_state_file_is_not_believed(tmp_path: Path) -> None:
 def listener(name: str, port: int = 0) -> Server:
     """A server that only accepts connections."""
     script = "import socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); print('listening'); time.sleep(60)"
-    return Server(name, port, lambda port, _: [PYTHON, "-c", script, str(port)], lambda port: {f"{name}_PORT": str(port)})
+    return Server(
+        name,
+        port,
+        lambda port, _: [PYTHON, "-c", script, str(port)],
+        lambda port: {f"{name}_PORT": str(port)},
+    )
 
 
 def test_a_server_added_later_finds_the_others_by_its_environment(tmp_path: Path) -> None:
@@ -130,9 +152,17 @@ def failing(name: str, script: str) -> Server:
     return Server(name, 0, lambda *_: [PYTHON, "-c", script], lambda _: {})
 
 
-def test_a_server_that_does_not_start_is_named_with_its_last_words_and_takes_the_rest_down(tmp_path: Path) -> None:
-    stack = Stack(tmp_path, [listener("good"), failing("bad", "print('out of cheese'); raise SystemExit(3)")], fixed_ports=False)
-    with pytest.raises(ServerFailedError, match=r"(?s)bad ended by itself with code 3; .*bad\.log:\nout of cheese"):
+def test_a_server_that_does_not_start_is_named_with_its_last_words_and_takes_the_rest_down(
+    tmp_path: Path,
+) -> None:
+    stack = Stack(
+        tmp_path,
+        [listener("good"), failing("bad", "print('out of cheese'); raise SystemExit(3)")],
+        fixed_ports=False,
+    )
+    with pytest.raises(
+        ServerFailedError, match=r"(?s)bad ended by itself with code 3; .*bad\.log:\nout of cheese"
+    ):
         stack.start()
     with socket.socket() as probe:
         assert probe.connect_ex((HOST, stack.ports["good"])) != 0
@@ -147,7 +177,9 @@ def look_until(revival: Revival, holds: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def test_a_server_that_dies_is_started_again_with_a_line_and_at_its_third_death_the_stack_gives_up(tmp_path: Path) -> None:
+def test_a_server_that_dies_is_started_again_with_a_line_and_at_its_third_death_the_stack_gives_up(
+    tmp_path: Path,
+) -> None:
     doomed = dataclasses.replace(listener("doomed"), forgets="its memory is empty")
     stack, lines = Stack(tmp_path, [listener("good"), doomed], fixed_ports=False), list[str]()
     stack.start()
@@ -161,9 +193,15 @@ def test_a_server_that_dies_is_started_again_with_a_line_and_at_its_third_death_
             assert re.fullmatch(r"doomed is back after \d+ s; its memory is empty", lines[-1])
             assert stack.process("doomed").pid != before
             written = json.loads((tmp_path / "stack.json").read_text())
-            assert (written["restarts"], written["servers"]["doomed"]["pid"]) == ({"doomed": death}, stack.process("doomed").pid)
+            assert (written["restarts"], written["servers"]["doomed"]["pid"]) == (
+                {"doomed": death},
+                stack.process("doomed").pid,
+            )
         stack.process("doomed").send(signal.SIGKILL)
-        with pytest.raises(ServerFailedError, match=r"(?s)doomed died \(exit code -9\), 3 times within 5 minutes.*listening"):
+        with pytest.raises(
+            ServerFailedError,
+            match=r"(?s)doomed died \(exit code -9\), 3 times within 5 minutes.*listening",
+        ):
             look_until(revival, lambda: False)
         assert stack.process("good").pid == good
     finally:
@@ -174,7 +212,9 @@ def has_lines(lines: list[str], count: int) -> bool:
     return len(lines) == count
 
 
-def test_a_server_that_hangs_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_hangs_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(revival_module, "HUNG_SECONDS", 0.2)
     monkeypatch.setattr(revival_module, "LOOK_SECONDS", 0.05)
     well, lines = [True], list[str]()
@@ -183,7 +223,11 @@ def test_a_server_that_hangs_is_started_again(tmp_path: Path, monkeypatch: pytes
         lines.append(line)
         well[0] = True
 
-    stack = Stack(tmp_path, [dataclasses.replace(listener("hanging"), healthy=lambda _: well[0])], fixed_ports=False)
+    stack = Stack(
+        tmp_path,
+        [dataclasses.replace(listener("hanging"), healthy=lambda _: well[0])],
+        fixed_ports=False,
+    )
     stack.start()
     try:
         revival, before = Revival(stack, say), stack.process("hanging").pid
@@ -198,7 +242,11 @@ def test_a_server_that_hangs_is_started_again(tmp_path: Path, monkeypatch: pytes
 
 def test_what_a_server_mends_inside_is_a_line(tmp_path: Path) -> None:
     broken, lines = ["the code location was reloaded", ""], list[str]()
-    stack = Stack(tmp_path, [dataclasses.replace(listener("dagster"), mend=lambda _: broken.pop(0))], fixed_ports=False)
+    stack = Stack(
+        tmp_path,
+        [dataclasses.replace(listener("dagster"), mend=lambda _: broken.pop(0))],
+        fixed_ports=False,
+    )
     stack.start()
     try:
         Revival(stack, lines.append).look()
@@ -208,13 +256,22 @@ def test_what_a_server_mends_inside_is_a_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("deaths", "hopeless"), [([100], False), ([0, 100], False), ([0, 50, 100], True), ([0, 350, 400], False), ([0, 100, 350, 390], True)]
+    ("deaths", "hopeless"),
+    [
+        ([100], False),
+        ([0, 100], False),
+        ([0, 50, 100], True),
+        ([0, 350, 400], False),
+        ([0, 100, 350, 390], True),
+    ],
 )
 def test_three_deaths_within_five_minutes_are_hopeless(deaths: list[float], hopeless: bool) -> None:
     assert is_hopeless(deaths, deaths[-1]) is hopeless
 
 
-def test_a_server_that_lost_its_port_to_a_stranger_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_lost_its_port_to_a_stranger_is_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It stays alive, and something answers at its port: without a look at who listens, one would talk to the stranger."""
     monkeypatch.setattr("polygon_assets.local.launcher.stack.START_SECONDS", 1.0)
     with socket.create_server((HOST, 0)) as stranger:
@@ -225,7 +282,9 @@ def test_a_server_that_lost_its_port_to_a_stranger_is_not_ready(tmp_path: Path, 
             stack.start()
 
 
-def test_a_taken_port_gives_the_next_free_one_and_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_taken_port_gives_the_next_free_one_and_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
         assert free_port(port, {port + 1}) > port + 1
@@ -242,7 +301,9 @@ def test_nothing_outlives_the_process_that_started_it(tmp_path: Path) -> None:
         "import sys, time; from pathlib import Path; from polygon_assets.local.launcher.process import Process\n"
         "print(Process([sys.executable, '-c', 'import time; time.sleep(60)'], {}, Path(sys.argv[1])).pid, flush=True); time.sleep(60)"
     )
-    owner = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "log")], stdout=subprocess.PIPE, text=True)
+    owner = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "log")], stdout=subprocess.PIPE, text=True
+    )
     assert owner.stdout
     child = int(owner.stdout.readline())
     assert Path(f"/proc/{child}").exists()
@@ -250,7 +311,10 @@ def test_nothing_outlives_the_process_that_started_it(tmp_path: Path) -> None:
     owner.wait()
     owner.stdout.close()
     deadline = time.monotonic() + 5
-    while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split()[2]:
+    while (
+        Path(f"/proc/{child}").exists()
+        and "Z" not in Path(f"/proc/{child}/stat").read_text().split()[2]
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

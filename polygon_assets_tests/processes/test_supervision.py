@@ -33,13 +33,36 @@ class Location:
         self.notes = home / "notes"
         self.notes.mkdir()
         self.port = _free_port()
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("KAFKA_", "DAGSTER_"))}
-        environment |= {"DAGSTER_HOME": str(home), "FAKE_PROGRAM_NOTES": str(self.notes), "MARKET_CALENDAR": "24/7"}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("KAFKA_", "DAGSTER_"))
+        }
+        environment |= {
+            "DAGSTER_HOME": str(home),
+            "FAKE_PROGRAM_NOTES": str(self.notes),
+            "MARKET_CALENDAR": "24/7",
+        }
         module = "polygon_assets_tests.processes.supervised_location"
-        command = [sys.executable, "-m", "dagster", "api", "grpc", "-m", module, "-p", str(self.port), "-h", "127.0.0.1", "--heartbeat"]
+        command = [
+            sys.executable,
+            "-m",
+            "dagster",
+            "api",
+            "grpc",
+            "-m",
+            module,
+            "-p",
+            str(self.port),
+            "-h",
+            "127.0.0.1",
+            "--heartbeat",
+        ]
         (home / "dagster").write_text(STAND_IN)
         stand_in = [sys.executable, str(home / "dagster"), "dev"] if above else []
-        self.server = subprocess.Popen([*stand_in, *command, "--heartbeat-timeout", "600"], env=environment)
+        self.server = subprocess.Popen(
+            [*stand_in, *command, "--heartbeat-timeout", "600"], env=environment
+        )
         eventually(self._answers, "the code server answers")
         self.instance = dg.DagsterInstance.from_config(str(home))
 
@@ -53,16 +76,22 @@ class Location:
     def launch(self) -> tuple[str, int]:
         """A run of the job, once its program has started; the program's process id."""
         before = set(self.notes.glob("*.started"))
-        with WorkspaceProcessContext(self.instance, GrpcServerTarget("127.0.0.1", self.port, None, "test")) as workspace:
+        with WorkspaceProcessContext(
+            self.instance, GrpcServerTarget("127.0.0.1", self.port, None, "test")
+        ) as workspace:
             context = workspace.create_request_context()
             (location,) = context.code_locations
             (repository,) = location.get_repositories().values()
             job: Any = repository.get_full_job(JOB)
             run = self.instance.create_run_for_job(
-                build_job(), remote_job_origin=job.get_remote_origin(), job_code_origin=job.get_python_origin()
+                build_job(),
+                remote_job_origin=job.get_remote_origin(),
+                job_code_origin=job.get_python_origin(),
             )
             self.instance.launch_run(run.run_id, context)
-            (started,) = eventually(lambda: set(self.notes.glob("*.started")) - before, "the program starts")
+            (started,) = eventually(
+                lambda: set(self.notes.glob("*.started")) - before, "the program starts"
+            )
         return run.run_id, int(started.stem)
 
     def drained(self, pid: int) -> bool:
@@ -85,7 +114,8 @@ def build_job() -> dg.JobDefinition:
     from polygon_assets.defs.stream.jobs import stream_job
 
     return dg.Definitions(
-        jobs=[stream_job("filter")], resources={"environment": Environment(), "programs": StreamPrograms()}
+        jobs=[stream_job("filter")],
+        resources={"environment": Environment(), "programs": StreamPrograms()},
     ).resolve_job_def(JOB)
 
 
@@ -111,24 +141,37 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Location]:
         yield running
 
 
-def test_a_cancelled_run_lets_its_program_drain_and_its_lines_are_in_the_compute_log(shared: Location) -> None:
+def test_a_cancelled_run_lets_its_program_drain_and_its_lines_are_in_the_compute_log(
+    shared: Location,
+) -> None:
     run_id, pid = shared.launch()
     assert shared.instance.run_launcher.terminate(run_id)
-    eventually(lambda: shared.status(run_id) is dg.DagsterRunStatus.CANCELED, "the run is cancelled")
+    eventually(
+        lambda: shared.status(run_id) is dg.DagsterRunStatus.CANCELED, "the run is cancelled"
+    )
     assert shared.drained(pid)
     assert not psutil.pid_exists(pid)
-    logs = "".join(path.read_text() for path in Path(shared.instance.root_directory).glob(f"storage/{run_id}/compute_logs/*"))
+    logs = "".join(
+        path.read_text()
+        for path in Path(shared.instance.root_directory).glob(f"storage/{run_id}/compute_logs/*")
+    )
     assert "the fake filter speaks" in logs
 
 
-def test_kill_9_of_the_run_worker_leaves_no_orphan_and_the_run_is_known_to_have_failed(shared: Location) -> None:
+def test_kill_9_of_the_run_worker_leaves_no_orphan_and_the_run_is_known_to_have_failed(
+    shared: Location,
+) -> None:
     run_id, pid = shared.launch()
     worker = psutil.Process(pid).ppid()
     assert worker != shared.server.pid
     os.kill(worker, signal.SIGKILL)
     eventually(lambda: not psutil.pid_exists(pid), "the program is gone", ORPHAN_SECONDS)
     assert shared.drained(pid)
-    eventually(lambda: shared.status(run_id) is dg.DagsterRunStatus.FAILURE, "the run is failed", ORPHAN_SECONDS)
+    eventually(
+        lambda: shared.status(run_id) is dg.DagsterRunStatus.FAILURE,
+        "the run is failed",
+        ORPHAN_SECONDS,
+    )
 
 
 def test_further_signals_do_not_cut_the_draining_short(shared: Location) -> None:
@@ -139,7 +182,11 @@ def test_further_signals_do_not_cut_the_draining_short(shared: Location) -> None
         time.sleep(0.002)
     eventually(lambda: not psutil.pid_exists(pid), "the program is gone", ORPHAN_SECONDS)
     assert shared.drained(pid)
-    eventually(lambda: shared.status(run_id) is dg.DagsterRunStatus.FAILURE, "the run is failed", ORPHAN_SECONDS)
+    eventually(
+        lambda: shared.status(run_id) is dg.DagsterRunStatus.FAILURE,
+        "the run is failed",
+        ORPHAN_SECONDS,
+    )
 
 
 def test_kill_9_of_the_code_server_leaves_no_orphan(tmp_path: Path) -> None:
@@ -147,12 +194,18 @@ def test_kill_9_of_the_code_server_leaves_no_orphan(tmp_path: Path) -> None:
         run_id, pid = own.launch()
         worker = psutil.Process(pid).ppid()
         own.server.kill()
-        eventually(lambda: not psutil.pid_exists(pid) and not psutil.pid_exists(worker), "both are gone", ORPHAN_SECONDS)
+        eventually(
+            lambda: not psutil.pid_exists(pid) and not psutil.pid_exists(worker),
+            "both are gone",
+            ORPHAN_SECONDS,
+        )
         assert own.drained(pid)
         assert own.status(run_id) is dg.DagsterRunStatus.FAILURE
 
 
-def test_kill_9_of_dagster_dev_ends_the_program_although_the_code_server_lives_on(tmp_path: Path) -> None:
+def test_kill_9_of_dagster_dev_ends_the_program_although_the_code_server_lives_on(
+    tmp_path: Path,
+) -> None:
     with location(tmp_path, above=True) as own:
         (code_server,) = psutil.Process(own.server.pid).children()
         run_id, pid = own.launch()
@@ -161,6 +214,10 @@ def test_kill_9_of_dagster_dev_ends_the_program_although_the_code_server_lives_o
         try:
             eventually(lambda: not psutil.pid_exists(pid), "the program is gone", ORPHAN_SECONDS)
             assert own.drained(pid)
-            eventually(lambda: own.status(run_id) is dg.DagsterRunStatus.SUCCESS, "the run ends by itself", ORPHAN_SECONDS)
+            eventually(
+                lambda: own.status(run_id) is dg.DagsterRunStatus.SUCCESS,
+                "the run ends by itself",
+                ORPHAN_SECONDS,
+            )
         finally:
             code_server.kill()

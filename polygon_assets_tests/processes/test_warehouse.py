@@ -16,7 +16,15 @@ from polygon_assets.batch.raw.queries import reference_tables
 from polygon_assets.batch.raw.table_writer import RecordError, Written
 from polygon_assets.clients import snowflake
 from polygon_assets.settings import Settings
-from polygon_assets_tests.processes.warehouse_harness import AT, ask, bar, clear, create, merge, ticker
+from polygon_assets_tests.processes.warehouse_harness import (
+    AT,
+    ask,
+    bar,
+    clear,
+    create,
+    merge,
+    ticker,
+)
 
 SERVERS = ("snowflake",)
 LATER = AT + dt.timedelta(hours=1)
@@ -31,20 +39,39 @@ def session(warehouse_session: SnowflakeConnection) -> SnowflakeConnection:
 
 
 def names(session: SnowflakeConnection) -> list[tuple[str, str]]:
-    return [tuple(row) for row in ask(session, "SELECT ticker, name FROM RAW.TICKERS ORDER BY ticker")]
+    return [
+        tuple(row) for row in ask(session, "SELECT ticker, name FROM RAW.TICKERS ORDER BY ticker")
+    ]
 
 
-def test_a_row_has_airbytes_columns_and_every_value_as_it_was_sent(session: SnowflakeConnection) -> None:
-    merge(session, "grouped_daily", bar("TRUE", "2026-11-20", volume="123456789012345.123456", vwap=None, otc=True, unknown="left out"))
+def test_a_row_has_airbytes_columns_and_every_value_as_it_was_sent(
+    session: SnowflakeConnection,
+) -> None:
+    merge(
+        session,
+        "grouped_daily",
+        bar(
+            "TRUE",
+            "2026-11-20",
+            volume="123456789012345.123456",
+            vwap=None,
+            otc=True,
+            unknown="left out",
+        ),
+    )
     [row] = ask(session, "SELECT * EXCLUDE _AIRBYTE_RAW_ID FROM RAW.GROUPED_DAILY")
     metadata = (AT, '{"sync_id":0,"changes":[]}', 0)
     prices = (10.0, 10.0, 10.0, 10.0, "123456789012345.123456", None, 3, True)
     assert row == (*metadata, "TRUE", dt.date(2026, 11, 20), 1795208400000, *prices)
-    assert ask(session, "SELECT volume::NUMBER(28, 6) FROM RAW.GROUPED_DAILY") == [(Decimal("123456789012345.123456"),)]
+    assert ask(session, "SELECT volume::NUMBER(28, 6) FROM RAW.GROUPED_DAILY") == [
+        (Decimal("123456789012345.123456"),)
+    ]
     assert ask(session, "SELECT COUNT(DISTINCT _AIRBYTE_RAW_ID) FROM RAW.GROUPED_DAILY") == [(1,)]
 
 
-def test_the_newest_record_of_a_key_wins_within_a_load_and_the_last_of_equals(session: SnowflakeConnection) -> None:
+def test_the_newest_record_of_a_key_wins_within_a_load_and_the_last_of_equals(
+    session: SnowflakeConnection,
+) -> None:
     old, new = "2026-01-01T00:00:00.5Z", "2026-01-01T00:00:01Z"
     records = [
         ticker("A", name="newest", last_updated_utc=new),
@@ -58,14 +85,39 @@ def test_the_newest_record_of_a_key_wins_within_a_load_and_the_last_of_equals(se
 
 def test_an_older_record_never_replaces_a_newer_row(session: SnowflakeConnection) -> None:
     """By the cursor's moment, whatever its offset; and by when it was extracted where the cursors are equal."""
-    held, before, after = "2026-01-02T00:00:00Z", "2026-01-02T12:00:00+14:00", "2026-01-01T23:00:00-04:00"
-    cases = [(before, LATER, "old"), (held, EARLIER, "old"), (held, AT, "new"), (held, LATER, "new"), (after, EARLIER, "new")]
+    held, before, after = (
+        "2026-01-02T00:00:00Z",
+        "2026-01-02T12:00:00+14:00",
+        "2026-01-01T23:00:00-04:00",
+    )
+    cases = [
+        (before, LATER, "old"),
+        (held, EARLIER, "old"),
+        (held, AT, "new"),
+        (held, LATER, "new"),
+        (after, EARLIER, "new"),
+    ]
     symbols = [f"{number}" for number in range(len(cases))]
-    merge(session, "tickers", *(ticker(symbol, name="old", last_updated_utc=held) for symbol in symbols))
+    merge(
+        session,
+        "tickers",
+        *(ticker(symbol, name="old", last_updated_utc=held) for symbol in symbols),
+    )
     for at in (EARLIER, AT, LATER):
-        later = [(symbol, cursor) for symbol, (cursor, extracted, _) in zip(symbols, cases, strict=True) if extracted == at]
-        merge(session, "tickers", *(ticker(symbol, name="new", last_updated_utc=cursor) for symbol, cursor in later), at=at)
-    assert names(session) == [(symbol, winner) for symbol, (_, _, winner) in zip(symbols, cases, strict=True)]
+        later = [
+            (symbol, cursor)
+            for symbol, (cursor, extracted, _) in zip(symbols, cases, strict=True)
+            if extracted == at
+        ]
+        merge(
+            session,
+            "tickers",
+            *(ticker(symbol, name="new", last_updated_utc=cursor) for symbol, cursor in later),
+            at=at,
+        )
+    assert names(session) == [
+        (symbol, winner) for symbol, (_, _, winner) in zip(symbols, cases, strict=True)
+    ]
 
 
 def test_the_same_load_again_changes_no_count(session: SnowflakeConnection) -> None:
@@ -76,16 +128,21 @@ def test_the_same_load_again_changes_no_count(session: SnowflakeConnection) -> N
 
 def test_overwriting_leaves_exactly_the_given_records(session: SnowflakeConnection) -> None:
     merge(session, "tickers", ticker("A"), ticker("B"))
-    assert table_writer.overwrite(session, streams()["tickers"], [ticker("B"), ticker("C"), ticker("C")], AT, 4, sync_id=9) == Written(
-        3, 2, 0
-    )
+    assert table_writer.overwrite(
+        session, streams()["tickers"], [ticker("B"), ticker("C"), ticker("C")], AT, 4, sync_id=9
+    ) == Written(3, 2, 0)
     assert names(session) == [("B", "B Inc."), ("C", "C Inc.")]
-    assert ask(session, "SELECT DISTINCT _AIRBYTE_GENERATION_ID, _AIRBYTE_META:sync_id::INTEGER FROM RAW.TICKERS") == [(4, 9)]
+    assert ask(
+        session,
+        "SELECT DISTINCT _AIRBYTE_GENERATION_ID, _AIRBYTE_META:sync_id::INTEGER FROM RAW.TICKERS",
+    ) == [(4, 9)]
     assert table_writer.overwrite(session, streams()["tickers"], [], AT) == Written(0, 0, 0)
     assert names(session) == []
 
 
-def test_readers_never_see_an_overwritten_table_empty(session: SnowflakeConnection, settings: Settings) -> None:
+def test_readers_never_see_an_overwritten_table_empty(
+    session: SnowflakeConnection, settings: Settings
+) -> None:
     merge(session, "tickers", ticker("A"))
     stop = threading.Event()
 
@@ -113,28 +170,55 @@ def test_a_load_that_fails_changes_nothing_and_leaves_nothing(session: Snowflake
         yield ticker("B")
         yield ticker("C", market=None)
 
-    with pytest.raises(RecordError, match=r"stream tickers: no market, which must not be empty, in \{'ticker': 'C'"):
+    with pytest.raises(
+        RecordError, match=r"stream tickers: no market, which must not be empty, in \{'ticker': 'C'"
+    ):
         table_writer.merge(session, streams()["tickers"], records(), AT)
     ask(session, "ALTER TABLE RAW.TICKERS ADD COLUMN LATER DATE")
-    with_dates = Stream("tickers", ("ticker", "market"), None, {**streams()["tickers"].properties, "later": {"type": "string"}})
+    with_dates = Stream(
+        "tickers",
+        ("ticker", "market"),
+        None,
+        {**streams()["tickers"].properties, "later": {"type": "string"}},
+    )
     with pytest.raises(ProgrammingError):
         table_writer.merge(session, with_dates, [ticker("B", later="no date")], AT)
     assert names(session) == [("A", "A Inc.")]
-    assert ask(session, "SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'LOAD%'") == []
+    assert (
+        ask(
+            session,
+            "SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'LOAD%'",
+        )
+        == []
+    )
     ask(session, "ALTER TABLE RAW.TICKERS DROP COLUMN LATER")
 
 
-def test_schema_table_and_new_columns_are_made_as_they_are_needed(session: SnowflakeConnection) -> None:
+def test_schema_table_and_new_columns_are_made_as_they_are_needed(
+    session: SnowflakeConnection,
+) -> None:
     old = Stream("grown", ("id",), None, {"id": {"type": "integer"}})
-    added = {"since": {"type": "string", "format": "date"}, "tags": {"type": "array"}, "note": {"type": "string"}}
+    added = {
+        "since": {"type": "string", "format": "date"},
+        "tags": {"type": "array"},
+        "note": {"type": "string"},
+    }
     new = Stream("grown", ("id",), "since", {**old.properties, **added})
     table_writer.merge(session, old, [{"id": 1}], AT, schema="ELSEWHERE")
-    table_writer.merge(session, new, [{"id": 2, "since": "2026-11-20", "tags": ["a"], "note": "n"}], AT, schema="ELSEWHERE")
+    table_writer.merge(
+        session,
+        new,
+        [{"id": 2, "since": "2026-11-20", "tags": ["a"], "note": "n"}],
+        AT,
+        schema="ELSEWHERE",
+    )
     day = dt.date(2026, 11, 20)
     grown = "SELECT id, since, tags[0]::VARCHAR, note FROM ELSEWHERE.GROWN ORDER BY id"
     assert ask(session, grown) == [(1, None, None, None), (2, day, "a", "n")]
     # A row from before there was a cursor is older than any that has one.
-    assert table_writer.merge(session, new, [{"id": 1, "since": day}], EARLIER, schema="ELSEWHERE") == Written(1, 0, 1)
+    assert table_writer.merge(
+        session, new, [{"id": 1, "since": day}], EARLIER, schema="ELSEWHERE"
+    ) == Written(1, 0, 1)
 
 
 def test_a_table_is_there_after_a_load_without_records(session: SnowflakeConnection) -> None:
@@ -144,15 +228,27 @@ def test_a_table_is_there_after_a_load_without_records(session: SnowflakeConnect
 
 
 @pytest.mark.parametrize("load", [table_writer.merge, table_writer.overwrite])
-def test_a_value_that_does_not_fit_is_null_and_named_as_by_airbytes_destination(session: SnowflakeConnection, load: Any) -> None:
+def test_a_value_that_does_not_fit_is_null_and_named_as_by_airbytes_destination(
+    session: SnowflakeConnection, load: Any
+) -> None:
     create(session)
     clear(session, "RAW.STOCK_SPLIT")
-    right = {"id": "1", "ticker": "A", "execution_date": "2026-01-02", "split_from": 1, "split_to": 2.0, "adjustment_type": "forward_split"}
+    right = {
+        "id": "1",
+        "ticker": "A",
+        "execution_date": "2026-01-02",
+        "split_from": 1,
+        "split_to": 2.0,
+        "adjustment_type": "forward_split",
+    }
     sent: list[dict[str, Any]] = [
         {"split_from": "N/A"}, {"split_to": float("nan")}, {"split_to": True}, {"split_from": {}}, {"execution_date": "soon"},
         {"adjustment_type": float("nan")}, {"ticker": float("inf")}, {"split_to": ""},
     ]  # fmt: skip
-    records = [right, *(right | {"id": str(number)} | each for number, each in enumerate(sent, start=2))]
+    records = [
+        right,
+        *(right | {"id": str(number)} | each for number, each in enumerate(sent, start=2)),
+    ]
     load(session, streams()["stock_split"], records, AT, null_misfits=True)
     asked = "SELECT id, ticker, execution_date, split_from, split_to, adjustment_type FROM RAW.STOCK_SPLIT ORDER BY id"
     expected = ("1", "A", dt.date(2026, 1, 2), 1.0, 2.0, "forward_split")
@@ -160,16 +256,25 @@ def test_a_value_that_does_not_fit_is_null_and_named_as_by_airbytes_destination(
     rows = [tuple(row) for row in ask(session, asked)]
     assert rows[0] == expected
     assert rows[1:] == [
-        tuple(str(number) if name == "id" else None if name in each else value for name, value in zip(names, expected, strict=True))
+        tuple(
+            str(number) if name == "id" else None if name in each else value
+            for name, value in zip(names, expected, strict=True)
+        )
         for number, each in enumerate(sent, start=2)
     ]
     changed = ask(
-        session, "SELECT _AIRBYTE_META:changes[0]:field::VARCHAR, _AIRBYTE_META:changes[0]:change::VARCHAR FROM RAW.STOCK_SPLIT ORDER BY id"
+        session,
+        "SELECT _AIRBYTE_META:changes[0]:field::VARCHAR, _AIRBYTE_META:changes[0]:change::VARCHAR FROM RAW.STOCK_SPLIT ORDER BY id",
     )
-    assert [tuple(row) for row in changed] == [(None, None), *((name, "NULLED") for each in sent for name in each)]
+    assert [tuple(row) for row in changed] == [
+        (None, None),
+        *((name, "NULLED") for each in sent for name in each),
+    ]
     assert reference_tables(session)["stock_split"].flawed_rows == len(sent)
 
 
 def test_a_key_that_does_not_fit_still_changes_nothing(session: SnowflakeConnection) -> None:
     with pytest.raises(RecordError, match="id=nan is no VARCHAR"):
-        table_writer.overwrite(session, streams()["stock_split"], [{"id": float("nan")}], AT, null_misfits=True)
+        table_writer.overwrite(
+            session, streams()["stock_split"], [{"id": float("nan")}], AT, null_misfits=True
+        )

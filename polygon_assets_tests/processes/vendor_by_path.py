@@ -35,7 +35,13 @@ class _Handler(BaseHTTPRequestHandler):
         bodies = self.server.answers[prefix]
         body = bodies.pop(0) if len(bodies) > 1 else bodies[0]
         status, location = body if isinstance(body, tuple) else (200, "")
-        content = b"" if isinstance(body, tuple) else body if isinstance(body, bytes) else json.dumps(body).encode()
+        content = (
+            b""
+            if isinstance(body, tuple)
+            else body
+            if isinstance(body, bytes)
+            else json.dumps(body).encode()
+        )
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Retry-After", "1")

@@ -21,7 +21,9 @@ def ask(session: "SnowflakeConnection", sql: str) -> list[Any]:
         return cursor.fetchall()
 
 
-def merge(session: "SnowflakeConnection", stream: str, *records: dict[str, Any], at: dt.datetime = AT) -> Written:
+def merge(
+    session: "SnowflakeConnection", stream: str, *records: dict[str, Any], at: dt.datetime = AT
+) -> Written:
     """Records into their table."""
     return table_writer.merge(session, streams()[stream], records, at)
 
@@ -46,16 +48,41 @@ def bar(symbol: str, day: str, price: float = 10.0, **changes: Any) -> dict[str,
     """A record of grouped_daily."""
     prices = dict.fromkeys(("open", "high", "low", "close", "vwap"), price)
     closing = dt.datetime.combine(dt.date.fromisoformat(day), dt.time(21), dt.UTC)
-    rest = {"window_start_ms": int(closing.timestamp() * 1000), "volume": "100.5", "transactions": 3, "otc": False}
+    rest = {
+        "window_start_ms": int(closing.timestamp() * 1000),
+        "volume": "100.5",
+        "transactions": 3,
+        "otc": False,
+    }
     return {"ticker": symbol, "date": day, **prices, **rest, **changes}
 
 
 def ticker(symbol: str, **changes: Any) -> dict[str, Any]:
     """A record of tickers."""
-    fields = {"market": "stocks", "locale": "us", "active": True, "type": "CS", "primary_exchange": "XNYS"}
-    return {"ticker": symbol, "name": f"{symbol} Inc.", "last_updated_utc": "2026-01-01T00:00:00Z", **fields, **changes}
+    fields = {
+        "market": "stocks",
+        "locale": "us",
+        "active": True,
+        "type": "CS",
+        "primary_exchange": "XNYS",
+    }
+    return {
+        "ticker": symbol,
+        "name": f"{symbol} Inc.",
+        "last_updated_utc": "2026-01-01T00:00:00Z",
+        **fields,
+        **changes,
+    }
 
 
-def split(identifier: str, symbol: str, day: str, split_from: float, split_to: float) -> dict[str, Any]:
+def split(
+    identifier: str, symbol: str, day: str, split_from: float, split_to: float
+) -> dict[str, Any]:
     """A record of stock_split."""
-    return {"id": identifier, "ticker": symbol, "execution_date": day, "split_from": split_from, "split_to": split_to}
+    return {
+        "id": identifier,
+        "ticker": symbol,
+        "execution_date": day,
+        "split_from": split_from,
+        "split_to": split_to,
+    }

@@ -14,7 +14,9 @@ Usage = namedtuple("Usage", "total used free")
 
 def test_an_old_python_is_refused_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 8, 10))
-    with pytest.raises(SystemExit, match=r"Python 3\.11 or newer is needed, this is 3\.8: make PYTHON="):
+    with pytest.raises(
+        SystemExit, match=r"Python 3\.11 or newer is needed, this is 3\.8: make PYTHON="
+    ):
         bootstrap.check_machine()
 
 
@@ -31,7 +33,9 @@ def test_a_python_without_venv_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path
         bootstrap.make_venv()
 
 
-def test_a_half_made_venv_does_not_count_as_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_half_made_venv_does_not_count_as_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     calls = []
     ready, python = tmp_path / ".ready", tmp_path / "bin" / "python"
     monkeypatch.setattr(bootstrap, "VENV", str(tmp_path))
@@ -90,7 +94,9 @@ def test_a_venv_that_works_survives_an_installation_that_fails(
 def test_a_package_that_was_removed_is_named_and_installed_again(
     venv: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (venv / ".ready").write_text(bootstrap.maker() + bootstrap.locked() + bootstrap.PACKAGES + bootstrap.packages())
+    (venv / ".ready").write_text(
+        bootstrap.maker() + bootstrap.locked() + bootstrap.PACKAGES + bootstrap.packages()
+    )
     calls: list[str] = []
     monkeypatch.setattr(bootstrap, "install", lambda: calls.append("install"))
     bootstrap.main()

@@ -39,12 +39,20 @@ ONE_SHOT = {"topics", "subscriptions", "migrate"}
 
 
 def test_every_service_that_goes_on_is_started_again_when_it_dies() -> None:
-    assert {name for name, service in COMPOSE["services"].items() if service.get("restart") != "unless-stopped"} == ONE_SHOT
+    assert {
+        name
+        for name, service in COMPOSE["services"].items()
+        if service.get("restart") != "unless-stopped"
+    } == ONE_SHOT
 
 
-def test_dagster_runs_as_code_server_webserver_and_exactly_one_daemon_that_find_each_other() -> None:
+def test_dagster_runs_as_code_server_webserver_and_exactly_one_daemon_that_find_each_other() -> (
+    None
+):
     services = COMPOSE["services"]
-    commands = {name: " ".join(services[name]["entrypoint"]) for name in ("code", "webserver", "daemon")}
+    commands = {
+        name: " ".join(services[name]["entrypoint"]) for name in ("code", "webserver", "daemon")
+    }
     [location] = yaml.safe_load((DEPLOY / "workspace.yaml").read_text())["load_from"]
     assert location["grpc_server"]["host"] in services
     assert f"--port {location['grpc_server']['port']}" in commands["code"]
@@ -53,4 +61,8 @@ def test_dagster_runs_as_code_server_webserver_and_exactly_one_daemon_that_find_
         assert "deploy/workspace.yaml" in commands[name]
         assert services[name]["depends_on"]["code"]["condition"] == "service_healthy"
     assert all("healthcheck" in services[name] for name in commands)
-    assert [name for name, service in services.items() if "dagster-daemon" in service.get("entrypoint", [])] == ["daemon"]
+    assert [
+        name
+        for name, service in services.items()
+        if "dagster-daemon" in service.get("entrypoint", [])
+    ] == ["daemon"]

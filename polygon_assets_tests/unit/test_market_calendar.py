@@ -48,7 +48,10 @@ def test_phases_of_a_full_day_and_of_an_early_close(moment: dt.datetime, phase: 
 def test_holidays_and_weekends_have_no_session() -> None:
     assert NYSE.session(dt.date(2026, 11, 26)) is None
     assert NYSE.session(dt.date(2026, 11, 22)) is None
-    assert NYSE.holidays(dt.date(2026, 11, 1), dt.date(2026, 12, 31)) == [dt.date(2026, 11, 26), dt.date(2026, 12, 25)]
+    assert NYSE.holidays(dt.date(2026, 11, 1), dt.date(2026, 12, 31)) == [
+        dt.date(2026, 11, 26),
+        dt.date(2026, 12, 25),
+    ]
 
 
 def test_the_change_of_the_clocks_moves_the_session_in_utc() -> None:
@@ -67,7 +70,9 @@ def test_next_and_previous_skip_what_is_closed() -> None:
     assert NYSE.previous_day(dt.date(2026, 11, 30)) == dt.date(2026, 11, 27)
     week = [dt.date(2026, 11, day) for day in (23, 24, 25, 27)]
     assert list(NYSE.trading_days(dt.date(2026, 11, 21), dt.date(2026, 11, 29))) == week
-    assert NYSE.days_before(dt.date(2026, 11, 30), 3) == [dt.date(2026, 11, day) for day in (24, 25, 27)]
+    assert NYSE.days_before(dt.date(2026, 11, 30), 3) == [
+        dt.date(2026, 11, day) for day in (24, 25, 27)
+    ]
 
 
 def test_a_day_beyond_the_table_is_refused_with_the_cure() -> None:
@@ -80,21 +85,31 @@ def test_the_simulated_exchange_never_closes() -> None:
 
 
 def nyse(closures: str) -> MarketCalendar:
-    return calendar_of(Settings.model_validate({"market_calendar": "NYSE", "market_closures": closures}))
+    return calendar_of(
+        Settings.model_validate({"market_calendar": "NYSE", "market_closures": closures})
+    )
 
 
 def test_a_closure_and_an_early_close_announced_at_short_notice_are_one_line_each() -> None:
     calendar = nyse("2026-12-10; 2026-12-11 13:00;")
     assert calendar.session(dt.date(2026, 12, 10)) is None
-    assert calendar.holidays(dt.date(2026, 12, 1), dt.date(2026, 12, 31)) == [dt.date(2026, 12, 10), dt.date(2026, 12, 25)]
+    assert calendar.holidays(dt.date(2026, 12, 1), dt.date(2026, 12, 31)) == [
+        dt.date(2026, 12, 10),
+        dt.date(2026, 12, 25),
+    ]
     session = calendar.session(dt.date(2026, 12, 11))
     assert session is not None
-    assert (session.regular_close, session.extended_close) == (new_york(2026, 12, 11, 13), new_york(2026, 12, 11, 17))
+    assert (session.regular_close, session.extended_close) == (
+        new_york(2026, 12, 11, 13),
+        new_york(2026, 12, 11, 17),
+    )
     assert NYSE.session(dt.date(2026, 12, 10)) is not None
     assert calendar.session(dt.date(2026, 12, 9)) == NYSE.session(dt.date(2026, 12, 9))
 
 
-def test_the_file_adds_days_too_and_the_setting_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_adds_days_too_and_the_setting_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "market_closures.csv"
     file.write_text("date,regular_close,reason\n2026-12-10,,mourning\n2026-12-11,14:30,storm\n")
     monkeypatch.setattr(market_calendar, "CLOSURES", file)
@@ -107,7 +122,15 @@ def test_the_file_adds_days_too_and_the_setting_wins(tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize(
     "line",
-    ["tomorrow", "2026-13-01", "2026-12-10 noon", "2026-12-10 17:00", "2026-12-10 09:30", "2026-12-10,2026-12-11", "10.12.2026"],
+    [
+        "tomorrow",
+        "2026-13-01",
+        "2026-12-10 noon",
+        "2026-12-10 17:00",
+        "2026-12-10 09:30",
+        "2026-12-10,2026-12-11",
+        "10.12.2026",
+    ],
 )
 def test_a_closure_that_cannot_be_read_is_named_with_the_cure(line: str) -> None:
     with pytest.raises(SettingsError, match=r"MARKET_CLOSURES: .*YYYY-MM-DD"):
@@ -117,14 +140,26 @@ def test_a_closure_that_cannot_be_read_is_named_with_the_cure(line: str) -> None
 TODAY = dt.date(2026, 11, 20)
 
 
-def entry(day: str, status: str = "closed", exchange: str = "NYSE", **changes: Any) -> dict[str, Any]:
+def entry(
+    day: str, status: str = "closed", exchange: str = "NYSE", **changes: Any
+) -> dict[str, Any]:
     return {"date": day, "exchange": exchange, "name": "Holiday", "status": status, **changes}
 
 
 THANKSGIVING = [
     *(entry("2026-11-26", exchange=exchange) for exchange in ("NYSE", "NASDAQ", "OTC")),
-    entry("2026-11-27", "early-close", open="2026-11-27T14:30:00.000Z", close="2026-11-27T18:00:00.000Z"),
-    entry("2026-12-24", "early-close", open="2026-12-24T14:30:00.000Z", close="2026-12-24T18:00:00.000Z"),
+    entry(
+        "2026-11-27",
+        "early-close",
+        open="2026-11-27T14:30:00.000Z",
+        close="2026-11-27T18:00:00.000Z",
+    ),
+    entry(
+        "2026-12-24",
+        "early-close",
+        open="2026-12-24T14:30:00.000Z",
+        close="2026-12-24T18:00:00.000Z",
+    ),
     entry("2026-12-25"),
 ]
 
@@ -143,14 +178,20 @@ def test_a_calendar_that_agrees_with_the_vendor_has_no_difference() -> None:
             "2026-12-10: the vendor says the market stays closed, the calendar the market closes at 16:00",
         ),
         (
-            [*THANKSGIVING, entry("2026-12-10", "early-close", "NASDAQ", close="2026-12-10T18:00:00.000Z")],
+            [
+                *THANKSGIVING,
+                entry("2026-12-10", "early-close", "NASDAQ", close="2026-12-10T18:00:00.000Z"),
+            ],
             "2026-12-10: the vendor says the market closes at 13:00 New York, the calendar the market closes at 16:00",
         ),
         (
             [*THANKSGIVING[:3], *THANKSGIVING[4:]],
             "2026-11-27: the vendor says the market closes at 16:00 New York, the calendar the market closes at 13:00",
         ),
-        (THANKSGIVING[3:], "2026-11-26: the vendor says the market closes at 16:00 New York, the calendar the market stays closed"),
+        (
+            THANKSGIVING[3:],
+            "2026-11-26: the vendor says the market closes at 16:00 New York, the calendar the market stays closed",
+        ),
         ([*THANKSGIVING, entry("soon")], "cannot be read"),
         ([*THANKSGIVING, entry("2026-12-10", "early-close")], "cannot be read"),
         ([*THANKSGIVING, entry("2026-12-10", "half-day")], "cannot be read"),

@@ -15,13 +15,21 @@ from hypothesis import strategies as st
 from polygon_assets.clients import market_clock
 from polygon_assets.clients.market_clock import MarketClockError
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
-from polygon_assets.market_clock import WALL_CLOCK, MarketClock, calendar_of, clock_of, replay_begins
+from polygon_assets.market_clock import (
+    WALL_CLOCK,
+    MarketClock,
+    calendar_of,
+    clock_of,
+    replay_begins,
+)
 from polygon_assets.settings import Settings
 
 BEGINS = dt.datetime(2026, 11, 20, 20, 50, tzinfo=dt.UTC)
 """15:50 New York."""
 WALL = dt.datetime(2026, 11, 27, 18, 0, tzinfo=dt.UTC)
-RUNNING = MarketClock(30.0, BEGINS.timestamp(), BEGINS.timestamp() + 15_000, ((WALL.timestamp(), BEGINS.timestamp()),))
+RUNNING = MarketClock(
+    30.0, BEGINS.timestamp(), BEGINS.timestamp() + 15_000, ((WALL.timestamp(), BEGINS.timestamp()),)
+)
 WAITING = MarketClock(30.0, BEGINS.timestamp(), BEGINS.timestamp() + 15_000, ())
 REPLAY = Settings(market_replay="2026-11-20T15:50", market_calendar="NYSE")
 SECOND = dt.timedelta(seconds=1)
@@ -41,13 +49,22 @@ def test_a_replay_stands_at_its_beginning_until_it_is_started() -> None:
     assert not WAITING.is_wall
 
 
-@pytest.mark.parametrize(("wall_seconds", "market_seconds"), [(-100, 0), (0, 0), (1, 30), (60, 1800), (500, 15_000), (10_000, 15_000)])
-def test_a_replay_runs_at_its_speed_and_stops_at_its_end(wall_seconds: int, market_seconds: int) -> None:
+@pytest.mark.parametrize(
+    ("wall_seconds", "market_seconds"),
+    [(-100, 0), (0, 0), (1, 30), (60, 1800), (500, 15_000), (10_000, 15_000)],
+)
+def test_a_replay_runs_at_its_speed_and_stops_at_its_end(
+    wall_seconds: int, market_seconds: int
+) -> None:
     assert RUNNING.market(WALL + wall_seconds * SECOND) == BEGINS + market_seconds * SECOND
 
 
-@pytest.mark.parametrize(("market_seconds", "wall_seconds"), [(-5, 0), (0, 0), (30, 1), (1800, 60), (15_000, 500)])
-def test_each_moment_of_the_market_was_shown_at_a_moment_of_the_wall(market_seconds: int, wall_seconds: int) -> None:
+@pytest.mark.parametrize(
+    ("market_seconds", "wall_seconds"), [(-5, 0), (0, 0), (30, 1), (1800, 60), (15_000, 500)]
+)
+def test_each_moment_of_the_market_was_shown_at_a_moment_of_the_wall(
+    market_seconds: int, wall_seconds: int
+) -> None:
     assert RUNNING.wall(BEGINS + market_seconds * SECOND) == WALL + wall_seconds * SECOND
 
 
@@ -60,21 +77,27 @@ def clocks(draw: st.DrawFn) -> MarketClock:
     """Clocks whose feed has fallen behind some times: each anchor lies below the line from the one before it."""
     speed = draw(st.sampled_from([0.5, 1.0, 30.0, 600.0]))
     anchors = [(0.0, 1000.0)]
-    for pause, share in draw(st.lists(st.tuples(st.integers(1, 100), st.floats(0.01, 1.0)), max_size=5)):
+    for pause, share in draw(
+        st.lists(st.tuples(st.integers(1, 100), st.floats(0.01, 1.0)), max_size=5)
+    ):
         wall, market = anchors[-1]
         anchors.append((wall + pause, market + math.floor(pause * speed * share)))
     return MarketClock(speed, 1000.0, anchors[-1][1] + 5000.0, tuple(anchors))
 
 
 @given(clocks(), st.lists(st.integers(-10, 700), min_size=2, max_size=20))
-def test_market_time_never_goes_back_and_the_wall_time_found_is_the_first_that_showed_it(clock: MarketClock, walls: list[int]) -> None:
+def test_market_time_never_goes_back_and_the_wall_time_found_is_the_first_that_showed_it(
+    clock: MarketClock, walls: list[int]
+) -> None:
     shown = [clock.market_seconds(wall) for wall in sorted(walls)]
     assert shown == sorted(shown)
     for wall, market in zip(sorted(walls), shown, strict=True):
         first = clock.wall(dt.datetime.fromtimestamp(market, dt.UTC))
         assert first is not None
         assert first.timestamp() <= max(wall, clock.anchors[0][0]) + 1e-3
-        assert math.isclose(clock.market_seconds(first.timestamp()), market, abs_tol=1e-3 * clock.speed)
+        assert math.isclose(
+            clock.market_seconds(first.timestamp()), market, abs_tol=1e-3 * clock.speed
+        )
 
 
 @given(clocks())
@@ -89,17 +112,28 @@ def test_the_replayed_day_begins_where_the_replay_begins_and_other_days_are_whol
     assert session is not None
     assert plain is not None
     assert (session.extended_open, session.regular_open) == (BEGINS, BEGINS)
-    assert (session.regular_close, session.extended_close) == (plain.regular_close, plain.extended_close)
+    assert (session.regular_close, session.extended_close) == (
+        plain.regular_close,
+        plain.extended_close,
+    )
     assert not cut.is_open(BEGINS - SECOND)
     assert cut.session(dt.date(2026, 11, 19)) == whole.session(dt.date(2026, 11, 19))
 
 
-@pytest.mark.parametrize(("begins", "extended", "regular"), [("00:00", "04:00", "09:30"), ("08:00", "08:00", "09:30"), ("12:00",) * 3])
-def test_a_replay_that_begins_before_a_bell_leaves_it_where_it_is(begins: str, extended: str, regular: str) -> None:
+@pytest.mark.parametrize(
+    ("begins", "extended", "regular"),
+    [("00:00", "04:00", "09:30"), ("08:00", "08:00", "09:30"), ("12:00",) * 3],
+)
+def test_a_replay_that_begins_before_a_bell_leaves_it_where_it_is(
+    begins: str, extended: str, regular: str
+) -> None:
     settings = REPLAY.model_copy(update={"market_replay": f"2026-11-20T{begins}"})
     session = calendar_of(settings).session(dt.date(2026, 11, 20))
     assert session is not None
-    opens = [moment.astimezone(NEW_YORK).strftime("%H:%M") for moment in (session.extended_open, session.regular_open)]
+    opens = [
+        moment.astimezone(NEW_YORK).strftime("%H:%M")
+        for moment in (session.extended_open, session.regular_open)
+    ]
     assert opens == [extended, regular]
 
 
@@ -120,7 +154,9 @@ def exchange(body: bytes) -> Iterator[Settings]:
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield REPLAY.model_copy(update={"polygon_rest_url": f"http://127.0.0.1:{server.server_port}/"})
+        yield REPLAY.model_copy(
+            update={"polygon_rest_url": f"http://127.0.0.1:{server.server_port}/"}
+        )
         server.shutdown()
         thread.join()
 
@@ -130,7 +166,15 @@ def test_the_exchange_says_how_its_clock_runs() -> None:
         assert market_clock.connect(settings) == RUNNING
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b'{"speed": 1}', b'{"speed": null, "begins": 0, "ends": 1, "anchors": []}', b"[]"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", b'{"speed": 1}', b'{"speed": null, "begins": 0, "ends": 1, "anchors": []}', b"[]"],
+)
 def test_an_answer_that_is_no_clock_is_named_with_the_cure(body: bytes) -> None:
-    with exchange(body) as settings, pytest.raises(MarketClockError, match=r"MARKET_REPLAY=2026-11-20T15:50.*unset MARKET_REPLAY"):
+    with (
+        exchange(body) as settings,
+        pytest.raises(
+            MarketClockError, match=r"MARKET_REPLAY=2026-11-20T15:50.*unset MARKET_REPLAY"
+        ),
+    ):
         market_clock.connect(settings)

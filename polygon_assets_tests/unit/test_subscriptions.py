@@ -72,8 +72,16 @@ def test_a_file_as_people_and_spreadsheets_write_it_names_one_channel(text: str)
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
-        ("channel,channel\nA.AAPL,A.MSFT\n", 1, "'channel' stands more than once (columns 1 and 2)"),
-        ("channel,note,Channel\nA.AAPL,,A.MSFT\n", 1, "'channel' stands more than once (columns 1 and 3)"),
+        (
+            "channel,channel\nA.AAPL,A.MSFT\n",
+            1,
+            "'channel' stands more than once (columns 1 and 2)",
+        ),
+        (
+            "channel,note,Channel\nA.AAPL,,A.MSFT\n",
+            1,
+            "'channel' stands more than once (columns 1 and 3)",
+        ),
         ("channel,note,note\nA.AAPL,,\n", 1, "'note' stands more than once (columns 2 and 3)"),
         ("channel;note\nA.AAPL;x\n", 1, "not separated by commas"),
         ("channel\tnote\nA.AAPL\tx\n", 1, "not separated by commas"),
@@ -81,7 +89,11 @@ def test_a_file_as_people_and_spreadsheets_write_it_names_one_channel(text: str)
         ('channel,note\nA.AAPL,"never closed\nA.MSFT,x\n', 2, "close every quote"),
         ('channel,note\nA.AAPL,"closed" too early\n', 2, "close every quote"),
         ('"channel\nA.AAPL\n', 1, "close every quote"),
-        ('channel,note\nA.AAPL,"first\nsecond"\nA.XXXX,\n', 4, "'XXXX' is not in the vendor's reference data"),
+        (
+            'channel,note\nA.AAPL,"first\nsecond"\nA.XXXX,\n',
+            4,
+            "'XXXX' is not in the vendor's reference data",
+        ),
         ("channel,note\nA.AAPL,x,,y\n", 2, "'y' is in a column without a name"),
         (",channel\nx,A.AAPL\n", 2, "'x' is in a column without a name"),
         ("channel,note\n,a note without a channel\n", 2, "written A.<TICKER>"),
@@ -102,10 +114,17 @@ def test_a_bad_quote_costs_only_its_own_record() -> None:
 
 
 @given(
-    rows=st.lists(st.tuples(st.sampled_from(sorted(KNOWN)), st.text()), min_size=1, max_size=3, unique_by=lambda row: row[0]),
+    rows=st.lists(
+        st.tuples(st.sampled_from(sorted(KNOWN)), st.text()),
+        min_size=1,
+        max_size=3,
+        unique_by=lambda row: row[0],
+    ),
     end=st.sampled_from(["\n", "\r\n", "\r"]),
 )
-def test_whatever_a_note_holds_a_csv_writer_s_file_names_exactly_its_channels(rows: list[tuple[str, str]], end: str) -> None:
+def test_whatever_a_note_holds_a_csv_writer_s_file_names_exactly_its_channels(
+    rows: list[tuple[str, str]], end: str
+) -> None:
     file = io.StringIO(newline="")
     writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator=end)
     writer.writerow(["channel", "note"])

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 
-def with_new_tickers(state: Mapping[str, Any], tickers: Iterable[str], start_date: dt.date) -> dict[str, Any]:
+def with_new_tickers(
+    state: Mapping[str, Any], tickers: Iterable[str], start_date: dt.date
+) -> dict[str, Any]:
     """The state of `daily_open_close` in which tickers that have none yet begin at `start_date`.
 
     Airbyte's runtime starts a partition that it does not know at the newest date of all the others, so without this a ticker that
@@ -17,5 +19,9 @@ def with_new_tickers(state: Mapping[str, Any], tickers: Iterable[str], start_dat
     states = list(state.get("states", ()))
     known = {each["partition"]["ticker"] for each in states}
     cursor = {"date": start_date.isoformat()}
-    new = [{"partition": {"ticker": ticker}, "cursor": cursor} for ticker in tickers if ticker not in known]
+    new = [
+        {"partition": {"ticker": ticker}, "cursor": cursor}
+        for ticker in tickers
+        if ticker not in known
+    ]
     return {**state, "states": states + new}

@@ -11,7 +11,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from polygon_assets.batch.airbyte.connector import CONNECTIONS, DAILY_CONNECTION, Stream, manifest, streams
+from polygon_assets.batch.airbyte.connector import (
+    CONNECTIONS,
+    DAILY_CONNECTION,
+    Stream,
+    manifest,
+    streams,
+)
 from polygon_assets.batch.airbyte.connector_state import with_new_tickers
 from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError
 from polygon_assets.settings import Settings
@@ -65,7 +71,9 @@ def set_open_close_tickers(api: AirbyteApi, tickers: Iterable[str]) -> list[str]
     source = _source(api)
     before, wanted = _tickers(source), sorted(set(tickers))
     if before != wanted:
-        _begin_new_tickers(api, wanted, dt.date.fromisoformat(source["configuration"]["start_date"]))
+        _begin_new_tickers(
+            api, wanted, dt.date.fromisoformat(source["configuration"]["start_date"])
+        )
         api.patch_source(source["sourceId"], {TICKERS: wanted})
     return before
 
@@ -74,7 +82,10 @@ def _begin_new_tickers(api: AirbyteApi, tickers: list[str], start_date: dt.date)
     connection_id = api.connection_id(DAILY_CONNECTION)
     states = api.states(connection_id)
     if known := states.get(OPEN_CLOSE_STREAM):
-        api.put_states(connection_id, {**states, OPEN_CLOSE_STREAM: with_new_tickers(known, tickers, start_date)})
+        api.put_states(
+            connection_id,
+            {**states, OPEN_CLOSE_STREAM: with_new_tickers(known, tickers, start_date)},
+        )
 
 
 class _Workspace:
@@ -93,9 +104,14 @@ class _Workspace:
             self._api.stream_properties(source_id, fresh=True)
         existing = _by_name(self._api.connections())
         connection_ids = {
-            name: self._connection(name, existing.get(name), source_id, destination_id, manifest_changed) for name in CONNECTIONS
+            name: self._connection(
+                name, existing.get(name), source_id, destination_id, manifest_changed
+            )
+            for name in CONNECTIONS
         }
-        return Provisioned(definition_id, source_id, destination_id, connection_ids, tuple(self._changes))
+        return Provisioned(
+            definition_id, source_id, destination_id, connection_ids, tuple(self._changes)
+        )
 
     def _definition(self) -> tuple[str, bool]:
         """Its id, and whether a known one got another manifest."""
@@ -118,7 +134,9 @@ class _Workspace:
             self._changes.append(f"source {NAME}: created, from {start_date}")
             return str(self._api.create_source(NAME, definition_id, wanted)["sourceId"])
         if found["definitionId"] != definition_id:
-            raise ProvisionError(f"source {NAME} in workspace {self._api.workspace_id} is of another connector: rename it or delete it")
+            raise ProvisionError(
+                f"source {NAME} in workspace {self._api.workspace_id} is of another connector: rename it or delete it"
+            )
         wanted = {name: value for name, value in wanted.items() if name not in _KEPT}
         after = self._api.patch_source(found["sourceId"], wanted)
         self._note(f"source {NAME}", found["configuration"], after["configuration"])
@@ -129,25 +147,44 @@ class _Workspace:
         found = _by_name(self._api.destinations()).get(DESTINATION)
         if not found:
             self._changes.append(f"destination {DESTINATION}: created")
-            return str(self._api.create_destination(DESTINATION, DESTINATION, wanted)["destinationId"])
+            return str(
+                self._api.create_destination(DESTINATION, DESTINATION, wanted)["destinationId"]
+            )
         after = self._api.put_destination(found["destinationId"], DESTINATION, wanted)
         self._note(f"destination {DESTINATION}", found["configuration"], after["configuration"])
         return str(found["destinationId"])
 
-    def _connection(self, name: str, found: Json | None, source_id: str, destination_id: str, manifest_changed: bool) -> str:
+    def _connection(
+        self,
+        name: str,
+        found: Json | None,
+        source_id: str,
+        destination_id: str,
+        manifest_changed: bool,
+    ) -> str:
         choices = [_choice(streams()[stream]) for stream in CONNECTIONS[name]]
         if not found:
             self._changes.append(f"connection {name}: created")
-            return str(self._api.create_connection(_connection(name, source_id, destination_id, choices))["connectionId"])
+            return str(
+                self._api.create_connection(_connection(name, source_id, destination_id, choices))[
+                    "connectionId"
+                ]
+            )
         if (found["sourceId"], found["destinationId"]) != (source_id, destination_id):
-            raise ProvisionError(f"connection {name} in workspace {self._api.workspace_id} is not from {NAME} to {DESTINATION}: rename it")
+            raise ProvisionError(
+                f"connection {name} in workspace {self._api.workspace_id} is not from {NAME} to {DESTINATION}: rename it"
+            )
         if manifest_changed or not _fits(found, choices):
-            self._api.patch_connection(found["connectionId"], {"configurations": {"streams": choices}})
+            self._api.patch_connection(
+                found["connectionId"], {"configurations": {"streams": choices}}
+            )
             self._changes.append(f"connection {name}: streams updated")
         return str(found["connectionId"])
 
     def _note(self, what: str, before: Json, after: Json) -> None:
-        changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+        changed = sorted(
+            name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
+        )
         if changed:
             self._changes.append(f"{what}: {', '.join(changed)} updated")
 
@@ -168,7 +205,9 @@ def destination_configuration(settings: Settings) -> Json:
     key = settings.snowflake_private_key.get_secret_value()
     address = f"{settings.snowflake_protocol}://{settings.snowflake_host}:{settings.snowflake_port}"
     return {
-        "host": address if settings.snowflake_host else f"{settings.snowflake_account}.snowflakecomputing.com",
+        "host": address
+        if settings.snowflake_host
+        else f"{settings.snowflake_account}.snowflakecomputing.com",
         "role": settings.snowflake_role,
         "warehouse": settings.snowflake_warehouse,
         "database": settings.snowflake_database,
@@ -176,7 +215,10 @@ def destination_configuration(settings: Settings) -> Json:
         "username": settings.snowflake_user,
         "credentials": {"auth_type": "Key Pair Authentication", "private_key": key}
         if key
-        else {"auth_type": "Username and Password", "password": settings.snowflake_password.get_secret_value()},
+        else {
+            "auth_type": "Username and Password",
+            "password": settings.snowflake_password.get_secret_value(),
+        },
     }
 
 
@@ -186,7 +228,8 @@ def _check(settings: Settings) -> None:
         "AIRBYTE_WORKSPACE_ID": settings.airbyte_workspace_id,
         "POLYGON_API_KEY": settings.polygon_api_key.get_secret_value(),
         "SNOWFLAKE_USER": settings.snowflake_user,
-        "SNOWFLAKE_PRIVATE_KEY": settings.snowflake_private_key.get_secret_value() or settings.snowflake_password.get_secret_value(),
+        "SNOWFLAKE_PRIVATE_KEY": settings.snowflake_private_key.get_secret_value()
+        or settings.snowflake_password.get_secret_value(),
     }
     if not settings.snowflake_host:
         needed |= {
@@ -195,13 +238,17 @@ def _check(settings: Settings) -> None:
             "SNOWFLAKE_WAREHOUSE": settings.snowflake_warehouse,
         }
     if missing := [name for name, value in needed.items() if not value]:
-        raise ProvisionError(f"Airbyte cannot be set up without {', '.join(missing)}: set them (see deploy/env.example)")
+        raise ProvisionError(
+            f"Airbyte cannot be set up without {', '.join(missing)}: set them (see deploy/env.example)"
+        )
 
 
 def _source(api: AirbyteApi) -> Json:
     found = _by_name(api.sources()).get(NAME)
     if not found:
-        raise AirbyteError(f"workspace {api.workspace_id} has no source {NAME!r}: create it with `polygon-assets airbyte provision`")
+        raise AirbyteError(
+            f"workspace {api.workspace_id} has no source {NAME!r}: create it with `polygon-assets airbyte provision`"
+        )
     return found
 
 
@@ -234,7 +281,9 @@ def _fits(connection: Json, choices: list[Json]) -> bool:
     """Whether each stream is there as chosen, and no other; Airbyte adds fields of its own."""
     existing = {stream["name"]: stream for stream in connection["configurations"]["streams"]}
     return existing.keys() == {choice["name"] for choice in choices} and all(
-        existing[choice["name"]].get(name) == value for choice in choices for name, value in choice.items()
+        existing[choice["name"]].get(name) == value
+        for choice in choices
+        for name, value in choice.items()
     )
 
 

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
 
 
-def build(connection: "SnowflakeConnection", mart: Mart, day: dt.date | None = None, decisions: Sequence[SplitDecision] = ()) -> int:
+def build(
+    connection: "SnowflakeConnection",
+    mart: Mart,
+    day: dt.date | None = None,
+    decisions: Sequence[SplitDecision] = (),
+) -> int:
     """Make the mart's rows anew, those of `day` where it is filled by day; returns how many were made.
 
     `decisions` are what people decided about contradictory splits. Creates table and columns that
@@ -27,7 +32,9 @@ def build(connection: "SnowflakeConnection", mart: Mart, day: dt.date | None = N
     if mart.sql is None:
         raise ValueError(f"the rows of {mart.name} are not made by SQL: use replace_day")
     if (day is not None) != mart.by_day:
-        raise ValueError(f"{mart.name} is filled {'day by day: name one' if mart.by_day else 'at once: no day can be chosen'} (day={day})")
+        raise ValueError(
+            f"{mart.name} is filled {'day by day: name one' if mart.by_day else 'at once: no day can be chosen'} (day={day})"
+        )
     columns = ", ".join(quoted(name) for name, _, _ in mart.columns)
     with connection.cursor() as cursor:
         ensure_table.ensure(cursor, SCHEMA, mart.name, mart.definitions)
@@ -38,14 +45,18 @@ def build(connection: "SnowflakeConnection", mart: Mart, day: dt.date | None = N
             which = f"ticker NOT IN ({mart.kept_sql})"
             rows = f"SELECT * FROM ({mart.sql}) AS made WHERE {which}"
         else:
-            cursor.execute(f"INSERT OVERWRITE INTO {mart.table} ({columns})\n{mart.sql}", parameters)
+            cursor.execute(
+                f"INSERT OVERWRITE INTO {mart.table} ({columns})\n{mart.sql}", parameters
+            )
             return _count(cursor)
         with _replaced(cursor, mart, which, parameters):
             cursor.execute(f"INSERT INTO {mart.table} ({columns})\n{rows}", parameters)
             return _count(cursor)
 
 
-def replace_day(connection: "SnowflakeConnection", mart: Mart, day: dt.date, rows: Iterable[Mapping[str, Any]]) -> int:
+def replace_day(
+    connection: "SnowflakeConnection", mart: Mart, day: dt.date, rows: Iterable[Mapping[str, Any]]
+) -> int:
     """Put `rows`, keyed by column in lower case, in place of all that the mart holds of `day`; returns how many.
 
     Raises RowError for a value that its column cannot hold and ValueError for a row of another day, before anything is changed.
@@ -55,13 +66,20 @@ def replace_day(connection: "SnowflakeConnection", mart: Mart, day: dt.date, row
     values = ", ".join(kind.decode.format(quoted(name)) for name, kind in types.items())
     with staging.row_file(types, key, _only_of(day, rows)) as file, connection.cursor() as cursor:
         ensure_table.ensure(cursor, SCHEMA, mart.name, mart.definitions)
-        with staging.loaded(cursor, SCHEMA, file) as loaded, _replaced(cursor, mart, "trading_day = %(day)s", {"day": day}):
-            cursor.execute(f"INSERT INTO {mart.table} ({', '.join(map(quoted, types))}) SELECT {values} FROM {loaded}")
+        with (
+            staging.loaded(cursor, SCHEMA, file) as loaded,
+            _replaced(cursor, mart, "trading_day = %(day)s", {"day": day}),
+        ):
+            cursor.execute(
+                f"INSERT INTO {mart.table} ({', '.join(map(quoted, types))}) SELECT {values} FROM {loaded}"
+            )
     return file.count
 
 
 @contextmanager
-def _replaced(cursor: "SnowflakeCursor", mart: Mart, which: str, parameters: dict[str, Any]) -> Iterator[None]:
+def _replaced(
+    cursor: "SnowflakeCursor", mart: Mart, which: str, parameters: dict[str, Any]
+) -> Iterator[None]:
     """A transaction that begins by deleting the rows to be made anew, `which` as a condition."""
     cursor.execute("BEGIN")
     try:

@@ -61,21 +61,41 @@ class SplitJump:
 
 def duplicates(connection: "SnowflakeConnection", mart: Mart) -> Finding:
     """Primary keys that more than one row has, in the whole mart."""
-    return _finding(_ask(connection, "duplicates", table=mart.table, key=", ".join(mart.primary_key)))
+    return _finding(
+        _ask(connection, "duplicates", table=mart.table, key=", ".join(mart.primary_key))
+    )
 
 
-def missing_values(connection: "SnowflakeConnection", mart: Mart) -> Mapping[dt.date | None, Missing]:
+def missing_values(
+    connection: "SnowflakeConnection", mart: Mart
+) -> Mapping[dt.date | None, Missing]:
     """By day, or under None of the whole mart where it is not filled by day; nothing of what has no rows."""
     columns = tuple(dict.fromkeys((*mart.primary_key, *mart.required)))
     counts = ", ".join(f"COUNT(*) - COUNT({column})" for column in columns)
-    found = _ask(connection, "missing_values", table=mart.table, counts=counts, of="trading_day" if mart.by_day else "NULL")
-    return {day: Missing(int(rows), dict(zip(columns, map(int, missing), strict=True))) for day, rows, *missing in found}
+    found = _ask(
+        connection,
+        "missing_values",
+        table=mart.table,
+        counts=counts,
+        of="trading_day" if mart.by_day else "NULL",
+    )
+    return {
+        day: Missing(int(rows), dict(zip(columns, map(int, missing), strict=True)))
+        for day, rows, *missing in found
+    }
 
 
-def orphans(connection: "SnowflakeConnection", mart: Mart, column: str, day: dt.date | None = None) -> Finding:
+def orphans(
+    connection: "SnowflakeConnection", mart: Mart, column: str, day: dt.date | None = None
+) -> Finding:
     """Values of `column`, one of `mart.references`, that the mart it refers to does not have."""
     other, other_column = mart.references[column]
-    names = {"table": mart.table, "column": column, "other": MARTS[other].table, "other_column": other_column}
+    names = {
+        "table": mart.table,
+        "column": column,
+        "other": MARTS[other].table,
+        "other_column": other_column,
+    }
     return _finding(_ask(connection, "orphans", day, rows=_rows(day), **names))
 
 
@@ -139,12 +159,18 @@ def _rows(day: dt.date | None) -> str:
     return "trading_day = %(day)s" if day else "TRUE"
 
 
-def _ask(connection: "SnowflakeConnection", question: str, day: dt.date | None = None, **names: str) -> list[tuple[Any, ...]]:
-    sql = Template((_QUERIES / f"{question}.sql").read_text()).substitute(examples=_EXAMPLES, **names)
+def _ask(
+    connection: "SnowflakeConnection", question: str, day: dt.date | None = None, **names: str
+) -> list[tuple[Any, ...]]:
+    sql = Template((_QUERIES / f"{question}.sql").read_text()).substitute(
+        examples=_EXAMPLES, **names
+    )
     with connection.cursor() as cursor:
         cursor.execute(sql, {"day": day})
         return [tuple(row) for row in cursor.fetchall()]
 
 
 def _finding(rows: Sequence[tuple[Any, ...]]) -> Finding:
-    return Finding(int(rows[0][0]) if rows else 0, [tuple(str(value) for value in row[1:]) for row in rows])
+    return Finding(
+        int(rows[0][0]) if rows else 0, [tuple(str(value) for value in row[1:]) for row in rows]
+    )

@@ -45,14 +45,28 @@ def _sources(node: "Node") -> list[tuple[str, str]]:
 
     ends = [end for end in node.walk() if not end.downstream]
     tables = [(end.expression, end.name.rpartition(".")[2]) for end in ends]
-    return sorted({(f"{table.db}.{table.name}", column) for table, column in tables if isinstance(table, exp.Table)})
+    return sorted(
+        {
+            (f"{table.db}.{table.name}", column)
+            for table, column in tables
+            if isinstance(table, exp.Table)
+        }
+    )
 
 
 @cache
 def _schema() -> dict[str, dict[str, dict[str, str]]]:
     """Every table and column that a query may name, with types."""
     raw = {
-        name.upper(): {column: kind.split()[0] for column, kind in table_writer.columns(stream).items()}
+        name.upper(): {
+            column: kind.split()[0] for column, kind in table_writer.columns(stream).items()
+        }
         for name, stream in streams().items()
     }
-    return {"RAW": raw, SCHEMA: {mart.name.upper(): {name: kind.name for name, kind in mart.types.items()} for mart in MARTS.values()}}
+    return {
+        "RAW": raw,
+        SCHEMA: {
+            mart.name.upper(): {name: kind.name for name, kind in mart.types.items()}
+            for mart in MARTS.values()
+        },
+    }

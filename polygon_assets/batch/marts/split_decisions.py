@@ -36,7 +36,9 @@ def read(settings: Settings) -> list[SplitDecision]:
     found = [(f"{FILE.name}, line {records.line_num}", record) for record in records if any(record)]
     found += [(SETTING, record) for record in _records(settings.split_decisions)]
     decisions = [_decision(place, record) for place, record in found]
-    return list({(decision.ticker, decision.execution_date): decision for decision in decisions}.values())
+    return list(
+        {(decision.ticker, decision.execution_date): decision for decision in decisions}.values()
+    )
 
 
 def as_json(decisions: Sequence[SplitDecision]) -> str:
@@ -52,9 +54,19 @@ def _records(setting: str) -> Iterator[list[str]]:
 def _decision(place: str, record: Sequence[str]) -> SplitDecision:
     try:
         ticker, day, split_from, split_to = (cell.strip() for cell in record[:4])
-        decision = SplitDecision(ticker, dt.date.fromisoformat(day).isoformat(), float(split_from), float(split_to))
+        decision = SplitDecision(
+            ticker, dt.date.fromisoformat(day).isoformat(), float(split_from), float(split_to)
+        )
     except ValueError as error:
-        raise SettingsError(f"{place}: {','.join(record)!r} is no decision about a split ({error}); write {FORM}") from None
-    if not (decision.ticker and 0 < decision.split_from < float("inf") and 0 < decision.split_to < float("inf")):
-        raise SettingsError(f"{place}: {','.join(record)!r} names no ticker or no positive numbers of shares; write {FORM}")
+        raise SettingsError(
+            f"{place}: {','.join(record)!r} is no decision about a split ({error}); write {FORM}"
+        ) from None
+    if not (
+        decision.ticker
+        and 0 < decision.split_from < float("inf")
+        and 0 < decision.split_to < float("inf")
+    ):
+        raise SettingsError(
+            f"{place}: {','.join(record)!r} names no ticker or no positive numbers of shares; write {FORM}"
+        )
     return decision

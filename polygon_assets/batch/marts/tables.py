@@ -14,7 +14,15 @@ SCHEMA = "MARTS"
 _DIRECTORY = resources.files("polygon_assets.batch.marts")
 _TYPES = {
     kind.name: kind
-    for kind in (staging.VARCHAR, staging.INTEGER, staging.FLOAT, staging.BOOLEAN, staging.DATE, staging.TIMESTAMP_TZ, staging.VOLUME)
+    for kind in (
+        staging.VARCHAR,
+        staging.INTEGER,
+        staging.FLOAT,
+        staging.BOOLEAN,
+        staging.DATE,
+        staging.TIMESTAMP_TZ,
+        staging.VOLUME,
+    )
 }
 
 Column = tuple[str, str, str]
@@ -80,7 +88,11 @@ _DIM_EXCHANGE = Mart(
         ("OPERATING_MIC", "VARCHAR", "Market identifier code of the operator."),
         ("NAME", "VARCHAR", "Name."),
         ("ACRONYM", "VARCHAR", "Common short name, where there is one."),
-        ("TYPE", "VARCHAR", "exchange, TRF (trade reporting facility), SIP or ORF (OTC reporting facility)."),
+        (
+            "TYPE",
+            "VARCHAR",
+            "exchange, TRF (trade reporting facility), SIP or ORF (OTC reporting facility).",
+        ),
         ("PARTICIPANT_ID", "VARCHAR", "Letter on the consolidated tape."),
         ("LOCALE", "VARCHAR", "Country, such as us."),
         ("URL", "VARCHAR", "Address of its web site."),
@@ -99,7 +111,11 @@ _DIM_TICKER = Mart(
         ("ACTIVE", "BOOLEAN", "Whether it is listed at present."),
         ("TYPE", "VARCHAR", "Code of the security's type, such as CS."),
         ("TYPE_DESCRIPTION", "VARCHAR", "The type in words, such as Common Stock."),
-        ("PRIMARY_EXCHANGE", "VARCHAR", "Market identifier code of the listing exchange; empty over the counter."),
+        (
+            "PRIMARY_EXCHANGE",
+            "VARCHAR",
+            "Market identifier code of the listing exchange; empty over the counter.",
+        ),
         ("EXCHANGE_NAME", "VARCHAR", "Name of the listing exchange."),
         ("CURRENCY_NAME", "VARCHAR", "Currency it is traded in, such as usd."),
         ("CIK", "VARCHAR", "Central index key of the issuer at the SEC, with leading zeros."),
@@ -117,12 +133,24 @@ _DIM_STOCK_SPLIT = Mart(
     columns=(
         ("SPLIT_ID", "VARCHAR", "The vendor's identifier of the event."),
         _TICKER,
-        ("EXECUTION_DATE", "DATE", "Day (New York) from which it is traded at the new price, pre-market included."),
+        (
+            "EXECUTION_DATE",
+            "DATE",
+            "Day (New York) from which it is traded at the new price, pre-market included.",
+        ),
         ("SPLIT_FROM", "FLOAT", "So many old shares ..."),
         ("SPLIT_TO", "FLOAT", "... became so many new ones."),
-        ("PRICE_FACTOR", "FLOAT", "What earlier prices are multiplied by for this event alone; empty if the ratio is no use."),
+        (
+            "PRICE_FACTOR",
+            "FLOAT",
+            "What earlier prices are multiplied by for this event alone; empty if the ratio is no use.",
+        ),
         ("ADJUSTMENT_TYPE", "VARCHAR", "forward_split, reverse_split or stock_dividend."),
-        ("HISTORICAL_ADJUSTMENT_FACTOR", "FLOAT", "The vendor's own product with all later events, announced ones included."),
+        (
+            "HISTORICAL_ADJUSTMENT_FACTOR",
+            "FLOAT",
+            "The vendor's own product with all later events, announced ones included.",
+        ),
         (
             "STATUS",
             "VARCHAR",
@@ -147,13 +175,33 @@ _FACT_DAILY_TRADING = Mart(
         ("VOLUME", "NUMBER(28,6)", "Shares traded, exact; fractions of shares are traded."),
         ("VWAP", "FLOAT", "Average price weighted by volume, dollars, unadjusted."),
         ("TRANSACTIONS", "NUMBER(38,0)", "Number of trades."),
-        ("OFFICIAL_OPEN", "FLOAT", "First price of regular hours, dollars, unadjusted; only for subscribed symbols."),
-        ("OFFICIAL_CLOSE", "FLOAT", "Last price of regular hours, dollars, unadjusted; only for subscribed symbols."),
-        ("PRE_MARKET", "FLOAT", "First price before regular hours, dollars, unadjusted; empty if it was not traded then."),
-        ("AFTER_HOURS", "FLOAT", "Last price after regular hours, dollars, unadjusted; empty if it was not traded then."),
+        (
+            "OFFICIAL_OPEN",
+            "FLOAT",
+            "First price of regular hours, dollars, unadjusted; only for subscribed symbols.",
+        ),
+        (
+            "OFFICIAL_CLOSE",
+            "FLOAT",
+            "Last price of regular hours, dollars, unadjusted; only for subscribed symbols.",
+        ),
+        (
+            "PRE_MARKET",
+            "FLOAT",
+            "First price before regular hours, dollars, unadjusted; empty if it was not traded then.",
+        ),
+        (
+            "AFTER_HOURS",
+            "FLOAT",
+            "Last price after regular hours, dollars, unadjusted; empty if it was not traded then.",
+        ),
         ("OTC", "BOOLEAN", "Whether it is traded over the counter."),
         ("WINDOW_START", "TIMESTAMP_TZ", "The vendor's stamp of the bar (UTC)."),
-        ("LOADED_AT", "TIMESTAMP_TZ", "When the newest of its sources was read from the vendor (UTC)."),
+        (
+            "LOADED_AT",
+            "TIMESTAMP_TZ",
+            "When the newest of its sources was read from the vendor (UTC).",
+        ),
     ),
 )
 _DAILY_PRICES_ADJUSTED = Mart(
@@ -163,7 +211,11 @@ _DAILY_PRICES_ADJUSTED = Mart(
     columns=(
         _TICKER,
         _TRADING_DAY,
-        ("PRICE_FACTOR", "FLOAT", "What the day's prices were multiplied by: old shares for each new one, over all splits executed since."),
+        (
+            "PRICE_FACTOR",
+            "FLOAT",
+            "What the day's prices were multiplied by: old shares for each new one, over all splits executed since.",
+        ),
         ("OPEN", "FLOAT", f"Price of the first trade in regular hours, {_ADJUSTED}."),
         ("HIGH", "FLOAT", f"Highest price in regular hours, {_ADJUSTED}."),
         ("LOW", "FLOAT", f"Lowest price in regular hours, {_ADJUSTED}."),
@@ -184,9 +236,17 @@ _REPORT_TICKERS = Mart(
         ("TYPE_DESCRIPTION", "VARCHAR", "Type of the security in words."),
         ("LAST_TRADING_DAY", "DATE", "The last day on which it was traded."),
         ("LAST_CLOSE", "FLOAT", f"Price of its last trade in regular hours, {_ADJUSTED}."),
-        ("PREVIOUS_CLOSE", "FLOAT", f"Price of the last trade of the session before in which it was traded, {_ADJUSTED}."),
+        (
+            "PREVIOUS_CLOSE",
+            "FLOAT",
+            f"Price of the last trade of the session before in which it was traded, {_ADJUSTED}.",
+        ),
         ("CHANGE_PERCENT", "FLOAT", "Change from the one to the other, percent."),
-        ("AVERAGE_VOLUME_20", "FLOAT", "Shares per session, over those of the market's last 20 sessions in which it was traded."),
+        (
+            "AVERAGE_VOLUME_20",
+            "FLOAT",
+            "Shares per session, over those of the market's last 20 sessions in which it was traded.",
+        ),
         ("HIGH_252", "FLOAT", f"Highest price of the market's last 252 sessions, {_ADJUSTED}."),
         ("LOW_252", "FLOAT", f"Lowest price of the market's last 252 sessions, {_ADJUSTED}."),
         ("LAST_SPLIT_DAY", "DATE", "When its last split was executed."),
@@ -213,8 +273,16 @@ _STREAM_VS_BATCH = Mart(
         ("BATCH_LOW", "FLOAT", "Lowest price in the vendor's daily bar, dollars, unadjusted."),
         ("BATCH_CLOSE", "FLOAT", "Last price in the vendor's daily bar, dollars, unadjusted."),
         ("BATCH_VOLUME", "NUMBER(28,6)", "Shares in the vendor's daily bar."),
-        ("VOLUME_DRIFT", "FLOAT", "(stream - batch) / batch of the volumes, a fraction; empty where one is missing."),
-        ("PRICE_DRIFT", "FLOAT", "The largest difference of the four prices, a fraction of the vendor's; empty where one is missing."),
+        (
+            "VOLUME_DRIFT",
+            "FLOAT",
+            "(stream - batch) / batch of the volumes, a fraction; empty where one is missing.",
+        ),
+        (
+            "PRICE_DRIFT",
+            "FLOAT",
+            "The largest difference of the four prices, a fraction of the vendor's; empty where one is missing.",
+        ),
         (
             "DIFFERENT_MINUTES",
             "VARCHAR",

@@ -9,7 +9,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from polygon_assets.batch.raw.numbers import decimal_text, integer, number
-from polygon_assets.clients.polygon import PolygonNoAnswerError, PolygonNoDataError, PolygonRest, answer, rows
+from polygon_assets.clients.polygon import (
+    PolygonNoAnswerError,
+    PolygonNoDataError,
+    PolygonRest,
+    answer,
+    rows,
+)
 
 Record = dict[str, Any]
 PATH = "/v2/aggs/grouped/locale/us/market/stocks/{}"
@@ -30,9 +36,14 @@ def daily_open_close(rest: PolygonRest, day: dt.date, tickers: Iterable[str]) ->
     """The day's official prices of each ticker, one request each; those that did not trade are left out. Raises PolygonApiError."""
 
     def ask(ticker: str) -> Mapping[str, Any]:
-        content = answer(rest.get_daily_open_close_agg(ticker, day, adjusted=False, raw=True).data, f"/v1/open-close/{ticker}/{day}")
+        content = answer(
+            rest.get_daily_open_close_agg(ticker, day, adjusted=False, raw=True).data,
+            f"/v1/open-close/{ticker}/{day}",
+        )
         if content.get("symbol") != ticker:
-            raise PolygonNoAnswerError(f"/v1/open-close/{ticker}/{day}: the answer is not about {ticker}: {str(content)[:200]}")
+            raise PolygonNoAnswerError(
+                f"/v1/open-close/{ticker}/{day}: the answer is not about {ticker}: {str(content)[:200]}"
+            )
         return content
 
     answers = [_unless_none(rest, partial(ask, ticker)) for ticker in tickers]

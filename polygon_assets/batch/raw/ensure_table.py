@@ -21,10 +21,14 @@ def ensure(cursor: "SnowflakeCursor", schema: str, table: str, columns: Mapping[
     existing = {name for (name,) in cursor.fetchall()}
     path = f"{quoted(schema)}.{quoted(table)}"
     if not existing:
-        definitions = ", ".join(f"{quoted(name)} {definition}" for name, definition in columns.items())
+        definitions = ", ".join(
+            f"{quoted(name)} {definition}" for name, definition in columns.items()
+        )
         cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
         cursor.execute(f"CREATE TABLE IF NOT EXISTS {path} ({definitions})")
         return
     for name, definition in columns.items():
         if name.upper() not in existing:
-            cursor.execute(f"ALTER TABLE {path} ADD COLUMN IF NOT EXISTS {quoted(name)} {definition.replace(' NOT NULL', '')}")
+            cursor.execute(
+                f"ALTER TABLE {path} ADD COLUMN IF NOT EXISTS {quoted(name)} {definition.replace(' NOT NULL', '')}"
+            )

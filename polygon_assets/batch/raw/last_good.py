@@ -40,7 +40,11 @@ class Judged:
 
 def is_smaller(rows: int, rows_before: int | None) -> bool:
     """Whether a table lost more than a tenth of its keys, or all of them."""
-    return rows_before is not None and rows < rows_before and (rows == 0 or rows < (1 - LARGEST_LOSS) * rows_before)
+    return (
+        rows_before is not None
+        and rows < rows_before
+        and (rows == 0 or rows < (1 - LARGEST_LOSS) * rows_before)
+    )
 
 
 def remember(connection: "SnowflakeConnection", whole: Iterable[Stream]) -> None:
@@ -51,7 +55,9 @@ def remember(connection: "SnowflakeConnection", whole: Iterable[Stream]) -> None
                 _run(cursor, "copy", source=stream.name, target=f"{stream.name}_last_good")
 
 
-def settle(connection: "SnowflakeConnection", whole: Iterable[Stream], accepted: Collection[str] = ()) -> dict[str, Judged]:
+def settle(
+    connection: "SnowflakeConnection", whole: Iterable[Stream], accepted: Collection[str] = ()
+) -> dict[str, Judged]:
     """Judge each table of RAW that was just read whole; keep it, or put the last good one back.
 
     `accepted` names tables that a person accepts as they are. Raises snowflake.connector.errors.Error;
@@ -63,11 +69,20 @@ def settle(connection: "SnowflakeConnection", whole: Iterable[Stream], accepted:
 
 def _settle(cursor: "SnowflakeCursor", stream: Stream, by_person: bool) -> Judged:
     table, good, rejected = (f"{stream.name}{suffix}" for suffix in ("", "_last_good", "_rejected"))
-    rows, before = _keys(cursor, stream, table), _keys(cursor, stream, good) if _columns(cursor, good) else None
+    rows, before = (
+        _keys(cursor, stream, table),
+        _keys(cursor, stream, good) if _columns(cursor, good) else None,
+    )
     smaller = is_smaller(rows, before)
     if smaller and not by_person:
         _run(cursor, "copy", source=table, target=rejected)
-        _run(cursor, "put_back", source=good, target=table, columns=", ".join(map(quoted, _columns(cursor, good))))
+        _run(
+            cursor,
+            "put_back",
+            source=good,
+            target=table,
+            columns=", ".join(map(quoted, _columns(cursor, good))),
+        )
         return Judged(rows, before, accepted=False)
     _run(cursor, "copy", source=table, target=good)
     return Judged(rows, before, accepted=True, accepted_by_person=smaller)
@@ -75,7 +90,9 @@ def _settle(cursor: "SnowflakeCursor", stream: Stream, by_person: bool) -> Judge
 
 def _keys(cursor: "SnowflakeCursor", stream: Stream, table: str) -> int:
     key = ", ".join(quoted(field) for field in stream.primary_key)
-    cursor.execute(Template((_SQL / "count_keys.sql").read_text()).substitute(table=_name(table), key=key))
+    cursor.execute(
+        Template((_SQL / "count_keys.sql").read_text()).substitute(table=_name(table), key=key)
+    )
     return int(cursor.fetchall()[0][0])
 
 
@@ -85,7 +102,9 @@ def _columns(cursor: "SnowflakeCursor", table: str) -> list[str]:
     return [name for (name,) in cursor.fetchall()]
 
 
-def _run(cursor: "SnowflakeCursor", query: str, source: str, target: str, columns: str = "") -> None:
+def _run(
+    cursor: "SnowflakeCursor", query: str, source: str, target: str, columns: str = ""
+) -> None:
     text = Template((_SQL / f"{query}.sql").read_text())
     cursor.execute(text.substitute(source=_name(source), target=_name(target), columns=columns))
 

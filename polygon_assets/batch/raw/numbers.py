@@ -14,7 +14,12 @@ DECIMAL = re.compile(r"[0-9]+([.][0-9]+)?")
 
 def number(value: Any) -> float | None:
     """A finite JSON number; None for NaN, infinities, text, booleans and everything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or abs(value) > LARGEST:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or math.isnan(value)
+        or abs(value) > LARGEST
+    ):
         return None
     return value
 

@@ -51,7 +51,9 @@ def open_close_tickers(connection: "SnowflakeConnection", day: dt.date) -> set[s
     return {ticker for (ticker,) in _ask(connection, "open_close_tickers", {"day": day})}
 
 
-def _ask(connection: "SnowflakeConnection", query: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+def _ask(
+    connection: "SnowflakeConnection", query: str, parameters: dict[str, Any] | None = None
+) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute((_QUERIES / f"{query}.sql").read_text(), parameters)
         return [tuple(row) for row in cursor.fetchall()]

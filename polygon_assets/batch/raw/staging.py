@@ -65,7 +65,9 @@ def quoted(name: str) -> str:
 
 
 @contextmanager
-def row_file(columns: Mapping[str, ColumnType], required: Collection[str], rows: Iterable[Row]) -> Iterator[RowFile]:
+def row_file(
+    columns: Mapping[str, ColumnType], required: Collection[str], rows: Iterable[Row]
+) -> Iterator[RowFile]:
     """Write `rows` into a file that is gone at the end. Keys of a row that are no column are left out.
 
     Raises RowError for a value that its column cannot hold, or for none where one is `required`. With a column CHANGES, such a value is
@@ -82,7 +84,9 @@ def loaded(cursor: "SnowflakeCursor", schema: str, file: RowFile) -> Iterator[st
     table = f"LOAD_{uuid.uuid4().hex.upper()}"
     definitions = ", ".join(f"{quoted(name)} {kind.carrier}" for name, kind in file.columns.items())
     cursor.execute(f"USE SCHEMA {quoted(schema)}")
-    cursor.execute(f"CREATE TEMPORARY TABLE {table} ({definitions}, {quoted(ORDINAL)} NUMBER(38,0))")
+    cursor.execute(
+        f"CREATE TEMPORARY TABLE {table} ({definitions}, {quoted(ORDINAL)} NUMBER(38,0))"
+    )
     try:
         if file.count:
             # Into the stage that each table has: nothing else to name, to create or to drop.
@@ -103,12 +107,19 @@ def tidy(cursor: "SnowflakeCursor", statement: str) -> None:
         cursor.execute(statement, timeout=_TIDY_SECONDS)
 
 
-def _write(path: Path, columns: Mapping[str, ColumnType], required: Collection[str], rows: Iterable[Row]) -> int:
+def _write(
+    path: Path, columns: Mapping[str, ColumnType], required: Collection[str], rows: Iterable[Row]
+) -> int:
     """The rows as Parquet; returns how many."""
     import pyarrow as pa  # 0.1 s CPU
     from pyarrow import parquet
 
-    carriers = {"VARCHAR": pa.string(), "NUMBER(38,0)": pa.int64(), "FLOAT": pa.float64(), "BOOLEAN": pa.bool_()}
+    carriers = {
+        "VARCHAR": pa.string(),
+        "NUMBER(38,0)": pa.int64(),
+        "FLOAT": pa.float64(),
+        "BOOLEAN": pa.bool_(),
+    }
     fields = [pa.field(name.upper(), carriers[kind.carrier]) for name, kind in columns.items()]
     schema = pa.schema([*fields, pa.field(ORDINAL, pa.int64())])
     count = 0
@@ -120,17 +131,26 @@ def _write(path: Path, columns: Mapping[str, ColumnType], required: Collection[s
                 pa.array(_encoded(name, kind, name in required, batch, changes), field.type)
                 for (name, kind), field in zip(columns.items(), fields, strict=True)
             ]
-            writer.write_batch(pa.record_batch([*arrays, pa.array(range(count, count + len(batch)))], schema))
+            writer.write_batch(
+                pa.record_batch([*arrays, pa.array(range(count, count + len(batch)))], schema)
+            )
             count += len(batch)
     return count
 
 
 def _encoded(
-    name: str, kind: ColumnType, required: bool, batch: Sequence[Row], changes: dict[int, list[dict[str, str]]] | None
+    name: str,
+    kind: ColumnType,
+    required: bool,
+    batch: Sequence[Row],
+    changes: dict[int, list[dict[str, str]]] | None,
 ) -> list[Any]:
     """`changes`: by the number of a row in the batch, to be added to; without it a value that does not fit is an error."""
     if name == CHANGES:
-        return [json.dumps(changes[number]) if changes and number in changes else None for number in range(len(batch))]
+        return [
+            json.dumps(changes[number]) if changes and number in changes else None
+            for number in range(len(batch))
+        ]
     values: list[Any] = []
     for number, row in enumerate(batch):
         value = row.get(name)
@@ -140,9 +160,16 @@ def _encoded(
             values.append(None if value is None else kind.encode(value))
         except (ValueError, TypeError, ArithmeticError) as error:
             if required or changes is None:
-                raise RowError(f"{name}={value!r} is no {kind.name} ({error}) in {_shown(row)}") from None
+                raise RowError(
+                    f"{name}={value!r} is no {kind.name} ({error}) in {_shown(row)}"
+                ) from None
             values.append(None)
-            change = {"field": name, "change": "NULLED", "reason": "DESTINATION_TYPECAST_ERROR", "value": repr(value)[:_SHOWN_CHARACTERS]}
+            change = {
+                "field": name,
+                "change": "NULLED",
+                "reason": "DESTINATION_TYPECAST_ERROR",
+                "value": repr(value)[:_SHOWN_CHARACTERS],
+            }
             changes.setdefault(number, []).append(change)
     return values
 
@@ -191,11 +218,17 @@ def _date(value: Any) -> str:
 def _moment(value: Any) -> str:
     """Without an offset it counts as UTC."""
     moment = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(value)
-    return (moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).isoformat()
+    return (
+        moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    ).isoformat()
 
 
 def _clock_time(value: Any) -> str:
-    return (value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(value)).replace(tzinfo=None).isoformat()
+    return (
+        (value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(value))
+        .replace(tzinfo=None)
+        .isoformat()
+    )
 
 
 def _decimal(value: Any) -> str:

@@ -83,7 +83,9 @@ def merge(
     makes it, and _AIRBYTE_META names it; one of the key or the cursor is still an error.
     """
     table = _Table(stream, schema, null_misfits=null_misfits)
-    [read, inserted, updated] = _load(connection, table, records, "merge", _metadata(extracted_at, generation_id, sync_id))
+    [read, inserted, updated] = _load(
+        connection, table, records, "merge", _metadata(extracted_at, generation_id, sync_id)
+    )
     return Written(read, inserted, updated)
 
 
@@ -100,7 +102,9 @@ def overwrite(
 ) -> Written:
     """Let the table hold exactly these records, of those with one primary key the newest. Otherwise as `merge`."""
     table = _Table(stream, schema, null_misfits=null_misfits)
-    [read, inserted] = _load(connection, table, records, "overwrite", _metadata(extracted_at, generation_id, sync_id))
+    [read, inserted] = _load(
+        connection, table, records, "overwrite", _metadata(extracted_at, generation_id, sync_id)
+    )
     return Written(read, inserted, 0)
 
 
@@ -114,7 +118,10 @@ def _load(
     """Records read, and the counts that the statement answers with."""
     try:
         types = table.types | ({staging.CHANGES: staging.VARCHAR} if table.null_misfits else {})
-        with staging.row_file(types, table.required, records) as file, connection.cursor() as cursor:
+        with (
+            staging.row_file(types, table.required, records) as file,
+            connection.cursor() as cursor,
+        ):
             ensure_table.ensure(cursor, table.schema, table.stream.name, table.columns)
             with staging.loaded(cursor, table.schema, file) as loaded:
                 cursor.execute(table.statement(statement, loaded), dict(metadata))
@@ -143,14 +150,19 @@ class _Table:
         self.schema = schema
         self.name = f"{quoted(schema)}.{quoted(stream.name)}"
         self.types = {field: _type(definition) for field, definition in stream.properties.items()}
-        self.required = (*stream.primary_key, *([stream.cursor] if stream.cursor and stream.cursor not in stream.primary_key else []))
+        self.required = (
+            *stream.primary_key,
+            *([stream.cursor] if stream.cursor and stream.cursor not in stream.primary_key else []),
+        )
         self._refuse_what_no_table_can_hold()
 
     @cached_property
     def columns(self) -> dict[str, str]:
         """Name and definition of each column, in Airbyte's order."""
         nulls = dict.fromkeys(self.required, " NOT NULL")
-        return _METADATA_COLUMNS | {field.upper(): kind.name + nulls.get(field, "") for field, kind in self.types.items()}
+        return _METADATA_COLUMNS | {
+            field.upper(): kind.name + nulls.get(field, "") for field, kind in self.types.items()
+        }
 
     def statement(self, name: str, loaded: str) -> str:
         """The SQL file `name` for this table and the table of loaded rows."""
@@ -163,10 +175,15 @@ class _Table:
             table=self.name,
             loaded=loaded,
             key=", ".join(quoted(field) for field in self.stream.primary_key),
-            same_key=" AND ".join(f"held.{quoted(field)} = loaded.{quoted(field)}" for field in self.stream.primary_key),
+            same_key=" AND ".join(
+                f"held.{quoted(field)} = loaded.{quoted(field)}"
+                for field in self.stream.primary_key
+            ),
             newest_first=", ".join([*newest, f"{quoted(ORDINAL)} DESC"]),
             not_older=self._not_older(),
-            values=", ".join(f"{value} AS {column}" for value, column in zip(values, columns, strict=True)),
+            values=", ".join(
+                f"{value} AS {column}" for value, column in zip(values, columns, strict=True)
+            ),
             columns=", ".join(columns),
             loaded_columns=", ".join(f"loaded.{column}" for column in columns),
             assignments=", ".join(f"{column} = loaded.{column}" for column in columns),
@@ -185,13 +202,19 @@ class _Table:
     def _refuse_what_no_table_can_hold(self) -> None:
         name = self.stream.name
         if not self.stream.primary_key:
-            raise StreamError(f"stream {name} has no primary key, by which a record is told from another: declare one")
+            raise StreamError(
+                f"stream {name} has no primary key, by which a record is told from another: declare one"
+            )
         if missing := [field for field in self.required if field not in self.types]:
-            raise StreamError(f"stream {name} does not declare {', '.join(missing)}, of its primary key or cursor: add it to the schema")
+            raise StreamError(
+                f"stream {name} does not declare {', '.join(missing)}, of its primary key or cursor: add it to the schema"
+            )
         columns: dict[str, str] = {}
         for field in self.types:
             if other := columns.get(field.upper()):
-                raise StreamError(f"fields {other} and {field} of stream {name} would be one column: rename one of them")
+                raise StreamError(
+                    f"fields {other} and {field} of stream {name} would be one column: rename one of them"
+                )
             columns[field.upper()] = field
 
 
@@ -204,7 +227,11 @@ def _type(definition: Mapping[str, Any]) -> ColumnType:
     if named == ["string"] and definition.get("format") == "date":
         return staging.DATE
     if named == ["string"] and definition.get("format") == "date-time":
-        return staging.TIMESTAMP_NTZ if definition.get("airbyte_type") == "timestamp_without_timezone" else staging.TIMESTAMP_TZ
+        return (
+            staging.TIMESTAMP_NTZ
+            if definition.get("airbyte_type") == "timestamp_without_timezone"
+            else staging.TIMESTAMP_TZ
+        )
     return _TYPES[named[0]]
 
 

@@ -40,7 +40,9 @@ NONE_NAMED = "no symbol is named (A.*, or no set is in force), so the list stays
         "with a backfill of `snowflake/raw/daily_open_close`. Where Airbyte is not set up nothing happens.",
     ),
 )
-def polygon_source(context: dg.AssetExecutionContext, environment: Environment) -> Iterator[dg.MaterializeResult[None]]:
+def polygon_source(
+    context: dg.AssetExecutionContext, environment: Environment
+) -> Iterator[dg.MaterializeResult[None]]:
     from polygon_assets.batch.airbyte.provision import open_close_tickers, set_open_close_tickers
     from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError, AirbyteUnavailableError
 
@@ -51,7 +53,9 @@ def polygon_source(context: dg.AssetExecutionContext, environment: Environment) 
     named = named_symbols(settings)
     try:
         with closing(AirbyteApi(settings)) as api:
-            before = open_close_tickers(api) if named is None else set_open_close_tickers(api, named)
+            before = (
+                open_close_tickers(api) if named is None else set_open_close_tickers(api, named)
+            )
     except AirbyteError as error:
         passing = isinstance(error, AirbyteUnavailableError) or error.status == LOCKED
         raise dg.Failure(str(error), allow_retries=passing) from error

@@ -12,7 +12,15 @@ import dagster as dg
 
 from polygon_assets.defs.graph.automation import FOLLOWS_CLOSED_DAYS
 from polygon_assets.defs.graph.descriptions import OWNERS, Column, described, table_schema
-from polygon_assets.defs.graph.keys import FILTERED, OHLCV_1M, STOCK_AGGREGATES, STOCK_DELTA_10S, STOCK_LAST, STOCK_RECENT, TOP_MOVERS_10S
+from polygon_assets.defs.graph.keys import (
+    FILTERED,
+    OHLCV_1M,
+    STOCK_AGGREGATES,
+    STOCK_DELTA_10S,
+    STOCK_LAST,
+    STOCK_RECENT,
+    TOP_MOVERS_10S,
+)
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.settings import Settings
 
@@ -59,7 +67,11 @@ DELTA_COLUMNS: tuple[Column, ...] = (
     ("start_timestamp", "DateTime64(3, 'UTC')", "start of the second"),
     ("close", "Float64", "US dollars"),
     ("volume", "Decimal(18, 6)", "shares"),
-    ("price_10s_ago", "Nullable(Float64)", "US dollars: last close at or before 10 s earlier, at most 60 s old"),
+    (
+        "price_10s_ago",
+        "Nullable(Float64)",
+        "US dollars: last close at or before 10 s earlier, at most 60 s old",
+    ),
     ("delta_price_10s", "Nullable(Float64)", "US dollars"),
     ("percentage_change_10s", "Nullable(Float64)", "percent"),
 )
@@ -73,17 +85,27 @@ MOVER_COLUMNS: tuple[Column, ...] = (
     ("volume_70s", "Decimal(38, 6)", "shares in the last 70 s"),
 )
 RECENT_COLUMNS: tuple[Column, ...] = tuple(
-    column for column in SECONDS_COLUMNS if column[0] in ("symbol", "start_timestamp", "close", "volume", "received_at")
+    column
+    for column in SECONDS_COLUMNS
+    if column[0] in ("symbol", "start_timestamp", "close", "volume", "received_at")
 )
 LAST_COLUMNS: tuple[Column, ...] = (
     ("symbol", "LowCardinality(String)", "ticker"),
-    ("last_timestamp", "SimpleAggregateFunction(max, DateTime64(3, 'UTC'))", "start of its last second"),
+    (
+        "last_timestamp",
+        "SimpleAggregateFunction(max, DateTime64(3, 'UTC'))",
+        "start of its last second",
+    ),
     (
         "newest",
         "AggregateFunction(argMax, Tuple(close Float64, volume Decimal(18, 6), accumulated_volume Nullable(Decimal(18, 6))), ...)",
         "close (US dollars), volume and accumulated_volume (shares) of its newest second, all of one row; read it with argMaxMerge",
     ),
-    ("last_received_at", "SimpleAggregateFunction(max, DateTime64(6, 'UTC'))", "newest version received"),
+    (
+        "last_received_at",
+        "SimpleAggregateFunction(max, DateTime64(6, 'UTC'))",
+        "newest version received",
+    ),
 )
 
 
@@ -96,7 +118,10 @@ def stock_aggregates(days: dg.PartitionsDefinition[str]) -> dg.AssetSpec:
         group_name="serving",
         owners=OWNERS,
         kinds={"clickhouse", "table"},
-        metadata={"dagster/column_schema": table_schema(SECONDS_COLUMNS), "dagster/table_name": "market.stock_aggregates"},
+        metadata={
+            "dagster/column_schema": table_schema(SECONDS_COLUMNS),
+            "dagster/table_name": "market.stock_aggregates",
+        },
         description=described(
             "Every second of every subscribed symbol. Read it with FINAL: corrected seconds replace earlier versions. A trading day is "
             "materialized once it is proved complete: session over, 15 min of corrections passed, nothing pending, no gap open.",
@@ -123,7 +148,10 @@ class _View:
             group_name="serving",
             owners=OWNERS,
             kinds={"clickhouse", self.kind},
-            metadata={"dagster/column_schema": table_schema(self.columns), "dagster/table_name": f"market.{self.key.path[-1]}"},
+            metadata={
+                "dagster/column_schema": table_schema(self.columns),
+                "dagster/table_name": f"market.{self.key.path[-1]}",
+            },
             description=self.description,
         )
 
@@ -194,7 +222,10 @@ def ohlcv_1m(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
         group_name="serving",
         owners=OWNERS,
         kinds={"clickhouse", "table"},
-        metadata={"dagster/column_schema": table_schema(BAR_COLUMNS), "dagster/table_name": "market.ohlcv_1m_by_day"},
+        metadata={
+            "dagster/column_schema": table_schema(BAR_COLUMNS),
+            "dagster/table_name": "market.ohlcv_1m_by_day",
+        },
         description=described(
             "One-minute bars from the newest version of each second. Today's are refreshed every five minutes while the market is open, "
             "and a day is computed once more when `clickhouse/stock_aggregates` proves it complete.",
@@ -203,10 +234,14 @@ def ohlcv_1m(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
             wrong="materialize the day again: it replaces what is there.",
         ),
     )
-    def fill(context: dg.AssetExecutionContext, environment: Environment) -> Iterator[dg.MaterializeResult[None]]:
+    def fill(
+        context: dg.AssetExecutionContext, environment: Environment
+    ) -> Iterator[dg.MaterializeResult[None]]:
         day = dt.date.fromisoformat(context.partition_key)
         bars = fill_bars(environment.settings(), day, context.run_id)
-        yield dg.MaterializeResult(asset_key=OHLCV_1M, metadata=bars.metadata(), check_results=[bars.same_volume()])
+        yield dg.MaterializeResult(
+            asset_key=OHLCV_1M, metadata=bars.metadata(), check_results=[bars.same_volume()]
+        )
 
     return fill
 
@@ -224,13 +259,20 @@ class FilledBars:
     after: tuple[int, Decimal]
 
     def metadata(self) -> dict[str, int | float]:
-        return {"dagster/partition_row_count": self.bars, "symbols": self.symbols, "seconds": self.seconds, "shares": float(self.volume)}
+        return {
+            "dagster/partition_row_count": self.bars,
+            "symbols": self.symbols,
+            "seconds": self.seconds,
+            "shares": float(self.volume),
+        }
 
     def same_volume(self) -> dg.AssetCheckResult:
         """Equal where the source stood still; where seconds arrived meanwhile, the bars hold those before and none that came after."""
         stood_still = self.before == self.after
         return dg.AssetCheckResult(
-            passed=(self.seconds, self.volume) == self.after if stood_still else self.before[0] <= self.seconds <= self.after[0],
+            passed=(self.seconds, self.volume) == self.after
+            if stood_still
+            else self.before[0] <= self.seconds <= self.after[0],
             asset_key=OHLCV_1M,
             check_name=SAME_VOLUME.name,
             metadata={
@@ -250,13 +292,21 @@ def fill_bars(settings: Settings, day: dt.date, run_id: str) -> FilledBars:
     client = clickhouse.connect(settings)
 
     def source() -> tuple[int, Decimal]:
-        rows = client.query(load("row_counts_by_day"), parameters={"from": day, "to": day}).named_results()
+        rows = client.query(
+            load("row_counts_by_day"), parameters={"from": day, "to": day}
+        ).named_results()
         return next(((int(row["rows"]), row["volume"]) for row in rows), (0, Decimal(0)))
 
     try:
         before = source()
-        client.command(load("fill_ohlcv_1m_day"), parameters={"day": day}, settings={"log_comment": f"dagster run {run_id}"})
-        bars, symbols, bar_seconds, bar_volume = client.query(load("ohlcv_1m_day_totals"), parameters={"day": day}).result_rows[0]
+        client.command(
+            load("fill_ohlcv_1m_day"),
+            parameters={"day": day},
+            settings={"log_comment": f"dagster run {run_id}"},
+        )
+        bars, symbols, bar_seconds, bar_volume = client.query(
+            load("ohlcv_1m_day_totals"), parameters={"day": day}
+        ).result_rows[0]
         return FilledBars(bars, symbols, bar_seconds, bar_volume, before, source())
     finally:
         client.close()

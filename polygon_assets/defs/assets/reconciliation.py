@@ -60,7 +60,10 @@ def stream_vs_batch(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
         group_name="batch",
         owners=OWNERS,
         kinds={"clickhouse", "snowflake", "table"},
-        metadata={"dagster/column_schema": table_schema(MART.columns), "dagster/table_name": MART.table},
+        metadata={
+            "dagster/column_schema": table_schema(MART.columns),
+            "dagster/table_name": MART.table,
+        },
         description=described(
             "The day as it was streamed against the vendor's daily bars, symbol by symbol: open, high, low and close of "
             "regular hours, and the volume of the whole day. Where a "
@@ -72,10 +75,21 @@ def stream_vs_batch(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
             "The vendor's bars count some late prints that no second shows: VOLUME_TOLERANCE is for them.",
         ),
     )
-    def reconcile_day(context: dg.AssetExecutionContext, environment: Environment) -> Iterator[dg.MaterializeResult[None]]:
-        settings, calendar, now = environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC)
+    def reconcile_day(
+        context: dg.AssetExecutionContext, environment: Environment
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        settings, calendar, now = (
+            environment.settings(),
+            environment.calendar(),
+            dt.datetime.now(dt.UTC),
+        )
         with log_while_running(context.log):
-            found = compare_day(settings, calendar, dt.date.fromisoformat(context.partition_key), environment.clock())
+            found = compare_day(
+                settings,
+                calendar,
+                dt.date.fromisoformat(context.partition_key),
+                environment.clock(),
+            )
             rows = store(settings, found, now)
         yield dg.MaterializeResult(metadata=_metadata(found, rows), check_results=[judge(found)])
 
@@ -95,10 +109,15 @@ class DayComparison:
     @property
     def different(self) -> list[Comparison]:
         """The worst first."""
-        return sorted((one for one in self.symbols if one.verdict is not Verdict.MATCH), key=lambda one: (-one.severity, one.symbol))
+        return sorted(
+            (one for one in self.symbols if one.verdict is not Verdict.MATCH),
+            key=lambda one: (-one.severity, one.symbol),
+        )
 
 
-def compare_day(settings: Settings, calendar: MarketCalendar, day: dt.date, clock: MarketClock = WALL_CLOCK) -> DayComparison:
+def compare_day(
+    settings: Settings, calendar: MarketCalendar, day: dt.date, clock: MarketClock = WALL_CLOCK
+) -> DayComparison:
     """Compare a day. Raises the errors of ClickHouse, Snowflake and the subscription store; without REST only the minutes are unknown.
 
     Raises dg.Failure when either side has nothing of the day: nothing compared would look like nothing wrong.
@@ -114,9 +133,13 @@ def compare_day(settings: Settings, calendar: MarketCalendar, day: dt.date, cloc
     if not bars:
         raise _nothing_to_compare(FACT_DAILY_TRADING, day)
     subscribed, note = _subscribed(settings, calendar, day, streamed, clock)
-    symbols = compare(streamed, bars, subscribed, Tolerance(settings.volume_tolerance, settings.price_tolerance))
+    symbols = compare(
+        streamed, bars, subscribed, Tolerance(settings.volume_tolerance, settings.price_tolerance)
+    )
     found = DayComparison(day, symbols, {}, note)
-    minutes, fault = _minutes(settings, day, [one.symbol for one in found.different if one.batch][:LOOKED_INTO])
+    minutes, fault = _minutes(
+        settings, day, [one.symbol for one in found.different if one.batch][:LOOKED_INTO]
+    )
     return DayComparison(day, symbols, minutes, "; ".join(filter(None, [note, fault])))
 
 
@@ -125,7 +148,9 @@ def store(settings: Settings, found: DayComparison, now: dt.datetime) -> int:
     from polygon_assets.clients import snowflake
 
     with closing(snowflake.connect(settings)) as connection:
-        return replace_day(connection, MART, found.day, [_row(found, one, now) for one in found.symbols])
+        return replace_day(
+            connection, MART, found.day, [_row(found, one, now) for one in found.symbols]
+        )
 
 
 def judge(found: DayComparison) -> dg.AssetCheckResult:
@@ -133,7 +158,9 @@ def judge(found: DayComparison) -> dg.AssetCheckResult:
     different = found.different
     missing = any(one.verdict is Verdict.MISSING for one in different)
     bad = missing or not found.symbols or len(different) > TOLERABLE_SHARE * len(found.symbols)
-    lines = [f"* {one.symbol}: {one.verdict}{_of_minutes(found, one)}" for one in different[:LOOKED_INTO]]
+    lines = [
+        f"* {one.symbol}: {one.verdict}{_of_minutes(found, one)}" for one in different[:LOOKED_INTO]
+    ]
     summary = f"{found.day}: {len(different)} of {len(found.symbols)} symbols differ"
     return dg.AssetCheckResult(
         passed=bool(found.symbols) and not different,
@@ -157,11 +184,18 @@ def _streamed_bars(settings: Settings, session: Session) -> list[DayBar]:
     with closing(clickhouse.connect(settings)) as client:
         asked = {"day": session.day, "open": session.regular_open, "close": session.regular_close}
         rows = client.query(load("day_by_symbol"), parameters=asked).named_results()
-        return [DayBar(row["symbol"], row["open"], row["high"], row["low"], row["close"], row["volume"]) for row in rows]
+        return [
+            DayBar(row["symbol"], row["open"], row["high"], row["low"], row["close"], row["volume"])
+            for row in rows
+        ]
 
 
 def _subscribed(
-    settings: Settings, calendar: MarketCalendar, day: dt.date, streamed: Sequence[DayBar], clock: MarketClock
+    settings: Settings,
+    calendar: MarketCalendar,
+    day: dt.date,
+    streamed: Sequence[DayBar],
+    clock: MarketClock,
 ) -> tuple[Collection[str] | None, str]:
     """The symbols that must be in the stream, None for all, and what is uncertain about them."""
     from polygon_assets.clients import subscription_store
@@ -169,7 +203,9 @@ def _subscribed(
     accepted: AcceptedSet | None = subscription_store.connect(settings).accepted()
     session = calendar.session(day)
     if accepted is None or session is None:
-        return {bar.symbol for bar in streamed}, "no subscription set is in force: only what was streamed is compared"
+        return {
+            bar.symbol for bar in streamed
+        }, "no subscription set is in force: only what was streamed is compared"
     if clock.market(dt.datetime.fromisoformat(accepted.accepted_at)) > session.extended_open:
         return {bar.symbol for bar in streamed}, (
             f"the subscription set in force was accepted after the day began ({accepted.accepted_at}): only what was streamed is compared"
@@ -177,7 +213,9 @@ def _subscribed(
     return accepted.symbols, ""
 
 
-def _minutes(settings: Settings, day: dt.date, symbols: Sequence[str]) -> tuple[dict[str, str], str]:
+def _minutes(
+    settings: Settings, day: dt.date, symbols: Sequence[str]
+) -> tuple[dict[str, str], str]:
     """Of each symbol the minutes whose volume differs, and why they are not known if the vendor refuses to say."""
     from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
 
@@ -187,7 +225,9 @@ def _minutes(settings: Settings, day: dt.date, symbols: Sequence[str]) -> tuple[
     found: dict[str, str] = {}
     for symbol in symbols:
         try:
-            answer = rest.get_aggs(symbol, 1, "minute", day, day, adjusted=False, limit=50_000, raw=True)
+            answer = rest.get_aggs(
+                symbol, 1, "minute", day, day, adjusted=False, limit=50_000, raw=True
+            )
             volumes = minute_volumes(answer.data)
         except (PolygonApiError, ValueError) as error:
             return found, f"the minutes of {symbol} and what follows are unknown: {error}"
@@ -195,13 +235,19 @@ def _minutes(settings: Settings, day: dt.date, symbols: Sequence[str]) -> tuple[
     return found, ""
 
 
-def _streamed_minutes(settings: Settings, day: dt.date, symbols: Sequence[str]) -> Mapping[str, dict[dt.datetime, Decimal]]:
+def _streamed_minutes(
+    settings: Settings, day: dt.date, symbols: Sequence[str]
+) -> Mapping[str, dict[dt.datetime, Decimal]]:
     from polygon_assets.clients import clickhouse
     from polygon_assets.serving.queries import load
 
     minutes: dict[str, dict[dt.datetime, Decimal]] = defaultdict(dict)
     with closing(clickhouse.connect(settings)) as client:
-        result = client.query(load("minutes_of_symbols"), parameters={"symbols": list(symbols), "day": day}, tz_mode="aware")
+        result = client.query(
+            load("minutes_of_symbols"),
+            parameters={"symbols": list(symbols), "day": day},
+            tz_mode="aware",
+        )
     for symbol, minute, volume in result.result_rows:
         minutes[symbol][minute.astimezone(dt.UTC)] = volume
     return minutes
@@ -222,12 +268,17 @@ def _row(found: DayComparison, one: Comparison, now: dt.datetime) -> dict[str, A
 
 
 def _prices(side: str, bar: DayBar | None) -> dict[str, Any]:
-    return {f"{side}_{name}": getattr(bar, name, None) for name in ("open", "high", "low", "close", "volume")}
+    return {
+        f"{side}_{name}": getattr(bar, name, None)
+        for name in ("open", "high", "low", "close", "volume")
+    }
 
 
 def _metadata(found: DayComparison, rows: int) -> dict[str, Any]:
     counts = Counter(one.verdict for one in found.symbols)
-    drifts = [one for one in found.symbols if one.volume_drift is not None and one.price_drift is not None]
+    drifts = [
+        one for one in found.symbols if one.volume_drift is not None and one.price_drift is not None
+    ]
     return {
         "dagster/partition_row_count": rows,
         **{str(verdict): counts[verdict] for verdict in Verdict},
@@ -239,13 +290,26 @@ def _metadata(found: DayComparison, rows: int) -> dict[str, Any]:
 
 
 def _worst(found: DayComparison) -> str:
-    header = ("symbol", "verdict", "minutes that differ (New York)", "volume drift", "price drift", "shares streamed", "shares in the bar")
+    header = (
+        "symbol",
+        "verdict",
+        "minutes that differ (New York)",
+        "volume drift",
+        "price drift",
+        "shares streamed",
+        "shares in the bar",
+    )
     return as_table(header, (_worst_line(found, one) for one in found.different[:SHOWN_SYMBOLS]))
 
 
 def _worst_line(found: DayComparison, one: Comparison) -> tuple[str, ...]:
-    drifts = ("" if drift is None else f"{drift:.6%}" for drift in (one.volume_drift, one.price_drift))
-    volumes = (f"{bar.volume:,.6f}".rstrip("0").rstrip(".") if bar else "" for bar in (one.stream, one.batch))
+    drifts = (
+        "" if drift is None else f"{drift:.6%}" for drift in (one.volume_drift, one.price_drift)
+    )
+    volumes = (
+        f"{bar.volume:,.6f}".rstrip("0").rstrip(".") if bar else ""
+        for bar in (one.stream, one.batch)
+    )
     return (one.symbol, str(one.verdict), found.minutes.get(one.symbol, ""), *drifts, *volumes)
 
 

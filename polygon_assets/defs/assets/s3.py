@@ -63,10 +63,14 @@ def subscriptions(
     if parsed.bad_lines:
         context.log.error("refused; %s stays in force", previous.version if previous else "no set")
         return
-    accepted = accept(csv.text, parsed.channels, csv.etag, dt.datetime.now(dt.UTC).isoformat(timespec="seconds"))
+    accepted = accept(
+        csv.text, parsed.channels, csv.etag, dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    )
     store.publish(accepted)
     yield dg.MaterializeResult(
-        asset_key=SUBSCRIPTIONS, metadata=_metadata(accepted, previous, warning), data_version=dg.DataVersion(accepted.version)
+        asset_key=SUBSCRIPTIONS,
+        metadata=_metadata(accepted, previous, warning),
+        data_version=dg.DataVersion(accepted.version),
     )
 
 
@@ -77,7 +81,10 @@ def _in_force(store: "SubscriptionStore") -> tuple[AcceptedSet | None, str]:
     try:
         return store.accepted(), ""
     except SubscriptionStoreError as error:
-        return None, f"the set in force before cannot be read, so that every channel counts as added: {error}"
+        return (
+            None,
+            f"the set in force before cannot be read, so that every channel counts as added: {error}",
+        )
 
 
 def _known_tickers(settings: Settings) -> set[str]:
@@ -85,7 +92,9 @@ def _known_tickers(settings: Settings) -> set[str]:
 
     tickers = PolygonRest(settings).active_tickers()
     if not tickers:
-        raise NoReferenceDataError(f"{settings.polygon_rest_url} listed no active ticker; nothing was judged and nothing changed")
+        raise NoReferenceDataError(
+            f"{settings.polygon_rest_url} listed no active ticker; nothing was judged and nothing changed"
+        )
     return tickers
 
 
@@ -105,7 +114,9 @@ def _judgement(bad_lines: tuple[BadLine, ...], previous: AcceptedSet | None) -> 
     )
 
 
-def _metadata(accepted: AcceptedSet, previous: AcceptedSet | None, warning: str) -> dict[str, dg.MetadataValue]:
+def _metadata(
+    accepted: AcceptedSet, previous: AcceptedSet | None, warning: str
+) -> dict[str, dg.MetadataValue]:
     change = difference(previous.channels if previous else (), accepted.channels)
     cost = estimate(accepted.channels)
     return {

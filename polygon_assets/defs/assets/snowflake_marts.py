@@ -10,21 +10,34 @@ from typing import Any
 
 import dagster as dg
 
-from polygon_assets.batch.marts import MARTS, Mart, build, column_lineage, split_decisions, upstreams
+from polygon_assets.batch.marts import (
+    MARTS,
+    Mart,
+    build,
+    column_lineage,
+    split_decisions,
+    upstreams,
+)
 from polygon_assets.defs.batch.mart_checks import Built, checks_of
-from polygon_assets.defs.graph.automation import FOLLOWS_EVERY_DAY, FOLLOWS_TABLES, SHORT_OUTAGES, follows_any_day
+from polygon_assets.defs.graph.automation import (
+    FOLLOWS_EVERY_DAY,
+    FOLLOWS_TABLES,
+    SHORT_OUTAGES,
+    follows_any_day,
+)
 from polygon_assets.defs.graph.descriptions import OWNERS, Column, described, table_schema
 from polygon_assets.defs.graph.keys import mart as mart_key
 from polygon_assets.defs.graph.pools import log_while_running, mart_pool
 from polygon_assets.defs.graph.resources import Environment
 
 _FOLLOWS_REFERENCE = "a minute after the reference data is synced."
-_REBUILD = (
-    "materialize it again: it is made anew from its sources. If it is wrong again, they are: look at them and at the check that failed."
-)
+_REBUILD = "materialize it again: it is made anew from its sources. If it is wrong again, they are: look at them and at the check that failed."
 DESCRIPTIONS: Mapping[str, str] = {
     "dim_exchange": described(
-        "Exchanges and reporting facilities.", grain="one row per exchange.", lateness=_FOLLOWS_REFERENCE, wrong=_REBUILD
+        "Exchanges and reporting facilities.",
+        grain="one row per exchange.",
+        lateness=_FOLLOWS_REFERENCE,
+        wrong=_REBUILD,
     ),
     "dim_ticker": described(
         "Every ticker that is or was traded, with its type and exchange in words.",
@@ -50,7 +63,8 @@ DESCRIPTIONS: Mapping[str, str] = {
         "Every daily bar in terms of the newest trading day's shares, so that prices can be compared across splits.",
         grain="one row per ticker and trading day; all days are made anew, because one new split changes every earlier day.",
         lateness="a minute or two after a day is built, once for all days that are built together.",
-        wrong=_REBUILD + " A split that the vendor announced late comes with the next sync of the reference data. Where its entries "
+        wrong=_REBUILD
+        + " A split that the vendor announced late comes with the next sync of the reference data. Where its entries "
         "contradict each other, the check `splits_are_decided` names them: the ticker keeps its last good prices until a line in "
         "`split_decisions.csv` or `SPLIT_DECISIONS` decides; then materialize `snowflake/marts/dim_stock_split`.",
     ),
@@ -80,7 +94,10 @@ def _asset(mart: Mart, days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinitio
         group_name="batch",
         owners=OWNERS,
         kinds={"snowflake", "sql", "table"},
-        metadata={"dagster/column_schema": table_schema(_columns(mart)), "dagster/table_name": mart.table},
+        metadata={
+            "dagster/column_schema": table_schema(_columns(mart)),
+            "dagster/table_name": mart.table,
+        },
         description=DESCRIPTIONS[mart.name],
     )
 
@@ -92,20 +109,35 @@ def _asset(mart: Mart, days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinitio
         pool=mart_pool(mart.name),
         retry_policy=SHORT_OUTAGES,
     )
-    def build_mart(context: dg.AssetExecutionContext, environment: Environment) -> Iterator[dg.MaterializeResult[None]]:
+    def build_mart(
+        context: dg.AssetExecutionContext, environment: Environment
+    ) -> Iterator[dg.MaterializeResult[None]]:
         from polygon_assets.clients import snowflake
 
         settings = environment.settings()
         decisions = split_decisions.read(settings)
-        asked = [dt.date.fromisoformat(partition) for partition in context.partition_keys] if mart.by_day else [None]
+        asked = (
+            [dt.date.fromisoformat(partition) for partition in context.partition_keys]
+            if mart.by_day
+            else [None]
+        )
         with log_while_running(context.log), closing(snowflake.connect(settings)) as connection:
-            built = [Built(connection, mart, day, build(connection, mart, day, decisions)) for day in asked]
+            built = [
+                Built(connection, mart, day, build(connection, mart, day, decisions))
+                for day in asked
+            ]
             results = [check.result(key, built) for check in checks]
         for one in built:
             if one.day:
-                context.add_asset_metadata({"dagster/partition_row_count": one.rows}, partition_key=one.day.isoformat())
+                context.add_asset_metadata(
+                    {"dagster/partition_row_count": one.rows}, partition_key=one.day.isoformat()
+                )
         rows = {} if mart.by_day else {"dagster/row_count": built[0].rows}
-        yield dg.MaterializeResult(asset_key=key, metadata={"dagster/column_lineage": _lineage(mart), **rows}, check_results=results)
+        yield dg.MaterializeResult(
+            asset_key=key,
+            metadata={"dagster/column_lineage": _lineage(mart), **rows},
+            check_results=results,
+        )
 
     return build_mart
 
@@ -113,7 +145,11 @@ def _asset(mart: Mart, days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinitio
 def _condition(mart: Mart, sources: Sequence[dg.AssetKey]) -> dg.AutomationCondition[Any]:
     if mart.by_day:
         return FOLLOWS_EVERY_DAY
-    by_day = [source for source in sources if source in {mart_key(other.name) for other in MARTS.values() if other.by_day}]
+    by_day = [
+        source
+        for source in sources
+        if source in {mart_key(other.name) for other in MARTS.values() if other.by_day}
+    ]
     return follows_any_day(*by_day) if by_day else FOLLOWS_TABLES
 
 
@@ -128,7 +164,9 @@ def _columns(mart: Mart) -> Iterator[Column]:
 def _lineage(mart: Mart) -> dg.TableColumnLineage:
     return dg.TableColumnLineage(
         {
-            column: [dg.TableColumnDep(_source_key(*table.split(".")), name) for table, name in sources]
+            column: [
+                dg.TableColumnDep(_source_key(*table.split(".")), name) for table, name in sources
+            ]
             for column, sources in column_lineage(mart).items()
         }
     )

@@ -11,7 +11,12 @@ from functools import partial
 import dagster as dg
 from pydantic import Field
 
-from polygon_assets.batch.airbyte.connector import CONNECTIONS, REFERENCE_CONNECTION, Stream, streams
+from polygon_assets.batch.airbyte.connector import (
+    CONNECTIONS,
+    REFERENCE_CONNECTION,
+    Stream,
+    streams,
+)
 from polygon_assets.batch.raw import last_good, table_writer
 from polygon_assets.batch.raw.last_good import Judged
 from polygon_assets.batch.raw.queries import Held, newest_ticker_change, reference_tables
@@ -21,7 +26,14 @@ from polygon_assets.defs.batch.daily_load import TABLES, DailyLoad, MetadataByTa
 from polygon_assets.defs.batch.decisions import DAYS_PER_RUN, goes_through_airbyte
 from polygon_assets.defs.graph.dagster_processes import Ancestor, dagster_ancestors, is_intact
 from polygon_assets.defs.graph.descriptions import OWNERS, described, table_schema
-from polygon_assets.defs.graph.keys import AIRBYTE_SOURCE, DAILY_OPEN_CLOSE, GROUPED_DAILY, POLYGON_REST, TICKERS, raw
+from polygon_assets.defs.graph.keys import (
+    AIRBYTE_SOURCE,
+    DAILY_OPEN_CLOSE,
+    GROUPED_DAILY,
+    POLYGON_REST,
+    TICKERS,
+    raw,
+)
 from polygon_assets.defs.graph.pools import VENDOR_REQUESTS, log_while_running
 from polygon_assets.defs.graph.required_settings import missing_settings
 from polygon_assets.defs.graph.resources import Airbyte, Environment
@@ -33,12 +45,12 @@ META_MEANINGS = {
     "_AIRBYTE_GENERATION_ID": "counts the refreshes of the table; 0 where REST filled it",
 }
 MAY_BE_EMPTY = ("stock_split",)
-WHOLE = tuple(streams()[name] for name in CONNECTIONS[REFERENCE_CONNECTION] if streams()[name].cursor is None)
+WHOLE = tuple(
+    streams()[name] for name in CONNECTIONS[REFERENCE_CONNECTION] if streams()[name].cursor is None
+)
 """Streams whose tables are replaced by each sync."""
 _WEEKLY = "synced when the vendor changes a ticker (asked hourly) and every Sunday evening."
-_DAILY = (
-    "the newest day is synced 15 min after its extended close (on the free plan after midnight); past days come when they are asked for."
-)
+_DAILY = "the newest day is synced 15 min after its extended close (on the free plan after midnight); past days come when they are asked for."
 _REFERENCE_WRONG = "the failed run says in Airbyte's words why; materialize the table to sync all four again, which replaces what is there."
 _DAILY_WRONG = (
     "materialize the day again: each ticker's row is replaced by what the vendor sends now; the row of a bar that it has withdrawn stays "
@@ -62,7 +74,8 @@ DESCRIPTIONS: Mapping[str, str] = {
         "All tickers that the vendor knows, delisted ones and OTC included. Only what changed since the last sync is read.",
         grain="one row per ticker and market.",
         lateness=_WEEKLY,
-        wrong=_REFERENCE_WRONG + " If an old change was missed, refresh the stream in Airbyte: it is read from the beginning then.",
+        wrong=_REFERENCE_WRONG
+        + " If an old change was missed, refresh the stream in Airbyte: it is read from the beginning then.",
     ),
     "stock_split": described(
         "Every split, reverse split and stock dividend, past and announced.",
@@ -88,19 +101,26 @@ DESCRIPTIONS: Mapping[str, str] = {
 
 
 def _spec(stream: Stream, days: dg.PartitionsDefinition[str] | None = None) -> dg.AssetSpec:
-    meanings = META_MEANINGS | {name.upper(): schema.get("description", "") for name, schema in stream.properties.items()}
+    meanings = META_MEANINGS | {
+        name.upper(): schema.get("description", "") for name, schema in stream.properties.items()
+    }
     columns = [(name, kind, meanings[name]) for name, kind in table_writer.columns(stream).items()]
     return dg.AssetSpec(
         raw(stream.name),
         # The source's list of tickers matters to this table alone.
-        deps=[POLYGON_REST, AIRBYTE_SOURCE] if stream.name == DAILY_OPEN_CLOSE.path[-1] else [POLYGON_REST],
+        deps=[POLYGON_REST, AIRBYTE_SOURCE]
+        if stream.name == DAILY_OPEN_CLOSE.path[-1]
+        else [POLYGON_REST],
         partitions_def=days,
         # A day is reported as soon as it is loaded. Reporting it again at the end would build every fact a second time.
         skippable=days is not None,
         group_name="batch",
         owners=OWNERS,
         kinds={"airbyte", "snowflake", "table"},
-        metadata={"dagster/column_schema": table_schema(columns), "dagster/table_name": f"RAW.{stream.name.upper()}"},
+        metadata={
+            "dagster/column_schema": table_schema(columns),
+            "dagster/table_name": f"RAW.{stream.name.upper()}",
+        },
         description=DESCRIPTIONS[stream.name],
     )
 
@@ -135,13 +155,19 @@ def _not_smaller(stream: Stream) -> dg.AssetCheckSpec:
     pool=VENDOR_REQUESTS,
 )
 def sync_reference_tables(
-    context: dg.AssetExecutionContext, config: ReferenceSync, environment: Environment, airbyte: Airbyte
+    context: dg.AssetExecutionContext,
+    config: ReferenceSync,
+    environment: Environment,
+    airbyte: Airbyte,
 ) -> Iterator[dg.MaterializeResult[None]]:
     from polygon_assets.clients import snowflake
 
     if unknown := set(config.accept_smaller) - {stream.name for stream in WHOLE}:
         known = ", ".join(stream.name for stream in WHOLE)
-        raise dg.Failure(f"accept_smaller names {', '.join(sorted(unknown))}; only {known} are read whole", allow_retries=False)
+        raise dg.Failure(
+            f"accept_smaller names {', '.join(sorted(unknown))}; only {known} are read whole",
+            allow_retries=False,
+        )
     settings = environment.settings()
     with closing(snowflake.connect(settings)) as connection:
         last_good.remember(connection, WHOLE)
@@ -150,8 +176,13 @@ def sync_reference_tables(
     with closing(snowflake.connect(settings)) as connection:
         judged = last_good.settle(connection, WHOLE, config.accept_smaller)
         held = reference_tables(connection)
-        if empty := [name for name, table in held.items() if not table.rows and name not in MAY_BE_EMPTY]:
-            raise dg.Failure(f"Airbyte's job {sync.job_id} succeeded, but empty is RAW.{', RAW.'.join(empty).upper()}", allow_retries=False)
+        if empty := [
+            name for name, table in held.items() if not table.rows and name not in MAY_BE_EMPTY
+        ]:
+            raise dg.Failure(
+                f"Airbyte's job {sync.job_id} succeeded, but empty is RAW.{', RAW.'.join(empty).upper()}",
+                allow_retries=False,
+            )
         newest_change = newest_ticker_change(connection)
     for name in CONNECTIONS[REFERENCE_CONNECTION]:
         yield dg.MaterializeResult(
@@ -173,24 +204,48 @@ def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition
         backfill_policy=dg.BackfillPolicy.multi_run(DAYS_PER_RUN),
         pool=VENDOR_REQUESTS,
     )
-    def load(context: dg.AssetExecutionContext, environment: Environment, airbyte: Airbyte) -> Iterator[dg.MaterializeResult[None]]:
-        settings, calendar, clock, above = environment.settings(), environment.calendar(), environment.clock(), dagster_ancestors()
+    def load(
+        context: dg.AssetExecutionContext, environment: Environment, airbyte: Airbyte
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        settings, calendar, clock, above = (
+            environment.settings(),
+            environment.calendar(),
+            environment.clock(),
+            dagster_ancestors(),
+        )
         asked = [dt.date.fromisoformat(key) for key in context.partition_keys]
 
         selected = [table for table in TABLES if raw(table) in context.selected_asset_keys]
 
         def report(day: dt.date, metadata_by_table: MetadataByTable) -> None:
             for table, metadata in metadata_by_table.items():
-                context.log_event(dg.AssetMaterialization(raw(table), partition=day.isoformat(), metadata=metadata))
+                context.log_event(
+                    dg.AssetMaterialization(
+                        raw(table), partition=day.isoformat(), metadata=metadata
+                    )
+                )
                 if day in asked and table in selected:
                     # For the record that Dagster makes of a result, if there is one.
-                    context.add_asset_metadata(metadata, asset_key=raw(table), partition_key=day.isoformat())
+                    context.add_asset_metadata(
+                        metadata, asset_key=raw(table), partition_key=day.isoformat()
+                    )
             _end_with(above, day)
 
         last_reported = partial(materialized_at, context.instance, GROUPED_DAILY)
-        daily = DailyLoad(settings, calendar, dt.datetime.now(dt.UTC), report, last_reported, context.log.info, clock, selected)
+        daily = DailyLoad(
+            settings,
+            calendar,
+            dt.datetime.now(dt.UTC),
+            report,
+            last_reported,
+            context.log.info,
+            clock,
+            selected,
+        )
         daily.refuse_unsettled(asked)
-        by_sync = goes_through_airbyte(asked, calendar, daily.market_now) and not missing_settings(settings, "airbyte")
+        by_sync = goes_through_airbyte(asked, calendar, daily.market_now) and not missing_settings(
+            settings, "airbyte"
+        )
         with log_while_running(context.log):
             arrived = daily.sync(airbyte, asked[0]) if by_sync else daily.fetch(asked)
         # A result stands for every day of the run.
@@ -214,7 +269,9 @@ def _others_wait(context: dg.AssetExecutionContext) -> bool:
 
 def _size_check(name: str, judged: Judged) -> dg.AssetCheckResult:
     """The judgement, with what a person can do about it."""
-    counts = f"{judged.rows:,} rows came" + ("" if judged.rows_before is None else f", {judged.rows_before:,} were there")
+    counts = f"{judged.rows:,} rows came" + (
+        "" if judged.rows_before is None else f", {judged.rows_before:,} were there"
+    )
     if not judged.accepted:
         counts += (
             f". They are not put in place; look at RAW.{name.upper()}_REJECTED. If they are right, materialize snowflake/raw/{name} "
@@ -225,11 +282,25 @@ def _size_check(name: str, judged: Judged) -> dg.AssetCheckResult:
         asset_key=raw(name),
         check_name="not_smaller_than_before",
         description=counts + (": accepted by a person" if judged.accepted_by_person else ""),
-        metadata={"rows": judged.rows, "rows_in_place": judged.rows_in_place, "accepted_by_person": judged.accepted_by_person},
+        metadata={
+            "rows": judged.rows,
+            "rows_in_place": judged.rows_in_place,
+            "accepted_by_person": judged.accepted_by_person,
+        },
     )
 
 
-def _reference_metadata(name: str, held: Held, newest_change: dt.datetime) -> dict[str, dg.MetadataValue]:
-    change = {NEWEST_CHANGE: dg.MetadataValue.text(newest_change.isoformat())} if name == TICKERS.path[-1] else {}
+def _reference_metadata(
+    name: str, held: Held, newest_change: dt.datetime
+) -> dict[str, dg.MetadataValue]:
+    change = (
+        {NEWEST_CHANGE: dg.MetadataValue.text(newest_change.isoformat())}
+        if name == TICKERS.path[-1]
+        else {}
+    )
     flawed = dg.MetadataValue.int(held.flawed_rows)
-    return {"dagster/row_count": dg.MetadataValue.int(held.rows), "rows_without_a_value": flawed, **change}
+    return {
+        "dagster/row_count": dg.MetadataValue.int(held.rows),
+        "rows_without_a_value": flawed,
+        **change,
+    }

@@ -28,7 +28,10 @@ SHOWN_ROWS = 200
     group_name="stream",
     owners=OWNERS,
     kinds={"clickhouse", "table"},
-    metadata={"dagster/column_schema": table_schema(GAP_COLUMNS), "dagster/table_name": "market.stream_gaps"},
+    metadata={
+        "dagster/column_schema": table_schema(GAP_COLUMNS),
+        "dagster/table_name": "market.stream_gaps",
+    },
     description=described(
         "Every interval in which events may have been missed, from the producer's ledger `polygon_stream_gaps`. The latest "
         "materialization shows the open ones as a table (from, to, cause, channels, state); `polygon-assets gaps` prints the same.",
@@ -49,11 +52,19 @@ def stream_gaps(environment: Environment) -> dg.MaterializeResult[None]:
     finally:
         client.close()
     is_open = environment.calendar().is_open(environment.clock().market(now))
-    rows = gaps.rows(gaps.open_gaps(settings), streams.heartbeats(settings).get("producer"), is_open, now)
+    rows = gaps.rows(
+        gaps.open_gaps(settings), streams.heartbeats(settings).get("producer"), is_open, now
+    )
     return dg.MaterializeResult(
         metadata={
             "open_gaps": dg.MetadataValue.int(len(rows)),
-            "missing_seconds": dg.MetadataValue.float(sum(((row.until or now) - row.since).total_seconds() for row in rows)),
-            "gaps": dg.MetadataValue.md(as_table(gaps.COLUMNS, [row.cells() for row in rows[-SHOWN_ROWS:]]) if rows else "no open gap"),
+            "missing_seconds": dg.MetadataValue.float(
+                sum(((row.until or now) - row.since).total_seconds() for row in rows)
+            ),
+            "gaps": dg.MetadataValue.md(
+                as_table(gaps.COLUMNS, [row.cells() for row in rows[-SHOWN_ROWS:]])
+                if rows
+                else "no open gap"
+            ),
         }
     )

@@ -31,7 +31,9 @@ class Sync:
     def metadata(self, stream: str) -> dict[str, dg.MetadataValue]:
         """What there is to say of one stream's table."""
         return {
-            "rows_synced": dg.MetadataValue.int(self.streams.get(stream, StreamCounts(0, 0)).committed),
+            "rows_synced": dg.MetadataValue.int(
+                self.streams.get(stream, StreamCounts(0, 0)).committed
+            ),
             "airbyte_job": dg.MetadataValue.int(self.job_id),
             "airbyte_connection": dg.MetadataValue.url(self.link),
             "sync_seconds": dg.MetadataValue.float(round(self.seconds, 1)),
@@ -68,16 +70,33 @@ def _explained(api: AirbyteApi, connection: str, failure: dg.Failure, link: str)
     """The failure with Airbyte's reason and the rows that are safe, where a job failed; otherwise as it is."""
     message = failure.description or "failed without a word"
     if not (job := FAILED_JOB.search(message)):
-        return dg.Failure(f"{connection}: {message}", {"airbyte_connection": dg.MetadataValue.url(link)}, allow_retries=False)
+        return dg.Failure(
+            f"{connection}: {message}",
+            {"airbyte_connection": dg.MetadataValue.url(link)},
+            allow_retries=False,
+        )
     outcome = api.outcome(int(job[1]))
-    return dg.Failure(_sentence(connection, outcome), _failure_metadata(outcome, link), allow_retries=False)
+    return dg.Failure(
+        _sentence(connection, outcome), _failure_metadata(outcome, link), allow_retries=False
+    )
 
 
 def _sentence(connection: str, outcome: JobOutcome) -> str:
-    kept = f"; {outcome.rows:,} rows are committed, and the next sync goes on from there" if outcome.rows else ""
+    kept = (
+        f"; {outcome.rows:,} rows are committed, and the next sync goes on from there"
+        if outcome.rows
+        else ""
+    )
     return f"{connection}: Airbyte's job {outcome.job_id} {outcome.status}: {outcome.reason or 'no reason given'}{kept}"
 
 
 def _failure_metadata(outcome: JobOutcome, link: str) -> dict[str, dg.MetadataValue]:
-    rows = {f"rows_synced_{name}": dg.MetadataValue.int(counts.committed) for name, counts in outcome.streams.items()}
-    return {"airbyte_job": dg.MetadataValue.int(outcome.job_id), "airbyte_connection": dg.MetadataValue.url(link), **rows}
+    rows = {
+        f"rows_synced_{name}": dg.MetadataValue.int(counts.committed)
+        for name, counts in outcome.streams.items()
+    }
+    return {
+        "airbyte_job": dg.MetadataValue.int(outcome.job_id),
+        "airbyte_connection": dg.MetadataValue.url(link),
+        **rows,
+    }

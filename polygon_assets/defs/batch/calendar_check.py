@@ -31,15 +31,22 @@ def judge(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
 
     calendar = calendar_of(settings)
     if calendar.name != "NYSE":
-        return dg.AssetCheckResult(passed=True, description="the simulated exchange never closes: there is nothing to compare")
+        return dg.AssetCheckResult(
+            passed=True,
+            description="the simulated exchange never closes: there is nothing to compare",
+        )
     try:
         announced = PolygonRest(settings).upcoming_closures()
     except PolygonApiError as error:
-        return dg.AssetCheckResult(passed=False, description=f"the vendor's calendar could not be read: {error}")
+        return dg.AssetCheckResult(
+            passed=False, description=f"the vendor's calendar could not be read: {error}"
+        )
     found = differences(calendar, announced, calendar.day_of(now))
     return dg.AssetCheckResult(
         passed=not found,
-        description="\n\n".join([*found, f"If the vendor is right: {ADD_A_DAY}."]) if found else f"{len(announced)} announcements agree",
+        description="\n\n".join([*found, f"If the vendor is right: {ADD_A_DAY}."])
+        if found
+        else f"{len(announced)} announcements agree",
         metadata={"announced": len(announced), "different": len(found)},
     )
 
@@ -61,5 +68,7 @@ JOB = dg.define_asset_job(
 )
 def calendar_daily(environment: Environment) -> dg.RunRequest | dg.SkipReason:
     if missing := missing_settings(environment.settings(), "vendor"):
-        return dg.SkipReason(f"not set: {', '.join(missing)}; `polygon-assets doctor` says how to get them")
+        return dg.SkipReason(
+            f"not set: {', '.join(missing)}; `polygon-assets doctor` says how to get them"
+        )
     return dg.RunRequest()

@@ -66,7 +66,10 @@ class DailyLoad:
             session = self.calendar.session(day)
             if session and not is_settled(self.calendar, day, self.market_now):
                 final = (session.extended_close + REVISION_WINDOW).astimezone(NEW_YORK)
-                raise dg.Failure(f"{day} is not over: its bars are final from {final:%Y-%m-%d %H:%M} New York on", allow_retries=False)
+                raise dg.Failure(
+                    f"{day} is not over: its bars are final from {final:%Y-%m-%d %H:%M} New York on",
+                    allow_retries=False,
+                )
 
     def sync(self, airbyte: Airbyte, day: dt.date) -> bool:
         """Sync the daily connection; whether the newest settled day has arrived, which on its own evening it need not have.
@@ -82,10 +85,14 @@ class DailyLoad:
             if not held[EVERY_TICKER].rows and self._is_young(day):
                 return False
             self._prove(sync, held[EVERY_TICKER], day)
-            rest_row_count = self._fetch_unsynced(connection, day) if NAMED_TICKERS in self.selected else 0
+            rest_row_count = (
+                self._fetch_unsynced(connection, day) if NAMED_TICKERS in self.selected else 0
+            )
             held = daily_tables(connection, day) if rest_row_count else held
             self._report_others(connection, sync, day)
-        metadata_by_table = {table: sync.metadata(table) | _metadata(held[table], "airbyte") for table in TABLES}
+        metadata_by_table = {
+            table: sync.metadata(table) | _metadata(held[table], "airbyte") for table in TABLES
+        }
         metadata_by_table[NAMED_TICKERS]["rows_by_rest"] = dg.MetadataValue.int(rest_row_count)
         self.report(day, metadata_by_table)
         return True
@@ -96,12 +103,24 @@ class DailyLoad:
         A sync does not re-read rows whose load failed, so every row read since the last report is reported here.
         """
         read = days_read_since(connection, self.now - READ_WITHIN)
-        others = [other for other in read if other != day and other >= FIRST_DAY and is_settled(self.calendar, other, self.market_now)]
+        others = [
+            other
+            for other in read
+            if other != day
+            and other >= FIRST_DAY
+            and is_settled(self.calendar, other, self.market_now)
+        ]
         last_reported = self.last_reported(others)
         for other in others:
             held = daily_tables(connection, other)
             if held[EVERY_TICKER].rows and _is_news(held, last_reported.get(other)):
-                self.report(other, {table: sync.metadata(table) | _metadata(held[table], "airbyte") for table in TABLES})
+                self.report(
+                    other,
+                    {
+                        table: sync.metadata(table) | _metadata(held[table], "airbyte")
+                        for table in TABLES
+                    },
+                )
                 self.say(f"{other} was read again since it was last reported")
 
     def fetch(self, days: Sequence[dt.date]) -> bool:
@@ -121,7 +140,9 @@ class DailyLoad:
                 try:
                     metadata_by_table = _fetch_day(rest, connection, day, tickers, self.selected)
                 except PolygonApiError as error:
-                    raise dg.Failure(f"{day}: {error}; {_so_far(done)}", allow_retries=False) from error
+                    raise dg.Failure(
+                        f"{day}: {error}; {_so_far(done)}", allow_retries=False
+                    ) from error
                 if metadata_by_table:
                     self.report(day, metadata_by_table)
                     done.append(day)
@@ -129,9 +150,15 @@ class DailyLoad:
                 else:
                     empty.append(day)
         if late := [day for day in empty if not self._is_young(day)]:
-            raise dg.Failure(f"the vendor has no bar of any ticker for {_listed(late)}; {ADD_A_DAY}; {_so_far(done)}", allow_retries=False)
+            raise dg.Failure(
+                f"the vendor has no bar of any ticker for {_listed(late)}; {ADD_A_DAY}; {_so_far(done)}",
+                allow_retries=False,
+            )
         if empty and done:
-            raise dg.Failure(f"{_listed(empty)} is not over for the vendor: {GIVEN_FROM}; {_so_far(done)}", allow_retries=False)
+            raise dg.Failure(
+                f"{_listed(empty)} is not over for the vendor: {GIVEN_FROM}; {_so_far(done)}",
+                allow_retries=False,
+            )
         return not empty
 
     def _fetch_unsynced(self, connection: "SnowflakeConnection", day: dt.date) -> int:
@@ -142,17 +169,23 @@ class DailyLoad:
         from polygon_assets.batch.raw import daily_records, table_writer
         from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
 
-        unsynced = sorted(set(named_symbols(self.settings) or ()) - open_close_tickers(connection, day))
+        unsynced = sorted(
+            set(named_symbols(self.settings) or ()) - open_close_tickers(connection, day)
+        )
         if not unsynced:
             return 0
         extracted_at = dt.datetime.now(dt.UTC)
         try:
             records = daily_records.daily_open_close(PolygonRest(self.settings), day, unsynced)
         except PolygonApiError as error:
-            raise dg.Failure(f"{day} is synced, but without {', '.join(unsynced)}: {error}", allow_retries=False) from error
+            raise dg.Failure(
+                f"{day} is synced, but without {', '.join(unsynced)}: {error}", allow_retries=False
+            ) from error
         if records:
             table_writer.merge(connection, streams()[NAMED_TICKERS], records, extracted_at)
-            self.say(f"{day}: the sync had no official prices of {', '.join(record['ticker'] for record in records)}; they came by REST")
+            self.say(
+                f"{day}: the sync had no official prices of {', '.join(record['ticker'] for record in records)}; they came by REST"
+            )
         return len(records)
 
     def _is_young(self, day: dt.date) -> bool:
@@ -167,18 +200,28 @@ class DailyLoad:
         session = self.calendar.session(day)
         if not held.rows:
             fault = f"has no row of {day}, a trading day ({ADD_A_DAY})"
-        elif session and held.extracted_at and self.clock.market(held.extracted_at) < session.extended_close:
-            fault = f"holds {day} as it was at {held.extracted_at:%Y-%m-%d %H:%M} UTC, before its end"
+        elif (
+            session
+            and held.extracted_at
+            and self.clock.market(held.extracted_at) < session.extended_close
+        ):
+            fault = (
+                f"holds {day} as it was at {held.extracted_at:%Y-%m-%d %H:%M} UTC, before its end"
+            )
         else:
             return
-        message = (
-            f"Airbyte's job {sync.job_id} succeeded, but RAW.{EVERY_TICKER.upper()} {fault}: look at start_date and end_date of its source"
+        message = f"Airbyte's job {sync.job_id} succeeded, but RAW.{EVERY_TICKER.upper()} {fault}: look at start_date and end_date of its source"
+        raise dg.Failure(
+            message, {"airbyte_connection": dg.MetadataValue.url(sync.link)}, allow_retries=False
         )
-        raise dg.Failure(message, {"airbyte_connection": dg.MetadataValue.url(sync.link)}, allow_retries=False)
 
 
 def _fetch_day(
-    rest: "PolygonRest", connection: "SnowflakeConnection", day: dt.date, tickers: Sequence[str], selected: Collection[str]
+    rest: "PolygonRest",
+    connection: "SnowflakeConnection",
+    day: dt.date,
+    tickers: Sequence[str],
+    selected: Collection[str],
 ) -> MetadataByTable:
     """Empty where the vendor has no bar of the day, which the bars of all tickers prove for either table."""
     from polygon_assets.batch.raw import daily_records, table_writer
@@ -190,7 +233,10 @@ def _fetch_day(
     prices = daily_records.daily_open_close(rest, day, tickers) if NAMED_TICKERS in selected else []
     # A table that is not selected gets no row, but has to be there to be counted.
     records = {EVERY_TICKER: bars if EVERY_TICKER in selected else [], NAMED_TICKERS: prices}
-    written = {table: table_writer.merge(connection, streams()[table], records[table], extracted_at) for table in TABLES}
+    written = {
+        table: table_writer.merge(connection, streams()[table], records[table], extracted_at)
+        for table in TABLES
+    }
     held = daily_tables(connection, day)
     return {
         table: {
@@ -205,7 +251,9 @@ def _fetch_day(
 
 def _is_news(held: Mapping[str, Held], last_reported: dt.datetime | None) -> bool:
     """Whether one of the tables was read after its day was last reported."""
-    return last_reported is None or any(table.extracted_at and table.extracted_at > last_reported for table in held.values())
+    return last_reported is None or any(
+        table.extracted_at and table.extracted_at > last_reported for table in held.values()
+    )
 
 
 def _metadata(held: Held, loaded_by: str) -> dict[str, dg.MetadataValue]:

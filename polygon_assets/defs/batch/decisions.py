@@ -123,7 +123,11 @@ def missing_days(backlog: Backlog, tries: Tries, now: dt.datetime) -> Load | Wai
     if wait := _pause_after(backlog.runs, now):
         return Wait(f"{len(missing)} missing; {wait.reason}")
     days = _newest_in_turn(backlog, tries)
-    return Load(f"{len(missing)} missing, of them now {days[0]} to {days[-1]}", days, _newest_run(backlog.runs))
+    return Load(
+        f"{len(missing)} missing, of them now {days[0]} to {days[-1]}",
+        days,
+        _newest_run(backlog.runs),
+    )
 
 
 def count_attempt(backlog: Backlog, tries: Tries, answer: Load | Wait) -> Tries:
@@ -144,27 +148,42 @@ def reference_look_due(facts: ReferenceFacts, now: dt.datetime) -> Load | Wait |
     if facts.synced_change is None:
         return Load("the reference data was never loaded", after=_newest_run(facts.runs))
     if facts.looked_at and now - facts.looked_at < REFERENCE_LOOK_EVERY:
-        return Wait(f"unchanged at {facts.looked_at:%H:%M} UTC; next look at {facts.looked_at + REFERENCE_LOOK_EVERY:%H:%M} UTC")
+        return Wait(
+            f"unchanged at {facts.looked_at:%H:%M} UTC; next look at {facts.looked_at + REFERENCE_LOOK_EVERY:%H:%M} UTC"
+        )
     return None
 
 
 def reference_changed(facts: ReferenceFacts, newest_change: str) -> Load | Wait:
     """Load when the vendor's newest change (ISO 8601) is later than the newest one of the last sync."""
-    if facts.synced_change and dt.datetime.fromisoformat(newest_change) <= dt.datetime.fromisoformat(facts.synced_change):
+    if facts.synced_change and dt.datetime.fromisoformat(
+        newest_change
+    ) <= dt.datetime.fromisoformat(facts.synced_change):
         return Wait(f"unchanged since {facts.synced_change}")
-    return Load(f"changed at {newest_change}, after {facts.synced_change}", after=_newest_run(facts.runs))
+    return Load(
+        f"changed at {newest_change}, after {facts.synced_change}", after=_newest_run(facts.runs)
+    )
 
 
-def goes_through_airbyte(days: Sequence[dt.date], calendar: MarketCalendar, now: dt.datetime) -> bool:
+def goes_through_airbyte(
+    days: Sequence[dt.date], calendar: MarketCalendar, now: dt.datetime
+) -> bool:
     """Whether these days are loaded by an Airbyte sync, which takes no date: only the newest settled one can be had that way."""
     return list(days) == [newest_settled_day(calendar, now)]
 
 
 def silent_runs(runs: Sequence[RunFacts], now: dt.datetime) -> list[Free]:
     """Those of the running runs that had no event for long: their process is gone, and they would hold their pool for ever."""
-    silent = {run.run_id: since for run in runs if now - (since := run.last_event_at or run.created_at) > LONGEST_SILENCE}
+    silent = {
+        run.run_id: since
+        for run in runs
+        if now - (since := run.last_event_at or run.created_at) > LONGEST_SILENCE
+    }
     return [
-        Free(run_id, f"no event since {since:%Y-%m-%d %H:%M:%S} UTC: its process is gone, and others wait for its pool")
+        Free(
+            run_id,
+            f"no event since {since:%Y-%m-%d %H:%M:%S} UTC: its process is gone, and others wait for its pool",
+        )
         for run_id, since in silent.items()
     ]
 

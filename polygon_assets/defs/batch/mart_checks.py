@@ -80,7 +80,9 @@ class Check:
     """Given all the days that were built together."""
 
     def spec(self, key: dg.AssetKey) -> dg.AssetCheckSpec:
-        return dg.AssetCheckSpec(self.name, asset=key, description=self.description, blocking=self.blocking)
+        return dg.AssetCheckSpec(
+            self.name, asset=key, description=self.description, blocking=self.blocking
+        )
 
     def result(self, key: dg.AssetKey, built: Sequence[Built]) -> dg.AssetCheckResult:
         """One result for all days: it names those that failed, or the newest if none did.
@@ -93,7 +95,10 @@ class Check:
         bad = any(judgement.bad for _, judgement in failed)
         passed = not bad if self.blocking else not failed
         lines = ["let pass, because it is little:"] if passed and failed else []
-        lines += [f"{day}: {judgement.message}" if day else judgement.message for day, judgement in failed or judged[-1:]]
+        lines += [
+            f"{day}: {judgement.message}" if day else judgement.message
+            for day, judgement in failed or judged[-1:]
+        ]
         return dg.AssetCheckResult(
             passed=passed,
             asset_key=key,
@@ -114,22 +119,49 @@ def _checks_of(mart: Mart) -> Iterator[Check]:
         yield Check("rows_like_the_days_around", DAYS_ALIKE, True, _rows_like_days_around)
     elif mart.name not in MAY_BE_EMPTY:
         yield Check("has_rows", "The table is not empty.", True, _of_each(_has_rows))
-    yield Check("keys_are_unique", f"No two rows have the same {', '.join(mart.primary_key)}.", True, _keys_are_unique)
+    yield Check(
+        "keys_are_unique",
+        f"No two rows have the same {', '.join(mart.primary_key)}.",
+        True,
+        _keys_are_unique,
+    )
     description_of_missing = f"{', '.join((*mart.required, 'the key'))} have a value{f' on {JUDGED}' if mart.by_day else ''}."
-    yield Check("nothing_is_missing", f"{description_of_missing} Few that do not are let pass.", True, _nothing_is_missing)
+    yield Check(
+        "nothing_is_missing",
+        f"{description_of_missing} Few that do not are let pass.",
+        True,
+        _nothing_is_missing,
+    )
     for column, (other, _) in mart.references.items():
         description = f"Every {column} stands in `{other}`; more than {TOLERABLE_SHARE:.0%} that do not are a warning."
-        yield Check(f"{column.lower()}_is_known", description, False, _of_each(partial(_is_known, column)))
+        yield Check(
+            f"{column.lower()}_is_known", description, False, _of_each(partial(_is_known, column))
+        )
     if mart.name == "daily_prices_adjusted":
-        yield Check("continuous_across_splits", "Hardly any adjusted price jumps at a split.", True, _of_each(_continuous))
-        yield Check("no_jump_at_a_split", "Over a split's day prices move by the ratio that was applied.", False, _of_each(_continuous))
+        yield Check(
+            "continuous_across_splits",
+            "Hardly any adjusted price jumps at a split.",
+            True,
+            _of_each(_continuous),
+        )
+        yield Check(
+            "no_jump_at_a_split",
+            "Over a split's day prices move by the ratio that was applied.",
+            False,
+            _of_each(_continuous),
+        )
         yield Check("splits_are_decided", SPLITS_DECIDED, True, _of_each(_splits_decided))
     if mart.name == "fact_daily_trading":
         yield Check("stamps_are_of_the_day", STAMPS, False, _of_each(_odd_stamps))
     if mart.name == "dim_ticker":
         yield Check("reused_symbols", REUSED, False, _of_each(_reused))
     if mart.required:
-        yield Check("every_value_is_there", f"{description_of_missing} Few are a warning.", False, _nothing_is_missing)
+        yield Check(
+            "every_value_is_there",
+            f"{description_of_missing} Few are a warning.",
+            False,
+            _nothing_is_missing,
+        )
 
 
 def judge_rows(rows: Mapping[dt.date, int], built: Collection[dt.date]) -> Judged:
@@ -142,17 +174,34 @@ def _judged_days(there: Collection[dt.date], built: Collection[dt.date]) -> list
 
 
 def _judge_day(rows: Mapping[dt.date, int], day: dt.date) -> Judgement:
-    found, near = rows.get(day, 0), [count for other, count in rows.items() if other != day and abs(other - day) <= NEAR]
+    found, near = (
+        rows.get(day, 0),
+        [count for other, count in rows.items() if other != day and abs(other - day) <= NEAR],
+    )
     if not near:
-        return Judgement(found > 0, f"{found:,} rows; no day around it is there", bad=True, numbers={"rows": found})
+        return Judgement(
+            found > 0,
+            f"{found:,} rows; no day around it is there",
+            bad=True,
+            numbers={"rows": found},
+        )
     usual = statistics.median(near)
     message = f"{found:,} rows, on the days around it {usual:,.0f}"
-    return Judgement(found >= (1 - LARGEST_DROP) * usual, message, bad=True, numbers={"rows": found, "rows_around": usual})
+    return Judgement(
+        found >= (1 - LARGEST_DROP) * usual,
+        message,
+        bad=True,
+        numbers={"rows": found, "rows_around": usual},
+    )
 
 
 def judge_duplicates(found: findings.Finding) -> Judgement:
     examples = ", ".join("/".join(key) for key in found.examples[:SHOWN])
-    message = f"{found.count:,} keys stand in more than one row: {examples}" if found.count else "every key is unique"
+    message = (
+        f"{found.count:,} keys stand in more than one row: {examples}"
+        if found.count
+        else "every key is unique"
+    )
     return Judgement(not found.count, message, bad=True, numbers={"duplicate_keys": found.count})
 
 
@@ -170,17 +219,32 @@ def judge_missing(found: findings.Missing) -> Judgement:
 
 def judge_orphans(column: str, found: findings.Finding, rows: int) -> Judgement:
     examples = ", ".join(value for (value,) in found.examples[:SHOWN])
-    message = f"{found.count:,} values of {column} are not known, such as {examples}" if found.count else f"every {column} is known"
-    return Judgement(found.count <= TOLERABLE_SHARE * rows, message, numbers={"unknown": found.count})
+    message = (
+        f"{found.count:,} values of {column} are not known, such as {examples}"
+        if found.count
+        else f"every {column} is known"
+    )
+    return Judgement(
+        found.count <= TOLERABLE_SHARE * rows, message, numbers={"unknown": found.count}
+    )
 
 
 def judge_jumps(jumps: Sequence[findings.SplitJump]) -> Judgement:
     """A few jumps are a warning; an adjustment that is wrong breaks many."""
     broken = [jump for jump in jumps if not jump.is_continuous]
-    examples = ", ".join(f"{jump.ticker} on {jump.execution_date} by {jump.adjusted_jump:+.0%}" for jump in broken[:SHOWN])
-    message = f"{len(broken)} of {len(jumps)} splits leave a jump: {examples}" if broken else f"{len(jumps)} splits, none leaves a jump"
+    examples = ", ".join(
+        f"{jump.ticker} on {jump.execution_date} by {jump.adjusted_jump:+.0%}"
+        for jump in broken[:SHOWN]
+    )
+    message = (
+        f"{len(broken)} of {len(jumps)} splits leave a jump: {examples}"
+        if broken
+        else f"{len(jumps)} splits, none leaves a jump"
+    )
     bad = len(broken) > max(TOLERABLE_JUMPS, TOLERABLE_JUMPS_SHARE * len(jumps))
-    return Judgement(not broken, message, bad=bad, numbers={"splits": len(jumps), "broken": len(broken)})
+    return Judgement(
+        not broken, message, bad=bad, numbers={"splits": len(jumps), "broken": len(broken)}
+    )
 
 
 def judge_decided(entries: Sequence[findings.SplitEntry]) -> Judgement:
@@ -190,18 +254,30 @@ def judge_decided(entries: Sequence[findings.SplitEntry]) -> Judgement:
         ratio = f"{_number(entry.split_from)} to {_number(entry.split_to)} ({entry.split_id})"
         by_event.setdefault((entry.ticker, entry.execution_date), []).append(ratio)
     tickers = {entry.ticker for entry in entries}
-    lines = [f"{ticker} on {day}: {', '.join(ratios)}" for (ticker, day), ratios in list(by_event.items())[:SHOWN]]
+    lines = [
+        f"{ticker} on {day}: {', '.join(ratios)}"
+        for (ticker, day), ratios in list(by_event.items())[:SHOWN]
+    ]
     message = (
         f"{len(tickers)} tickers keep their last good adjusted prices, because entries of their splits contradict each other. "
         "Decide each with a line TICKER,DAY,OLD SHARES,NEW SHARES in split_decisions.csv or SPLIT_DECISIONS (1,1 for no split):\n\n"
         + "\n\n".join(lines)
     )
-    return Judgement(not entries, message if entries else "no entries contradict each other", bad=True, numbers={"undecided": len(tickers)})
+    return Judgement(
+        not entries,
+        message if entries else "no entries contradict each other",
+        bad=True,
+        numbers={"undecided": len(tickers)},
+    )
 
 
 def judge_stamps(found: findings.Finding) -> Judgement:
     examples = ", ".join(f"{ticker} ({stamp})" for ticker, stamp in found.examples[:SHOWN])
-    message = f"{found.count:,} stamps are not of the trading day: {examples}" if found.count else "every stamp is of its day"
+    message = (
+        f"{found.count:,} stamps are not of the trading day: {examples}"
+        if found.count
+        else "every stamp is of its day"
+    )
     return Judgement(not found.count, message, numbers={"odd_stamps": found.count})
 
 
@@ -213,7 +289,11 @@ def judge_reused(symbols: Sequence[findings.ReusedSymbol]) -> Judgement:
         for symbol in (mixed or symbols)[:SHOWN]
     ]
     head = f"{len(symbols)} symbols of listed securities were another's before, {len(mixed)} with bars of it"
-    return Judgement(not mixed, "\n\n".join([head, *lines]), numbers={"reused": len(symbols), "with_bars_of_both": len(mixed)})
+    return Judgement(
+        not mixed,
+        "\n\n".join([head, *lines]),
+        numbers={"reused": len(symbols), "with_bars_of_both": len(mixed)},
+    )
 
 
 def _number(value: float | None) -> str:
@@ -229,7 +309,9 @@ def _has_rows(built: Built) -> Judgement:
 
 
 def _rows_like_days_around(built: Sequence[Built]) -> Judged:
-    return judge_rows(findings.day_rows(built[0].connection, built[0].mart), [one.day for one in built if one.day])
+    return judge_rows(
+        findings.day_rows(built[0].connection, built[0].mart), [one.day for one in built if one.day]
+    )
 
 
 def _keys_are_unique(built: Sequence[Built]) -> Judged:
@@ -238,7 +320,11 @@ def _keys_are_unique(built: Sequence[Built]) -> Judged:
 
 def _nothing_is_missing(built: Sequence[Built]) -> Judged:
     found = findings.missing_values(built[0].connection, built[0].mart)
-    days = _judged_days([day for day in found if day], [one.day for one in built if one.day]) if built[0].mart.by_day else [None]
+    days = (
+        _judged_days([day for day in found if day], [one.day for one in built if one.day])
+        if built[0].mart.by_day
+        else [None]
+    )
     return {day: judge_missing(found.get(day, findings.Missing())) for day in days}
 
 
@@ -247,7 +333,9 @@ def _is_known(column: str, built: Built) -> Judgement:
 
     other, _ = built.mart.references[column]
     try:
-        return judge_orphans(column, findings.orphans(built.connection, built.mart, column, built.day), built.rows)
+        return judge_orphans(
+            column, findings.orphans(built.connection, built.mart, column, built.day), built.rows
+        )
     except ProgrammingError as error:
         if error.errno != NO_SUCH_TABLE:
             raise
@@ -269,7 +357,9 @@ def _reused(built: Built) -> Judgement:
     return judge_reused(_unless_new(lambda: findings.reused_symbols(built.connection)))
 
 
-def _unless_new(ask: Callable[[], Sequence[findings.ReusedSymbol]]) -> Sequence[findings.ReusedSymbol]:
+def _unless_new(
+    ask: Callable[[], Sequence[findings.ReusedSymbol]],
+) -> Sequence[findings.ReusedSymbol]:
     """Nothing while a table that is asked for is not there yet, as when everything is loaded for the first time."""
     from snowflake.connector.errors import ProgrammingError
 

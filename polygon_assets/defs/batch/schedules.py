@@ -29,11 +29,16 @@ SUNDAY_EVENING = "0 18 * * 0"
 def daily_batch(context: dg.ScheduleEvaluationContext, environment: Environment) -> Answer:
     settings, calendar = environment.settings(), environment.calendar()
     scheduled = environment.clock().market(context.scheduled_execution_time)
-    backlog = backlogs.daily_batch(context.instance, settings, decisions.newest_settled_day(calendar, scheduled))
+    backlog = backlogs.daily_batch(
+        context.instance, settings, decisions.newest_settled_day(calendar, scheduled)
+    )
     answer = decisions.daily_batch_due(backlog, calendar, scheduled)
     if not isinstance(answer, Load):
         return dg.SkipReason(answer.reason)
-    return dg.RunRequest(partition_key=answer.days[0].isoformat(), tags={ASKED_BY_TAG: "daily_batch", **SCHEDULED_FIRST})
+    return dg.RunRequest(
+        partition_key=answer.days[0].isoformat(),
+        tags={ASKED_BY_TAG: "daily_batch", **SCHEDULED_FIRST},
+    )
 
 
 @dg.schedule(
@@ -46,7 +51,9 @@ def daily_batch(context: dg.ScheduleEvaluationContext, environment: Environment)
 )
 def reference_weekly(context: dg.ScheduleEvaluationContext, environment: Environment) -> Answer:
     if missing := missing_settings(environment.settings(), "airbyte", "warehouse"):
-        return dg.SkipReason(f"not set: {', '.join(missing)}; `polygon-assets doctor` says how to get them")
+        return dg.SkipReason(
+            f"not set: {', '.join(missing)}; `polygon-assets doctor` says how to get them"
+        )
     if reason := still_running(context.instance, SYNC_REFERENCE.name):
         return dg.SkipReason(reason)
     return dg.RunRequest(tags={ASKED_BY_TAG: "reference_weekly", **SCHEDULED_FIRST})

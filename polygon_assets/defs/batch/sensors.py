@@ -8,13 +8,22 @@ import json
 from collections.abc import Mapping
 
 import dagster as dg
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+)
 
 from polygon_assets.defs.batch import backlogs, decisions
 from polygon_assets.defs.batch.decisions import Load, Tries
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.stream.decisions import Free, Wait
-from polygon_assets.defs.stream.jobs import ASKED_BY_TAG, BUILD_FACTS, COMPARE_DAYS, LOAD_DAYS, SYNC_REFERENCE
+from polygon_assets.defs.stream.jobs import (
+    ASKED_BY_TAG,
+    BUILD_FACTS,
+    COMPARE_DAYS,
+    LOAD_DAYS,
+    SYNC_REFERENCE,
+)
 
 MISSING_DAYS, REFERENCE_CHANGED = "missing_days", "reference_changed"
 BACKLOGS = {
@@ -36,13 +45,21 @@ BACKLOGS = {
     "Reports runs as failed whose process is gone, because they would hold their pool.",
 )
 def missing_days(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult:
-    settings, calendar, clock, now = environment.settings(), environment.calendar(), environment.clock(), dt.datetime.now(dt.UTC)
+    settings, calendar, clock, now = (
+        environment.settings(),
+        environment.calendar(),
+        environment.clock(),
+        dt.datetime.now(dt.UTC),
+    )
     for silent in decisions.silent_runs(backlogs.running_in_pools(context.instance), now):
         _free(context, silent)
     tries = _tries(context.cursor)
     requests, reasons, remembered = [], [], {}
     for job, gather in BACKLOGS.items():
-        backlog, before = gather(context.instance, settings, calendar, now, clock), tries.get(job, {})
+        backlog, before = (
+            gather(context.instance, settings, calendar, now, clock),
+            tries.get(job, {}),
+        )
         answer = decisions.missing_days(backlog, before, now)
         remembered[job] = decisions.count_attempt(backlog, before, answer)
         reasons.append(f"{job}: {answer.reason}")
@@ -50,7 +67,9 @@ def missing_days(context: dg.SensorEvaluationContext, environment: Environment) 
             requests.append(_range_request(job, answer))
     message = "; ".join(reasons)
     context.log.info(message)
-    return dg.SensorResult(run_requests=requests, cursor=_cursor(remembered), skip_reason=None if requests else message)
+    return dg.SensorResult(
+        run_requests=requests, cursor=_cursor(remembered), skip_reason=None if requests else message
+    )
 
 
 @dg.sensor(
@@ -61,7 +80,9 @@ def missing_days(context: dg.SensorEvaluationContext, environment: Environment) 
     description="Asks the vendor once an hour for its newest change of a ticker, and syncs the reference data when that is later than the "
     "newest change of the last sync; at once when it was never synced.",
 )
-def reference_changed(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult | dg.SkipReason:
+def reference_changed(
+    context: dg.SensorEvaluationContext, environment: Environment
+) -> dg.SensorResult | dg.SkipReason:
     from polygon_assets.clients.polygon import PolygonApiError
 
     settings, now = environment.settings(), dt.datetime.now(dt.UTC)
@@ -77,7 +98,9 @@ def reference_changed(context: dg.SensorEvaluationContext, environment: Environm
             answer = Wait(f"the vendor cannot be asked: {error}")
     requests = [_reference_request(answer)] if isinstance(answer, Load) else []
     cursor = json.dumps({"looked_at": looked_at.isoformat()}) if looked_at else None
-    return dg.SensorResult(run_requests=requests, cursor=cursor, skip_reason=None if requests else answer.reason)
+    return dg.SensorResult(
+        run_requests=requests, cursor=cursor, skip_reason=None if requests else answer.reason
+    )
 
 
 def _free(context: dg.SensorEvaluationContext, silent: Free) -> None:
@@ -90,11 +113,19 @@ def _free(context: dg.SensorEvaluationContext, silent: Free) -> None:
 def _tries(cursor: str | None) -> Mapping[str, Tries]:
     """By job."""
     counts = json.loads(cursor or "{}")
-    return {job: {dt.date.fromisoformat(day): count for day, count in days.items()} for job, days in counts.items()}
+    return {
+        job: {dt.date.fromisoformat(day): count for day, count in days.items()}
+        for job, days in counts.items()
+    }
 
 
 def _cursor(tries: Mapping[str, Tries]) -> str:
-    return json.dumps({job: {day.isoformat(): count for day, count in days.items()} for job, days in tries.items()})
+    return json.dumps(
+        {
+            job: {day.isoformat(): count for day, count in days.items()}
+            for job, days in tries.items()
+        }
+    )
 
 
 def _looked_at(cursor: str | None) -> dt.datetime | None:
@@ -108,12 +139,19 @@ def _range_request(job: str, load: Load) -> dg.RunRequest:
         job_name=job,
         # The run before it is part of the key: the same days may be asked for again, but never twice by ticks that see the same runs.
         run_key=f"{MISSING_DAYS}:{job}:{first}:{last}:{load.after}",
-        tags={ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last, ASKED_BY_TAG: MISSING_DAYS},
+        tags={
+            ASSET_PARTITION_RANGE_START_TAG: first,
+            ASSET_PARTITION_RANGE_END_TAG: last,
+            ASKED_BY_TAG: MISSING_DAYS,
+        },
     )
 
 
 def _reference_request(load: Load) -> dg.RunRequest:
-    return dg.RunRequest(run_key=f"{REFERENCE_CHANGED}:{load.after}:{load.reason}", tags={ASKED_BY_TAG: REFERENCE_CHANGED})
+    return dg.RunRequest(
+        run_key=f"{REFERENCE_CHANGED}:{load.after}:{load.reason}",
+        tags={ASKED_BY_TAG: REFERENCE_CHANGED},
+    )
 
 
 BATCH_SENSORS = (missing_days, reference_changed)

@@ -16,7 +16,9 @@ def post_alert(webhook_url: str, text: str) -> None:
     if not webhook_url:
         return
     try:
-        request = urllib.request.Request(webhook_url, json.dumps({"text": text}).encode(), {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            webhook_url, json.dumps({"text": text}).encode(), {"Content-Type": "application/json"}
+        )
         urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS).close()
     except urllib.error.HTTPError as error:
         error.close()

@@ -16,20 +16,31 @@ of what it follows, the daily ones of them within a trading day. dg.Failure(allo
 """
 FOLLOWS_ALSO_THE_PAST = (
     dg.AutomationCondition.eager()
-    | (dg.AutomationCondition.initial_evaluation() & dg.AutomationCondition.missing() & ~dg.AutomationCondition.any_deps_missing())
+    | (
+        dg.AutomationCondition.initial_evaluation()
+        & dg.AutomationCondition.missing()
+        & ~dg.AutomationCondition.any_deps_missing()
+    )
 ).with_label("eager, or new after what it follows")
 """`eager` alone sees no update that came before the asset was there: in an instance that is older than it, it would wait for the next."""
 FOLLOWS_CLOSED_DAYS = (
-    dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window()).with_label("eager on every day")
+    dg.AutomationCondition.eager()
+    .without(dg.AutomationCondition.in_latest_time_window())
+    .with_label("eager on every day")
 )
 """`eager` alone sees the latest day only; a gap may be filled days later, and a replayed day may be any day of the past."""
-FOLLOWS_CLOSED_DAYS_CHECKED = (FOLLOWS_CLOSED_DAYS & _BLOCKING_CHECKS_PASSED).with_label("eager on every day, checks passed")
+FOLLOWS_CLOSED_DAYS_CHECKED = (FOLLOWS_CLOSED_DAYS & _BLOCKING_CHECKS_PASSED).with_label(
+    "eager on every day, checks passed"
+)
 
-FOLLOWS_TABLES = (dg.AutomationCondition.eager() & _BLOCKING_CHECKS_PASSED).with_label("eager, checks passed")
+FOLLOWS_TABLES = (dg.AutomationCondition.eager() & _BLOCKING_CHECKS_PASSED).with_label(
+    "eager, checks passed"
+)
 """A table without days that follows tables without days."""
 
 FOLLOWS_EVERY_DAY = (
-    dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window()) & _BLOCKING_CHECKS_PASSED
+    dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window())
+    & _BLOCKING_CHECKS_PASSED
 ).with_label("eager on every day, checks passed")
 """A day that follows the same day of others, however old it is: a history is loaded years back."""
 

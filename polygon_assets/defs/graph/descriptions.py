@@ -17,11 +17,15 @@ SHOWN_LINES = 200
 
 def described(what: str, *, grain: str, lateness: str, wrong: str) -> str:
     """The four paragraphs, in Markdown."""
-    return f"{what}\n\n**Grain:** {grain}\n\n**Lateness:** {lateness}\n\n**When it is wrong:** {wrong}"
+    return (
+        f"{what}\n\n**Grain:** {grain}\n\n**Lateness:** {lateness}\n\n**When it is wrong:** {wrong}"
+    )
 
 
 def table_schema(columns: Iterable[Column]) -> dg.TableSchema:
-    return dg.TableSchema([dg.TableColumn(name, kind, description=meaning) for name, kind, meaning in columns])
+    return dg.TableSchema(
+        [dg.TableColumn(name, kind, description=meaning) for name, kind, meaning in columns]
+    )
 
 
 def as_diff(added: Sequence[str], removed: Sequence[str]) -> str:

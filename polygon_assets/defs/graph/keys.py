@@ -28,7 +28,9 @@ def mart(name: str) -> AssetKey:
     return AssetKey(["snowflake", "marts", name])
 
 
-REFERENCE_TABLES = tuple(raw(name) for name in ("exchanges", "ticker_types", "tickers", "stock_split"))
+REFERENCE_TABLES = tuple(
+    raw(name) for name in ("exchanges", "ticker_types", "tickers", "stock_split")
+)
 TICKERS = raw("tickers")
 GROUPED_DAILY = raw("grouped_daily")
 DAILY_OPEN_CLOSE = raw("daily_open_close")

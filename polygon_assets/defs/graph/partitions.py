@@ -21,7 +21,10 @@ def trading_days(calendar: MarketCalendar) -> dg.DailyPartitionsDefinition:
 
     On a holiday `end_offset` makes the next session's key appear early: take today's key from the calendar, never the last one.
     """
-    holidays = [dt.datetime.combine(day, dt.time(), NEW_YORK) for day in calendar.holidays(FIRST_DAY, LAST_EXCLUSION)]
+    holidays = [
+        dt.datetime.combine(day, dt.time(), NEW_YORK)
+        for day in calendar.holidays(FIRST_DAY, LAST_EXCLUSION)
+    ]
     return dg.DailyPartitionsDefinition(
         start_date=FIRST_DAY.isoformat(),
         timezone=NEW_YORK.key,

@@ -16,7 +16,12 @@ NEEDED_SETTINGS: Mapping[str, tuple[str, ...]] = {
 
 def missing_settings(settings: Settings, *parts: str) -> list[str]:
     """Environment variables without which one of the parts would end at once."""
-    return [name.upper() for part in parts for name in NEEDED_SETTINGS[part] if not _value(settings, name)]
+    return [
+        name.upper()
+        for part in parts
+        for name in NEEDED_SETTINGS[part]
+        if not _value(settings, name)
+    ]
 
 
 def _value(settings: Settings, name: str) -> str:

@@ -37,7 +37,10 @@ class Environment(dg.ConfigurableResource[Settings]):
 class StreamPrograms(dg.ConfigurableResource[list[str]]):
     """How a stream program is started."""
 
-    command: list[str] = Field(default=[], description="What to run, the program's name added last; empty for this Python's own programs.")
+    command: list[str] = Field(
+        default=[],
+        description="What to run, the program's name added last; empty for this Python's own programs.",
+    )
 
     def command_for(self, program: str) -> list[str]:
         return [*(self.command or [sys.executable, "-m", "polygon_assets.cli", "stream"]), program]

@@ -15,7 +15,12 @@ from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.stream.decisions import ALIVE_AGE, utc
 from polygon_assets.defs.stream.jobs import PROGRAMS
 from polygon_assets.inspection import EvidenceError, streams, tables
-from polygon_assets.inspection.health import MAX_REFUSED_SHARE, account_problem, clock_problem, refusal_problem
+from polygon_assets.inspection.health import (
+    MAX_REFUSED_SHARE,
+    account_problem,
+    clock_problem,
+    refusal_problem,
+)
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.market_clock import WALL_CLOCK, MarketClock, calendar_of
 from polygon_assets.messages import Heartbeat, unaccounted
@@ -35,15 +40,48 @@ Look = Callable[[Settings, dt.datetime], dg.AssetCheckResult]
 def stream_checks() -> list[dg.AssetChecksDefinition]:
     """All of them."""
     return [
-        _check("channels_confirmed", WEBSOCKET, "The vendor confirmed every desired channel.", _channels_confirmed),
-        _check("fresh_while_open", RAW, "The newest event is recent during the regular session.", _fresh),
-        _check("filter_keeps_up", RAW, "Nothing received waits for the filter longer than a minute.", _filter_keeps_up),
-        _check("sink_keeps_up", FILTERED, "Nothing received waits for the sink longer than a minute.", _sink_keeps_up),
         _check(
-            "clocks_agree", WEBSOCKET, "The vendor's clock is not ahead of the producer's: no bar arrives before its second ends.", _clocks
+            "channels_confirmed",
+            WEBSOCKET,
+            "The vendor confirmed every desired channel.",
+            _channels_confirmed,
         ),
-        _check("events_accounted_for", RAW, "Every event read is forwarded, refused or a status; none is lost unseen.", _account),
-        _check("dead_letters_bounded", DEAD_LETTERS, "No program refused more than 1 % of what it read.", _dead_letters_bounded),
+        _check(
+            "fresh_while_open",
+            RAW,
+            "The newest event is recent during the regular session.",
+            _fresh,
+        ),
+        _check(
+            "filter_keeps_up",
+            RAW,
+            "Nothing received waits for the filter longer than a minute.",
+            _filter_keeps_up,
+        ),
+        _check(
+            "sink_keeps_up",
+            FILTERED,
+            "Nothing received waits for the sink longer than a minute.",
+            _sink_keeps_up,
+        ),
+        _check(
+            "clocks_agree",
+            WEBSOCKET,
+            "The vendor's clock is not ahead of the producer's: no bar arrives before its second ends.",
+            _clocks,
+        ),
+        _check(
+            "events_accounted_for",
+            RAW,
+            "Every event read is forwarded, refused or a status; none is lost unseen.",
+            _account,
+        ),
+        _check(
+            "dead_letters_bounded",
+            DEAD_LETTERS,
+            "No program refused more than 1 % of what it read.",
+            _dead_letters_bounded,
+        ),
         _check(
             "offsets_account_for_rows",
             STOCK_AGGREGATES,
@@ -56,13 +94,23 @@ def stream_checks() -> list[dg.AssetChecksDefinition]:
 def _check(name: str, asset: dg.AssetKey, description: str, look: Look) -> dg.AssetChecksDefinition:
     @dg.asset_check(name=name, asset=asset, description=description)
     def check(environment: Environment) -> dg.AssetCheckResult:
-        return while_open(environment.settings(), environment.calendar(), dt.datetime.now(dt.UTC), look, environment.clock())
+        return while_open(
+            environment.settings(),
+            environment.calendar(),
+            dt.datetime.now(dt.UTC),
+            look,
+            environment.clock(),
+        )
 
     return check
 
 
 def while_open(
-    settings: Settings, calendar: MarketCalendar, now: dt.datetime, look: Look, clock: MarketClock = WALL_CLOCK
+    settings: Settings,
+    calendar: MarketCalendar,
+    now: dt.datetime,
+    look: Look,
+    clock: MarketClock = WALL_CLOCK,
 ) -> dg.AssetCheckResult:
     """The judgement, or `closed`; what cannot be asked while open is a failure, because nobody else would say so."""
     if not calendar.is_open(clock.market(now)):
@@ -78,13 +126,18 @@ def judge_channels(beat: Heartbeat | None, now: dt.datetime) -> dg.AssetCheckRes
         return dg.AssetCheckResult(passed=False, description=f"producer: {fault}")
     return dg.AssetCheckResult(
         passed=0 < beat.desired <= beat.confirmed,
-        description=f"{beat.confirmed} of {beat.desired} channels are confirmed" + "".join(f"\n{line}" for line in beat.unconfirmed),
+        description=f"{beat.confirmed} of {beat.desired} channels are confirmed"
+        + "".join(f"\n{line}" for line in beat.unconfirmed),
         metadata={"desired": beat.desired, "confirmed": beat.confirmed},
     )
 
 
 def judge_freshness(
-    beat: Heartbeat | None, now: dt.datetime, delay: dt.timedelta, regular: bool, clock: MarketClock = WALL_CLOCK
+    beat: Heartbeat | None,
+    now: dt.datetime,
+    delay: dt.timedelta,
+    regular: bool,
+    clock: MarketClock = WALL_CLOCK,
 ) -> dg.AssetCheckResult:
     """The age is wall time, also that of an event that a replay stamped with the market's."""
     if fault := _dead(beat, now) or beat is None:
@@ -95,10 +148,14 @@ def judge_freshness(
         age = now - (clock.wall(utc(beat.newest_event)) or now)
     except (ValueError, OverflowError, OSError):
         # The number is the vendor's, and a unit may change without notice.
-        return dg.AssetCheckResult(passed=False, description=f"the newest event's start is no time in milliseconds: {beat.newest_event}")
+        return dg.AssetCheckResult(
+            passed=False,
+            description=f"the newest event's start is no time in milliseconds: {beat.newest_event}",
+        )
     return dg.AssetCheckResult(
         passed=not regular or age <= OLDEST_EVENT + delay,
-        description=f"the newest event is {age.total_seconds():.0f} s old" + ("" if regular else "; extended hours may be quiet"),
+        description=f"the newest event is {age.total_seconds():.0f} s old"
+        + ("" if regular else "; extended hours may be quiet"),
         metadata={"newest_event_age_seconds": age.total_seconds()},
     )
 
@@ -107,7 +164,9 @@ def judge_waiting(since: dt.datetime | None, now: dt.datetime, lag: int) -> dg.A
     waited = now - since if since else dt.timedelta()
     return dg.AssetCheckResult(
         passed=waited <= LONGEST_WAIT,
-        description=f"{lag:,} messages wait, the oldest for {waited.total_seconds():.0f} s" if since else "nothing waits",
+        description=f"{lag:,} messages wait, the oldest for {waited.total_seconds():.0f} s"
+        if since
+        else "nothing waits",
         metadata={"lag_messages": lag, "oldest_waits_seconds": waited.total_seconds()},
     )
 
@@ -146,18 +205,33 @@ def judge_clocks(beat: Heartbeat | None, now: dt.datetime) -> dg.AssetCheckResul
 
 def judge_account(beats: Mapping[str, Heartbeat], now: dt.datetime) -> dg.AssetCheckResult:
     """Each program's own account; one that does not run has none, which other checks report."""
-    alive = {program: beat for program in PROGRAMS if (beat := beats.get(program)) and not _dead(beat, now)}
-    problems = [f"{program}: {problem}" for program, beat in alive.items() if (problem := account_problem(beat))]
+    alive = {
+        program: beat
+        for program in PROGRAMS
+        if (beat := beats.get(program)) and not _dead(beat, now)
+    }
+    problems = [
+        f"{program}: {problem}"
+        for program, beat in alive.items()
+        if (problem := account_problem(beat))
+    ]
     read = sum(beat.counters.get("read", 0) for beat in alive.values())
     return dg.AssetCheckResult(
         passed=not problems,
-        description="\n".join(problems) or f"all {read:,} events read by {len(alive)} programs are accounted for",
+        description="\n".join(problems)
+        or f"all {read:,} events read by {len(alive)} programs are accounted for",
         metadata={f"{program}_unaccounted": unaccounted(beat) for program, beat in alive.items()},
     )
 
 
-def judge_rows(looked_at: int, missing: Sequence[messages.FilteredAggregate]) -> dg.AssetCheckResult:
-    first = f", first {missing[0].symbol} at {utc(missing[0].start_timestamp):%Y-%m-%d %H:%M:%S} UTC" if missing else ""
+def judge_rows(
+    looked_at: int, missing: Sequence[messages.FilteredAggregate]
+) -> dg.AssetCheckResult:
+    first = (
+        f", first {missing[0].symbol} at {utc(missing[0].start_timestamp):%Y-%m-%d %H:%M:%S} UTC"
+        if missing
+        else ""
+    )
     return dg.AssetCheckResult(
         passed=not missing,
         description=f"{len(missing)} of the last {looked_at} committed messages are not rows{first}",
@@ -174,7 +248,11 @@ def _fresh(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
     session = calendar_of(settings).session_at(clock.market(now))
     delay = DELAYED_CLUSTER if "//delayed." in settings.polygon_websocket_url else dt.timedelta()
     earlier = clock.market(now - OLDEST_EVENT - delay)
-    regular = session is not None and session.phase(earlier) == "regular" and earlier.timestamp() > clock.begins
+    regular = (
+        session is not None
+        and session.phase(earlier) == "regular"
+        and earlier.timestamp() > clock.begins
+    )
     return judge_freshness(streams.heartbeats(settings).get("producer"), now, delay, regular, clock)
 
 
@@ -204,7 +282,9 @@ def _account(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
 
 
 def _offsets_account_for_rows(settings: Settings, _now: dt.datetime) -> dg.AssetCheckResult:
-    processed = streams.last_processed(settings, messages.SINK_GROUP, messages.FILTERED_TOPIC, SAMPLE)
+    processed = streams.last_processed(
+        settings, messages.SINK_GROUP, messages.FILTERED_TOPIC, SAMPLE
+    )
     return judge_rows(len(processed), tables.not_stored(settings, processed))
 
 

@@ -37,7 +37,11 @@ FAREWELL_AGE = dt.timedelta(minutes=1)
 """A supervisor ends its run seconds after its program said that it stopped, unless Dagster could not write that: on a full disk."""
 ALIVE_AGE = dt.timedelta(seconds=15)
 """Heartbeats come once a second; one this young means that the program runs, whoever started it."""
-FIRST_PAUSE, LONGEST_PAUSE, HUMAN_PAUSE = dt.timedelta(seconds=5), dt.timedelta(minutes=5), dt.timedelta(minutes=10)
+FIRST_PAUSE, LONGEST_PAUSE, HUMAN_PAUSE = (
+    dt.timedelta(seconds=5),
+    dt.timedelta(minutes=5),
+    dt.timedelta(minutes=10),
+)
 SHORT_RUN = dt.timedelta(minutes=15)
 """A run that failed later than this had been healthy: the count of failures starts again."""
 MAX_FAILURES = 10
@@ -116,7 +120,9 @@ def is_settled(calendar: MarketCalendar, day: dt.date, now: dt.datetime) -> bool
     return session is not None and now >= session.extended_close + REVISION_WINDOW
 
 
-def is_finished(program: str, heartbeat: Heartbeat | None, until: dt.datetime | None, now: dt.datetime) -> bool:
+def is_finished(
+    program: str, heartbeat: Heartbeat | None, until: dt.datetime | None, now: dt.datetime
+) -> bool:
     """Whether a running program may stop for the day: the producer at the end of the window, its readers when they have read all.
 
     Both are wall time: what the programs need to hand on and to drain does not shrink with the speed of a replay.
@@ -129,20 +135,28 @@ def is_finished(program: str, heartbeat: Heartbeat | None, until: dt.datetime | 
     return now >= until + dt.timedelta(seconds=60) and heartbeat is not None and heartbeat.lag == 0
 
 
-def decide(facts: StreamFacts, calendar: MarketCalendar, now: dt.datetime, clock: MarketClock = WALL_CLOCK) -> Start | Free | Wait:
+def decide(
+    facts: StreamFacts, calendar: MarketCalendar, now: dt.datetime, clock: MarketClock = WALL_CLOCK
+) -> Start | Free | Wait:
     """Whether a stream program needs a run, has one, or must be left alone; `now` is wall time, like that of the runs."""
     if active := next((run for run in facts.runs if run.status in ACTIVE), None):
         return _watch(active, facts.heartbeat, now)
     market_now = clock.market(now)
     session = session_to_stream(calendar, market_now)
     if session is None:
-        return Wait(f"closed; the next session opens at {calendar.next_session(market_now).extended_open:%Y-%m-%d %H:%M} UTC")
+        return Wait(
+            f"closed; the next session opens at {calendar.next_session(market_now).extended_open:%Y-%m-%d %H:%M} UTC"
+        )
     if facts.missing_settings:
-        return Wait(f"not set: {', '.join(facts.missing_settings)}; `polygon-assets doctor` says how to get them")
+        return Wait(
+            f"not set: {', '.join(facts.missing_settings)}; `polygon-assets doctor` says how to get them"
+        )
     if facts.heartbeat and _alive(facts.heartbeat, now):
         return Wait(f"runs outside Dagster as {facts.heartbeat.instance}")
     since = session.extended_open - OPENING_LEAD
-    return _start_or_wait([run for run in facts.runs if clock.market(ended(run)) >= since], session, now)
+    return _start_or_wait(
+        [run for run in facts.runs if clock.market(ended(run)) >= since], session, now
+    )
 
 
 def _watch(run: RunFacts, heartbeat: Heartbeat | None, now: dt.datetime) -> Free | Wait:
@@ -151,7 +165,10 @@ def _watch(run: RunFacts, heartbeat: Heartbeat | None, now: dt.datetime) -> Free
     has_stopped = heartbeat is not None and heartbeat.state == "stopped" and beat > run.created_at
     patience = FAREWELL_AGE if has_stopped else ZOMBIE_AGE
     if run.status in LAUNCHED and now - max(silent_since, beat) > patience:
-        return Free(run.run_id, f"no event from the run and no heartbeat from its program since {max(silent_since, beat):%H:%M:%S} UTC")
+        return Free(
+            run.run_id,
+            f"no event from the run and no heartbeat from its program since {max(silent_since, beat):%H:%M:%S} UTC",
+        )
     return Wait(f"run {run.run_id[:8]} is {run.status.value.lower()}")
 
 
@@ -162,13 +179,24 @@ def _start_or_wait(runs: Sequence[RunFacts], session: Session, now: dt.datetime)
         return Start(session.day, 1, after, f"session of {session.day}")
     last = runs[0]
     if last.status is DagsterRunStatus.CANCELED:
-        return Wait(f"run {last.run_id[:8]} was cancelled: stays down until the next session, or until someone launches it")
+        return Wait(
+            f"run {last.run_id[:8]} was cancelled: stays down until the next session, or until someone launches it"
+        )
     failures = len(list(takewhile(_failed_early, runs)))
     if failures >= MAX_FAILURES and not last.needs_human:
-        return Wait(f"gave up after {failures} failed runs; look at run {last.run_id[:8]}, then launch the job by hand")
+        return Wait(
+            f"gave up after {failures} failed runs; look at run {last.run_id[:8]}, then launch the job by hand"
+        )
     if (due := ended(last) + _pause(last, failures)) > now:
-        return Wait(f"run {last.run_id[:8]} ended as {last.status.value.lower()}; next try at {due:%H:%M:%S} UTC")
-    return Start(session.day, len(runs) + 1, after, f"run {last.run_id[:8]} ended as {last.status.value.lower()}")
+        return Wait(
+            f"run {last.run_id[:8]} ended as {last.status.value.lower()}; next try at {due:%H:%M:%S} UTC"
+        )
+    return Start(
+        session.day,
+        len(runs) + 1,
+        after,
+        f"run {last.run_id[:8]} ended as {last.status.value.lower()}",
+    )
 
 
 def _pause(last: RunFacts, failures: int) -> dt.timedelta:
@@ -229,9 +257,15 @@ def day_closed(facts: DayFacts, calendar: MarketCalendar, now: dt.datetime) -> V
     settled = session.extended_close + REVISION_WINDOW
     if now < settled:
         return Verdict(False, f"corrections may come until {settled:%Y-%m-%d %H:%M} UTC")
-    doubts = [*_coverage_doubts(facts, session), *_gap_doubts(facts, session), *_lag_doubts(facts, settled)]
+    doubts = [
+        *_coverage_doubts(facts, session),
+        *_gap_doubts(facts, session),
+        *_lag_doubts(facts, settled),
+    ]
     return (
-        Verdict(False, "; ".join(doubts)) if doubts else Verdict(True, f"{facts.rows:,} rows; session over, nothing pending, no gap open")
+        Verdict(False, "; ".join(doubts))
+        if doubts
+        else Verdict(True, f"{facts.rows:,} rows; session over, nothing pending, no gap open")
     )
 
 
@@ -241,25 +275,41 @@ def _coverage_doubts(facts: DayFacts, session: Session) -> list[str]:
     # A loss in between is in the gap ledger, because the producer that comes next writes it. Nobody writes one for the time before
     # the first producer of the day, and after the last one only the next day's, when this day has long been judged.
     edges = {"open": session.extended_open, "close": session.extended_close}
-    return [doubt for name, moment in edges.items() if (doubt := _edge_doubt(facts.producers, f"the {name} ({moment:%H:%M} UTC)", moment))]
+    return [
+        doubt
+        for name, moment in edges.items()
+        if (doubt := _edge_doubt(facts.producers, f"the {name} ({moment:%H:%M} UTC)", moment))
+    ]
 
 
 def _edge_doubt(producers: Sequence[Sighting], name: str, moment: dt.datetime) -> str:
     """What speaks against a producer with all its channels at that moment; the first sighting after it is the one that knows."""
-    seen = min((one for one in producers if one.since <= moment <= one.at), key=lambda one: one.at, default=None)
+    seen = min(
+        (one for one in producers if one.since <= moment <= one.at),
+        key=lambda one: one.at,
+        default=None,
+    )
     if seen is None:
         return f"no producer was up at {name}"
     # A channel that stays unconfirmed never reaches the gap ledger, nor does a lost connection before it is back.
-    return "" if 0 < seen.desired <= seen.confirmed else f"{seen.confirmed} of {seen.desired} channels were confirmed at {name}"
+    return (
+        ""
+        if 0 < seen.desired <= seen.confirmed
+        else f"{seen.confirmed} of {seen.desired} channels were confirmed at {name}"
+    )
 
 
 def _gap_doubts(facts: DayFacts, session: Session) -> list[str]:
-    opening, closing = (moment.timestamp() * 1000 for moment in (session.extended_open, session.extended_close))
+    opening, closing = (
+        moment.timestamp() * 1000 for moment in (session.extended_open, session.extended_close)
+    )
     # Compared as numbers: a vendor's nonsense stamp in one gap must not keep every day from being judged.
     within = [gap for gap in facts.gaps if gap.since < closing and gap.until > opening]
     if not within:
         return []
-    return [f"{len(within)} open gap(s), the first at {utc(int(max(within[0].since, opening))):%H:%M:%S} UTC ({within[0].reason})"]
+    return [
+        f"{len(within)} open gap(s), the first at {utc(int(max(within[0].since, opening))):%H:%M:%S} UTC ({within[0].reason})"
+    ]
 
 
 def _lag_doubts(facts: DayFacts, settled: dt.datetime) -> list[str]:
@@ -288,7 +338,11 @@ def validate_csv(facts: CsvFacts, now: dt.datetime) -> Start | Wait:
     failures = len(list(takewhile(lambda run: run.status is DagsterRunStatus.FAILURE, facts.runs)))
     if not failures:
         return Wait(f"unchanged: {facts.etag}")
-    due = ended(facts.runs[0]) + min(dt.timedelta(minutes=1) * 2 ** (failures - 1), dt.timedelta(minutes=30))
+    due = ended(facts.runs[0]) + min(
+        dt.timedelta(minutes=1) * 2 ** (failures - 1), dt.timedelta(minutes=30)
+    )
     if due > now:
         return Wait(f"{facts.etag} could not be judged; next try at {due:%H:%M:%S} UTC")
-    return Start(now.date(), failures + 1, after, f"{facts.etag} could not be judged in run {after[:8]}")
+    return Start(
+        now.date(), failures + 1, after, f"{facts.etag} could not be judged in run {after[:8]}"
+    )

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 import dagster as dg
 
 from polygon_assets import messages
-from polygon_assets.defs.graph.keys import DEAD_LETTERS, FILTERED, RAW, STOCK_AGGREGATES, STOCK_LAST, STOCK_RECENT, WEBSOCKET
+from polygon_assets.defs.graph.keys import (
+    DEAD_LETTERS,
+    FILTERED,
+    RAW,
+    STOCK_AGGREGATES,
+    STOCK_LAST,
+    STOCK_RECENT,
+    WEBSOCKET,
+)
 from polygon_assets.messages import Heartbeat
 
 OBSERVE_SECONDS = 30.0
@@ -40,7 +48,12 @@ class Subject:
 
 SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
     "producer": (
-        Subject(WEBSOCKET, counters=("read", "refused", "dropped", "reconnects"), progress="forwarded", channels=True),
+        Subject(
+            WEBSOCKET,
+            counters=("read", "refused", "dropped", "reconnects"),
+            progress="forwarded",
+            channels=True,
+        ),
         Subject(RAW, counters=("forwarded", "retries"), progress="forwarded"),
     ),
     "filter": (
@@ -87,7 +100,11 @@ class EventReporter:
             return
         self._observed_at, self._shown = self._clock(), shown
         for subject in self._subjects:
-            metadata = _metadata(subject, heartbeat, restarts) if heartbeat else _no_heartbeat(self._silence(), restarts)
+            metadata = (
+                _metadata(subject, heartbeat, restarts)
+                if heartbeat
+                else _no_heartbeat(self._silence(), restarts)
+            )
             if subject.observed:
                 self._log_event(dg.AssetObservation(subject.key, metadata=metadata))
             if heartbeat and self._progressed(subject, heartbeat):
@@ -98,7 +115,10 @@ class EventReporter:
         instance, before = self._progress.get(subject.key, ("", 0))
         # A new instance counts from 0 again.
         grown = count > (before if instance == heartbeat.instance else 0)
-        due = self._clock() - self._materialized_at.get(subject.key, -MATERIALIZE_SECONDS) >= MATERIALIZE_SECONDS
+        due = (
+            self._clock() - self._materialized_at.get(subject.key, -MATERIALIZE_SECONDS)
+            >= MATERIALIZE_SECONDS
+        )
         if grown and due:
             self._materialized_at[subject.key] = self._clock()
             self._progress[subject.key] = (heartbeat.instance, count)
@@ -109,13 +129,26 @@ def _shown(heartbeat: Heartbeat | None, restarts: int) -> tuple[object, ...]:
     """What a person would want to see at once."""
     if heartbeat is None:
         return (None, restarts)
-    return (heartbeat.instance, heartbeat.state, heartbeat.detail, heartbeat.desired, heartbeat.confirmed, restarts)
+    return (
+        heartbeat.instance,
+        heartbeat.state,
+        heartbeat.detail,
+        heartbeat.desired,
+        heartbeat.confirmed,
+        restarts,
+    )
 
 
 def _metadata(subject: Subject, beat: Heartbeat, restarts: int) -> Metadata:
-    counters = {name: dg.MetadataValue.int(beat.counters[name]) for name in subject.counters if name in beat.counters}
+    counters = {
+        name: dg.MetadataValue.int(beat.counters[name])
+        for name in subject.counters
+        if name in beat.counters
+    }
     return {
-        "state": dg.MetadataValue.text(f"{beat.state}: {beat.detail}" if beat.detail else beat.state),
+        "state": dg.MetadataValue.text(
+            f"{beat.state}: {beat.detail}" if beat.detail else beat.state
+        ),
         **(_flow(beat) if subject.flow else {}),
         **(_channels(beat) if subject.channels else {}),
         **counters,
@@ -127,14 +160,18 @@ def _metadata(subject: Subject, beat: Heartbeat, restarts: int) -> Metadata:
 
 
 def _flow(beat: Heartbeat) -> Metadata:
-    found: dict[str, dg.MetadataValue] = {"rate_per_second": dg.MetadataValue.float(round(beat.rate, 2))}
+    found: dict[str, dg.MetadataValue] = {
+        "rate_per_second": dg.MetadataValue.float(round(beat.rate, 2))
+    }
     if beat.lag is not None:
         found["lag_messages"] = dg.MetadataValue.int(beat.lag)
     if beat.arrival_delay_ms is not None:
         found["arrival_delay_seconds"] = dg.MetadataValue.float(beat.arrival_delay_ms / 1000)
     if beat.newest_event is not None:
         found["newest_event"] = dg.MetadataValue.timestamp(beat.newest_event / 1000)
-        found["newest_event_age_seconds"] = dg.MetadataValue.float(round((beat.sent_at - beat.newest_event) / 1000, 3))
+        found["newest_event_age_seconds"] = dg.MetadataValue.float(
+            round((beat.sent_at - beat.newest_event) / 1000, 3)
+        )
     return found
 
 
@@ -145,7 +182,9 @@ def _channels(beat: Heartbeat) -> Metadata:
         "subscriptions_version": dg.MetadataValue.text(beat.subscriptions_version),
     }
     if beat.unconfirmed:
-        found["unconfirmed"] = dg.MetadataValue.md("\n".join(f"* {channel}" for channel in beat.unconfirmed))
+        found["unconfirmed"] = dg.MetadataValue.md(
+            "\n".join(f"* {channel}" for channel in beat.unconfirmed)
+        )
     return found
 
 

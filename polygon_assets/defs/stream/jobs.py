@@ -61,8 +61,13 @@ def stream_job_name(program: str) -> str:
 def stream_job(program: str) -> dg.JobDefinition:
     """The job that keeps one program running for a session."""
 
-    @dg.op(name=f"supervise_{program}", description=f"Keeps the {program} running: it {_DOES[program]}.")
-    def supervise(context: dg.OpExecutionContext, environment: Environment, programs: StreamPrograms) -> None:
+    @dg.op(
+        name=f"supervise_{program}",
+        description=f"Keeps the {program} running: it {_DOES[program]}.",
+    )
+    def supervise(
+        context: dg.OpExecutionContext, environment: Environment, programs: StreamPrograms
+    ) -> None:
         _keep_running(context, program, environment, programs)
 
     @dg.job(
@@ -79,16 +84,27 @@ def stream_job(program: str) -> dg.JobDefinition:
     return run
 
 
-def _keep_running(context: dg.OpExecutionContext, program: str, environment: Environment, programs: StreamPrograms) -> None:
+def _keep_running(
+    context: dg.OpExecutionContext, program: str, environment: Environment, programs: StreamPrograms
+) -> None:
     die_with_parent()
     settings = environment.settings()
-    until, above = decisions.streams_until(environment.calendar(), environment.clock().market(dt.datetime.now(dt.UTC))), dagster_ancestors()
-    context.log.info("%s until %s", program, f"{until:%Y-%m-%d %H:%M} UTC" if until else "it is stopped")
+    until, above = (
+        decisions.streams_until(
+            environment.calendar(), environment.clock().market(dt.datetime.now(dt.UTC))
+        ),
+        dagster_ancestors(),
+    )
+    context.log.info(
+        "%s until %s", program, f"{until:%Y-%m-%d %H:%M} UTC" if until else "it is stopped"
+    )
 
     def is_finished(heartbeat: Heartbeat | None) -> bool:
         if interruption.came or not is_intact(above):
             return True
-        return decisions.is_finished(program, heartbeat, _on_the_wall(environment, until), dt.datetime.now(dt.UTC))
+        return decisions.is_finished(
+            program, heartbeat, _on_the_wall(environment, until), dt.datetime.now(dt.UTC)
+        )
 
     with Interruption() as interruption, Listener(settings, program) as listener:
         supervision = Supervision(

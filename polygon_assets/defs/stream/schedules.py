@@ -27,10 +27,16 @@ def checks_schedule(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Runs the checks of the streams every five minutes while the market is open.",
     )
-    def every_five_minutes(context: dg.ScheduleEvaluationContext, environment: Environment) -> Answer:
+    def every_five_minutes(
+        context: dg.ScheduleEvaluationContext, environment: Environment
+    ) -> Answer:
         scheduled = context.scheduled_execution_time
         reason = (
-            _not_now(environment.settings(), environment.calendar(), environment.clock().market(scheduled))
+            _not_now(
+                environment.settings(),
+                environment.calendar(),
+                environment.clock().market(scheduled),
+            )
             or still_running(context.instance, job.name)
             or _settling(context.instance, scheduled, dt.datetime.now(dt.UTC))
         )
@@ -48,9 +54,18 @@ def checks_schedule(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
     description="Refreshes today's one-minute bars every five minutes while the market is open.",
 )
 def ohlcv_1m_while_open(context: dg.ScheduleEvaluationContext, environment: Environment) -> Answer:
-    calendar, moment = environment.calendar(), environment.clock().market(context.scheduled_execution_time)
-    reason = _not_now(environment.settings(), calendar, moment) or still_running(context.instance, REFRESH_OHLCV_1M.name)
-    return dg.SkipReason(reason) if reason else dg.RunRequest(partition_key=calendar.day_of(moment).isoformat())
+    calendar, moment = (
+        environment.calendar(),
+        environment.clock().market(context.scheduled_execution_time),
+    )
+    reason = _not_now(environment.settings(), calendar, moment) or still_running(
+        context.instance, REFRESH_OHLCV_1M.name
+    )
+    return (
+        dg.SkipReason(reason)
+        if reason
+        else dg.RunRequest(partition_key=calendar.day_of(moment).isoformat())
+    )
 
 
 def _not_now(settings: Settings, calendar: MarketCalendar, now: dt.datetime) -> str | None:
@@ -64,7 +79,11 @@ def _settling(instance: dg.DagsterInstance, scheduled: dt.datetime, now: dt.date
     if now - scheduled > SETTLING:
         return "this tick was missed while Dagster was down"
     which = dg.RunsFilter(statuses=list(ACTIVE), created_after=now - SETTLING)
-    young = [record.dagster_run.job_name for record in instance.get_run_records(which) if PROGRAM_TAG in record.dagster_run.tags]
+    young = [
+        record.dagster_run.job_name
+        for record in instance.get_run_records(which)
+        if PROGRAM_TAG in record.dagster_run.tags
+    ]
     return f"just started: {', '.join(sorted(young))}" if young else None
 
 

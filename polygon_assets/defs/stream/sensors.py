@@ -43,11 +43,20 @@ DAYS_BACK = 5
     description="Keeps one run of each stream program going while a session is on: launches, launches again with pauses, respects a "
     "cancel, and reports runs as failed whose process is gone.",
 )
-def stream_supervisor(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult | dg.SkipReason:
+def stream_supervisor(
+    context: dg.SensorEvaluationContext, environment: Environment
+) -> dg.SensorResult | dg.SkipReason:
     # After a kill -9 of `dagster dev` its daemon goes on ticking here, and would start again what has just ended with it.
     if not is_intact(dagster_ancestors()):
-        return dg.SkipReason("the Dagster that started this code server is gone; nothing is launched")
-    settings, calendar, clock, now = environment.settings(), environment.calendar(), environment.clock(), dt.datetime.now(dt.UTC)
+        return dg.SkipReason(
+            "the Dagster that started this code server is gone; nothing is launched"
+        )
+    settings, calendar, clock, now = (
+        environment.settings(),
+        environment.calendar(),
+        environment.clock(),
+        dt.datetime.now(dt.UTC),
+    )
     beats, unknown = _heartbeats(settings)
     requests, reasons = [], [unknown] if unknown else []
     for program in PROGRAMS:
@@ -59,7 +68,9 @@ def stream_supervisor(context: dg.SensorEvaluationContext, environment: Environm
         elif isinstance(answer, decisions.Free):
             _free(context, answer)
         reasons.append(f"{program}: {answer.reason}")
-    return dg.SensorResult(run_requests=requests, skip_reason=None if requests else "; ".join(reasons))
+    return dg.SensorResult(
+        run_requests=requests, skip_reason=None if requests else "; ".join(reasons)
+    )
 
 
 def _heartbeats(settings: Settings) -> tuple[dict[str, Heartbeat], str]:
@@ -93,21 +104,30 @@ def _free(context: dg.SensorEvaluationContext, answer: decisions.Free) -> None:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Validates the subscription CSV once for each version (ETag), and again where the validation itself could not be made.",
 )
-def subscriptions_csv(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult | dg.SkipReason:
+def subscriptions_csv(
+    context: dg.SensorEvaluationContext, environment: Environment
+) -> dg.SensorResult | dg.SkipReason:
     from polygon_assets.clients import subscription_store
 
     settings = environment.settings()
     if not settings.polygon_api_key.get_secret_value():
-        return dg.SkipReason("POLYGON_API_KEY is not set; `polygon-assets doctor` says how to get it")
+        return dg.SkipReason(
+            "POLYGON_API_KEY is not set; `polygon-assets doctor` says how to get it"
+        )
     try:
         etag = subscription_store.connect(settings).csv_etag()
     except subscription_store.SubscriptionStoreError as error:
         return dg.SkipReason(str(error))
-    answer = decisions.validate_csv(facts.csv_facts(context.instance, etag, context.cursor or ""), dt.datetime.now(dt.UTC))
+    answer = decisions.validate_csv(
+        facts.csv_facts(context.instance, etag, context.cursor or ""), dt.datetime.now(dt.UTC)
+    )
     if isinstance(answer, decisions.Wait):
         return dg.SkipReason(answer.reason)
     # No run key: the same version may come back after another one and must be validated again.
-    return dg.SensorResult(run_requests=[dg.RunRequest(tags={ETAG_TAG: etag, ATTEMPT_TAG: str(answer.attempt)})], cursor=etag)
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(tags={ETAG_TAG: etag, ATTEMPT_TAG: str(answer.attempt)})],
+        cursor=etag,
+    )
 
 
 @dg.sensor(
@@ -116,28 +136,44 @@ def subscriptions_csv(context: dg.SensorEvaluationContext, environment: Environm
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Materializes a trading day of `clickhouse/stock_aggregates` once it is proved complete, and says why a day is still open.",
 )
-def trading_day_closer(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult | dg.SkipReason:
+def trading_day_closer(
+    context: dg.SensorEvaluationContext, environment: Environment
+) -> dg.SensorResult | dg.SkipReason:
     settings, calendar = environment.settings(), environment.calendar()
     now = environment.clock().market(dt.datetime.now(dt.UTC))
     last_reasons: dict[str, str] = json.loads(context.cursor or "{}")
-    days = [day for day in open_days(context.instance, calendar, now) if decisions.is_settled(calendar, day, now)]
+    days = [
+        day
+        for day in open_days(context.instance, calendar, now)
+        if decisions.is_settled(calendar, day, now)
+    ]
     if not days:
         return dg.SkipReason("no day is over and unproved")
     try:
         found = facts.day_facts(context.instance, settings, days)
     except EvidenceError as error:
         return dg.SkipReason(f"nothing can be proved now: {error}")
-    verdicts = {facts.day.isoformat(): decisions.day_closed(facts, calendar, now) for facts in found}
+    verdicts = {
+        facts.day.isoformat(): decisions.day_closed(facts, calendar, now) for facts in found
+    }
     events = list(_day_events(verdicts, last_reasons))
     open_reasons = {key: verdict.reason for key, verdict in verdicts.items() if not verdict.closed}
     summary = "; ".join(f"{key}: {reason}" for key, reason in open_reasons.items())
-    return dg.SensorResult(asset_events=events, cursor=json.dumps(open_reasons), skip_reason=None if events else summary)
+    return dg.SensorResult(
+        asset_events=events,
+        cursor=json.dumps(open_reasons),
+        skip_reason=None if events else summary,
+    )
 
 
-def open_days(instance: dg.DagsterInstance, calendar: MarketCalendar, now: dt.datetime) -> list[dt.date]:
+def open_days(
+    instance: dg.DagsterInstance, calendar: MarketCalendar, now: dt.datetime
+) -> list[dt.date]:
     """The last trading days, today included, that have no closing materialization."""
     today = calendar.day_of(now)
-    recent = list(calendar.trading_days(max(FIRST_DAY, today - dt.timedelta(days=14)), today))[-DAYS_BACK:]
+    recent = list(calendar.trading_days(max(FIRST_DAY, today - dt.timedelta(days=14)), today))[
+        -DAYS_BACK:
+    ]
     closed = instance.get_materialized_partitions(STOCK_AGGREGATES)
     return [day for day in recent if day.isoformat() not in closed]
 
@@ -160,7 +196,10 @@ def _day_events(
 )
 def alert_on_failure(context: dg.RunFailureSensorContext, environment: Environment) -> None:
     run = context.dagster_run
-    causes = "; ".join(failure_cause(event) for event in context.get_step_failure_events()) or context.failure_event.message
+    causes = (
+        "; ".join(failure_cause(event) for event in context.get_step_failure_events())
+        or context.failure_event.message
+    )
     text = f"{run.job_name} failed (run {run.run_id[:8]}): {causes}"
     context.log.error(text)
     post_alert(environment.settings().alert_webhook_url.get_secret_value(), text)

@@ -124,7 +124,9 @@ class Listener:
         self._settings = settings
         self._program = program
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._listen, name=f"heartbeats-{program}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._listen, name=f"heartbeats-{program}", daemon=True
+        )
         self._newest: Heartbeat | None = None
         self._heard = 0.0
         self._listening_since: float | None = None
@@ -135,7 +137,12 @@ class Listener:
         self._thread.start()
         return self
 
-    def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
         self._stop.set()
         self._thread.join(5.0)
 
@@ -189,7 +196,9 @@ class Supervision:
             ended_because = self._live()
             if ended_because is None:
                 return
-            failures = 1 if time.monotonic() - began >= self.limits.healthy_seconds else failures + 1
+            failures = (
+                1 if time.monotonic() - began >= self.limits.healthy_seconds else failures + 1
+            )
             if failures >= self.limits.max_failures:
                 raise ProgramKeepsFailingError(f"{ended_because}; {failures} times in a row")
             pause = self.limits.pauses[min(failures, len(self.limits.pauses)) - 1]
@@ -210,10 +219,14 @@ class Supervision:
         if stopped_because == SESSION_OVER:
             # One that SIGTERM kills had not yet set its handler, which it does before it accepts anything.
             if code not in (0, -signal.SIGTERM):
-                raise ProgramNotDrainedError(f"{SESSION_OVER}, but process {child.pid} {_ending(code)}.{self._last_words(child)}")
+                raise ProgramNotDrainedError(
+                    f"{SESSION_OVER}, but process {child.pid} {_ending(code)}.{self._last_words(child)}"
+                )
             return None
         if not stopped_because and code in REFUSALS:
-            raise ProgramRefusedError(f"{REFUSALS[code]} (exit code {code}).{self._last_words(child)}")
+            raise ProgramRefusedError(
+                f"{REFUSALS[code]} (exit code {code}).{self._last_words(child)}"
+            )
         return stopped_because or f"process {child.pid} {_ending(code)}"
 
     def _watch(self, child: Child) -> str:
@@ -265,10 +278,17 @@ class Interruption:
         return self._number is not None
 
     def __enter__(self) -> Self:
-        self._handlers = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._handlers = {
+            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         return self
 
-    def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         if self._number is not None:

@@ -30,7 +30,10 @@ def main() -> None:
     tokens = Tokens(arguments.client_id, arguments.client_secret)
     workspace = Workspace(arguments.path, arguments.workspace_id)
     jobs = Jobs(arguments.path, workspace)
-    endpoints = [*PublicApi(workspace, jobs, tokens).endpoints(), *ConfigurationApi(workspace, jobs).endpoints()]
+    endpoints = [
+        *PublicApi(workspace, jobs, tokens).endpoints(),
+        *ConfigurationApi(workspace, jobs).endpoints(),
+    ]
     logger.info("serving %s on http://%s:%d", arguments.path, arguments.host, arguments.port)
     uvicorn.run(
         application(endpoints, tokens),
@@ -46,14 +49,25 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m polygon_assets.local.airbyte", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m polygon_assets.local.airbyte", description=main.__doc__
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--path", type=Path, required=True, help="where the workspace and its states are kept; created if absent")
-    parser.add_argument("--workspace-id", required=True)
-    parser.add_argument("--client-id", required=True, help="of the application that may use the API")
     parser.add_argument(
-        "--client-secret", default=os.environ.get("AIRBYTE_CLIENT_SECRET", ""), help="better in AIRBYTE_CLIENT_SECRET than here"
+        "--path",
+        type=Path,
+        required=True,
+        help="where the workspace and its states are kept; created if absent",
+    )
+    parser.add_argument("--workspace-id", required=True)
+    parser.add_argument(
+        "--client-id", required=True, help="of the application that may use the API"
+    )
+    parser.add_argument(
+        "--client-secret",
+        default=os.environ.get("AIRBYTE_CLIENT_SECRET", ""),
+        help="better in AIRBYTE_CLIENT_SECRET than here",
     )
     return parser.parse_args()
 

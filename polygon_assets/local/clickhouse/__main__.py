@@ -42,10 +42,14 @@ def _serve(arguments: argparse.Namespace, engine: Engine, stop: threading.Event)
     watch = EngineWatch(engine.probe, _end_without_engine)
     try:
         credentials = (arguments.user, arguments.password)
-        server = ClickHouseServer(arguments.host, arguments.port, engine, credentials, watch.trouble)
+        server = ClickHouseServer(
+            arguments.host, arguments.port, engine, credentials, watch.trouble
+        )
     except OSError as error:
         engine.close(grace_seconds=0)
-        raise DataDirectoryError(f"{arguments.host}:{arguments.port} cannot be listened on: {error}") from error
+        raise DataDirectoryError(
+            f"{arguments.host}:{arguments.port} cannot be listened on: {error}"
+        ) from error
     watch.start()
     threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
     logger.info("serving %s on http://%s:%d", arguments.path, arguments.host, server.server_port)
@@ -63,18 +67,30 @@ def _serve(arguments: argparse.Namespace, engine: Engine, stop: threading.Event)
 
 def _end_without_engine(reason: str) -> None:
     """Only a new process gets a new engine; whoever started this one starts it again."""
-    logger.error("the engine has died and answers no query any more; ending with code %d. Its last words: %s", ENGINE_DIED, reason)
+    logger.error(
+        "the engine has died and answers no query any more; ending with code %d. Its last words: %s",
+        ENGINE_DIED,
+        reason,
+    )
     logging.shutdown()
     os._exit(ENGINE_DIED)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m polygon_assets.local.clickhouse", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m polygon_assets.local.clickhouse", description=main.__doc__
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--path", type=Path, required=True, help="data directory; created if absent")
+    parser.add_argument(
+        "--path", type=Path, required=True, help="data directory; created if absent"
+    )
     parser.add_argument("--user", default="default")
-    parser.add_argument("--password", default=os.environ.get("CLICKHOUSE_PASSWORD", ""), help="better in CLICKHOUSE_PASSWORD than here")
+    parser.add_argument(
+        "--password",
+        default=os.environ.get("CLICKHOUSE_PASSWORD", ""),
+        help="better in CLICKHOUSE_PASSWORD than here",
+    )
     return parser.parse_args()
 
 

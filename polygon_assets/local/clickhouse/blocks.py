@@ -30,7 +30,10 @@ class BlockCompressor:
     def compress(self, data: bytes, /) -> bytes:
         self._waiting += data
         whole = len(self._waiting) // _BLOCK_BYTES * _BLOCK_BYTES
-        blocks = b"".join(_block(bytes(self._waiting[start : start + _BLOCK_BYTES])) for start in range(0, whole, _BLOCK_BYTES))
+        blocks = b"".join(
+            _block(bytes(self._waiting[start : start + _BLOCK_BYTES]))
+            for start in range(0, whole, _BLOCK_BYTES)
+        )
         del self._waiting[:whole]
         return blocks
 
@@ -47,9 +50,13 @@ def decompress_blocks(data: bytes, max_bytes: int) -> bytes:
     for given, method, size, block in _blocks(memoryview(data)):
         total += size
         if total > max_bytes:
-            raise ClickHouseError.refused(307, "TOO_MANY_BYTES", f"a body may have {max_bytes} bytes here")
+            raise ClickHouseError.refused(
+                307, "TOO_MANY_BYTES", f"a body may have {max_bytes} bytes here"
+            )
         if checksum(block) != given:
-            raise ClickHouseError.refused(40, "CHECKSUM_DOESNT_MATCH", "a compressed block of the body is damaged")
+            raise ClickHouseError.refused(
+                40, "CHECKSUM_DOESNT_MATCH", "a compressed block of the body is damaged"
+            )
         parts.append(_content(method, bytes(block[_HEAD.size :]), size))
     return b"".join(parts)
 
@@ -76,12 +83,16 @@ def _cut(message: str) -> ClickHouseError:
 
 def _content(method: int, data: bytes, size: int) -> bytes:
     if method not in _METHODS:
-        message = f"Unknown compression method 0x{method:02x}: LZ4, ZSTD and NONE are supported here"
+        message = (
+            f"Unknown compression method 0x{method:02x}: LZ4, ZSTD and NONE are supported here"
+        )
         raise ClickHouseError.refused(89, "UNKNOWN_COMPRESSION_METHOD", message)
     try:
         content = _METHODS[method](data, size)
     except (lz4.block.LZ4BlockError, zstandard.ZstdError, ValueError) as error:
-        raise ClickHouseError.refused(271, "CANNOT_DECOMPRESS", f"a compressed block is damaged: {error}") from error
+        raise ClickHouseError.refused(
+            271, "CANNOT_DECOMPRESS", f"a compressed block is damaged: {error}"
+        ) from error
     if len(content) != size:
         message = f"a compressed block says that it holds {size} bytes and holds {len(content)}"
         raise ClickHouseError.refused(271, "CANNOT_DECOMPRESS", message)
@@ -104,4 +115,6 @@ def _block(data: bytes) -> bytes:
 def checksum(block: memoryview) -> bytes:
     """The two halves of the hash, the lower one first, each little endian."""
     value: int = CityHash128(bytes(block))
-    return (value >> 64).to_bytes(8, "little") + (value & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8, "little")
+    return (value >> 64).to_bytes(8, "little") + (value & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(
+        8, "little"
+    )

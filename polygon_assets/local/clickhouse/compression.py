@@ -78,14 +78,18 @@ def decompress(data: bytes, encoding: str) -> bytes:
     if encoding in ("", "identity"):
         return data
     if encoding not in _DECOMPRESSORS:
-        raise ClickHouseError.refused(89, "UNKNOWN_COMPRESSION_METHOD", f"Content-Encoding {encoding!r} is not supported here")
+        raise ClickHouseError.refused(
+            89, "UNKNOWN_COMPRESSION_METHOD", f"Content-Encoding {encoding!r} is not supported here"
+        )
     parts = []
     while data:
         frame = _DECOMPRESSORS[encoding]()
         try:
             parts.append(frame.decompress(data))
         except (RuntimeError, zlib.error, zstandard.ZstdError) as error:
-            raise ClickHouseError.refused(271, "CANNOT_DECOMPRESS", f"the body is not {encoding}: {error}") from error
+            raise ClickHouseError.refused(
+                271, "CANNOT_DECOMPRESS", f"the body is not {encoding}: {error}"
+            ) from error
         if not frame.eof:
             raise TruncatedBodyError(f"the {encoding} body ends in the middle of a frame")
         data = frame.unused_data

@@ -54,7 +54,9 @@ class Engine:
             raise DataDirectoryError(_why_not(path, error)) from error
 
     @contextmanager
-    def connection(self, session_id: str = "", *, timeout_seconds: float = 60, must_exist: bool = False) -> Iterator[Any]:
+    def connection(
+        self, session_id: str = "", *, timeout_seconds: float = 60, must_exist: bool = False
+    ) -> Iterator[Any]:
         """A chDB connection: a new one, or that of the session, which other requests cannot use meanwhile.
 
         Raises ClickHouseError when the session is busy (373), unknown though it must exist (372), or the server is stopping (236).
@@ -140,11 +142,19 @@ class Engine:
             self._drop_expired_sessions(now)
             session = self._sessions.get(session_id)
             if session is None and must_exist:
-                raise ClickHouseError.refused(372, "SESSION_NOT_FOUND", f"Session {session_id} not found")
+                raise ClickHouseError.refused(
+                    372, "SESSION_NOT_FOUND", f"Session {session_id} not found"
+                )
             if session is None:
-                session = self._sessions[session_id] = _Session(self._open_connection(self._address))
+                session = self._sessions[session_id] = _Session(
+                    self._open_connection(self._address)
+                )
             if not session.lock.acquire(blocking=False):
-                raise ClickHouseError.refused(373, "SESSION_IS_LOCKED", f"Session {session_id} is locked by a concurrent client")
+                raise ClickHouseError.refused(
+                    373,
+                    "SESSION_IS_LOCKED",
+                    f"Session {session_id} is locked by a concurrent client",
+                )
             return session
 
     def _drop_expired_sessions(self, now: float) -> None:

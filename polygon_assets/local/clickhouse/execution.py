@@ -21,7 +21,14 @@ from polygon_assets.local.clickhouse.memory_file import file_holding
 from polygon_assets.local.clickhouse.native import upgraded
 from polygon_assets.local.clickhouse.request import Request
 from polygon_assets.local.clickhouse.running_query import path_of, run
-from polygon_assets.local.clickhouse.statement import Insert, Query, killing_by_client_id, parse, quoted, with_query_id
+from polygon_assets.local.clickhouse.statement import (
+    Insert,
+    Query,
+    killing_by_client_id,
+    parse,
+    quoted,
+    with_query_id,
+)
 
 _SETTING_NAME = re.compile(r"\w+")
 
@@ -60,7 +67,9 @@ class Execution:
         settings = {} if _is_set(statement) else request.settings
         with (
             self.engine.running(self.query_id),
-            self.engine.connection(session_id, timeout_seconds=request.session_seconds, must_exist=must_exist) as connection,
+            self.engine.connection(
+                session_id, timeout_seconds=request.session_seconds, must_exist=must_exist
+            ) as connection,
             _state_kept(connection, request.database, settings) if session_id else nullcontext(),
         ):
             if self.read_only:
@@ -71,7 +80,9 @@ class Execution:
                 yield replace(answer, time_zone=time_zone)
 
     @contextmanager
-    def _started(self, connection: Any, statement: Query | Insert, revision: int) -> Iterator[Answer]:
+    def _started(
+        self, connection: Any, statement: Query | Insert, revision: int
+    ) -> Iterator[Answer]:
         if isinstance(statement, Insert):
             yield self._insert(connection, statement)
         elif file_query := _into_pipe(connection, statement, self.request):
@@ -110,12 +121,20 @@ class Execution:
     def _whole(self, connection: Any, query: Query) -> Answer:
         """DDL and commands: whatever they return is small, and they run to their end whether the client stays or not."""
         started = time.monotonic()
-        sql = killing_by_client_id(query, QUERY_ID_SETTING) if query.first_word == b"KILL" else query.body
+        sql = (
+            killing_by_client_id(query, QUERY_ID_SETTING)
+            if query.first_word == b"KILL"
+            else query.body
+        )
         with engine_errors():
-            result = connection.query(sql, self.request.default_format, params=self.request.query_parameters)
+            result = connection.query(
+                sql, self.request.default_format, params=self.request.query_parameters
+            )
         data = result.bytes()
         output_format = (query.format or self.request.default_format) if data else None
-        return Answer(self.query_id, output_format, iter((data,)), lambda: _summary(started, result))
+        return Answer(
+            self.query_id, output_format, iter((data,)), lambda: _summary(started, result)
+        )
 
     @contextmanager
     def _streamed(self, connection: Any, query: "_PipeQuery", revision: int) -> Iterator[Answer]:
@@ -127,10 +146,19 @@ class Execution:
                 return self._write_native(connection, query, revision, writer)
             return connection.query(query.into(path_of(writer)), "TabSeparated", params=parameters)
 
-        with run(produce, self.client_is_gone, lambda: self.engine.cancel(self.query_id)) as running:
-            yield Answer(self.query_id, query.format, running.chunks(), lambda: _summary(started, running.result_if_done()))
+        with run(
+            produce, self.client_is_gone, lambda: self.engine.cancel(self.query_id)
+        ) as running:
+            yield Answer(
+                self.query_id,
+                query.format,
+                running.chunks(),
+                lambda: _summary(started, running.result_if_done()),
+            )
 
-    def _write_native(self, connection: Any, query: "_PipeQuery", revision: int, writer: int) -> Any:
+    def _write_native(
+        self, connection: Any, query: "_PipeQuery", revision: int, writer: int
+    ) -> Any:
         """Through chDB's stream, because it hands over block by block: a block's end cannot be seen in the bytes."""
         full_types = cache(lambda: self._column_types(query.statement))
         parameters = self.request.query_parameters
@@ -139,7 +167,9 @@ class Execution:
         except RuntimeError as error:
             if "Streaming query is not supported" not in str(error):
                 raise
-            result = connection.query(query.statement.body, "Native", params=parameters)  # SHOW, DESCRIBE and the like
+            result = connection.query(
+                query.statement.body, "Native", params=parameters
+            )  # SHOW, DESCRIBE and the like
             _write(writer, upgraded(result.bytes(), revision, full_types) if result.size() else b"")
             return result
         # Closed before the connection, always: closing a stream after it aborts the engine (code 236).
@@ -158,7 +188,9 @@ class Execution:
             if self.request.database:
                 connection.query(f"USE {quoted(self.request.database, '`')}", "TabSeparated")
             sql = b"DESCRIBE TABLE (" + query.unformatted + b"\n)"
-            described = connection.query(sql, "JSONCompactEachRow", params=self.request.query_parameters)
+            described = connection.query(
+                sql, "JSONCompactEachRow", params=self.request.query_parameters
+            )
             return {row[0]: row[1] for row in map(json.loads, described.bytes().splitlines())}
         return {}
 
@@ -208,7 +240,9 @@ def _refuse_changes(connection: Any, statement: Query | Insert, request: Request
         message = "Cannot execute query in readonly mode. For queries over HTTP, method GET implies readonly. Use method POST"
         raise ClickHouseError.refused(164, "READONLY", message)
     if request.settings.get("readonly", "2") not in ("1", "2"):
-        raise ClickHouseError.refused(164, "READONLY", "Cannot modify 'readonly' setting in readonly mode.")
+        raise ClickHouseError.refused(
+            164, "READONLY", "Cannot modify 'readonly' setting in readonly mode."
+        )
 
 
 @contextmanager
@@ -227,7 +261,10 @@ def _state_kept(connection: Any, database: str, settings: Mapping[str, str]) -> 
             if database and _current_database(connection) == database:
                 connection.query(f"USE {quoted(database_before, '`')}", "TabSeparated")
             if names:
-                values = [f"{name} = {quoted(before[name], chr(39)) if name in before else 'DEFAULT'}" for name in names]
+                values = [
+                    f"{name} = {quoted(before[name], chr(39)) if name in before else 'DEFAULT'}"
+                    for name in names
+                ]
                 connection.query("SET " + ", ".join(values), "TabSeparated")
 
 
@@ -246,7 +283,9 @@ def _time_zone(connection: Any, request: Request) -> str:
 
 
 def _current_database(connection: Any) -> str:
-    return str(connection.query("SELECT currentDatabase()", "TSVRaw").bytes().decode().removesuffix("\n"))
+    return str(
+        connection.query("SELECT currentDatabase()", "TSVRaw").bytes().decode().removesuffix("\n")
+    )
 
 
 @contextmanager
@@ -268,7 +307,9 @@ def _set(settings: Mapping[str, str]) -> str:
     unknown = [name for name in settings if not _SETTING_NAME.fullmatch(name)]
     if unknown:
         raise ClickHouseError.refused(115, "UNKNOWN_SETTING", f"Unknown setting {unknown[0]!r}")
-    return "SET " + ", ".join(f"{name} = {quoted(value, chr(39))}" for name, value in settings.items())
+    return "SET " + ", ".join(
+        f"{name} = {quoted(value, chr(39))}" for name, value in settings.items()
+    )
 
 
 def _summary(started: float, result: Any) -> dict[str, str]:
@@ -284,6 +325,18 @@ def _summary(started: float, result: Any) -> dict[str, str]:
             "result_bytes": result.bytes_read(),
         }
         if result is not None
-        else dict.fromkeys(("read_rows", "read_bytes", "written_rows", "written_bytes", "result_rows", "result_bytes"), 0)
+        else dict.fromkeys(
+            (
+                "read_rows",
+                "read_bytes",
+                "written_rows",
+                "written_bytes",
+                "result_rows",
+                "result_bytes",
+            ),
+            0,
+        )
     )
-    return {name: str(count) for name, count in counts.items()} | {"elapsed_ns": str(int((time.monotonic() - started) * 1e9))}
+    return {name: str(count) for name, count in counts.items()} | {
+        "elapsed_ns": str(int((time.monotonic() - started) * 1e9))
+    }

@@ -17,7 +17,13 @@ _PATIENCE_SECONDS = 1.5
 # Merges and queries on a busy machine delayed `SELECT 1` by 14 s at most.
 _HUNG_SECONDS = 60.0
 # What a living engine refuses a query with: a limit was reached, or somebody cancelled the question.
-_LIVING = {159, 202, 241, 394, 439}  # TIMEOUT_EXCEEDED, TOO_MANY_SIMULTANEOUS_QUERIES, MEMORY_LIMIT_EXCEEDED, ...
+_LIVING = {
+    159,
+    202,
+    241,
+    394,
+    439,
+}  # TIMEOUT_EXCEEDED, TOO_MANY_SIMULTANEOUS_QUERIES, MEMORY_LIMIT_EXCEEDED, ...
 
 
 class EngineWatch:
@@ -49,7 +55,9 @@ class EngineWatch:
         with self._answered:
             wanted = self._asked + 1
             self._ask_now.set()
-            self._answered.wait_for(lambda: self._dead or self._answers >= wanted, _PATIENCE_SECONDS)
+            self._answered.wait_for(
+                lambda: self._dead or self._answers >= wanted, _PATIENCE_SECONDS
+            )
             if self._dead:
                 return self._dead
             waited = time.monotonic() - self._asked_at

@@ -51,7 +51,14 @@ class ClickHouseServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, host: str, port: int, engine: Engine, credentials: tuple[str, str], trouble: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        engine: Engine,
+        credentials: tuple[str, str],
+        trouble: Callable[[], str],
+    ) -> None:
         """`credentials` are user and password; `trouble` says why the engine is not well; empty when it is."""
         self.engine = engine
         self.credentials = credentials
@@ -141,17 +148,29 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _check_credentials(self, request: Request) -> None:
         given = request.credentials
-        right = [secrets.compare_digest(*(text.encode() for text in pair)) for pair in zip(given, self.server.credentials, strict=True)]
+        right = [
+            secrets.compare_digest(*(text.encode() for text in pair))
+            for pair in zip(given, self.server.credentials, strict=True)
+        ]
         if not all(right):
             message = f"{given[0]}: Authentication failed: password is incorrect, or there is no user with such name."
             raise ClickHouseError.refused(516, "AUTHENTICATION_FAILED", message)
 
     def _answer(self, request: Request) -> None:
         query_id = request.query_id or str(uuid.uuid4())
-        execution = Execution(self.server.engine, request, self._client_is_gone, self.command in ("GET", "HEAD"), query_id)
+        execution = Execution(
+            self.server.engine,
+            request,
+            self._client_is_gone,
+            self.command in ("GET", "HEAD"),
+            query_id,
+        )
         head_sent = False
         try:
-            with execution.answer() as answer, SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as held:
+            with (
+                execution.answer() as answer,
+                SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as held,
+            ):
                 encoding = _encoding(request)
                 complete = _hold_back(answer.chunks, encoding, request, held)
                 headers = _answer_headers(answer, encoding)
@@ -182,7 +201,11 @@ class _Handler(BaseHTTPRequestHandler):
             shutil.copyfileobj(held, self.wfile, _HELD_BACK_BYTES)
 
     def _send_stream(
-        self, headers: dict[str, str], encoding: _Encoding, held: "SpooledTemporaryFile[bytes]", chunks: Iterator[bytes]
+        self,
+        headers: dict[str, str],
+        encoding: _Encoding,
+        held: "SpooledTemporaryFile[bytes]",
+        chunks: Iterator[bytes],
     ) -> None:
         """The status is gone by the time an error shows up: ClickHouse then ends the body with a tagged exception block.
 
@@ -200,7 +223,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send_part(encoding.compress(chunk), chunked)
         except ClickHouseError as error:
             logger.info("%.500s", error)
-            self._send_part(encoding.compress(_exception_block(error, tag)) + encoding.flush(), chunked)
+            self._send_part(
+                encoding.compress(_exception_block(error, tag)) + encoding.flush(), chunked
+            )
             self.close_connection = True
             return
         self._send_part(encoding.flush(), chunked)
@@ -213,9 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_not_found(self, path: str) -> None:
         self.close_connection = True
-        text = (
-            f"There is no handle {path}\n\nUse / or /ping for health checks.\nOr /replicas_status for more sophisticated health checks.\n"
-        )
+        text = f"There is no handle {path}\n\nUse / or /ping for health checks.\nOr /replicas_status for more sophisticated health checks.\n"
         self._send(404, {"Content-Type": _PLAIN_TEXT, "Connection": "close"}, text.encode())
 
     def _send_error(self, error: ClickHouseError, query_id: str, *, in_blocks: bool) -> None:
@@ -223,7 +246,11 @@ class _Handler(BaseHTTPRequestHandler):
         logger.info("%.500s", error)
         # The body may not have been read to its end: the connection cannot be used again.
         self.close_connection = True
-        headers = {"X-ClickHouse-Exception-Code": str(error.code), "Content-Type": _PLAIN_TEXT, "Connection": "close"}
+        headers = {
+            "X-ClickHouse-Exception-Code": str(error.code),
+            "Content-Type": _PLAIN_TEXT,
+            "Connection": "close",
+        }
         body = f"{error}\n".encode()
         if in_blocks:
             blocks = BlockCompressor()
@@ -247,7 +274,12 @@ def _encoding(request: Request) -> _Encoding:
     return _Encoding(name, outer, BlockCompressor() if request.wants_blocks else None)
 
 
-def _hold_back(chunks: Iterator[bytes], encoding: _Encoding, request: Request, held: "SpooledTemporaryFile[bytes]") -> bool:
+def _hold_back(
+    chunks: Iterator[bytes],
+    encoding: _Encoding,
+    request: Request,
+    held: "SpooledTemporaryFile[bytes]",
+) -> bool:
     """Keep the beginning of the answer, or all of it if the client wants that; whether it was all."""
     limit = max(_HELD_BACK_BYTES, request.buffer_bytes)
     for chunk in chunks:
@@ -259,7 +291,9 @@ def _hold_back(chunks: Iterator[bytes], encoding: _Encoding, request: Request, h
 
 
 def _answer_headers(answer: Answer, encoding: _Encoding) -> dict[str, str]:
-    headers = _common_headers(answer.query_id) | {"X-ClickHouse-Summary": json.dumps(answer.summary())}
+    headers = _common_headers(answer.query_id) | {
+        "X-ClickHouse-Summary": json.dumps(answer.summary())
+    }
     headers["X-ClickHouse-Timezone"] = answer.time_zone
     headers["Content-Type"] = content_type(answer.format) if answer.format else _PLAIN_TEXT
     headers |= {"X-ClickHouse-Format": answer.format} if answer.format else {}

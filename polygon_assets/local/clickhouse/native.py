@@ -32,7 +32,9 @@ def upgraded(block: bytes, revision: int, full_types: Callable[[], TypesByColumn
     return b"".join([_BLOCK_INFO, *_upgraded_columns(block, with_kind, full_types)])
 
 
-def _upgraded_columns(block: bytes, with_kind: bool, full_types: Callable[[], TypesByColumn]) -> Iterator[bytes]:
+def _upgraded_columns(
+    block: bytes, with_kind: bool, full_types: Callable[[], TypesByColumn]
+) -> Iterator[bytes]:
     cursor = Cursor(block)
     columns, rows = cursor.varint(), cursor.varint()
     yield block[: cursor.position]

@@ -41,7 +41,9 @@ class Cursor:
     def skip(self, size: int) -> None:
         self.position += size
         if self.position > len(self.data):
-            raise ClickHouseError.refused(33, "CANNOT_READ_ALL_DATA", "a Native block ends too early")
+            raise ClickHouseError.refused(
+                33, "CANNOT_READ_ALL_DATA", "a Native block ends too early"
+            )
 
     def take(self, size: int) -> bytes:
         start = self.position
@@ -147,7 +149,9 @@ def _skip_strings(cursor: Cursor, rows: int) -> None:
                 position = cursor.position
             position += size
     except IndexError:
-        raise ClickHouseError.refused(33, "CANNOT_READ_ALL_DATA", "a Native block ends within a column of strings") from None
+        raise ClickHouseError.refused(
+            33, "CANNOT_READ_ALL_DATA", "a Native block ends within a column of strings"
+        ) from None
     cursor.position = position
     cursor.skip(0)
 
@@ -171,7 +175,9 @@ def _skip_prefixes(elements: Sequence[Layout], cursor: Cursor) -> None:
 
 def _tuple(arguments: Sequence[str]) -> Layout:
     """`Tuple()` has one byte a row."""
-    elements = [layout(_NAMED_ELEMENT.sub("", argument, count=1)) for argument in arguments if argument]
+    elements = [
+        layout(_NAMED_ELEMENT.sub("", argument, count=1)) for argument in arguments if argument
+    ]
     return _in_order(elements or [_fixed(1)])
 
 

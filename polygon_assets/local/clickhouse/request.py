@@ -43,12 +43,18 @@ class Request:
     @property
     def settings(self) -> dict[str, str]:
         return {
-            name: value for name, value in self.parameters.items() if name not in _NOT_SETTINGS and not name.startswith(_QUERY_PARAMETER)
+            name: value
+            for name, value in self.parameters.items()
+            if name not in _NOT_SETTINGS and not name.startswith(_QUERY_PARAMETER)
         }
 
     @property
     def query_parameters(self) -> dict[str, str]:
-        return {name.removeprefix(_QUERY_PARAMETER): value for name, value in self.parameters.items() if name.startswith(_QUERY_PARAMETER)}
+        return {
+            name.removeprefix(_QUERY_PARAMETER): value
+            for name, value in self.parameters.items()
+            if name.startswith(_QUERY_PARAMETER)
+        }
 
     @property
     def database(self) -> str:
@@ -56,7 +62,11 @@ class Request:
 
     @property
     def default_format(self) -> str:
-        name = self.parameters.get("default_format") or self.headers.get("X-ClickHouse-Format") or "TabSeparated"
+        name = (
+            self.parameters.get("default_format")
+            or self.headers.get("X-ClickHouse-Format")
+            or "TabSeparated"
+        )
         return format_name(name)
 
     @property
@@ -71,7 +81,9 @@ class Request:
     @property
     def session_seconds(self) -> int:
         """Raises ClickHouseError 374 for more than the server allows."""
-        seconds = _whole_number(self.parameters, "session_timeout", 60, 374, "INVALID_SESSION_TIMEOUT")
+        seconds = _whole_number(
+            self.parameters, "session_timeout", 60, 374, "INVALID_SESSION_TIMEOUT"
+        )
         if seconds > _MAX_SESSION_SECONDS:
             message = f"Session timeout '{seconds}' is larger than max_session_timeout: {_MAX_SESSION_SECONDS}."
             raise ClickHouseError.refused(374, "INVALID_SESSION_TIMEOUT", message)
@@ -92,7 +104,11 @@ class Request:
 
     @property
     def accepted_encodings(self) -> str:
-        return (self.headers.get("Accept-Encoding") or "") if is_on(self.parameters, "enable_http_compression") else ""
+        return (
+            (self.headers.get("Accept-Encoding") or "")
+            if is_on(self.parameters, "enable_http_compression")
+            else ""
+        )
 
     @property
     def credentials(self) -> tuple[str, str]:
@@ -113,7 +129,9 @@ class Request:
         if scheme.lower() == "basic":
             return _basic_credentials(token)
         if in_headers:
-            return self.headers.get("X-ClickHouse-User", "default"), self.headers.get("X-ClickHouse-Key", "")
+            return self.headers.get("X-ClickHouse-User", "default"), self.headers.get(
+                "X-ClickHouse-Key", ""
+            )
         return self.parameters.get("user", "default"), self.parameters.get("password", "")
 
 
@@ -138,7 +156,9 @@ def _basic_credentials(token: str) -> tuple[str, str]:
     return user, password
 
 
-def _whole_number(parameters: Mapping[str, str], name: str, default: int, code: int, error: str) -> int:
+def _whole_number(
+    parameters: Mapping[str, str], name: str, default: int, code: int, error: str
+) -> int:
     text = parameters.get(name) or str(default)
     if not (text.isascii() and text.isdigit()):
         raise ClickHouseError.refused(code, error, f"{name} must be a whole number, not {text!r}")
@@ -158,7 +178,9 @@ def read_request(url_query: str, headers: Message, body: BufferedIOBase) -> Requ
         message = f"There is no role `{parameters['role']}`: there are no users and roles here, only one user"
         raise ClickHouseError.refused(511, "UNKNOWN_ROLE", message)
     query = parameters.get("query", "").encode()
-    return Request(parameters, headers, query + b"\n" + content if query and content else query or content)
+    return Request(
+        parameters, headers, query + b"\n" + content if query and content else query or content
+    )
 
 
 def _read_body(headers: Message, body: BufferedIOBase) -> bytes:
@@ -166,7 +188,9 @@ def _read_body(headers: Message, body: BufferedIOBase) -> bytes:
         return _read_chunks(body)
     length = headers.get("Content-Length") or "0"
     if not (length.isascii() and length.isdigit()):
-        raise ClickHouseError.refused(36, "BAD_ARGUMENTS", f"Content-Length must be a whole number, not {length!r}")
+        raise ClickHouseError.refused(
+            36, "BAD_ARGUMENTS", f"Content-Length must be a whole number, not {length!r}"
+        )
     return _read_exactly(body, int(length))
 
 
@@ -189,7 +213,9 @@ def _chunk_size(line: bytes) -> int:
 
 def _read_exactly(body: BufferedIOBase, size: int, already: int = 0) -> bytes:
     if size + already > MAX_BODY_BYTES:
-        raise ClickHouseError.refused(307, "TOO_MANY_BYTES", f"a body may have {MAX_BODY_BYTES} bytes here")
+        raise ClickHouseError.refused(
+            307, "TOO_MANY_BYTES", f"a body may have {MAX_BODY_BYTES} bytes here"
+        )
     data = body.read(size)
     if len(data) < size:
         raise TruncatedBodyError(f"{size} bytes announced, {len(data)} came")
@@ -198,11 +224,17 @@ def _read_exactly(body: BufferedIOBase, size: int, already: int = 0) -> bytes:
 
 def _form_fields(content_type: str, content: bytes) -> dict[str, str]:
     """Text fields of a multipart form: how clients send parameters that are too long for a URL."""
-    message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + content)
+    message = BytesParser(policy=HTTP).parsebytes(
+        b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + content
+    )
     fields = {}
     for part in message.iter_parts():
         if part.get_filename():
-            raise ClickHouseError.refused(48, "NOT_IMPLEMENTED", "external data is not supported here")
+            raise ClickHouseError.refused(
+                48, "NOT_IMPLEMENTED", "external data is not supported here"
+            )
         payload = part.get_payload(decode=True)
-        fields[str(part.get_param("name", header="content-disposition"))] = payload.decode() if isinstance(payload, bytes) else ""
+        fields[str(part.get_param("name", header="content-disposition"))] = (
+            payload.decode() if isinstance(payload, bytes) else ""
+        )
     return fields

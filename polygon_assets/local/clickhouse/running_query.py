@@ -71,7 +71,11 @@ class RunningQuery:
             with suppress(ClickHouseError):
                 cancel()
             again_at = time.monotonic() + _CANCEL_AGAIN_SECONDS
-            while time.monotonic() < again_at and self._ready.poll(_IDLE_MS) and os.read(self._reader, _PIPE_BYTES):
+            while (
+                time.monotonic() < again_at
+                and self._ready.poll(_IDLE_MS)
+                and os.read(self._reader, _PIPE_BYTES)
+            ):
                 pass
         self._executor.shutdown()
         os.close(self._reader)
@@ -79,11 +83,17 @@ class RunningQuery:
 
 def path_of(descriptor: int) -> str:
     """The path by which this process opens one of its own descriptors again."""
-    return f"/proc/self/fd/{descriptor}" if sys.platform.startswith("linux") else f"/dev/fd/{descriptor}"
+    return (
+        f"/proc/self/fd/{descriptor}"
+        if sys.platform.startswith("linux")
+        else f"/dev/fd/{descriptor}"
+    )
 
 
 @contextmanager
-def run(produce: Callable[[int], Any], client_is_gone: Callable[[], bool], cancel: Callable[[], None]) -> Iterator[RunningQuery]:
+def run(
+    produce: Callable[[int], Any], client_is_gone: Callable[[], bool], cancel: Callable[[], None]
+) -> Iterator[RunningQuery]:
     """The query runs inside the block and is over at its end, however the block is left."""
     query = RunningQuery(produce, client_is_gone)
     try:

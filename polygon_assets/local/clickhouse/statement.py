@@ -73,13 +73,23 @@ def parse(sql: bytes) -> Query | Insert:
     if kind == b"WITH" and _INSERT_AFTER_WITH.search(sql):
         before, tokens = tee(tokens)
         if (b"INSERT", b"INTO") in pairwise(token[0].upper() for token in before):
-            return _parse_insert(sql, kind, dropwhile(lambda token: token[0].upper() != b"INSERT", tokens))
-    return _parse_insert(sql, kind, tokens) if kind == b"INSERT" else _parse_query(sql, kind, tokens)
+            return _parse_insert(
+                sql, kind, dropwhile(lambda token: token[0].upper() != b"INSERT", tokens)
+            )
+    return (
+        _parse_insert(sql, kind, tokens) if kind == b"INSERT" else _parse_query(sql, kind, tokens)
+    )
 
 
 def with_query_id(query: Query, query_id: str) -> bytes:
     """The engine's `queryID()` is an id that the client has never seen: put in the client's."""
-    if query.first_word not in (b"SELECT", b"WITH", b"FROM", b"(", b"INSERT") or not _QUERY_ID_CALL.search(query.body):
+    if query.first_word not in (
+        b"SELECT",
+        b"WITH",
+        b"FROM",
+        b"(",
+        b"INSERT",
+    ) or not _QUERY_ID_CALL.search(query.body):
         return query.body
     literal = quoted(query_id, "'").encode()
     parts, end = [], 0
@@ -121,17 +131,31 @@ def _parse_insert(sql: bytes, kind: bytes, tokens: Iterator[re.Match[bytes]]) ->
         if word in (b"VALUES", b";"):
             break
         if word == b"INFILE":
-            raise ClickHouseError.refused(48, "NOT_IMPLEMENTED", "INSERT FROM INFILE is not allowed over HTTP: send the data")
+            raise ClickHouseError.refused(
+                48, "NOT_IMPLEMENTED", "INSERT FROM INFILE is not allowed over HTTP: send the data"
+            )
         if word == b"SETTINGS":
             target_end = token.start()
         selects = selects or word in (b"SELECT", b"WITH")
         name = next(tokens, None) if word == b"FORMAT" else None
         if name and not selects:
-            target, settings = sql[: target_end or token.start()], sql[target_end or token.start() : token.start()]
-            return Insert(target.decode(), settings.decode(), name[0].decode(), _after_line_break(sql[name.end() :]))
+            target, settings = (
+                sql[: target_end or token.start()],
+                sql[target_end or token.start() : token.start()],
+            )
+            return Insert(
+                target.decode(),
+                settings.decode(),
+                name[0].decode(),
+                _after_line_break(sql[name.end() :]),
+            )
         if name and sql[name.end() :].strip():
             # chDB would take the statement, ignore the rows and answer 200.
-            raise ClickHouseError.refused(48, "NOT_IMPLEMENTED", "INSERT ... SELECT from data in the request is not supported here")
+            raise ClickHouseError.refused(
+                48,
+                "NOT_IMPLEMENTED",
+                "INSERT ... SELECT from data in the request is not supported here",
+            )
     return Query(sql, kind)
 
 
@@ -142,13 +166,19 @@ def _parse_query(sql: bytes, kind: bytes, tokens: Iterator[re.Match[bytes]]) -> 
         if token[0] == b";":
             body_end = min(body_end, token.start())
         elif body_end < len(sql):
-            raise ClickHouseError.refused(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)")
+            raise ClickHouseError.refused(
+                62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)"
+            )
         else:
             found.append(token)
     words = [token[0].upper() for token in found]
     if (b"INTO", b"OUTFILE") in pairwise(words):
-        raise ClickHouseError.refused(48, "NOT_IMPLEMENTED", "INTO OUTFILE is not allowed over HTTP: read the answer")
-    clause = max((index for index, word in enumerate(words[:-1]) if word == b"FORMAT"), default=None)
+        raise ClickHouseError.refused(
+            48, "NOT_IMPLEMENTED", "INTO OUTFILE is not allowed over HTTP: read the answer"
+        )
+    clause = max(
+        (index for index, word in enumerate(words[:-1]) if word == b"FORMAT"), default=None
+    )
     if clause is None:
         return Query(sql[:body_end], kind)
     return Query(sql[:body_end], kind, found[clause + 1][0].decode(), found[clause].start())

@@ -14,7 +14,12 @@ import click
 import uvloop
 
 from polygon_assets.local.exchange.exchange import Exchange, Options
-from polygon_assets.local.exchange.market.clock import AFTER_REPLAY_SECONDS, Clock, ReplayCalendar, ReplayClock
+from polygon_assets.local.exchange.market.clock import (
+    AFTER_REPLAY_SECONDS,
+    Clock,
+    ReplayCalendar,
+    ReplayClock,
+)
 from polygon_assets.local.exchange.market.lateness import Rates
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.exchange.server import serve
@@ -26,31 +31,106 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8765, show_default=True, help="0 takes a free one; the address is printed.")
-@click.option("--api-key", envvar="POLYGON_API_KEY", required=True, help="The only key that is accepted; better not on a command line.")
-@click.option("--seed", default=7, show_default=True, help="Another seed is another market.")
-@click.option("--tickers", type=click.IntRange(min=1), default=10_000, show_default=True, help="Size of the universe.")
 @click.option(
-    "--activity", type=_POSITIVE, default=1.0, show_default=True, help="Scales how often everything trades; 1e9: all, each second."
+    "--port", default=8765, show_default=True, help="0 takes a free one; the address is printed."
+)
+@click.option(
+    "--api-key",
+    envvar="POLYGON_API_KEY",
+    required=True,
+    help="The only key that is accepted; better not on a command line.",
+)
+@click.option("--seed", default=7, show_default=True, help="Another seed is another market.")
+@click.option(
+    "--tickers",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    help="Size of the universe.",
+)
+@click.option(
+    "--activity",
+    type=_POSITIVE,
+    default=1.0,
+    show_default=True,
+    help="Scales how often everything trades; 1e9: all, each second.",
 )
 @click.option("--calendar", type=click.Choice(["NYSE", "24/7"]), default="NYSE", show_default=True)
-@click.option("--replay", type=click.DateTime(["%Y-%m-%d"]), help="Run this day instead of the present, from the first subscription on.")
 @click.option(
-    "--replay-from", type=click.DateTime(["%H:%M"]), help="New York time HH:MM at which the replay starts; the session's open by default."
+    "--replay",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Run this day instead of the present, from the first subscription on.",
 )
-@click.option("--speed", type=_POSITIVE, default=1.0, show_default=True, help="How many times as fast as the wall clock a replay runs.")
-@click.option("--no-earlier-trades", is_flag=True, help="The replayed day has no trade before --replay-from, in its bars either.")
-@click.option("--hold-seconds", default=2.0, show_default=True, help="How long after its end a second is sent.")
-@click.option("--delayed-minutes", default=15.0, show_default=True, help="Delay of /delayed/stocks.")
-@click.option("--max-connections", type=click.IntRange(min=1), default=1, show_default=True, help="Connections per cluster.")
-@click.option("--evict", type=click.Choice(["older", "newer", "abort"]), default="older", show_default=True, help="Who goes over the cap.")
+@click.option(
+    "--replay-from",
+    type=click.DateTime(["%H:%M"]),
+    help="New York time HH:MM at which the replay starts; the session's open by default.",
+)
+@click.option(
+    "--speed",
+    type=_POSITIVE,
+    default=1.0,
+    show_default=True,
+    help="How many times as fast as the wall clock a replay runs.",
+)
+@click.option(
+    "--no-earlier-trades",
+    is_flag=True,
+    help="The replayed day has no trade before --replay-from, in its bars either.",
+)
+@click.option(
+    "--hold-seconds",
+    default=2.0,
+    show_default=True,
+    help="How long after its end a second is sent.",
+)
+@click.option(
+    "--delayed-minutes", default=15.0, show_default=True, help="Delay of /delayed/stocks."
+)
+@click.option(
+    "--max-connections",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Connections per cluster.",
+)
+@click.option(
+    "--evict",
+    type=click.Choice(["older", "newer", "abort"]),
+    default="older",
+    show_default=True,
+    help="Who goes over the cap.",
+)
 @click.option("--auth-seconds", default=10.0, show_default=True, help="Time to authenticate.")
 @click.option("--ping-seconds", default=20.0, show_default=True, help="Interval of ping frames.")
-@click.option("--buffer-bytes", default=8 << 20, show_default=True, help="Unread bytes that make a slow consumer.")
+@click.option(
+    "--buffer-bytes",
+    default=8 << 20,
+    show_default=True,
+    help="Unread bytes that make a slow consumer.",
+)
 @click.option("--rate-limit", type=int, help="REST requests per minute; unlimited by default.")
-@click.option("--correction-rate", type=_SHARE, default=0.005, show_default=True, help="Share of bars that are corrected later.")
-@click.option("--duplicate-rate", type=_SHARE, default=0.001, show_default=True, help="Share of bars that are sent twice.")
-@click.option("--fraction-rate", type=_SHARE, default=0.02, show_default=True, help="Share of tickers with fractional volumes.")
+@click.option(
+    "--correction-rate",
+    type=_SHARE,
+    default=0.005,
+    show_default=True,
+    help="Share of bars that are corrected later.",
+)
+@click.option(
+    "--duplicate-rate",
+    type=_SHARE,
+    default=0.001,
+    show_default=True,
+    help="Share of bars that are sent twice.",
+)
+@click.option(
+    "--fraction-rate",
+    type=_SHARE,
+    default=0.02,
+    show_default=True,
+    help="Share of tickers with fractional volumes.",
+)
 def main(host: str, port: int, **options: Any) -> None:
     """Serve the vendor's WebSocket (/stocks, /delayed/stocks) and REST API over a synthetic market."""
     exchange = build_exchange(**options)
@@ -65,10 +145,23 @@ def build_exchange(**options: Any) -> Exchange:
     calendar = MarketCalendar(options["calendar"])
     if replay := options["replay"]:
         calendar = ReplayCalendar(options["calendar"], replay.date())
-    clock = _clock(calendar, replay.date() if replay else None, options["replay_from"], options["speed"])
+    clock = _clock(
+        calendar, replay.date() if replay else None, options["replay_from"], options["speed"]
+    )
     # Asked for by name alone: without it a replay's bars are those of the same day in any other market of this seed.
-    begins = dt.datetime.fromtimestamp(clock.exchange_start, dt.UTC) if options["no_earlier_trades"] else None
-    market = Market(options["seed"], options["tickers"], calendar, options["activity"], options["fraction_rate"], begins)
+    begins = (
+        dt.datetime.fromtimestamp(clock.exchange_start, dt.UTC)
+        if options["no_earlier_trades"]
+        else None
+    )
+    market = Market(
+        options["seed"],
+        options["tickers"],
+        calendar,
+        options["activity"],
+        options["fraction_rate"],
+        begins,
+    )
     return Exchange(
         market=market,
         clock=clock,
@@ -78,7 +171,9 @@ def build_exchange(**options: Any) -> Exchange:
     )
 
 
-def _clock(calendar: MarketCalendar, day: dt.date | None, start: dt.datetime | None, speed: float) -> Clock:
+def _clock(
+    calendar: MarketCalendar, day: dt.date | None, start: dt.datetime | None, speed: float
+) -> Clock:
     if day is None:
         if start or speed != 1.0:
             raise click.UsageError("--replay-from and --speed need --replay")
@@ -88,7 +183,9 @@ def _clock(calendar: MarketCalendar, day: dt.date | None, start: dt.datetime | N
     if session is None:
         raise click.BadParameter(f"{day} is no trading day", param_hint="--replay")
     moment = dt.datetime.combine(day, start.time(), NEW_YORK) if start else session.extended_open
-    return ReplayClock(moment.timestamp(), speed, session.extended_close.timestamp() + AFTER_REPLAY_SECONDS)
+    return ReplayClock(
+        moment.timestamp(), speed, session.extended_close.timestamp() + AFTER_REPLAY_SECONDS
+    )
 
 
 async def _run(exchange: Exchange, host: str, port: int) -> None:

@@ -49,18 +49,31 @@ def control(exchange: Exchange, request: Request) -> Reply:
 
 def _drop(exchange: Exchange, body: Body) -> Body:
     """Cut the TCP connection of one `connection` (its id in the stats) or of all, without a close frame."""
-    return {"connections": [_ended(connection, connection.abort) for connection in _chosen(exchange, body)]}
+    return {
+        "connections": [
+            _ended(connection, connection.abort) for connection in _chosen(exchange, body)
+        ]
+    }
 
 
 def _close(exchange: Exchange, body: Body) -> Body:
     """Close with `code` and `reason`; 1006 is an abort."""
     code, reason = int(body.get("code", 1000)), str(body.get("reason", ""))
-    return {"connections": [_ended(connection, partial(connection.close, code, reason)) for connection in _chosen(exchange, body)]}
+    return {
+        "connections": [
+            _ended(connection, partial(connection.close, code, reason))
+            for connection in _chosen(exchange, body)
+        ]
+    }
 
 
 def _evict(exchange: Exchange, body: Body) -> Body:
     """Send max_connections and close with 1008, as if another connection had come."""
-    return {"connections": [_ended(connection, connection.evict) for connection in _chosen(exchange, body)]}
+    return {
+        "connections": [
+            _ended(connection, connection.evict) for connection in _chosen(exchange, body)
+        ]
+    }
 
 
 def _silence(exchange: Exchange, body: Body) -> Body:
@@ -84,23 +97,33 @@ def _garbage(exchange: Exchange, body: Body) -> Body:
 
 def _slow(exchange: Exchange, body: Body) -> Body:
     """Send everything `delay` wall seconds later, for `seconds`."""
-    exchange.faults.slow_seconds, exchange.faults.slow_until = float(body.get("delay", 1.0)), _until(body)
+    exchange.faults.slow_seconds, exchange.faults.slow_until = (
+        float(body.get("delay", 1.0)),
+        _until(body),
+    )
     return {"delay": exchange.faults.slow_seconds}
 
 
 def _late(exchange: Exchange, body: Body) -> Body:
     """For `seconds`, hold events back and send them `minutes` (of the exchange clock) later, among newer ones."""
-    exchange.faults.late_minutes, exchange.faults.late_until = float(body.get("minutes", 1.0)), _until(body)
+    exchange.faults.late_minutes, exchange.faults.late_until = (
+        float(body.get("minutes", 1.0)),
+        _until(body),
+    )
     return {"minutes": exchange.faults.late_minutes}
 
 
 def _rest(exchange: Exchange, body: Body) -> Body:
     """The next `count` REST requests under `path` fail with `status`; `empty` leaves the body out, as the vendor sometimes does."""
-    headers = {"Retry-After": str(body["retry_after"])} if body.get("retry_after") is not None else {}
+    headers = (
+        {"Retry-After": str(body["retry_after"])} if body.get("retry_after") is not None else {}
+    )
     reply = error_reply(int(body.get("status", 429)), headers)
     if body.get("empty"):
         reply = Reply(reply.status, b"", headers)
-    exchange.faults.replies.extend([(str(body.get("path", "/")), reply)] * int(body.get("count", 1)))
+    exchange.faults.replies.extend(
+        [(str(body.get("path", "/")), reply)] * int(body.get("count", 1))
+    )
     return {"pending": len(exchange.faults.replies)}
 
 
@@ -114,7 +137,11 @@ def _refuse(exchange: Exchange, body: Body) -> Body:
         faults.refused_paths.add(str(body["entitlement"]))
     faults.key_refused = bool(body.get("key", faults.key_refused))
     faults.today_refused = bool(body.get("today", faults.today_refused))
-    return {"channels": sorted(faults.refused_channels), "entitlements": sorted(faults.refused_paths), "key": faults.key_refused}
+    return {
+        "channels": sorted(faults.refused_channels),
+        "entitlements": sorted(faults.refused_paths),
+        "key": faults.key_refused,
+    }
 
 
 def _rate_limit(exchange: Exchange, body: Body) -> Body:
@@ -148,7 +175,11 @@ ACTIONS: dict[str, Callable[[Exchange, Body], Body]] = {
 def _chosen(exchange: Exchange, body: Body) -> Iterator[Connection]:
     """The connection with the given id, or all of them."""
     for feed in exchange.feeds.values():
-        yield from [connection for connection in feed.connections if body.get("connection") in (None, connection.number)]
+        yield from [
+            connection
+            for connection in feed.connections
+            if body.get("connection") in (None, connection.number)
+        ]
 
 
 def _ended(connection: Connection, end: Callable[[], None]) -> int:

@@ -56,12 +56,18 @@ class Exchange:
 
     def _feed(self, delay: float) -> Feed:
         return Feed(
-            Tape(self.market, self.rates, self.clock.first_second - int(delay)), self.clock, self.faults, self.options.hold_seconds + delay
+            Tape(self.market, self.rates, self.clock.first_second - int(delay)),
+            self.clock,
+            self.faults,
+            self.options.hold_seconds + delay,
         )
 
     async def run(self) -> None:
         now = dt.datetime.fromtimestamp(self.clock.now(), dt.UTC)
-        await asyncio.gather(asyncio.to_thread(self.market.prepare, now), *(feed.run() for feed in self.feeds.values()))
+        await asyncio.gather(
+            asyncio.to_thread(self.market.prepare, now),
+            *(feed.run() for feed in self.feeds.values()),
+        )
 
     def knows_key(self, key: str) -> bool:
         return key == self.options.api_key and not self.faults.key_refused

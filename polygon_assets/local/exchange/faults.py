@@ -39,7 +39,11 @@ class Faults:
     def silenced(self, kind: str, now: float) -> set[str]:
         """Symbols of this kind that are silent one by one."""
         prefix = f"{kind}."
-        return {channel[len(prefix) :] for channel, until in self.silent_until.items() if channel.startswith(prefix) and until > now}
+        return {
+            channel[len(prefix) :]
+            for channel, until in self.silent_until.items()
+            if channel.startswith(prefix) and until > now
+        }
 
     def send_delay_seconds(self, now: float) -> float:
         return self.slow_seconds if now < self.slow_until else 0.0

@@ -52,12 +52,20 @@ class Reply:
 
     def encoded(self) -> bytes:
         body = self._body()
-        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))} | self.headers
-        lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+        } | self.headers
+        lines = [
+            f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}",
+            *(f"{name}: {value}" for name, value in headers.items()),
+        ]
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
     def _body(self) -> bytes:
-        return self.content if isinstance(self.content, bytes) else msgspec.json.encode(self.content)
+        return (
+            self.content if isinstance(self.content, bytes) else msgspec.json.encode(self.content)
+        )
 
 
 async def read_request(reader: asyncio.StreamReader) -> Request | None:
@@ -70,7 +78,10 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
         raise ValueError("head too long") from error
     first, *lines = head.decode("latin-1").rstrip().split("\r\n")
     method, target, _version = first.split(" ")
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    headers = {
+        name.strip().lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in lines)
+    }
     length = int(headers.get("content-length", "0"))
     if not 0 <= length <= _LONGEST_BODY:
         raise ValueError("body too long")

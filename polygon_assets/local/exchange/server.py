@@ -49,9 +49,15 @@ class Server:
         # Some answers take seconds of arithmetic: the stream goes on meanwhile.
         return await asyncio.to_thread(respond, self.exchange, request)
 
-    async def _upgrade(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _upgrade(
+        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         feed = self.exchange.feeds.get(request.path)
-        failure = self.exchange.faults.handshakes.popleft() if self.exchange.faults.handshakes else HTTPStatus.OK
+        failure = (
+            self.exchange.faults.handshakes.popleft()
+            if self.exchange.faults.handshakes
+            else HTTPStatus.OK
+        )
         if failure == 0:
             writer.transport.abort()
         elif feed is None or failure != HTTPStatus.OK:

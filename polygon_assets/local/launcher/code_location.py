@@ -30,14 +30,19 @@ class DagsterError(Exception):
 def mend(port: int) -> str:
     """Reload the code locations that are in error; what was done, or nothing to report."""
     try:
-        broken = {entry["name"]: _error(entry) for entry in ask(port, _LOCATIONS)["workspaceOrError"]["locationEntries"]}
+        broken = {
+            entry["name"]: _error(entry)
+            for entry in ask(port, _LOCATIONS)["workspaceOrError"]["locationEntries"]
+        }
         broken = {name: error for name, error in broken.items() if error}
         for name in broken:
             ask(port, _RELOAD, name=name)
     except (DagsterError, KeyError, TypeError):
         return ""  # the webserver's health is looked at by itself
     done = "is reloaded; the streams follow in half a minute"
-    return "; ".join(f"code location {name} was in error ({error}) and {done}" for name, error in broken.items())
+    return "; ".join(
+        f"code location {name} was in error ({error}) and {done}" for name, error in broken.items()
+    )
 
 
 def _error(entry: Any) -> str:

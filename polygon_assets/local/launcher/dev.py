@@ -19,7 +19,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from polygon_assets.clients import market_clock
-from polygon_assets.inspection import ClickHouseUnreachableError, WarehouseUnreachableError, tables, warehouse
+from polygon_assets.inspection import (
+    ClickHouseUnreachableError,
+    WarehouseUnreachableError,
+    tables,
+    warehouse,
+)
 from polygon_assets.local.launcher.environment import clean_this_process
 from polygon_assets.local.launcher.replay import dagster_home, refuse_unprovable, replay_of
 from polygon_assets.local.launcher.revival import Revival
@@ -37,7 +42,9 @@ Look = Callable[[], None]
 """Looks after the servers; called wherever something is waited for."""
 
 
-def run(data_dir: Path, exchange_options: Sequence[str], project: Path | None = None, ui_port: int = 0) -> None:
+def run(
+    data_dir: Path, exchange_options: Sequence[str], project: Path | None = None, ui_port: int = 0
+) -> None:
     """Run until SIGINT or SIGTERM, with Dagster if its project folder is given.
 
     Raises ServerFailedError when a server fails, after stopping the others, and ReplayError for a day that cannot be replayed.
@@ -49,8 +56,13 @@ def run(data_dir: Path, exchange_options: Sequence[str], project: Path | None = 
         signal.signal(number, _interrupt)
     console = Console()
     started = time.monotonic()
-    console.print("starting the embedded stack: simulated exchange, Kafka, ClickHouse, S3, Snowflake, Airbyte")
-    with suppress(KeyboardInterrupt), running_stack(data_dir, exchange_options=exchange_options) as stack:
+    console.print(
+        "starting the embedded stack: simulated exchange, Kafka, ClickHouse, S3, Snowflake, Airbyte"
+    )
+    with (
+        suppress(KeyboardInterrupt),
+        running_stack(data_dir, exchange_options=exchange_options) as stack,
+    ):
         if project:
             rows_before = _rows(stack)
             console.print("starting Dagster")
@@ -76,7 +88,10 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     """The first signal ends whatever is being waited for; a second one must not cut the stopping short."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    os.write(sys.stdout.fileno(), b"stopping: the streams hand on what they accepted first (about 10 s)\n")
+    os.write(
+        sys.stdout.fileno(),
+        b"stopping: the streams hand on what they accepted first (about 10 s)\n",
+    )
     raise KeyboardInterrupt
 
 
@@ -87,22 +102,34 @@ def _print_addresses(stack: Stack, console: Console) -> None:
         console.print(f"  {name:<11} {address}", soft_wrap=True)
     if "dagster" in stack.ports:
         groups = ",".join(f"global@global:{group}" for group in ("stream", "serving", "batch"))
-        console.print(f"lineage: http://127.0.0.1:{stack.ports['dagster']}/asset-groups?expanded={groups}", soft_wrap=True)
+        console.print(
+            f"lineage: http://127.0.0.1:{stack.ports['dagster']}/asset-groups?expanded={groups}",
+            soft_wrap=True,
+        )
     console.print(f"logs: {stack.data_dir / 'logs'}", soft_wrap=True)
 
 
 def _command() -> str:
     """The command line as this process was started, to be pasted into another shell of the same folder."""
-    return shlex.quote(sys.argv[0]) if Path(sys.argv[0]).name == "polygon-assets" else "polygon-assets"
+    return (
+        shlex.quote(sys.argv[0]) if Path(sys.argv[0]).name == "polygon-assets" else "polygon-assets"
+    )
 
 
-def _tell_first_rows(stack: Stack, console: Console, started: float, rows_before: int, look: Look) -> None:
+def _tell_first_rows(
+    stack: Stack, console: Console, started: float, rows_before: int, look: Look
+) -> None:
     """Wait for the first row that was not there before, the proof that producer, filter and sink run."""
-    console.print("waiting for the sensors to start producer, filter and sink (about 30 s); Ctrl-C stops everything")
+    console.print(
+        "waiting for the sensors to start producer, filter and sink (about 30 s); Ctrl-C stops everything"
+    )
     while (rows := _rows(stack)) <= rows_before:
         look()
         time.sleep(LOOK_SECONDS)
-    console.print(f"{rows:,} rows in {AGGREGATES} after {time.monotonic() - started:.0f} s; more: {_command()} status", soft_wrap=True)
+    console.print(
+        f"{rows:,} rows in {AGGREGATES} after {time.monotonic() - started:.0f} s; more: {_command()} status",
+        soft_wrap=True,
+    )
 
 
 def _rows(stack: Stack) -> int:
@@ -119,7 +146,9 @@ def _tell_replay(stack: Stack, console: Console, begins: dt.datetime, look: Look
     session = calendar_of(settings).session(begins.astimezone(NEW_YORK).date())
     if session is None:
         return
-    console.print(f"{session.day} is replayed from {_clock_time(begins)} to {_clock_time(session.extended_close)} New York")
+    console.print(
+        f"{session.day} is replayed from {_clock_time(begins)} to {_clock_time(session.extended_close)} New York"
+    )
     while _market_time(settings) < session.extended_close + REVISION_WINDOW:
         look()
         time.sleep(LOOK_SECONDS)
@@ -131,7 +160,9 @@ def _tell_replay(stack: Stack, console: Console, begins: dt.datetime, look: Look
         look()
         time.sleep(HISTORY_LOOK_SECONDS)
     found = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
-    console.print(f"{session.day} is closed and compared with the daily bars: {found}. The servers stay up until Ctrl-C")
+    console.print(
+        f"{session.day} is closed and compared with the daily bars: {found}. The servers stay up until Ctrl-C"
+    )
 
 
 def _market_time(settings: Settings) -> dt.datetime:
@@ -152,10 +183,18 @@ def _tell_history(stack: Stack, console: Console, look: Look) -> None:
     """Show how many of the past trading days are in the fact table until all are; the sensor `missing_days` brings them."""
     settings = stack.settings()
     calendar = calendar_of(settings)
-    wanted = set(calendar.days_before(calendar.day_of(dt.datetime.now(dt.UTC)), settings.daily_history_days))
+    wanted = set(
+        calendar.days_before(calendar.day_of(dt.datetime.now(dt.UTC)), settings.daily_history_days)
+    )
     if not wanted:
         return
-    columns = TextColumn("daily history in Snowflake"), BarColumn(), MofNCompleteColumn(), TextColumn("trading days"), TimeElapsedColumn()
+    columns = (
+        TextColumn("daily history in Snowflake"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("trading days"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("history", total=len(wanted))
         while not progress.finished:

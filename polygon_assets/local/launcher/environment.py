@@ -21,8 +21,15 @@ TUNING: Mapping[str, str] = {
     "market_closures": "closures lead nowhere",
 }
 """Settings that a person may set for the embedded stack too, each with the reason why it does no harm."""
-_FOREIGN = re.compile(r"(AWS|BOTO|SNOWFLAKE|KAFKA|CLICKHOUSE|POLYGON|MASSIVE|AIRBYTE|DAGSTER)_.*|(HTTPS?|FTP|ALL|NO)_PROXY", re.IGNORECASE)
-_NO_AWS_FILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
+_FOREIGN = re.compile(
+    r"(AWS|BOTO|SNOWFLAKE|KAFKA|CLICKHOUSE|POLYGON|MASSIVE|AIRBYTE|DAGSTER)_.*|(HTTPS?|FTP|ALL|NO)_PROXY",
+    re.IGNORECASE,
+)
+_NO_AWS_FILES = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 """The SDK reads a default profile from these files even where no variable names one."""
 
 
@@ -35,7 +42,9 @@ def is_foreign(name: str) -> bool:
 
 def cleaned(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment for the stack's own processes."""
-    return {name: value for name, value in environment.items() if not is_foreign(name)} | _NO_AWS_FILES
+    return {
+        name: value for name, value in environment.items() if not is_foreign(name)
+    } | _NO_AWS_FILES
 
 
 def clean_this_process() -> None:
@@ -45,7 +54,9 @@ def clean_this_process() -> None:
     os.environ.update(_NO_AWS_FILES)
 
 
-def shell_lines(variables: Mapping[str, str], environment: Mapping[str, str]) -> list[tuple[str, str | None]]:
+def shell_lines(
+    variables: Mapping[str, str], environment: Mapping[str, str]
+) -> list[tuple[str, str | None]]:
     """What a shell with this environment has to set, and to unset (None), so that its commands reach the stack and nothing else."""
     unset = sorted(name for name in environment if is_foreign(name) and name not in variables)
     return [*((name, None) for name in unset), *variables.items(), *_NO_AWS_FILES.items()]

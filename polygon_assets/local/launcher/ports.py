@@ -53,7 +53,11 @@ def listens(pid: int, port: int) -> bool:
 def _listening_sockets(port: int) -> set[str]:
     """Inodes of the sockets that listen on `port`, from the kernel's table (address:port in hexadecimal, state, ..., inode)."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return {row[9] for row in rows if row[3] == _LISTENING and int(row[1].rpartition(":")[2], 16) == port}
+    return {
+        row[9]
+        for row in rows
+        if row[3] == _LISTENING and int(row[1].rpartition(":")[2], 16) == port
+    }
 
 
 def _sockets_of(pid: int) -> set[str]:

@@ -26,7 +26,11 @@ class Process:
     """
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], log: Path, farewell: signal.Signals = signal.SIGKILL
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        farewell: signal.Signals = signal.SIGKILL,
     ) -> None:
         """`farewell` is the signal it gets when this process dies: SIGTERM where it has children of its own to stop."""
         self.log = log
@@ -78,7 +82,9 @@ class Process:
         if self.exit_code is None:
             family = psutil.Process(self.pid).children(recursive=True)
         else:
-            family = [process for process in psutil.process_iter() if _session_of(process.pid) == self.pid]
+            family = [
+                process for process in psutil.process_iter() if _session_of(process.pid) == self.pid
+            ]
             family += [child for process in family for child in process.children(recursive=True)]
             for process in family:
                 process.terminate()

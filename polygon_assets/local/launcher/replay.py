@@ -39,14 +39,21 @@ def replay_of(options: Sequence[str]) -> dt.datetime | None:
 def refuse_unprovable(options: Sequence[str], today: dt.date) -> None:
     """Raises ReplayError for a day that the pipeline could not close and compare."""
     given = dict(pairwise(options))
-    if "--replay" in given and (day := _parsed(given, "--replay", "%Y-%m-%d", "2026-11-20").date()) < FIRST_DAY:
-        raise ReplayError(f"--replay {day}: days before {FIRST_DAY} have no partition; choose a trading day from {FIRST_DAY} on")
+    if (
+        "--replay" in given
+        and (day := _parsed(given, "--replay", "%Y-%m-%d", "2026-11-20").date()) < FIRST_DAY
+    ):
+        raise ReplayError(
+            f"--replay {day}: days before {FIRST_DAY} have no partition; choose a trading day from {FIRST_DAY} on"
+        )
     begins = replay_of(options)
     if begins is None:
         return
     day, session = begins.date(), _session(begins.date())
     if day > today:
-        raise ReplayError(f"--replay {day}: partitions end with today, {today}; choose a trading day up to today")
+        raise ReplayError(
+            f"--replay {day}: partitions end with today, {today}; choose a trading day up to today"
+        )
     if begins.replace(tzinfo=NEW_YORK) >= session.regular_close:
         close = session.regular_close.astimezone(NEW_YORK)
         raise ReplayError(
@@ -59,7 +66,9 @@ def dagster_home(project: Path, folder: Path) -> Path:
     """A DAGSTER_HOME for one replay: the project's configuration, with its storage in `folder`."""
     home = folder / "dagster"
     home.mkdir(parents=True, exist_ok=True)
-    configuration = (project / "dagster.yaml").read_text().replace(".local/dagster", str(home.resolve()))
+    configuration = (
+        (project / "dagster.yaml").read_text().replace(".local/dagster", str(home.resolve()))
+    )
     (home / "dagster.yaml").write_text(configuration)
     return home
 
@@ -70,7 +79,9 @@ def _session(day: dt.date) -> Session:
     except CalendarHorizonError as error:
         raise ReplayError(f"--replay {day}: {error}") from error
     if session is None:
-        raise ReplayError(f"--replay {day}: US stocks do not trade on that day (weekend or holiday); choose a trading day")
+        raise ReplayError(
+            f"--replay {day}: US stocks do not trade on that day (weekend or holiday); choose a trading day"
+        )
     return session
 
 

@@ -26,7 +26,9 @@ def is_hopeless(deaths: Sequence[float], now: float) -> bool:
 class Revival:
     """Looks after a stack. Call `look` again and again from the thread that started it (see Process)."""
 
-    def __init__(self, stack: Stack, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, stack: Stack, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._stack = stack
         self._say = say
         self._clock = clock
@@ -74,4 +76,6 @@ class Revival:
         self._stack.restart(name)
         self._well_at[name] = self._clock()
         lost = self._stack.forgets(name)
-        self._say(f"{name} is back after {self._clock() - now:.0f} s" + (f"; {lost}" if lost else ""))
+        self._say(
+            f"{name} is back after {self._clock() - now:.0f} s" + (f"; {lost}" if lost else "")
+        )

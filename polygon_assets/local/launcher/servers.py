@@ -86,7 +86,11 @@ def _exchange(options: Sequence[str]) -> Server:
             "VOLUME_TOLERANCE": "0",
             "PRICE_TOLERANCE": "0",
             # A replay keeps the day itself, and before its close the day before it.
-            **({"MARKET_REPLAY": f"{begins:%Y-%m-%dT%H:%M}", "DAILY_HISTORY_DAYS": "1"} if begins else {}),
+            **(
+                {"MARKET_REPLAY": f"{begins:%Y-%m-%dT%H:%M}", "DAILY_HISTORY_DAYS": "1"}
+                if begins
+                else {}
+            ),
         },
         healthy=lambda port: _answers(port, "/healthz"),
     )
@@ -102,11 +106,23 @@ def _migrate(settings: Settings) -> None:
 
 def _provision(settings: Settings) -> None:
     calendar = calendar_of(settings)
-    provision(settings, calendar.previous_day(calendar.day_of(replay_begins(settings) or dt.datetime.now(dt.UTC))))
+    provision(
+        settings,
+        calendar.previous_day(calendar.day_of(replay_begins(settings) or dt.datetime.now(dt.UTC))),
+    )
 
 
 def _python(module: str, port: int, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", f"polygon_assets.local.{module}", "--host", HOST, "--port", str(port), *arguments]
+    return [
+        sys.executable,
+        "-m",
+        f"polygon_assets.local.{module}",
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+        *arguments,
+    ]
 
 
 def _answers(port: int, path: str) -> bool:
@@ -125,14 +141,19 @@ _KAFKA = Server(
     name="kafka",
     preferred_port=9092,
     command=lambda port, _: broker.command(HOST, port),
-    variables=lambda port: {"KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{port}", "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"},
+    variables=lambda port: {
+        "KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{port}",
+        "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
+    },
     prepare=broker.create_topics,
     forgets="it keeps everything in memory, so its topics are empty now",
 )
 _CLICKHOUSE = Server(
     name="clickhouse",
     preferred_port=8123,
-    command=lambda port, data: _python("clickhouse", port, "--path", str(data), "--user", "default"),
+    command=lambda port, data: _python(
+        "clickhouse", port, "--path", str(data), "--user", "default"
+    ),
     variables=lambda port: {
         "CLICKHOUSE_HOST": HOST,
         "CLICKHOUSE_PORT": str(port),
@@ -146,7 +167,18 @@ _CLICKHOUSE = Server(
 _S3 = Server(
     name="s3",
     preferred_port=9000,
-    command=lambda port, data: _python("s3", port, "--path", str(data), "--bucket", _BUCKET, "--key", _OBJECT_KEY, "--region", _REGION),
+    command=lambda port, data: _python(
+        "s3",
+        port,
+        "--path",
+        str(data),
+        "--bucket",
+        _BUCKET,
+        "--key",
+        _OBJECT_KEY,
+        "--region",
+        _REGION,
+    ),
     variables=lambda port: {
         "AWS_ENDPOINT_URL_S3": f"http://{HOST}:{port}",
         "AWS_ACCESS_KEY_ID": _KEY,
@@ -161,7 +193,16 @@ _SNOWFLAKE = Server(
     name="snowflake",
     preferred_port=8084,
     command=lambda port, data: _python(
-        "snowflake", port, "--path", str(data), "--database", _WAREHOUSE, "--schema", "RAW", "--schema", "MARTS"
+        "snowflake",
+        port,
+        "--path",
+        str(data),
+        "--database",
+        _WAREHOUSE,
+        "--schema",
+        "RAW",
+        "--schema",
+        "MARTS",
     ),
     variables=lambda port: {
         "SNOWFLAKE_ACCOUNT": "fakesnow",
@@ -177,7 +218,9 @@ _SNOWFLAKE = Server(
 _AIRBYTE = Server(
     name="airbyte",
     preferred_port=8001,
-    command=lambda port, data: _python("airbyte", port, "--path", str(data), "--workspace-id", _WORKSPACE, "--client-id", _KEY),
+    command=lambda port, data: _python(
+        "airbyte", port, "--path", str(data), "--workspace-id", _WORKSPACE, "--client-id", _KEY
+    ),
     variables=lambda port: {
         "AIRBYTE_API_URL": f"http://{HOST}:{port}/api/public/v1",
         "AIRBYTE_CONFIGURATION_API_URL": f"http://{HOST}:{port}/api/v1",

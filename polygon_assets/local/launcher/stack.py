@@ -41,7 +41,14 @@ class ServerFailedError(Exception):
 class Stack:
     """The servers of one data directory. Start and restart them from the main thread (see Process)."""
 
-    def __init__(self, data_dir: Path, servers: Sequence[Server], *, fixed_ports: bool = True, emptied: str = "") -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        servers: Sequence[Server],
+        *,
+        fixed_ports: bool = True,
+        emptied: str = "",
+    ) -> None:
         """With `fixed_ports` each server gets its usual port or the next free one, otherwise any free port.
 
         The servers keep their data in `data_dir`, or in its folder `emptied`, which is empty when they start.
@@ -102,7 +109,9 @@ class Stack:
         return variables
 
     def settings(self) -> Settings:
-        return Settings.model_validate({name.lower(): value for name, value in self.environment().items()})
+        return Settings.model_validate(
+            {name.lower(): value for name, value in self.environment().items()}
+        )
 
     def process(self, name: str) -> Process:
         return self._processes[name]
@@ -128,7 +137,11 @@ class Stack:
 
     def ended(self) -> dict[str, int]:
         """Exit code of each server that has ended by itself."""
-        return {name: process.exit_code for name, process in self._processes.items() if process.exit_code is not None}
+        return {
+            name: process.exit_code
+            for name, process in self._processes.items()
+            if process.exit_code is not None
+        }
 
     def answers(self, name: str) -> bool:
         """Whether a server answers its health check now."""
@@ -174,7 +187,9 @@ class Stack:
         for directory in (data, log.parent):
             directory.mkdir(parents=True, exist_ok=True)
         farewell = signal.SIGTERM if server.drain_seconds else signal.SIGKILL
-        self._processes[server.name] = Process(server.command(self.ports[server.name], data), self.environment(), log, farewell)
+        self._processes[server.name] = Process(
+            server.command(self.ports[server.name], data), self.environment(), log, farewell
+        )
 
     def _wait_until_ready(self, waiting: set[str]) -> None:
         started = time.monotonic()
@@ -184,7 +199,12 @@ class Stack:
                 if self._is_ready(name):
                     self._prepare(name)
                     waiting.remove(name)
-                    logger.info("%s is ready on port %d after %.1f s", name, self.ports[name], time.monotonic() - started)
+                    logger.info(
+                        "%s is ready on port %d after %.1f s",
+                        name,
+                        self.ports[name],
+                        time.monotonic() - started,
+                    )
             if waiting and time.monotonic() - started > START_SECONDS:
                 raise self._failure(min(waiting), f"was not ready after {START_SECONDS:.0f} s")
             time.sleep(_POLL_SECONDS)
@@ -208,9 +228,15 @@ class Stack:
 
     def _write_state(self) -> None:
         servers = {
-            name: {"pid": process.pid, "port": self.ports[name], "log": str(self._log(name))} for name, process in self._processes.items()
+            name: {"pid": process.pid, "port": self.ports[name], "log": str(self._log(name))}
+            for name, process in self._processes.items()
         }
-        running = {"pid": os.getpid(), "servers": servers, "restarts": self.restarts, "environment": self.environment()}
+        running = {
+            "pid": os.getpid(),
+            "servers": servers,
+            "restarts": self.restarts,
+            "environment": self.environment(),
+        }
         state.write(self.data_dir, running)
 
 
@@ -223,8 +249,15 @@ def running_stack(
     fixed_ports: bool = True,
 ) -> Iterator[Stack]:
     """A started stack, stopped at the end whatever happens. `only` names the servers wanted, all when empty."""
-    servers = [server for server in embedded_servers(exchange_options) if not only or server.name in only]
-    stack = Stack(data_dir, servers, fixed_ports=fixed_ports, emptied=FOLDER if replay_of(exchange_options) else "")
+    servers = [
+        server for server in embedded_servers(exchange_options) if not only or server.name in only
+    ]
+    stack = Stack(
+        data_dir,
+        servers,
+        fixed_ports=fixed_ports,
+        emptied=FOLDER if replay_of(exchange_options) else "",
+    )
     stack.start()
     try:
         yield stack

@@ -63,11 +63,15 @@ def remove(data_dir: Path) -> None:
 def read_environment(data_dir: Path) -> dict[str, str]:
     """The variables that lead to the stack running on `data_dir`: what `stack env` prints. Raises StackNotRunningError."""
     if not _is_locked(data_dir / "stack.lock"):
-        raise StackNotRunningError(f"no stack is running on {data_dir}: start one with `polygon-assets stack up` or `polygon-assets dev`")
+        raise StackNotRunningError(
+            f"no stack is running on {data_dir}: start one with `polygon-assets stack up` or `polygon-assets dev`"
+        )
     try:
         state = json.loads((data_dir / "stack.json").read_text())
     except FileNotFoundError:
-        raise StackNotRunningError(f"the stack on {data_dir} is still starting: ask again in a few seconds") from None
+        raise StackNotRunningError(
+            f"the stack on {data_dir} is still starting: ask again in a few seconds"
+        ) from None
     return {str(name): str(value) for name, value in state["environment"].items()}
 
 

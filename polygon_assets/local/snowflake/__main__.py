@@ -41,7 +41,9 @@ async def login(request: Request) -> Response:
     answer = await fakesnow_server.login_request(request)
     content = json.loads(bytes(answer.body))
     content["data"]["masterToken"] = content["data"]["token"]
-    fakesnow_server.sessions[content["data"]["token"]].introduce(await _login_name(request), dict(request.query_params))
+    fakesnow_server.sessions[content["data"]["token"]].introduce(
+        await _login_name(request), dict(request.query_params)
+    )
     return JSONResponse(content)
 
 
@@ -57,7 +59,14 @@ async def query(request: Request) -> Response:
     answer: Response = await fakesnow_server.query_request(request)
     if answer.status_code != 500:
         return answer
-    return JSONResponse({"data": {}, "code": _INTERNAL_ERROR, "message": json.loads(bytes(answer.body))["message"], "success": False})
+    return JSONResponse(
+        {
+            "data": {},
+            "code": _INTERNAL_ERROR,
+            "message": json.loads(bytes(answer.body))["message"],
+            "success": False,
+        }
+    )
 
 
 async def healthz(_: Request) -> Response:
@@ -71,7 +80,9 @@ def main() -> int:
     # fakesnow 0.12.1 about itself.
     warnings.filterwarnings("ignore", "Arrow output on a DB-API result")
     # DuckDB has no comment in a column's definition; sqlglot would say so for each comment of each table.
-    logging.getLogger("sqlglot").addFilter(lambda record: "CommentColumnConstraint" not in record.getMessage())
+    logging.getLogger("sqlglot").addFilter(
+        lambda record: "CommentColumnConstraint" not in record.getMessage()
+    )
     # fakesnow has made a directory for stages when it was imported, and would leave it behind.
     shutil.rmtree(stage.LOCAL_BUCKET_PATH)
     arguments.path.mkdir(parents=True, exist_ok=True)
@@ -133,12 +144,21 @@ def _expire_sessions(now: float) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m polygon_assets.local.snowflake", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m polygon_assets.local.snowflake", description=main.__doc__
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--path", type=Path, required=True, help="where databases are kept; created if absent")
+    parser.add_argument(
+        "--path", type=Path, required=True, help="where databases are kept; created if absent"
+    )
     parser.add_argument("--database", required=True, help="database to create if absent")
-    parser.add_argument("--schema", action="append", default=[], help="schema to create in it if absent; may be repeated")
+    parser.add_argument(
+        "--schema",
+        action="append",
+        default=[],
+        help="schema to create in it if absent; may be repeated",
+    )
     return parser.parse_args()
 
 

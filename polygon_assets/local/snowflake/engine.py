@@ -33,10 +33,25 @@ _ACCOUNT = "FAKESNOW"
 _DEFAULT_SCHEMA = "PUBLIC"
 _MEMORY_LIMIT = "1GB"
 _KEPT_RESULTS = 8
-_MACROS = resources.files("polygon_assets.local.snowflake").joinpath("session_macros.sql").read_text()
+_MACROS = (
+    resources.files("polygon_assets.local.snowflake").joinpath("session_macros.sql").read_text()
+)
 _SUM_OF_TEXT = re.compile(r'sum\((VARCHAR|JSON|STRING_LITERAL)|function call "sum\(', re.IGNORECASE)
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
-_READING = {"SELECT", "WITH", "SHOW", "DESC", "DESCRIBE", "LIST", "LS", "PUT", "USE", "SET", "UNSET", "EXPLAIN"}
+_READING = {
+    "SELECT",
+    "WITH",
+    "SHOW",
+    "DESC",
+    "DESCRIBE",
+    "LIST",
+    "LS",
+    "PUT",
+    "USE",
+    "SET",
+    "UNSET",
+    "EXPLAIN",
+}
 # Each becomes several statements of DuckDB. The others note things in two databases, which no transaction of DuckDB may.
 _SPLIT = {"MERGE", "INSERT", "COPY"}
 _LOCK_TIMEOUT, _INTERNAL_ERROR, _TRANSACTION_ABORTED = 625, 603, 90232
@@ -47,7 +62,9 @@ class Engine(FakeSnow):
 
     def __init__(self, directory: Path) -> None:
         repairs.apply()
-        super().__init__(create_database_on_connect=False, create_schema_on_connect=False, db_path=directory)
+        super().__init__(
+            create_database_on_connect=False, create_schema_on_connect=False, db_path=directory
+        )
         self.writers = Writers(_WRITER_WAIT_SECONDS, _IDLE_TRANSACTION_SECONDS)
         self.duck_conn.execute(f"SET GLOBAL memory_limit = '{_MEMORY_LIMIT}'")
         self.duck_conn.execute("SET GLOBAL temp_directory = ?", [str(directory / "spill")])
@@ -55,7 +72,11 @@ class Engine(FakeSnow):
             self.duck_conn.execute(f"ATTACH '{file}' AS {file.stem}")
 
     def connect(
-        self, database: str | None = None, schema: str | None = None, nop_regexes: list[str] | None = None, **kwargs: Any
+        self,
+        database: str | None = None,
+        schema: str | None = None,
+        nop_regexes: list[str] | None = None,
+        **kwargs: Any,
     ) -> "Session":
         """A session for one client."""
         return Session(self, database, schema, nop_regexes=nop_regexes, **kwargs)
@@ -69,7 +90,9 @@ class Engine(FakeSnow):
 
     def close(self) -> None:
         """Bring the databases' files up to date; what was acknowledged is in their logs already."""
-        for (name,) in self.duck_conn.execute("SELECT database_name FROM duckdb_databases() WHERE path IS NOT NULL").fetchall():
+        for (name,) in self.duck_conn.execute(
+            "SELECT database_name FROM duckdb_databases() WHERE path IS NOT NULL"
+        ).fetchall():
             self.duck_conn.execute(f"FORCE CHECKPOINT {name}")
         self.duck_conn.close()
 
@@ -77,7 +100,9 @@ class Engine(FakeSnow):
 class Session(FakeSnowflakeConnection, Holder):
     """One client's session."""
 
-    def __init__(self, engine: Engine, database: str | None, schema: str | None, **kwargs: Any) -> None:
+    def __init__(
+        self, engine: Engine, database: str | None, schema: str | None, **kwargs: Any
+    ) -> None:
         super().__init__(
             engine.duck_conn.cursor(),
             _NewestResults(),
@@ -128,7 +153,9 @@ class Session(FakeSnowflakeConnection, Holder):
     def introduce(self, user: str, asked: Mapping[str, str]) -> None:
         """Who has logged in, and with which role and warehouse; nothing depends on it but what the session says of itself."""
         self.user = user.upper()
-        self.role, self.warehouse = (asked.get(name, "").upper() for name in ("roleName", "warehouse"))
+        self.role, self.warehouse = (
+            asked.get(name, "").upper() for name in ("roleName", "warehouse")
+        )
 
     def note_use(self, statement: exp.Use) -> None:
         """USE ROLE and USE WAREHOUSE, which have no other effect."""
@@ -141,7 +168,9 @@ class Session(FakeSnowflakeConnection, Holder):
         self._duck_conn.interrupt()
 
     def abandon(self) -> None:
-        logger.warning("rolled back a transaction that was idle while another session waited to write")
+        logger.warning(
+            "rolled back a transaction that was idle while another session waited to write"
+        )
         self._duck_conn.rollback()
         self.began = self._in_transaction = False
         self.abandoned = True
@@ -165,14 +194,20 @@ class Cursor(FakeSnowflakeCursor):
                 self._conn.last_query_id = self.sfqid
                 return done
         except WriterWaitError as error:
-            raise ProgrammingError(msg=f"lock timeout: {error}", errno=_LOCK_TIMEOUT, sqlstate="57014") from error
+            raise ProgrammingError(
+                msg=f"lock timeout: {error}", errno=_LOCK_TIMEOUT, sqlstate="57014"
+            ) from error
         except Error:
             raise
         except Exception as error:
             logger.exception("could not run: %s", command)
-            raise ProgrammingError(msg=f"{type(error).__name__}: {error}", errno=_INTERNAL_ERROR, sqlstate="XX000") from error
+            raise ProgrammingError(
+                msg=f"{type(error).__name__}: {error}", errno=_INTERNAL_ERROR, sqlstate="XX000"
+            ) from error
 
-    def _execute_or_sum_text(self, kind: str, run: Callable[[], FakeSnowflakeCursor]) -> FakeSnowflakeCursor:
+    def _execute_or_sum_text(
+        self, kind: str, run: Callable[[], FakeSnowflakeCursor]
+    ) -> FakeSnowflakeCursor:
         """Which column is text is known only to DuckDB, which refuses to sum it up before it has done anything."""
         try:
             return self._execute_as(kind, run)
@@ -188,9 +223,15 @@ class Cursor(FakeSnowflakeCursor):
             session.note_use(expression)
         expression = statements.with_columns_of_values(expression)
         expression = statements.with_session_functions(expression, session.facts)
-        expression = session.temporaries.rewrite(statements.with_functions(expression), session.database, session.schema)
+        expression = session.temporaries.rewrite(
+            statements.with_functions(expression), session.database, session.schema
+        )
         transformed = super()._transform(expression, params)
-        return shown.apply(transformed) if shown and isinstance(transformed, exp.Query) else transformed
+        return (
+            shown.apply(transformed)
+            if shown and isinstance(transformed, exp.Query)
+            else transformed
+        )
 
     def _execute_as(self, kind: str, run: Callable[[], FakeSnowflakeCursor]) -> FakeSnowflakeCursor:
         session = self._conn

@@ -20,11 +20,18 @@ _table_of_fakesnow = arrow.to_sf
 
 
 def describe_table(
-    table: exp.Table, duck_conn: DuckDBPyConnection, current_database: str | None, current_schema: str | None
+    table: exp.Table,
+    duck_conn: DuckDBPyConnection,
+    current_database: str | None,
+    current_schema: str | None,
 ) -> list[tuple[str, str]]:
     """Columns of the table that a COPY fills. fakesnow looks for a temporary table in its schema, where DuckDB does not have it."""
     sql = "SELECT 1 FROM duckdb_tables() WHERE temporary AND table_name = ?"
-    path: tuple[str | None, ...] = (table.catalog or current_database, table.db or current_schema, table.name)
+    path: tuple[str | None, ...] = (
+        table.catalog or current_database,
+        table.db or current_schema,
+        table.name,
+    )
     if duck_conn.execute(sql, [table.name]).fetchone():
         path = (table.name,)
     quoted = ".".join(f'"{name}"' for name in path)
@@ -35,12 +42,16 @@ def timestamps(ts: "pa.Array | pa.ChunkedArray") -> "pa.Array":
     """Times as the connector expects them. fakesnow sends no time as the beginning of 1970."""
     values = ts.combine_chunks() if isinstance(ts, pa.ChunkedArray) else ts
     structs = _timestamps_of_fakesnow(pc.fill_null(values, 0))
-    return pa.StructArray.from_arrays(structs.flatten(), fields=list(structs.type), mask=pc.is_null(values))
+    return pa.StructArray.from_arrays(
+        structs.flatten(), fields=list(structs.type), mask=pc.is_null(values)
+    )
 
 
 def table(table: "pa.Table", rowtype: list[ColumnInfo]) -> "pa.Table":
     """Rows as the connector expects them. It reads whole numbers as int; the sum of integers comes from DuckDB as a decimal."""
-    columns = [_as_integers(column) if _is_whole(column.type) else column for column in table.columns]
+    columns = [
+        _as_integers(column) if _is_whole(column.type) else column for column in table.columns
+    ]
     return _table_of_fakesnow(pa.Table.from_arrays(columns, names=table.column_names), rowtype)
 
 
@@ -65,4 +76,6 @@ def apply() -> None:
     transforms.numeric_agg_implicit_cast = statements.exact_aggregate
     # The sum of integers is a HUGEINT of DuckDB, which is a NUMBER(38,0) like its BIGINT.
     columns = info_schema.SQL_CREATE_GLOBAL_INFORMATION_SCHEMA_COLUMNS_VIEW
-    info_schema.SQL_CREATE_GLOBAL_INFORMATION_SCHEMA_COLUMNS_VIEW = columns.replace("='BIGINT'", " IN ('BIGINT', 'HUGEINT')")
+    info_schema.SQL_CREATE_GLOBAL_INFORMATION_SCHEMA_COLUMNS_VIEW = columns.replace(
+        "='BIGINT'", " IN ('BIGINT', 'HUGEINT')"
+    )

@@ -42,7 +42,11 @@ class Temporaries:
 
 
 def _is_temporary(statement: Expr) -> bool:
-    properties = statement.args.get("properties") if isinstance(statement, exp.Create) and statement.kind == "TABLE" else None
+    properties = (
+        statement.args.get("properties")
+        if isinstance(statement, exp.Create) and statement.kind == "TABLE"
+        else None
+    )
     return bool(properties and properties.find(exp.TemporaryProperty))
 
 
@@ -74,9 +78,21 @@ class ShownFilter:
         conditions: list[Expr] = []
         if self.like is not None:
             # Snowflake's backslash is an escape here as in any LIKE of a string literal.
-            conditions.append(exp.Escape(this=exp.ILike(this=column, expression=exp.Literal.string(self.like)), expression=_BACKSLASH))
+            conditions.append(
+                exp.Escape(
+                    this=exp.ILike(this=column, expression=exp.Literal.string(self.like)),
+                    expression=_BACKSLASH,
+                )
+            )
         if self.starts_with is not None:
-            conditions.append(exp.func("starts_with", column.copy(), exp.Literal.string(self.starts_with), dialect="duckdb"))
+            conditions.append(
+                exp.func(
+                    "starts_with",
+                    column.copy(),
+                    exp.Literal.string(self.starts_with),
+                    dialect="duckdb",
+                )
+            )
         if self.after is not None:
             conditions.append(exp.GT(this=column.copy(), expression=exp.Literal.string(self.after)))
         found = exp.select("*").from_(exp.Subquery(this=query, alias=exp.to_identifier("shown")))
@@ -110,7 +126,12 @@ def with_columns_of_values(statement: Expr) -> Expr:
     for parameter in list(statement.find_all(exp.Parameter)):
         number = parameter.this
         select = parameter.find_ancestor(exp.Select)
-        if select and isinstance(number, exp.Literal) and not number.is_string and (values := _values(select)):
+        if (
+            select
+            and isinstance(number, exp.Literal)
+            and not number.is_string
+            and (values := _values(select))
+        ):
             _column_node(parameter).replace(_column_of(values, int(number.name)))
     return statement
 
@@ -133,7 +154,11 @@ def _column_of(values: exp.Values, number: int) -> exp.Column:
         width = len(values.expressions[0].expressions) if values.expressions else 0
         alias.set("columns", [exp.to_identifier(f"COLUMN{place}") for place in range(1, width + 1)])
     named = alias.args["columns"] if alias else ()
-    return exp.Column(this=named[number - 1].copy()) if number <= len(named) else exp.column(f"COLUMN{number}")
+    return (
+        exp.Column(this=named[number - 1].copy())
+        if number <= len(named)
+        else exp.column(f"COLUMN{number}")
+    )
 
 
 def with_session_functions(statement: Expr, facts: Mapping[str, str | None]) -> Expr:
@@ -150,7 +175,11 @@ def with_session_functions(statement: Expr, facts: Mapping[str, str | None]) -> 
 
 
 def _arguments(node: exp.Func) -> bool:
-    return any(value for name, value in node.args.items() if name != "this" or not isinstance(node, exp.Anonymous))
+    return any(
+        value
+        for name, value in node.args.items()
+        if name != "this" or not isinstance(node, exp.Anonymous)
+    )
 
 
 def with_functions(statement: Expr) -> Expr:
@@ -192,10 +221,14 @@ def exact_aggregate(expression: Expr) -> Expr:
 def _in_distinct(expression: Expr) -> Expr | None:
     """AVG(DISTINCT x) and its like: fakesnow would write the cast around the DISTINCT."""
     distinct = expression.this if isinstance(expression, exp.AggFunc) else None
-    if not isinstance(distinct, exp.Distinct) or not isinstance(expression, transforms.transforms._NUMERIC_ONLY_AGGS):
+    if not isinstance(distinct, exp.Distinct) or not isinstance(
+        expression, transforms.transforms._NUMERIC_ONLY_AGGS
+    ):
         return None
     double = exp.DataType.build("DOUBLE")
-    distinct.set("expressions", [exp.TryCast(this=argument, to=double) for argument in distinct.expressions])
+    distinct.set(
+        "expressions", [exp.TryCast(this=argument, to=double) for argument in distinct.expressions]
+    )
     return expression
 
 

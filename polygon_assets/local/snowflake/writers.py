@@ -55,7 +55,9 @@ class Writers:
             while (owner := self._current()) is not None and owner is not holder:
                 now = time.monotonic()
                 if now > deadline:
-                    raise WriterWaitError(f"another session has been writing for more than {self._wait_seconds:.0f} s")
+                    raise WriterWaitError(
+                        f"another session has been writing for more than {self._wait_seconds:.0f} s"
+                    )
                 if not owner.running and now - owner.used_at > self._idle_seconds:
                     owner.abandon()
                     break

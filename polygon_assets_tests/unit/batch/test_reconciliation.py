@@ -36,7 +36,12 @@ def minute(time: str) -> dt.datetime:
 
 def test_equal_days_match_exactly() -> None:
     [one] = compare([AAPL], [AAPL], {"AAPL"}, EXACT)
-    assert (one.verdict, one.volume_drift, one.price_drift, one.severity) == (Verdict.MATCH, 0, 0, 0)
+    assert (one.verdict, one.volume_drift, one.price_drift, one.severity) == (
+        Verdict.MATCH,
+        0,
+        0,
+        0,
+    )
 
 
 def test_a_thousandth_of_a_share_is_a_drift_where_equality_is_asked_for() -> None:
@@ -45,15 +50,28 @@ def test_a_thousandth_of_a_share_is_a_drift_where_equality_is_asked_for() -> Non
     assert one.volume_drift == pytest.approx(-0.001 / 1000.25)
 
 
-@pytest.mark.parametrize(("volume", "verdict"), [("990", Verdict.MATCH), ("989.999", Verdict.DRIFT), ("1010.001", Verdict.DRIFT)])
+@pytest.mark.parametrize(
+    ("volume", "verdict"),
+    [("990", Verdict.MATCH), ("989.999", Verdict.DRIFT), ("1010.001", Verdict.DRIFT)],
+)
 def test_a_volume_may_differ_by_its_tolerance_either_way(volume: str, verdict: Verdict) -> None:
-    [one] = compare([replace(AAPL, volume=Decimal(volume))], [replace(AAPL, volume=Decimal(1000))], {"AAPL"}, Tolerance(0.01, 0))
+    [one] = compare(
+        [replace(AAPL, volume=Decimal(volume))],
+        [replace(AAPL, volume=Decimal(1000))],
+        {"AAPL"},
+        Tolerance(0.01, 0),
+    )
     assert one.verdict is verdict
 
 
 @pytest.mark.parametrize("price", ["open", "high", "low", "close"])
 def test_each_price_counts(price: str) -> None:
-    [one] = compare([replace(AAPL, **{price: getattr(AAPL, price) * 1.002})], [AAPL], {"AAPL"}, Tolerance(0, 0.001))
+    [one] = compare(
+        [replace(AAPL, **{price: getattr(AAPL, price) * 1.002})],
+        [AAPL],
+        {"AAPL"},
+        Tolerance(0, 0.001),
+    )
     assert one.verdict is Verdict.DRIFT
     assert one.price_drift == pytest.approx(0.002)
 
@@ -88,7 +106,11 @@ def test_a_bar_of_nothing_does_not_divide_by_zero() -> None:
 
 
 def test_minutes_with_fewer_or_more_shares_or_on_one_side_alone_differ() -> None:
-    theirs = {minute("10:30"): Decimal(5), minute("10:31"): Decimal("1.5"), minute("10:32"): Decimal(2)}
+    theirs = {
+        minute("10:30"): Decimal(5),
+        minute("10:31"): Decimal("1.5"),
+        minute("10:32"): Decimal(2),
+    }
     ours = {minute("10:30"): Decimal(5), minute("10:32"): Decimal(3), minute("10:33"): Decimal(1)}
     assert different_minutes(ours, theirs) == [minute("10:31"), minute("10:32"), minute("10:33")]
 
@@ -97,17 +119,36 @@ def test_minutes_are_said_as_spans_in_new_york_time() -> None:
     minutes = [minute(time) for time in ("10:31", "10:32", "10:33", "15:59", "16:01")]
     assert spans(minutes) == "10:31-10:33, 15:59, 16:01"
     assert spans([]) == ""
-    assert spans([minute(f"{hour:02}:{each:02}") for hour in range(4, 6) for each in range(0, 60, 2)]).endswith("04:58, and 30 more")
+    assert spans(
+        [minute(f"{hour:02}:{each:02}") for hour in range(4, 6) for each in range(0, 60, 2)]
+    ).endswith("04:58, and 30 more")
 
 
 def test_the_vendors_minutes_are_read_exactly() -> None:
     start = int(minute("09:30").timestamp() * 1000)
-    answer = json.dumps({"results": [{"t": start, "v": 0.1, "dv": "0.123456"}, {"t": start + 60_000, "v": 25933.6}]}).encode()
-    assert minute_volumes(answer) == {minute("09:30"): Decimal("0.123456"), minute("09:31"): Decimal("25933.6")}
-    assert minute_volumes(b'{"status": "OK"}') == minute_volumes(b'{"status": "OK", "results": null}') == {}
+    answer = json.dumps(
+        {"results": [{"t": start, "v": 0.1, "dv": "0.123456"}, {"t": start + 60_000, "v": 25933.6}]}
+    ).encode()
+    assert minute_volumes(answer) == {
+        minute("09:30"): Decimal("0.123456"),
+        minute("09:31"): Decimal("25933.6"),
+    }
+    assert (
+        minute_volumes(b'{"status": "OK"}')
+        == minute_volumes(b'{"status": "OK", "results": null}')
+        == {}
+    )
 
 
-@pytest.mark.parametrize("answer", [b"<html>busy</html>", b"[]", b'{"results": [{"v": 3}]}', b'{"results": [{"t": 0, "v": null}]}'])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"<html>busy</html>",
+        b"[]",
+        b'{"results": [{"v": 3}]}',
+        b'{"results": [{"t": 0, "v": null}]}',
+    ],
+)
 def test_an_answer_without_minutes_is_shown(answer: bytes) -> None:
     with pytest.raises(ValueError, match=f"no answer with minutes: .*{re.escape(str(answer))}"):
         minute_volumes(answer)
@@ -116,15 +157,21 @@ def test_an_answer_without_minutes_is_shown(answer: bytes) -> None:
 @pytest.mark.parametrize("name", ["open", "high", "low", "close", "volume"])
 @pytest.mark.parametrize("unknown", ["NaN", "Infinity", "-Infinity", None])
 @pytest.mark.parametrize("tolerance", [EXACT, Tolerance(1, 1)])
-def test_a_comparison_with_an_unknown_is_never_a_match(name: str, unknown: str | None, tolerance: Tolerance) -> None:
-    value: Any = None if unknown is None else Decimal(unknown) if name == "volume" else float(unknown)
+def test_a_comparison_with_an_unknown_is_never_a_match(
+    name: str, unknown: str | None, tolerance: Tolerance
+) -> None:
+    value: Any = (
+        None if unknown is None else Decimal(unknown) if name == "volume" else float(unknown)
+    )
     odd = replace(AAPL, **{name: value})
     for stream, batch in ((odd, AAPL), (AAPL, odd), (odd, odd)):
         [one] = compare([stream], [batch], None, tolerance)
         assert (one.verdict, one.severity) == (Verdict.DRIFT, float("inf"))
 
 
-@pytest.mark.parametrize("sent", ['"dv": "N/A", "v": 1', '"v": NaN', '"v": "x"', '"v": true', '"v": {}'])
+@pytest.mark.parametrize(
+    "sent", ['"dv": "N/A", "v": 1', '"v": NaN', '"v": "x"', '"v": true', '"v": {}']
+)
 def test_a_minute_whose_volume_is_no_number_differs_from_any(sent: str) -> None:
     stamp = int(minute("10:31").timestamp() * 1000)
     volumes = minute_volumes(f'{{"results": [{{"t": {stamp}, {sent}}}]}}'.encode())

@@ -46,7 +46,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         status, content, *headers = self.server.script.pop(0)
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
-        for name, value in [("Content-Length", str(len(body))), *(headers[0].items() if headers else ())]:
+        for name, value in [
+            ("Content-Length", str(len(body))),
+            *(headers[0].items() if headers else ()),
+        ]:
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)

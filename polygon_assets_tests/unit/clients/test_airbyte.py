@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError, AirbyteUnavailableError, StreamCounts
+from polygon_assets.clients.airbyte import (
+    AirbyteApi,
+    AirbyteError,
+    AirbyteUnavailableError,
+    StreamCounts,
+)
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.clients.scripted_server import Answer, ScriptedServer, serving
 
@@ -45,30 +50,48 @@ def test_one_token_serves_many_requests(airbyte: ScriptedServer, api: AirbyteApi
     airbyte.script = [TOKEN, (200, {"jobId": 1}), (200, {"jobId": 2})]
     api.job(1)
     api.job(2)
-    assert airbyte.calls == [("POST", "/v1/applications/token", ""), ("GET", "/v1/jobs/1", "t1"), ("GET", "/v1/jobs/2", "t1")]
+    assert airbyte.calls == [
+        ("POST", "/v1/applications/token", ""),
+        ("GET", "/v1/jobs/1", "t1"),
+        ("GET", "/v1/jobs/2", "t1"),
+    ]
 
 
-def test_a_token_that_is_no_longer_known_is_replaced_by_a_new_one(airbyte: ScriptedServer, api: AirbyteApi) -> None:
+def test_a_token_that_is_no_longer_known_is_replaced_by_a_new_one(
+    airbyte: ScriptedServer, api: AirbyteApi
+) -> None:
     second = (200, {"access_token": "t2", "expires_in": 180})
-    airbyte.script = [TOKEN, (401, {"title": "invalid-api-key"}), second, (200, {"workspaceId": "w"})]
+    airbyte.script = [
+        TOKEN,
+        (401, {"title": "invalid-api-key"}),
+        second,
+        (200, {"workspaceId": "w"}),
+    ]
     assert api.workspace() == {"workspaceId": "w"}
     assert airbyte.calls[-1] == ("GET", "/v1/workspaces/w", "t2")
 
 
 def test_wrong_credentials_name_the_variables(airbyte: ScriptedServer, api: AirbyteApi) -> None:
     airbyte.script = [(401, {"detail": "The API key in the Authorization header is invalid."})] * 2
-    with pytest.raises(AirbyteError, match=r"POST http.*/token: HTTP 401: The API key .* invalid\.; check AIRBYTE_CLIENT_ID") as error:
+    with pytest.raises(
+        AirbyteError,
+        match=r"POST http.*/token: HTTP 401: The API key .* invalid\.; check AIRBYTE_CLIENT_ID",
+    ) as error:
         api.workspace()
     assert error.value.status == 401
 
 
-def test_a_passing_failure_is_waited_out(airbyte: ScriptedServer, api: AirbyteApi, waits: list[float]) -> None:
+def test_a_passing_failure_is_waited_out(
+    airbyte: ScriptedServer, api: AirbyteApi, waits: list[float]
+) -> None:
     airbyte.script = [TOKEN, (503, b""), (502, b"<html>"), (200, {"jobId": 1, "status": "running"})]
     assert api.job(1)["status"] == "running"
     assert len(waits) == 2
 
 
-def test_a_sync_is_not_started_twice_by_repetition(airbyte: ScriptedServer, api: AirbyteApi, waits: list[float]) -> None:
+def test_a_sync_is_not_started_twice_by_repetition(
+    airbyte: ScriptedServer, api: AirbyteApi, waits: list[float]
+) -> None:
     airbyte.script = [TOKEN, (500, {"detail": "An unexpected problem has occurred."})]
     with pytest.raises(AirbyteUnavailableError, match="HTTP 500: An unexpected problem"):
         api.start_sync("c")
@@ -85,41 +108,63 @@ def test_what_was_never_sent_is_tried_again(waits: list[float]) -> None:
     api.close()
 
 
-def test_a_refusal_is_told_in_airbytes_words_about_this_request(airbyte: ScriptedServer, api: AirbyteApi) -> None:
-    problem = {"status": 409, "detail": "Please try again later.", "data": {"message": "A sync is already running for: c"}}
+def test_a_refusal_is_told_in_airbytes_words_about_this_request(
+    airbyte: ScriptedServer, api: AirbyteApi
+) -> None:
+    problem = {
+        "status": 409,
+        "detail": "Please try again later.",
+        "data": {"message": "A sync is already running for: c"},
+    }
     airbyte.script = [TOKEN, (409, problem)]
-    with pytest.raises(AirbyteError, match=r"POST .*/v1/jobs: HTTP 409: A sync is already running for: c") as error:
+    with pytest.raises(
+        AirbyteError, match=r"POST .*/v1/jobs: HTTP 409: A sync is already running for: c"
+    ) as error:
         api.start_sync("c")
     assert error.value.status == 409
 
 
 def test_an_address_that_is_no_api_is_said(airbyte: ScriptedServer, api: AirbyteApi) -> None:
     airbyte.script = [TOKEN, (200, b"<html>a web page</html>")]
-    with pytest.raises(AirbyteError, match="not JSON: '<html>a web page</html>'; check AIRBYTE_API_URL"):
+    with pytest.raises(
+        AirbyteError, match="not JSON: '<html>a web page</html>'; check AIRBYTE_API_URL"
+    ):
         api.workspace()
 
 
 def test_every_page_is_read(airbyte: ScriptedServer, api: AirbyteApi) -> None:
-    pages = [[{"name": f"c{number}", "connectionId": str(number)} for number in range(100)], [{"name": "last", "connectionId": "100"}]]
+    pages = [
+        [{"name": f"c{number}", "connectionId": str(number)} for number in range(100)],
+        [{"name": "last", "connectionId": "100"}],
+    ]
     airbyte.script = [TOKEN, *((200, {"data": page, "next": "more"}) for page in pages)]
     assert api.connection_id("last") == "100"
     assert airbyte.calls[-1][1] == "/v1/connections?workspaceIds=w&limit=100&offset=100"
 
 
-def test_a_missing_connection_names_those_there_are_and_the_cure(airbyte: ScriptedServer, api: AirbyteApi) -> None:
+def test_a_missing_connection_names_those_there_are_and_the_cure(
+    airbyte: ScriptedServer, api: AirbyteApi
+) -> None:
     airbyte.script = [TOKEN, (200, {"data": [{"name": "other", "connectionId": "1"}]})]
-    with pytest.raises(AirbyteError, match=r"no connection 'polygon_daily' \(there are: other\).*airbyte provision"):
+    with pytest.raises(
+        AirbyteError, match=r"no connection 'polygon_daily' \(there are: other\).*airbyte provision"
+    ):
         api.connection_id("polygon_daily")
 
 
 def attempt(committed: int, *messages: str) -> dict[str, Any]:
     """As the configuration API tells of it."""
     failures = [{"failureOrigin": "source", "externalMessage": message} for message in messages]
-    stats = {"streamName": "tickers", "stats": {"recordsEmitted": committed + 1, "recordsCommitted": committed}}
+    stats = {
+        "streamName": "tickers",
+        "stats": {"recordsEmitted": committed + 1, "recordsCommitted": committed},
+    }
     return {"attempt": {"streamStats": [stats], "failureSummary": {"failures": failures}}}
 
 
-def test_an_outcome_has_the_last_reason_and_the_rows_of_all_attempts(airbyte: ScriptedServer, api: AirbyteApi) -> None:
+def test_an_outcome_has_the_last_reason_and_the_rows_of_all_attempts(
+    airbyte: ScriptedServer, api: AirbyteApi
+) -> None:
     attempts = [attempt(10, "too slow"), attempt(5, "the key is wrong", "the key is wrong")]
     airbyte.script = [TOKEN, (200, {"job": {"id": 7, "status": "failed"}, "attempts": attempts})]
     outcome = api.outcome(7)
@@ -128,10 +173,19 @@ def test_an_outcome_has_the_last_reason_and_the_rows_of_all_attempts(airbyte: Sc
     assert (outcome.rows, outcome.running, outcome.succeeded) == (15, False, False)
 
 
-def test_a_summary_of_streams_that_have_said_why_is_left_out(airbyte: ScriptedServer, api: AirbyteApi) -> None:
+def test_a_summary_of_streams_that_have_said_why_is_left_out(
+    airbyte: ScriptedServer, api: AirbyteApi
+) -> None:
     failures = [
-        {"failureOrigin": "source", "externalMessage": "the key is wrong", "streamDescriptor": {"name": "tickers"}},
-        {"failureOrigin": "source", "externalMessage": "the following streams did not sync: tickers"},
+        {
+            "failureOrigin": "source",
+            "externalMessage": "the key is wrong",
+            "streamDescriptor": {"name": "tickers"},
+        },
+        {
+            "failureOrigin": "source",
+            "externalMessage": "the following streams did not sync: tickers",
+        },
         {"failureOrigin": "destination", "internalMessage": "the table is locked"},
     ]
     attempts = [{"attempt": {"failureSummary": {"failures": failures}}}]

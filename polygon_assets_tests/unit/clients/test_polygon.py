@@ -7,7 +7,13 @@ import pytest
 from pydantic import SecretStr
 
 from polygon_assets.clients import polygon as module
-from polygon_assets.clients.polygon import ATTEMPTS, PolygonApiError, PolygonNoAnswerError, PolygonRest, TokenBucket
+from polygon_assets.clients.polygon import (
+    ATTEMPTS,
+    PolygonApiError,
+    PolygonNoAnswerError,
+    PolygonRest,
+    TokenBucket,
+)
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.clients.scripted_server import Answer, ScriptedServer, serving
 
@@ -20,7 +26,9 @@ def api() -> Iterator[ScriptedServer]:
 
 def client(api: ScriptedServer, waits: list[float]) -> PolygonRest:
     settings = Settings(
-        polygon_api_key=SecretStr("k"), polygon_rest_url=f"http://127.0.0.1:{api.server_port}", polygon_requests_per_minute=0
+        polygon_api_key=SecretStr("k"),
+        polygon_rest_url=f"http://127.0.0.1:{api.server_port}",
+        polygon_requests_per_minute=0,
     )
     return PolygonRest(settings, sleep=waits.append)
 
@@ -31,22 +39,35 @@ def page(*tickers: str, next_url: Any = None) -> Answer:
 
 
 def test_every_page_of_every_market_is_read(api: ScriptedServer) -> None:
-    api.script = [page("AAPL", next_url="https://elsewhere/v3/reference/tickers?cursor=2"), page("MSFT", "AAPL"), page("OTCX")]
+    api.script = [
+        page("AAPL", next_url="https://elsewhere/v3/reference/tickers?cursor=2"),
+        page("MSFT", "AAPL"),
+        page("OTCX"),
+    ]
     rest = client(api, [])
     assert rest.active_tickers() == {"AAPL", "MSFT", "OTCX"}
     assert "cursor=2" in api.paths[1]
 
 
 def test_too_many_requests_waits_as_long_as_asked(api: ScriptedServer) -> None:
-    api.script = [(429, {"error": "slow down"}, {"Retry-After": "30"}), (503, b""), page("AAPL"), page()]
+    api.script = [
+        (429, {"error": "slow down"}, {"Retry-After": "30"}),
+        (503, b""),
+        page("AAPL"),
+        page(),
+    ]
     waits: list[float] = []
     assert client(api, waits).active_tickers() == {"AAPL"}
     assert waits[0] >= 30
     assert len(waits) == 2
 
 
-@pytest.mark.parametrize(("status", "cure"), [(401, "check POLYGON_API_KEY"), (403, "plan does not include")])
-def test_a_refusal_for_good_ends_at_once_with_the_vendors_words_and_the_cure(api: ScriptedServer, status: int, cure: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "cure"), [(401, "check POLYGON_API_KEY"), (403, "plan does not include")]
+)
+def test_a_refusal_for_good_ends_at_once_with_the_vendors_words_and_the_cure(
+    api: ScriptedServer, status: int, cure: str
+) -> None:
     api.script = [(status, {"error": "no"})]
     with pytest.raises(PolygonApiError, match=rf'HTTP {status}: {{"error": "no"}}; .*{cure}'):
         client(api, []).active_tickers()
@@ -84,23 +105,36 @@ def test_an_answer_that_is_no_list_is_asked_for_again_and_then_an_error_on_every
 
 
 @pytest.mark.parametrize("body", NO_LISTS, ids=str)
-def test_a_list_that_comes_when_it_is_asked_for_again_is_taken(api: ScriptedServer, body: object) -> None:
+def test_a_list_that_comes_when_it_is_asked_for_again_is_taken(
+    api: ScriptedServer, body: object
+) -> None:
     api.script = [(200, body), page("AAPL", "MSFT"), page("OTCX")]
     assert client(api, []).active_tickers() == {"AAPL", "MSFT", "OTCX"}
 
 
-@pytest.mark.parametrize("cycle", [["?cursor=1"], ["?cursor=1", "?cursor=2"], ["?cursor=1", "?cursor=2", "?cursor=3"]])
-def test_a_page_that_was_read_before_ends_the_read_and_is_named(api: ScriptedServer, cycle: list[str]) -> None:
+@pytest.mark.parametrize(
+    "cycle", [["?cursor=1"], ["?cursor=1", "?cursor=2"], ["?cursor=1", "?cursor=2", "?cursor=3"]]
+)
+def test_a_page_that_was_read_before_ends_the_read_and_is_named(
+    api: ScriptedServer, cycle: list[str]
+) -> None:
     urls = [f"https://elsewhere/v3/reference/tickers{query}" for query in cycle]
     api.script = [page(f"T{number}", next_url=urls[number % len(urls)]) for number in range(20)]
-    with pytest.raises(PolygonApiError, match=r"read before, so the list has no end: /v3/reference/tickers\?cursor=1"):
+    with pytest.raises(
+        PolygonApiError,
+        match=r"read before, so the list has no end: /v3/reference/tickers\?cursor=1",
+    ):
         client(api, []).active_tickers()
     assert len(api.paths) == len(cycle) + 1
 
 
-def test_the_number_of_pages_is_bounded(api: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_pages_is_bounded(
+    api: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "MOST_PAGES", 5)
-    api.script = [page(f"T{n}", next_url=f"http://x/v3/reference/tickers?cursor={n}") for n in range(20)]
+    api.script = [
+        page(f"T{n}", next_url=f"http://x/v3/reference/tickers?cursor={n}") for n in range(20)
+    ]
     with pytest.raises(PolygonApiError, match="more than 5 pages"):
         client(api, []).active_tickers()
     assert len(api.paths) == 5
@@ -122,10 +156,15 @@ def test_pages_are_asked_of_the_configured_host_only(api: ScriptedServer) -> Non
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_an_error_with_its_own_cure_and_the_key_goes_nowhere_else(api: ScriptedServer, status: int) -> None:
+def test_a_redirect_is_an_error_with_its_own_cure_and_the_key_goes_nowhere_else(
+    api: ScriptedServer, status: int
+) -> None:
     with serving() as stranger:
         api.script = [(status, b"", {"Location": f"http://127.0.0.1:{stranger.server_port}/login"})]
-        with pytest.raises(PolygonApiError, match=rf"HTTP {status}: redirected to http://127.*/login; .*set POLYGON_REST_URL"):
+        with pytest.raises(
+            PolygonApiError,
+            match=rf"HTTP {status}: redirected to http://127.*/login; .*set POLYGON_REST_URL",
+        ):
             client(api, []).active_tickers()
         assert stranger.calls == []
 

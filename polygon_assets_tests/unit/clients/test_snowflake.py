@@ -17,7 +17,9 @@ DER = KEY.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 def settings(**values: Any) -> Settings:
-    return Settings.model_validate({"snowflake_account": "ORG-ACCOUNT", "snowflake_user": "SERVICE", **values})
+    return Settings.model_validate(
+        {"snowflake_account": "ORG-ACCOUNT", "snowflake_user": "SERVICE", **values}
+    )
 
 
 @pytest.fixture
@@ -36,15 +38,26 @@ def test_a_private_key_is_used_instead_of_the_password(arguments: dict[str, Any]
 
 
 def test_an_unusable_private_key_is_refused_with_the_variables_name() -> None:
-    with pytest.raises(SnowflakeError, match=r"SNOWFLAKE_PRIVATE_KEY is not a PEM private key without a passphrase"):
+    with pytest.raises(
+        SnowflakeError, match=r"SNOWFLAKE_PRIVATE_KEY is not a PEM private key without a passphrase"
+    ):
         connect(settings(snowflake_private_key="-----BEGIN NOTHING-----"))
 
 
-def test_without_a_host_the_connector_finds_the_account_by_itself(arguments: dict[str, Any]) -> None:
+def test_without_a_host_the_connector_finds_the_account_by_itself(
+    arguments: dict[str, Any],
+) -> None:
     connect(settings(snowflake_password="secret"))
     assert not {"host", "port", "protocol"} & arguments.keys()
-    assert (arguments["account"], arguments["password"], arguments["timezone"]) == ("ORG-ACCOUNT", "secret", "UTC")
-    assert arguments["session_parameters"] == {"DATE_INPUT_FORMAT": "AUTO", "TIMESTAMP_INPUT_FORMAT": "AUTO"}
+    assert (arguments["account"], arguments["password"], arguments["timezone"]) == (
+        "ORG-ACCOUNT",
+        "secret",
+        "UTC",
+    )
+    assert arguments["session_parameters"] == {
+        "DATE_INPUT_FORMAT": "AUTO",
+        "TIMESTAMP_INPUT_FORMAT": "AUTO",
+    }
 
 
 def test_an_option_of_the_caller_wins(arguments: dict[str, Any]) -> None:
@@ -60,8 +73,16 @@ def test_without_an_account_the_variable_to_set_is_named() -> None:
 @pytest.mark.parametrize(
     ("raised", "expected", "message"),
     [
-        (OperationalError("no answer"), SnowflakeUnreachableError, r"Snowflake at h:1 cannot be reached: .*no answer"),
-        (DatabaseError("wrong password"), SnowflakeError, r"Snowflake at h:1 refused user 'SERVICE': .*wrong password"),
+        (
+            OperationalError("no answer"),
+            SnowflakeUnreachableError,
+            r"Snowflake at h:1 cannot be reached: .*no answer",
+        ),
+        (
+            DatabaseError("wrong password"),
+            SnowflakeError,
+            r"Snowflake at h:1 refused user 'SERVICE': .*wrong password",
+        ),
     ],
 )
 def test_who_does_not_answer_is_told_from_who_refuses(

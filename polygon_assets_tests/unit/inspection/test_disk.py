@@ -14,7 +14,9 @@ from polygon_assets.local.launcher.state import UnusableFolderError, lock
 from polygon_assets.settings import Settings
 
 NOW = dt.datetime(2026, 11, 20, 15, 0, tzinfo=dt.UTC)
-NOWHERE = Settings(polygon_websocket_url="ws://127.0.0.1:1", aws_endpoint_url_s3="http://127.0.0.1:1")
+NOWHERE = Settings(
+    polygon_websocket_url="ws://127.0.0.1:1", aws_endpoint_url_s3="http://127.0.0.1:1"
+)
 
 
 def test_the_folder_need_not_be_there_yet(tmp_path: Path) -> None:
@@ -38,7 +40,9 @@ def test_status_and_doctor_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "make clean" in finding.cure
 
 
-def test_the_terminal_is_warned_once_and_told_when_it_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_terminal_is_warned_once_and_told_when_it_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     free, lines, now = [1_000_000], list[str](), [0.0]
     monkeypatch.setattr(revival, "free_bytes", lambda _: free[0])
     look = Revival(Stack(tmp_path, []), lines.append, lambda: now[0]).look
@@ -46,11 +50,16 @@ def test_the_terminal_is_warned_once_and_told_when_it_is_over(tmp_path: Path, mo
         free[0] = free_now
         look()
         now[0] += revival.LOOK_SECONDS
-    assert [line.partition(" for ")[0] for line in lines] == ["0.00 GB are free", "there is enough free space again"]
+    assert [line.partition(" for ")[0] for line in lines] == [
+        "0.00 GB are free",
+        "there is enough free space again",
+    ]
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_the_cure(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(UnusableFolderError, match=r"file/data cannot be written \(Not a directory\): .*--data"):
+    with pytest.raises(
+        UnusableFolderError, match=r"file/data cannot be written \(Not a directory\): .*--data"
+    ):
         lock(file / "data")

@@ -23,42 +23,74 @@ def ms(hour: int, minute: int) -> int:
 
 
 def gap(name: str, **changes: object) -> Gap:
-    return Gap(**{"gap_id": name, "reason": "disconnect", "since": ms(15, 30), "until": ms(15, 32), "epoch": 1} | changes)  # type: ignore[arg-type]
+    return Gap(
+        **{
+            "gap_id": name,
+            "reason": "disconnect",
+            "since": ms(15, 30),
+            "until": ms(15, 32),
+            "epoch": 1,
+        }
+        | changes
+    )  # type: ignore[arg-type]
 
 
 def beat(complete_until: int, **changes: object) -> Heartbeat:
-    return Heartbeat("producer", "h:1:2", "backing_off", 0, ms(15, 40), complete_until=complete_until, **changes)  # type: ignore[arg-type]
+    return Heartbeat(
+        "producer", "h:1:2", "backing_off", 0, ms(15, 40), complete_until=complete_until, **changes
+    )  # type: ignore[arg-type]
 
 
 def test_what_was_missed_at_10_31_has_an_answer() -> None:
     [row] = rows([gap("a", channels=["A.AAPL", "A.MSFT"])], None, True, NOW)
-    assert row.cells() == ("2026-11-20 10:30:00", "2026-11-20 10:32:00", "120.0 s", "disconnect", "2: A.AAPL, A.MSFT", "open")
+    assert row.cells() == (
+        "2026-11-20 10:30:00",
+        "2026-11-20 10:32:00",
+        "120.0 s",
+        "disconnect",
+        "2: A.AAPL, A.MSFT",
+        "open",
+    )
     assert row.facts()["since"] == "2026-11-20T15:30:00+00:00"
 
 
 def test_the_gap_that_lasts_is_listed_before_the_ledger_has_it() -> None:
     lasting = beat(ms(15, 39), detail="handshake refused with HTTP 503", desired=30)
     [row] = rows([], lasting, True, NOW)
-    assert row.cells() == ("2026-11-20 10:39:00", "now", "", "handshake refused with HTTP 503", "all 30", "lasts")
+    assert row.cells() == (
+        "2026-11-20 10:39:00",
+        "now",
+        "",
+        "handshake refused with HTTP 503",
+        "all 30",
+        "lasts",
+    )
     assert rows([], beat(ms(15, 40)), True, NOW) == []
     night = NOW + dt.timedelta(hours=10)
     assert rows([], lasting, False, night) == []
 
 
 @pytest.mark.parametrize("nonsense", [-(10**18), 0, 10**18])
-def test_a_nonsense_stamp_hides_no_other_gap(client: Client, settings: Settings, nonsense: int) -> None:
+def test_a_nonsense_stamp_hides_no_other_gap(
+    client: Client, settings: Settings, nonsense: int
+) -> None:
     gaps = [gap("bad", since=nonsense, until=nonsense), gap("good")]
     assert len(rows(gaps, None, True, NOW)) == 2
     store(client, gaps, NOW)
     assert {found.gap_id for found in tables.open_gaps(settings)} == {"bad", "good"}
 
 
-@pytest.mark.parametrize(("channels", "text"), [([], "all"), (["A.*"], "1: A.*"), (["A.A", "A.B", "A.C", "A.D"], "4: A.A, A.B, A.C, …")])
+@pytest.mark.parametrize(
+    ("channels", "text"),
+    [([], "all"), (["A.*"], "1: A.*"), (["A.A", "A.B", "A.C", "A.D"], "4: A.A, A.B, A.C, …")],
+)
 def test_channels_are_counted_and_the_first_are_named(channels: list[str], text: str) -> None:
     assert channels_text(channels) == text
 
 
-def test_a_broker_without_memory_forgets_no_gap(client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_without_memory_forgets_no_gap(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = gap("old", channels=["A.AAPL"], events_dropped=3)
     for _ in range(2):
         store(client, [old], NOW)

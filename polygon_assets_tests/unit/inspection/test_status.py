@@ -20,7 +20,16 @@ NOW_MS = int(NOW.timestamp() * 1000)
 
 def beat(state: ProgramState = "streaming", age_seconds: float = 1, **changes: Any) -> Heartbeat:
     sent = NOW_MS - int(age_seconds * 1000)
-    return Heartbeat("producer", "host:1:2", state, started_at=0, sent_at=sent, rate=51.0, newest_event=NOW_MS - 3000, **changes)
+    return Heartbeat(
+        "producer",
+        "host:1:2",
+        state,
+        started_at=0,
+        sent_at=sent,
+        rate=51.0,
+        newest_event=NOW_MS - 3000,
+        **changes,
+    )
 
 
 def picture(*, service_ok: bool = True, state: str = "streaming") -> dict[str, Any]:
@@ -28,7 +37,9 @@ def picture(*, service_ok: bool = True, state: str = "streaming") -> dict[str, A
     stream = stream_facts(beat(), NOW) | {"state": state}
     return {
         "problems": [],
-        "services": {"kafka": {"ok": service_ok, "endpoint": "127.0.0.1:9092", "detail": "5 topics"}},
+        "services": {
+            "kafka": {"ok": service_ok, "endpoint": "127.0.0.1:9092", "detail": "5 topics"}
+        },
         "streams": dict.fromkeys(PROGRAMS, stream),
         "tables": {"market.stock_aggregates": {"rows": 1234567, "newest": NOW.isoformat()}},
         "gaps": {"open": 2, "filling": 0},
@@ -45,13 +56,19 @@ def picture(*, service_ok: bool = True, state: str = "streaming") -> dict[str, A
         (picture() | {"streams": {}}, True, False),
     ],
 )
-def test_healthy_means_every_service_answers_and_an_open_market_streams(facts: dict[str, Any], market_is_open: bool, healthy: bool) -> None:
+def test_healthy_means_every_service_answers_and_an_open_market_streams(
+    facts: dict[str, Any], market_is_open: bool, healthy: bool
+) -> None:
     assert (not problems(facts, market_is_open)) is healthy
 
 
 def test_a_program_without_a_recent_heartbeat_is_silent_whatever_it_said_last() -> None:
     facts = stream_facts(beat(age_seconds=60), NOW)
-    assert (facts["state"], facts["rate"], facts["detail"]) == ("silent", 0.0, "no heartbeat for 60 s")
+    assert (facts["state"], facts["rate"], facts["detail"]) == (
+        "silent",
+        0.0,
+        "no heartbeat for 60 s",
+    )
 
 
 def test_a_program_that_stopped_is_stopped_however_long_ago() -> None:
@@ -59,13 +76,30 @@ def test_a_program_that_stopped_is_stopped_however_long_ago() -> None:
 
 
 def test_a_living_producer_shows_its_channels_and_what_it_had_to_repeat() -> None:
-    facts = stream_facts(beat(desired=52, confirmed=51, counters={"reconnects": 3, "retries": 2, "refused": 1}, restarts=4), NOW)
+    facts = stream_facts(
+        beat(
+            desired=52,
+            confirmed=51,
+            counters={"reconnects": 3, "retries": 2, "refused": 1},
+            restarts=4,
+        ),
+        NOW,
+    )
     assert (facts["state"], facts["detail"]) == ("streaming", "51/52 channels confirmed")
-    assert (facts["restarts"], facts["reconnects"], facts["retries"], facts["refused"]) == (4, 3, 2, 1)
+    assert (facts["restarts"], facts["reconnects"], facts["retries"], facts["refused"]) == (
+        4,
+        3,
+        2,
+        1,
+    )
 
 
 SKEWED: dict[str, Any] = {"arrival_delay_ms": -8_000}
-REFUSING: dict[str, Any] = {"recent_read": 93, "recent_refused": 93, "last_refusal": "end_timestamp is later than its arrival"}
+REFUSING: dict[str, Any] = {
+    "recent_read": 93,
+    "recent_refused": 93,
+    "last_refusal": "end_timestamp is later than its arrival",
+}
 LOSING: dict[str, Any] = {"counters": {"read": 10, "forwarded": 9}}
 
 
@@ -76,11 +110,16 @@ LOSING: dict[str, Any] = {"counters": {"read": 10, "forwarded": 9}}
         ({"arrival_delay_ms": 2_000}, ""),
         ({"recent_read": 100, "recent_refused": 1}, ""),
         (SKEWED, "bars arrive 8.0 s before their second ends"),
-        (REFUSING, "refused 93 of 93 events in the last five minutes, the newest because: end_timestamp is later than its arrival"),
+        (
+            REFUSING,
+            "refused 93 of 93 events in the last five minutes, the newest because: end_timestamp is later than its arrival",
+        ),
         (LOSING, "cannot account for 1 of 10 events"),
     ],
 )
-def test_a_program_that_streams_but_refuses_or_loses_is_not_healthy_and_the_cause_is_named(changes: dict[str, Any], problem: str) -> None:
+def test_a_program_that_streams_but_refuses_or_loses_is_not_healthy_and_the_cause_is_named(
+    changes: dict[str, Any], problem: str
+) -> None:
     facts = picture() | {"streams": dict.fromkeys(PROGRAMS, stream_facts(beat(**changes), NOW))}
     found = problems(facts, market_is_open=True)
     assert bool(found) is bool(problem)
@@ -105,15 +144,26 @@ def test_a_program_that_never_ran_says_so() -> None:
 def test_the_table_holds_numbers_that_people_can_read() -> None:
     text = io.StringIO()
     Console(file=text, width=200).print(render({"healthy": True, **picture()}))
-    for part in ("127.0.0.1:9092", "51/s", "1,234,567", "2026-11-20 15:00:00 UTC", "gaps open: 2", "healthy"):
+    for part in (
+        "127.0.0.1:9092",
+        "51/s",
+        "1,234,567",
+        "2026-11-20 15:00:00 UTC",
+        "gaps open: 2",
+        "healthy",
+    ):
         assert part in text.getvalue()
 
 
 def test_with_nothing_set_every_service_of_the_stream_is_named_and_nothing_hangs() -> None:
-    facts = Status(Settings(polygon_websocket_url="ws://127.0.0.1:1", aws_endpoint_url_s3="http://127.0.0.1:1")).look(NOW)
+    facts = Status(
+        Settings(polygon_websocket_url="ws://127.0.0.1:1", aws_endpoint_url_s3="http://127.0.0.1:1")
+    ).look(NOW)
     assert not facts["healthy"]
     names = ("exchange", "kafka", "clickhouse", "s3")
-    assert {name: service["ok"] for name, service in facts["services"].items()} == dict.fromkeys(names, False)
+    assert {name: service["ok"] for name, service in facts["services"].items()} == dict.fromkeys(
+        names, False
+    )
 
 
 def test_the_batch_half_is_looked_at_once_it_is_set() -> None:
@@ -130,7 +180,9 @@ def test_the_batch_half_is_looked_at_once_it_is_set() -> None:
     assert "SNOWFLAKE_ACCOUNT" in services["snowflake"]["detail"]
 
 
-def test_a_service_that_fails_between_two_questions_is_told_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_fails_between_two_questions_is_told_as_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def gone(*_: object) -> Any:
         raise WarehouseUnreachableError("Snowflake refused a question: no such table\nand more")
 
@@ -149,7 +201,10 @@ def test_a_service_that_fails_between_two_questions_is_told_as_failed(monkeypatc
     assert not facts["healthy"]
     for name in ("kafka", "snowflake"):
         service = facts["services"][name]
-        assert (service["ok"], service["detail"]) == (False, "Snowflake refused a question: no such table")
+        assert (service["ok"], service["detail"]) == (
+            False,
+            "Snowflake refused a question: no such table",
+        )
     assert (facts["streams"], facts["tables"]) == ({}, {})
 
 
@@ -165,7 +220,10 @@ def test_what_hangs_is_named_and_holds_up_nothing(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(warehouse, "tables", hang)
     monkeypatch.setattr(warehouse, "fact_days", lambda _settings: {})
     settings = Settings(
-        polygon_websocket_url="ws://127.0.0.1:1", aws_endpoint_url_s3="http://127.0.0.1:1", clickhouse_host="c", snowflake_account="account"
+        polygon_websocket_url="ws://127.0.0.1:1",
+        aws_endpoint_url_s3="http://127.0.0.1:1",
+        clickhouse_host="c",
+        snowflake_account="account",
     )
     status = Status(settings)
     try:
@@ -178,10 +236,14 @@ def test_what_hangs_is_named_and_holds_up_nothing(monkeypatch: pytest.MonkeyPatc
         released.set()
 
 
-def test_an_unforeseen_error_is_shown_and_hides_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unforeseen_error_is_shown_and_hides_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def broken(*_: object) -> Any:
         raise KeyError("surprise")
 
     monkeypatch.setattr(tables, "tables", broken)
-    facts = Status(Settings(polygon_websocket_url="ws://127.0.0.1:1", clickhouse_host="c")).look(NOW)
+    facts = Status(Settings(polygon_websocket_url="ws://127.0.0.1:1", clickhouse_host="c")).look(
+        NOW
+    )
     assert facts["services"]["clickhouse"]["detail"] == "'surprise'"

@@ -10,8 +10,19 @@ import pytest
 
 from polygon_assets.clients import clickhouse
 from polygon_assets.clients.kafka import connect_consumer, connect_producer
-from polygon_assets.inspection import ClickHouseUnreachableError, KafkaUnreachableError, UnreadableGapError
-from polygon_assets.inspection.streams import follow_heartbeats, heartbeats, last_processed, open_gaps, pending_since, positions
+from polygon_assets.inspection import (
+    ClickHouseUnreachableError,
+    KafkaUnreachableError,
+    UnreadableGapError,
+)
+from polygon_assets.inspection.streams import (
+    follow_heartbeats,
+    heartbeats,
+    last_processed,
+    open_gaps,
+    pending_since,
+    positions,
+)
 from polygon_assets.inspection.tables import day_rows, not_stored, tables
 from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets.messages import (
@@ -29,12 +40,19 @@ from polygon_assets.messages import (
 from polygon_assets.settings import Settings
 
 NOW = dt.datetime(2026, 11, 20, 15, 0, tzinfo=dt.UTC)
-NOWHERE = Settings(kafka_bootstrap_servers="127.0.0.1:1", clickhouse_host="127.0.0.1", clickhouse_port=1, clickhouse_secure=False)
+NOWHERE = Settings(
+    kafka_bootstrap_servers="127.0.0.1:1",
+    clickhouse_host="127.0.0.1",
+    clickhouse_port=1,
+    clickhouse_secure=False,
+)
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("stack"), only=("kafka", "clickhouse"), fixed_ports=False) as running:
+    with running_stack(
+        tmp_path_factory.mktemp("stack"), only=("kafka", "clickhouse"), fixed_ports=False
+    ) as running:
         yield running
 
 
@@ -60,10 +78,30 @@ def beat(program: ProgramName, sent_at: int, instance: str = "host:1:1") -> tupl
 def aggregate(symbol: str, second: int, received_at: int = 1_000_000) -> FilteredAggregate:
     start = int(NOW.timestamp() * 1000) + 1000 * second
     readable = dt.datetime.fromtimestamp(start / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    prices: dict[str, Any] = {"open": 1.0, "high": 2.0, "low": 1.0, "close": 2.0, "volume": "1.5", "vwap": None}
-    rest: dict[str, Any] = {"accumulated_volume": None, "official_open_price": None, "aggregate_vwap": None, "average_size": None}
+    prices: dict[str, Any] = {
+        "open": 1.0,
+        "high": 2.0,
+        "low": 1.0,
+        "close": 2.0,
+        "volume": "1.5",
+        "vwap": None,
+    }
+    rest: dict[str, Any] = {
+        "accumulated_volume": None,
+        "official_open_price": None,
+        "aggregate_vwap": None,
+        "average_size": None,
+    }
     return FilteredAggregate(
-        symbol, start, start + 1000, **prices, **rest, otc=False, received_at=received_at, source="websocket", readable_timestamp=readable
+        symbol,
+        start,
+        start + 1000,
+        **prices,
+        **rest,
+        otc=False,
+        received_at=received_at,
+        source="websocket",
+        readable_timestamp=readable,
     )
 
 
@@ -85,9 +123,19 @@ def commit(settings: Settings, group: str, topic: str, messages: int) -> None:
 
 
 class TestHeartbeats:
-    def test_the_latest_of_each_program_is_found_in_a_single_large_batch(self, settings: Settings) -> None:
-        send(settings, STATUS_TOPIC, *[beat("sink", n) for n in range(200)], *[beat("filter", n) for n in range(100)])
-        assert {name: heartbeat.sent_at for name, heartbeat in heartbeats(settings).items()} == {"sink": 199, "filter": 99}
+    def test_the_latest_of_each_program_is_found_in_a_single_large_batch(
+        self, settings: Settings
+    ) -> None:
+        send(
+            settings,
+            STATUS_TOPIC,
+            *[beat("sink", n) for n in range(200)],
+            *[beat("filter", n) for n in range(100)],
+        )
+        assert {name: heartbeat.sent_at for name, heartbeat in heartbeats(settings).items()} == {
+            "sink": 199,
+            "filter": 99,
+        }
 
     def test_without_any_there_is_none(self, settings: Settings) -> None:
         assert heartbeats(settings) == {}
@@ -96,7 +144,9 @@ class TestHeartbeats:
         send(settings, STATUS_TOPIC, beat("sink", 1), ("sink", b"not json"), beat("producer", 2))
         assert set(heartbeats(settings)) == {"sink", "producer"}
 
-    def test_a_follower_hears_them_as_they_come_and_survives_the_brokers_restart(self, stack: Stack, settings: Settings) -> None:
+    def test_a_follower_hears_them_as_they_come_and_survives_the_brokers_restart(
+        self, stack: Stack, settings: Settings
+    ) -> None:
         heard: list[int] = []
         stop = threading.Event()
 
@@ -133,35 +183,47 @@ class TestOffsets:
     def test_what_waits_longest_is_told_by_when_it_was_received(self, settings: Settings) -> None:
         moments = [aggregate(f"S{n}", n, received_at=1_000_000 * (n + 1)) for n in range(30)]
         send(settings, FILTERED_TOPIC, *filtered(*moments))
-        assert pending_since(settings, SINK_GROUP, FILTERED_TOPIC) == dt.datetime.fromtimestamp(1, dt.UTC)
+        assert pending_since(settings, SINK_GROUP, FILTERED_TOPIC) == dt.datetime.fromtimestamp(
+            1, dt.UTC
+        )
         commit(settings, SINK_GROUP, FILTERED_TOPIC, 30)
         assert pending_since(settings, SINK_GROUP, FILTERED_TOPIC) is None
 
-    def test_a_message_that_cannot_be_read_waits_since_it_was_produced(self, settings: Settings) -> None:
+    def test_a_message_that_cannot_be_read_waits_since_it_was_produced(
+        self, settings: Settings
+    ) -> None:
         send(settings, RAW_TOPIC, ("X", b"\xff not json"))
         since = pending_since(settings, "any", RAW_TOPIC)
         assert since is not None
         assert abs(since - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=1)
 
-    def test_the_last_processed_messages_lie_below_the_committed_offsets(self, settings: Settings) -> None:
+    def test_the_last_processed_messages_lie_below_the_committed_offsets(
+        self, settings: Settings
+    ) -> None:
         sent = [aggregate(f"S{n % 7}", n) for n in range(70)]
         send(settings, FILTERED_TOPIC, *filtered(*sent))
         assert last_processed(settings, SINK_GROUP, FILTERED_TOPIC, 5) == []
         commit(settings, SINK_GROUP, FILTERED_TOPIC, 70)
         found = last_processed(settings, SINK_GROUP, FILTERED_TOPIC, 5)
-        filled = sum(1 for end in positions(settings, SINK_GROUP, FILTERED_TOPIC).ends.values() if end)
+        filled = sum(
+            1 for end in positions(settings, SINK_GROUP, FILTERED_TOPIC).ends.values() if end
+        )
         assert len(found) == 5 * filled
         assert all(message in sent for message in found)
 
 
 class TestGaps:
-    def test_open_gaps_come_oldest_first_and_a_message_without_value_closes_one(self, settings: Settings) -> None:
+    def test_open_gaps_come_oldest_first_and_a_message_without_value_closes_one(
+        self, settings: Settings
+    ) -> None:
         gaps = [Gap(f"g{n}", "disconnect", 100 - n, 200, 1) for n in range(3)]
         send(settings, GAP_TOPIC, *[(gap.gap_id, encode(gap)) for gap in gaps])
         send(settings, GAP_TOPIC, ("g1", None))
         assert [gap.gap_id for gap in open_gaps(settings)] == ["g2", "g0"]
 
-    def test_one_that_cannot_be_read_is_an_error_because_it_might_be_open(self, settings: Settings) -> None:
+    def test_one_that_cannot_be_read_is_an_error_because_it_might_be_open(
+        self, settings: Settings
+    ) -> None:
         send(settings, GAP_TOPIC, ("g", b"{}"))
         with pytest.raises(UnreadableGapError, match="polygon_stream_gaps"):
             open_gaps(settings)
@@ -171,7 +233,9 @@ class TestRows:
     @pytest.fixture(autouse=True)
     def stored(self, stack: Stack) -> None:
         client = clickhouse.connect(stack.settings())
-        rows = b"\n".join(encode(aggregate(symbol, second)) for symbol in ("A", "B") for second in range(10))
+        rows = b"\n".join(
+            encode(aggregate(symbol, second)) for symbol in ("A", "B") for second in range(10)
+        )
         client.command("TRUNCATE TABLE market.stock_aggregates")
         client.raw_insert("market.stock_aggregates_ingest", insert_block=rows, fmt="JSONEachRow")
         client.close()
@@ -188,10 +252,18 @@ class TestRows:
         assert day_rows(stack.settings(), [NOW.date(), empty]) == {NOW.date(): 20, empty: 0}
 
     def test_a_message_is_stored_when_this_version_or_a_newer_one_is(self, stack: Stack) -> None:
-        same, older, newer = aggregate("A", 1), aggregate("A", 2, 999_999), aggregate("A", 3, 1_000_001)
+        same, older, newer = (
+            aggregate("A", 1),
+            aggregate("A", 2, 999_999),
+            aggregate("A", 3, 1_000_001),
+        )
         other_second, other_symbol = aggregate("A", 11), aggregate("C", 1)
         assert not_stored(stack.settings(), [same, older]) == []
-        assert not_stored(stack.settings(), [same, newer, other_second, other_symbol]) == [newer, other_second, other_symbol]
+        assert not_stored(stack.settings(), [same, newer, other_second, other_symbol]) == [
+            newer,
+            other_second,
+            other_symbol,
+        ]
         assert not_stored(stack.settings(), []) == []
 
 

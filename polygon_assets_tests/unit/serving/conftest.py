@@ -14,7 +14,9 @@ TABLES = ("stock_aggregates", "stock_recent", "stock_last", "ohlcv_1m_by_day", "
 
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with running_stack(tmp_path_factory.mktemp("stack"), only=("clickhouse",), fixed_ports=False) as stack:
+    with running_stack(
+        tmp_path_factory.mktemp("stack"), only=("clickhouse",), fixed_ports=False
+    ) as stack:
         yield stack.settings()
 
 

@@ -53,7 +53,9 @@ class Second:
         )
 
 
-def random_seconds(rng: random.Random, symbols: Iterable[str], first_ms: int, count: int) -> list[Second]:
+def random_seconds(
+    rng: random.Random, symbols: Iterable[str], first_ms: int, count: int
+) -> list[Second]:
     """`count` seconds a symbol with gaps of 1 to 17 s, every tenth one sent a second time with other prices."""
     seconds: list[Second] = []
     for symbol in symbols:
@@ -95,7 +97,9 @@ def insert(client: Client, seconds: Iterable[Second]) -> None:
     client.raw_insert("market.stock_aggregates_ingest", insert_block=block, fmt="JSONEachRow")
 
 
-def insert_in_disorder(client: Client, rng: random.Random, seconds: list[Second], repeats: int = 2) -> None:
+def insert_in_disorder(
+    client: Client, rng: random.Random, seconds: list[Second], repeats: int = 2
+) -> None:
     """Every second `repeats` times, in any order, in batches of any size: late rows, corrections and replays at once."""
     shuffled = seconds * repeats
     rng.shuffle(shuffled)

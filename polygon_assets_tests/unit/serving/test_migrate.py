@@ -9,11 +9,21 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from polygon_assets.clients import clickhouse
-from polygon_assets.serving.migrate import Migration, MigrationError, applied, migrate, pending, read_migrations
+from polygon_assets.serving.migrate import (
+    Migration,
+    MigrationError,
+    applied,
+    migrate,
+    pending,
+    read_migrations,
+)
 from polygon_assets.settings import Settings
 
 NOW = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
-FIRST, SECOND = Migration("0001_first", "SELECT 1;"), Migration("0002_second", "SELECT 2;\n-- a remark\nSELECT 3;\n")
+FIRST, SECOND = (
+    Migration("0001_first", "SELECT 1;"),
+    Migration("0002_second", "SELECT 2;\n-- a remark\nSELECT 3;\n"),
+)
 
 
 @pytest.fixture
@@ -31,15 +41,21 @@ def test_an_up_to_date_database_is_left_alone(client: Client) -> None:
 def test_every_file_is_recorded_with_its_checksum_and_time(no_database: Client) -> None:
     names = migrate(no_database, NOW)
     assert names == [migration.name for migration in read_migrations()]
-    assert applied(no_database) == {migration.name: migration.sha256 for migration in read_migrations()}
-    assert no_database.query("SELECT DISTINCT applied_at FROM market.schema_migrations", tz_mode="aware").result_rows == [(NOW,)]
+    assert applied(no_database) == {
+        migration.name: migration.sha256 for migration in read_migrations()
+    }
+    assert no_database.query(
+        "SELECT DISTINCT applied_at FROM market.schema_migrations", tz_mode="aware"
+    ).result_rows == [(NOW,)]
 
 
 def test_two_programs_may_migrate_at_once(no_database: Client, settings: Settings) -> None:
     clients = [clickhouse.connect(settings) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda client: migrate(client, NOW), clients))
-    assert applied(no_database) == {migration.name: migration.sha256 for migration in read_migrations()}
+    assert applied(no_database) == {
+        migration.name: migration.sha256 for migration in read_migrations()
+    }
     assert no_database.command("EXISTS TABLE market.ohlcv_1m_by_day") == 1
 
 
@@ -64,18 +80,26 @@ def test_an_applied_file_that_is_missing_is_refused() -> None:
 
 
 def test_a_new_file_before_an_applied_one_is_refused() -> None:
-    with pytest.raises(MigrationError, match=r"0001_first\.sql is new but numbered before 0002_second"):
+    with pytest.raises(
+        MigrationError, match=r"0001_first\.sql is new but numbered before 0002_second"
+    ):
         pending([FIRST, SECOND], {SECOND.name: SECOND.sha256})
 
 
 def test_files_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for name in ("0010_c.sql", "0002_b.sql", "0001_a.sql", "notes.txt"):
         (tmp_path / name).write_text("SELECT 1;")
-    assert [migration.name for migration in read_migrations(tmp_path)] == ["0001_a", "0002_b", "0010_c"]
+    assert [migration.name for migration in read_migrations(tmp_path)] == [
+        "0001_a",
+        "0002_b",
+        "0010_c",
+    ]
 
 
 def test_statements_end_with_a_semicolon_at_a_line_end() -> None:
-    migration = Migration("0001", "-- remark; with a semicolon inside\nSELECT ';';\n\nSELECT 2;  \n")
+    migration = Migration(
+        "0001", "-- remark; with a semicolon inside\nSELECT ';';\n\nSELECT 2;  \n"
+    )
     assert migration.statements == ["-- remark; with a semicolon inside\nSELECT ';'", "SELECT 2"]
 
 

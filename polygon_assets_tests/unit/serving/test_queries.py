@@ -17,24 +17,50 @@ def test_an_unknown_name_lists_those_there_are() -> None:
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_query_says_what_it_answers_and_runs_on_bound_parameters(client: Client, name: str) -> None:
+def test_every_query_says_what_it_answers_and_runs_on_bound_parameters(
+    client: Client, name: str
+) -> None:
     text = load(name)
     assert text.startswith("-- ")
     now = dt.datetime.now(dt.UTC)
-    values = {"DateTime64": now, "Date": now.date(), "UInt32": 10, "String": "AAPL", "Array(String)": ["AAPL"], "Array(Int64)": [1]}
-    client.command(text, parameters={parameter: values[kind] for parameter, kind in _PARAMETER.findall(text)})
+    values = {
+        "DateTime64": now,
+        "Date": now.date(),
+        "UInt32": 10,
+        "String": "AAPL",
+        "Array(String)": ["AAPL"],
+        "Array(Int64)": [1],
+    }
+    client.command(
+        text, parameters={parameter: values[kind] for parameter, kind in _PARAMETER.findall(text)}
+    )
 
 
 def test_the_newest_rows_come_first(client: Client) -> None:
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
     seconds = random_seconds(random.Random(9), ("AAPL",), int(now.timestamp() - 600) * 1000, 60)
     insert(client, seconds)
-    rows = list(client.query(load("newest_rows"), parameters={"now": now, "limit": 3}, tz_mode="aware").named_results())
-    expected = sorted({second.start_ms for second in seconds if second.start_ms <= now.timestamp() * 1000}, reverse=True)[:3]
+    rows = list(
+        client.query(
+            load("newest_rows"), parameters={"now": now, "limit": 3}, tz_mode="aware"
+        ).named_results()
+    )
+    expected = sorted(
+        {second.start_ms for second in seconds if second.start_ms <= now.timestamp() * 1000},
+        reverse=True,
+    )[:3]
     assert [int(row["start_timestamp"].timestamp() * 1000) for row in rows] == expected
 
 
 def test_table_status_of_empty_tables_has_no_newest_time(client: Client) -> None:
-    rows = {row["table"]: (row["rows"], row["newest"]) for row in client.query(load("table_status")).named_results()}
-    assert set(rows) == {"market.stock_aggregates", "market.stock_recent", "market.stock_last", "market.ohlcv_1m_by_day"}
+    rows = {
+        row["table"]: (row["rows"], row["newest"])
+        for row in client.query(load("table_status")).named_results()
+    }
+    assert set(rows) == {
+        "market.stock_aggregates",
+        "market.stock_recent",
+        "market.stock_last",
+        "market.ohlcv_1m_by_day",
+    }
     assert set(rows.values()) == {(0, None)}

@@ -12,7 +12,13 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from polygon_assets.messages import FilteredAggregate, encode
 from polygon_assets.serving.migrate import migrate, read_migrations
 from polygon_assets.serving.queries import load
-from polygon_assets_tests.unit.serving.seconds import OPENING_MS, insert, insert_in_disorder, newest, random_seconds
+from polygon_assets_tests.unit.serving.seconds import (
+    OPENING_MS,
+    insert,
+    insert_in_disorder,
+    newest,
+    random_seconds,
+)
 
 MESSAGE = FilteredAggregate(
     symbol="BRK.B",
@@ -36,8 +42,12 @@ MESSAGE = FilteredAggregate(
 
 
 def test_a_message_of_the_topic_loads_unchanged(client: Client) -> None:
-    client.raw_insert("market.stock_aggregates_ingest", insert_block=encode(MESSAGE), fmt="JSONEachRow")
-    row = client.query("SELECT *, readable_timestamp FROM market.stock_aggregates", tz_mode="aware").first_item
+    client.raw_insert(
+        "market.stock_aggregates_ingest", insert_block=encode(MESSAGE), fmt="JSONEachRow"
+    )
+    row = client.query(
+        "SELECT *, readable_timestamp FROM market.stock_aggregates", tz_mode="aware"
+    ).first_item
     assert row == {
         "symbol": "BRK.B",
         "start_timestamp": dt.datetime(2024, 3, 8, 14, 30, 0, 123_000, dt.UTC),
@@ -83,7 +93,9 @@ def test_replays_and_overlaps_change_nothing(client: Client) -> None:
     rng = random.Random(2)
     seconds = random_seconds(rng, ("AAPL", "TSLA"), OPENING_MS, 150)
     insert(client, seconds)
-    fingerprint = "SELECT count(), sum(cityHash64(*)), sum(volume) FROM market.stock_aggregates FINAL"
+    fingerprint = (
+        "SELECT count(), sum(cityHash64(*)), sum(volume) FROM market.stock_aggregates FINAL"
+    )
     before = client.query(fingerprint).result_rows
     insert(client, seconds)
     insert(client, seconds[37:])
@@ -92,9 +104,15 @@ def test_replays_and_overlaps_change_nothing(client: Client) -> None:
 
 
 def test_a_session_is_one_partition_though_it_crosses_midnight_utc(client: Client) -> None:
-    first, last = dt.datetime(2024, 3, 8, 9, 0, tzinfo=dt.UTC), dt.datetime(2024, 3, 9, 0, 59, 59, tzinfo=dt.UTC)
+    first, last = (
+        dt.datetime(2024, 3, 8, 9, 0, tzinfo=dt.UTC),
+        dt.datetime(2024, 3, 9, 0, 59, 59, tzinfo=dt.UTC),
+    )
     for moment in (first, last):
-        insert(client, random_seconds(random.Random(3), ("AAPL",), int(moment.timestamp() * 1000) - 1000, 1))
+        insert(
+            client,
+            random_seconds(random.Random(3), ("AAPL",), int(moment.timestamp() * 1000) - 1000, 1),
+        )
     partitions = client.query(
         "SELECT DISTINCT partition FROM system.parts WHERE database = 'market' AND table = 'stock_aggregates' AND active"
     )
@@ -102,12 +120,16 @@ def test_a_session_is_one_partition_though_it_crosses_midnight_utc(client: Clien
 
 
 def test_a_day_years_ago_is_kept(client: Client) -> None:
-    insert(client, random_seconds(random.Random(4), ("GE",), 1_078_000_000_000, 50))  # February 2004
+    insert(
+        client, random_seconds(random.Random(4), ("GE",), 1_078_000_000_000, 50)
+    )  # February 2004
     client.command("OPTIMIZE TABLE market.stock_aggregates FINAL")
     assert client.command("SELECT count() > 0 FROM market.stock_aggregates") == 1
 
 
-def message(start_ms: int, received_us: int, close: float, volume: str, accumulated: str | None) -> bytes:
+def message(
+    start_ms: int, received_us: int, close: float, volume: str, accumulated: str | None
+) -> bytes:
     changes: dict[str, Any] = {
         "start_timestamp": start_ms,
         "end_timestamp": start_ms + 1000,
@@ -132,24 +154,44 @@ VERSIONS = (
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 @pytest.mark.parametrize("in_one_block", [True, False])
-def test_the_last_row_of_a_symbol_is_the_newest_version_as_a_whole(client: Client, order: tuple[int, ...], in_one_block: bool) -> None:
+def test_the_last_row_of_a_symbol_is_the_newest_version_as_a_whole(
+    client: Client, order: tuple[int, ...], in_one_block: bool
+) -> None:
     values = [VERSIONS[place] for place in order]
     for block in [b"\n".join(values)] if in_one_block else values:
         client.raw_insert("market.stock_aggregates_ingest", insert_block=block, fmt="JSONEachRow")
-    [last] = client.query(load("last_prices"), parameters={"symbols": []}, tz_mode="aware").named_results()
+    [last] = client.query(
+        load("last_prices"), parameters={"symbols": []}, tz_mode="aware"
+    ).named_results()
     assert int(last["last_timestamp"].timestamp() * 1000) == TODAY_MS
-    assert (last["close"], last["volume"], last["accumulated_volume"]) == (10.5, Decimal("150.000000"), None)
-    rows = client.query("SELECT close, volume, accumulated_volume FROM market.stock_aggregates FINAL ORDER BY start_timestamp").result_rows
+    assert (last["close"], last["volume"], last["accumulated_volume"]) == (
+        10.5,
+        Decimal("150.000000"),
+        None,
+    )
+    rows = client.query(
+        "SELECT close, volume, accumulated_volume FROM market.stock_aggregates FINAL ORDER BY start_timestamp"
+    ).result_rows
     assert rows[-1] == (last["close"], last["volume"], last["accumulated_volume"])
 
 
-def test_rows_from_before_the_last_row_was_one_state_keep_their_last_row(session_client: Client) -> None:
+def test_rows_from_before_the_last_row_was_one_state_keep_their_last_row(
+    session_client: Client,
+) -> None:
     migrations = read_migrations()
     place = [migration.name for migration in migrations].index("0006_stock_last_as_a_whole")
     now = dt.datetime.now(dt.UTC)
     session_client.command("DROP DATABASE market SYNC")
     migrate(session_client, now, migrations[:place])
-    session_client.raw_insert("market.stock_aggregates_ingest", insert_block=b"\n".join(VERSIONS), fmt="JSONEachRow")
+    session_client.raw_insert(
+        "market.stock_aggregates_ingest", insert_block=b"\n".join(VERSIONS), fmt="JSONEachRow"
+    )
     migrate(session_client, now)
-    [last] = session_client.query(load("last_prices"), parameters={"symbols": ["BRK.B"]}).named_results()
-    assert (last["close"], last["volume"], last["accumulated_volume"]) == (10.5, Decimal("150.000000"), None)
+    [last] = session_client.query(
+        load("last_prices"), parameters={"symbols": ["BRK.B"]}
+    ).named_results()
+    assert (last["close"], last["volume"], last["accumulated_volume"]) == (
+        10.5,
+        Decimal("150.000000"),
+        None,
+    )

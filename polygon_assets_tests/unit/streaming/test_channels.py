@@ -48,7 +48,10 @@ def test_a_wildcard_is_a_channel_of_its_own() -> None:
 
 def test_large_sets_are_asked_for_in_chunks() -> None:
     names = [f"A.S{number}" for number in range(LARGEST_REQUEST + 1)]
-    assert [len(chunk) for chunk in ChannelLedger().plan(names, 0).subscribe] == [LARGEST_REQUEST, 1]
+    assert [len(chunk) for chunk in ChannelLedger().plan(names, 0).subscribe] == [
+        LARGEST_REQUEST,
+        1,
+    ]
 
 
 def test_a_refusal_without_a_name_falls_on_what_was_not_confirmed() -> None:

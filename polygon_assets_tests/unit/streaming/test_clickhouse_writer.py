@@ -8,7 +8,12 @@ from confluent_kafka import Message
 
 from polygon_assets.messages import DeadLetter, Heartbeat, encode
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.clickhouse_writer import MOST_REFUSED, Inserter, Insertion, UnavailableError
+from polygon_assets.streaming.clickhouse_writer import (
+    MOST_REFUSED,
+    Inserter,
+    Insertion,
+    UnavailableError,
+)
 from polygon_assets.streaming.delivery import Outbox
 from polygon_assets.streaming.heartbeat import Pulse
 from polygon_assets.streaming.validation import to_row
@@ -80,7 +85,10 @@ class FakeClient:
 
 
 def messages(*symbols: str) -> list[Message]:
-    return [cast(Message, FakeMessage(offset, encode(to_row(raw_aggregate(symbol=symbol))))) for offset, symbol in enumerate(symbols)]
+    return [
+        cast(Message, FakeMessage(offset, encode(to_row(raw_aggregate(symbol=symbol)))))
+        for offset, symbol in enumerate(symbols)
+    ]
 
 
 class Rig:
@@ -117,7 +125,9 @@ def test_when_every_row_is_refused_the_table_is_to_blame_and_nothing_is_thrown_a
 
 def test_a_batch_of_nothing_but_garbage_blocks_nobody() -> None:
     rig = Rig(FakeClient(VIOLATED_CONSTRAINT))
-    rig.inserter.insert([cast(Message, FakeMessage(offset, b"{")) for offset in range(MOST_REFUSED + 1)])
+    rig.inserter.insert(
+        [cast(Message, FakeMessage(offset, b"{")) for offset in range(MOST_REFUSED + 1)]
+    )
     assert len(rig.outbox.letters) == MOST_REFUSED + 1
 
 

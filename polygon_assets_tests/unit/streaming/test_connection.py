@@ -7,11 +7,24 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from polygon_assets.settings import Settings
 from polygon_assets.streaming import connection
-from polygon_assets.streaming.connection import ConnectionLostError, TooManyConnectionsError, open_connection
-from polygon_assets.streaming.program import EXIT_NOT_ENTITLED, EXIT_UNKNOWN_ANSWER, EXIT_WRONG_KEY, ProgramError
+from polygon_assets.streaming.connection import (
+    ConnectionLostError,
+    TooManyConnectionsError,
+    open_connection,
+)
+from polygon_assets.streaming.program import (
+    EXIT_NOT_ENTITLED,
+    EXIT_UNKNOWN_ANSWER,
+    EXIT_WRONG_KEY,
+    ProgramError,
+)
 
 CONNECTED = '[{"ev":"status","status":"connected","message":"Connected Successfully"}]'
-KEY, PLAN, BOTH = "check the key", "the account's plan lacks this feed", "check the key and the plan"
+KEY, PLAN, BOTH = (
+    "check the key",
+    "the account's plan lacks this feed",
+    "check the key and the plan",
+)
 
 
 def log_in(*answers: str, close: tuple[int, str] | None = None) -> None:
@@ -29,7 +42,10 @@ def log_in(*answers: str, close: tuple[int, str] | None = None) -> None:
     async def run() -> None:
         async with serve(talk, "127.0.0.1", 0) as server:
             port = next(iter(server.sockets)).getsockname()[1]
-            address = {"polygon_websocket_url": f"ws://127.0.0.1:{port}/stocks", "polygon_api_key": "the-secret-key"}
+            address = {
+                "polygon_websocket_url": f"ws://127.0.0.1:{port}/stocks",
+                "polygon_api_key": "the-secret-key",
+            }
             async with open_connection(Settings.model_validate(address)):
                 pass
 
@@ -67,8 +83,16 @@ def test_an_accepted_key_opens_the_connection(answers: tuple[str, ...]) -> None:
         ('{"status":"error","message":"authentication failed"}', EXIT_WRONG_KEY, KEY),
         (status("ERROR", "Unknown API Key"), EXIT_WRONG_KEY, KEY),
         (status("auth_failed", ""), EXIT_WRONG_KEY, KEY),
-        (status("error", "Your plan does not include websocket access. Visit the pricing page."), EXIT_NOT_ENTITLED, PLAN),
-        (status("auth_failed", "Your API key is not entitled to this cluster, please upgrade"), EXIT_NOT_ENTITLED, PLAN),
+        (
+            status("error", "Your plan does not include websocket access. Visit the pricing page."),
+            EXIT_NOT_ENTITLED,
+            PLAN,
+        ),
+        (
+            status("auth_failed", "Your API key is not entitled to this cluster, please upgrade"),
+            EXIT_NOT_ENTITLED,
+            PLAN,
+        ),
         (status("error", "not authorized"), EXIT_NOT_ENTITLED, PLAN),
         (status("not_authorized", "You are not authorized"), EXIT_NOT_ENTITLED, PLAN),
         (status("warning", "your subscription plan has expired"), EXIT_NOT_ENTITLED, PLAN),
@@ -76,7 +100,9 @@ def test_an_accepted_key_opens_the_connection(answers: tuple[str, ...]) -> None:
         ('[{"ev":"status","status":"error","message":null}]', EXIT_UNKNOWN_ANSWER, BOTH),
     ],
 )
-def test_a_refusal_ends_the_program_with_the_vendor_s_words_and_the_cure(answer: str, code: int, cure: str) -> None:
+def test_a_refusal_ends_the_program_with_the_vendor_s_words_and_the_cure(
+    answer: str, code: int, cure: str
+) -> None:
     with pytest.raises(ProgramError) as caught:
         log_in(answer)
     assert caught.value.code == code
@@ -86,10 +112,18 @@ def test_a_refusal_ends_the_program_with_the_vendor_s_words_and_the_cure(answer:
 
 
 @pytest.mark.parametrize(
-    "answer", [status("maintenance", "teapot"), '[{"teapot":1}]', "teapot", '{"action":"auth","params":"the-secret-key"}']
+    "answer",
+    [
+        status("maintenance", "teapot"),
+        '[{"teapot":1}]',
+        "teapot",
+        '{"action":"auth","params":"the-secret-key"}',
+    ],
 )
 @pytest.mark.parametrize("close", [None, (1000, ""), (1008, "policy")])
-def test_an_unknown_answer_that_is_not_followed_by_success_ends_the_program(answer: str, close: tuple[int, str] | None) -> None:
+def test_an_unknown_answer_that_is_not_followed_by_success_ends_the_program(
+    answer: str, close: tuple[int, str] | None
+) -> None:
     with pytest.raises(ProgramError) as caught:
         log_in(answer, close=close)
     assert caught.value.code == EXIT_UNKNOWN_ANSWER

@@ -9,7 +9,16 @@ from typing import Any, cast
 import pytest
 
 from polygon_assets.market_calendar import NEW_YORK
-from polygon_assets.messages import GAP_TOPIC, RAW_TOPIC, DeadLetter, Gap, Heartbeat, decode_gap, decode_raw, unaccounted
+from polygon_assets.messages import (
+    GAP_TOPIC,
+    RAW_TOPIC,
+    DeadLetter,
+    Gap,
+    Heartbeat,
+    decode_gap,
+    decode_raw,
+    unaccounted,
+)
 from polygon_assets.settings import Settings
 from polygon_assets.streaming import producer as module
 from polygon_assets.streaming.connection import ConnectionLostError
@@ -25,7 +34,9 @@ class FakePulse:
     """A heartbeat that nobody publishes."""
 
     def __init__(self) -> None:
-        self.beat = Heartbeat("producer", "host:1:2", "starting", started_at=0, sent_at=0, counters={})
+        self.beat = Heartbeat(
+            "producer", "host:1:2", "starting", started_at=0, sent_at=0, counters={}
+        )
 
     def count(self, counter: str, number: int = 1) -> None:
         self.count_all({counter: number})
@@ -86,7 +97,9 @@ class Rig:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, calendar: str) -> None:
         monkeypatch.setattr(module, "Outbox", FakeOutbox)
-        monkeypatch.setattr("polygon_assets.streaming.producer.subscription_store.connect", lambda _settings: None)
+        monkeypatch.setattr(
+            "polygon_assets.streaming.producer.subscription_store.connect", lambda _settings: None
+        )
         monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
         self.pulse = FakePulse()
         settings = Settings.model_validate({"market_calendar": calendar, "no_data_seconds": 120})
@@ -96,7 +109,10 @@ class Rig:
         self.producer._channels.acknowledge("success", "subscribed to: A.AAPL")
 
     def receive(self, *starts: int, received_us: int = RECEIVED_US) -> None:
-        events = [VendorAggregate("A", "AAPL", 1, 1.0, 1.0, 1.0, 1.0, start, start + 1000) for start in starts]
+        events = [
+            VendorAggregate("A", "AAPL", 1, 1.0, 1.0, 1.0, 1.0, start, start + 1000)
+            for start in starts
+        ]
         self.take(Frame(events, read=len(events)), received_us)
 
     def take(self, frame: Frame, received_us: int = RECEIVED_US) -> None:
@@ -159,7 +175,9 @@ def test_a_wrong_timestamp_moves_neither_the_newest_event_nor_a_gap(always_open:
     assert START_MS + 60_000 <= gap.until <= START_MS + 64_000
 
 
-def test_an_outage_that_spans_the_close_is_a_gap_however_often_the_vendor_refuses(nyse: Rig) -> None:
+def test_an_outage_that_spans_the_close_is_a_gap_however_often_the_vendor_refuses(
+    nyse: Rig,
+) -> None:
     nyse.is_streaming_at(new_york(19, 50))
     nyse.producer._lost("cut")
     nyse.producer._lost("refused after the close")
@@ -179,7 +197,9 @@ def test_an_outage_at_night_is_no_gap(nyse: Rig) -> None:
     assert nyse.outbox.gaps == []
 
 
-def test_every_version_has_a_received_at_of_its_own_whatever_the_clock_does(always_open: Rig) -> None:
+def test_every_version_has_a_received_at_of_its_own_whatever_the_clock_does(
+    always_open: Rig,
+) -> None:
     always_open.receive(START_MS, START_MS, START_MS + 1000)
     always_open.receive(START_MS)
     always_open.receive(START_MS, received_us=RECEIVED_US - 60_000_000)
@@ -189,10 +209,16 @@ def test_every_version_has_a_received_at_of_its_own_whatever_the_clock_does(alwa
     assert (len(versions), versions[0], versions[-1]) == (6, RECEIVED_US, RECEIVED_US + 1_000_000)
 
 
-def test_a_correction_after_a_restart_is_newer_even_if_the_clock_was_set_back(always_open: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_correction_after_a_restart_is_newer_even_if_the_clock_was_set_back(
+    always_open: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sent_at = RECEIVED_US // 1000 + 3_600_000
-    previous = Heartbeat("producer", "a", "streaming", started_at=0, sent_at=sent_at, newest_received_at=sent_at)
-    monkeypatch.setattr(always_open.producer, "_previous_heartbeats", lambda: {"producer": previous})
+    previous = Heartbeat(
+        "producer", "a", "streaming", started_at=0, sent_at=sent_at, newest_received_at=sent_at
+    )
+    monkeypatch.setattr(
+        always_open.producer, "_previous_heartbeats", lambda: {"producer": previous}
+    )
     asyncio.run(always_open.producer._resume_after_previous_process())
     always_open.receive(START_MS)
     assert always_open.outbox.versions == [sent_at * 1000 + 1]
@@ -208,14 +234,22 @@ STATUS = b'{"ev":"status","status":"info","message":"hello"}'
 def test_every_event_of_a_frame_is_in_the_account(always_open: Rig) -> None:
     always_open.outbox.room = 1
     always_open.take(read_frame(b"[%s,%s,7,%s]" % (EVENT[0], STATUS, EVENT[1])))
-    assert always_open.pulse.beat.counters == {"read": 4, "forwarded": 1, "dropped": 1, "refused": 1, "status": 1}
+    assert always_open.pulse.beat.counters == {
+        "read": 4,
+        "forwarded": 1,
+        "dropped": 1,
+        "refused": 1,
+        "status": 1,
+    }
     assert unaccounted(always_open.pulse.beat) == 0
     assert always_open.pulse.beat.last_refusal.startswith("not an aggregate")
 
 
 def test_one_bad_event_is_a_dead_letter_and_no_gap(always_open: Rig) -> None:
     always_open.is_streaming_at(dt.datetime.fromtimestamp(START_MS / 1000, dt.UTC))
-    always_open.take(read_frame(b"[%s,%s,%s]" % (EVENT[0], EVENT[0].replace(b":1,", b":NaN,", 1), EVENT[1])))
+    always_open.take(
+        read_frame(b"[%s,%s,%s]" % (EVENT[0], EVENT[0].replace(b":1,", b":NaN,", 1), EVENT[1]))
+    )
     always_open.receive(START_MS + 1000)
     assert [letter.stage for letter in always_open.outbox.letters] == ["event"]
     assert len(always_open.outbox.versions) == 3
@@ -225,7 +259,10 @@ def test_one_bad_event_is_a_dead_letter_and_no_gap(always_open: Rig) -> None:
 def test_the_interval_of_a_frame_that_cannot_be_read_to_its_end_is_a_gap(always_open: Rig) -> None:
     always_open.is_streaming_at(dt.datetime.fromtimestamp(START_MS / 1000, dt.UTC))
     always_open.take(read_frame(b"[%s,%s" % (EVENT[0], EVENT[1][:50])))
-    assert [(letter.stage, letter.raw[:1]) for letter in always_open.outbox.letters] == [("event", b"{"), ("frame", b"[")]
+    assert [(letter.stage, letter.raw[:1]) for letter in always_open.outbox.letters] == [
+        ("event", b"{"),
+        ("frame", b"["),
+    ]
     assert always_open.outbox.gaps == []
     always_open.receive(START_MS + 5000, received_us=RECEIVED_US + 5_000_000)
     [gap] = always_open.outbox.gaps
@@ -241,7 +278,9 @@ def test_garbage_before_anything_is_subscribed_is_no_gap(always_open: Rig) -> No
     assert len(always_open.outbox.letters) == 1
 
 
-def test_the_delay_of_arrival_is_the_median_of_frames_and_none_in_a_replay(always_open: Rig) -> None:
+def test_the_delay_of_arrival_is_the_median_of_frames_and_none_in_a_replay(
+    always_open: Rig,
+) -> None:
     for _ in range(5):
         always_open.receive(START_MS, received_us=(START_MS + 1000 - 8000) * 1000)
     always_open.receive(START_MS, START_MS + 900_000, received_us=(START_MS + 1000) * 1000)

@@ -58,8 +58,13 @@ def test_exact_decimals_replace_the_rounded_volumes() -> None:
     assert (row.volume, row.accumulated_volume) == ("200.123456", "8642007.5")
 
 
-@pytest.mark.parametrize(("number", "text"), [(200, "200"), (200.0, "200"), (0.5, "0.5"), (1e11, "100000000000"), (None, None), (0, "0")])
-def test_numbers_become_decimals_without_an_exponent(number: float | None, text: str | None) -> None:
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(200, "200"), (200.0, "200"), (0.5, "0.5"), (1e11, "100000000000"), (None, None), (0, "0")],
+)
+def test_numbers_become_decimals_without_an_exponent(
+    number: float | None, text: str | None
+) -> None:
     assert exact_decimal(None, number) == text
 
 

@@ -41,9 +41,15 @@ def test_each_field_arrives_under_its_readable_name() -> None:
 
 
 def test_fractional_volumes_are_carried_as_they_are() -> None:
-    [event] = read_frame(frame(EVENT[:-1] + b',"dv":"200.5","dav":"8642007.25","otc":true}')).aggregates
+    [event] = read_frame(
+        frame(EVENT[:-1] + b',"dv":"200.5","dav":"8642007.25","otc":true}')
+    ).aggregates
     raw = to_raw(event, 1)
-    assert (raw.decimal_volume, raw.decimal_accumulated_volume, raw.otc) == ("200.5", "8642007.25", True)
+    assert (raw.decimal_volume, raw.decimal_accumulated_volume, raw.otc) == (
+        "200.5",
+        "8642007.25",
+        True,
+    )
 
 
 def test_statuses_and_bare_refusals_are_told_from_aggregates() -> None:
@@ -70,7 +76,15 @@ def test_an_event_with_an_endless_symbol_is_refused() -> None:
 
 
 def test_garbage_is_refused_whole() -> None:
-    for garbage in (b"<html>", b"\xff\xfe", b"", b"[" * 200_000, b'[{"a":' * 100_000, b"true", EVENT[:40] + EVENT[:40]):
+    for garbage in (
+        b"<html>",
+        b"\xff\xfe",
+        b"",
+        b"[" * 200_000,
+        b'[{"a":' * 100_000,
+        b"true",
+        EVENT[:40] + EVENT[:40],
+    ):
         read = read_frame(garbage)
         assert [part.raw for part in read.refused] == [garbage]
         assert read.is_incomplete
@@ -129,7 +143,10 @@ def test_a_syntax_error_costs_its_own_event_alone(damage: str, place: int) -> No
     assert read.read == 3
 
 
-@pytest.mark.parametrize("text", [b"[%s%s]", b"[%s,,%s]", b"[,%s,%s,]", b"%s,%s]", b" [ %s , %s ] ", b"\xef\xbb\xbf[%s,%s]"])
+@pytest.mark.parametrize(
+    "text",
+    [b"[%s%s]", b"[%s,,%s]", b"[,%s,%s,]", b"%s,%s]", b" [ %s , %s ] ", b"\xef\xbb\xbf[%s,%s]"],
+)
 def test_errors_between_events_cost_none(text: bytes) -> None:
     read = read_frame(text % (named(b"ONE"), named(b"TWO")))
     assert symbols(read) == ["ONE", "TWO"]
@@ -163,14 +180,16 @@ def test_where_nobody_knows_how_many_events_are_lost_the_frame_is_incomplete(tex
 
 def test_one_object_without_a_list_around_it_is_one_event() -> None:
     assert symbols(read_frame(named(b"ONE"))) == ["ONE"]
-    assert read_frame(b'{"ev":"status","status":"error","message":"authentication failed"}').statuses == [
-        Status("error", "authentication failed")
-    ]
+    assert read_frame(
+        b'{"ev":"status","status":"error","message":"authentication failed"}'
+    ).statuses == [Status("error", "authentication failed")]
 
 
 def test_ev_alone_tells_a_status_from_an_aggregate() -> None:
     delayed = EVENT[:-1] + b',"status":"delayed","message":"15 minutes","unknown":{"x":[1]}}'
-    status = b'{"sym":"SPCE","status":"success","ev":"status","message":"subscribed to: A.SPCE","v":1}'
+    status = (
+        b'{"sym":"SPCE","status":"success","ev":"status","message":"subscribed to: A.SPCE","v":1}'
+    )
     read = read_frame(frame(status, delayed))
     assert read.statuses == [Status("success", "subscribed to: A.SPCE")]
     assert symbols(read) == ["SPCE"]
@@ -192,11 +211,26 @@ def test_a_status_is_read_whatever_types_its_words_have(status: bytes, words: St
 
 
 @pytest.mark.parametrize(
-    "part", [b"1", b"null", b'"x"', b"[]", b"{}", b'{"sym":"AAPL"}', b'{"ev":null}', b'{"ev":7,"status":"x"}', b'{"ev":"AM"}']
+    "part",
+    [
+        b"1",
+        b"null",
+        b'"x"',
+        b"[]",
+        b"{}",
+        b'{"sym":"AAPL"}',
+        b'{"ev":null}',
+        b'{"ev":7,"status":"x"}',
+        b'{"ev":"AM"}',
+    ],
 )
 def test_what_is_neither_status_nor_aggregate_is_refused_alone(part: bytes) -> None:
     read = read_frame(frame(EVENT, part))
-    assert (len(read.aggregates), len(read.statuses), [item.raw for item in read.refused]) == (1, 0, [part])
+    assert (len(read.aggregates), len(read.statuses), [item.raw for item in read.refused]) == (
+        1,
+        0,
+        [part],
+    )
 
 
 def test_the_reason_shows_the_place_of_a_syntax_error() -> None:
@@ -205,7 +239,9 @@ def test_the_reason_shows_the_place_of_a_syntax_error() -> None:
 
 
 @given(st.binary(max_size=300), st.integers(0, 400), st.integers(0, 400))
-def test_the_account_of_a_frame_balances_whatever_is_in_it(noise: bytes, start: int, end: int) -> None:
+def test_the_account_of_a_frame_balances_whatever_is_in_it(
+    noise: bytes, start: int, end: int
+) -> None:
     whole = frame(named(b"ONE"), b'{"ev":"status","status":"x"}', named(b"TWO"))
     read = read_frame(whole[:start] + noise + whole[end:])
     assert read.read == len(read.aggregates) + len(read.statuses) + len(read.refused)

@@ -28,7 +28,11 @@ class ActorRequest(Struct, rename="camel"):
     @property
     def content(self) -> Json:
         """The configuration itself."""
-        return {name: value for name, value in self.configuration.items() if name not in ("sourceType", "destinationType")}
+        return {
+            name: value
+            for name, value in self.configuration.items()
+            if name not in ("sourceType", "destinationType")
+        }
 
     def check_name(self) -> None:
         """Raises Problem 422."""
@@ -43,18 +47,32 @@ class ActorEndpoints:
     def endpoints(self) -> list[Endpoint]:
         workspace = self._workspace
         return [
-            *self._endpoints("/sources", workspace.sources, self._source_definition, workspace.delete_source),
-            *self._endpoints("/destinations", workspace.destinations, _destination_definition, workspace.delete_destination),
+            *self._endpoints(
+                "/sources", workspace.sources, self._source_definition, workspace.delete_source
+            ),
+            *self._endpoints(
+                "/destinations",
+                workspace.destinations,
+                _destination_definition,
+                workspace.delete_destination,
+            ),
         ]
 
     def _endpoints(
-        self, path: str, actors: Actors, definition_of: Callable[[ActorRequest], str], delete: Callable[[str], None]
+        self,
+        path: str,
+        actors: Actors,
+        definition_of: Callable[[ActorRequest], str],
+        delete: Callable[[str], None],
     ) -> list[Endpoint]:
         def create(call: Call) -> Json:
             request = call.read(ActorRequest)
             self._workspace.check_id(request.workspace_id)
             request.check_name()
-            return self._reply(actors, actors.create(request.name, definition_of(request), request.content, int(call.now)))
+            return self._reply(
+                actors,
+                actors.create(request.name, definition_of(request), request.content, int(call.now)),
+            )
 
         def patch(call: Call) -> Json:
             request = call.read(ActorRequest)
@@ -66,9 +84,17 @@ class ActorEndpoints:
             return self._reply(actors, actors.put(call.path["id"], request.name, request.content))
 
         return [
-            Endpoint("GET", path, lambda call: call.page([self._reply(actors, actor) for actor in self._asked(actors, call)])),
+            Endpoint(
+                "GET",
+                path,
+                lambda call: call.page(
+                    [self._reply(actors, actor) for actor in self._asked(actors, call)]
+                ),
+            ),
             Endpoint("POST", path, create),
-            Endpoint("GET", path + "/{id}", lambda call: self._reply(actors, actors.get(call.path["id"]))),
+            Endpoint(
+                "GET", path + "/{id}", lambda call: self._reply(actors, actors.get(call.path["id"]))
+            ),
             Endpoint("PATCH", path + "/{id}", patch),
             Endpoint("PUT", path + "/{id}", put),
             Endpoint("DELETE", path + "/{id}", lambda call: delete(call.path["id"])),
@@ -91,12 +117,17 @@ class ActorEndpoints:
             "definitionId": actor.definition_id,
             "workspaceId": self._workspace.id,
             # Airbyte's own client tells destinations apart by it.
-            "configuration": ({"destinationType": destination.KIND} if actors.kind == "destination" else {}) | actors.masked(actor),
+            "configuration": (
+                {"destinationType": destination.KIND} if actors.kind == "destination" else {}
+            )
+            | actors.masked(actor),
             "createdAt": actor.created_at,
         }
 
 
 def _destination_definition(request: ActorRequest) -> str:
     if request.connector != destination.KIND and request.definition_id != destination.DEFINITION_ID:
-        raise unprocessable(f"this server has one destination: give destinationType {destination.KIND!r} in the configuration")
+        raise unprocessable(
+            f"this server has one destination: give destinationType {destination.KIND!r} in the configuration"
+        )
     return destination.DEFINITION_ID

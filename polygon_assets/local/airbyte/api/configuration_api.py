@@ -8,7 +8,13 @@ from msgspec import Struct
 from polygon_assets.local.airbyte.api.http import Call, Endpoint
 from polygon_assets.local.airbyte.sync.jobs import RUNNING, Jobs
 from polygon_assets.local.airbyte.sync.protocol import StreamDescriptor
-from polygon_assets.local.airbyte.workspace.objects import ConfiguredStream, Failure, Job, Json, StreamStats
+from polygon_assets.local.airbyte.workspace.objects import (
+    ConfiguredStream,
+    Failure,
+    Job,
+    Json,
+    StreamStats,
+)
 from polygon_assets.local.airbyte.workspace.workspace import Workspace
 
 ROOT = "/api/v1"
@@ -78,7 +84,13 @@ class ConfigurationApi:
     def _update_state(self, call: Call) -> Json:
         request = call.read(StateUpdate)
         connection = self._workspace.connection(request.connection_id)
-        self._jobs.put_states(connection.id, {one.stream_descriptor.name: _message(one) for one in request.connection_state.stream_state})
+        self._jobs.put_states(
+            connection.id,
+            {
+                one.stream_descriptor.name: _message(one)
+                for one in request.connection_state.stream_state
+            },
+        )
         return self._state(connection.id)
 
     def _state(self, connection_id: str) -> Json:
@@ -86,7 +98,14 @@ class ConfigurationApi:
             {"streamDescriptor": {"name": name}, "streamState": message["stream"]["stream_state"]}
             for name, message in self._jobs.states(connection_id).items()
         ]
-        return {"connectionId": connection_id, **({"stateType": "stream", "streamState": streams} if streams else {"stateType": "not_set"})}
+        return {
+            "connectionId": connection_id,
+            **(
+                {"stateType": "stream", "streamState": streams}
+                if streams
+                else {"stateType": "not_set"}
+            ),
+        }
 
     def _get_job_without_logs(self, call: Call) -> Json:
         job = self._jobs.get(call.read(JobId).id)
@@ -95,12 +114,18 @@ class ConfigurationApi:
     def _get_job(self, call: Call) -> Json:
         job = self._jobs.get(call.read(JobId).id)
         logs = {"logLines": self._jobs.log_lines(job.id, _LOG_LINES)}
-        return {"job": _job(job), "attempts": [{"attempt": _attempt(job), "logType": "formatted", "logs": logs}]}
+        return {
+            "job": _job(job),
+            "attempts": [{"attempt": _attempt(job), "logType": "formatted", "logs": logs}],
+        }
 
 
 def _message(state: StreamState) -> Json:
     """The protocol's state message."""
-    stream = {"stream_descriptor": {"name": state.stream_descriptor.name}, "stream_state": state.stream_state}
+    stream = {
+        "stream_descriptor": {"name": state.stream_descriptor.name},
+        "stream_state": state.stream_state,
+    }
     return {"type": "STREAM", "stream": stream}
 
 
@@ -142,7 +167,10 @@ def _job(job: Job) -> Json:
 def _attempt(job: Job) -> Json:
     """A job here has one attempt: whoever asked for the sync decides whether to try again."""
     ended = {} if job.status == RUNNING else {"endedAt": job.updated_at}
-    totals = {name: sum(part[name] for part in map(_stats, job.streams)) for name in _stats(StreamStats(name=""))}
+    totals = {
+        name: sum(part[name] for part in map(_stats, job.streams))
+        for name in _stats(StreamStats(name=""))
+    }
     return {
         "id": 0,
         "status": "failed" if job.status == "cancelled" else job.status,
@@ -152,7 +180,9 @@ def _attempt(job: Job) -> Json:
         "bytesSynced": totals["bytesCommitted"],
         "recordsSynced": totals["recordsCommitted"],
         "totalStats": totals,
-        "streamStats": [{"streamName": stats.name, "stats": _stats(stats)} for stats in job.streams],
+        "streamStats": [
+            {"streamName": stats.name, "stats": _stats(stats)} for stats in job.streams
+        ],
         **({"failureSummary": _failures(job, totals["recordsCommitted"])} if job.failures else {}),
     }
 
@@ -168,7 +198,10 @@ def _stats(stats: StreamStats) -> dict[str, int]:
 
 
 def _failures(job: Job, committed: int) -> Json:
-    return {"failures": [_failure(failure) for failure in job.failures], "partialSuccess": committed > 0}
+    return {
+        "failures": [_failure(failure) for failure in job.failures],
+        "partialSuccess": committed > 0,
+    }
 
 
 def _failure(failure: Failure) -> Json:

@@ -38,9 +38,21 @@ class ConnectionRequest(Struct, rename="camel"):
     def applied_to(self, connection: Connection) -> Connection:
         """Everything but the streams. Raises Problem 422."""
         if self.schedule and self.schedule.schedule_type != connection.schedule_type:
-            raise unprocessable(f"this server starts syncs on request only: scheduleType must be {connection.schedule_type!r}")
-        names = ("name", "namespace_definition", "namespace_format", "prefix", "non_breaking_schema_updates_behavior", "status")
-        return msgspec.structs.replace(connection, **{name: value for name in names if (value := getattr(self, name)) is not None})
+            raise unprocessable(
+                f"this server starts syncs on request only: scheduleType must be {connection.schedule_type!r}"
+            )
+        names = (
+            "name",
+            "namespace_definition",
+            "namespace_format",
+            "prefix",
+            "non_breaking_schema_updates_behavior",
+            "status",
+        )
+        return msgspec.structs.replace(
+            connection,
+            **{name: value for name in names if (value := getattr(self, name)) is not None},
+        )
 
 
 class ConnectionEndpoints:
@@ -51,22 +63,45 @@ class ConnectionEndpoints:
         workspace = self._workspace
         return [
             Endpoint("GET", "/streams", self._list_streams),
-            Endpoint("GET", "/connections", lambda call: call.page([self._reply(connection) for connection in self._asked(call)])),
+            Endpoint(
+                "GET",
+                "/connections",
+                lambda call: call.page(
+                    [self._reply(connection) for connection in self._asked(call)]
+                ),
+            ),
             Endpoint("POST", "/connections", self._create),
-            Endpoint("GET", "/connections/{id}", lambda call: self._reply(workspace.connection(call.path["id"]))),
+            Endpoint(
+                "GET",
+                "/connections/{id}",
+                lambda call: self._reply(workspace.connection(call.path["id"])),
+            ),
             Endpoint("PATCH", "/connections/{id}", self._patch),
-            Endpoint("DELETE", "/connections/{id}", lambda call: workspace.delete_connection(call.path["id"])),
+            Endpoint(
+                "DELETE",
+                "/connections/{id}",
+                lambda call: workspace.delete_connection(call.path["id"]),
+            ),
         ]
 
     def _list_streams(self, call: Call) -> list[Json]:
         if "sourceId" not in call.query:
             raise bad_request("sourceId is missing")
         fresh = call.query.get("ignoreCache") == "true"
-        return [_properties(stream) for stream in self._workspace.discovered(call.query["sourceId"], int(call.now), fresh=fresh)]
+        return [
+            _properties(stream)
+            for stream in self._workspace.discovered(
+                call.query["sourceId"], int(call.now), fresh=fresh
+            )
+        ]
 
     def _asked(self, call: Call) -> list[Connection]:
         wanted = call.lets_pass("workspaceIds", self._workspace.id)
-        return [one for one in self._workspace.connections() if wanted and call.lets_pass("status", one.status)]
+        return [
+            one
+            for one in self._workspace.connections()
+            if wanted and call.lets_pass("status", one.status)
+        ]
 
     def _create(self, call: Call) -> Json:
         request = call.read(ConnectionRequest)
@@ -77,7 +112,9 @@ class ConnectionEndpoints:
             name=f"{source.name} → {destination.name}",
             source_id=source.id,
             destination_id=destination.id,
-            streams=self._workspace.configured(source.id, request.configurations.streams, int(call.now)),
+            streams=self._workspace.configured(
+                source.id, request.configurations.streams, int(call.now)
+            ),
             created_at=int(call.now),
         )
         return self._reply(self._workspace.keep_connection(request.applied_to(connection)))

@@ -25,8 +25,18 @@ class DefinitionEndpoints:
             Endpoint("GET", all_of_them, self._list),
             Endpoint("POST", all_of_them, self._create),
             Endpoint("GET", one, lambda call: _reply(self._workspace.definition(call.path["id"]))),
-            Endpoint("PUT", one, lambda call: _reply(self._workspace.redefine(call.path["id"], call.read(DefinitionRequest).manifest))),
-            Endpoint("DELETE", one, lambda call: _reply(self._workspace.delete_definition(call.path["id"]))),
+            Endpoint(
+                "PUT",
+                one,
+                lambda call: _reply(
+                    self._workspace.redefine(call.path["id"], call.read(DefinitionRequest).manifest)
+                ),
+            ),
+            Endpoint(
+                "DELETE",
+                one,
+                lambda call: _reply(self._workspace.delete_definition(call.path["id"])),
+            ),
         ]
 
     def _list(self, call: Call) -> Json:
@@ -36,8 +46,15 @@ class DefinitionEndpoints:
     def _create(self, call: Call) -> Json:
         self._workspace.check_id(call.path["workspace"])
         request = call.read(DefinitionRequest)
-        return _reply(self._workspace.define(request.name or "custom", request.manifest, int(call.now)))
+        return _reply(
+            self._workspace.define(request.name or "custom", request.manifest, int(call.now))
+        )
 
 
 def _reply(definition: Definition) -> Json:
-    return {"id": definition.id, "name": definition.name, "manifest": definition.manifest, "version": definition.version}
+    return {
+        "id": definition.id,
+        "name": definition.name,
+        "manifest": definition.manifest,
+        "version": definition.version,
+    }

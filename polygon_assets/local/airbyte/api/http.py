@@ -18,7 +18,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from polygon_assets.local.airbyte.api.problems import Problem, bad_request, no_endpoint, unexpected, unprocessable
+from polygon_assets.local.airbyte.api.problems import (
+    Problem,
+    bad_request,
+    no_endpoint,
+    unexpected,
+    unprocessable,
+)
 from polygon_assets.local.airbyte.api.tokens import Tokens
 from polygon_assets.local.airbyte.workspace.objects import Json
 
@@ -71,7 +77,11 @@ class Call:
         offset = self.number("offset", 0)
         data = items[offset : offset + limit]
         previous_page = self._page_address(limit, max(0, offset - limit)) if offset else ""
-        return {"data": data, "previous": previous_page, "next": self._page_address(limit, offset + limit) if data else ""}
+        return {
+            "data": data,
+            "previous": previous_page,
+            "next": self._page_address(limit, offset + limit) if data else "",
+        }
 
     def _page_address(self, limit: int, offset: int) -> str:
         return f"{self.address}?{urlencode({**self.query, 'limit': limit, 'offset': offset})}"
@@ -97,7 +107,13 @@ def application(endpoints: Sequence[Endpoint], tokens: Tokens) -> Starlette:
     return Starlette(
         routes=[
             *(
-                Route(path, _answering({item.method: item for item in endpoints if item.path == path}, tokens), methods=_METHODS)
+                Route(
+                    path,
+                    _answering(
+                        {item.method: item for item in endpoints if item.path == path}, tokens
+                    ),
+                    methods=_METHODS,
+                )
                 for path in paths
             ),
             Route("/{path:path}", _answering({}, tokens), methods=_METHODS),
@@ -108,7 +124,9 @@ def application(endpoints: Sequence[Endpoint], tokens: Tokens) -> Starlette:
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-def _answering(by_method: Mapping[str, Endpoint], tokens: Tokens) -> Callable[[Request], Awaitable[Response]]:
+def _answering(
+    by_method: Mapping[str, Endpoint], tokens: Tokens
+) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         try:
             now = time.time()
@@ -117,11 +135,19 @@ def _answering(by_method: Mapping[str, Endpoint], tokens: Tokens) -> Callable[[R
                 tokens.check(request.headers.get("authorization", ""), now)
             if not endpoint:
                 raise no_endpoint(request.method, request.url.path)
-            call = Call(str(request.url.replace(query="")), request.path_params, request.query_params, await request.body(), now)
+            call = Call(
+                str(request.url.replace(query="")),
+                request.path_params,
+                request.query_params,
+                await request.body(),
+                now,
+            )
             # Some answers take seconds: a discovery, a cancellation.
             return _response(200, await run_in_threadpool(endpoint.handle, call))
         except Problem as problem:
-            logger.info("%s %s: %d %s", request.method, request.url.path, problem.status, problem.content)
+            logger.info(
+                "%s %s: %d %s", request.method, request.url.path, problem.status, problem.content
+            )
             return _response(problem.status, problem.content)
         except Exception:
             logger.exception("%s %s", request.method, request.url.path)

@@ -27,28 +27,43 @@ class JobEndpoints:
         return [
             Endpoint("GET", "/jobs", self._list),
             Endpoint("POST", "/jobs", self._start),
-            Endpoint("GET", "/jobs/{id:int}", lambda call: reply(self._jobs.get(int(call.path["id"])))),
-            Endpoint("DELETE", "/jobs/{id:int}", lambda call: reply(self._jobs.cancel(int(call.path["id"])))),
+            Endpoint(
+                "GET", "/jobs/{id:int}", lambda call: reply(self._jobs.get(int(call.path["id"])))
+            ),
+            Endpoint(
+                "DELETE",
+                "/jobs/{id:int}",
+                lambda call: reply(self._jobs.cancel(int(call.path["id"]))),
+            ),
         ]
 
     def _list(self, call: Call) -> Json:
         newest_first = call.query.get("orderBy", "").endswith("|DESC")
         jobs = self._jobs.all() if newest_first else reversed(self._jobs.all())
-        wanted = call.lets_pass("workspaceIds", self._workspace.id) and call.lets_pass("jobType", "sync")
+        wanted = call.lets_pass("workspaceIds", self._workspace.id) and call.lets_pass(
+            "jobType", "sync"
+        )
         return call.page([reply(job) for job in jobs if wanted and _is_asked_for(job, call)])
 
     def _start(self, call: Call) -> Json:
         request = call.read(JobRequest)
         if request.job_type != "sync":
-            raise unprocessable(f"jobType {request.job_type!r} is not supported by this server, only 'sync'")
+            raise unprocessable(
+                f"jobType {request.job_type!r} is not supported by this server, only 'sync'"
+            )
         return reply(self._jobs.start(self._workspace.connection(request.connection_id)))
 
 
 def _is_asked_for(job: Job, call: Call) -> bool:
-    if not (call.lets_pass("connectionId", job.connection_id) and call.lets_pass("status", job.status)):
+    if not (
+        call.lets_pass("connectionId", job.connection_id) and call.lets_pass("status", job.status)
+    ):
         return False
     stamps = {"createdAt": job.created_at, "updatedAt": job.updated_at}
-    return all(_moment(call, f"{name}Start", 0) <= at <= _moment(call, f"{name}End", LATEST) for name, at in stamps.items())
+    return all(
+        _moment(call, f"{name}Start", 0) <= at <= _moment(call, f"{name}End", LATEST)
+        for name, at in stamps.items()
+    )
 
 
 def reply(job: Job) -> Json:
@@ -70,7 +85,9 @@ def reply(job: Job) -> Json:
 def iso_duration(seconds: int) -> str:
     """ISO 8601, as Java writes it: PT8H6M12S."""
     hours, minutes, rest = seconds // 3600, seconds // 60 % 60, seconds % 60
-    parts = [f"{number}{unit}" for number, unit in ((hours, "H"), (minutes, "M"), (rest, "S")) if number]
+    parts = [
+        f"{number}{unit}" for number, unit in ((hours, "H"), (minutes, "M"), (rest, "S")) if number
+    ]
     return "PT" + ("".join(parts) or "0S")
 
 

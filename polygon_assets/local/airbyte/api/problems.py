@@ -11,17 +11,26 @@ _REFERENCE = "https://reference.airbyte.com/reference/errors"
 class Problem(Exception):  # noqa: N818 - the API's own word
     """An answer that is an error: `status` for HTTP and `content` for the body."""
 
-    def __init__(self, status: int, title: str, detail: str, data: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, status: int, title: str, detail: str, data: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(detail)
         self.status = status
-        self.content: dict[str, Any] = {"status": status, "type": f"{_REFERENCE}#{title}", "title": title, "detail": detail} | (
-            {"data": data} if data else {}
-        )
+        self.content: dict[str, Any] = {
+            "status": status,
+            "type": f"{_REFERENCE}#{title}",
+            "title": title,
+            "detail": detail,
+        } | ({"data": data} if data else {})
 
 
 def not_found(kind: str, identifier: object) -> Problem:
     """No such object; `kind` in the API's words."""
-    data = {"resourceType": kind, "resourceId": str(identifier), "message": f"there is no {kind} {identifier} in this workspace"}
+    data = {
+        "resourceType": kind,
+        "resourceId": str(identifier),
+        "message": f"there is no {kind} {identifier} in this workspace",
+    }
     return Problem(404, "resource-not-found", "The requested resource could not be found.", data)
 
 
@@ -34,11 +43,21 @@ def unauthorized() -> Problem:
 
 
 def bad_request(message: str) -> Problem:
-    return Problem(400, "bad-request", "The request could not be understood by the server due to malformed syntax.", {"message": message})
+    return Problem(
+        400,
+        "bad-request",
+        "The request could not be understood by the server due to malformed syntax.",
+        {"message": message},
+    )
 
 
 def unprocessable(message: str) -> Problem:
-    return Problem(422, "unprocessable-entity", "The body of the request was not understood", {"message": message})
+    return Problem(
+        422,
+        "unprocessable-entity",
+        "The body of the request was not understood",
+        {"message": message},
+    )
 
 
 def try_again_later(message: str) -> Problem:
@@ -50,8 +69,14 @@ def state_conflict(message: str) -> Problem:
 
 
 def sync_is_running() -> Problem:
-    return Problem(423, "locked", "State cannot be updated while a sync is running for this connection.")
+    return Problem(
+        423, "locked", "State cannot be updated while a sync is running for this connection."
+    )
 
 
 def unexpected() -> Problem:
-    return Problem(500, "unexpected-problem", "An unexpected problem has occurred; the server's log says which.")
+    return Problem(
+        500,
+        "unexpected-problem",
+        "An unexpected problem has occurred; the server's log says which.",
+    )

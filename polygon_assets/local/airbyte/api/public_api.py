@@ -56,4 +56,9 @@ class PublicApi:
         return self._workspace_reply()
 
     def _workspace_reply(self) -> Json:
-        return {"workspaceId": self._workspace.id, "name": "local", "dataResidency": "local", "notifications": {}}
+        return {
+            "workspaceId": self._workspace.id,
+            "name": "local",
+            "dataResidency": "local",
+            "notifications": {},
+        }

@@ -21,7 +21,10 @@ class Tokens:
 
     def issue(self, client_id: str, client_secret: str, now: float) -> str:
         """Raises Problem 401 for wrong credentials."""
-        right = [hmac.compare_digest(client_id, self._client_id), hmac.compare_digest(client_secret, self._client_secret)]
+        right = [
+            hmac.compare_digest(client_id, self._client_id),
+            hmac.compare_digest(client_secret, self._client_secret),
+        ]
         if not all(right):
             raise unauthorized()
         end = str(int(now) + LIFETIME_SECONDS)
@@ -31,7 +34,11 @@ class Tokens:
         """Raises Problem 401 unless this is a bearer token of ours that has not expired."""
         scheme, _, token = authorization.partition(" ")
         end, _, signature = token.partition(".")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(signature.encode(), self._sign(end).encode()) or int(end) <= now:
+        if (
+            scheme.lower() != "bearer"
+            or not hmac.compare_digest(signature.encode(), self._sign(end).encode())
+            or int(end) <= now
+        ):
             raise unauthorized()
 
     def _sign(self, end: str) -> str:

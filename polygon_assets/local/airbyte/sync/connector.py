@@ -22,7 +22,11 @@ from polygon_assets.local.airbyte.workspace.objects import Json
 from polygon_assets.local.launcher.process import in_child
 
 # The entry point of the same name, without looking for it in PATH.
-_COMMAND = (sys.executable, "-c", "from airbyte_cdk.cli.source_declarative_manifest import run; run()")
+_COMMAND = (
+    sys.executable,
+    "-c",
+    "from airbyte_cdk.cli.source_declarative_manifest import run; run()",
+)
 _STOP_SECONDS = 5.0
 _PIPE_BYTES = 1 << 20
 
@@ -34,12 +38,18 @@ class ConnectorError(Exception):
 class Connector:
     """Runs inside `with`; its input files, which hold secrets, are there no longer."""
 
-    def __init__(self, verb: Literal["discover", "read"], folder: Path, log: JobLog, **inputs: object) -> None:
+    def __init__(
+        self, verb: Literal["discover", "read"], folder: Path, log: JobLog, **inputs: object
+    ) -> None:
         """`inputs` by the name of their option: config, manifest_path and, to read, catalog and state."""
         self._folder = folder
         self._log = log
         folder.mkdir(parents=True, mode=0o700)
-        options = [option for name, content in inputs.items() for option in _file(folder, name.replace("_", "-"), content)]
+        options = [
+            option
+            for name, content in inputs.items()
+            for option in _file(folder, name.replace("_", "-"), content)
+        ]
         self._process = subprocess.Popen(
             [*_COMMAND, verb, *options],
             stdin=subprocess.DEVNULL,
@@ -55,7 +65,12 @@ class Connector:
     def __enter__(self) -> "Connector":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
         if self._process.stdout:
             self._process.stdout.close()
@@ -70,7 +85,9 @@ class Connector:
             try:
                 yield decoder.decode(line), len(line)
             except msgspec.ValidationError as error:
-                raise ConnectorError(f"the connector wrote what is no message of the Airbyte protocol: {error}: {line[:300]!r}") from error
+                raise ConnectorError(
+                    f"the connector wrote what is no message of the Airbyte protocol: {error}: {line[:300]!r}"
+                ) from error
             except msgspec.DecodeError:
                 self._log.write("source", "INFO", line.decode(errors="replace").rstrip())
 
@@ -95,7 +112,9 @@ class Connector:
 def discover(manifest: Json, configuration: Json, folder: Path, log: JobLog) -> Sequence[Json]:
     """The streams it offers. Raises ConnectorError with its reason when it cannot say."""
     reasons = []
-    with Connector("discover", folder, log, config=configuration, manifest_path=manifest) as connector:
+    with Connector(
+        "discover", folder, log, config=configuration, manifest_path=manifest
+    ) as connector:
         for message, _ in connector.messages():
             if message.catalog:
                 return message.catalog.streams
@@ -104,7 +123,10 @@ def discover(manifest: Json, configuration: Json, folder: Path, log: JobLog) -> 
             if message.log:
                 log.write("source", message.log.level, message.log.message)
         code = connector.exit_code()
-    raise ConnectorError("; ".join(reasons) or f"the connector ended with code {code} and offered no streams; see {log.path}")
+    raise ConnectorError(
+        "; ".join(reasons)
+        or f"the connector ended with code {code} and offered no streams; see {log.path}"
+    )
 
 
 def _file(folder: Path, name: str, content: object) -> tuple[str, str]:

@@ -38,7 +38,11 @@ class DestinationError(Exception):
 
 def specification() -> Json:
     """The JSON schema of its configuration."""
-    schema: Json = yaml.safe_load((resources.files("polygon_assets.local.airbyte.sync") / "snowflake_destination.yaml").read_text())
+    schema: Json = yaml.safe_load(
+        (
+            resources.files("polygon_assets.local.airbyte.sync") / "snowflake_destination.yaml"
+        ).read_text()
+    )
     return schema
 
 
@@ -83,7 +87,12 @@ class SnowflakeDestination:
     def __enter__(self) -> "SnowflakeDestination":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._session:
             self._session.close()
 
@@ -91,20 +100,37 @@ class SnowflakeDestination:
         """Raises DestinationError."""
         with self._loading(stream) as session:
             written = table_writer.merge(
-                session, stream, records, extracted_at, schema=self._schema, sync_id=self._sync_id, null_misfits=True
+                session,
+                stream,
+                records,
+                extracted_at,
+                schema=self._schema,
+                sync_id=self._sync_id,
+                null_misfits=True,
             )
             self._log.write(
-                "destination", "INFO", f"{stream.name}: merged {written.read}: {written.inserted} new, {written.updated} changed"
+                "destination",
+                "INFO",
+                f"{stream.name}: merged {written.read}: {written.inserted} new, {written.updated} changed",
             )
 
     def overwrite(self, stream: Stream, records: Iterable[Json], extracted_at: dt.datetime) -> None:
         """The sync is the table's new generation. Raises DestinationError."""
         with self._loading(stream) as session:
             written = table_writer.overwrite(
-                session, stream, records, extracted_at, self._sync_id, schema=self._schema, sync_id=self._sync_id, null_misfits=True
+                session,
+                stream,
+                records,
+                extracted_at,
+                self._sync_id,
+                schema=self._schema,
+                sync_id=self._sync_id,
+                null_misfits=True,
             )
             self._log.write(
-                "destination", "INFO", f"{stream.name}: replaced by {written.read}, of which {written.inserted} have a key of their own"
+                "destination",
+                "INFO",
+                f"{stream.name}: replaced by {written.read}, of which {written.inserted} have a key of their own",
             )
 
     @contextmanager
@@ -116,6 +142,8 @@ class SnowflakeDestination:
             self._session = self._session or snowflake.connect(self._settings, _ANSWER_SECONDS)
             yield self._session
         except (snowflake.SnowflakeError, Error, RecordError, StreamError) as error:
-            raise DestinationError(f"table {self._schema}.{stream.name.upper()} could not be loaded: {error}") from error
+            raise DestinationError(
+                f"table {self._schema}.{stream.name.upper()} could not be loaded: {error}"
+            ) from error
         finally:
             self.seconds += time.monotonic() - began

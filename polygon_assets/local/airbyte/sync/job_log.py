@@ -19,7 +19,12 @@ class JobLog:
     def __enter__(self) -> "JobLog":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.file.close()
 
     def write(self, who: str, level: str, message: str) -> None:

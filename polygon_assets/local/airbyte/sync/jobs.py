@@ -11,7 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from polygon_assets.local.airbyte.api.problems import not_found, state_conflict, sync_is_running, try_again_later
+from polygon_assets.local.airbyte.api.problems import (
+    not_found,
+    state_conflict,
+    sync_is_running,
+    try_again_later,
+)
 from polygon_assets.local.airbyte.sync.job_log import JobLog
 from polygon_assets.local.airbyte.sync.run import Plan, Run, failure
 from polygon_assets.local.airbyte.workspace.documents import Documents
@@ -27,7 +32,9 @@ _CANCEL_SECONDS = 10.0
 class Jobs:
     """All jobs of the workspace. What an earlier server left running has failed."""
 
-    def __init__(self, path: Path, workspace: Workspace, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: Path, workspace: Workspace, clock: Callable[[], float] = time.time
+    ) -> None:
         self._workspace = workspace
         self._clock = clock
         self._logs = path / "logs"
@@ -60,15 +67,27 @@ class Jobs:
     def start(self, connection: Connection) -> Job:
         """Raises Problem 409 when one is running for this connection, or when the connection is not active."""
         if connection.status != "active":
-            raise state_conflict(f"connection {connection.name} is {connection.status}: set its status to active first")
+            raise state_conflict(
+                f"connection {connection.name} is {connection.status}: set its status to active first"
+            )
         with self._starting:
             if running := self._running(connection.id):
-                raise try_again_later(f"A sync is already running for: {connection.id} (job {running.id})")
+                raise try_again_later(
+                    f"A sync is already running for: {connection.id} (job {running.id})"
+                )
             now = int(self._clock())
             job_id = 1 + max((job.id for job in self._jobs.all()), default=0)
-            job = Job(id=job_id, connection_id=connection.id, status=RUNNING, created_at=now, updated_at=now)
+            job = Job(
+                id=job_id,
+                connection_id=connection.id,
+                status=RUNNING,
+                created_at=now,
+                updated_at=now,
+            )
             run = self._run(job, connection)
-            thread = threading.Thread(target=self._execute, args=(job, run), name=f"job-{job_id}", daemon=True)
+            thread = threading.Thread(
+                target=self._execute, args=(job, run), name=f"job-{job_id}", daemon=True
+            )
             self._under_way[job_id] = run, thread
             self._keep(job)
             thread.start()
@@ -97,7 +116,14 @@ class Jobs:
             self._keep_states(connection_id, changed)
 
     def _running(self, connection_id: str) -> Job | None:
-        return next((job for job in self._jobs.all() if job.connection_id == connection_id and job.status == RUNNING), None)
+        return next(
+            (
+                job
+                for job in self._jobs.all()
+                if job.connection_id == connection_id and job.status == RUNNING
+            ),
+            None,
+        )
 
     def _run(self, job: Job, connection: Connection) -> Run:
         definition, source, destination = self._workspace.parts(connection)
@@ -113,7 +139,9 @@ class Jobs:
 
         def keep_state(stream: str, state: Json) -> None:
             self._keep_states(connection.id, {stream: state})
-            self._keep(msgspec.structs.replace(job, streams=run.stats, updated_at=int(self._clock())))
+            self._keep(
+                msgspec.structs.replace(job, streams=run.stats, updated_at=int(self._clock()))
+            )
 
         run = Run(plan, keep_state, self._work / str(job.id))
         return run
@@ -134,7 +162,11 @@ class Jobs:
         return self._jobs.put(str(job.id), job)
 
     def _end(self, job: Job, status: str, failures: list[Failure]) -> None:
-        self._keep(msgspec.structs.replace(job, status=status, failures=failures, updated_at=int(self._clock())))
+        self._keep(
+            msgspec.structs.replace(
+                job, status=status, failures=failures, updated_at=int(self._clock())
+            )
+        )
 
     def _log(self, job_id: int) -> Path:
         return self._logs / f"{job_id}.log"

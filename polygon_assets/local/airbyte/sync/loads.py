@@ -26,7 +26,9 @@ class Destination(Protocol):
     """Where tables are. Both methods return when the records are safe."""
 
     def merge(self, stream: Stream, records: Iterable[Json], extracted_at: dt.datetime) -> None: ...
-    def overwrite(self, stream: Stream, records: Iterable[Json], extracted_at: dt.datetime) -> None: ...
+    def overwrite(
+        self, stream: Stream, records: Iterable[Json], extracted_at: dt.datetime
+    ) -> None: ...
 
 
 class Load(Protocol):
@@ -103,7 +105,9 @@ class Merge:
 class Replacement:
     """For a stream that is read whole: its table changes only when the connector has said that this is all."""
 
-    def __init__(self, stream: Stream, stats: StreamStats, destination: Destination, spool: Path) -> None:
+    def __init__(
+        self, stream: Stream, stats: StreamStats, destination: Destination, spool: Path
+    ) -> None:
         self.stats = stats
         self._stream = stream
         self._destination = destination
@@ -119,7 +123,10 @@ class Replacement:
     def complete(self, at_ms: float) -> None:
         self._spool.seek(0)
         self._destination.overwrite(self._stream, self._spooled(), _moment(at_ms))
-        self.stats.records_committed, self.stats.bytes_committed = self.stats.records_emitted, self.stats.bytes_emitted
+        self.stats.records_committed, self.stats.bytes_committed = (
+            self.stats.records_emitted,
+            self.stats.bytes_emitted,
+        )
 
     def close(self) -> None:
         self._spool.close()

@@ -7,7 +7,14 @@ from collections.abc import Iterable, Mapping
 
 from polygon_assets.local.airbyte.sync.job_log import JobLog
 from polygon_assets.local.airbyte.sync.loads import Load
-from polygon_assets.local.airbyte.sync.protocol import Message, Record, State, StreamStatus, Trace, TraceError
+from polygon_assets.local.airbyte.sync.protocol import (
+    Message,
+    Record,
+    State,
+    StreamStatus,
+    Trace,
+    TraceError,
+)
 from polygon_assets.local.airbyte.workspace.objects import Failure
 
 
@@ -53,7 +60,13 @@ class Sync:
             self._complete.add(name)
 
     def _fail(self, error: TraceError, at_ms: float) -> None:
-        self._log.write("source", "ERROR", "\n".join(part for part in (error.message, error.internal_message, error.stack_trace) if part))
+        self._log.write(
+            "source",
+            "ERROR",
+            "\n".join(
+                part for part in (error.message, error.internal_message, error.stack_trace) if part
+            ),
+        )
         self.failures.append(
             Failure(
                 origin="source",

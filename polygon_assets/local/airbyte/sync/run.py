@@ -18,7 +18,13 @@ from polygon_assets.local.airbyte.sync.job_log import JobLog
 from polygon_assets.local.airbyte.sync.loads import Destination, KeepState, Load, Merge, Replacement
 from polygon_assets.local.airbyte.sync.messages import Sync
 from polygon_assets.local.airbyte.workspace import catalog
-from polygon_assets.local.airbyte.workspace.objects import ConfiguredStream, Connection, Failure, Json, StreamStats
+from polygon_assets.local.airbyte.workspace.objects import (
+    ConfiguredStream,
+    Connection,
+    Failure,
+    Json,
+    StreamStats,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -77,8 +83,17 @@ class Run:
 
     def _sync(self, log: JobLog) -> list[Failure]:
         plan, began = self._plan, time.monotonic()
-        state = [plan.states[stream.name] for stream in plan.connection.streams if _is_incremental(stream) and stream.name in plan.states]
-        inputs = {"config": plan.source, "manifest_path": plan.manifest, "catalog": self._catalog(), "state": state}
+        state = [
+            plan.states[stream.name]
+            for stream in plan.connection.streams
+            if _is_incremental(stream) and stream.name in plan.states
+        ]
+        inputs = {
+            "config": plan.source,
+            "manifest_path": plan.manifest,
+            "catalog": self._catalog(),
+            "state": state,
+        }
         with (
             Connector("read", self._folder, log, **inputs) as connector,
             SnowflakeDestination(plan.destination, plan.schema, plan.job_id, log) as destination,
@@ -88,7 +103,11 @@ class Run:
                 connector.stop()
             sync = Sync(self._loads(destination), log)
             sync.run(connector.messages())
-            log.write("platform", "INFO", f"{time.monotonic() - began:.1f} s, of which {destination.seconds:.1f} s for loads")
+            log.write(
+                "platform",
+                "INFO",
+                f"{time.monotonic() - began:.1f} s, of which {destination.seconds:.1f} s for loads",
+            )
             return sync.failures or _judge(sync.incomplete, connector.exit_code())
 
     def _loads(self, destination: Destination) -> dict[str, Load]:
@@ -107,7 +126,11 @@ class Run:
         streams = []
         for stream in self._plan.connection.streams:
             generation = 0 if _is_incremental(stream) else self._plan.job_id
-            numbers = {"generation_id": generation, "minimum_generation_id": generation, "sync_id": self._plan.job_id}
+            numbers = {
+                "generation_id": generation,
+                "minimum_generation_id": generation,
+                "sync_id": self._plan.job_id,
+            }
             streams.append(msgspec.to_builtins(stream) | numbers)
         return {"streams": streams}
 
@@ -118,7 +141,9 @@ def _is_incremental(stream: ConfiguredStream) -> bool:
 
 def failure(origin: str, message: str, kind: str = "system_error") -> Failure:
     """One that is said here and not by the connector."""
-    return Failure(origin=origin, kind=kind, message=message, timestamp_ms=time.time_ns() // 1_000_000)
+    return Failure(
+        origin=origin, kind=kind, message=message, timestamp_ms=time.time_ns() // 1_000_000
+    )
 
 
 def _judge(incomplete: set[str], exit_code: int) -> list[Failure]:
@@ -126,4 +151,9 @@ def _judge(incomplete: set[str], exit_code: int) -> list[Failure]:
     if not (exit_code or incomplete):
         return []
     end = f"was killed by signal {-exit_code}" if exit_code < 0 else f"ended with code {exit_code}"
-    return [failure("source", f"the connector {end} before it had read {', '.join(sorted(incomplete)) or 'all'}")]
+    return [
+        failure(
+            "source",
+            f"the connector {end} before it had read {', '.join(sorted(incomplete)) or 'all'}",
+        )
+    ]

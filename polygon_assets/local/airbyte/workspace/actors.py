@@ -17,7 +17,9 @@ from polygon_assets.local.airbyte.workspace.objects import Actor, Json
 class Actors:
     """All of one kind (`source`, `destination`); `specification` gives the schema for a definition's id or raises Problem."""
 
-    def __init__(self, kind: str, documents: Documents[Actor], specification: Callable[[str], Json]) -> None:
+    def __init__(
+        self, kind: str, documents: Documents[Actor], specification: Callable[[str], Json]
+    ) -> None:
         self.kind = kind
         self._documents = documents
         self._specification = specification
@@ -35,20 +37,30 @@ class Actors:
     def create(self, name: str, definition_id: str, content: Json, now: int) -> Actor:
         """Raises Problem 404 for an unknown definition, 422 for a configuration that does not fit it."""
         configuration.check(self._specification(definition_id), content)
-        actor = Actor(id=str(uuid.uuid4()), name=name, definition_id=definition_id, configuration=content, created_at=now)
+        actor = Actor(
+            id=str(uuid.uuid4()),
+            name=name,
+            definition_id=definition_id,
+            configuration=content,
+            created_at=now,
+        )
         return self._documents.put(actor.id, actor)
 
     def patch(self, identifier: str, name: str, changes: Json) -> Actor:
         """Change the fields given, and the name unless it is empty. Raises Problem 404 or 422."""
         old = self.get(identifier)
-        return self.put(identifier, name or old.name, configuration.merged(old.configuration, changes))
+        return self.put(
+            identifier, name or old.name, configuration.merged(old.configuration, changes)
+        )
 
     def put(self, identifier: str, name: str, content: Json) -> Actor:
         """Replace name and configuration; a masked secret stays what it was. Raises Problem 404 or 422."""
         old = self.get(identifier)
         content = configuration.unmasked(content, old.configuration)
         configuration.check(self._specification(old.definition_id), content)
-        return self._documents.put(identifier, msgspec.structs.replace(old, name=name, configuration=content))
+        return self._documents.put(
+            identifier, msgspec.structs.replace(old, name=name, configuration=content)
+        )
 
     def delete(self, identifier: str) -> None:
         """Raises Problem 404."""

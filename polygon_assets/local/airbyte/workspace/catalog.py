@@ -29,19 +29,28 @@ class StreamChoice(Struct, kw_only=True, rename="camel"):
     primary_key: list[list[str]] | None = None
 
 
-def configure(discovered: Sequence[Json], choices: Sequence[StreamChoice]) -> list[ConfiguredStream]:
+def configure(
+    discovered: Sequence[Json], choices: Sequence[StreamChoice]
+) -> list[ConfiguredStream]:
     """The streams chosen; all of them, read whole, when none is. Raises Problem 400 as Airbyte does for what cannot be."""
     by_name = {str(stream["name"]): stream for stream in discovered}
     for choice in choices:
         if choice.name not in by_name:
-            raise bad_request(f"Invalid stream found: {choice.name}. The list of valid streams include: {list(by_name)}.")
-    return [_configured(by_name[choice.name], choice) for choice in choices or [StreamChoice(name=name) for name in by_name]]
+            raise bad_request(
+                f"Invalid stream found: {choice.name}. The list of valid streams include: {list(by_name)}."
+            )
+    return [
+        _configured(by_name[choice.name], choice)
+        for choice in choices or [StreamChoice(name=name) for name in by_name]
+    ]
 
 
 def _configured(stream: Json, choice: StreamChoice) -> ConfiguredStream:
     combined = choice.sync_mode or "full_refresh_overwrite"
     if combined not in valid_sync_modes(stream):
-        raise bad_request(f"Cannot set sync mode to {combined} for stream {choice.name}. Valid sync modes are: {valid_sync_modes(stream)}")
+        raise bad_request(
+            f"Cannot set sync mode to {combined} for stream {choice.name}. Valid sync modes are: {valid_sync_modes(stream)}"
+        )
     sync_mode, destination_sync_mode = SYNC_MODES[combined]
     configured = ConfiguredStream(
         stream=stream,
@@ -50,8 +59,12 @@ def _configured(stream: Json, choice: StreamChoice) -> ConfiguredStream:
         cursor_field=_chosen(stream, "default_cursor_field", choice.cursor_field),
         primary_key=_chosen(stream, "source_defined_primary_key", choice.primary_key),
     )
-    if destination_sync_mode == "append_dedup" and not (configured.primary_key and configured.cursor_field):
-        raise bad_request(f"No default primary key or cursor field for stream: {choice.name}. Please include them in the configuration.")
+    if destination_sync_mode == "append_dedup" and not (
+        configured.primary_key and configured.cursor_field
+    ):
+        raise bad_request(
+            f"No default primary key or cursor field for stream: {choice.name}. Please include them in the configuration."
+        )
     return configured
 
 
@@ -59,16 +72,24 @@ def _chosen(stream: Json, defined_as: str, chosen: list[T] | None) -> list[T]:
     """What the source defines; a choice may repeat that but not change it."""
     defined: list[T] = stream.get(defined_as) or []
     if defined and chosen and chosen != defined:
-        raise bad_request(f"{defined_as} of stream {stream['name']} is already defined by the source as {defined}: leave it out")
+        raise bad_request(
+            f"{defined_as} of stream {stream['name']} is already defined by the source as {defined}: leave it out"
+        )
     return defined or chosen or []
 
 
 def valid_sync_modes(stream: Json) -> list[str]:
-    return [name for name, (mode, _) in SYNC_MODES.items() if mode in stream["supported_sync_modes"]]
+    return [
+        name for name, (mode, _) in SYNC_MODES.items() if mode in stream["supported_sync_modes"]
+    ]
 
 
 def combined_sync_mode(stream: ConfiguredStream) -> str:
-    return next(name for name, modes in SYNC_MODES.items() if modes == (stream.sync_mode, stream.destination_sync_mode))
+    return next(
+        name
+        for name, modes in SYNC_MODES.items()
+        if modes == (stream.sync_mode, stream.destination_sync_mode)
+    )
 
 
 def table(stream: ConfiguredStream, prefix: str) -> Stream:

@@ -16,23 +16,34 @@ def check(schema: Json, configuration: Json) -> None:
     """Raises Problem 422 naming the first field that does not fit."""
     import jsonschema  # type: ignore[import-untyped]  # it ships no types; 0.1 s
 
-    error = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(configuration))
+    error = jsonschema.exceptions.best_match(
+        jsonschema.Draft7Validator(schema).iter_errors(configuration)
+    )
     if error:
         # Not error.message alone: for a field it begins with the value, which may be a secret.
         place = ".".join(str(part) for part in error.absolute_path)
-        raise unprocessable(f"configuration.{place} does not fit {error.validator}: {error.validator_value!r}" if place else error.message)
+        raise unprocessable(
+            f"configuration.{place} does not fit {error.validator}: {error.validator_value!r}"
+            if place
+            else error.message
+        )
 
 
 def masked(schema: Json, configuration: Json) -> Json:
     """The configuration with the mask in place of each secret."""
     properties = _properties(schema)
-    return {name: _masked_value(properties.get(name, {}), value) for name, value in configuration.items()}
+    return {
+        name: _masked_value(properties.get(name, {}), value)
+        for name, value in configuration.items()
+    }
 
 
 def merged(old: Mapping[str, Any], changes: Mapping[str, Any]) -> Json:
     """`old` with the fields of `changes`, also within objects; a list is replaced."""
     both = {
-        name: merged(old[name], value) for name, value in changes.items() if isinstance(value, dict) and isinstance(old.get(name), dict)
+        name: merged(old[name], value)
+        for name, value in changes.items()
+        if isinstance(value, dict) and isinstance(old.get(name), dict)
     }
     return {**old, **changes, **both}
 

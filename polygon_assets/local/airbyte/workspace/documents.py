@@ -25,7 +25,10 @@ class Documents(Generic[T]):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
         self._lock = threading.Lock()
-        found = {file.stem: msgspec.json.decode(file.read_bytes(), type=kind) for file in folder.glob("*.json")}
+        found = {
+            file.stem: msgspec.json.decode(file.read_bytes(), type=kind)
+            for file in folder.glob("*.json")
+        }
         self._objects = dict(sorted(found.items(), key=lambda item: item[1].created_at))
 
     def get(self, identifier: str) -> T | None:

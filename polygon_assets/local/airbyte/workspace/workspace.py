@@ -19,7 +19,14 @@ from polygon_assets.local.airbyte.workspace import catalog
 from polygon_assets.local.airbyte.workspace.actors import Actors
 from polygon_assets.local.airbyte.workspace.catalog import StreamChoice
 from polygon_assets.local.airbyte.workspace.documents import Documents
-from polygon_assets.local.airbyte.workspace.objects import Actor, ConfiguredStream, Connection, Definition, Discovered, Json
+from polygon_assets.local.airbyte.workspace.objects import (
+    Actor,
+    ConfiguredStream,
+    Connection,
+    Definition,
+    Discovered,
+    Json,
+)
 
 
 class Workspace:
@@ -32,8 +39,12 @@ class Workspace:
         self._connections = Documents(path / "connections", Connection)
         self._discovered = Documents(path / "catalogs", Discovered)
         self._discovering = threading.Lock()
-        self.sources = Actors("source", Documents(path / "sources", Actor), self._source_specification)
-        self.destinations = Actors("destination", Documents(path / "destinations", Actor), _destination_specification)
+        self.sources = Actors(
+            "source", Documents(path / "sources", Actor), self._source_specification
+        )
+        self.destinations = Actors(
+            "destination", Documents(path / "destinations", Actor), _destination_specification
+        )
 
     def check_id(self, identifier: str | None) -> None:
         """Raises Problem 404 for another workspace."""
@@ -53,14 +64,18 @@ class Workspace:
     def define(self, name: str, manifest: Json, now: int) -> Definition:
         """Raises Problem 422 for a manifest without a specification."""
         _check_manifest(manifest)
-        definition = Definition(id=str(uuid.uuid4()), name=name, manifest=manifest, version=1, created_at=now)
+        definition = Definition(
+            id=str(uuid.uuid4()), name=name, manifest=manifest, version=1, created_at=now
+        )
         return self._definitions.put(definition.id, definition)
 
     def redefine(self, identifier: str, manifest: Json) -> Definition:
         """The next version. Raises Problem 404 or 422."""
         _check_manifest(manifest)
         old = self.definition(identifier)
-        return self._definitions.put(identifier, msgspec.structs.replace(old, manifest=manifest, version=old.version + 1))
+        return self._definitions.put(
+            identifier, msgspec.structs.replace(old, manifest=manifest, version=old.version + 1)
+        )
 
     def delete_definition(self, identifier: str) -> Definition:
         """With its sources and their connections. Raises Problem 404."""
@@ -101,7 +116,11 @@ class Workspace:
     def parts(self, connection: Connection) -> tuple[Definition, Actor, Actor]:
         """Its source's definition, its source and its destination."""
         source = self.sources.get(connection.source_id)
-        return self.definition(source.definition_id), source, self.destinations.get(connection.destination_id)
+        return (
+            self.definition(source.definition_id),
+            source,
+            self.destinations.get(connection.destination_id),
+        )
 
     def schema(self, connection: Connection) -> str:
         """Where its tables are."""
@@ -116,16 +135,23 @@ class Workspace:
         """
         source = self.sources.get(source_id)
         manifest = self.definition(source.definition_id).manifest
-        fingerprint = hashlib.sha256(msgspec.json.encode([manifest, source.configuration])).hexdigest()
+        fingerprint = hashlib.sha256(
+            msgspec.json.encode([manifest, source.configuration])
+        ).hexdigest()
         with self._discovering:
             known = self._discovered.get(source_id)
             if known and known.fingerprint == fingerprint and not fresh:
                 return known.streams
             streams = self._discover(manifest, source)
-            self._discovered.put(source_id, Discovered(fingerprint=fingerprint, streams=list(streams), created_at=now))
+            self._discovered.put(
+                source_id,
+                Discovered(fingerprint=fingerprint, streams=list(streams), created_at=now),
+            )
         return streams
 
-    def configured(self, source_id: str, choices: Sequence[StreamChoice], now: int) -> list[ConfiguredStream]:
+    def configured(
+        self, source_id: str, choices: Sequence[StreamChoice], now: int
+    ) -> list[ConfiguredStream]:
         """The streams of a connection as `choices` ask for them. Raises Problem."""
         return catalog.configure(self.discovered(source_id, now), choices)
 
@@ -135,7 +161,9 @@ class Workspace:
             with JobLog(self._path / "logs" / "discover.log") as log:
                 return discover(manifest, source.configuration, folder, log)
         except ConnectorError as error:
-            raise unprocessable(f"source {source.name}: its streams cannot be discovered: {error}") from error
+            raise unprocessable(
+                f"source {source.name}: its streams cannot be discovered: {error}"
+            ) from error
 
     def _delete_connections(self, actor_id: str) -> None:
         for connection in self.connections():
@@ -143,7 +171,9 @@ class Workspace:
                 self._connections.delete(connection.id)
 
     def _source_specification(self, definition_id: str) -> Json:
-        specification: Json = self.definition(definition_id).manifest["spec"]["connection_specification"]
+        specification: Json = self.definition(definition_id).manifest["spec"][
+            "connection_specification"
+        ]
         return specification
 
 

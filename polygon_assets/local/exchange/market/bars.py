@@ -58,7 +58,9 @@ class Bars:
         return len(self.ticker)
 
     def where(self, chosen: NDArray[np.bool_] | Ints) -> "Bars":
-        return Bars(**{name: column[chosen] for name, column in vars(self).items() if name in _FIELDS})
+        return Bars(
+            **{name: column[chosen] for name, column in vars(self).items() if name in _FIELDS}
+        )
 
     @cached_property
     def minute(self) -> Ints:
@@ -103,7 +105,9 @@ def cut(cells: Cells, patterns: Patterns) -> Bars:
     weight = segments.running(patterns.weight[pattern[cell], place])
     volume = _volumes(cells, segments, weight)
     running_volume = segments.running(volume)
-    middle, notional = _notionals(cells, segments, _lines(cells, cell, place, key), volume, running_volume)
+    middle, notional = _notionals(
+        cells, segments, _lines(cells, cell, place, key), volume, running_volume
+    )
     ripple = cells.ripple[cell]
     move = ((bits(key, 12, 10) - 512) * ripple) >> 10
     open_, close = ((middle + offset + CENT // 2) // CENT for offset in (-move, move))
@@ -142,7 +146,9 @@ def _lines(cells: Cells, cell: Ints, place: Ints, key: Uints) -> Ints:
     return line
 
 
-def _notionals(cells: Cells, segments: _Segments, line: Ints, volume: Ints, running: Ints) -> tuple[Ints, Ints]:
+def _notionals(
+    cells: Cells, segments: _Segments, line: Ints, volume: Ints, running: Ints
+) -> tuple[Ints, Ints]:
     """Middle price and notional per bar: the line, shifted so that the notionals add up to the minute's."""
     total = np.add.reduceat(volume * line, segments.starts) if len(line) else line
     shift = (cells.notional - total) // cells.volume

@@ -80,7 +80,14 @@ def ticker_columns(day: TradingDay, bars: Bars) -> Columns:
     )
 
 
-def _second_columns(day: TradingDay, bars: Bars, *, accumulated_volume: Ints, accumulated_notional: Ints, official_open: Ints) -> Columns:
+def _second_columns(
+    day: TradingDay,
+    bars: Bars,
+    *,
+    accumulated_volume: Ints,
+    accumulated_notional: Ints,
+    official_open: Ints,
+) -> Columns:
     start_ms = 1000 * (day.start + bars.second)
     return Columns(
         ticker=bars.ticker,
@@ -114,9 +121,14 @@ def minute_columns(day: TradingDay, bars: Bars, before: Totals, after: Totals) -
         vwap=vwap(notional, volume),
         open=bars.open[first] / 100,
         close=bars.close[last] / 100,
-        **{name: reduce.reduceat(getattr(bars, name), first) / 100 if len(first) else first / 100 for name, reduce in reduced.items()},
+        **{
+            name: reduce.reduceat(getattr(bars, name), first) / 100 if len(first) else first / 100
+            for name, reduce in reduced.items()
+        },
         day_vwap=vwap(before.notional[tickers] + notional, before.volume[tickers] + volume),
-        average_size=_average_size(volume, np.add.reduceat(bars.trades, first) if len(first) else first),
+        average_size=_average_size(
+            volume, np.add.reduceat(bars.trades, first) if len(first) else first
+        ),
         start_ms=start_ms,
         end_ms=start_ms + 60_000,
         official_open=after.official_open[tickers] / 100,

@@ -10,7 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polygon_assets.local.exchange.market import shape
-from polygon_assets.local.exchange.market.noise import GOLDEN, Floats, Ints, Uints, bits, fraction, hashed, mix, value_noise
+from polygon_assets.local.exchange.market.noise import (
+    GOLDEN,
+    Floats,
+    Ints,
+    Uints,
+    bits,
+    fraction,
+    hashed,
+    mix,
+    value_noise,
+)
 from polygon_assets.local.exchange.market.splits import Splits
 from polygon_assets.local.exchange.market.universe import Universe
 from polygon_assets.market_calendar import Session
@@ -38,10 +48,14 @@ class Tables:
 
 def draw_tables(seed: int) -> Tables:
     generator = np.random.Generator(np.random.PCG64(seed))
-    walk = np.cumsum(generator.standard_normal((_PATHS, _PATH_STEPS + 1)), axis=1) / np.sqrt(_PATH_STEPS)
+    walk = np.cumsum(generator.standard_normal((_PATHS, _PATH_STEPS + 1)), axis=1) / np.sqrt(
+        _PATH_STEPS
+    )
     walk -= walk[:, :1]
     bridge = walk - walk[:, -1:] * np.linspace(0, 1, _PATH_STEPS + 1)
-    return Tables(paths=_DAILY_MOVE * bridge, volumes=np.exp(0.8 * generator.standard_normal(1024) - 0.32))
+    return Tables(
+        paths=_DAILY_MOVE * bridge, volumes=np.exp(0.8 * generator.standard_normal(1024) - 0.32)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +141,9 @@ class TradingDay:
             trades=2 * bars + (volume // SHARE - 2 * bars) // (40 + bits(key, 56, 6)),
             opens=opens,
             closes=closes,
-            ripple=np.maximum(CENT // 4, (opens * self.volatility[ticker] * 1.5e-4).astype(np.int64)),
+            ripple=np.maximum(
+                CENT // 4, (opens * self.volatility[ticker] * 1.5e-4).astype(np.int64)
+            ),
         )
 
     def grid(self, tickers: Ints, first: int, end: int) -> Cells:
@@ -141,24 +157,40 @@ class TradingDay:
         quiet *= quiet
         chance = 1.0 - 1.0 / (quiet * quiet)
         wobble = 1.0 + (1.0 - chance) * (1.2 * fraction(key, 10, 8) - 0.6)
-        bars: Ints = np.minimum(60.0, 60.0 * chance * wobble + fraction(key, 18, 18)).astype(np.int64)
+        bars: Ints = np.minimum(60.0, 60.0 * chance * wobble + fraction(key, 18, 18)).astype(
+            np.int64
+        )
         return bars
 
     def _volume(self, ticker: Ints, minute: Ints, key: Uints, bars: Ints) -> Ints:
         mean = self.shares[ticker] * self.volume[minute]
         whole = 2 * bars + (bars * mean * self.tables.volumes[bits(key, 36, 10)]).astype(np.int64)
-        part = np.where(self.fractional[ticker] & (bits(key, 46, 1) == 1), 1 + bits(key, 46, 10) % (SHARE - 1), 0)
+        part = np.where(
+            self.fractional[ticker] & (bits(key, 46, 1) == 1),
+            1 + bits(key, 46, 10) % (SHARE - 1),
+            0,
+        )
         return whole * SHARE + part
 
     def _price(self, ticker: Ints, minute: Ints) -> Ints:
         step = minute * _PATH_STEPS // self.minutes
-        wave = self.market_path[step] + self.tables.paths[self.own_paths[ticker], step] * self.volatility[ticker]
+        wave = (
+            self.market_path[step]
+            + self.tables.paths[self.own_paths[ticker], step] * self.volatility[ticker]
+        )
         level = self.level[ticker] + self.drift[ticker] * (minute / self.minutes)
         return np.maximum(_LOWEST_PRICE, np.rint(level * (1.0 + wave)).astype(np.int64))
 
 
 def trading_day(
-    universe: Universe, splits: Splits, tables: Tables, session: Session, begins: dt.datetime, *, activity: float, fraction_rate: float
+    universe: Universe,
+    splits: Splits,
+    tables: Tables,
+    session: Session,
+    begins: dt.datetime,
+    *,
+    activity: float,
+    fraction_rate: float,
 ) -> TradingDay:
     """Draw what is common to the minutes of `session.day`, of which those before `begins` stay without a trade.
 

@@ -41,7 +41,8 @@ def lateness(bars: Bars, rates: Rates) -> Lateness:
     place = bits(key, 24, 10)
     return Lateness(
         late=fraction(key, 0, 24) < rates.correction,
-        delay=_SHORTEST_DELAY + (place * place * place >> 20) * (LONGEST_DELAY - _SHORTEST_DELAY) // 1023,
+        delay=_SHORTEST_DELAY
+        + (place * place * place >> 20) * (LONGEST_DELAY - _SHORTEST_DELAY) // 1023,
         late_volume=SHARE * np.maximum(1, bars.volume // SHARE * (1 + bits(key, 34, 4)) // 64),
         repeated=fraction(key, 38, 24) < rates.duplicate,
     )

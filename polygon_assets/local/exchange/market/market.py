@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from polygon_assets.local.exchange.market.bars import Bars, Patterns, cut, draw_patterns
 from polygon_assets.local.exchange.market.columns import Columns, ticker_columns
-from polygon_assets.local.exchange.market.day import Cells, Tables, TradingDay, draw_tables, trading_day
+from polygon_assets.local.exchange.market.day import (
+    Cells,
+    Tables,
+    TradingDay,
+    draw_tables,
+    trading_day,
+)
 from polygon_assets.local.exchange.market.lateness import Rates, lateness
 from polygon_assets.local.exchange.market.splits import Splits
 from polygon_assets.local.exchange.market.sums import Sums, empty, of_seconds, whole_day
@@ -157,7 +163,11 @@ class Market:
         session = self.calendar.session(day)
         if session is None:
             return None
-        begins = self.begins if self.begins and self.calendar.day_of(self.begins) == day else session.extended_open
+        begins = (
+            self.begins
+            if self.begins and self.calendar.day_of(self.begins) == day
+            else session.extended_open
+        )
         rates = {"activity": self.activity, "fraction_rate": self.fraction_rate}
         return trading_day(self.universe, self.splits, self._tables, session, begins, **rates)
 

@@ -29,7 +29,9 @@ def hashed(*keys: int | Ints | Uints) -> Uints:
     """One hash per element of the broadcast keys; the order of the keys matters."""
     state = np.zeros(1, dtype=np.uint64)
     for key in keys:
-        state = mix((state + GOLDEN) ^ mix(np.atleast_1d(np.asarray(key)).astype(np.uint64) * GOLDEN))
+        state = mix(
+            (state + GOLDEN) ^ mix(np.atleast_1d(np.asarray(key)).astype(np.uint64) * GOLDEN)
+        )
     return state
 
 
@@ -51,5 +53,7 @@ def fraction(values: Uints, shift: int, width: int) -> Floats:
 def value_noise(keys: Uints, position: int, period: int) -> Floats:
     """Smooth noise in [-1, 1] per key: hashed lattice values every `period`, straight lines between."""
     lattice, offset = divmod(position, period)
-    left, right = (2.0 * fraction(hashed(keys, lattice + step, period), 0, 32) - 1.0 for step in (0, 1))
+    left, right = (
+        2.0 * fraction(hashed(keys, lattice + step, period), 0, 32) - 1.0 for step in (0, 1)
+    )
     return left + (right - left) * (offset / period)

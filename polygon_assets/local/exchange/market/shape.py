@@ -19,7 +19,9 @@ def session_bounds(session: Session) -> tuple[int, int]:
 def activity(session: Session) -> Floats:
     """Per minute of the session: how often tickers trade, relative to an average regular minute (mean 1)."""
     start, end = session_bounds(session)
-    opened, closed = (int(moment.timestamp()) for moment in (session.regular_open, session.regular_close))
+    opened, closed = (
+        int(moment.timestamp()) for moment in (session.regular_open, session.regular_close)
+    )
     times = np.arange(start, end, MINUTE, dtype=np.float64)
     place = (times - opened) / (closed - opened)
     regular = 0.62 + 1.14 * (2.0 * place - 1.0) ** 2

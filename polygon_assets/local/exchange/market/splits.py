@@ -88,7 +88,11 @@ class Splits:
         keys = hashed(self.universe.seed, 3, np.arange(count)).tolist()
         drawn = [self._split(place, per_month, key) for place, key in enumerate(keys)]
         listed, delisted = self.universe.listed, self.universe.delisted
-        return [split for split in drawn if listed[split.number] < split.execution_date.toordinal() < delisted[split.number]]
+        return [
+            split
+            for split in drawn
+            if listed[split.number] < split.execution_date.toordinal() < delisted[split.number]
+        ]
 
     def _split(self, count: int, per_month: int, key: int) -> Split:
         month, place = divmod(count, per_month)
@@ -99,7 +103,9 @@ class Splits:
         split_from, split_to = ratios[key % len(ratios)]
         start = dt.date(FIRST_MONTH[0] + month // 12, 1 + month % 12, 1)
         day = start + dt.timedelta(days=(28 * place + (key >> 8) % 28) // per_month)
-        return Split(number, self.universe.symbols[number], self._trading_day(day), split_from, split_to)
+        return Split(
+            number, self.universe.symbols[number], self._trading_day(day), split_from, split_to
+        )
 
     def _trading_day(self, day: dt.date) -> dt.date:
         while self.calendar.session(day) is None:

@@ -65,14 +65,18 @@ class Sums:
         """Multiplied so that prices from before a split compare with prices from after it."""
         if np.all(price_factor == 1.0):
             return self
-        prices = {name: getattr(self, name) * price_factor for name in ("open", "high", "low", "close")}
+        prices = {
+            name: getattr(self, name) * price_factor for name in ("open", "high", "low", "close")
+        }
         return replace(self, volume=self.volume / price_factor, **prices)
 
     def windows(self, start: Ints) -> "Sums":
         """One bar for each run of equal (ticker, start); the rows must be ordered by both."""
         if not len(self):
             return self
-        first = np.flatnonzero(np.diff(start, prepend=start[0] - 1) | np.diff(self.ticker, prepend=-1))
+        first = np.flatnonzero(
+            np.diff(start, prepend=start[0] - 1) | np.diff(self.ticker, prepend=-1)
+        )
         last = np.append(first[1:], len(self)) - 1
         return Sums(
             ticker=self.ticker[first],
@@ -102,7 +106,9 @@ class Sums:
 def of_seconds(day: TradingDay, bars: Bars) -> Sums:
     """One-second bars as sums of themselves."""
     prices = {name: getattr(bars, name) for name in ("open", "high", "low", "close")}
-    return Sums(bars.ticker, day.start + bars.second, bars.volume, bars.notional, bars.trades, **prices)
+    return Sums(
+        bars.ticker, day.start + bars.second, bars.volume, bars.notional, bars.trades, **prices
+    )
 
 
 def empty() -> Sums:
@@ -110,7 +116,16 @@ def empty() -> Sums:
 
 
 def concatenated(parts: list[Sums]) -> Sums:
-    return Sums(*(np.concatenate([getattr(part, name) for part in parts]) for name in Sums.__dataclass_fields__)) if parts else empty()
+    return (
+        Sums(
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in Sums.__dataclass_fields__
+            )
+        )
+        if parts
+        else empty()
+    )
 
 
 def whole_day(day: TradingDay, patterns: Patterns, tickers: Ints, until: int) -> Sums:
@@ -119,7 +134,10 @@ def whole_day(day: TradingDay, patterns: Patterns, tickers: Ints, until: int) ->
     As the vendor does it, trades outside regular hours count for volume and number of trades, but make no price of the day.
     Seconds are cut only from minutes that can hold the open, high, low or close: some hundredths of them.
     """
-    portions = [tickers[start : start + _TICKERS_AT_ONCE] for start in range(0, len(tickers), _TICKERS_AT_ONCE)]
+    portions = [
+        tickers[start : start + _TICKERS_AT_ONCE]
+        for start in range(0, len(tickers), _TICKERS_AT_ONCE)
+    ]
     seconds = min(until, day.end) - day.start
     if seconds <= 0:
         return empty()
@@ -127,7 +145,9 @@ def whole_day(day: TradingDay, patterns: Patterns, tickers: Ints, until: int) ->
         return _portion(day, patterns, portions[0], seconds)
     # NumPy leaves the interpreter's lock while it computes, so a second core takes half of the portions.
     with ThreadPoolExecutor(_THREADS) as pool:
-        return concatenated(list(pool.map(lambda portion: _portion(day, patterns, portion, seconds), portions)))
+        return concatenated(
+            list(pool.map(lambda portion: _portion(day, patterns, portion, seconds), portions))
+        )
 
 
 def _portion(day: TradingDay, patterns: Patterns, tickers: Ints, seconds: int) -> Sums:
@@ -155,7 +175,17 @@ def _ordered(sums: Sums) -> Sums:
 def _of_minutes(day: TradingDay, cells: Cells) -> Sums:
     """Exact volumes; the prices are not looked at."""
     price = cells.price // CENT
-    return Sums(cells.ticker, day.start + 60 * cells.minute, cells.volume, cells.notional, cells.trades, price, price, price, price)
+    return Sums(
+        cells.ticker,
+        day.start + 60 * cells.minute,
+        cells.volume,
+        cells.notional,
+        cells.trades,
+        price,
+        price,
+        price,
+        price,
+    )
 
 
 def _telling_seconds(day: TradingDay, patterns: Patterns, cells: Cells) -> Sums:

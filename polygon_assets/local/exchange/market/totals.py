@@ -24,12 +24,18 @@ class Totals:
 
     def after(self, bars: Bars, regular: bool) -> "Totals":
         """The totals once these bars, the next minute of the day, are added; `regular`: the minute is in regular hours."""
-        volume, notional, official_open = self.volume.copy(), self.notional.copy(), self.official_open.copy()
+        volume, notional, official_open = (
+            self.volume.copy(),
+            self.notional.copy(),
+            self.official_open.copy(),
+        )
         np.add.at(volume, bars.ticker, bars.volume)
         np.add.at(notional, bars.ticker, bars.notional)
         tickers, first = np.unique(bars.ticker, return_index=True)
         if regular:
-            official_open[tickers] = np.where(official_open[tickers] == 0, bars.open[first], official_open[tickers])
+            official_open[tickers] = np.where(
+                official_open[tickers] == 0, bars.open[first], official_open[tickers]
+            )
         return Totals(volume, notional, official_open)
 
 

@@ -107,19 +107,30 @@ def build_universe(seed: int, tickers: int) -> Universe:
     """`tickers` companies; the first ones are the well-known names of well_known.csv at synthetic price levels."""
     known = _well_known()[:tickers]
     keys = hashed(seed, 1, np.arange(tickers))
-    types = [row["type"] for row in known] + [_type_of(int(share)) for share in bits(keys, 0, 16)[len(known) :] * 100 >> 16]
+    types = [row["type"] for row in known] + [
+        _type_of(int(share)) for share in bits(keys, 0, 16)[len(known) :] * 100 >> 16
+    ]
     symbols = _symbols([row["ticker"] for row in known], types, seed)
     otc = (fraction(keys, 16, 8) < 0.04) & (np.arange(tickers) >= len(known))
     listed, delisted = _listing_dates(seed, tickers, len(known))
     return Universe(
         seed=seed,
         symbols=symbols,
-        names=[row["name"] for row in known] + [_name(int(key), types[number]) for number, key in _rest(keys, len(known))],
+        names=[row["name"] for row in known]
+        + [_name(int(key), types[number]) for number, key in _rest(keys, len(known))],
         types=types,
-        exchanges=[row["exchange"] for row in known] + [_EXCHANGES[int(key >> np.uint64(24)) % 5] for _, key in _rest(keys, len(known))],
-        price_cents=np.concatenate([[100 * float(row["price"]) for row in known], _price_levels(keys[len(known) :])]),
+        exchanges=[row["exchange"] for row in known]
+        + [_EXCHANGES[int(key >> np.uint64(24)) % 5] for _, key in _rest(keys, len(known))],
+        price_cents=np.concatenate(
+            [[100 * float(row["price"]) for row in known], _price_levels(keys[len(known) :])]
+        ),
         intensity=_intensity(tickers),
-        shares_per_bar=np.concatenate([[float(row["shares_per_second"]) for row in known], 40 + 260 * fraction(keys[len(known) :], 32, 8)]),
+        shares_per_bar=np.concatenate(
+            [
+                [float(row["shares_per_second"]) for row in known],
+                40 + 260 * fraction(keys[len(known) :], 32, 8),
+            ]
+        ),
         volatility=0.5 + fraction(keys, 40, 8),
         otc=otc,
         listed=listed,
@@ -171,11 +182,16 @@ def _symbol(seed: int, number: int, draw: int, security_type: str) -> str:
     key ^= key >> 32
     length = (3, 4, 4, 4, 4, 4, 5, 4, 3, 2, 4, 4, 4, 3, 4, 1)[key & 15] if draw < 8 else 5
     letters = "".join(chr(65 + (key >> (8 + 5 * place)) % 26) for place in range(length))
-    return letters[:4] + {"WARRANT": ".WS", "PFD": "p" + "ABCDE"[number % 5]}.get(security_type, letters[4:])
+    return letters[:4] + {"WARRANT": ".WS", "PFD": "p" + "ABCDE"[number % 5]}.get(
+        security_type, letters[4:]
+    )
 
 
 def _name(key: int, security_type: str) -> str:
-    first, second, third = (words[(key >> shift) % len(words)] for words, shift in ((_WORDS_1, 3), (_WORDS_2, 13), (_WORDS_3, 23)))
+    first, second, third = (
+        words[(key >> shift) % len(words)]
+        for words, shift in ((_WORDS_1, 3), (_WORDS_2, 13), (_WORDS_3, 23))
+    )
     return f"{first} {second} {third} {SECURITY_TYPES[security_type]}"
 
 
@@ -188,5 +204,9 @@ def _rest(keys: NDArray[np.uint64], known: int) -> list[tuple[int, np.uint64]]:
 
 
 def _well_known() -> list[dict[str, str]]:
-    text = resources.files("polygon_assets.local.exchange.market").joinpath("well_known.csv").read_text()
+    text = (
+        resources.files("polygon_assets.local.exchange.market")
+        .joinpath("well_known.csv")
+        .read_text()
+    )
     return list(csv.DictReader(text.splitlines()))

@@ -13,7 +13,13 @@ from polygon_assets.local.exchange.market.day import SHARE
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.exchange.market.noise import Floats, Ints
 from polygon_assets.local.exchange.market.sums import Sums, concatenated, empty, vwap
-from polygon_assets.local.exchange.rest.query import BadRequestError, Record, choice_of, flag_of, limit_of
+from polygon_assets.local.exchange.rest.query import (
+    BadRequestError,
+    Record,
+    choice_of,
+    flag_of,
+    limit_of,
+)
 from polygon_assets.market_calendar import NEW_YORK, ONE_DAY
 
 WIDTHS = {"second": 1, "minute": 60, "hour": 3600}
@@ -64,7 +70,10 @@ class Range:
         if self.is_of_days:
             last = self._end_of_window(last)
         count = (last - self.first_day).days + 1
-        return (last - offset * ONE_DAY if self.descending else self.first_day + offset * ONE_DAY for offset in range(count))
+        return (
+            last - offset * ONE_DAY if self.descending else self.first_day + offset * ONE_DAY
+            for offset in range(count)
+        )
 
     def _end_of_window(self, day: dt.date) -> dt.date:
         start = self.window_of(day)
@@ -106,8 +115,14 @@ class RangePage:
 
 def parse_range(path: dict[str, str], query: dict[str, str]) -> Range:
     """Raises BadRequestError naming the parameter."""
-    if not path["multiplier"].isdigit() or not 1 <= int(path["multiplier"]) <= _LARGEST_MULTIPLIER or path["timespan"] not in TIMESPANS:
-        raise BadRequestError(f"unusable window '{path['multiplier']}/{path['timespan']}'; timespans are {', '.join(TIMESPANS)}")
+    if (
+        not path["multiplier"].isdigit()
+        or not 1 <= int(path["multiplier"]) <= _LARGEST_MULTIPLIER
+        or path["timespan"] not in TIMESPANS
+    ):
+        raise BadRequestError(
+            f"unusable window '{path['multiplier']}/{path['timespan']}'; timespans are {', '.join(TIMESPANS)}"
+        )
     asked = Range(
         symbol=path["ticker"],
         multiplier=int(path["multiplier"]),
@@ -140,7 +155,11 @@ def aggregate_range(market: Market, asked: Range, now: dt.datetime) -> RangePage
     starts = np.concatenate([starts for _, starts in parts]) if parts else base.start
     kept = _within_limit(starts, asked)
     records = _marked(market, base.where(kept).windows(starts[kept]))
-    return RangePage(records[::-1] if asked.descending else records, kept.stop - kept.start, _resume_ms(starts, kept, asked))
+    return RangePage(
+        records[::-1] if asked.descending else records,
+        kept.stop - kept.start,
+        _resume_ms(starts, kept, asked),
+    )
 
 
 def _base_bars(market: Market, asked: Range, now: dt.datetime) -> Iterator[tuple[Sums, Ints]]:
@@ -196,7 +215,9 @@ def _resume_ms(starts: Ints, kept: slice, asked: Range) -> int | None:
     return 1000 * int(starts[kept.start]) - 1 if asked.descending else 1000 * int(starts[kept.stop])
 
 
-def grouped_daily(market: Market, day: dt.date, query: dict[str, str], now: dt.datetime) -> list[Record]:
+def grouped_daily(
+    market: Market, day: dt.date, query: dict[str, str], now: dt.datetime
+) -> list[Record]:
     """The day's bar of every ticker; today's so far."""
     sums = market.grouped_sums(day, int(now.timestamp()))
     if not flag_of(query, "include_otc", default=False):
@@ -206,7 +227,9 @@ def grouped_daily(market: Market, day: dt.date, query: dict[str, str], now: dt.d
     return _with_symbols(market, closing(market, day, sums))
 
 
-def previous_day(market: Market, symbol: str, query: dict[str, str], now: dt.datetime) -> list[Record]:
+def previous_day(
+    market: Market, symbol: str, query: dict[str, str], now: dt.datetime
+) -> list[Record]:
     """The bar of the last trading day before today; none for an unknown ticker."""
     if symbol not in market.universe.index:
         return []
@@ -217,7 +240,9 @@ def previous_day(market: Market, symbol: str, query: dict[str, str], now: dt.dat
     return _with_symbols(market, closing(market, day, sums))
 
 
-def open_close(market: Market, symbol: str, day: dt.date, query: dict[str, str], now: dt.datetime) -> Record | None:
+def open_close(
+    market: Market, symbol: str, day: dt.date, query: dict[str, str], now: dt.datetime
+) -> Record | None:
     """The day's official prices, extended hours apart; None where nothing was traded in regular hours."""
     session = market.calendar.session(day)
     if session is None or symbol not in market.universe.index:
@@ -230,7 +255,9 @@ def open_close(market: Market, symbol: str, day: dt.date, query: dict[str, str],
     regular = sums.where((sums.start >= opened) & (sums.start < closed))
     if not len(regular):
         return None
-    prices, whole = (records_of(some.windows(np.full(len(some), some.start[0])))[0] for some in (regular, sums))
+    prices, whole = (
+        records_of(some.windows(np.full(len(some), some.start[0])))[0] for some in (regular, sums)
+    )
     return {
         "status": "OK",
         "from": str(day),
@@ -248,15 +275,25 @@ def open_close(market: Market, symbol: str, day: dt.date, query: dict[str, str],
 def closing(market: Market, day: dt.date, sums: Sums) -> Sums:
     """Daily endpoints stamp a day with its regular close."""
     session = market.calendar.session(day)
-    return replace(sums, start=np.full(len(sums), int(session.regular_close.timestamp()))) if session else sums
+    return (
+        replace(sums, start=np.full(len(sums), int(session.regular_close.timestamp())))
+        if session
+        else sums
+    )
 
 
 def records_of(sums: Sums) -> list[Record]:
     """Bars in the vendor's words; whole volumes as integers."""
     names = ("o", "c", "h", "l", "vw", "v", "t", "n")
-    prices = [np.round(column / 100, 4).tolist() for column in (sums.open, sums.close, sums.high, sums.low)]
+    prices = [
+        np.round(column / 100, 4).tolist()
+        for column in (sums.open, sums.close, sums.high, sums.low)
+    ]
     average = vwap(sums.notional, sums.volume).tolist()
-    volumes = [int(volume) if volume.is_integer() else volume for volume in np.round(sums.volume / SHARE, 6).tolist()]
+    volumes = [
+        int(volume) if volume.is_integer() else volume
+        for volume in np.round(sums.volume / SHARE, 6).tolist()
+    ]
     columns = (*prices, average, volumes, (1000 * sums.start).tolist(), sums.trades.tolist())
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -275,17 +312,28 @@ def parse_date(text: str) -> dt.date:
 
 def _with_symbols(market: Market, sums: Sums) -> list[Record]:
     symbols = market.universe.symbols
-    return [{"T": symbols[number]} | record for number, record in zip(sums.ticker.tolist(), _marked(market, sums), strict=True)]
+    return [
+        {"T": symbols[number]} | record
+        for number, record in zip(sums.ticker.tolist(), _marked(market, sums), strict=True)
+    ]
 
 
 def _marked(market: Market, sums: Sums) -> list[Record]:
     """Bars with `otc` where it is true; the vendor leaves it out elsewhere."""
     otc = market.universe.otc[sums.ticker].tolist()
-    return [record | {"otc": True} if over_the_counter else record for over_the_counter, record in zip(otc, records_of(sums), strict=True)]
+    return [
+        record | {"otc": True} if over_the_counter else record
+        for over_the_counter, record in zip(otc, records_of(sums), strict=True)
+    ]
 
 
 def _factors(market: Market, tickers: Ints, day: dt.date, until: dt.date) -> Floats:
-    return np.array([market.splits.price_factor(market.universe.symbols[number], day, until) for number in tickers.tolist()])
+    return np.array(
+        [
+            market.splits.price_factor(market.universe.symbols[number], day, until)
+            for number in tickers.tolist()
+        ]
+    )
 
 
 def _dollars(cents: float) -> float:

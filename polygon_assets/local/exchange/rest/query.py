@@ -48,7 +48,10 @@ def matching(records: list[Record], query: dict[str, str], fields: Iterable[str]
         for suffix in SUFFIXES:
             if text := query.get(name + suffix):
                 records = [record for record in records if name in record]
-                holds = _condition(suffix, [_read(name + suffix, part, records, name) for part in _parts(suffix, text)])
+                holds = _condition(
+                    suffix,
+                    [_read(name + suffix, part, records, name) for part in _parts(suffix, text)],
+                )
                 records = [record for record in records if holds(record[name])]
     return records
 
@@ -81,14 +84,18 @@ def check_dates(query: dict[str, str], field: str) -> None:
                 if part:
                     dt.date.fromisoformat(part)
             except ValueError:
-                raise BadRequestError(f"'{field}{suffix}' must be a date (YYYY-MM-DD), not '{part}'") from None
+                raise BadRequestError(
+                    f"'{field}{suffix}' must be a date (YYYY-MM-DD), not '{part}'"
+                ) from None
 
 
 def check_names(query: dict[str, str], known: Iterable[str]) -> None:
     """Raises BadRequestError for a parameter that nobody would honour: an answer without it would look like one with it."""
     names = {"apiKey", *known}
     if unknown := sorted(query.keys() - names):
-        raise BadRequestError(f"unknown parameter '{unknown[0]}'; known are {', '.join(sorted(names))}")
+        raise BadRequestError(
+            f"unknown parameter '{unknown[0]}'; known are {', '.join(sorted(names))}"
+        )
 
 
 def ranges(*fields: str) -> list[str]:
@@ -113,7 +120,11 @@ def ordered(records: list[Record], field: str, order: str) -> list[Record]:
     """Sorted by one field, ties by ticker; records without it come first when ascending."""
     if order not in ("asc", "desc"):
         raise BadRequestError(f"'order' must be asc or desc, not '{order}'")
-    return sorted(records, key=lambda record: (record.get(field, ""), record["ticker"]), reverse=order == "desc")
+    return sorted(
+        records,
+        key=lambda record: (record.get(field, ""), record["ticker"]),
+        reverse=order == "desc",
+    )
 
 
 def limit_of(query: dict[str, str], default: int, maximum: int) -> int:
@@ -134,7 +145,9 @@ def opened(query: dict[str, str]) -> dict[str, str]:
         kept = {str(name): str(value) for name, value in content.items()}
     except (ValueError, AttributeError) as error:
         raise BadRequestError("invalid cursor") from error
-    if changed := sorted(name for name in query.keys() - {"cursor"} if kept.get(name) != query[name]):
+    if changed := sorted(
+        name for name in query.keys() - {"cursor"} if kept.get(name) != query[name]
+    ):
         raise BadRequestError(f"'{changed[0]}' cannot change between the pages of a list")
     return kept
 
@@ -146,4 +159,6 @@ def page(records: list[Record], query: dict[str, str], limit: int, overlap: int 
     if end >= len(records):
         return Page(records[offset:], "")
     following = query | {"offset": str(end - min(overlap, limit - 1))}
-    return Page(records[offset:end], base64.urlsafe_b64encode(json.dumps(following).encode()).decode())
+    return Page(
+        records[offset:end], base64.urlsafe_b64encode(json.dumps(following).encode()).decode()
+    )

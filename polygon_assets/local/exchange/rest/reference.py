@@ -31,11 +31,30 @@ _TICKER_NAMES = (
     *queries.ranges(*_TICKER_FILTERS),
     *("exchange", "cusip", "date", "search", "active", "order", "sort", "limit", "at", "offset"),
 )
-_SPLIT_FILTERS = ("ticker", "id", "execution_date", "split_from", "split_to", "adjustment_type", "historical_adjustment_factor")
+_SPLIT_FILTERS = (
+    "ticker",
+    "id",
+    "execution_date",
+    "split_from",
+    "split_to",
+    "adjustment_type",
+    "historical_adjustment_factor",
+)
 _PAGE_NAMES = ("sort", "limit", "offset")
 _ASSET_CLASSES = ("stocks", "options", "crypto", "fx", "indices", "futures", "otc")
 _LOCALES = ("us", "global")
-_SORTS = {"ticker", "name", "market", "type", "primary_exchange", "cik", "last_updated_utc", "delisted_utc", "currency_name", "locale"}
+_SORTS = {
+    "ticker",
+    "name",
+    "market",
+    "type",
+    "primary_exchange",
+    "cik",
+    "last_updated_utc",
+    "delisted_utc",
+    "currency_name",
+    "locale",
+}
 _SPLIT_SORTS = {"execution_date", "ticker", "split_from", "split_to", "adjustment_type", "id"}
 _ANNOUNCED_DAYS = 14
 _UPCOMING_DAYS = 400
@@ -43,7 +62,8 @@ _UPCOMING_DAYS = 400
 
 def ticker_types(query: dict[str, str]) -> list[Record]:
     records: list[Record] = [
-        {"code": code, "description": text, "asset_class": "stocks", "locale": "us"} for code, text in SECURITY_TYPES.items()
+        {"code": code, "description": text, "asset_class": "stocks", "locale": "us"}
+        for code, text in SECURITY_TYPES.items()
     ]
     return _of_class(records, query)
 
@@ -61,7 +81,11 @@ def _of_class(records: list[Record], query: dict[str, str]) -> list[Record]:
 def exchanges(query: dict[str, str]) -> list[Record]:
     names = ("id", "type", "name", "acronym", "mic", "operating_mic", "participant_id")
     records = [dict(zip(names, row, strict=True)) for row in EXCHANGES]
-    whole = [{key: value for key, value in record.items() if value} | {"asset_class": "stocks", "locale": "us"} for record in records]
+    whole = [
+        {key: value for key, value in record.items() if value}
+        | {"asset_class": "stocks", "locale": "us"}
+        for record in records
+    ]
     return _of_class(whole, query)
 
 
@@ -82,8 +106,17 @@ def tickers(market: Market, query: dict[str, str], now: dt.datetime) -> queries.
     if cusip := query.get("cusip"):
         found = [record for record in found if cusip_of(record["cik"]) == cusip.upper()]
     if text := query.get("search", "").lower():
-        found = [record for record in found if text in record["ticker"].lower() or text in record["name"].lower()]
-    return queries.page(queries.ordered(found, sort, query.get("order", "asc")), query, queries.limit_of(query, 100, 1000), overlap=1)
+        found = [
+            record
+            for record in found
+            if text in record["ticker"].lower() or text in record["name"].lower()
+        ]
+    return queries.page(
+        queries.ordered(found, sort, query.get("order", "asc")),
+        query,
+        queries.limit_of(query, 100, 1000),
+        overlap=1,
+    )
 
 
 def _listed(market: Market, query: dict[str, str], moment: dt.datetime) -> list[Record]:
@@ -96,7 +129,10 @@ def _listed(market: Market, query: dict[str, str], moment: dt.datetime) -> list[
     numbers = np.flatnonzero(chosen)
     keys = hashed(market.seed, 10, numbers).tolist()
     updated = last_updated(market, moment)[numbers].tolist()
-    return [_ticker(universe, number, key, second, active) for number, key, second in zip(numbers.tolist(), keys, updated, strict=True)]
+    return [
+        _ticker(universe, number, key, second, active)
+        for number, key, second in zip(numbers.tolist(), keys, updated, strict=True)
+    ]
 
 
 def cusip_of(cik: str) -> str:
@@ -110,7 +146,9 @@ def last_updated(market: Market, moment: dt.datetime) -> Ints:
     keys = hashed(market.seed, 9, market.universe.keys)
     period = 86_400 * (60 + bits(keys, 0, 9))
     phase = bits(keys, 9, 40) % period
-    listed, delisted = (_midnight(days) for days in (market.universe.listed, market.universe.delisted))
+    listed, delisted = (
+        _midnight(days) for days in (market.universe.listed, market.universe.delisted)
+    )
     at = np.minimum(int(moment.timestamp()), delisted)
     changed = np.where(at == delisted, delisted, at - (at - phase) % period)
     seconds: Ints = np.maximum(changed, np.where(listed <= at, listed, 0))
@@ -137,14 +175,26 @@ def _ticker(universe: Universe, number: int, key: int, updated: int, active: boo
         "composite_figi": f"BBG{key % 10**9:09d}",
         "share_class_figi": f"BBG{key // 10**9 % 10**9:09d}",
         "last_updated_utc": f"{_utc(updated)}.{key % 10**9:09d}Z",
-        **({} if active else {"delisted_utc": f"{dt.date.fromordinal(int(universe.delisted[number]))}T00:00:00Z"}),
+        **(
+            {}
+            if active
+            else {
+                "delisted_utc": f"{dt.date.fromordinal(int(universe.delisted[number]))}T00:00:00Z"
+            }
+        ),
     }
 
 
 def splits(market: Market, query: dict[str, str], now: dt.datetime) -> queries.Page:
     """/v3/reference/splits, newest first unless asked otherwise."""
     queries.check_names(
-        query, (*queries.ranges("ticker", "execution_date", "split_from", "split_to", "id"), "reverse_split", "order", *_PAGE_NAMES)
+        query,
+        (
+            *queries.ranges("ticker", "execution_date", "split_from", "split_to", "id"),
+            "reverse_split",
+            "order",
+            *_PAGE_NAMES,
+        ),
     )
     reverse = queries.choice_of(query, "reverse_split", ("", "true", "false"))
     records: list[Record] = [
@@ -177,7 +227,9 @@ def splits_v1(market: Market, query: dict[str, str], now: dt.datetime) -> querie
             **_ratio(split.split_from, split.split_to),
             "ticker": split.ticker,
             "adjustment_type": split.adjustment_type,
-            "historical_adjustment_factor": market.splits.price_factor(split.ticker, split.execution_date - ONE_DAY, until),
+            "historical_adjustment_factor": market.splits.price_factor(
+                split.ticker, split.execution_date - ONE_DAY, until
+            ),
         }
         for split in market.splits.all
         if split.execution_date <= until
@@ -204,7 +256,12 @@ def market_status(market: Market, now: dt.datetime) -> Record:
     """/v1/marketstatus/now: `market` is open, extended-hours or closed."""
     session = market.calendar.session_at(now)
     phase = session.phase(now) if session else "closed"
-    state = {"pre": "extended-hours", "regular": "open", "post": "extended-hours", "closed": "closed"}[phase]
+    state = {
+        "pre": "extended-hours",
+        "regular": "open",
+        "post": "extended-hours",
+        "closed": "closed",
+    }[phase]
     return {
         "market": state,
         "earlyHours": phase == "pre",
@@ -221,7 +278,12 @@ def upcoming(market: Market, now: dt.datetime) -> list[Record]:
     days = [first + offset * ONE_DAY for offset in range(_UPCOMING_DAYS)]
     exceptions = [(day, found) for day in days if (found := _exception(market, day))]
     return [
-        {"date": str(day), "exchange": exchange, "name": "Holiday" if found["status"] == "closed" else "Early Close", **found}
+        {
+            "date": str(day),
+            "exchange": exchange,
+            "name": "Holiday" if found["status"] == "closed" else "Early Close",
+            **found,
+        }
         for day, found in exceptions
         for exchange in ("NYSE", "NASDAQ", "OTC")
     ]
@@ -231,9 +293,15 @@ def _exception(market: Market, day: dt.date) -> dict[str, str] | None:
     session = market.calendar.session(day)
     if session is None:
         return {"status": "closed"} if day.weekday() < 5 else None
-    if market.calendar.name != "NYSE" or session.regular_close.astimezone(NEW_YORK).time() >= dt.time(16):
+    if market.calendar.name != "NYSE" or session.regular_close.astimezone(
+        NEW_YORK
+    ).time() >= dt.time(16):
         return None
-    return {"status": "early-close", "open": _iso(session.regular_open), "close": _iso(session.regular_close)}
+    return {
+        "status": "early-close",
+        "open": _iso(session.regular_open),
+        "close": _iso(session.regular_close),
+    }
 
 
 def _iso(moment: dt.datetime) -> str:

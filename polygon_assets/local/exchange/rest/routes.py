@@ -14,7 +14,14 @@ from urllib.parse import urlencode
 from polygon_assets.local.exchange.exchange import Exchange
 from polygon_assets.local.exchange.http import Reply, Request
 from polygon_assets.local.exchange.rest import aggregates, reference
-from polygon_assets.local.exchange.rest.query import BadRequestError, Page, Record, check_names, choice_of, opened
+from polygon_assets.local.exchange.rest.query import (
+    BadRequestError,
+    Page,
+    Record,
+    check_names,
+    choice_of,
+    opened,
+)
 from polygon_assets.market_calendar import CalendarHorizonError
 
 Route = Callable[[Exchange, Request, dt.datetime, dict[str, str]], Reply]
@@ -37,7 +44,9 @@ def respond(exchange: Exchange, request: Request) -> Reply:
             try:
                 return route(exchange, request, now, match.groupdict()).prepared()
             except (BadRequestError, CalendarHorizonError) as error:
-                return Reply(400, {"status": "ERROR", "request_id": _request_id(), "error": str(error)})
+                return Reply(
+                    400, {"status": "ERROR", "request_id": _request_id(), "error": str(error)}
+                )
     return Reply(404, b"404 page not found\n", {"Content-Type": "text/plain"})
 
 
@@ -52,8 +61,14 @@ def refusal(exchange: Exchange, request: Request) -> Reply | None:
         return error_reply(429)
     if any(request.path.startswith(prefix) for prefix in exchange.faults.refused_paths):
         return error_reply(403)
-    if exchange.faults.today_refused and request.path.startswith(_DAILY) and request.path.endswith(f"/{_today(exchange)}"):
-        return Reply(403, {"status": "NOT_AUTHORIZED", "request_id": _request_id(), "message": DAY_NOT_OVER})
+    if (
+        exchange.faults.today_refused
+        and request.path.startswith(_DAILY)
+        and request.path.endswith(f"/{_today(exchange)}")
+    ):
+        return Reply(
+            403, {"status": "NOT_AUTHORIZED", "request_id": _request_id(), "message": DAY_NOT_OVER}
+        )
     return None
 
 
@@ -77,25 +92,57 @@ def _request_id() -> str:
 
 
 def enveloped(results: list[Record], **further: object) -> Reply:
-    return Reply(content={"results": results, "status": "OK", "request_id": _request_id(), "count": len(results)} | further)
+    return Reply(
+        content={
+            "results": results,
+            "status": "OK",
+            "request_id": _request_id(),
+            "count": len(results),
+        }
+        | further
+    )
 
 
 def _next_url(request: Request, cursor: str) -> dict[str, str]:
     """Absolute and without the key, like the vendor's."""
-    return {"next_url": f"http://{request.headers.get('host', 'localhost')}{request.path}?cursor={cursor}"} if cursor else {}
+    return (
+        {
+            "next_url": f"http://{request.headers.get('host', 'localhost')}{request.path}?cursor={cursor}"
+        }
+        if cursor
+        else {}
+    )
 
 
-def _paged(source: Callable[..., Page], exchange: Exchange, request: Request, now: dt.datetime, _path: dict[str, str]) -> Reply:
+def _paged(
+    source: Callable[..., Page],
+    exchange: Exchange,
+    request: Request,
+    now: dt.datetime,
+    _path: dict[str, str],
+) -> Reply:
     query = {name: value for name, value in request.query.items() if name != "apiKey"}
     page = source(exchange.market, opened(query), now)
     return enveloped(page.records, **_next_url(request, page.cursor))
 
 
-def _listed(source: Callable[..., list[Record]], _exchange: Exchange, request: Request, _now: dt.datetime, _path: dict[str, str]) -> Reply:
+def _listed(
+    source: Callable[..., list[Record]],
+    _exchange: Exchange,
+    request: Request,
+    _now: dt.datetime,
+    _path: dict[str, str],
+) -> Reply:
     return enveloped(source(request.query))
 
 
-def _bare(source: Callable[..., object], exchange: Exchange, request: Request, now: dt.datetime, _path: dict[str, str]) -> Reply:
+def _bare(
+    source: Callable[..., object],
+    exchange: Exchange,
+    request: Request,
+    now: dt.datetime,
+    _path: dict[str, str],
+) -> Reply:
     check_names(request.query, ())
     return Reply(content=source(exchange.market, now))
 
@@ -106,10 +153,16 @@ def _range(exchange: Exchange, request: Request, now: dt.datetime, path: dict[st
     page = aggregates.aggregate_range(exchange.market, asked, now)
     further: Record = {}
     if page.resume_ms is not None:
-        first, last = (path["first"], page.resume_ms) if asked.descending else (page.resume_ms, path["last"])
-        query = urlencode({name: value for name, value in request.query.items() if name != "apiKey"})
+        first, last = (
+            (path["first"], page.resume_ms) if asked.descending else (page.resume_ms, path["last"])
+        )
+        query = urlencode(
+            {name: value for name, value in request.query.items() if name != "apiKey"}
+        )
         prefix = request.path.rsplit("/", 2)[0]
-        further = {"next_url": f"http://{request.headers.get('host', 'localhost')}{prefix}/{first}/{last}?{query}"}
+        further = {
+            "next_url": f"http://{request.headers.get('host', 'localhost')}{prefix}/{first}/{last}?{query}"
+        }
     counts = {"queryCount": page.base_count, "adjusted": asked.adjusted}
     return _aggregates(page.results, ticker=path["ticker"], **counts, **further)
 
@@ -118,17 +171,30 @@ def _grouped(exchange: Exchange, request: Request, now: dt.datetime, path: dict[
     check_names(request.query, ("adjusted", "include_otc", *_IN_PATH))
     for name, value in _IN_PATH.items():
         choice_of(request.query, name, (value,))
-    results = aggregates.grouped_daily(exchange.market, aggregates.parse_date(path["day"]), request.query, now)
-    return _aggregates(results, queryCount=len(results), adjusted=aggregates.is_adjusted(request.query))
+    results = aggregates.grouped_daily(
+        exchange.market, aggregates.parse_date(path["day"]), request.query, now
+    )
+    return _aggregates(
+        results, queryCount=len(results), adjusted=aggregates.is_adjusted(request.query)
+    )
 
 
-def _previous(exchange: Exchange, request: Request, now: dt.datetime, path: dict[str, str]) -> Reply:
+def _previous(
+    exchange: Exchange, request: Request, now: dt.datetime, path: dict[str, str]
+) -> Reply:
     check_names(request.query, ("adjusted",))
     results = aggregates.previous_day(exchange.market, path["ticker"], request.query, now)
-    return _aggregates(results, ticker=path["ticker"], queryCount=len(results), adjusted=aggregates.is_adjusted(request.query))
+    return _aggregates(
+        results,
+        ticker=path["ticker"],
+        queryCount=len(results),
+        adjusted=aggregates.is_adjusted(request.query),
+    )
 
 
-def _open_close(exchange: Exchange, request: Request, now: dt.datetime, path: dict[str, str]) -> Reply:
+def _open_close(
+    exchange: Exchange, request: Request, now: dt.datetime, path: dict[str, str]
+) -> Reply:
     check_names(request.query, ("adjusted",))
     try:
         day = aggregates.parse_date(path["day"])
@@ -142,13 +208,20 @@ def _open_close(exchange: Exchange, request: Request, now: dt.datetime, path: di
 def _aggregates(results: list[Record], **further: object) -> Reply:
     """The aggregates' envelope: without results the key is missing, as at the vendor's."""
     found: Record = {"results": results} if results else {}
-    content = {"status": "OK", "request_id": _request_id(), "resultsCount": len(results), "count": len(results)}
+    content = {
+        "status": "OK",
+        "request_id": _request_id(),
+        "resultsCount": len(results),
+        "count": len(results),
+    }
     return Reply(content=content | further | found)
 
 
 ROUTES: tuple[tuple[re.Pattern[str], Route], ...] = (
     (
-        re.compile("/v2/aggs/ticker/(?P<ticker>[^/]+)/range/(?P<multiplier>[^/]+)/(?P<timespan>[^/]+)/(?P<first>[^/]+)/(?P<last>[^/]+)"),
+        re.compile(
+            "/v2/aggs/ticker/(?P<ticker>[^/]+)/range/(?P<multiplier>[^/]+)/(?P<timespan>[^/]+)/(?P<first>[^/]+)/(?P<last>[^/]+)"
+        ),
         _range,
     ),
     (re.compile("/v2/aggs/grouped/locale/us/market/stocks/(?P<day>[^/]+)"), _grouped),

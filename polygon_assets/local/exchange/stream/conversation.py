@@ -10,13 +10,21 @@ import msgspec
 
 from polygon_assets.local.exchange.exchange import Exchange
 from polygon_assets.local.exchange.stream.feed import Feed
-from polygon_assets.local.exchange.stream.subscriptions import REFUSAL, Status, status, subscribe, unsubscribe
+from polygon_assets.local.exchange.stream.subscriptions import (
+    REFUSAL,
+    Status,
+    status,
+    subscribe,
+    unsubscribe,
+)
 from polygon_assets.local.exchange.stream.websocket import Connection, RequestMessage
 
 _decode = msgspec.json.Decoder(RequestMessage).decode
 
 
-async def converse(exchange: Exchange, feed: Feed, connection: Connection, reader: asyncio.StreamReader) -> None:
+async def converse(
+    exchange: Exchange, feed: Feed, connection: Connection, reader: asyncio.StreamReader
+) -> None:
     """Serve a connection until it is over, whoever ends it."""
     loop = asyncio.get_running_loop()
     timeout = loop.call_later(exchange.options.auth_seconds, _auth_timeout, connection)
@@ -60,11 +68,15 @@ def _authenticate(exchange: Exchange, feed: Feed, connection: Connection, key: s
 
 def _change(exchange: Exchange, connection: Connection, request: RequestMessage) -> list[Status]:
     if request.action == "subscribe":
-        answers = subscribe(connection.channels, request.params, frozenset(exchange.faults.refused_channels))
+        answers = subscribe(
+            connection.channels, request.params, frozenset(exchange.faults.refused_channels)
+        )
         if connection.channels.confirmed:
             exchange.clock.start()
         return answers
-    return unsubscribe(connection.channels, request.params) if request.action == "unsubscribe" else []
+    return (
+        unsubscribe(connection.channels, request.params) if request.action == "unsubscribe" else []
+    )
 
 
 def _auth_timeout(connection: Connection) -> None:

@@ -33,7 +33,9 @@ class Feed:
     ended: deque[Connection] = field(default_factory=lambda: deque(maxlen=50))
     newest_second: int | None = None
     """The last second that was sent."""
-    _withheld: defaultdict[int, list[tuple[str, Batch]]] = field(default_factory=lambda: defaultdict(list))
+    _withheld: defaultdict[int, list[tuple[str, Batch]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     _occupied: asyncio.Event = field(default_factory=asyncio.Event)
 
     def join(self, connection: Connection) -> None:
@@ -52,7 +54,9 @@ class Feed:
         return {
             "connections": [connection.describe() for connection in self.connections],
             "ended": [connection.describe() for connection in self.ended],
-            "events_sent": sum(connection.sent.events for connection in (*self.connections, *self.ended)),
+            "events_sent": sum(
+                connection.sent.events for connection in (*self.connections, *self.ended)
+            ),
             "newest_second": self.newest_second,
         }
 
@@ -76,7 +80,8 @@ class Feed:
     async def _wait_for(self, second: int) -> None:
         # Often awake: a fault that is switched on or off meanwhile changes the wait.
         while (  # noqa: ASYNC110
-            wait := self.clock.wall_seconds_until(self._due(second)) + self.faults.send_delay_seconds(time.monotonic())
+            wait := self.clock.wall_seconds_until(self._due(second))
+            + self.faults.send_delay_seconds(time.monotonic())
         ) > 0:
             await asyncio.sleep(min(wait, 0.05))
 
@@ -100,14 +105,19 @@ class Feed:
         everything: list[Frame] | None = None
         for connection in list(self.connections):
             if connection.channels.wants_all(kind):
-                everything = _frames(batch.events + bad_events) if everything is None else everything
+                everything = (
+                    _frames(batch.events + bad_events) if everything is None else everything
+                )
                 _send(connection, everything, second)
             elif chosen := connection.channels.symbols(kind):
                 _send(connection, _frames(batch.only(chosen).events + bad_events), second)
 
 
 def _frames(events: list[bytes]) -> list[Frame]:
-    parts = [events[start : start + EVENTS_PER_FRAME] for start in range(0, len(events), EVENTS_PER_FRAME)]
+    parts = [
+        events[start : start + EVENTS_PER_FRAME]
+        for start in range(0, len(events), EVENTS_PER_FRAME)
+    ]
     return [(text_frame(b"[" + b",".join(part) + b"]"), len(part)) for part in parts]
 
 

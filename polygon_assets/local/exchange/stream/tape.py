@@ -120,7 +120,9 @@ class Tape:
             if start - 60 not in self._drawn:
                 self._look_back(start)
             drawn = self._draw_if_open(start)
-            self._drawn = {key: value for key, value in self._drawn.items() if key == start - 60} | {start: drawn}
+            self._drawn = {
+                key: value for key, value in self._drawn.items() if key == start - 60
+            } | {start: drawn}
         return self._drawn[start]
 
     def _look_back(self, start: int) -> None:
@@ -138,7 +140,11 @@ class Tape:
         if day is None:
             return None
         before = self._drawn.get(start - 60) if start > day.start else None
-        return self._draw(day, start, before.totals if before else self.market.totals(day, (start - day.start) // 60))
+        return self._draw(
+            day,
+            start,
+            before.totals if before else self.market.totals(day, (start - day.start) // 60),
+        )
 
     def _draw(self, day: TradingDay, start: int, before: Totals) -> _Minute:
         minute = (start - day.start) // 60
@@ -167,8 +173,30 @@ class Tape:
         symbols = self._symbols[rows.ticker].tolist()
         otc = self.market.universe.otc[rows.ticker].tolist()
         events = [
-            encode(Event(kind, symbol, v // SHARE, av // SHARE, vw, o, c, h, low, a, z, s, e, op or None, otc, decimal(v), decimal(av)))
-            for symbol, otc, v, av, vw, o, c, h, low, a, z, s, e, op in zip(symbols, otc, *rows.lists(), strict=True)
+            encode(
+                Event(
+                    kind,
+                    symbol,
+                    v // SHARE,
+                    av // SHARE,
+                    vw,
+                    o,
+                    c,
+                    h,
+                    low,
+                    a,
+                    z,
+                    s,
+                    e,
+                    op or None,
+                    otc,
+                    decimal(v),
+                    decimal(av),
+                )
+            )
+            for symbol, otc, v, av, vw, o, c, h, low, a, z, s, e, op in zip(
+                symbols, otc, *rows.lists(), strict=True
+            )
         ]
         return Batch(symbols, events)
 

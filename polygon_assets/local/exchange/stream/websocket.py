@@ -79,7 +79,12 @@ class Connection:
         self.sent.events += events
         self.sent.bytes += len(frame)
         if self.transport.get_write_buffer_size() > self.buffer_bytes:
-            self.end_with(status("slow_consumer", "Your connection is being closed because it cannot keep up."), 1008)
+            self.end_with(
+                status(
+                    "slow_consumer", "Your connection is being closed because it cannot keep up."
+                ),
+                1008,
+            )
 
     def ping(self) -> None:
         if not self.ended:
@@ -158,7 +163,9 @@ def accept(writer: asyncio.StreamWriter, head: bytes, buffer_bytes: int) -> Conn
     """Answer the handshake; None when it was not one."""
     protocol = ServerProtocol(max_size=1 << 22)
     protocol.receive_data(head)
-    request = next((event for event in protocol.events_received() if isinstance(event, UpgradeRequest)), None)
+    request = next(
+        (event for event in protocol.events_received() if isinstance(event, UpgradeRequest)), None
+    )
     if request is None:
         return None
     protocol.send_response(protocol.accept(request))

@@ -33,9 +33,16 @@ def test_a_snowflake_account_is_reached_under_its_own_name_with_the_key() -> Non
 
 def test_another_server_is_reached_under_its_address() -> None:
     local = CLOUD.model_copy(
-        update={"snowflake_host": "127.0.0.1", "snowflake_port": 8084, "snowflake_protocol": "http", "snowflake_private_key": SecretStr("")}
+        update={
+            "snowflake_host": "127.0.0.1",
+            "snowflake_port": 8084,
+            "snowflake_protocol": "http",
+            "snowflake_private_key": SecretStr(""),
+        }
     )
-    found = destination_configuration(local.model_copy(update={"snowflake_password": SecretStr("p")}))
+    found = destination_configuration(
+        local.model_copy(update={"snowflake_password": SecretStr("p")})
+    )
     assert found["host"] == "http://127.0.0.1:8084"
     assert found["credentials"] == {"auth_type": "Username and Password", "password": "p"}
 
@@ -45,7 +52,11 @@ def test_the_source_is_configured_in_the_connectors_own_fields() -> None:
     specification = manifest()["spec"]["connection_specification"]
     assert found.keys() <= specification["properties"].keys()
     assert set(specification["required"]) <= found.keys()
-    assert (found["api_key"], found["start_date"], found["requests_per_minute"]) == ("k", "2026-11-02", 5)
+    assert (found["api_key"], found["start_date"], found["requests_per_minute"]) == (
+        "k",
+        "2026-11-02",
+        5,
+    )
 
 
 def test_the_manifest_is_what_json_can_hold() -> None:

@@ -10,9 +10,9 @@ from polygon_assets.batch.marts import MARTS, Mart, column_lineage, upstreams
 from polygon_assets.batch.raw import table_writer
 
 MADE_BY_SQL = [mart for mart in MARTS.values() if mart.sql]
-COLUMNS = {f"RAW.{name.upper()}": set(table_writer.columns(stream)) for name, stream in streams().items()} | {
-    mart.table: {name for name, _, _ in mart.columns} for mart in MARTS.values()
-}
+COLUMNS = {
+    f"RAW.{name.upper()}": set(table_writer.columns(stream)) for name, stream in streams().items()
+} | {mart.table: {name for name, _, _ in mart.columns} for mart in MARTS.values()}
 of_each = pytest.mark.parametrize("mart", MADE_BY_SQL, ids=lambda mart: mart.name)
 
 
@@ -23,7 +23,9 @@ def test_only_the_comparison_with_the_stream_is_not_made_by_sql() -> None:
 @of_each
 def test_the_query_selects_the_declared_columns_in_their_order(mart: Mart) -> None:
     assert mart.sql
-    query = parse_one(mart.sql.replace("%(day)s", "NULL").replace("%(decisions)s", "'[]'"), dialect="snowflake")
+    query = parse_one(
+        mart.sql.replace("%(day)s", "NULL").replace("%(decisions)s", "'[]'"), dialect="snowflake"
+    )
     assert isinstance(query, exp.Query)
     assert [name.upper() for name in query.named_selects] == [name for name, _, _ in mart.columns]
 
@@ -45,9 +47,17 @@ def test_each_is_built_after_those_it_is_made_of(mart: Mart) -> None:
 
 
 @of_each
-def test_the_day_is_a_parameter_of_those_that_are_filled_by_day_and_decisions_of_the_splits(mart: Mart) -> None:
+def test_the_day_is_a_parameter_of_those_that_are_filled_by_day_and_decisions_of_the_splits(
+    mart: Mart,
+) -> None:
     assert mart.sql
-    expected = {"%(day)s"} if mart.by_day else {"%(decisions)s"} if mart.name == "dim_stock_split" else set()
+    expected = (
+        {"%(day)s"}
+        if mart.by_day
+        else {"%(decisions)s"}
+        if mart.name == "dim_stock_split"
+        else set()
+    )
     assert set(re.findall(r"%.[^)]{0,12}.{0,2}", mart.sql)) == expected
 
 
@@ -63,7 +73,9 @@ def test_keys_references_and_required_columns_are_columns() -> None:
     for mart in MARTS.values():
         named = {*mart.primary_key, *mart.required, *mart.references}
         assert named <= COLUMNS[mart.table]
-        assert all(column in COLUMNS[MARTS[other].table] for other, column in mart.references.values())
+        assert all(
+            column in COLUMNS[MARTS[other].table] for other, column in mart.references.values()
+        )
 
 
 def test_every_column_says_what_it_means() -> None:

@@ -19,7 +19,9 @@ def test_the_repository_s_file_can_be_read() -> None:
     assert all(decision.split_from > 0 for decision in read(settings("")))
 
 
-def test_file_and_setting_are_read_and_the_setting_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_and_setting_are_read_and_the_setting_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "split_decisions.csv"
     file.write_text(HEADER + 'A,2026-11-16,2,3,"the filing, page 2"\n\nB,2026-11-17,1,1,\n')
     monkeypatch.setattr(split_decisions, "FILE", file)
@@ -43,7 +45,9 @@ def test_file_and_setting_are_read_and_the_setting_wins(tmp_path: Path, monkeypa
         "A,2026-11-16,2,inf",
     ],
 )
-def test_a_line_that_is_no_decision_is_named_with_place_and_cure(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_is_no_decision_is_named_with_place_and_cure(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(SettingsError, match=r"SPLIT_DECISIONS: .*write TICKER,YYYY-MM-DD"):
         read(settings(line))
     file = tmp_path / "split_decisions.csv"

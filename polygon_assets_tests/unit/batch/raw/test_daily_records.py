@@ -23,7 +23,16 @@ ODD_BARS: list[dict[str, Any]] = [
     {"T": "EXACT", "v": 25933, "dv": "25933.600001", **PRICES},
     {"T": "WITHOUT PRICES", "v": 7},
 ]
-ODD_PRICES = {"symbol": "BRK.B", "from": str(DAY), "status": "OK", "open": 1, "high": 2.5, "low": 1, "close": 2, "volume": 12.5}
+ODD_PRICES = {
+    "symbol": "BRK.B",
+    "from": str(DAY),
+    "status": "OK",
+    "open": 1,
+    "high": 2.5,
+    "low": 1,
+    "close": 2,
+    "volume": 12.5,
+}
 
 
 @pytest.fixture
@@ -38,7 +47,9 @@ def as_the_connector_would(stream: str, record: dict[str, Any]) -> dict[str, Any
     expression = definition["transformations"][0]["fields"][0]["value"]
     environment = jinja2.Environment(autoescape=False)  # no HTML is made here
     environment.filters["regex_search"] = _regex_search
-    text = environment.from_string(expression).render(record=record, stream_interval={"start_time": f"{DAY}T00:00:00"})
+    text = environment.from_string(expression).render(
+        record=record, stream_interval={"start_time": f"{DAY}T00:00:00"}
+    )
     made: dict[str, Any] = ast.literal_eval(text)
     return made
 
@@ -49,7 +60,9 @@ def _regex_search(value: str, regex: str) -> str:
     return found[1] if found else ""
 
 
-def test_volumes_are_exact_decimals_and_what_is_missing_is_null_by_either_way(api: ScriptedServer) -> None:
+def test_volumes_are_exact_decimals_and_what_is_missing_is_null_by_either_way(
+    api: ScriptedServer,
+) -> None:
     api.script = [(200, {"status": "OK", "results": ODD_BARS})]
     records = grouped_daily(client(api, []), DAY)
     assert [record["volume"] for record in records] == ["4930645", "25933.6", "25933.600001", "7"]
@@ -60,15 +73,22 @@ def test_volumes_are_exact_decimals_and_what_is_missing_is_null_by_either_way(ap
     assert "include_otc=true" in api.paths[0]
 
 
-def test_prices_of_a_ticker_without_extended_hours_have_nulls_by_either_way(api: ScriptedServer) -> None:
+def test_prices_of_a_ticker_without_extended_hours_have_nulls_by_either_way(
+    api: ScriptedServer,
+) -> None:
     missing: Answer = (404, {"status": "NOT_FOUND", "message": "Data not found."})
     api.script = [(200, ODD_PRICES), missing]
-    assert daily_open_close(client(api, []), DAY, ["BRK.B", "NOPE"]) == [as_the_connector_would("daily_open_close", ODD_PRICES)]
+    assert daily_open_close(client(api, []), DAY, ["BRK.B", "NOPE"]) == [
+        as_the_connector_would("daily_open_close", ODD_PRICES)
+    ]
     assert api.paths[1] == f"/v1/open-close/NOPE/{DAY}?adjusted=false"
 
 
 def test_a_day_that_is_closed_or_not_over_has_no_bars(api: ScriptedServer) -> None:
-    too_early = {"status": "NOT_AUTHORIZED", "message": "Attempted to request today's data before end of day. Please upgrade."}
+    too_early = {
+        "status": "NOT_AUTHORIZED",
+        "message": "Attempted to request today's data before end of day. Please upgrade.",
+    }
     api.script = [(200, {"status": "OK", "resultsCount": 0}), (403, too_early)]
     rest = client(api, [])
     assert grouped_daily(rest, DAY) == grouped_daily(rest, DAY) == []
@@ -76,32 +96,70 @@ def test_a_day_that_is_closed_or_not_over_has_no_bars(api: ScriptedServer) -> No
 
 @pytest.mark.parametrize(
     "answer",
-    [(404, b"404 page not found\n"), (403, {"status": "NOT_AUTHORIZED"}), (200, b"<html>"), (200, {"status": "ERROR"}), (200, [])],
+    [
+        (404, b"404 page not found\n"),
+        (403, {"status": "NOT_AUTHORIZED"}),
+        (200, b"<html>"),
+        (200, {"status": "ERROR"}),
+        (200, []),
+    ],
     ids=str,
 )
-def test_a_wrong_address_a_missing_entitlement_and_an_answer_that_is_none_are_errors(api: ScriptedServer, answer: Answer) -> None:
+def test_a_wrong_address_a_missing_entitlement_and_an_answer_that_is_none_are_errors(
+    api: ScriptedServer, answer: Answer
+) -> None:
     api.script = [answer] * ATTEMPTS
     with pytest.raises(PolygonApiError):
         grouped_daily(client(api, []), DAY)
 
 
-NOT_NUMBERS: list[Any] = [float("nan"), float("inf"), float("-inf"), "", "N/A", "12.5", True, False, {}, {"x": 1}, [], [1], None, 1e305]
+NOT_NUMBERS: list[Any] = [
+    float("nan"),
+    float("inf"),
+    float("-inf"),
+    "",
+    "N/A",
+    "12.5",
+    True,
+    False,
+    {},
+    {"x": 1},
+    [],
+    [1],
+    None,
+    1e305,
+]
 
 
 @pytest.mark.parametrize("value", NOT_NUMBERS, ids=str)
 @pytest.mark.parametrize("field", ["o", "h", "l", "c", "vw", "v", "n", "t"])
-def test_a_value_that_is_no_number_costs_itself_alone_by_either_way(api: ScriptedServer, field: str, value: Any) -> None:
+def test_a_value_that_is_no_number_costs_itself_alone_by_either_way(
+    api: ScriptedServer, field: str, value: Any
+) -> None:
     odd = {"T": "ODD", "v": 7, "vw": 1.5, "n": 3, **PRICES, field: value}
     good = {"T": "GOOD", "v": 7, "vw": 1.5, "n": 3, **PRICES}
     api.script = [(200, {"status": "OK", "results": [good, odd, good]})]
     records = grouped_daily(client(api, []), DAY)
     assert records == [as_the_connector_would("grouped_daily", bar) for bar in (good, odd, good)]
-    name = {"o": "open", "h": "high", "l": "low", "c": "close", "vw": "vwap", "v": "volume", "n": "transactions", "t": "window_start_ms"}
+    name = {
+        "o": "open",
+        "h": "high",
+        "l": "low",
+        "c": "close",
+        "vw": "vwap",
+        "v": "volume",
+        "n": "transactions",
+        "t": "window_start_ms",
+    }
     assert records[1] == records[0] | {"ticker": "ODD", name[field]: None}
 
 
-@pytest.mark.parametrize("value", ["N/A", "", "1e3", "-1", "1.", ".5", "nan", 7, 7.5, True, {}], ids=str)
-def test_an_exact_volume_that_is_no_decimal_is_null_and_not_guessed(api: ScriptedServer, value: Any) -> None:
+@pytest.mark.parametrize(
+    "value", ["N/A", "", "1e3", "-1", "1.", ".5", "nan", 7, 7.5, True, {}], ids=str
+)
+def test_an_exact_volume_that_is_no_decimal_is_null_and_not_guessed(
+    api: ScriptedServer, value: Any
+) -> None:
     bar = {"T": "ODD", "v": 7, "dv": value, **PRICES}
     api.script = [(200, {"status": "OK", "results": [bar]})]
     assert grouped_daily(client(api, []), DAY) == [as_the_connector_would("grouped_daily", bar)]
@@ -109,9 +167,19 @@ def test_an_exact_volume_that_is_no_decimal_is_null_and_not_guessed(api: Scripte
 
 
 @pytest.mark.parametrize(
-    ("volume", "text"), [(0, "0"), (7.0, "7"), (1e15, "1000000000000000"), (0.00005, "0.000050"), (25933.6, "25933.6"), (-0.5, "-0.5")]
+    ("volume", "text"),
+    [
+        (0, "0"),
+        (7.0, "7"),
+        (1e15, "1000000000000000"),
+        (0.00005, "0.000050"),
+        (25933.6, "25933.6"),
+        (-0.5, "-0.5"),
+    ],
 )
-def test_volumes_are_written_without_an_exponent_by_either_way(api: ScriptedServer, volume: float, text: str) -> None:
+def test_volumes_are_written_without_an_exponent_by_either_way(
+    api: ScriptedServer, volume: float, text: str
+) -> None:
     bar = {"T": "A", "v": volume, **PRICES}
     api.script = [(200, {"status": "OK", "results": [bar]})]
     assert [record["volume"] for record in grouped_daily(client(api, []), DAY)] == [text]
@@ -119,8 +187,12 @@ def test_volumes_are_written_without_an_exponent_by_either_way(api: ScriptedServ
 
 
 @pytest.mark.parametrize("value", NOT_NUMBERS, ids=str)
-@pytest.mark.parametrize("field", ["open", "high", "low", "close", "volume", "preMarket", "afterHours"])
-def test_an_official_price_that_is_no_number_costs_itself_alone_by_either_way(api: ScriptedServer, field: str, value: Any) -> None:
+@pytest.mark.parametrize(
+    "field", ["open", "high", "low", "close", "volume", "preMarket", "afterHours"]
+)
+def test_an_official_price_that_is_no_number_costs_itself_alone_by_either_way(
+    api: ScriptedServer, field: str, value: Any
+) -> None:
     odd = ODD_PRICES | {field: value}
     api.script = [(200, odd)]
     [record] = daily_open_close(client(api, []), DAY, ["BRK.B"])
@@ -153,8 +225,19 @@ def test_a_day_without_bars_must_be_proved(api: ScriptedServer, body: Any) -> No
     assert grouped_daily(client(api, []), DAY) == []
 
 
-@pytest.mark.parametrize("body", [{"status": "OK"}, ODD_PRICES | {"symbol": "OTHER"}, ODD_PRICES | {"symbol": None}, [ODD_PRICES]], ids=str)
-def test_official_prices_are_about_the_ticker_that_was_asked_for(api: ScriptedServer, body: Any) -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"status": "OK"},
+        ODD_PRICES | {"symbol": "OTHER"},
+        ODD_PRICES | {"symbol": None},
+        [ODD_PRICES],
+    ],
+    ids=str,
+)
+def test_official_prices_are_about_the_ticker_that_was_asked_for(
+    api: ScriptedServer, body: Any
+) -> None:
     api.script = [(200, body)] * ATTEMPTS
     with pytest.raises(PolygonNoAnswerError):
         daily_open_close(client(api, []), DAY, ["BRK.B"])

@@ -15,7 +15,9 @@ NO_CONNECTION = cast(Any, None)
 AT = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
 
 
-def stream(properties: dict[str, dict[str, Any]], key: tuple[str, ...] = ("id",), cursor: str | None = None) -> Stream:
+def stream(
+    properties: dict[str, dict[str, Any]], key: tuple[str, ...] = ("id",), cursor: str | None = None
+) -> Stream:
     return Stream("sample", key, cursor, properties)
 
 
@@ -47,27 +49,40 @@ def test_the_tables_have_airbytes_columns_first_and_its_types() -> None:
         ({"type": ["null", "number"]}, "FLOAT"),
         ({"type": "integer"}, "NUMBER(38,0)"),
         ({"type": "string", "format": "date"}, "DATE"),
-        ({"type": "string", "format": "date-time", "airbyte_type": "timestamp_without_timezone"}, "TIMESTAMP_NTZ"),
+        (
+            {"type": "string", "format": "date-time", "airbyte_type": "timestamp_without_timezone"},
+            "TIMESTAMP_NTZ",
+        ),
         ({"type": "object"}, "OBJECT"),
         ({"type": ["array", "null"]}, "ARRAY"),
         ({"type": ["string", "integer"]}, "VARIANT"),
         ({}, "VARIANT"),
     ],
 )
-def test_a_field_becomes_the_column_that_airbyte_makes_of_it(schema: dict[str, Any], column: str) -> None:
+def test_a_field_becomes_the_column_that_airbyte_makes_of_it(
+    schema: dict[str, Any], column: str
+) -> None:
     assert columns(stream({"id": {"type": "string"}, "field": schema}))["FIELD"] == column
 
 
 def test_two_fields_that_would_be_one_column_are_refused() -> None:
-    with pytest.raises(StreamError, match="fields T and t of stream sample would be one column: rename one of them"):
+    with pytest.raises(
+        StreamError, match="fields T and t of stream sample would be one column: rename one of them"
+    ):
         columns(stream({"T": {"type": "string"}, "t": {"type": "integer"}}, key=("T",)))
 
 
 @pytest.mark.parametrize(
     ("key", "cursor", "message"),
-    [((), None, "has no primary key"), (("other",), None, "does not declare other"), (("id",), "at", "does not declare at")],
+    [
+        ((), None, "has no primary key"),
+        (("other",), None, "does not declare other"),
+        (("id",), "at", "does not declare at"),
+    ],
 )
-def test_a_stream_whose_key_or_cursor_is_unknown_is_refused(key: tuple[str, ...], cursor: str | None, message: str) -> None:
+def test_a_stream_whose_key_or_cursor_is_unknown_is_refused(
+    key: tuple[str, ...], cursor: str | None, message: str
+) -> None:
     with pytest.raises(StreamError, match=message):
         columns(stream({"id": {"type": "string"}}, key, cursor))
 
@@ -83,7 +98,11 @@ def test_a_stream_whose_key_or_cursor_is_unknown_is_refused(key: tuple[str, ...]
         (staging.FLOAT, 5, 5.0),
         (staging.FLOAT, Decimal("1.5"), 1.5),
         (staging.DATE, dt.date(2026, 11, 20), "2026-11-20"),
-        (staging.TIMESTAMP_TZ, "2026-11-20T09:30:00.123456789-05:00", "2026-11-20T14:30:00.123456+00:00"),
+        (
+            staging.TIMESTAMP_TZ,
+            "2026-11-20T09:30:00.123456789-05:00",
+            "2026-11-20T14:30:00.123456+00:00",
+        ),
         (staging.TIMESTAMP_TZ, "2026-11-20T14:30:00Z", "2026-11-20T14:30:00+00:00"),
         (staging.TIMESTAMP_TZ, "2026-11-20T14:30:00", "2026-11-20T14:30:00+00:00"),
         (staging.TIMESTAMP_NTZ, "2026-11-20T14:30:00+02:00", "2026-11-20T14:30:00"),
@@ -91,14 +110,20 @@ def test_a_stream_whose_key_or_cursor_is_unknown_is_refused(key: tuple[str, ...]
         (staging.VOLUME, 7, "7"),
     ],
 )
-def test_a_value_is_carried_without_losing_anything(kind: ColumnType, value: Any, encoded: Any) -> None:
+def test_a_value_is_carried_without_losing_anything(
+    kind: ColumnType, value: Any, encoded: Any
+) -> None:
     assert kind.encode(value) == encoded
 
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("open", "1.5", r"stream grouped_daily: open='1.5' is no FLOAT \(not a number\) in \{'ticker': 'A'"),
+        (
+            "open",
+            "1.5",
+            r"stream grouped_daily: open='1.5' is no FLOAT \(not a number\) in \{'ticker': 'A'",
+        ),
         ("open", True, "open=True is no FLOAT"),
         ("otc", 1, r"otc=1 is no BOOLEAN"),
         ("transactions", 1.5, r"transactions=1.5 is no NUMBER\(38,0\) \(not a whole number\)"),
@@ -107,7 +132,18 @@ def test_a_value_is_carried_without_losing_anything(kind: ColumnType, value: Any
         ("ticker", None, r"stream grouped_daily: no ticker, which must not be empty, in \{"),
     ],
 )
-def test_a_record_that_cannot_be_stored_is_named_before_snowflake_hears_of_its_load(field: str, value: Any, message: str) -> None:
-    good = {"ticker": "A", "date": "2026-11-20", "open": 1.0, "otc": False, "transactions": 1, "volume": "1"}
+def test_a_record_that_cannot_be_stored_is_named_before_snowflake_hears_of_its_load(
+    field: str, value: Any, message: str
+) -> None:
+    good = {
+        "ticker": "A",
+        "date": "2026-11-20",
+        "open": 1.0,
+        "otc": False,
+        "transactions": 1,
+        "volume": "1",
+    }
     with pytest.raises(RecordError, match=message):
-        table_writer.merge(NO_CONNECTION, streams()["grouped_daily"], [good, good | {field: value}], AT)
+        table_writer.merge(
+            NO_CONNECTION, streams()["grouped_daily"], [good, good | {field: value}], AT
+        )

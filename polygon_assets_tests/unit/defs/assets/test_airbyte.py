@@ -21,7 +21,11 @@ from polygon_assets_tests.unit.defs.conftest import NothingSet
 
 class WithAirbyte(Environment):
     def settings(self) -> Settings:
-        return Settings.model_construct(airbyte_workspace_id="workspace", airbyte_client_id="id", airbyte_client_secret=SecretStr("secret"))
+        return Settings.model_construct(
+            airbyte_workspace_id="workspace",
+            airbyte_client_id="id",
+            airbyte_client_secret=SecretStr("secret"),
+        )
 
 
 class InForce:
@@ -31,7 +35,11 @@ class InForce:
     tickers: tuple[str, ...] = ("AAPL", "MSFT")
 
     def accepted(self) -> AcceptedSet | None:
-        return AcceptedSet("version", "etag", "digest", "2026-11-20T00:00:00Z", self.channels) if self.channels is not None else None
+        return (
+            AcceptedSet("version", "etag", "digest", "2026-11-20T00:00:00Z", self.channels)
+            if self.channels is not None
+            else None
+        )
 
     def replace(self, _api: object, tickers: list[str]) -> list[str]:
         before, self.tickers = self.tickers, tuple(tickers)
@@ -48,7 +56,12 @@ def in_force(monkeypatch: pytest.MonkeyPatch) -> InForce:
 
 
 def run(instance: dg.DagsterInstance, environment: Environment) -> dg.ExecuteInProcessResult:
-    return dg.materialize([polygon_source], instance=instance, resources={"environment": environment}, raise_on_error=False)
+    return dg.materialize(
+        [polygon_source],
+        instance=instance,
+        resources={"environment": environment},
+        raise_on_error=False,
+    )
 
 
 def metadata(result: dg.ExecuteInProcessResult) -> dict[str, object]:
@@ -56,7 +69,9 @@ def metadata(result: dg.ExecuteInProcessResult) -> dict[str, object]:
     return {name: value.value for name, value in event.metadata.items()}
 
 
-def test_the_list_becomes_the_named_symbols_and_the_difference_is_shown(instance: dg.DagsterInstance, in_force: InForce) -> None:
+def test_the_list_becomes_the_named_symbols_and_the_difference_is_shown(
+    instance: dg.DagsterInstance, in_force: InForce
+) -> None:
     shown = metadata(run(instance, WithAirbyte()))
     assert in_force.tickers == ("AAPL", "NVDA")
     assert (shown["tickers"], shown["added"], shown["removed"]) == (2, 1, 1)
@@ -74,7 +89,9 @@ def test_where_no_symbol_is_named_the_list_stays_and_that_is_said(
     assert "the list stays as it was" in str(shown["note"])
 
 
-def test_where_there_is_no_airbyte_nothing_happens_and_nothing_fails(instance: dg.DagsterInstance, in_force: InForce) -> None:
+def test_where_there_is_no_airbyte_nothing_happens_and_nothing_fails(
+    instance: dg.DagsterInstance, in_force: InForce
+) -> None:
     assert run(instance, NothingSet()).success
     assert in_force.tickers == ("AAPL", "MSFT")
     assert instance.get_latest_materialization_event(AIRBYTE_SOURCE) is None
@@ -87,7 +104,9 @@ def refused(monkeypatch: pytest.MonkeyPatch, error: AirbyteError) -> None:
     monkeypatch.setattr(provision, "set_open_close_tickers", refuse)
 
 
-def test_airbytes_refusal_is_the_failure(instance: dg.DagsterInstance, in_force: InForce, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_airbytes_refusal_is_the_failure(
+    instance: dg.DagsterInstance, in_force: InForce, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert in_force.channels
     refused(monkeypatch, AirbyteError("PATCH /sources/1: HTTP 403: no", 403))
     result = run(instance, WithAirbyte())
@@ -96,9 +115,18 @@ def test_airbytes_refusal_is_the_failure(instance: dg.DagsterInstance, in_force:
     assert event.step_failure_data.user_failure_data.description == "PATCH /sources/1: HTTP 403: no"
 
 
-@pytest.mark.parametrize("error", [AirbyteError("POST /state: HTTP 423: a sync is running", 423), AirbyteUnavailableError("no answer")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        AirbyteError("POST /state: HTTP 423: a sync is running", 423),
+        AirbyteUnavailableError("no answer"),
+    ],
+)
 def test_a_sync_that_runs_or_a_short_outage_is_waited_for(
-    instance: dg.DagsterInstance, in_force: InForce, monkeypatch: pytest.MonkeyPatch, error: AirbyteError
+    instance: dg.DagsterInstance,
+    in_force: InForce,
+    monkeypatch: pytest.MonkeyPatch,
+    error: AirbyteError,
 ) -> None:
     assert in_force.channels
     refused(monkeypatch, error)

@@ -12,7 +12,13 @@ from polygon_assets.batch.reconciliation import Comparison, DayBar, Tolerance, V
 from polygon_assets.clients import snowflake
 from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.defs.assets import reconciliation
-from polygon_assets.defs.assets.reconciliation import DayComparison, _metadata, _row, compare_day, judge
+from polygon_assets.defs.assets.reconciliation import (
+    DayComparison,
+    _metadata,
+    _row,
+    compare_day,
+    judge,
+)
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN
 
@@ -20,7 +26,10 @@ FRIDAY = dt.date(2026, 11, 20)
 
 
 def bars(count: int, different: int = 0) -> list[DayBar]:
-    return [DayBar(f"S{n:03}", 10.0, 11.0, 9.0, 10.5, Decimal(100 + (n < different))) for n in range(count)]
+    return [
+        DayBar(f"S{n:03}", 10.0, 11.0, 9.0, 10.5, Decimal(100 + (n < different)))
+        for n in range(count)
+    ]
 
 
 def compared(symbols: list[Comparison], minutes: dict[str, str] | None = None) -> DayComparison:
@@ -35,8 +44,12 @@ def test_a_day_that_matches_passes() -> None:
     assert judge(day(100, 0)).passed
 
 
-@pytest.mark.parametrize(("different", "severity"), [(5, dg.AssetCheckSeverity.WARN), (6, dg.AssetCheckSeverity.ERROR)])
-def test_a_few_differences_are_a_warning_and_more_an_error(different: int, severity: dg.AssetCheckSeverity) -> None:
+@pytest.mark.parametrize(
+    ("different", "severity"), [(5, dg.AssetCheckSeverity.WARN), (6, dg.AssetCheckSeverity.ERROR)]
+)
+def test_a_few_differences_are_a_warning_and_more_an_error(
+    different: int, severity: dg.AssetCheckSeverity
+) -> None:
     answer = judge(day(100, different))
     assert (answer.passed, answer.severity) == (False, severity)
 
@@ -50,7 +63,10 @@ def test_a_symbol_that_is_wholly_missing_is_an_error_by_itself() -> None:
 def test_the_minutes_of_the_worst_are_named_in_the_check_and_in_the_table() -> None:
     found = day(3, 1, {"S000": "10:31-10:33"})
     assert "S000: drift, minutes 10:31-10:33" in (judge(found).description or "")
-    assert "| S000 | drift | 10:31-10:33 | -0.990099% | 0.000000% | 100 | 101 |" in _metadata(found, 3)["worst"].value
+    assert (
+        "| S000 | drift | 10:31-10:33 | -0.990099% | 0.000000% | 100 | 101 |"
+        in _metadata(found, 3)["worst"].value
+    )
 
 
 def test_counts_and_drifts_are_numbers_that_can_be_plotted() -> None:
@@ -63,11 +79,17 @@ def test_counts_and_drifts_are_numbers_that_can_be_plotted() -> None:
 def test_a_row_has_every_column_of_the_table() -> None:
     found = day(1, 1)
     row = _row(found, found.symbols[0], dt.datetime.now(dt.UTC))
-    assert {name.upper() for name in row} == {name for name, _, _ in MARTS["stream_vs_batch"].columns}
+    assert {name.upper() for name in row} == {
+        name for name, _, _ in MARTS["stream_vs_batch"].columns
+    }
 
 
 @pytest.mark.parametrize(
-    ("streamed", "batch", "side"), [([], bars(1), "clickhouse/stock_aggregates"), (bars(1), [], "snowflake/marts/fact_daily_trading")]
+    ("streamed", "batch", "side"),
+    [
+        ([], bars(1), "clickhouse/stock_aggregates"),
+        (bars(1), [], "snowflake/marts/fact_daily_trading"),
+    ],
 )
 def test_a_day_of_which_one_side_has_nothing_fails_and_says_which(
     monkeypatch: pytest.MonkeyPatch, streamed: list[DayBar], batch: list[DayBar], side: str
@@ -75,17 +97,25 @@ def test_a_day_of_which_one_side_has_nothing_fails_and_says_which(
     monkeypatch.setattr(reconciliation, "_streamed_bars", lambda *_: streamed)
     monkeypatch.setattr(reconciliation, "day_bars", lambda *_: batch)
     monkeypatch.setattr(snowflake, "connect", lambda _settings: SimpleNamespace(close=lambda: None))
-    with pytest.raises(dg.Failure, match=f"nothing to compare: {side} has no row of 2026-11-20") as failure:
+    with pytest.raises(
+        dg.Failure, match=f"nothing to compare: {side} has no row of 2026-11-20"
+    ) as failure:
         compare_day(ALWAYS_OPEN, MarketCalendar("NYSE"), FRIDAY)
     assert not failure.value.allow_retries
 
 
-def test_minutes_that_cannot_be_read_are_unknown_and_end_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minutes_that_cannot_be_read_are_unknown_and_end_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(reconciliation, "_streamed_minutes", lambda *_: {})
-    monkeypatch.setattr(PolygonRest, "get_aggs", lambda *_, **__: SimpleNamespace(data=b"<html>busy</html>"))
+    monkeypatch.setattr(
+        PolygonRest, "get_aggs", lambda *_, **__: SimpleNamespace(data=b"<html>busy</html>")
+    )
     minutes, note = reconciliation._minutes(ALWAYS_OPEN, FRIDAY, ["AAPL", "MSFT"])
     assert minutes == {}
-    assert note.startswith("the minutes of AAPL and what follows are unknown: no answer with minutes: ")
+    assert note.startswith(
+        "the minutes of AAPL and what follows are unknown: no answer with minutes: "
+    )
 
 
 def test_nothing_compared_does_not_pass() -> None:

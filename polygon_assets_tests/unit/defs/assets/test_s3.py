@@ -42,12 +42,19 @@ class FakeStore:
 def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     store = FakeStore()
     monkeypatch.setattr(subscription_store, "connect", lambda _settings: store)
-    monkeypatch.setattr(polygon.PolygonRest, "active_tickers", lambda _self: {"AAPL", "MSFT", "NVDA"})
+    monkeypatch.setattr(
+        polygon.PolygonRest, "active_tickers", lambda _self: {"AAPL", "MSFT", "NVDA"}
+    )
     return store
 
 
 def run(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
-    return dg.materialize([s3.subscriptions], instance=instance, resources={"environment": OpenMarket()}, raise_on_error=False)
+    return dg.materialize(
+        [s3.subscriptions],
+        instance=instance,
+        resources={"environment": OpenMarket()},
+        raise_on_error=False,
+    )
 
 
 def materialization(result: dg.ExecuteInProcessResult) -> dg.AssetMaterialization:
@@ -55,7 +62,9 @@ def materialization(result: dg.ExecuteInProcessResult) -> dg.AssetMaterializatio
     return event
 
 
-def test_a_valid_file_is_published_under_a_version_with_difference_and_cost(instance: dg.DagsterInstance, store: FakeStore) -> None:
+def test_a_valid_file_is_published_under_a_version_with_difference_and_cost(
+    instance: dg.DagsterInstance, store: FakeStore
+) -> None:
     run(instance)
     store.text = "channel\nA.AAPL\nA.NVDA\n"
     result = run(instance)
@@ -70,7 +79,9 @@ def test_a_valid_file_is_published_under_a_version_with_difference_and_cost(inst
     assert [check.passed for check in result.get_asset_check_evaluations()] == [True]
 
 
-def test_an_invalid_file_leaves_the_last_set_in_force_and_lists_each_bad_line(instance: dg.DagsterInstance, store: FakeStore) -> None:
+def test_an_invalid_file_leaves_the_last_set_in_force_and_lists_each_bad_line(
+    instance: dg.DagsterInstance, store: FakeStore
+) -> None:
     run(instance)
     store.text = "channel\nA.AAPL\nA.NOSUCH\nT.AAPL\n"
     result = run(instance)
@@ -78,7 +89,10 @@ def test_an_invalid_file_leaves_the_last_set_in_force_and_lists_each_bad_line(in
     assert result.success
     assert not check.passed
     assert check.description is not None
-    assert "line 3: 'A.NOSUCH': ticker 'NOSUCH' is not in the vendor's reference data" in check.description
+    assert (
+        "line 3: 'A.NOSUCH': ticker 'NOSUCH' is not in the vendor's reference data"
+        in check.description
+    )
     assert "line 4: 'T.AAPL': unknown channel 'T'" in check.description
     assert result.asset_materializations_for_node("s3__subscriptions") == []
     assert len(store.published) == 1
@@ -99,14 +113,19 @@ def test_a_file_that_was_replaced_while_it_was_judged_is_not_put_in_force(
     monkeypatch.setattr(polygon.PolygonRest, "active_tickers", replaced)
     result = run(instance)
     assert not result.success
-    (failure,) = [event.step_failure_data.user_failure_data for event in result.filter_events(lambda event: event.is_step_failure)]
+    (failure,) = [
+        event.step_failure_data.user_failure_data
+        for event in result.filter_events(lambda event: event.is_step_failure)
+    ]
     assert failure is not None
     assert "the file changed from etag to newer" in str(failure.description)
     assert store.published == []
     assert result.get_asset_check_evaluations() == []
 
 
-def test_a_set_in_force_that_cannot_be_read_is_repaired_by_the_next_valid_file(instance: dg.DagsterInstance, store: FakeStore) -> None:
+def test_a_set_in_force_that_cannot_be_read_is_repaired_by_the_next_valid_file(
+    instance: dg.DagsterInstance, store: FakeStore
+) -> None:
     store.readable = False
     result = run(instance)
     assert result.success
@@ -126,7 +145,9 @@ def test_when_a_system_is_away_the_run_fails_and_nothing_changes(
     if broken == "s3":
         store.reachable = False
     else:
-        monkeypatch.setattr(polygon.PolygonRest, "active_tickers", away if broken == "rest" else lambda _self: set())
+        monkeypatch.setattr(
+            polygon.PolygonRest, "active_tickers", away if broken == "rest" else lambda _self: set()
+        )
     result = run(instance)
     assert not result.success
     assert store.published == []

@@ -7,7 +7,10 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+)
 
 from polygon_assets.batch.raw import daily_records, table_writer
 from polygon_assets.batch.raw.queries import Held
@@ -42,12 +45,20 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> dict[dt.date, Held]:
         return {"grouped_daily": held.get(day, Held(0, None)), "daily_open_close": Held(0, None)}
 
     def days_read_since(_connection: object, moment: dt.datetime) -> list[dt.date]:
-        return sorted(day for day, one in held.items() if one.extracted_at is None or one.extracted_at >= moment)
+        return sorted(
+            day
+            for day, one in held.items()
+            if one.extracted_at is None or one.extracted_at >= moment
+        )
 
     monkeypatch.setattr(daily_load, "daily_tables", daily_tables)
     monkeypatch.setattr(daily_load, "days_read_since", days_read_since)
     monkeypatch.setattr(daily_load, "open_close_tickers", lambda *_: set())
-    monkeypatch.setattr(daily_load, "run_sync", lambda *_: Sync(7, 1.0, "http://airbyte", {"grouped_daily": StreamCounts(5, 5)}))
+    monkeypatch.setattr(
+        daily_load,
+        "run_sync",
+        lambda *_: Sync(7, 1.0, "http://airbyte", {"grouped_daily": StreamCounts(5, 5)}),
+    )
     monkeypatch.setattr(daily_load, "named_symbols", lambda _settings: ["AAPL"])
     monkeypatch.setattr(snowflake, "connect", lambda _settings: SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(table_writer, "merge", lambda *_: Written(1, 1, 0))
@@ -56,26 +67,43 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> dict[dt.date, Held]:
 
 
 def load(
-    now: dt.datetime, reported: dict[dt.date, MetadataByTable], last_reported: Mapping[dt.date, dt.datetime] | None = None
+    now: dt.datetime,
+    reported: dict[dt.date, MetadataByTable],
+    last_reported: Mapping[dt.date, dt.datetime] | None = None,
 ) -> DailyLoad:
     """`last_reported`: when earlier runs reported each day."""
-    return DailyLoad(ALWAYS_OPEN, MarketCalendar("NYSE"), now, reported.__setitem__, lambda _days: last_reported or {}, lambda _text: None)
+    return DailyLoad(
+        ALWAYS_OPEN,
+        MarketCalendar("NYSE"),
+        now,
+        reported.__setitem__,
+        lambda _days: last_reported or {},
+        lambda _text: None,
+    )
 
 
 def test_a_day_that_goes_on_is_refused_with_the_time_from_which_it_is_final() -> None:
     daily_load = load(at(FRIDAY, "17:00"), {})
     daily_load.refuse_unsettled([THURSDAY])
-    with pytest.raises(dg.Failure, match="2026-11-20 is not over: its bars are final from 2026-11-20 20:15 New York"):
+    with pytest.raises(
+        dg.Failure,
+        match="2026-11-20 is not over: its bars are final from 2026-11-20 20:15 New York",
+    ):
         daily_load.refuse_unsettled([THURSDAY, FRIDAY])
 
 
 class TestSync:
-    def test_a_day_that_the_table_holds_is_told_with_what_was_synced(self, tables: dict[dt.date, Held]) -> None:
+    def test_a_day_that_the_table_holds_is_told_with_what_was_synced(
+        self, tables: dict[dt.date, Held]
+    ) -> None:
         reported: dict[dt.date, MetadataByTable] = {}
         tables[FRIDAY] = Held(5, at(FRIDAY, "20:21"))
         assert load(at(FRIDAY, "20:20"), reported).sync(Airbyte(), FRIDAY)
         metadata = reported[FRIDAY]["grouped_daily"]
-        assert (metadata["rows_synced"].value, metadata["dagster/partition_row_count"].value) == (5, 5)
+        assert (metadata["rows_synced"].value, metadata["dagster/partition_row_count"].value) == (
+            5,
+            5,
+        )
         assert (metadata["airbyte_job"].value, metadata["loaded_by"].value) == (7, "airbyte")
 
     def test_other_days_that_the_sync_read_again_are_told_too_but_none_that_goes_on_or_has_no_bars(
@@ -83,15 +111,23 @@ class TestSync:
     ) -> None:
         reported: dict[dt.date, MetadataByTable] = {}
         monday = FRIDAY + dt.timedelta(days=3)
-        tables |= {WEDNESDAY: Held(4, at(FRIDAY, "20:21")), THURSDAY: Held(0, None), FRIDAY: Held(5, at(FRIDAY, "20:21"))}
+        tables |= {
+            WEDNESDAY: Held(4, at(FRIDAY, "20:21")),
+            THURSDAY: Held(0, None),
+            FRIDAY: Held(5, at(FRIDAY, "20:21")),
+        }
         tables[monday] = Held(3, at(FRIDAY, "20:21"))
         assert load(at(FRIDAY, "20:20"), reported).sync(Airbyte(), FRIDAY)
         assert reported.keys() == {WEDNESDAY, FRIDAY}
         assert reported[WEDNESDAY]["grouped_daily"]["dagster/partition_row_count"].value == 4
 
-    def test_what_an_earlier_sync_read_and_no_run_told_is_told_by_the_next_one(self, tables: dict[dt.date, Held]) -> None:
+    def test_what_an_earlier_sync_read_and_no_run_told_is_told_by_the_next_one(
+        self, tables: dict[dt.date, Held]
+    ) -> None:
         reported: dict[dt.date, MetadataByTable] = {}
-        tables |= {day: Held(4, at(FRIDAY, "20:21")) for day in (WEDNESDAY, THURSDAY)} | {FRIDAY: Held(5, at(FRIDAY, "20:51"))}
+        tables |= {day: Held(4, at(FRIDAY, "20:21")) for day in (WEDNESDAY, THURSDAY)} | {
+            FRIDAY: Held(5, at(FRIDAY, "20:51"))
+        }
         last_reported = {WEDNESDAY: at(FRIDAY, "20:22"), THURSDAY: at(THURSDAY, "20:22")}
         assert load(at(FRIDAY, "20:50"), reported, last_reported).sync(Airbyte(), FRIDAY)
         assert reported.keys() == {THURSDAY, FRIDAY}
@@ -108,7 +144,11 @@ class TestSync:
         monkeypatch.setattr(daily_load, "named_symbols", lambda _settings: ["AAPL", "MSFT", "NVDA"])
         monkeypatch.setattr(daily_load, "open_close_tickers", lambda *_: {"AAPL"})
         monkeypatch.setattr(daily_records, "daily_open_close", only_nvda)
-        monkeypatch.setattr(table_writer, "merge", lambda _connection, stream, records, _at: merged.append((stream.name, records)))
+        monkeypatch.setattr(
+            table_writer,
+            "merge",
+            lambda _connection, stream, records, _at: merged.append((stream.name, records)),
+        )
         reported: dict[dt.date, MetadataByTable] = {}
         tables[FRIDAY] = Held(5, at(FRIDAY, "20:21"))
         assert load(at(FRIDAY, "20:20"), reported).sync(Airbyte(), FRIDAY)
@@ -124,17 +164,23 @@ class TestSync:
         monkeypatch.setattr(daily_records, "daily_open_close", refuse)
         reported: dict[dt.date, MetadataByTable] = {}
         tables[FRIDAY] = Held(5, at(FRIDAY, "20:21"))
-        with pytest.raises(dg.Failure, match="2026-11-20 is synced, but without AAPL: /v1/open-close: HTTP 403"):
+        with pytest.raises(
+            dg.Failure, match="2026-11-20 is synced, but without AAPL: /v1/open-close: HTTP 403"
+        ):
             load(at(FRIDAY, "20:20"), reported).sync(Airbyte(), FRIDAY)
         assert reported == {}
 
-    def test_on_its_own_evening_a_day_without_rows_is_not_there_yet_and_no_failure(self, tables: dict[dt.date, Held]) -> None:
+    def test_on_its_own_evening_a_day_without_rows_is_not_there_yet_and_no_failure(
+        self, tables: dict[dt.date, Held]
+    ) -> None:
         reported: dict[dt.date, MetadataByTable] = {}
         assert tables == {}
         assert not load(at(FRIDAY, "20:20"), reported).sync(Airbyte(), FRIDAY)
         assert reported == {}
 
-    def test_later_a_sync_that_succeeds_without_the_day_is_a_failure(self, tables: dict[dt.date, Held]) -> None:
+    def test_later_a_sync_that_succeeds_without_the_day_is_a_failure(
+        self, tables: dict[dt.date, Held]
+    ) -> None:
         assert tables == {}
         with pytest.raises(
             dg.Failure,
@@ -142,9 +188,13 @@ class TestSync:
         ):
             load(at(FRIDAY + dt.timedelta(days=1), "00:20"), {}).sync(Airbyte(), FRIDAY)
 
-    def test_rows_that_were_read_before_the_end_of_the_day_prove_nothing(self, tables: dict[dt.date, Held]) -> None:
+    def test_rows_that_were_read_before_the_end_of_the_day_prove_nothing(
+        self, tables: dict[dt.date, Held]
+    ) -> None:
         tables[FRIDAY] = Held(5, at(FRIDAY, "19:59"))
-        with pytest.raises(dg.Failure, match="holds 2026-11-20 as it was at 2026-11-21 00:59 UTC, before its end"):
+        with pytest.raises(
+            dg.Failure, match="holds 2026-11-20 as it was at 2026-11-21 00:59 UTC, before its end"
+        ):
             load(at(FRIDAY, "20:20"), {}).sync(Airbyte(), FRIDAY)
 
 
@@ -152,7 +202,9 @@ class TestFetch:
     NOW = at(FRIDAY + dt.timedelta(days=1), "12:00")
 
     @pytest.fixture
-    def vendor(self, monkeypatch: pytest.MonkeyPatch, tables: dict[dt.date, Held]) -> dict[dt.date, list[dict[str, Any]] | None]:
+    def vendor(
+        self, monkeypatch: pytest.MonkeyPatch, tables: dict[dt.date, Held]
+    ) -> dict[dt.date, list[dict[str, Any]] | None]:
         """The vendor's bars by day; None is a refusal."""
         bars: dict[dt.date, list[dict[str, Any]] | None] = {}
 
@@ -170,15 +222,20 @@ class TestFetch:
     ) -> None:
         reported: dict[dt.date, MetadataByTable] = {}
         vendor |= {WEDNESDAY: [{}], THURSDAY: None, FRIDAY: [{}]}
-        with pytest.raises(dg.Failure, match="2026-11-19: /v2/aggs/grouped: HTTP 403; loaded are 2026-11-20"):
+        with pytest.raises(
+            dg.Failure, match="2026-11-19: /v2/aggs/grouped: HTTP 403; loaded are 2026-11-20"
+        ):
             load(self.NOW, reported).fetch([WEDNESDAY, THURSDAY, FRIDAY])
         assert set(reported) == {FRIDAY}
 
-    def test_a_day_without_a_bar_fails_the_run_but_not_the_days_before_it(self, vendor: dict[dt.date, list[dict[str, Any]] | None]) -> None:
+    def test_a_day_without_a_bar_fails_the_run_but_not_the_days_before_it(
+        self, vendor: dict[dt.date, list[dict[str, Any]] | None]
+    ) -> None:
         reported: dict[dt.date, MetadataByTable] = {}
         vendor |= {WEDNESDAY: [{}], THURSDAY: [], FRIDAY: [{}]}
         with pytest.raises(
-            dg.Failure, match=r"no bar of any ticker for 2026-11-19; .*MARKET_CLOSURES.*; loaded are 2026-11-18, 2026-11-20"
+            dg.Failure,
+            match=r"no bar of any ticker for 2026-11-19; .*MARKET_CLOSURES.*; loaded are 2026-11-18, 2026-11-20",
         ):
             load(self.NOW, reported).fetch([WEDNESDAY, THURSDAY, FRIDAY])
         assert list(reported) == [FRIDAY, WEDNESDAY]
@@ -196,12 +253,18 @@ class TestFetch:
     ) -> None:
         reported: dict[dt.date, MetadataByTable] = {}
         vendor |= {THURSDAY: [{}], FRIDAY: []}
-        with pytest.raises(dg.Failure, match=r"2026-11-20 is not over for the vendor: on the free plan .*; loaded are 2026-11-19"):
+        with pytest.raises(
+            dg.Failure,
+            match=r"2026-11-20 is not over for the vendor: on the free plan .*; loaded are 2026-11-19",
+        ):
             load(at(FRIDAY, "20:20"), reported).fetch([THURSDAY, FRIDAY])
         assert set(reported) == {THURSDAY}
 
     def test_a_run_ends_after_the_day_that_it_is_at_when_the_dagster_above_it_was_stopped(
-        self, vendor: dict[dt.date, list[dict[str, Any]] | None], instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+        self,
+        vendor: dict[dt.date, list[dict[str, Any]] | None],
+        instance: dg.DagsterInstance,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         first, last = dt.date(2026, 1, 2), dt.date(2026, 1, 5)
         vendor |= {first: [{}], last: [{}]}
@@ -210,7 +273,10 @@ class TestFetch:
             [snowflake_raw.load_daily_tables(trading_days(MarketCalendar("NYSE")))],
             instance=instance,
             resources={"environment": OpenMarket(), "airbyte": Airbyte()},
-            tags={ASSET_PARTITION_RANGE_START_TAG: str(first), ASSET_PARTITION_RANGE_END_TAG: str(last)},
+            tags={
+                ASSET_PARTITION_RANGE_START_TAG: str(first),
+                ASSET_PARTITION_RANGE_END_TAG: str(last),
+            },
             raise_on_error=False,
         )
         [event] = result.filter_events(lambda one: one.is_step_failure)
@@ -240,7 +306,11 @@ class TestFetch:
         vendor |= {day: [{}, {}]}
         monkeypatch.setattr(daily_records, "daily_open_close", lambda *_: [{}])
         monkeypatch.setattr(
-            table_writer, "merge", lambda _, stream, records, __: merged.update({stream.name: len(records)}) or Written(1, 1, 0)
+            table_writer,
+            "merge",
+            lambda _, stream, records, __: (
+                merged.update({stream.name: len(records)}) or Written(1, 1, 0)
+            ),
         )
         result = dg.materialize(
             [snowflake_raw.load_daily_tables(trading_days(MarketCalendar("NYSE")))],
@@ -252,13 +322,17 @@ class TestFetch:
         assert result.success
         assert {table for table, rows in merged.items() if rows} == loaded
         for key in (GROUPED_DAILY, DAILY_OPEN_CLOSE):
-            assert instance.get_materialized_partitions(key) == ({str(day)} if key in selected else set())
+            assert instance.get_materialized_partitions(key) == (
+                {str(day)} if key in selected else set()
+            )
 
     def test_rows_without_a_value_are_counted_on_the_assets_page(
         self, vendor: dict[dt.date, list[dict[str, Any]] | None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         reported: dict[dt.date, MetadataByTable] = {}
         vendor |= {FRIDAY: [{}]}
-        monkeypatch.setattr(daily_load, "daily_tables", lambda *_: dict.fromkeys(TABLES, Held(5, self.NOW, 2)))
+        monkeypatch.setattr(
+            daily_load, "daily_tables", lambda *_: dict.fromkeys(TABLES, Held(5, self.NOW, 2))
+        )
         assert load(self.NOW, reported).fetch([FRIDAY])
         assert {reported[FRIDAY][table]["rows_without_a_value"].value for table in TABLES} == {2}

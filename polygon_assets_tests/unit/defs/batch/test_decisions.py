@@ -63,7 +63,9 @@ class TestSettledDays:
             (MONDAY, "09:00", BLACK_FRIDAY),
         ],
     )
-    def test_the_newest_is_the_one_whose_corrections_have_ended(self, day: dt.date, time: str, newest: dt.date) -> None:
+    def test_the_newest_is_the_one_whose_corrections_have_ended(
+        self, day: dt.date, time: str, newest: dt.date
+    ) -> None:
         assert newest_settled_day(NYSE, at(day, time)) == newest
 
     def test_a_market_that_never_closes_ends_its_day_at_midnight(self) -> None:
@@ -72,14 +74,26 @@ class TestSettledDays:
         assert newest_settled_day(ALWAYS, at(sunday, "00:15")) == dt.date(2026, 11, 21)
 
     def test_a_history_leaves_out_weekends_holidays_and_what_has_no_partition(self) -> None:
-        assert settled_days(NYSE, at(MONDAY, "21:00"), 4) == [dt.date(2026, 11, 24), WEDNESDAY, BLACK_FRIDAY, MONDAY]
+        assert settled_days(NYSE, at(MONDAY, "21:00"), 4) == [
+            dt.date(2026, 11, 24),
+            WEDNESDAY,
+            BLACK_FRIDAY,
+            MONDAY,
+        ]
         assert settled_days(NYSE, at(MONDAY, "21:00"), 0) == []
-        assert settled_days(NYSE, at(dt.date(2026, 1, 5), "21:00"), 10) == [FIRST_DAY, dt.date(2026, 1, 5)]
+        assert settled_days(NYSE, at(dt.date(2026, 1, 5), "21:00"), 10) == [
+            FIRST_DAY,
+            dt.date(2026, 1, 5),
+        ]
 
 
-def due(loaded: Collection[dt.date], calendar: MarketCalendar, now: dt.datetime, **others: Any) -> Load | Wait:
+def due(
+    loaded: Collection[dt.date], calendar: MarketCalendar, now: dt.datetime, **others: Any
+) -> Load | Wait:
     """What the schedule of the day does at that time."""
-    return daily_batch_due(Backlog([newest_settled_day(calendar, now)], loaded, **others), calendar, now)
+    return daily_batch_due(
+        Backlog([newest_settled_day(calendar, now)], loaded, **others), calendar, now
+    )
 
 
 class TestDailyBatch:
@@ -93,7 +107,11 @@ class TestDailyBatch:
     @pytest.mark.parametrize(
         ("day", "time", "said"),
         [
-            (WEDNESDAY, "17:20", "2026-11-24 is loaded; 2026-11-25 ends at 20:00 New York and is final 15 min later"),
+            (
+                WEDNESDAY,
+                "17:20",
+                "2026-11-24 is loaded; 2026-11-25 ends at 20:00 New York and is final 15 min later",
+            ),
             (THANKSGIVING, "20:20", "2026-11-25 is loaded; 2026-11-26 is no trading day"),
             (BLACK_FRIDAY, "20:20", "2026-11-27 is loaded"),
         ],
@@ -154,7 +172,9 @@ class TestMissingDays:
         assert answer.days == tuple(wanted[-DAYS_PER_RUN:])
 
     def test_a_day_that_is_tried_in_vain_lets_the_others_have_as_many_tries(self) -> None:
-        def asked(tries: Mapping[dt.date, int], done: Collection[dt.date] = (WEEK[2],)) -> tuple[dt.date, ...]:
+        def asked(
+            tries: Mapping[dt.date, int], done: Collection[dt.date] = (WEEK[2],)
+        ) -> tuple[dt.date, ...]:
             answer = missing_days(Backlog(WEEK, done), tries, NOW)
             assert isinstance(answer, Load)
             return answer.days
@@ -168,7 +188,10 @@ class TestMissingDays:
 
     def test_remembered_are_the_tries_of_days_that_are_still_missing(self) -> None:
         backlog, before = Backlog(WEEK, (WEEK[2],)), {WEEK[4]: 1, WEEK[2]: 2, WEEK[0]: 1}
-        assert count_attempt(backlog, before, missing_days(backlog, before, NOW)) == {WEEK[4]: 2, WEEK[0]: 1}
+        assert count_attempt(backlog, before, missing_days(backlog, before, NOW)) == {
+            WEEK[4]: 2,
+            WEEK[0]: 1,
+        }
         assert count_attempt(backlog, before, Wait("")) == {WEEK[4]: 1, WEEK[0]: 1}
 
     def test_whatever_fails_every_missing_day_is_tried_again_and_again(self) -> None:
@@ -190,19 +213,28 @@ class TestMissingDays:
         assert reason(missing_days(Backlog(WEEK, set(WEEK)), {}, NOW)) == "none is missing of 5"
 
     def test_one_run_at_a_time(self) -> None:
-        assert "5 missing; run abc is under way" in reason(missing_days(Backlog(WEEK, (), under_way="abc"), {}, NOW))
+        assert "5 missing; run abc is under way" in reason(
+            missing_days(Backlog(WEEK, (), under_way="abc"), {}, NOW)
+        )
 
     def test_what_has_to_be_there_first_is_waited_for(self) -> None:
         assert (
-            reason(missing_days(Backlog(WEEK, (), waits_for="the reference data"), {}, NOW)) == "5 missing; first comes the reference data"
+            reason(missing_days(Backlog(WEEK, (), waits_for="the reference data"), {}, NOW))
+            == "5 missing; first comes the reference data"
         )
 
     @pytest.mark.parametrize(("failures", "minutes"), [(1, 1), (2, 2), (3, 4), (7, 60), (30, 60)])
-    def test_after_failures_it_pauses_longer_and_longer_up_to_an_hour(self, failures: int, minutes: int) -> None:
+    def test_after_failures_it_pauses_longer_and_longer_up_to_an_hour(
+        self, failures: int, minutes: int
+    ) -> None:
         def backlog(ended_ago: float) -> Backlog:
-            return Backlog(WEEK, (), [run(Status.FAILURE, ended_ago, f"run-{n}") for n in range(failures)])
+            return Backlog(
+                WEEK, (), [run(Status.FAILURE, ended_ago, f"run-{n}") for n in range(failures)]
+            )
 
-        assert "ended as failure; next try at" in reason(missing_days(backlog(minutes - 0.1), {}, NOW))
+        assert "ended as failure; next try at" in reason(
+            missing_days(backlog(minutes - 0.1), {}, NOW)
+        )
         answer = missing_days(backlog(minutes), {}, NOW)
         assert isinstance(answer, Load)
         assert answer.after == "run-0"
@@ -214,18 +246,27 @@ class TestMissingDays:
         assert answer.after == "run-b"
 
     def test_after_a_cancel_it_leaves_an_hour(self) -> None:
-        assert "ended as canceled" in reason(missing_days(Backlog(WEEK, (), [run(Status.CANCELED, 59)]), {}, NOW))
-        assert isinstance(missing_days(Backlog(WEEK, (), [run(Status.CANCELED, 60)]), {}, NOW), Load)
+        assert "ended as canceled" in reason(
+            missing_days(Backlog(WEEK, (), [run(Status.CANCELED, 59)]), {}, NOW)
+        )
+        assert isinstance(
+            missing_days(Backlog(WEEK, (), [run(Status.CANCELED, 60)]), {}, NOW), Load
+        )
 
     def test_without_settings_it_says_which(self) -> None:
-        said = reason(missing_days(Backlog(WEEK, (), missing_settings=["SNOWFLAKE_ACCOUNT"]), {}, NOW))
+        said = reason(
+            missing_days(Backlog(WEEK, (), missing_settings=["SNOWFLAKE_ACCOUNT"]), {}, NOW)
+        )
         assert "not set: SNOWFLAKE_ACCOUNT" in said
 
 
 def test_a_run_without_an_event_for_more_than_ten_minutes_is_freed() -> None:
     heard = {"silent": 11.0, "alive": 9.0}
     born = NOW - dt.timedelta(hours=9)
-    runs = [RunFacts(name, Status.STARTED, born, last_event_at=NOW - dt.timedelta(minutes=ago)) for name, ago in heard.items()]
+    runs = [
+        RunFacts(name, Status.STARTED, born, last_event_at=NOW - dt.timedelta(minutes=ago))
+        for name, ago in heard.items()
+    ]
     [free, wordless] = silent_runs([*runs, RunFacts("wordless", Status.STARTED, born)], NOW)
     assert (free.run_id, wordless.run_id) == ("silent", "wordless")
     assert "no event since 2026-11-21 16:49:00 UTC" in free.reason
@@ -239,26 +280,39 @@ class TestReference:
         assert isinstance(answer, Load)
 
     def test_a_first_sync_that_failed_is_repeated_after_a_pause(self) -> None:
-        assert "next try at" in reason(reference_look_due(ReferenceFacts(None, runs=[run(Status.FAILURE, 0.5)]), NOW))
+        assert "next try at" in reason(
+            reference_look_due(ReferenceFacts(None, runs=[run(Status.FAILURE, 0.5)]), NOW)
+        )
         answer = reference_look_due(ReferenceFacts(None, runs=[run(Status.FAILURE, 1)]), NOW)
         assert isinstance(answer, Load)
         assert answer.after == "run-a"
 
     def test_the_vendor_is_asked_once_an_hour(self) -> None:
         assert reference_look_due(ReferenceFacts(self.SYNCED), NOW) is None
-        assert reference_look_due(ReferenceFacts(self.SYNCED, NOW - dt.timedelta(minutes=60)), NOW) is None
-        said = reason(reference_look_due(ReferenceFacts(self.SYNCED, NOW - dt.timedelta(minutes=59)), NOW))
+        assert (
+            reference_look_due(ReferenceFacts(self.SYNCED, NOW - dt.timedelta(minutes=60)), NOW)
+            is None
+        )
+        said = reason(
+            reference_look_due(ReferenceFacts(self.SYNCED, NOW - dt.timedelta(minutes=59)), NOW)
+        )
         assert "next look at 17:01 UTC" in said
 
     def test_a_run_under_way_is_not_joined_and_nothing_is_asked(self) -> None:
         assert "run abc" in reason(reference_look_due(ReferenceFacts(None, under_way="abc"), NOW))
 
     def test_without_settings_it_says_which(self) -> None:
-        assert "AIRBYTE_CLIENT_ID" in reason(reference_look_due(ReferenceFacts(None, missing_settings=["AIRBYTE_CLIENT_ID"]), NOW))
+        assert "AIRBYTE_CLIENT_ID" in reason(
+            reference_look_due(ReferenceFacts(None, missing_settings=["AIRBYTE_CLIENT_ID"]), NOW)
+        )
 
-    @pytest.mark.parametrize("change", ["2026-11-20T10:00:00Z", "2026-11-20T05:00:00-05:00", "2026-11-19T10:00:00Z"])
+    @pytest.mark.parametrize(
+        "change", ["2026-11-20T10:00:00Z", "2026-11-20T05:00:00-05:00", "2026-11-19T10:00:00Z"]
+    )
     def test_a_change_that_the_last_sync_saw_is_none(self, change: str) -> None:
         assert "unchanged since" in reason(reference_changed(ReferenceFacts(self.SYNCED), change))
 
     def test_a_later_change_is_synced(self) -> None:
-        assert isinstance(reference_changed(ReferenceFacts(self.SYNCED), "2026-11-20T10:00:01Z"), Load)
+        assert isinstance(
+            reference_changed(ReferenceFacts(self.SYNCED), "2026-11-20T10:00:01Z"), Load
+        )

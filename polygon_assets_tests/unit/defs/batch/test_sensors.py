@@ -8,7 +8,11 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG, PARTITION_NAME_TAG
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
 from dagster._core.test_utils import create_run_for_test
 from pydantic import SecretStr
 
@@ -29,7 +33,13 @@ from polygon_assets.defs.graph.keys import (
 )
 from polygon_assets.defs.graph.pools import VENDOR_REQUESTS, mart_pool, pool_tag
 from polygon_assets.defs.graph.resources import Environment
-from polygon_assets.defs.stream.jobs import ASKED_BY_TAG, BUILD_FACTS, COMPARE_DAYS, LOAD_DAYS, SYNC_REFERENCE
+from polygon_assets.defs.stream.jobs import (
+    ASKED_BY_TAG,
+    BUILD_FACTS,
+    COMPARE_DAYS,
+    LOAD_DAYS,
+    SYNC_REFERENCE,
+)
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.defs.conftest import NothingSet
@@ -67,10 +77,14 @@ def nothing_is_left_to_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backlogs, "left_to_the_schedule", lambda *_: False)
 
 
-def materialize(instance: dg.DagsterInstance, key: dg.AssetKey, *days: dt.date, **metadata: str) -> None:
+def materialize(
+    instance: dg.DagsterInstance, key: dg.AssetKey, *days: dt.date, **metadata: str
+) -> None:
     for day in days or (None,):
         partition = day.isoformat() if day else None
-        instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition, metadata=metadata))
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(key, partition=partition, metadata=metadata)
+        )
 
 
 def load(instance: dg.DagsterInstance, *days: dt.date) -> None:
@@ -79,10 +93,14 @@ def load(instance: dg.DagsterInstance, *days: dt.date) -> None:
 
 
 def range_of(request: dg.RunRequest) -> tuple[str, str]:
-    return request.tags[ASSET_PARTITION_RANGE_START_TAG], request.tags[ASSET_PARTITION_RANGE_END_TAG]
+    return request.tags[ASSET_PARTITION_RANGE_START_TAG], request.tags[
+        ASSET_PARTITION_RANGE_END_TAG
+    ]
 
 
-def test_a_first_history_waits_for_the_symbols_and_the_reference_data_but_not_for_ever(instance: dg.DagsterInstance) -> None:
+def test_a_first_history_waits_for_the_symbols_and_the_reference_data_but_not_for_ever(
+    instance: dg.DagsterInstance,
+) -> None:
     assert "first comes s3/subscriptions" in reason(tick(missing_days, instance, AllSet()))
     materialize(instance, SUBSCRIPTIONS)
     assert "first comes the reference data" in reason(tick(missing_days, instance, AllSet()))
@@ -96,37 +114,56 @@ class TestMissingDays:
         materialize(instance, SUBSCRIPTIONS)
         materialize(instance, TICKERS)
 
-    def test_an_empty_history_is_one_range_that_is_asked_for_once(self, instance: dg.DagsterInstance, history: list[dt.date]) -> None:
+    def test_an_empty_history_is_one_range_that_is_asked_for_once(
+        self, instance: dg.DagsterInstance, history: list[dt.date]
+    ) -> None:
         [request] = requests(tick(missing_days, instance, AllSet()))
         assert range_of(request) == (str(history[0]), str(history[-1]))
         assert (request.job_name, request.tags[ASKED_BY_TAG]) == (LOAD_DAYS.name, "missing_days")
         again = requests(tick(missing_days, instance, AllSet()))
         assert [each.run_key for each in again] == [request.run_key]
 
-    def test_days_that_a_failed_run_had_loaded_are_not_asked_for_again(self, instance: dg.DagsterInstance, history: list[dt.date]) -> None:
+    def test_days_that_a_failed_run_had_loaded_are_not_asked_for_again(
+        self, instance: dg.DagsterInstance, history: list[dt.date]
+    ) -> None:
         load(instance, *history[3:])
         [request] = requests(tick(missing_days, instance, AllSet()))
         assert range_of(request) == (str(history[0]), str(history[2]))
 
-    def test_a_day_of_which_one_table_is_missing_is_missing(self, instance: dg.DagsterInstance, history: list[dt.date]) -> None:
+    def test_a_day_of_which_one_table_is_missing_is_missing(
+        self, instance: dg.DagsterInstance, history: list[dt.date]
+    ) -> None:
         materialize(instance, GROUPED_DAILY, *history)
         materialize(instance, DAILY_OPEN_CLOSE, *history[1:])
         [request] = requests(tick(missing_days, instance, AllSet()))
         assert range_of(request) == (str(history[0]), str(history[0]))
 
-    def test_whoever_uses_the_vendors_requests_now_is_waited_for(self, instance: dg.DagsterInstance) -> None:
-        run = create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED, tags=pool_tag(VENDOR_REQUESTS))
-        assert f"run {run.run_id[:8]} is under way" in reason(tick(missing_days, instance, AllSet()))
+    def test_whoever_uses_the_vendors_requests_now_is_waited_for(
+        self, instance: dg.DagsterInstance
+    ) -> None:
+        run = create_run_for_test(
+            instance, status=dg.DagsterRunStatus.STARTED, tags=pool_tag(VENDOR_REQUESTS)
+        )
+        assert f"run {run.run_id[:8]} is under way" in reason(
+            tick(missing_days, instance, AllSet())
+        )
 
     def test_the_run_before_is_part_of_the_key(self, instance: dg.DagsterInstance) -> None:
         tags = {ASKED_BY_TAG: "missing_days"}
-        run = create_run_for_test(instance, LOAD_DAYS.name, status=dg.DagsterRunStatus.SUCCESS, tags=tags)
+        run = create_run_for_test(
+            instance, LOAD_DAYS.name, status=dg.DagsterRunStatus.SUCCESS, tags=tags
+        )
         [request] = requests(tick(missing_days, instance, AllSet()))
         assert request.run_key is not None
         assert request.run_key.endswith(run.run_id)
 
     def test_after_a_failure_it_pauses(self, instance: dg.DagsterInstance) -> None:
-        create_run_for_test(instance, LOAD_DAYS.name, status=dg.DagsterRunStatus.FAILURE, tags={ASKED_BY_TAG: "missing_days"})
+        create_run_for_test(
+            instance,
+            LOAD_DAYS.name,
+            status=dg.DagsterRunStatus.FAILURE,
+            tags={ASKED_BY_TAG: "missing_days"},
+        )
         assert "next try at" in reason(tick(missing_days, instance, AllSet()))
 
     def test_the_cursor_counts_the_tries_of_a_day_so_that_an_older_one_goes_first_in_the_end(
@@ -146,7 +183,9 @@ class TestMissingDays:
         assert isinstance(answer, dg.SensorResult)
         assert json.loads(answer.cursor or "")[LOAD_DAYS.name] == {}
 
-    def test_facts_are_left_to_automation_at_first(self, instance: dg.DagsterInstance, history: list[dt.date]) -> None:
+    def test_facts_are_left_to_automation_at_first(
+        self, instance: dg.DagsterInstance, history: list[dt.date]
+    ) -> None:
         load(instance, *history)
         assert "build_facts: none is missing of 5" in reason(tick(missing_days, instance, AllSet()))
 
@@ -157,8 +196,15 @@ class TestMissingDays:
         load(instance, *history)
         materialize(instance, FACT_DAILY_TRADING, history[0], *history[3:])
         [request] = requests(tick(missing_days, instance, AllSet()))
-        assert (request.job_name, range_of(request)) == (BUILD_FACTS.name, (str(history[1]), str(history[2])))
-        create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED, tags=pool_tag(mart_pool("fact_daily_trading")))
+        assert (request.job_name, range_of(request)) == (
+            BUILD_FACTS.name,
+            (str(history[1]), str(history[2])),
+        )
+        create_run_for_test(
+            instance,
+            status=dg.DagsterRunStatus.STARTED,
+            tags=pool_tag(mart_pool("fact_daily_trading")),
+        )
         assert "build_facts: 2 missing; run" in reason(tick(missing_days, instance, AllSet()))
 
     def test_a_fact_that_is_older_than_its_load_is_asked_for(
@@ -170,7 +216,10 @@ class TestMissingDays:
         assert "build_facts: none is missing of 5" in reason(tick(missing_days, instance, AllSet()))
         monkeypatch.setattr(backlogs, "AUTOMATIONS_TURN", dt.timedelta())
         [request] = requests(tick(missing_days, instance, AllSet()))
-        assert (request.job_name, range_of(request)) == (BUILD_FACTS.name, (str(history[2]), str(history[2])))
+        assert (request.job_name, range_of(request)) == (
+            BUILD_FACTS.name,
+            (str(history[2]), str(history[2])),
+        )
 
     def test_a_closed_day_that_was_not_compared_since_is_asked_for_one_day_at_a_time(
         self, instance: dg.DagsterInstance, history: list[dt.date], monkeypatch: pytest.MonkeyPatch
@@ -178,7 +227,9 @@ class TestMissingDays:
         load(instance, *history)
         materialize(instance, FACT_DAILY_TRADING, *history)
         materialize(instance, STOCK_AGGREGATES, *history[1:4])
-        assert "compare_days: none is missing of 7" in reason(tick(missing_days, instance, AllSet()))
+        assert "compare_days: none is missing of 7" in reason(
+            tick(missing_days, instance, AllSet())
+        )
         monkeypatch.setattr(backlogs, "AUTOMATIONS_TURN", dt.timedelta())
         asked = []
         for _ in range(3):
@@ -189,7 +240,9 @@ class TestMissingDays:
             materialize(instance, STREAM_VS_BATCH, day)
             asked.append(day)
         assert asked == history[3:0:-1]
-        assert "compare_days: none is missing of 7" in reason(tick(missing_days, instance, AllSet()))
+        assert "compare_days: none is missing of 7" in reason(
+            tick(missing_days, instance, AllSet())
+        )
         materialize(instance, FACT_DAILY_TRADING, history[1])
         assert range_of(requests(tick(missing_days, instance, AllSet()))[0])[0] == str(history[1])
 
@@ -200,27 +253,46 @@ class TestMissingDays:
         load(instance, *history)
         materialize(instance, FACT_DAILY_TRADING, *history)
         materialize(instance, STOCK_AGGREGATES, history[-1])
-        instance.report_runless_asset_event(dg.AssetCheckEvaluation(FACT_DAILY_TRADING, "keys_are_unique", False, {}))
-        assert "compare_days: 1 missing; first comes `keys_are_unique` of" in reason(tick(missing_days, instance, AllSet()))
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(FACT_DAILY_TRADING, "keys_are_unique", False, {})
+        )
+        assert "compare_days: 1 missing; first comes `keys_are_unique` of" in reason(
+            tick(missing_days, instance, AllSet())
+        )
 
-    def test_when_all_is_there_or_nothing_is_set_it_says_so(self, instance: dg.DagsterInstance, history: list[dt.date]) -> None:
-        assert "not set: POLYGON_API_KEY, SNOWFLAKE_ACCOUNT" in reason(tick(missing_days, instance, NothingSet()))
+    def test_when_all_is_there_or_nothing_is_set_it_says_so(
+        self, instance: dg.DagsterInstance, history: list[dt.date]
+    ) -> None:
+        assert "not set: POLYGON_API_KEY, SNOWFLAKE_ACCOUNT" in reason(
+            tick(missing_days, instance, NothingSet())
+        )
         load(instance, *history)
         assert "load_days: none is missing of 5" in reason(tick(missing_days, instance, AllSet()))
 
 
-def test_a_run_whose_process_is_gone_gives_its_pool_back(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_whose_process_is_gone_gives_its_pool_back(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(decisions, "LONGEST_SILENCE", dt.timedelta())
     # As Dagster makes it: its pool is not among the tags that the run itself carries.
     pooled = build_defs(ALL_SET).resolve_job_def(SYNC_REFERENCE.name)
     gone, ended = (
-        instance.create_run_for_job(pooled, status=status) for status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS)
+        instance.create_run_for_job(pooled, status=status)
+        for status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS)
     )
     other = create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED)
-    assert f"run {gone.run_id[:8]} is under way" in reason(tick(reference_changed, instance, AllSet()))
+    assert f"run {gone.run_id[:8]} is under way" in reason(
+        tick(reference_changed, instance, AllSet())
+    )
     tick(missing_days, instance, AllSet())
-    statuses = [run.status for one in (gone, other, ended) if (run := instance.get_run_by_id(one.run_id))]
-    assert statuses == [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS]
+    statuses = [
+        run.status for one in (gone, other, ended) if (run := instance.get_run_by_id(one.run_id))
+    ]
+    assert statuses == [
+        dg.DagsterRunStatus.FAILURE,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.SUCCESS,
+    ]
     assert "its process is gone" in str(instance.all_logs(gone.run_id)[-1].message)
 
 
@@ -245,12 +317,16 @@ class TestReferenceChanged:
         monkeypatch.setattr(backlogs, "newest_change_at_vendor", ask)
         return answers
 
-    def test_what_was_never_synced_is_asked_for_without_a_look_at_the_vendor(self, instance: dg.DagsterInstance, asked: list[str]) -> None:
+    def test_what_was_never_synced_is_asked_for_without_a_look_at_the_vendor(
+        self, instance: dg.DagsterInstance, asked: list[str]
+    ) -> None:
         assert asked == []
         [request] = requests(tick(reference_changed, instance, AllSet()))
         assert request.tags[ASKED_BY_TAG] == "reference_changed"
 
-    def test_a_later_change_is_synced_and_the_vendor_left_alone_for_an_hour(self, instance: dg.DagsterInstance, asked: list[str]) -> None:
+    def test_a_later_change_is_synced_and_the_vendor_left_alone_for_an_hour(
+        self, instance: dg.DagsterInstance, asked: list[str]
+    ) -> None:
         materialize(instance, TICKERS, newest_change="2026-11-20T10:00:00+00:00")
         asked.append("2026-11-20T11:00:00Z")
         answer = tick(reference_changed, instance, AllSet())
@@ -258,7 +334,10 @@ class TestReferenceChanged:
         assert isinstance(answer, dg.SensorResult)
         assert "next look at" in reason(tick(reference_changed, instance, AllSet(), answer.cursor))
 
-    @pytest.mark.parametrize(("said", "expected"), [("2026-11-20T10:00:00Z", "unchanged since"), ("refused", "cannot be asked")])
+    @pytest.mark.parametrize(
+        ("said", "expected"),
+        [("2026-11-20T10:00:00Z", "unchanged since"), ("refused", "cannot be asked")],
+    )
     def test_no_change_or_no_answer_starts_nothing_and_is_not_asked_for_every_minute(
         self, instance: dg.DagsterInstance, asked: list[str], said: str, expected: str
     ) -> None:
@@ -270,9 +349,13 @@ class TestReferenceChanged:
         assert expected in reason(answer)
         assert "next look at" in reason(tick(reference_changed, instance, AllSet(), answer.cursor))
 
-    def test_with_nothing_set_nobody_is_asked(self, instance: dg.DagsterInstance, asked: list[str]) -> None:
+    def test_with_nothing_set_nobody_is_asked(
+        self, instance: dg.DagsterInstance, asked: list[str]
+    ) -> None:
         assert asked == []
-        assert "not set: AIRBYTE_WORKSPACE_ID" in reason(tick(reference_changed, instance, NothingSet()))
+        assert "not set: AIRBYTE_WORKSPACE_ID" in reason(
+            tick(reference_changed, instance, NothingSet())
+        )
 
 
 class TestSchedules:
@@ -283,9 +366,15 @@ class TestSchedules:
             yield one
 
     def evaluate(
-        self, schedule: dg.ScheduleDefinition, instance: dg.DagsterInstance, environment: Environment, now: dt.datetime = NOON
+        self,
+        schedule: dg.ScheduleDefinition,
+        instance: dg.DagsterInstance,
+        environment: Environment,
+        now: dt.datetime = NOON,
     ) -> object:
-        with dg.build_schedule_context(instance, scheduled_execution_time=now, resources={"environment": environment}) as context:
+        with dg.build_schedule_context(
+            instance, scheduled_execution_time=now, resources={"environment": environment}
+        ) as context:
             return schedule(context)
 
     def test_the_newest_final_day_is_loaded_once(self, instance: dg.DagsterInstance) -> None:
@@ -295,32 +384,62 @@ class TestSchedules:
         load(instance, newest_settled_day(CALENDAR, NOON))
         answer = self.evaluate(daily_batch, instance, AllSet())
         assert isinstance(answer, dg.SkipReason)
-        assert "2026-11-17 is loaded; 2026-11-18 ends at 20:00 New York" in (answer.skip_message or "")
+        assert "2026-11-17 is loaded; 2026-11-18 ends at 20:00 New York" in (
+            answer.skip_message or ""
+        )
 
     @pytest.mark.parametrize(
         ("schedule", "job", "tags"),
         [
             (daily_batch, LOAD_DAYS, {PARTITION_NAME_TAG: "2026-11-17"}),
-            (daily_batch, LOAD_DAYS, {ASSET_PARTITION_RANGE_START_TAG: "2026-11-12", ASSET_PARTITION_RANGE_END_TAG: "2026-11-17"}),
+            (
+                daily_batch,
+                LOAD_DAYS,
+                {
+                    ASSET_PARTITION_RANGE_START_TAG: "2026-11-12",
+                    ASSET_PARTITION_RANGE_END_TAG: "2026-11-17",
+                },
+            ),
             (reference_weekly, SYNC_REFERENCE, {}),
         ],
     )
     def test_they_skip_while_nothing_is_set_or_the_same_is_under_way(
-        self, instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition, job: UnresolvedAssetJobDefinition, tags: dict[str, str]
+        self,
+        instance: dg.DagsterInstance,
+        schedule: dg.ScheduleDefinition,
+        job: UnresolvedAssetJobDefinition,
+        tags: dict[str, str],
     ) -> None:
         answer = self.evaluate(schedule, instance, NothingSet())
         assert isinstance(answer, dg.SkipReason)
         assert "not set: AIRBYTE_WORKSPACE_ID" in (answer.skip_message or "")
-        create_run_for_test(instance, job.name, status=dg.DagsterRunStatus.STARTED, tags=pool_tag(VENDOR_REQUESTS) | tags)
+        create_run_for_test(
+            instance,
+            job.name,
+            status=dg.DagsterRunStatus.STARTED,
+            tags=pool_tag(VENDOR_REQUESTS) | tags,
+        )
         answer = self.evaluate(schedule, instance, AllSet())
         assert isinstance(answer, dg.SkipReason)
         assert re.search("is under way|still going", answer.skip_message or "")
 
     @pytest.mark.parametrize("schedule", [daily_batch, reference_weekly])
-    def test_behind_whatever_else_is_under_way_they_are_next(self, instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition) -> None:
-        days = {ASSET_PARTITION_RANGE_START_TAG: "2026-10-20", ASSET_PARTITION_RANGE_END_TAG: "2026-11-16"}
-        create_run_for_test(instance, LOAD_DAYS.name, status=dg.DagsterRunStatus.STARTED, tags=pool_tag(VENDOR_REQUESTS) | days)
-        create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED, tags=pool_tag(VENDOR_REQUESTS))
+    def test_behind_whatever_else_is_under_way_they_are_next(
+        self, instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition
+    ) -> None:
+        days = {
+            ASSET_PARTITION_RANGE_START_TAG: "2026-10-20",
+            ASSET_PARTITION_RANGE_END_TAG: "2026-11-16",
+        }
+        create_run_for_test(
+            instance,
+            LOAD_DAYS.name,
+            status=dg.DagsterRunStatus.STARTED,
+            tags=pool_tag(VENDOR_REQUESTS) | days,
+        )
+        create_run_for_test(
+            instance, status=dg.DagsterRunStatus.STARTED, tags=pool_tag(VENDOR_REQUESTS)
+        )
         answer = self.evaluate(schedule, instance, AllSet())
         assert isinstance(answer, dg.RunRequest)
         assert int(answer.tags["dagster/priority"]) > 0

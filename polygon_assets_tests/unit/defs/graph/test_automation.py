@@ -40,17 +40,26 @@ class Market:
     def tick(self) -> dict[dg.AssetKey, AbstractSet[str | None]]:
         """What is requested, by asset."""
         found = dg.evaluate_automation_conditions(
-            self._defs, instance=self._instance, asset_selection=dg.AssetSelection.groups("batch"), cursor=self._cursor
+            self._defs,
+            instance=self._instance,
+            asset_selection=dg.AssetSelection.groups("batch"),
+            cursor=self._cursor,
         )
         self._cursor = found.cursor
         keys = {result.key for result in found.results if isinstance(result.key, dg.AssetKey)}
-        return {key: partitions for key in keys if (partitions := found.get_requested_partitions(key))}
+        return {
+            key: partitions for key in keys if (partitions := found.get_requested_partitions(key))
+        }
 
-    def made(self, *keys: dg.AssetKey, days: Iterable[str | None] = (None,), checks_pass: bool = True) -> None:
+    def made(
+        self, *keys: dg.AssetKey, days: Iterable[str | None] = (None,), checks_pass: bool = True
+    ) -> None:
         """Materialize assets, and let their blocking checks pass or not."""
         for key in keys:
             for day in days:
-                self._instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=day))
+                self._instance.report_runless_asset_event(
+                    dg.AssetMaterialization(key, partition=day)
+                )
             for check in self._defs.resolve_asset_graph().get_check_keys_for_assets({key}):
                 evaluation = dg.AssetCheckEvaluation(
                     asset_key=key,
@@ -70,7 +79,9 @@ def market(instance: dg.DagsterInstance) -> Market:
 
 @pytest.fixture
 def days() -> list[str]:
-    return [day.isoformat() for day in settled_days(MarketCalendar("NYSE"), dt.datetime.now(dt.UTC), 30)]
+    return [
+        day.isoformat() for day in settled_days(MarketCalendar("NYSE"), dt.datetime.now(dt.UTC), 30)
+    ]
 
 
 def test_the_source_follows_the_subscriptions(market: Market) -> None:
@@ -80,7 +91,9 @@ def test_the_source_follows_the_subscriptions(market: Market) -> None:
     assert market.tick() == {}
 
 
-def test_the_source_follows_subscriptions_that_were_accepted_before_it_was_part_of_the_graph(instance: dg.DagsterInstance) -> None:
+def test_the_source_follows_subscriptions_that_were_accepted_before_it_was_part_of_the_graph(
+    instance: dg.DagsterInstance,
+) -> None:
     instance.report_runless_asset_event(dg.AssetMaterialization(SUBSCRIPTIONS))
     market = Market(instance)
     assert market.first_tick == {AIRBYTE_SOURCE: {None}}
@@ -105,7 +118,9 @@ def test_a_day_of_which_one_table_is_missing_waits(market: Market, days: list[st
     assert market.tick() == {FACT_DAILY_TRADING: {days[-1]}}
 
 
-def test_the_adjusted_prices_are_made_once_for_all_days_built_together(market: Market, days: list[str]) -> None:
+def test_the_adjusted_prices_are_made_once_for_all_days_built_together(
+    market: Market, days: list[str]
+) -> None:
     market.made(*DIMENSIONS)
     market.tick()
     market.made(FACT_DAILY_TRADING, days=days)
@@ -129,7 +144,9 @@ def test_a_fact_whose_check_failed_spreads_nowhere(market: Market, days: list[st
     assert ADJUSTED in market.tick()
 
 
-def test_a_closed_stream_day_is_compared_once_its_fact_is_built(market: Market, days: list[str]) -> None:
+def test_a_closed_stream_day_is_compared_once_its_fact_is_built(
+    market: Market, days: list[str]
+) -> None:
     market.made(STOCK_AGGREGATES, days=days[-1:])
     assert market.tick() == {}
     market.made(FACT_DAILY_TRADING, days=days[-2:])

@@ -16,11 +16,15 @@ def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     process(tmp_path, 20, 10, "/venv/bin/python", "/venv/bin/dagster", "dev")
     process(tmp_path, 30, 20, "/venv/bin/python", "-m", "dagster", "code-server", "start")
     process(tmp_path, 40, 30, "/venv/bin/python", "-m", "dagster", "api", "grpc")
-    process(tmp_path, 50, 40, "/venv/bin/python", "-c", "from multiprocessing.spawn import spawn_main")
+    process(
+        tmp_path, 50, 40, "/venv/bin/python", "-c", "from multiprocessing.spawn import spawn_main"
+    )
     return tmp_path
 
 
-def process(proc: Path, pid: int, parent: int, *command: str, state: str = "S", started: int | None = None) -> None:
+def process(
+    proc: Path, pid: int, parent: int, *command: str, state: str = "S", started: int | None = None
+) -> None:
     fields = [state, str(parent), *["0"] * 17, str(started or pid)]
     (proc / str(pid)).mkdir(exist_ok=True)
     (proc / str(pid) / "stat").write_text(f"{pid} (a ) name) {' '.join(fields)} 0 0")
@@ -56,7 +60,9 @@ def test_another_process_with_the_same_number_is_not_the_one_it_was(proc: Path) 
     assert not is_intact(line)
 
 
-def test_without_proc_there_is_nothing_to_watch(proc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_proc_there_is_nothing_to_watch(
+    proc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dagster_processes, "PROC", proc / "none")
     assert dagster_above(50) == ()
     assert is_intact(())

@@ -8,7 +8,9 @@ import pytest
 from polygon_assets.defs.graph import pools
 
 
-def test_a_run_that_holds_a_pool_says_again_and_again_that_it_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_holds_a_pool_says_again_and_again_that_it_is_at_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     heard = threading.Semaphore(0)
 
     class Ear(logging.Handler):

@@ -69,21 +69,31 @@ def test_every_check_has_a_description() -> None:
         (beat(), False),
     ],
 )
-def test_channels_must_all_be_confirmed_by_a_living_producer(heartbeat: Heartbeat | None, passed: bool) -> None:
+def test_channels_must_all_be_confirmed_by_a_living_producer(
+    heartbeat: Heartbeat | None, passed: bool
+) -> None:
     assert judge_channels(heartbeat, NOW).passed is passed
 
 
 def test_an_unconfirmed_channel_is_named() -> None:
-    assert "A.X: not authorized" in str(judge_channels(beat(desired=1, unconfirmed=["A.X: not authorized"]), NOW).description)
+    assert "A.X: not authorized" in str(
+        judge_channels(beat(desired=1, unconfirmed=["A.X: not authorized"]), NOW).description
+    )
 
 
 @pytest.mark.parametrize(
-    ("age", "delay", "regular", "passed"), [(5, 0, True, True), (120, 0, True, False), (120, 0, False, True), (960, 15, True, True)]
+    ("age", "delay", "regular", "passed"),
+    [(5, 0, True, True), (120, 0, True, False), (120, 0, False, True), (960, 15, True, True)],
 )
 def test_freshness_is_asked_for_in_the_regular_session_and_allows_for_the_delayed_cluster(
     age: float, delay: int, regular: bool, passed: bool
 ) -> None:
-    assert judge_freshness(beat(newest_event=ago(age)), NOW, dt.timedelta(minutes=delay), regular).passed is passed
+    assert (
+        judge_freshness(
+            beat(newest_event=ago(age)), NOW, dt.timedelta(minutes=delay), regular
+        ).passed
+        is passed
+    )
 
 
 def test_before_the_first_event_only_the_regular_session_complains() -> None:
@@ -93,7 +103,8 @@ def test_before_the_first_event_only_the_regular_session_complains() -> None:
 
 
 @pytest.mark.parametrize(
-    ("since", "passed"), [(None, True), (NOW - dt.timedelta(seconds=59), True), (NOW - dt.timedelta(seconds=61), False)]
+    ("since", "passed"),
+    [(None, True), (NOW - dt.timedelta(seconds=59), True), (NOW - dt.timedelta(seconds=61), False)],
 )
 def test_nothing_may_wait_longer_than_a_minute(since: dt.datetime | None, passed: bool) -> None:
     assert judge_waiting(since, NOW, lag=5).passed is passed
@@ -107,10 +118,16 @@ def test_a_newest_event_in_another_unit_is_a_failure_with_a_sentence(unit: int) 
 
 
 @pytest.mark.parametrize("program", ["producer", "filter", "sink"])
-@pytest.mark.parametrize(("refused", "read", "passed"), [(0, 0, True), (1, 100, True), (2, 100, False), (1, 0, False)])
-def test_each_programs_refusals_are_bounded_by_a_share_of_what_it_read(program: str, refused: int, read: int, passed: bool) -> None:
+@pytest.mark.parametrize(
+    ("refused", "read", "passed"), [(0, 0, True), (1, 100, True), (2, 100, False), (1, 0, False)]
+)
+def test_each_programs_refusals_are_bounded_by_a_share_of_what_it_read(
+    program: str, refused: int, read: int, passed: bool
+) -> None:
     good = dict.fromkeys(("producer", "filter", "sink"), beat(counters={"read": 1_000_000}))
-    judgement = judge_refusals(good | {program: beat(counters={"refused": refused, "read": read})}, NOW)
+    judgement = judge_refusals(
+        good | {program: beat(counters={"refused": refused, "read": read})}, NOW
+    )
     assert judgement.passed is passed
     assert f"{program}: {refused} refused, {read} read" in str(judgement.description)
 
@@ -127,15 +144,27 @@ def test_rows_are_accounted_for_when_none_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("delay_ms", "passed"), [(None, True), (2_000, True), (900_000, True), (-1_000, True), (-1_001, False), (-8_000, False)]
+    ("delay_ms", "passed"),
+    [
+        (None, True),
+        (2_000, True),
+        (900_000, True),
+        (-1_000, True),
+        (-1_001, False),
+        (-8_000, False),
+    ],
 )
-def test_bars_that_arrive_before_their_second_ends_show_a_wrong_clock(delay_ms: int | None, passed: bool) -> None:
+def test_bars_that_arrive_before_their_second_ends_show_a_wrong_clock(
+    delay_ms: int | None, passed: bool
+) -> None:
     judgement = judge_clocks(beat(arrival_delay_ms=delay_ms), NOW)
     assert judgement.passed is passed
     assert passed or "NTP" in str(judgement.description)
 
 
-@pytest.mark.parametrize("outcome", ["forwarded", "refused", "status", "unsubscribed", "dropped", "released", "waiting"])
+@pytest.mark.parametrize(
+    "outcome", ["forwarded", "refused", "status", "unsubscribed", "dropped", "released", "waiting"]
+)
 def test_every_event_read_is_in_the_account_or_the_check_says_so(outcome: str) -> None:
     assert judge_account({"filter": beat(counters={"read": 7, outcome: 7})}, NOW).passed
     judgement = judge_account({"filter": beat(counters={"read": 8, outcome: 7})}, NOW)
@@ -143,9 +172,16 @@ def test_every_event_read_is_in_the_account_or_the_check_says_so(outcome: str) -
     assert "filter: cannot account for 1 of 8 events" in str(judgement.description)
 
 
-def test_recent_refusals_fail_the_check_though_they_are_few_since_the_start_and_the_reason_is_named() -> None:
+def test_recent_refusals_fail_the_check_though_they_are_few_since_the_start_and_the_reason_is_named() -> (
+    None
+):
     good = dict.fromkeys(("producer", "sink"), beat(counters={"read": 1_000_000}))
-    recent = beat(counters={"read": 1_000_000, "refused": 93}, recent_read=93, recent_refused=93, last_refusal="vwap 0.0 must be > 0")
+    recent = beat(
+        counters={"read": 1_000_000, "refused": 93},
+        recent_read=93,
+        recent_refused=93,
+        last_refusal="vwap 0.0 must be > 0",
+    )
     judgement = judge_refusals(good | {"filter": recent}, NOW)
     assert not judgement.passed
     assert "vwap 0.0 must be > 0" in str(judgement.description)
@@ -168,5 +204,12 @@ def test_recent_refusals_fail_the_check_though_they_are_few_since_the_start_and_
 def test_bars_hold_every_share_also_while_seconds_arrive(
     bars: tuple[int, str], before: tuple[int, str], after: tuple[int, str], passed: bool
 ) -> None:
-    filled = FilledBars(1, 1, bars[0], Decimal(bars[1]), (before[0], Decimal(before[1])), (after[0], Decimal(after[1])))
+    filled = FilledBars(
+        1,
+        1,
+        bars[0],
+        Decimal(bars[1]),
+        (before[0], Decimal(before[1])),
+        (after[0], Decimal(after[1])),
+    )
     assert filled.same_volume().passed is passed

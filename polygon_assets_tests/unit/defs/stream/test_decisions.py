@@ -37,17 +37,34 @@ def ms(moment: dt.datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-def beat(sent_at: dt.datetime, state: ProgramState = "streaming", lag: int | None = None) -> Heartbeat:
+def beat(
+    sent_at: dt.datetime, state: ProgramState = "streaming", lag: int | None = None
+) -> Heartbeat:
     return Heartbeat("filter", "host:1:1", state, ms(sent_at), ms(sent_at), lag=lag)
 
 
 def run(
-    status: Status, created: str, ended: str | None = None, *, last_event: str | None = None, needs_human: bool = False, name: str = "a"
+    status: Status,
+    created: str,
+    ended: str | None = None,
+    *,
+    last_event: str | None = None,
+    needs_human: bool = False,
+    name: str = "a",
 ) -> RunFacts:
-    return RunFacts(name, status, at(created), at(ended) if ended else None, at(last_event) if last_event else None, needs_human)
+    return RunFacts(
+        name,
+        status,
+        at(created),
+        at(ended) if ended else None,
+        at(last_event) if last_event else None,
+        needs_human,
+    )
 
 
-def facts(*runs: RunFacts, heartbeat: Heartbeat | None = None, missing: tuple[str, ...] = ()) -> StreamFacts:
+def facts(
+    *runs: RunFacts, heartbeat: Heartbeat | None = None, missing: tuple[str, ...] = ()
+) -> StreamFacts:
     return StreamFacts("filter", runs, heartbeat, missing)
 
 
@@ -57,7 +74,9 @@ def failures(count: int, last_ended: str) -> list[RunFacts]:
 
 class TestStart:
     @pytest.mark.parametrize("time", ["03:55", "04:00", "09:30", "19:59", "20:14"])
-    def test_starts_from_five_minutes_before_the_open_to_the_end_of_the_revision_window(self, time: str) -> None:
+    def test_starts_from_five_minutes_before_the_open_to_the_end_of_the_revision_window(
+        self, time: str
+    ) -> None:
         answer = decide(facts(), NYSE, at(time))
         assert isinstance(answer, Start)
         assert (answer.session, answer.attempt, answer.after) == (FRIDAY, 1, "none")
@@ -85,23 +104,37 @@ class TestStart:
         assert "POLYGON_API_KEY" in answer.reason
 
     def test_yesterdays_runs_do_not_count(self) -> None:
-        yesterday = [RunFacts("y", Status.CANCELED, at("09:00", dt.date(2026, 11, 19)), at("10:00", dt.date(2026, 11, 19)))]
+        yesterday = [
+            RunFacts(
+                "y",
+                Status.CANCELED,
+                at("09:00", dt.date(2026, 11, 19)),
+                at("10:00", dt.date(2026, 11, 19)),
+            )
+        ]
         answer = decide(facts(*yesterday), NYSE, at("04:00"))
         assert isinstance(answer, Start)
         assert answer.after == "none"
 
 
 class TestNeverASecondCopy:
-    @pytest.mark.parametrize("status", [Status.QUEUED, Status.NOT_STARTED, Status.STARTING, Status.STARTED, Status.CANCELING])
+    @pytest.mark.parametrize(
+        "status",
+        [Status.QUEUED, Status.NOT_STARTED, Status.STARTING, Status.STARTED, Status.CANCELING],
+    )
     def test_waits_for_a_run_that_is_under_way(self, status: Status) -> None:
-        assert isinstance(decide(facts(run(status, "10:00", last_event="10:00")), NYSE, at("10:01")), Wait)
+        assert isinstance(
+            decide(facts(run(status, "10:00", last_event="10:00")), NYSE, at("10:01")), Wait
+        )
 
     def test_an_old_failure_behind_the_active_run_changes_nothing(self) -> None:
         active = run(Status.STARTED, "10:00", last_event="10:59")
         assert isinstance(decide(facts(active, *failures(3, "09:59")), NYSE, at("11:00")), Wait)
 
     def test_waits_while_the_program_runs_outside_dagster(self) -> None:
-        answer = decide(facts(heartbeat=beat(at("10:00"))), NYSE, at("10:00") + dt.timedelta(seconds=10))
+        answer = decide(
+            facts(heartbeat=beat(at("10:00"))), NYSE, at("10:00") + dt.timedelta(seconds=10)
+        )
         assert answer == Wait("runs outside Dagster as host:1:1")
 
     @pytest.mark.parametrize("heartbeat", [beat(at("10:00"), "stopped"), beat(at("09:59"))])
@@ -113,7 +146,9 @@ class TestAfterAFailure:
     @pytest.mark.parametrize(("count", "seconds"), [(1, 5), (2, 10), (3, 20), (9, 300)])
     def test_backs_off(self, count: int, seconds: int) -> None:
         runs = failures(count, "10:01")
-        assert isinstance(decide(facts(*runs), NYSE, at("10:01") + dt.timedelta(seconds=seconds - 1)), Wait)
+        assert isinstance(
+            decide(facts(*runs), NYSE, at("10:01") + dt.timedelta(seconds=seconds - 1)), Wait
+        )
         answer = decide(facts(*runs), NYSE, at("10:01") + dt.timedelta(seconds=seconds))
         assert isinstance(answer, Start)
         assert (answer.attempt, answer.after) == (count + 1, "f0")
@@ -125,15 +160,24 @@ class TestAfterAFailure:
 
     def test_a_run_that_lived_long_counts_from_the_beginning_again(self) -> None:
         long = run(Status.FAILURE, "10:30", "12:00", name="long")
-        assert isinstance(decide(facts(long, *failures(MAX_FAILURES, "10:20")), NYSE, at("12:01")), Start)
+        assert isinstance(
+            decide(facts(long, *failures(MAX_FAILURES, "10:20")), NYSE, at("12:01")), Start
+        )
 
     def test_what_only_a_person_can_cure_is_tried_again_every_ten_minutes_for_ever(self) -> None:
-        runs = [run(Status.FAILURE, "10:00", "10:01", needs_human=True, name=f"f{n}") for n in range(MAX_FAILURES + 2)]
+        runs = [
+            run(Status.FAILURE, "10:00", "10:01", needs_human=True, name=f"f{n}")
+            for n in range(MAX_FAILURES + 2)
+        ]
         assert isinstance(decide(facts(*runs), NYSE, at("10:10")), Wait)
         assert isinstance(decide(facts(*runs), NYSE, at("10:11")), Start)
 
-    def test_a_run_that_ended_well_in_the_middle_of_the_session_is_followed_by_another(self) -> None:
-        assert isinstance(decide(facts(run(Status.SUCCESS, "10:00", "10:30")), NYSE, at("10:31")), Start)
+    def test_a_run_that_ended_well_in_the_middle_of_the_session_is_followed_by_another(
+        self,
+    ) -> None:
+        assert isinstance(
+            decide(facts(run(Status.SUCCESS, "10:00", "10:30")), NYSE, at("10:31")), Start
+        )
 
 
 class TestHumanCancel:
@@ -143,7 +187,14 @@ class TestHumanCancel:
         assert "cancelled" in answer.reason
 
     def test_comes_back_with_the_next_session(self) -> None:
-        assert isinstance(decide(facts(run(Status.CANCELED, "04:00", "10:00")), NYSE, at("04:00", dt.date(2026, 11, 23))), Start)
+        assert isinstance(
+            decide(
+                facts(run(Status.CANCELED, "04:00", "10:00")),
+                NYSE,
+                at("04:00", dt.date(2026, 11, 23)),
+            ),
+            Start,
+        )
 
     def test_a_run_of_an_earlier_day_cancelled_today_stays_down_too(self) -> None:
         cancelled = RunFacts("a", Status.CANCELED, at("10:00", dt.date(2026, 11, 18)), at("10:00"))
@@ -151,7 +202,9 @@ class TestHumanCancel:
 
     def test_a_launch_by_hand_ends_it(self) -> None:
         by_hand = run(Status.FAILURE, "11:00", "11:01", name="hand")
-        assert isinstance(decide(facts(by_hand, run(Status.CANCELED, "04:00", "10:00")), NYSE, at("11:02")), Start)
+        assert isinstance(
+            decide(facts(by_hand, run(Status.CANCELED, "04:00", "10:00")), NYSE, at("11:02")), Start
+        )
 
 
 class TestZombies:
@@ -164,16 +217,22 @@ class TestZombies:
     @pytest.mark.parametrize(("last_event", "last_beat"), [("10:09", "10:05"), ("10:05", "10:09")])
     def test_either_sign_of_life_protects_it(self, last_event: str, last_beat: str) -> None:
         living = run(Status.STARTED, "10:00", last_event=last_event)
-        assert isinstance(decide(facts(living, heartbeat=beat(at(last_beat))), NYSE, at("10:10")), Wait)
+        assert isinstance(
+            decide(facts(living, heartbeat=beat(at(last_beat))), NYSE, at("10:10")), Wait
+        )
 
     def test_a_run_whose_program_has_stopped_is_freed_after_a_minute(self) -> None:
         """A full disk: Dagster could not write that the run ended."""
-        silent = facts(run(Status.STARTED, "10:00", last_event="10:05"), heartbeat=beat(at("10:05"), "stopped"))
+        silent = facts(
+            run(Status.STARTED, "10:00", last_event="10:05"), heartbeat=beat(at("10:05"), "stopped")
+        )
         assert isinstance(decide(silent, NYSE, at("10:06")), Wait)
         assert isinstance(decide(silent, NYSE, at("10:06") + dt.timedelta(seconds=1)), Free)
 
     def test_the_farewell_of_the_program_before_proves_nothing_of_a_run(self) -> None:
-        starting = facts(run(Status.STARTED, "10:00", last_event="10:00"), heartbeat=beat(at("09:59"), "stopped"))
+        starting = facts(
+            run(Status.STARTED, "10:00", last_event="10:00"), heartbeat=beat(at("09:59"), "stopped")
+        )
         assert isinstance(decide(starting, NYSE, at("10:02")), Wait)
 
     def test_a_queued_run_is_nobodys_zombie(self) -> None:
@@ -188,7 +247,9 @@ class TestEndOfTheSession:
         assert streams_until(NYSE, at("22:00")) == at("20:15", dt.date(2026, 11, 23))
 
     def test_an_early_close_ends_early(self) -> None:
-        assert streams_until(NYSE, at("10:00", dt.date(2026, 11, 27))) == at("17:15", dt.date(2026, 11, 27))
+        assert streams_until(NYSE, at("10:00", dt.date(2026, 11, 27))) == at(
+            "17:15", dt.date(2026, 11, 27)
+        )
 
     def test_where_the_next_session_follows_at_once_nothing_ends(self) -> None:
         assert streams_until(ALWAYS, at("23:59")) is None
@@ -227,29 +288,48 @@ class TestDayClosed:
         assert "no row" in self.verdict(rows=0)
 
     def test_not_when_no_producer_was_up_at_the_open(self) -> None:
-        assert self.verdict(producers=(seen("12:00", "20:15"),)) == "no producer was up at the open (09:00 UTC)"
+        assert (
+            self.verdict(producers=(seen("12:00", "20:15"),))
+            == "no producer was up at the open (09:00 UTC)"
+        )
         assert "no producer was up" in self.verdict(producers=(seen("01:00", "02:00"),))
 
     def test_not_when_the_producer_was_stopped_at_noon_and_never_came_back(self) -> None:
         until_noon = (seen("03:55", "04:00"), seen("03:55", "11:30"))
         assert self.verdict(producers=until_noon) == "no producer was up at the close (01:00 UTC)"
-        next_day = Sighting(at("03:55", dt.date(2026, 11, 23)), at("04:00", dt.date(2026, 11, 23)), 2, 2)
-        assert self.verdict(producers=(*until_noon, next_day)) == "no producer was up at the close (01:00 UTC)"
+        next_day = Sighting(
+            at("03:55", dt.date(2026, 11, 23)), at("04:00", dt.date(2026, 11, 23)), 2, 2
+        )
+        assert (
+            self.verdict(producers=(*until_noon, next_day))
+            == "no producer was up at the close (01:00 UTC)"
+        )
 
-    def test_two_producers_cover_a_day_because_what_was_lost_between_them_is_in_the_gap_ledger(self) -> None:
+    def test_two_producers_cover_a_day_because_what_was_lost_between_them_is_in_the_gap_ledger(
+        self,
+    ) -> None:
         assert self.verdict(producers=(seen("03:55", "04:00"), seen("12:00", "20:01"))) == "closed"
 
-    def test_not_while_a_program_that_crashes_at_every_start_was_all_there_was_at_the_close(self) -> None:
-        crashing = tuple(Sighting(at("20:00"), at("20:00") + dt.timedelta(seconds=n), 0, 0) for n in (5, 10))
+    def test_not_while_a_program_that_crashes_at_every_start_was_all_there_was_at_the_close(
+        self,
+    ) -> None:
+        crashing = tuple(
+            Sighting(at("20:00"), at("20:00") + dt.timedelta(seconds=n), 0, 0) for n in (5, 10)
+        )
         said = self.verdict(producers=(seen("03:55", "04:00"), *crashing))
         assert said == "0 of 0 channels were confirmed at the close (01:00 UTC)"
 
     def test_not_when_a_channel_was_unconfirmed_even_if_it_is_confirmed_now(self) -> None:
         without_one = (self.UP[0], seen("03:58", "20:00", confirmed=1), seen("03:58", "20:15"))
-        assert self.verdict(producers=without_one) == "1 of 2 channels were confirmed at the close (01:00 UTC)"
+        assert (
+            self.verdict(producers=without_one)
+            == "1 of 2 channels were confirmed at the close (01:00 UTC)"
+        )
 
     def test_a_day_also_closes_where_the_next_follows_at_once(self) -> None:
-        monday = Sighting(at("10:00", dt.date(2026, 11, 16)), at("00:20", dt.date(2026, 11, 21)), 2, 2)
+        monday = Sighting(
+            at("10:00", dt.date(2026, 11, 16)), at("00:20", dt.date(2026, 11, 21)), 2, 2
+        )
         now = at("00:20", dt.date(2026, 11, 21))
         assert day_closed(DayFacts(FRIDAY, 1000, producers=(monday,)), ALWAYS, now).closed
 
@@ -263,16 +343,25 @@ class TestDayClosed:
         assert self.verdict(gaps=(Gap("g", "drop", 10**18, 10**18 + 1, 1),)) == "closed"
 
     def test_a_gap_of_the_night_does_not_matter(self) -> None:
-        assert self.verdict(gaps=(Gap("g", "crash", ms(at("01:00")), ms(at("04:00")), 1),)) == "closed"
+        assert (
+            self.verdict(gaps=(Gap("g", "crash", ms(at("01:00")), ms(at("04:00")), 1),)) == "closed"
+        )
 
     def test_not_while_messages_of_the_day_are_pending(self) -> None:
-        assert "clickhouse_sink has not processed" in self.verdict(pending_since={"clickhouse_sink": at("20:14")})
+        assert "clickhouse_sink has not processed" in self.verdict(
+            pending_since={"clickhouse_sink": at("20:14")}
+        )
 
     def test_what_was_received_after_the_window_may_be_pending(self) -> None:
-        assert self.verdict(pending_since={"clickhouse_sink": at("20:15"), "polygon_filter": None}) == "closed"
+        assert (
+            self.verdict(pending_since={"clickhouse_sink": at("20:15"), "polygon_filter": None})
+            == "closed"
+        )
 
     def test_a_day_without_a_session_is_never_closed(self) -> None:
-        assert not day_closed(DayFacts(dt.date(2026, 11, 26), 1), NYSE, at("20:16", dt.date(2026, 11, 27))).closed
+        assert not day_closed(
+            DayFacts(dt.date(2026, 11, 26), 1), NYSE, at("20:16", dt.date(2026, 11, 27))
+        ).closed
 
     def test_every_doubt_is_named(self) -> None:
         assert self.verdict(rows=0, pending_since={"g": at("19:00")}).count(";") == 1
@@ -283,10 +372,15 @@ class TestCsv:
         assert isinstance(validate_csv(CsvFacts("b", "a"), at("10:00")), Start)
 
     def test_a_version_that_was_judged_is_left_alone_whatever_the_judgement(self) -> None:
-        assert isinstance(validate_csv(CsvFacts("a", "a", [run(Status.SUCCESS, "10:00", "10:01")]), at("12:00")), Wait)
+        assert isinstance(
+            validate_csv(CsvFacts("a", "a", [run(Status.SUCCESS, "10:00", "10:01")]), at("12:00")),
+            Wait,
+        )
 
     def test_a_version_whose_run_is_under_way_is_left_alone(self) -> None:
-        assert isinstance(validate_csv(CsvFacts("a", "a", [run(Status.STARTED, "10:00")]), at("10:30")), Wait)
+        assert isinstance(
+            validate_csv(CsvFacts("a", "a", [run(Status.STARTED, "10:00")]), at("10:30")), Wait
+        )
 
     def test_a_version_that_could_not_be_judged_is_tried_again_with_pauses(self) -> None:
         failed = [run(Status.FAILURE, "10:00", "10:01"), run(Status.FAILURE, "09:58", "09:59")]

@@ -4,7 +4,15 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from polygon_assets.defs.graph.keys import DEAD_LETTERS, FILTERED, RAW, STOCK_AGGREGATES, STOCK_LAST, STOCK_RECENT, WEBSOCKET
+from polygon_assets.defs.graph.keys import (
+    DEAD_LETTERS,
+    FILTERED,
+    RAW,
+    STOCK_AGGREGATES,
+    STOCK_LAST,
+    STOCK_RECENT,
+    WEBSOCKET,
+)
 from polygon_assets.defs.stream.heartbeat_events import EventReporter
 from polygon_assets.messages import Heartbeat, ProgramName
 
@@ -15,7 +23,9 @@ class Log:
     events: list[dg.AssetObservation | dg.AssetMaterialization] = field(default_factory=list)
 
     def reporter(self, program: str) -> EventReporter:
-        return EventReporter(program, self.events.append, lambda _text: None, lambda: "no broker", lambda: self.now)
+        return EventReporter(
+            program, self.events.append, lambda _text: None, lambda: "no broker", lambda: self.now
+        )
 
     def take(self) -> list[tuple[type, dg.AssetKey]]:
         taken = [(type(event), event.asset_key) for event in self.events]
@@ -23,9 +33,13 @@ class Log:
         return taken
 
 
-def beat(program: ProgramName, forwarded: int = 0, detail: str = "", **changes: object) -> Heartbeat:
+def beat(
+    program: ProgramName, forwarded: int = 0, detail: str = "", **changes: object
+) -> Heartbeat:
     counters = {"read": forwarded + 1, "forwarded": forwarded}
-    return Heartbeat(program, "host:1:1", "streaming", 0, 10_000, detail, counters=counters, **changes)  # type: ignore[arg-type]
+    return Heartbeat(
+        program, "host:1:1", "streaming", 0, 10_000, detail, counters=counters, **changes
+    )  # type: ignore[arg-type]
 
 
 def test_observations_come_every_thirty_seconds_on_each_asset_of_the_program() -> None:
@@ -60,7 +74,9 @@ def test_a_topic_is_materialized_every_minute_of_progress() -> None:
     materialized = []
     for minute in range(12):
         reporter.observe(beat("producer", forwarded=min(minute, 7) * 100), 0)
-        materialized += [minute for kind, key in log.take() if kind is dg.AssetMaterialization and key == RAW]
+        materialized += [
+            minute for kind, key in log.take() if kind is dg.AssetMaterialization and key == RAW
+        ]
         log.now += 60
     assert materialized == [1, 2, 3, 4, 5, 6, 7]
 
@@ -77,7 +93,9 @@ def test_a_restarted_program_counts_from_zero_and_is_still_progress() -> None:
     assert (dg.AssetMaterialization, RAW) in log.take()
 
 
-def test_the_table_of_record_is_never_materialized_by_a_heartbeat_but_the_copies_filled_by_the_same_insert_are() -> None:
+def test_the_table_of_record_is_never_materialized_by_a_heartbeat_but_the_copies_filled_by_the_same_insert_are() -> (
+    None
+):
     log = Log()
     log.reporter("sink").observe(beat("sink", forwarded=1000), 0)
     assert log.take() == [
@@ -89,12 +107,31 @@ def test_the_table_of_record_is_never_materialized_by_a_heartbeat_but_the_copies
 
 def test_the_numbers_are_numbers_so_that_they_are_plotted() -> None:
     log = Log()
-    heartbeat = beat("producer", 7, rate=12.5, lag=3, newest_event=9_000, desired=2, confirmed=1, unconfirmed=["A.X: not found"])
+    heartbeat = beat(
+        "producer",
+        7,
+        rate=12.5,
+        lag=3,
+        newest_event=9_000,
+        desired=2,
+        confirmed=1,
+        unconfirmed=["A.X: not found"],
+    )
     log.reporter("producer").observe(heartbeat, 2)
     feed = next(event for event in log.events if event.asset_key == WEBSOCKET)
     assert isinstance(feed.metadata["rate_per_second"], dg.FloatMetadataValue)
-    numbers = ("rate_per_second", "lag_messages", "newest_event_age_seconds", "channels_desired", "channels_confirmed", "read", "restarts")
-    assert {name: feed.metadata[name].value for name in numbers} == dict(zip(numbers, (12.5, 3, 1.0, 2, 1, 8, 2), strict=True))
+    numbers = (
+        "rate_per_second",
+        "lag_messages",
+        "newest_event_age_seconds",
+        "channels_desired",
+        "channels_confirmed",
+        "read",
+        "restarts",
+    )
+    assert {name: feed.metadata[name].value for name in numbers} == dict(
+        zip(numbers, (12.5, 3, 1.0, 2, 1, 8, 2), strict=True)
+    )
     assert feed.metadata["unconfirmed"].value == "* A.X: not found"
 
 

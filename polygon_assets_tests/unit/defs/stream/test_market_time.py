@@ -11,11 +11,26 @@ from polygon_assets.clients import market_clock
 from polygon_assets.definitions import build_defs
 from polygon_assets.defs.assets import reconciliation
 from polygon_assets.defs.batch import backlogs
-from polygon_assets.defs.graph.keys import FACT_DAILY_TRADING, OHLCV_1M, STOCK_AGGREGATES, STREAM_VS_BATCH
+from polygon_assets.defs.graph.keys import (
+    FACT_DAILY_TRADING,
+    OHLCV_1M,
+    STOCK_AGGREGATES,
+    STREAM_VS_BATCH,
+)
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.stream import decisions, facts, jobs
 from polygon_assets.defs.stream.checks import judge_freshness
-from polygon_assets.defs.stream.decisions import DayFacts, RunFacts, Sighting, Start, StreamFacts, Wait, day_closed, decide, streams_until
+from polygon_assets.defs.stream.decisions import (
+    DayFacts,
+    RunFacts,
+    Sighting,
+    Start,
+    StreamFacts,
+    Wait,
+    day_closed,
+    decide,
+    streams_until,
+)
 from polygon_assets.defs.stream.schedules import ohlcv_1m_while_open
 from polygon_assets.inspection import streams, tables
 from polygon_assets.market_calendar import NEW_YORK
@@ -27,7 +42,12 @@ DAY = dt.date(2026, 11, 20)
 SPEED = 30.0
 STARTED = dt.datetime(2026, 11, 27, 3, 0, tzinfo=dt.UTC)
 """When the first client subscribed: in the night of another day, when no US market is open."""
-REPLAY = Settings(market_calendar="NYSE", market_replay="2026-11-20T15:50", clickhouse_host="127.0.0.1", daily_history_days=1)
+REPLAY = Settings(
+    market_calendar="NYSE",
+    market_replay="2026-11-20T15:50",
+    clickhouse_host="127.0.0.1",
+    daily_history_days=1,
+)
 CALENDAR = calendar_of(REPLAY)
 SECOND = dt.timedelta(seconds=1)
 
@@ -78,7 +98,9 @@ def test_streams_start_before_the_replay_runs_and_while_it_does() -> None:
 
 def test_streams_stay_down_once_the_replay_is_over() -> None:
     for seconds in (0, 3600, 86_400):
-        answer = decide(StreamFacts("producer"), CALENDAR, wall("20:15") + seconds * SECOND, RUNNING)
+        answer = decide(
+            StreamFacts("producer"), CALENDAR, wall("20:15") + seconds * SECOND, RUNNING
+        )
         assert isinstance(answer, Wait)
         assert "closed" in answer.reason
 
@@ -92,11 +114,19 @@ def test_a_run_that_failed_before_the_replay_began_counts_for_its_session() -> N
 
 def test_pauses_after_failures_are_wall_time() -> None:
     failed = RunFacts("a", Status.FAILURE, wall("16:00") - 60 * SECOND, wall("16:00"))
-    assert isinstance(decide(StreamFacts("producer", [failed]), CALENDAR, wall("16:00") + 4 * SECOND, RUNNING), Wait)
-    assert isinstance(decide(StreamFacts("producer", [failed]), CALENDAR, wall("16:00") + 6 * SECOND, RUNNING), Start)
+    assert isinstance(
+        decide(StreamFacts("producer", [failed]), CALENDAR, wall("16:00") + 4 * SECOND, RUNNING),
+        Wait,
+    )
+    assert isinstance(
+        decide(StreamFacts("producer", [failed]), CALENDAR, wall("16:00") + 6 * SECOND, RUNNING),
+        Start,
+    )
 
 
-def test_programs_get_a_minute_of_wall_time_after_the_replayed_window(show: Callable[[MarketClock], None]) -> None:
+def test_programs_get_a_minute_of_wall_time_after_the_replayed_window(
+    show: Callable[[MarketClock], None],
+) -> None:
     until = streams_until(CALENDAR, RUNNING.market(wall("15:51")))
     assert until == new_york("20:15")
     assert jobs._on_the_wall(Replayed(), until) == wall("20:15")
@@ -118,10 +148,26 @@ def ms(moment: dt.datetime) -> int:
 
 def beat_of(since: dt.datetime, at: dt.datetime, newest_event: int | None = None) -> Heartbeat:
     """The last heartbeat of a producer with all its channels."""
-    return Heartbeat("producer", "host:1:1", "streaming", ms(since), ms(at), newest_event=newest_event, desired=2, confirmed=2)
+    return Heartbeat(
+        "producer",
+        "host:1:1",
+        "streaming",
+        ms(since),
+        ms(at),
+        newest_event=newest_event,
+        desired=2,
+        confirmed=2,
+    )
 
 
-def evidence(monkeypatch: pytest.MonkeyPatch, *, since: dt.datetime, at: dt.datetime, waits: dt.datetime | None, gaps: list[Gap]) -> None:
+def evidence(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    since: dt.datetime,
+    at: dt.datetime,
+    waits: dt.datetime | None,
+    gaps: list[Gap],
+) -> None:
     """One producer's last heartbeat, what waits, and the open gaps; times are the wall's."""
     beat = beat_of(since, at)
     monkeypatch.setattr(streams, "heartbeats", lambda _settings: {"producer": beat})
@@ -152,7 +198,11 @@ def test_a_replayed_day_is_proved_by_a_producer_that_was_up_from_its_beginning(
     ],
 )
 def test_a_producer_that_came_late_or_left_early_proves_nothing(
-    monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance, since: dt.datetime, at: dt.datetime, reason: str
+    monkeypatch: pytest.MonkeyPatch,
+    instance: dg.DagsterInstance,
+    since: dt.datetime,
+    at: dt.datetime,
+    reason: str,
 ) -> None:
     evidence(monkeypatch, since=since, at=at, waits=None, gaps=[])
     found = verdict(instance)
@@ -169,7 +219,9 @@ def test_what_was_received_before_the_end_of_the_window_is_waited_for(
 
 
 @pytest.mark.usefixtures("show")
-def test_a_gap_of_the_replay_keeps_its_day_open(monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance) -> None:
+def test_a_gap_of_the_replay_keeps_its_day_open(
+    monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
+) -> None:
     gap = Gap("id", "disconnect", ms(new_york("17:00")), ms(new_york("17:05")), epoch=1)
     evidence(monkeypatch, since=STARTED, at=wall("20:01"), waits=None, gaps=[gap])
     assert "1 open gap(s)" in verdict(instance).reason
@@ -180,26 +232,39 @@ def test_a_day_that_was_replayed_in_part_is_whole_only_on_its_own_calendar() -> 
     known = DayFacts(DAY, 100, producers=[seen])
     assert day_closed(known, CALENDAR, new_york("20:16")).closed
     whole = calendar_of(REPLAY.model_copy(update={"market_replay": ""}))
-    assert "no producer was up at the open (09:00 UTC)" in day_closed(known, whole, new_york("20:16")).reason
+    assert (
+        "no producer was up at the open (09:00 UTC)"
+        in day_closed(known, whole, new_york("20:16")).reason
+    )
 
 
 def test_the_replayed_day_is_loaded_as_soon_as_it_is_settled(instance: dg.DagsterInstance) -> None:
     before = backlogs.loads(instance, REPLAY, CALENDAR, wall("20:14"), RUNNING)
     assert before.wanted == [DAY - dt.timedelta(days=1)]
     after = backlogs.loads(instance, REPLAY, CALENDAR, wall("20:15") + SECOND, RUNNING)
-    assert after.wanted == [DAY], "the daily schedule ticks by the wall clock, so nothing is left to it"
+    assert after.wanted == [DAY], (
+        "the daily schedule ticks by the wall clock, so nothing is left to it"
+    )
     for gather_backlog in (backlogs.facts, backlogs.comparisons):
-        assert DAY in gather_backlog(instance, REPLAY, CALENDAR, wall("20:15") + SECOND, RUNNING).wanted
+        assert (
+            DAY
+            in gather_backlog(instance, REPLAY, CALENDAR, wall("20:15") + SECOND, RUNNING).wanted
+        )
 
 
 @pytest.mark.usefixtures("show")
-@pytest.mark.parametrize(("tick", "partition"), [(wall("15:51"), str(DAY)), (wall("19:59"), str(DAY)), (wall("20:05"), None)])
+@pytest.mark.parametrize(
+    ("tick", "partition"),
+    [(wall("15:51"), str(DAY)), (wall("19:59"), str(DAY)), (wall("20:05"), None)],
+)
 def test_a_schedule_is_about_the_replayed_day(tick: dt.datetime, partition: str | None) -> None:
     environment = {"environment": Replayed()}
     # A schedule asks for its instance by reference, which one in memory has not.
     with (
         dg.instance_for_test() as kept,
-        dg.build_schedule_context(kept, scheduled_execution_time=tick, resources=environment) as context,
+        dg.build_schedule_context(
+            kept, scheduled_execution_time=tick, resources=environment
+        ) as context,
     ):
         answer = ohlcv_1m_while_open(context)
     found = answer.partition_key if isinstance(answer, dg.RunRequest) else None
@@ -217,7 +282,9 @@ def test_the_age_of_an_event_is_wall_time() -> None:
     assert not late.passed
 
 
-def test_a_set_that_was_accepted_before_the_replay_is_compared_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_set_that_was_accepted_before_the_replay_is_compared_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Accepted:
         accepted_at = (STARTED - 20 * SECOND).isoformat()
         symbols = frozenset({"AAPL", "MSFT"})
@@ -225,23 +292,33 @@ def test_a_set_that_was_accepted_before_the_replay_is_compared_as_a_whole(monkey
         def accepted(self) -> "Accepted":
             return self
 
-    monkeypatch.setattr("polygon_assets.clients.subscription_store.connect", lambda _settings: Accepted())
+    monkeypatch.setattr(
+        "polygon_assets.clients.subscription_store.connect", lambda _settings: Accepted()
+    )
     assert reconciliation._subscribed(REPLAY, CALENDAR, DAY, [], RUNNING) == (Accepted.symbols, "")
     Accepted.accepted_at = wall("16:00").isoformat()
-    assert "after the day began" in reconciliation._subscribed(REPLAY, CALENDAR, DAY, [], RUNNING)[1]
+    assert (
+        "after the day began" in reconciliation._subscribed(REPLAY, CALENDAR, DAY, [], RUNNING)[1]
+    )
 
 
 @pytest.mark.parametrize("day", ["2026-01-02", "2026-06-15", "2026-11-20"])
-def test_any_day_that_is_closed_is_followed_however_old_it_is(instance: dg.DagsterInstance, day: str) -> None:
+def test_any_day_that_is_closed_is_followed_however_old_it_is(
+    instance: dg.DagsterInstance, day: str
+) -> None:
     defs = build_defs(Settings.model_construct(market_calendar="NYSE"))
     selection = dg.AssetSelection.assets(OHLCV_1M, STREAM_VS_BATCH)
     first = dg.evaluate_automation_conditions(defs, instance=instance, asset_selection=selection)
     for key in (STOCK_AGGREGATES, FACT_DAILY_TRADING):
         instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=day))
         for check in defs.resolve_asset_graph().get_check_keys_for_assets({key}):
-            passed = dg.AssetCheckEvaluation(asset_key=key, check_name=check.name, passed=True, metadata={}, partition=None)
+            passed = dg.AssetCheckEvaluation(
+                asset_key=key, check_name=check.name, passed=True, metadata={}, partition=None
+            )
             instance.report_runless_asset_event(passed)
-    second = dg.evaluate_automation_conditions(defs, instance=instance, asset_selection=selection, cursor=first.cursor)
+    second = dg.evaluate_automation_conditions(
+        defs, instance=instance, asset_selection=selection, cursor=first.cursor
+    )
     assert second.get_requested_partitions(OHLCV_1M) == {day}
     assert second.get_requested_partitions(STREAM_VS_BATCH) == {day}
 

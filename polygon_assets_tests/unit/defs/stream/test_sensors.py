@@ -21,7 +21,13 @@ from polygon_assets.defs.stream import decisions, facts, sensors
 from polygon_assets.defs.stream.decisions import DayFacts, Sighting
 from polygon_assets.defs.stream.jobs import ETAG_TAG, NEEDS_HUMAN_TAG, PROGRAM_TAG
 from polygon_assets.defs.stream.schedules import _settling, ohlcv_1m_while_open
-from polygon_assets.defs.stream.sensors import failure_cause, open_days, stream_supervisor, subscriptions_csv, trading_day_closer
+from polygon_assets.defs.stream.sensors import (
+    failure_cause,
+    open_days,
+    stream_supervisor,
+    subscriptions_csv,
+    trading_day_closer,
+)
 from polygon_assets.market_calendar import ONE_DAY, MarketCalendar
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN, NothingSet, OpenMarket
@@ -30,10 +36,15 @@ JOBS = ("run_producer", "run_filter", "run_sink")
 
 
 def tick(
-    sensor: dg.SensorDefinition, instance: dg.DagsterInstance, environment: Environment | None = None, cursor: str | None = None
+    sensor: dg.SensorDefinition,
+    instance: dg.DagsterInstance,
+    environment: Environment | None = None,
+    cursor: str | None = None,
 ) -> dg.SensorResult | dg.SkipReason:
     """What one tick answers."""
-    with dg.build_sensor_context(instance, cursor, resources={"environment": environment or OpenMarket()}) as context:
+    with dg.build_sensor_context(
+        instance, cursor, resources={"environment": environment or OpenMarket()}
+    ) as context:
         answer = sensor(context)
     assert isinstance(answer, dg.SensorResult | dg.SkipReason)
     return answer
@@ -51,11 +62,15 @@ def reason(answer: dg.SensorResult | dg.SkipReason) -> str:
 
 
 class TestSupervisor:
-    def test_it_starts_all_three_although_no_broker_can_be_reached(self, instance: dg.DagsterInstance) -> None:
+    def test_it_starts_all_three_although_no_broker_can_be_reached(
+        self, instance: dg.DagsterInstance
+    ) -> None:
         asked = requests(tick(stream_supervisor, instance))
         assert [request.job_name for request in asked] == list(JOBS)
         today = MarketCalendar("24/7").day_of(dt.datetime.now(dt.UTC)).isoformat()
-        assert [request.run_key for request in asked] == [f"{name}:{today}:none" for name in ("producer", "filter", "sink")]
+        assert [request.run_key for request in asked] == [
+            f"{name}:{today}:none" for name in ("producer", "filter", "sink")
+        ]
         assert {request.tags["polygon/session"] for request in asked} == {today}
 
     def test_it_starts_nothing_that_is_under_way(self, instance: dg.DagsterInstance) -> None:
@@ -65,26 +80,45 @@ class TestSupervisor:
 
     def test_it_leaves_down_what_someone_cancelled(self, instance: dg.DagsterInstance) -> None:
         create_run_for_test(instance, job_name="run_filter", status=dg.DagsterRunStatus.CANCELED)
-        assert [request.job_name for request in requests(tick(stream_supervisor, instance))] == ["run_producer", "run_sink"]
+        assert [request.job_name for request in requests(tick(stream_supervisor, instance))] == [
+            "run_producer",
+            "run_sink",
+        ]
 
     def test_the_run_before_is_part_of_the_key_so_that_no_key_is_used_twice(
         self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(decisions, "FIRST_PAUSE", dt.timedelta())
-        failed = create_run_for_test(instance, job_name="run_sink", status=dg.DagsterRunStatus.FAILURE)
+        failed = create_run_for_test(
+            instance, job_name="run_sink", status=dg.DagsterRunStatus.FAILURE
+        )
         sink = requests(tick(stream_supervisor, instance))[2]
         assert sink.run_key is not None
         assert sink.run_key.endswith(failed.run_id)
         assert sink.tags["polygon/attempt"] == "2"
 
-    def test_a_run_that_needs_a_human_is_not_tried_at_once(self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_run_that_needs_a_human_is_not_tried_at_once(
+        self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(decisions, "FIRST_PAUSE", dt.timedelta())
-        create_run_for_test(instance, job_name="run_sink", status=dg.DagsterRunStatus.FAILURE, tags={NEEDS_HUMAN_TAG: "true"})
-        assert [request.job_name for request in requests(tick(stream_supervisor, instance))] == ["run_producer", "run_filter"]
+        create_run_for_test(
+            instance,
+            job_name="run_sink",
+            status=dg.DagsterRunStatus.FAILURE,
+            tags={NEEDS_HUMAN_TAG: "true"},
+        )
+        assert [request.job_name for request in requests(tick(stream_supervisor, instance))] == [
+            "run_producer",
+            "run_filter",
+        ]
 
-    def test_it_frees_a_run_whose_process_is_gone(self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_frees_a_run_whose_process_is_gone(
+        self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(decisions, "ZOMBIE_AGE", dt.timedelta(seconds=-1))
-        zombie = create_run_for_test(instance, job_name="run_filter", status=dg.DagsterRunStatus.STARTED)
+        zombie = create_run_for_test(
+            instance, job_name="run_filter", status=dg.DagsterRunStatus.STARTED
+        )
         tick(stream_supervisor, instance)
         freed = instance.get_run_by_id(zombie.run_id)
         assert freed is not None
@@ -119,7 +153,9 @@ class TestCsv:
         monkeypatch.setattr(subscription_store, "connect", lambda _settings: store)
         return store
 
-    def test_each_version_is_validated_once_also_when_it_comes_back(self, instance: dg.DagsterInstance, store: FakeStore) -> None:
+    def test_each_version_is_validated_once_also_when_it_comes_back(
+        self, instance: dg.DagsterInstance, store: FakeStore
+    ) -> None:
         first = tick(subscriptions_csv, instance)
         assert isinstance(first, dg.SensorResult)
         assert requests(first)[0].tags[ETAG_TAG] == "one"
@@ -130,12 +166,18 @@ class TestCsv:
         store.etag = "one"
         assert len(requests(tick(subscriptions_csv, instance, cursor="two"))) == 1
 
-    def test_a_run_that_failed_to_judge_is_repeated_after_a_pause(self, instance: dg.DagsterInstance, store: FakeStore) -> None:
+    def test_a_run_that_failed_to_judge_is_repeated_after_a_pause(
+        self, instance: dg.DagsterInstance, store: FakeStore
+    ) -> None:
         assert store.etag == "one"
         create_run_for_test(instance, status=dg.DagsterRunStatus.FAILURE, tags={ETAG_TAG: "one"})
-        assert "could not be judged; next try at" in reason(tick(subscriptions_csv, instance, cursor="one"))
+        assert "could not be judged; next try at" in reason(
+            tick(subscriptions_csv, instance, cursor="one")
+        )
 
-    def test_when_s3_is_away_it_says_so_and_keeps_its_cursor(self, instance: dg.DagsterInstance, store: FakeStore) -> None:
+    def test_when_s3_is_away_it_says_so_and_keeps_its_cursor(
+        self, instance: dg.DagsterInstance, store: FakeStore
+    ) -> None:
         store.etag = None
         assert "no answer" in reason(tick(subscriptions_csv, instance, cursor="one"))
 
@@ -145,14 +187,18 @@ class TestDays:
 
     @pytest.fixture(autouse=True)
     def only_yesterday_is_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(decisions, "is_settled", lambda _calendar, day, _now: day == self.YESTERDAY)
+        monkeypatch.setattr(
+            decisions, "is_settled", lambda _calendar, day, _now: day == self.YESTERDAY
+        )
         # Yesterday ended long enough ago, also shortly after midnight.
         monkeypatch.setattr(decisions, "REVISION_WINDOW", dt.timedelta())
 
     def facts(self, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
         always = Sighting(dt.datetime(2026, 1, 1, tzinfo=dt.UTC), dt.datetime.now(dt.UTC), 1, 1)
 
-        def day_facts(_instance: dg.DagsterInstance, _settings: Settings, days: Sequence[dt.date]) -> list[DayFacts]:
+        def day_facts(
+            _instance: dg.DagsterInstance, _settings: Settings, days: Sequence[dt.date]
+        ) -> list[DayFacts]:
             return [DayFacts(day, rows, producers=(always,)) for day in days]
 
         monkeypatch.setattr(facts, "day_facts", day_facts)
@@ -170,12 +216,18 @@ class TestDays:
         assert isinstance(event, dg.AssetMaterialization)
         assert (event.asset_key, event.partition) == (STOCK_AGGREGATES, self.YESTERDAY.isoformat())
         instance.report_runless_asset_event(event)
-        assert self.YESTERDAY not in open_days(instance, MarketCalendar("24/7"), dt.datetime.now(dt.UTC))
+        assert self.YESTERDAY not in open_days(
+            instance, MarketCalendar("24/7"), dt.datetime.now(dt.UTC)
+        )
         assert "no day is over" in reason(tick(trading_day_closer, instance))
-        followed = dg.evaluate_automation_conditions(defs, instance=instance, asset_selection=bars, cursor=before.cursor)
+        followed = dg.evaluate_automation_conditions(
+            defs, instance=instance, asset_selection=bars, cursor=before.cursor
+        )
         assert followed.get_requested_partitions(OHLCV_1M) == {self.YESTERDAY.isoformat()}
 
-    def test_why_a_day_is_still_open_is_told_once(self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_why_a_day_is_still_open_is_told_once(
+        self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         self.facts(monkeypatch, rows=0)
         first = tick(trading_day_closer, instance)
         assert isinstance(first, dg.SensorResult)
@@ -200,7 +252,9 @@ class TestSchedules:
 
     def evaluate(self, instance: dg.DagsterInstance, environment: Environment) -> object:
         now = dt.datetime(2026, 11, 22, 16, 5, tzinfo=dt.UTC)
-        with dg.build_schedule_context(instance, scheduled_execution_time=now, resources={"environment": environment}) as context:
+        with dg.build_schedule_context(
+            instance, scheduled_execution_time=now, resources={"environment": environment}
+        ) as context:
             return ohlcv_1m_while_open(context)
 
     def test_todays_bars_are_refreshed_while_open(self, instance: dg.DagsterInstance) -> None:
@@ -208,20 +262,33 @@ class TestSchedules:
         assert isinstance(answer, dg.RunRequest)
         assert answer.partition_key == "2026-11-22"
 
-    def test_a_refresh_that_still_runs_is_not_joined_by_another(self, instance: dg.DagsterInstance) -> None:
-        create_run_for_test(instance, job_name="refresh_ohlcv_1m", status=dg.DagsterRunStatus.STARTED)
+    def test_a_refresh_that_still_runs_is_not_joined_by_another(
+        self, instance: dg.DagsterInstance
+    ) -> None:
+        create_run_for_test(
+            instance, job_name="refresh_ohlcv_1m", status=dg.DagsterRunStatus.STARTED
+        )
         answer = self.evaluate(instance, OpenMarket())
         assert isinstance(answer, dg.SkipReason)
         assert "still going" in (answer.skip_message or "")
 
-    def test_streams_that_have_just_started_are_not_judged_yet(self, instance: dg.DagsterInstance) -> None:
+    def test_streams_that_have_just_started_are_not_judged_yet(
+        self, instance: dg.DagsterInstance
+    ) -> None:
         now = dt.datetime.now(dt.UTC)
         assert _settling(instance, now, now) is None
-        create_run_for_test(instance, job_name="run_sink", status=dg.DagsterRunStatus.STARTED, tags={PROGRAM_TAG: "sink"})
+        create_run_for_test(
+            instance,
+            job_name="run_sink",
+            status=dg.DagsterRunStatus.STARTED,
+            tags={PROGRAM_TAG: "sink"},
+        )
         assert _settling(instance, now, now) == "just started: run_sink"
         assert _settling(instance, now, now + dt.timedelta(seconds=59)) == "just started: run_sink"
 
-    def test_a_tick_missed_while_dagster_was_down_judges_nothing(self, instance: dg.DagsterInstance) -> None:
+    def test_a_tick_missed_while_dagster_was_down_judges_nothing(
+        self, instance: dg.DagsterInstance
+    ) -> None:
         now = dt.datetime.now(dt.UTC)
         assert "missed" in (_settling(instance, now - dt.timedelta(minutes=3), now) or "")
 
@@ -248,9 +315,17 @@ def breaking() -> None:
 
 
 class TestAlerts:
-    @pytest.mark.parametrize(("why", "said"), [("refused", "producer: the vendor refused the key"), ("other", "ValueError: no such file")])
+    @pytest.mark.parametrize(
+        ("why", "said"),
+        [
+            ("refused", "producer: the vendor refused the key"),
+            ("other", "ValueError: no such file"),
+        ],
+    )
     def test_the_text_says_why_a_step_failed(self, why: str, said: str) -> None:
-        result = breaking.execute_in_process({"ops": {"broken": {"config": why}}}, raise_on_error=False)
+        result = breaking.execute_in_process(
+            {"ops": {"broken": {"config": why}}}, raise_on_error=False
+        )
         (event,) = result.filter_events(lambda one: one.is_step_failure)
         assert failure_cause(event) == said
 
@@ -283,7 +358,9 @@ class TestAlerts:
         post_alert("", "run_sink failed")
 
     @pytest.mark.parametrize("path", ["/broken-secret"])
-    def test_a_refusal_does_not_show_the_address(self, webhook: tuple[str, list[bytes]], path: str) -> None:
+    def test_a_refusal_does_not_show_the_address(
+        self, webhook: tuple[str, list[bytes]], path: str
+    ) -> None:
         with pytest.raises(AlertError, match="HTTP 500") as caught:
             post_alert(webhook[0] + path, "text")
         assert "secret" not in str(caught.value)

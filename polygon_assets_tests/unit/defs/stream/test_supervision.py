@@ -52,7 +52,11 @@ class FakeEars:
     detail: str = ""
 
     def newest(self, pid: int) -> Heartbeat | None:
-        return None if self.silent or self.deaf else Heartbeat("filter", f"host:{pid}:0", "streaming", 0, 0, self.detail)
+        return (
+            None
+            if self.silent or self.deaf
+            else Heartbeat("filter", f"host:{pid}:0", "streaming", 0, 0, self.detail)
+        )
 
     def silent_seconds(self, _pid: int, since: float) -> float:
         return time.monotonic() - since if self.silent else 0.0
@@ -74,9 +78,16 @@ class Notebook:
         return [int(line.rpartition(" ")[2]) for line in self.said if line.startswith("started")]
 
 
-def supervision(script: str, *arguments: str, ears: FakeEars | None = None, finished: Callable[[], bool] = lambda: False) -> Supervision:
+def supervision(
+    script: str,
+    *arguments: str,
+    ears: FakeEars | None = None,
+    finished: Callable[[], bool] = lambda: False,
+) -> Supervision:
     command = [sys.executable, "-c", script, *arguments]
-    return Supervision(command, ears or FakeEars(), Notebook(), lambda _heartbeat: finished(), LIMITS)
+    return Supervision(
+        command, ears or FakeEars(), Notebook(), lambda _heartbeat: finished(), LIMITS
+    )
 
 
 def notebook(of: Supervision) -> Notebook:
@@ -104,10 +115,18 @@ def test_a_program_is_stopped_with_sigterm_when_the_session_is_over(tmp_path: Pa
     assert notebook(one).said[-1].endswith("ended with exit code 0")
 
 
-def test_a_program_that_does_not_end_well_when_the_session_is_over_is_a_failure_with_its_reason(tmp_path: Path) -> None:
-    ready, ears = (tmp_path / "out.ready").exists, FakeEars(detail="7 messages could not be handed to Kafka")
+def test_a_program_that_does_not_end_well_when_the_session_is_over_is_a_failure_with_its_reason(
+    tmp_path: Path,
+) -> None:
+    ready, ears = (
+        (tmp_path / "out.ready").exists,
+        FakeEars(detail="7 messages could not be handed to Kafka"),
+    )
     one = supervision(NOT_DRAINED, str(tmp_path / "out"), ears=ears, finished=ready)
-    with pytest.raises(ProgramNotDrainedError, match=r"the session is over, but process .* ended with exit code 13.*7 messages"):
+    with pytest.raises(
+        ProgramNotDrainedError,
+        match=r"the session is over, but process .* ended with exit code 13.*7 messages",
+    ):
         one.run()
     assert len(notebook(one).pids) == 1
 
@@ -139,7 +158,9 @@ def test_a_program_that_crashes_is_started_again_with_pauses_until_it_is_hopeles
     with pytest.raises(ProgramKeepsFailingError, match="exit code 3; 3 times in a row"):
         one.run()
     assert len(set(notebook(one).pids)) == 3
-    assert [line for line in notebook(one).said if "again in" in line][1].endswith("starting again in 0.02 s")
+    assert [line for line in notebook(one).said if "again in" in line][1].endswith(
+        "starting again in 0.02 s"
+    )
 
 
 def test_a_program_that_is_killed_is_named_with_its_signal() -> None:
@@ -174,7 +195,9 @@ def test_a_program_that_falls_silent_is_killed_even_if_it_ignores_sigterm() -> N
 
 def test_while_the_broker_is_away_a_silent_program_is_left_alone(tmp_path: Path) -> None:
     assert LIMITS.first_beat_seconds < 1.0
-    one = supervision(OBEDIENT, str(tmp_path / "out"), ears=FakeEars(deaf=True), finished=after(1.0))
+    one = supervision(
+        OBEDIENT, str(tmp_path / "out"), ears=FakeEars(deaf=True), finished=after(1.0)
+    )
     one.run()
     assert len(notebook(one).pids) == 1
 

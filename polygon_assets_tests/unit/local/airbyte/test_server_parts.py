@@ -24,7 +24,9 @@ def test_a_token_is_valid_until_its_end_for_every_server_with_the_same_secret() 
             Tokens("id", secret).check(f"Bearer {token}", now=stale)
 
 
-def test_documents_are_found_again_and_a_write_that_was_cut_short_is_not_seen(tmp_path: Path) -> None:
+def test_documents_are_found_again_and_a_write_that_was_cut_short_is_not_seen(
+    tmp_path: Path,
+) -> None:
     documents = Documents(tmp_path, States)
     documents.put("b", States(streams={}, created_at=1))
     documents.put("a", States(streams={"tickers": {"x": 1}}, created_at=2))
@@ -34,10 +36,14 @@ def test_documents_are_found_again_and_a_write_that_was_cut_short_is_not_seen(tm
     again = Documents(tmp_path, States)
     assert [one.created_at for one in again.all()] == [1, 2]
     assert again.get("a") == States(streams={"tickers": {"x": 1}}, created_at=2)
-    assert {file.stat().st_mode & 0o077 for file in tmp_path.iterdir() if file.suffix == ".json"} == {0}
+    assert {
+        file.stat().st_mode & 0o077 for file in tmp_path.iterdir() if file.suffix == ".json"
+    } == {0}
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0, "PT0S"), (61, "PT1M1S"), (29_172, "PT8H6M12S"), (7200, "PT2H")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "PT0S"), (61, "PT1M1S"), (29_172, "PT8H6M12S"), (7200, "PT2H")]
+)
 def test_durations_are_iso_8601(seconds: int, text: str) -> None:
     assert iso_duration(seconds) == text
 
@@ -86,10 +92,16 @@ def run(log: JobLog, said: Iterable[tuple[Message, int]]) -> tuple[Sync, Countin
 
 def status(word: str) -> object:
     described = {"stream_descriptor": {"name": "tickers"}, "status": word}
-    return {"type": "TRACE", "trace": {"type": "STREAM_STATUS", "emitted_at": 5.0, "stream_status": described}}
+    return {
+        "type": "TRACE",
+        "trace": {"type": "STREAM_STATUS", "emitted_at": 5.0, "stream_status": described},
+    }
 
 
-RECORD = {"type": "RECORD", "record": {"stream": "tickers", "data": {"ticker": "A"}, "emitted_at": 1}}
+RECORD = {
+    "type": "RECORD",
+    "record": {"stream": "tickers", "data": {"ticker": "A"}, "emitted_at": 1},
+}
 STATE = {
     "type": "STATE",
     "state": {
@@ -101,18 +113,39 @@ STATE = {
 
 
 def test_messages_reach_their_stream_and_others_are_passed_over(log: JobLog) -> None:
-    said = messages(status("STARTED"), RECORD, {"type": "CONTROL", "control": {}}, RECORD, STATE, status("COMPLETE"))
+    said = messages(
+        status("STARTED"),
+        RECORD,
+        {"type": "CONTROL", "control": {}},
+        RECORD,
+        STATE,
+        status("COMPLETE"),
+    )
     sync, load = run(log, said)
     assert (load.stats.records_emitted, load.stats.states_emitted, load.completed_at) == (2, 1, 5.0)
     assert (sync.incomplete, sync.failures) == (set(), [])
 
 
 def test_a_stream_that_is_not_said_to_be_complete_is_not(log: JobLog) -> None:
-    error = {"message": "the key is wrong", "internal_message": "HTTP 401", "failure_type": "config_error"}
+    error = {
+        "message": "the key is wrong",
+        "internal_message": "HTTP 401",
+        "failure_type": "config_error",
+    }
     sync, load = run(
-        log, messages(RECORD, {"type": "TRACE", "trace": {"type": "ERROR", "emitted_at": 7.0, "error": error}}, status("INCOMPLETE"))
+        log,
+        messages(
+            RECORD,
+            {"type": "TRACE", "trace": {"type": "ERROR", "emitted_at": 7.0, "error": error}},
+            status("INCOMPLETE"),
+        ),
     )
     assert (sync.incomplete, load.completed_at) == ({"tickers"}, None)
     [failure] = sync.failures
-    assert (failure.message, failure.details, failure.kind, failure.origin) == ("the key is wrong", "HTTP 401", "config_error", "source")
+    assert (failure.message, failure.details, failure.kind, failure.origin) == (
+        "the key is wrong",
+        "HTTP 401",
+        "config_error",
+        "source",
+    )
     assert "the key is wrong\nHTTP 401" in log.path.read_text()

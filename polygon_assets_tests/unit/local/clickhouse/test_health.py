@@ -47,7 +47,9 @@ def test_an_engine_that_answers_is_well(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("code", [236, 1002, 49])
-def test_an_engine_that_refuses_everything_is_dead_and_stays_dead(engine: Engine, code: int) -> None:
+def test_an_engine_that_refuses_everything_is_dead_and_stays_dead(
+    engine: Engine, code: int
+) -> None:
     deaths: list[str] = []
     with watching(engine, deaths) as watch:
         assert watch.trouble() == ""
@@ -67,7 +69,9 @@ def test_an_engine_at_its_limits_is_alive(engine: Engine, code: int) -> None:
     assert deaths == []
 
 
-def test_an_engine_that_is_late_is_busy_and_after_a_long_time_hung(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_is_late_is_busy_and_after_a_long_time_hung(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deaths: list[str] = []
     monkeypatch.setattr(health, "_PATIENCE_SECONDS", 0.05)
     with watching(engine, deaths) as watch:

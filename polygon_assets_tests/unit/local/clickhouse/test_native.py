@@ -22,7 +22,9 @@ def test_strings_of_every_length_are_stepped_over(texts: list[bytes]) -> None:
 
 
 def size_of(text: bytes) -> bytes:
-    return bytes([len(text)]) if len(text) < 128 else bytes([len(text) & 0x7F | 0x80, len(text) >> 7])
+    return (
+        bytes([len(text)]) if len(text) < 128 else bytes([len(text) & 0x7F | 0x80, len(text) >> 7])
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,15 @@ def test_types_without_a_known_end_are_named(type_name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "type_name", ["String", "UInt64", "Array(String)", "LowCardinality(String)", "Variant(String, UInt8)", "Nullable(String)"]
+    "type_name",
+    [
+        "String",
+        "UInt64",
+        "Array(String)",
+        "LowCardinality(String)",
+        "Variant(String, UInt8)",
+        "Nullable(String)",
+    ],
 )
 def test_a_block_that_ends_too_early_is_refused(type_name: str) -> None:
     with pytest.raises(ClickHouseError, match="CANNOT_READ_ALL_DATA"):

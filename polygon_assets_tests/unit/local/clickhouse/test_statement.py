@@ -1,7 +1,14 @@
 import pytest
 
 from polygon_assets.local.clickhouse.errors import ClickHouseError
-from polygon_assets.local.clickhouse.statement import Insert, Query, format_name, killing_by_client_id, parse, with_query_id
+from polygon_assets.local.clickhouse.statement import (
+    Insert,
+    Query,
+    format_name,
+    killing_by_client_id,
+    parse,
+    with_query_id,
+)
 
 SETTINGS = "SETTINGS a = 1, b = 'FORMAT x' "
 CONFUSING = '/* FORMAT x */ INSERT INTO `FORMAT` ("values") -- VALUES\n'
@@ -10,11 +17,20 @@ CONFUSING = '/* FORMAT x */ INSERT INTO `FORMAT` ("values") -- VALUES\n'
 @pytest.mark.parametrize(
     ("sql", "expected"),
     [
-        (b"INSERT INTO t (a, b) FORMAT Native\n\x01\x02'\xff", Insert("INSERT INTO t (a, b) ", "", "Native", b"\x01\x02'\xff")),
+        (
+            b"INSERT INTO t (a, b) FORMAT Native\n\x01\x02'\xff",
+            Insert("INSERT INTO t (a, b) ", "", "Native", b"\x01\x02'\xff"),
+        ),
         (b"insert into t format TSV \r\n1\n", Insert("insert into t ", "", "TSV", b"1\n")),
         (b"INSERT INTO t FORMAT TSV\n\n1", Insert("INSERT INTO t ", "", "TSV", b"\n1")),
-        (f"INSERT INTO t {SETTINGS}FORMAT CSV 1".encode(), Insert("INSERT INTO t ", SETTINGS, "CSV", b"1")),
-        (b"WITH 1 AS y INSERT INTO t (s) FORMAT TSV\na;\n", Insert("WITH 1 AS y INSERT INTO t (s) ", "", "TSV", b"a;\n")),
+        (
+            f"INSERT INTO t {SETTINGS}FORMAT CSV 1".encode(),
+            Insert("INSERT INTO t ", SETTINGS, "CSV", b"1"),
+        ),
+        (
+            b"WITH 1 AS y INSERT INTO t (s) FORMAT TSV\na;\n",
+            Insert("WITH 1 AS y INSERT INTO t (s) ", "", "TSV", b"a;\n"),
+        ),
         (f"{CONFUSING}FORMAT CSV".encode(), Insert(CONFUSING, "", "CSV", b"")),
     ],
 )
@@ -26,7 +42,12 @@ def test_the_data_of_an_insert_start_after_its_format(sql: bytes, expected: Inse
     ("sql", "body", "first_word", "output_format"),
     [
         (b"SELECT 1", b"SELECT 1", b"SELECT", None),
-        (b"  -- remark\nselect 'FORMAT CSV' from (select 1 format TSV) format JSON; ;", None, b"SELECT", "JSON"),
+        (
+            b"  -- remark\nselect 'FORMAT CSV' from (select 1 format TSV) format JSON; ;",
+            None,
+            b"SELECT",
+            "JSON",
+        ),
         (b"WITH 1 AS x SELECT x FORMAT Native", None, b"WITH", "Native"),
         (b"WITH 'INSERT INTO t' AS x SELECT x FORMAT CSV", None, b"WITH", "CSV"),
         (b"WITH 1 AS x INSERT INTO t SELECT x", None, b"WITH", None),
@@ -39,7 +60,9 @@ def test_the_data_of_an_insert_start_after_its_format(sql: bytes, expected: Inse
         (b"", b"", b"", None),
     ],
 )
-def test_other_statements_stay_whole(sql: bytes, body: bytes | None, first_word: bytes, output_format: str | None) -> None:
+def test_other_statements_stay_whole(
+    sql: bytes, body: bytes | None, first_word: bytes, output_format: str | None
+) -> None:
     query = parse(sql)
     assert isinstance(query, Query)
     assert (query.first_word, query.format) == (first_word, output_format)
@@ -49,11 +72,16 @@ def test_other_statements_stay_whole(sql: bytes, body: bytes | None, first_word:
 def test_the_clause_for_a_file_comes_before_the_format() -> None:
     query = parse(b"SELECT 1 FORMAT JSON SETTINGS max_threads = 1")
     assert isinstance(query, Query)
-    assert query.formatted_into_file("/x") == b"SELECT 1 INTO OUTFILE '/x' APPEND FORMAT JSON SETTINGS max_threads = 1"
+    assert (
+        query.formatted_into_file("/x")
+        == b"SELECT 1 INTO OUTFILE '/x' APPEND FORMAT JSON SETTINGS max_threads = 1"
+    )
     assert query.unformatted == b"SELECT 1 "
     plain = parse(b"SELECT 1 -- remark")
     assert isinstance(plain, Query)
-    assert plain.into_file("/x", "CSV") == b"SELECT 1 -- remark\nINTO OUTFILE '/x' APPEND FORMAT CSV"
+    assert (
+        plain.into_file("/x", "CSV") == b"SELECT 1 -- remark\nINTO OUTFILE '/x' APPEND FORMAT CSV"
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,9 +104,18 @@ def test_what_the_engine_would_get_wrong_is_refused(sql: bytes, code: int) -> No
     ("sql", "expected"),
     [
         (b"SELECT queryID()", b"SELECT ('it\\'s' AS `queryID()`)"),
-        (b"SELECT f(query_id ( )), 'queryID()', query_id", b"SELECT f(('it\\'s' AS `query_id()`)), 'queryID()', query_id"),
-        (b"INSERT INTO t SELECT initialQueryID()", b"INSERT INTO t SELECT ('it\\'s' AS `initialQueryID()`)"),
-        (b"CREATE TABLE t (q String DEFAULT queryID()) ENGINE = Null", b"CREATE TABLE t (q String DEFAULT queryID()) ENGINE = Null"),
+        (
+            b"SELECT f(query_id ( )), 'queryID()', query_id",
+            b"SELECT f(('it\\'s' AS `query_id()`)), 'queryID()', query_id",
+        ),
+        (
+            b"INSERT INTO t SELECT initialQueryID()",
+            b"INSERT INTO t SELECT ('it\\'s' AS `initialQueryID()`)",
+        ),
+        (
+            b"CREATE TABLE t (q String DEFAULT queryID()) ENGINE = Null",
+            b"CREATE TABLE t (q String DEFAULT queryID()) ENGINE = Null",
+        ),
     ],
 )
 def test_the_clients_query_id_takes_the_place_of_the_engines(sql: bytes, expected: bytes) -> None:
@@ -91,7 +128,9 @@ def test_kill_query_compares_the_clients_ids() -> None:
     query = parse(b"KILL QUERY WHERE query_id = 'query_id' OR query_id IN ('b') SYNC")
     assert isinstance(query, Query)
     expression = b"if(mapContains(Settings, 's'), Settings['s'], query_id)"
-    assert killing_by_client_id(query, "s") == b"KILL QUERY WHERE %b = 'query_id' OR %b IN ('b') SYNC" % (expression, expression)
+    assert killing_by_client_id(
+        query, "s"
+    ) == b"KILL QUERY WHERE %b = 'query_id' OR %b IN ('b') SYNC" % (expression, expression)
 
 
 @pytest.mark.parametrize("name", ["TSV SETTINGS x = 1", "", "a'b", "CSV;"])

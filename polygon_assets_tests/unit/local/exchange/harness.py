@@ -33,7 +33,12 @@ class RunningExchange:
     """host:port"""
 
     def get(self, path: str, key: str = KEY, **query: str) -> requests.Response:
-        return requests.get(f"http://{self.address}{path}", params=query, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+        return requests.get(
+            f"http://{self.address}{path}",
+            params=query,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=30,
+        )
 
     def json(self, path: str, **query: str) -> Message:
         response = self.get(path, **query)
@@ -58,8 +63,16 @@ class RunningExchange:
     @contextmanager
     def socket(self, path: str = "/stocks", **options: Any) -> Iterator[ClientConnection]:
         """A connection that has only been welcomed."""
-        with connect(f"ws://{self.address}{path}", max_size=None, compression=None, close_timeout=1, **options) as socket:
-            assert receive(socket) == [{"ev": "status", "status": "connected", "message": "Connected Successfully"}]
+        with connect(
+            f"ws://{self.address}{path}",
+            max_size=None,
+            compression=None,
+            close_timeout=1,
+            **options,
+        ) as socket:
+            assert receive(socket) == [
+                {"ev": "status", "status": "connected", "message": "Connected Successfully"}
+            ]
             yield socket
 
     @contextmanager
@@ -75,7 +88,16 @@ class RunningExchange:
 @contextmanager
 def running_exchange(*options: str) -> Iterator[RunningExchange]:
     """The exchange on a free port; ended with SIGTERM, and it must end at once and cleanly."""
-    command = [sys.executable, "-m", "polygon_assets.local.exchange", "--port", "0", "--api-key", KEY, *options]
+    command = [
+        sys.executable,
+        "-m",
+        "polygon_assets.local.exchange",
+        "--port",
+        "0",
+        "--api-key",
+        KEY,
+        *options,
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -99,7 +121,9 @@ def ask(socket: ClientConnection, action: str, params: str) -> None:
 
 def authenticate(socket: ClientConnection, key: str = KEY) -> None:
     ask(socket, "auth", key)
-    assert receive(socket) == [{"ev": "status", "status": "auth_success", "message": "authenticated"}]
+    assert receive(socket) == [
+        {"ev": "status", "status": "auth_success", "message": "authenticated"}
+    ]
 
 
 def until_closed(socket: ClientConnection) -> tuple[list[Message], int | None]:

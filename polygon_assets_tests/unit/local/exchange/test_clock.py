@@ -57,7 +57,9 @@ def test_a_replay_does_not_run_ahead_of_a_feed_that_is_still_sending() -> None:
     assert clock.now() == 1003.0
 
 
-def test_after_a_long_delay_time_goes_on_from_where_the_feed_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_long_delay_time_goes_on_from_where_the_feed_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     wall = [100.0]
     monkeypatch.setattr("polygon_assets.local.exchange.market.clock.time.time", lambda: wall[0])
     clock = ReplayClock(1000.0, speed=10.0)

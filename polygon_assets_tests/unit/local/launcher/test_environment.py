@@ -7,8 +7,25 @@ from polygon_assets.local.launcher.servers import embedded_servers
 from polygon_assets.settings import Settings
 
 FOREIGN = [
-    *("HTTP_PROXY", "https_proxy", "ALL_PROXY", "no_proxy", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"),
-    *("BOTO_CONFIG", "SNOWFLAKE_HOME", "SNOWFLAKE_PRIVATE_KEY_PATH", "MASSIVE_API_KEY", "DAGSTER_HOME", "KAFKA_OPTS", "CLICKHOUSE_URL"),
+    *(
+        "HTTP_PROXY",
+        "https_proxy",
+        "ALL_PROXY",
+        "no_proxy",
+        "AWS_PROFILE",
+        "AWS_SESSION_TOKEN",
+        "AWS_DEFAULT_REGION",
+        "AWS_ENDPOINT_URL",
+    ),
+    *(
+        "BOTO_CONFIG",
+        "SNOWFLAKE_HOME",
+        "SNOWFLAKE_PRIVATE_KEY_PATH",
+        "MASSIVE_API_KEY",
+        "DAGSTER_HOME",
+        "KAFKA_OPTS",
+        "CLICKHOUSE_URL",
+    ),
 ]
 
 
@@ -25,14 +42,25 @@ def test_the_stack_sets_none_of_those_that_a_person_may_tune_but_the_history_of_
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_variables_of_sdks_and_proxies_do_not_reach_the_stack(name: str) -> None:
-    environment = cleaned({name: "production", "PATH": "/bin", "LANG": "C", "SSL_CERT_FILE": "/ca", "DAILY_HISTORY_DAYS": "3"})
+    environment = cleaned(
+        {
+            name: "production",
+            "PATH": "/bin",
+            "LANG": "C",
+            "SSL_CERT_FILE": "/ca",
+            "DAILY_HISTORY_DAYS": "3",
+        }
+    )
     assert name not in environment
     assert {"PATH", "LANG", "SSL_CERT_FILE", "DAILY_HISTORY_DAYS"} <= environment.keys()
-    assert environment["AWS_CONFIG_FILE"] == environment["AWS_SHARED_CREDENTIALS_FILE"] == "/dev/null"
+    assert (
+        environment["AWS_CONFIG_FILE"] == environment["AWS_SHARED_CREDENTIALS_FILE"] == "/dev/null"
+    )
 
 
 def test_a_shell_unsets_what_would_lead_elsewhere_before_it_sets_the_stack_s() -> None:
     lines = shell_lines(
-        {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, {"AWS_PROFILE": "p", "KAFKA_BOOTSTRAP_SERVERS": "prod:1", "HOME": "/root"}
+        {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"},
+        {"AWS_PROFILE": "p", "KAFKA_BOOTSTRAP_SERVERS": "prod:1", "HOME": "/root"},
     )
     assert lines[:2] == [("AWS_PROFILE", None), ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")]

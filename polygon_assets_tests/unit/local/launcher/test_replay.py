@@ -7,7 +7,12 @@ import pytest
 
 from polygon_assets.defs.graph import partitions
 from polygon_assets.local.launcher import replay
-from polygon_assets.local.launcher.replay import ReplayError, dagster_home, refuse_unprovable, replay_of
+from polygon_assets.local.launcher.replay import (
+    ReplayError,
+    dagster_home,
+    refuse_unprovable,
+    replay_of,
+)
 from polygon_assets.local.launcher.servers import embedded_servers
 
 TODAY = dt.date(2026, 11, 27)
@@ -23,7 +28,9 @@ TODAY = dt.date(2026, 11, 27)
         (("--replay-from", "00:00", "--replay", "2026-11-27"), "2026-11-27T00:00"),
     ],
 )
-def test_a_replay_begins_where_its_options_say(options: tuple[str, ...], begins: str | None) -> None:
+def test_a_replay_begins_where_its_options_say(
+    options: tuple[str, ...], begins: str | None
+) -> None:
     found = replay_of(options)
     assert (found.isoformat("T", "minutes") if found else None) == begins
     refuse_unprovable(options, TODAY)
@@ -32,18 +39,35 @@ def test_a_replay_begins_where_its_options_say(options: tuple[str, ...], begins:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--replay", "2025-12-31"), "2025-12-31: days before 2026-01-02 have no partition; choose a trading day from 2026-01-02 on"),
+        (
+            ("--replay", "2025-12-31"),
+            "2025-12-31: days before 2026-01-02 have no partition; choose a trading day from 2026-01-02 on",
+        ),
         (("--replay", "1990-01-02"), "1990-01-02: days before 2026-01-02 have no partition"),
         (("--replay", "2026-11-30"), "2026-11-30: partitions end with today, 2026-11-27"),
-        (("--replay", "2026-11-26"), r"2026-11-26: US stocks do not trade on that day \(weekend or holiday\)"),
+        (
+            ("--replay", "2026-11-26"),
+            r"2026-11-26: US stocks do not trade on that day \(weekend or holiday\)",
+        ),
         (("--replay", "2026-11-21"), "2026-11-21: US stocks do not trade"),
         (("--replay", "20.11.2026"), "--replay 20.11.2026: write it like 2026-11-20"),
-        (("--replay", "2026-11-20", "--replay-from", "quarter to four"), "--replay-from quarter to four: write it like 15:50"),
-        (("--replay", "2026-11-20", "--replay-from", "16:00"), "--replay-from 16:00: 2026-11-20 closes at 16:00 New York"),
-        (("--replay", "2026-11-27", "--replay-from", "13:30"), "--replay-from 13:30: 2026-11-27 closes at 13:00 New York"),
+        (
+            ("--replay", "2026-11-20", "--replay-from", "quarter to four"),
+            "--replay-from quarter to four: write it like 15:50",
+        ),
+        (
+            ("--replay", "2026-11-20", "--replay-from", "16:00"),
+            "--replay-from 16:00: 2026-11-20 closes at 16:00 New York",
+        ),
+        (
+            ("--replay", "2026-11-27", "--replay-from", "13:30"),
+            "--replay-from 13:30: 2026-11-27 closes at 13:00 New York",
+        ),
     ],
 )
-def test_a_day_that_could_not_be_closed_and_compared_is_refused(options: tuple[str, ...], message: str) -> None:
+def test_a_day_that_could_not_be_closed_and_compared_is_refused(
+    options: tuple[str, ...], message: str
+) -> None:
     with pytest.raises(ReplayError, match=message):
         refuse_unprovable(options, TODAY)
 

@@ -26,9 +26,14 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
 def test_what_is_no_message_goes_to_the_log_and_the_inputs_do_not_stay(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: JobLog
 ) -> None:
-    stand_in(monkeypatch, "import sys; print('warming up'); print('trouble', file=sys.stderr); print(open(sys.argv[3]).read())")
+    stand_in(
+        monkeypatch,
+        "import sys; print('warming up'); print('trouble', file=sys.stderr); print(open(sys.argv[3]).read())",
+    )
     folder = tmp_path / "work"
-    with Connector("read", folder, log, config={"type": "LOG", "log": {"level": "INFO", "message": "read me"}}) as running:
+    with Connector(
+        "read", folder, log, config={"type": "LOG", "log": {"level": "INFO", "message": "read me"}}
+    ) as running:
         [(message, size)] = running.messages()
         assert running.exit_code() == 0
         assert (folder / "config.json").stat().st_mode & 0o077 == 0
@@ -42,17 +47,27 @@ def test_what_is_no_message_goes_to_the_log_and_the_inputs_do_not_stay(
 def test_a_record_that_cannot_be_understood_is_not_lost_without_a_word(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: JobLog
 ) -> None:
-    stand_in(monkeypatch, """print('{"type": "RECORD", "record": {"stream": "tickers", "data": []}}')""")
+    stand_in(
+        monkeypatch, """print('{"type": "RECORD", "record": {"stream": "tickers", "data": []}}')"""
+    )
     with (
         Connector("read", tmp_path / "work", log) as running,
-        pytest.raises(ConnectorError, match=r"no message of the Airbyte protocol: Expected `object`, got `array` - at `\$\.record\.data`"),
+        pytest.raises(
+            ConnectorError,
+            match=r"no message of the Airbyte protocol: Expected `object`, got `array` - at `\$\.record\.data`",
+        ),
     ):
         list(running.messages())
 
 
-def test_one_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: JobLog) -> None:
+def test_one_that_ignores_sigterm_is_killed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: JobLog
+) -> None:
     monkeypatch.setattr(connector, "_STOP_SECONDS", 0.2)
-    stand_in(monkeypatch, 'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(\'{"type": "LOG"}\'); time.sleep(60)')
+    stand_in(
+        monkeypatch,
+        'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(\'{"type": "LOG"}\'); time.sleep(60)',
+    )
     with Connector("read", tmp_path / "work", log) as running:
         next(running.messages())
         running.stop()
@@ -63,5 +78,7 @@ def test_a_connector_that_offers_nothing_and_says_nothing_is_told_by_its_code(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: JobLog
 ) -> None:
     stand_in(monkeypatch, "raise SystemExit(3)")
-    with pytest.raises(ConnectorError, match=r"ended with code 3 and offered no streams; see .*log"):
+    with pytest.raises(
+        ConnectorError, match=r"ended with code 3 and offered no streams; see .*log"
+    ):
         discover({}, {}, tmp_path / "work", log)

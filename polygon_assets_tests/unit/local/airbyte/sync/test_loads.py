@@ -34,7 +34,9 @@ class Recorder:
         self.done.append(("merge", [record["id"] for record in records], extracted_at.timestamp()))
 
     def overwrite(self, _: Stream, records: Iterable[Json], extracted_at: dt.datetime) -> None:
-        self.done.append(("overwrite", [record["id"] for record in records], extracted_at.timestamp()))
+        self.done.append(
+            ("overwrite", [record["id"] for record in records], extracted_at.timestamp())
+        )
 
     def keep_state(self, stream: str, state: Json) -> None:
         self.done.append((stream, state["stream"]["stream_state"]))
@@ -115,7 +117,9 @@ def test_a_stream_that_had_nothing_still_gets_its_table(recorder: Recorder) -> N
     assert recorder.done == [("merge", [], 5.0)]
 
 
-def test_a_replaced_table_changes_only_when_the_stream_is_complete(recorder: Recorder, tmp_path: Path) -> None:
+def test_a_replaced_table_changes_only_when_the_stream_is_complete(
+    recorder: Recorder, tmp_path: Path
+) -> None:
     load = Replacement(STREAM, StreamStats(name="bars"), recorder, tmp_path / "spool")
     load.add(record(1), 10)
     load.checkpoint(state(1))

@@ -17,7 +17,11 @@ BARS: dict[str, Any] = {
     "default_cursor_field": ["date"],
     "source_defined_primary_key": [["ticker"], ["date"]],
 }
-TYPES: dict[str, Any] = {"name": "types", "json_schema": {"properties": {}}, "supported_sync_modes": ["full_refresh"]}
+TYPES: dict[str, Any] = {
+    "name": "types",
+    "json_schema": {"properties": {}},
+    "supported_sync_modes": ["full_refresh"],
+}
 
 
 def test_without_a_choice_every_stream_is_read_whole() -> None:
@@ -30,18 +34,37 @@ def test_without_a_choice_every_stream_is_read_whole() -> None:
 
 
 def test_an_increment_has_the_sources_key_and_cursor_and_a_table_with_the_prefix() -> None:
-    [bars] = catalog.configure([BARS], [StreamChoice(name="bars", sync_mode="incremental_deduped_history")])
-    assert catalog.table(bars, "us_") == Stream("us_bars", ("ticker", "date"), "date", BARS["json_schema"]["properties"])
+    [bars] = catalog.configure(
+        [BARS], [StreamChoice(name="bars", sync_mode="incremental_deduped_history")]
+    )
+    assert catalog.table(bars, "us_") == Stream(
+        "us_bars", ("ticker", "date"), "date", BARS["json_schema"]["properties"]
+    )
 
 
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
-        (StreamChoice(name="trades"), "Invalid stream found: trades. The list of valid streams include: ['bars', 'types']."),
-        (StreamChoice(name="types", sync_mode="incremental_deduped_history"), "Valid sync modes are: ['full_refresh_overwrite']"),
-        (StreamChoice(name="bars", sync_mode="incremental_append"), "Cannot set sync mode to incremental_append for stream bars."),
-        (StreamChoice(name="bars", cursor_field=["ticker"]), "default_cursor_field of stream bars is already defined by the source"),
-        (StreamChoice(name="bars", primary_key=[["date"]]), "source_defined_primary_key of stream bars is already defined by the source"),
+        (
+            StreamChoice(name="trades"),
+            "Invalid stream found: trades. The list of valid streams include: ['bars', 'types'].",
+        ),
+        (
+            StreamChoice(name="types", sync_mode="incremental_deduped_history"),
+            "Valid sync modes are: ['full_refresh_overwrite']",
+        ),
+        (
+            StreamChoice(name="bars", sync_mode="incremental_append"),
+            "Cannot set sync mode to incremental_append for stream bars.",
+        ),
+        (
+            StreamChoice(name="bars", cursor_field=["ticker"]),
+            "default_cursor_field of stream bars is already defined by the source",
+        ),
+        (
+            StreamChoice(name="bars", primary_key=[["date"]]),
+            "source_defined_primary_key of stream bars is already defined by the source",
+        ),
     ],
 )
 def test_a_choice_that_cannot_be_is_refused(choice: StreamChoice, words: str) -> None:
@@ -54,4 +77,6 @@ def test_a_choice_that_cannot_be_is_refused(choice: StreamChoice, words: str) ->
 def test_an_increment_without_a_key_is_refused() -> None:
     keyless = BARS | {"source_defined_primary_key": []}
     with pytest.raises(Problem, match="malformed syntax"):
-        catalog.configure([keyless], [StreamChoice(name="bars", sync_mode="incremental_deduped_history")])
+        catalog.configure(
+            [keyless], [StreamChoice(name="bars", sync_mode="incremental_deduped_history")]
+        )

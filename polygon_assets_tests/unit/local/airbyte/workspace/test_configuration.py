@@ -19,7 +19,9 @@ SNOWFLAKE = {
 
 def test_a_secret_is_masked_wherever_the_schema_says_so() -> None:
     shown = configuration.masked(destination.specification(), SNOWFLAKE)
-    assert shown == SNOWFLAKE | {"credentials": {"auth_type": "Username and Password", "password": configuration.MASK}}
+    assert shown == SNOWFLAKE | {
+        "credentials": {"auth_type": "Username and Password", "password": configuration.MASK}
+    }
 
 
 def test_a_mask_that_is_sent_back_means_the_old_secret() -> None:
@@ -30,7 +32,11 @@ def test_a_mask_that_is_sent_back_means_the_old_secret() -> None:
 def test_a_partial_change_goes_into_objects_and_replaces_lists() -> None:
     old = {"credentials": {"auth_type": "a", "password": "b"}, "tickers": ["A"], "rate": 5}
     changes = {"credentials": {"password": "c"}, "tickers": ["B"]}
-    assert configuration.merged(old, changes) == {"credentials": {"auth_type": "a", "password": "c"}, "tickers": ["B"], "rate": 5}
+    assert configuration.merged(old, changes) == {
+        "credentials": {"auth_type": "a", "password": "c"},
+        "tickers": ["B"],
+        "rate": 5,
+    }
 
 
 @pytest.mark.parametrize(
@@ -38,10 +44,15 @@ def test_a_partial_change_goes_into_objects_and_replaces_lists() -> None:
     [
         ({"host": ""}, "configuration.host does not fit pattern"),
         ({"database": 7}, "configuration.database does not fit type: 'string'"),
-        ({"credentials": {"auth_type": "nobody's", "password": "hush"}}, "configuration.credentials"),
+        (
+            {"credentials": {"auth_type": "nobody's", "password": "hush"}},
+            "configuration.credentials",
+        ),
     ],
 )
-def test_what_does_not_fit_is_named_without_its_value(changes: dict[str, object], words: str) -> None:
+def test_what_does_not_fit_is_named_without_its_value(
+    changes: dict[str, object], words: str
+) -> None:
     with pytest.raises(Problem) as problem:
         configuration.check(destination.specification(), SNOWFLAKE | changes)
     assert problem.value.status == 422
@@ -52,8 +63,16 @@ def test_what_does_not_fit_is_named_without_its_value(changes: dict[str, object]
 def test_snowflakes_own_host_is_an_account() -> None:
     configuration.check(destination.specification(), SNOWFLAKE)
     found = destination.settings_for(SNOWFLAKE)
-    assert (found.snowflake_account, found.snowflake_host, found.snowflake_user) == ("org-account", "", "airbyte")
-    assert (found.snowflake_role, found.snowflake_warehouse, found.snowflake_database) == ("LOADER", "SMALL", "POLYGON")
+    assert (found.snowflake_account, found.snowflake_host, found.snowflake_user) == (
+        "org-account",
+        "",
+        "airbyte",
+    )
+    assert (found.snowflake_role, found.snowflake_warehouse, found.snowflake_database) == (
+        "LOADER",
+        "SMALL",
+        "POLYGON",
+    )
     assert found.snowflake_password.get_secret_value() == "hush"
 
 
@@ -63,5 +82,9 @@ def test_the_address_of_another_server_is_one(monkeypatch: pytest.MonkeyPatch) -
     configured = SNOWFLAKE | {"host": "http://127.0.0.1:8084"}
     configuration.check(destination.specification(), configured)
     found = destination.settings_for(configured)
-    assert (found.snowflake_host, found.snowflake_port, found.snowflake_protocol) == ("127.0.0.1", 8084, "http")
+    assert (found.snowflake_host, found.snowflake_port, found.snowflake_protocol) == (
+        "127.0.0.1",
+        8084,
+        "http",
+    )
     assert destination.settings_for(SNOWFLAKE).snowflake_host == ""

@@ -21,7 +21,9 @@ MARKET = Market(tickers=300, fraction_rate=0.5)
 
 
 def equal(first: Sums, second: Sums) -> bool:
-    return all(np.array_equal(column, getattr(second, name)) for name, column in vars(first).items())
+    return all(
+        np.array_equal(column, getattr(second, name)) for name, column in vars(first).items()
+    )
 
 
 def bar_of(seconds: Sums, day: dt.date) -> Sums:
@@ -29,16 +31,26 @@ def bar_of(seconds: Sums, day: dt.date) -> Sums:
     session = MARKET.calendar.session(day)
     assert session
     start = int(session.extended_open.timestamp())
-    regular = (seconds.start >= session.regular_open.timestamp()) & (seconds.start < session.regular_close.timestamp())
+    regular = (seconds.start >= session.regular_open.timestamp()) & (
+        seconds.start < session.regular_close.timestamp()
+    )
     prices = seconds.where(regular)
     if not len(prices):
         return empty()
     whole = seconds.windows(np.full(len(seconds), start))
-    return replace(prices.windows(np.full(len(prices), start)), volume=whole.volume, notional=whole.notional, trades=whole.trades)
+    return replace(
+        prices.windows(np.full(len(prices), start)),
+        volume=whole.volume,
+        notional=whole.notional,
+        trades=whole.trades,
+    )
 
 
 def test_two_markets_with_one_seed_agree_and_another_seed_differs() -> None:
-    same, other = Market(tickers=300, fraction_rate=0.5), Market(seed=8, tickers=300, fraction_rate=0.5)
+    same, other = (
+        Market(tickers=300, fraction_rate=0.5),
+        Market(seed=8, tickers=300, fraction_rate=0.5),
+    )
     assert equal(same.second_sums("AAPL", DAY), MARKET.second_sums("AAPL", DAY))
     assert not equal(other.second_sums("AAPL", DAY), MARKET.second_sums("AAPL", DAY))
 
@@ -49,7 +61,10 @@ def test_seconds_minutes_day_and_grouped_daily_agree_exactly(ticker: int, day: d
     symbol = MARKET.universe.symbols[ticker]
     seconds = MARKET.second_sums(symbol, day)
     minutes = seconds.windows(seconds.start // 60 * 60)
-    assert equal(minutes.windows(np.zeros(len(minutes), np.int64)), seconds.windows(np.zeros(len(seconds), np.int64)))
+    assert equal(
+        minutes.windows(np.zeros(len(minutes), np.int64)),
+        seconds.windows(np.zeros(len(seconds), np.int64)),
+    )
     for sums in (seconds, minutes):
         assert equal(MARKET.day_sums(symbol, day), bar_of(sums, day) if len(sums) else empty())
 
@@ -122,12 +137,19 @@ def test_a_closed_day_has_no_bars(day: dt.date) -> None:
 
 
 def test_sessions_have_the_calendars_length() -> None:
-    lengths = {day: len(Market(tickers=5, activity=1e9).seconds("AAPL", day)) for day in (DAY, EARLY_CLOSE)}
+    lengths = {
+        day: len(Market(tickers=5, activity=1e9).seconds("AAPL", day)) for day in (DAY, EARLY_CLOSE)
+    }
     assert lengths == {DAY: 16 * 3600, EARLY_CLOSE: 13 * 3600}
 
 
-@pytest.mark.parametrize(("day", "hours"), [(dt.date(2026, 11, 1), 25), (dt.date(2027, 3, 14), 23), (dt.date(2026, 11, 22), 24)])
-def test_the_market_that_never_closes_trades_every_hour_of_the_new_york_day(day: dt.date, hours: int) -> None:
+@pytest.mark.parametrize(
+    ("day", "hours"),
+    [(dt.date(2026, 11, 1), 25), (dt.date(2027, 3, 14), 23), (dt.date(2026, 11, 22), 24)],
+)
+def test_the_market_that_never_closes_trades_every_hour_of_the_new_york_day(
+    day: dt.date, hours: int
+) -> None:
     market = Market(tickers=5, activity=1e9, calendar=MarketCalendar("24/7"))
     assert len(market.seconds("AAPL", day)) == hours * 3600
 
@@ -143,7 +165,9 @@ def test_some_volumes_are_fractional_and_most_are_whole() -> None:
     share = np.mean(volumes != np.floor(volumes))
     assert 0 < share < 0.5
     assert np.array_equal(np.round(volumes, 3), volumes)
-    whole = MARKET.seconds(MARKET.universe.symbols[(~MARKET.trading_day(DAY).fractional).nonzero()[0][0]], DAY)  # type: ignore[union-attr]
+    whole = MARKET.seconds(
+        MARKET.universe.symbols[(~MARKET.trading_day(DAY).fractional).nonzero()[0][0]], DAY
+    )  # type: ignore[union-attr]
     assert np.array_equal(whole["volume"], np.floor(whole["volume"]))
 
 
@@ -152,7 +176,9 @@ def test_an_unknown_symbol_is_a_key_error() -> None:
         MARKET.seconds("NOSUCH", DAY)
 
 
-def test_a_day_of_every_ticker_cuts_seconds_from_few_of_its_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_day_of_every_ticker_cuts_seconds_from_few_of_its_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     market, cut_cells = Market(tickers=400), list[int]()
 
     def counting(cells: Cells, patterns: Patterns) -> Bars:
@@ -185,7 +211,10 @@ def test_on_its_day_nothing_is_traded_before_the_beginning_and_later_seconds_are
     for symbol in whole.universe.symbols[:20]:
         expected = whole.seconds(symbol, DAY)
         assert np.array_equal(late.seconds(symbol, DAY), expected[expected["start_ms"] >= first])
-        assert np.array_equal(late.seconds(symbol, DAY - dt.timedelta(days=1)), whole.seconds(symbol, DAY - dt.timedelta(days=1)))
+        assert np.array_equal(
+            late.seconds(symbol, DAY - dt.timedelta(days=1)),
+            whole.seconds(symbol, DAY - dt.timedelta(days=1)),
+        )
         messages = late.messages(symbol, DAY, Rates())
         assert messages is not None
         assert np.array_equal(messages.final.accumulated_volume, np.cumsum(messages.final.volume))
@@ -198,5 +227,9 @@ def test_the_bar_of_a_day_that_begins_late_is_that_of_its_seconds() -> None:
     for bar in market.grouped(DAY):
         seconds = market.seconds(str(bar["symbol"]), DAY)
         regular = seconds[seconds["start_ms"] < closing]
-        assert (bar["open"], bar["high"], bar["low"]) == (regular["open"][0], regular["high"].max(), regular["low"].min())
+        assert (bar["open"], bar["high"], bar["low"]) == (
+            regular["open"][0],
+            regular["high"].max(),
+            regular["low"].min(),
+        )
         assert bar["volume"] == pytest.approx(seconds["volume"].sum())

@@ -18,7 +18,9 @@ LIQUID = ("AAPL", "MSFT", "NVDA", "TSLA", "AMZN", "GOOGL", "META", "AMD", "SPY",
 
 def test_symbols_are_distinct_and_look_like_symbols() -> None:
     assert len(set(UNIVERSE.symbols)) == len(UNIVERSE) == 10_000
-    assert all(re.fullmatch(r"[A-Z]{1,5}(\.[A-Z]{1,2}|p[A-E])?", symbol) for symbol in UNIVERSE.symbols)
+    assert all(
+        re.fullmatch(r"[A-Z]{1,5}(\.[A-Z]{1,2}|p[A-E])?", symbol) for symbol in UNIVERSE.symbols
+    )
     assert {"WS", "B"} <= {symbol.split(".")[1] for symbol in UNIVERSE.symbols if "." in symbol}
     assert {len(symbol) for symbol in UNIVERSE.symbols} >= {1, 2, 3, 4, 5}
 
@@ -27,7 +29,9 @@ def test_well_known_symbols_are_the_most_active_and_always_listed() -> None:
     numbers = [UNIVERSE.index[symbol] for symbol in LIQUID]
     assert max(numbers) < 64
     assert (np.diff(UNIVERSE.intensity) <= 0).all()
-    assert all(UNIVERSE.trading(dt.date(year, 6, 1).toordinal())[numbers].all() for year in (2012, 2030))
+    assert all(
+        UNIVERSE.trading(dt.date(year, 6, 1).toordinal())[numbers].all() for year in (2012, 2030)
+    )
 
 
 def test_every_kind_of_security_is_there() -> None:
@@ -69,19 +73,35 @@ def test_there_are_splits_within_the_last_month_of_any_day(day: dt.date) -> None
         assert any(day - 31 * ONE_DAY < split.execution_date <= day for split in splits.all)
 
 
-def test_unadjusted_prices_jump_before_the_pre_market_of_the_execution_date_and_adjusted_ones_do_not() -> None:
-    splits = [split for split in MARKET.splits.all if split.execution_date.year >= 2025 and split.number < 150]
+def test_unadjusted_prices_jump_before_the_pre_market_of_the_execution_date_and_adjusted_ones_do_not() -> (
+    None
+):
+    splits = [
+        split
+        for split in MARKET.splits.all
+        if split.execution_date.year >= 2025 and split.number < 150
+    ]
     for split in splits[:6]:
         before = MARKET.day_sums(split.ticker, MARKET.calendar.previous_day(split.execution_date))
         after = MARKET.day_sums(split.ticker, split.execution_date)
-        assert after.open[0] / before.close[0] == pytest.approx(split.split_from / split.split_to, rel=0.1)
-        adjusted = before.adjusted(MARKET.splits.price_factor(split.ticker, split.execution_date - ONE_DAY, split.execution_date))
+        assert after.open[0] / before.close[0] == pytest.approx(
+            split.split_from / split.split_to, rel=0.1
+        )
+        adjusted = before.adjusted(
+            MARKET.splits.price_factor(
+                split.ticker, split.execution_date - ONE_DAY, split.execution_date
+            )
+        )
         assert adjusted.close[0] == pytest.approx(after.open[0], rel=0.1)
-        assert adjusted.volume[0] * adjusted.close[0] == pytest.approx(before.volume[0] * before.close[0])
+        assert adjusted.volume[0] * adjusted.close[0] == pytest.approx(
+            before.volume[0] * before.close[0]
+        )
 
 
 def test_factors_of_several_splits_multiply() -> None:
-    ticker, splits = next((ticker, splits) for ticker, splits in MARKET.splits.by_ticker.items() if len(splits) > 1)
+    ticker, splits = next(
+        (ticker, splits) for ticker, splits in MARKET.splits.by_ticker.items() if len(splits) > 1
+    )
     first, last = splits[0].execution_date, splits[-1].execution_date
     product = np.prod([split.price_factor for split in splits])
     assert MARKET.splits.price_factor(ticker, first - ONE_DAY, last) == pytest.approx(product)

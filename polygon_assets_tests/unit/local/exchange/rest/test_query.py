@@ -2,13 +2,25 @@
 
 import pytest
 
-from polygon_assets.local.exchange.rest.query import BadRequestError, Record, limit_of, matching, opened, ordered, page
+from polygon_assets.local.exchange.rest.query import (
+    BadRequestError,
+    Record,
+    limit_of,
+    matching,
+    opened,
+    ordered,
+    page,
+)
 
-RECORDS: list[Record] = [{"ticker": symbol, "rank": rank} for rank, symbol in enumerate(["A", "B", "C", "D", "E"])]
+RECORDS: list[Record] = [
+    {"ticker": symbol, "rank": rank} for rank, symbol in enumerate(["A", "B", "C", "D", "E"])
+]
 
 
 def test_comparisons_bound_a_field() -> None:
-    found = matching(RECORDS, {"ticker.gt": "A", "ticker.lte": "D", "ticker.any_of": "B,D,E"}, ("ticker",))
+    found = matching(
+        RECORDS, {"ticker.gt": "A", "ticker.lte": "D", "ticker.any_of": "B,D,E"}, ("ticker",)
+    )
     assert [record["ticker"] for record in found] == ["B", "D"]
 
 

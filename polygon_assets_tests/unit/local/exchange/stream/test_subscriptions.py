@@ -1,6 +1,12 @@
 """How subscribe and unsubscribe are answered."""
 
-from polygon_assets.local.exchange.stream.subscriptions import REFUSAL, Channels, status, subscribe, unsubscribe
+from polygon_assets.local.exchange.stream.subscriptions import (
+    REFUSAL,
+    Channels,
+    status,
+    subscribe,
+    unsubscribe,
+)
 
 NONE: frozenset[str] = frozenset()
 
@@ -15,7 +21,11 @@ def test_each_new_channel_is_confirmed_and_repeats_are_not() -> None:
 
 
 def test_refusals_name_nothing_and_come_first() -> None:
-    assert subscribe(Channels(), "A.X,Q.X,A.Y", frozenset({"A.Y"})) == [REFUSAL, REFUSAL, status("success", "subscribed to: A.X")]
+    assert subscribe(Channels(), "A.X,Q.X,A.Y", frozenset({"A.Y"})) == [
+        REFUSAL,
+        REFUSAL,
+        status("success", "subscribed to: A.X"),
+    ]
 
 
 def test_unpublished_and_malformed_channels_get_no_answer() -> None:

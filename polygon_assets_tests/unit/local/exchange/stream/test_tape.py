@@ -47,13 +47,20 @@ def test_each_late_bar_is_sent_incomplete_and_then_once_more_as_the_truth() -> N
     for second in range(start, start + count + LONGEST_DELAY + 1):
         batch = tape.second(second).only({"AAPL"})
         for message in map(json.loads, batch.events):
-            sent.setdefault(message["s"] // 1000, []).append((second, float(message.get("dv", message["v"]))))
-    for number in np.flatnonzero((truth.final.start_ms >= 1000 * start) & (truth.final.start_ms < 1000 * (start + count))).tolist():
+            sent.setdefault(message["s"] // 1000, []).append(
+                (second, float(message.get("dv", message["v"])))
+            )
+    for number in np.flatnonzero(
+        (truth.final.start_ms >= 1000 * start) & (truth.final.start_ms < 1000 * (start + count))
+    ).tolist():
         bar = int(truth.final.start_ms[number]) // 1000
         final = (bar, truth.final.volume[number] / 1000)
         expected = [final]
         if truth.late[number]:
-            expected = [(bar, truth.first.volume[number] / 1000), (bar + int(truth.delay[number]), final[1])]
+            expected = [
+                (bar, truth.first.volume[number] / 1000),
+                (bar + int(truth.delay[number]), final[1]),
+            ]
         assert sent[bar] == expected
 
 
@@ -79,8 +86,12 @@ def test_repeated_messages_are_verbatim() -> None:
 
 def test_the_official_open_is_missing_before_the_regular_session_and_constant_after() -> None:
     tape = Tape(MARKET, RATES)
-    before = [json.loads(event) for second in messages(tape, second_of(9, 28), 120) for event in second]
-    after = [json.loads(event) for second in messages(tape, second_of(9, 30), 120) for event in second]
+    before = [
+        json.loads(event) for second in messages(tape, second_of(9, 28), 120) for event in second
+    ]
+    after = [
+        json.loads(event) for second in messages(tape, second_of(9, 30), 120) for event in second
+    ]
     assert before
     assert not any("op" in message for message in before)
     fresh = [message for message in after if message["s"] >= 1000 * second_of(9, 30)]
@@ -104,7 +115,9 @@ def test_corrections_still_come_after_the_session() -> None:
     assert late
     assert all(json.loads(event)["s"] < 1000 * second_of(20) for event in late)
     jumped = Tape(MARKET, Rates(correction=0.5, duplicate=0.0))
-    assert [event for second in messages(jumped, second_of(20), LONGEST_DELAY) for event in second] == late
+    assert [
+        event for second in messages(jumped, second_of(20), LONGEST_DELAY) for event in second
+    ] == late
 
 
 def test_minute_bars_come_with_the_last_second_of_the_minute() -> None:
@@ -115,6 +128,8 @@ def test_minute_bars_come_with_the_last_second_of_the_minute() -> None:
     assert counts[59] > 50
 
 
-@pytest.mark.parametrize(("volume", "text"), [(5_000, None), (5_100, "5.1"), (5_001, "5.001"), (123_450, "123.45")])
+@pytest.mark.parametrize(
+    ("volume", "text"), [(5_000, None), (5_100, "5.1"), (5_001, "5.001"), (123_450, "123.45")]
+)
 def test_decimals_are_written_without_trailing_zeros(volume: int, text: str | None) -> None:
     assert decimal(volume) == text
