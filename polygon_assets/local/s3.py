@@ -1,7 +1,8 @@
-"""`python -m polygon_assets.local.s3`: S3 on this machine, from moto, with objects that survive a restart.
+"""`python -m polygon_assets.local.s3`: moto's S3 server, with objects that survive a restart.
 
-Only the server belongs here: moto keeps objects in memory, so this mirrors them to files and seeds the subscription CSV. Object bytes and
-times are kept; metadata and versions are not, nothing here uses them.
+moto keeps objects in memory, so this server mirrors bytes and times to files; it drops metadata and
+versions, which nothing here uses. Add server behaviour here; reading the subscription CSV belongs
+to `subscriptions`.
 """
 
 import argparse
@@ -25,12 +26,12 @@ from werkzeug.serving import make_server
 logger = logging.getLogger("polygon_assets.local.s3")
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _SAMPLE = "sample_subscriptions.csv"
-# No quoted key starts like this: its percent signs are followed by two hexadecimal digits.
+# No quoted key starts like this: two hexadecimal digits follow each percent sign of a quoted key.
 _PARTIAL = "%partial-"
 
 
 class Mirror:
-    """The buckets of moto as directories, their objects as files named by the quoted key."""
+    """Keeps moto's buckets as directories and their objects as files named by the quoted key."""
 
     def __init__(self, directory: Path, region: str) -> None:
         self._directory = directory
@@ -40,7 +41,7 @@ class Mirror:
         self._lock = threading.Lock()
 
     def load(self) -> None:
-        """Bring back what an earlier run left."""
+        """Read the buckets and objects of an earlier run back into moto."""
         for bucket in sorted(path for path in self._directory.iterdir() if path.is_dir()):
             self._backend.create_bucket(bucket.name, self._region)
             for file in sorted(
@@ -61,7 +62,10 @@ class Mirror:
         self.save()
 
     def save(self) -> None:
-        """Write what changed since the last call and delete what is gone; a file is complete or absent."""
+        """Write objects changed since the last call and delete the files of removed ones.
+
+        A file is complete or absent, never partial.
+        """
         with self._lock:
             current = dict(self._objects())
             for file, key in current.items():
@@ -80,7 +84,7 @@ class Mirror:
 
 
 def saving(application: WsgiApplication, mirror: Mirror) -> WsgiApplication:
-    """The application, with the files brought up to date before each answer to a writing request."""
+    """Wrap the application: it saves to the mirror before it answers a writing request."""
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         body = application(environ, start_response)

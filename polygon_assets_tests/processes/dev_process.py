@@ -1,4 +1,4 @@
-"""Runs `polygon-assets dev` as a process whose data, Dagster's too, are in one folder."""
+"""Runs `polygon-assets dev` as a process with all its data, Dagster's included, in one folder."""
 
 import signal
 import subprocess
@@ -16,7 +16,7 @@ from polygon_assets.local.launcher.ports import free_port
 def running_dev(
     data: Path, *options: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The process; its terminal is in dev.log. At the end it is interrupted and must leave no process behind."""
+    """A running `dev` that logs to dev.log; at the end it gets SIGINT and must leave no process."""
     project, home = Path(__file__).parents[2], data / "home"
     home.mkdir()
     for name in ("dagster.yaml", "workspace.yaml"):
@@ -44,8 +44,10 @@ def running_dev(
             command, cwd=home, stdout=log, stderr=subprocess.STDOUT, env=environment
         )
     yield process
-    family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    children = (
+        psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    )
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == []

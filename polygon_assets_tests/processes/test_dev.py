@@ -1,4 +1,4 @@
-"""The command a newcomer types: everything comes up, the market streams into ClickHouse, Ctrl-C leaves nothing behind."""
+"""`polygon-assets dev`: all servers start, the market streams into ClickHouse, Ctrl-C stops all."""
 
 import datetime as dt
 import json
@@ -20,16 +20,21 @@ from polygon_assets_tests.processes.dev_process import running_dev
 from polygon_assets_tests.processes.harness import eventually
 
 LAUNCH_BACKFILL = """
-mutation ($asked: LaunchBackfillParams!) {
-  launchPartitionBackfill(backfillParams: $asked) { __typename ... on LaunchBackfillSuccess { backfillId } ... on Error { message } }
+mutation ($parameters: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $parameters) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on Error { message } }
 }"""
-BACKFILL_STATUS = "query ($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status error { message } } } }"
+BACKFILL_STATUS = """
+query ($id: String!) {
+  partitionBackfillOrError(backfillId: $id) {
+    ... on PartitionBackfill { status error { message } } }
+}"""
 COMMAND = [sys.executable, "-m", "polygon_assets.cli"]
-MINUTES = 150.0
-"""Seconds until Dagster has loaded, its sensors have ticked and three runs have started, on a machine busy with other tests."""
+START_SECONDS = 150.0
+"""Dagster loads, its sensors tick and three runs start, on a machine busy with other tests."""
 
 
-def ask(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command line."""
     return subprocess.run(
         [*COMMAND, *arguments],
@@ -42,8 +47,8 @@ def ask(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def environment_of(data: Path) -> dict[str, str]:
-    """What `stack env` prints, as a shell would take it."""
-    lines = ask("stack", "env", "--data", str(data)).stdout.splitlines()
+    """The variables that `stack env` prints, parsed as a shell would."""
+    lines = run_cli("stack", "env", "--data", str(data)).stdout.splitlines()
     return dict(
         line.removeprefix("export ").replace("'", "").split("=", 1)
         for line in lines
@@ -64,7 +69,7 @@ PRODUCTION = {
     "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
     "DAGSTER_HOME": "/nowhere",
 }
-"""What a shell that is set up for production holds: none of it may reach the embedded stack."""
+"""Variables of a shell set up for production: none may reach the embedded stack."""
 
 
 @pytest.fixture(scope="module")
@@ -77,18 +82,18 @@ def development(
         yield process, data
 
 
-def picture(data: Path) -> dict[str, Any]:
-    """What `status --json` prints; empty until the stack runs."""
+def status_of(data: Path) -> dict[str, Any]:
+    """The facts that `status --json` prints; empty until the stack runs."""
     if not (data / "stack.json").exists():
         return {}
-    answer = ask("status", "--json", **environment_of(data))
+    answer = run_cli("status", "--json", **environment_of(data))
     facts: dict[str, Any] = json.loads(answer.stdout)
     assert answer.returncode == (0 if facts["healthy"] else 1)
     return facts
 
 
 def address_of(data: Path) -> str:
-    """Where the UI is, as the command has printed it."""
+    """The UI's address that the command printed."""
     return next(
         word
         for word in (data / "dev.log").read_text().split()
@@ -102,8 +107,8 @@ def ask_the_ui(data: Path, query: str, **variables: Any) -> dict[str, Any]:
         f"{address_of(data)}/graphql", json={"query": query, "variables": variables}, timeout=30
     ).json()
     assert "errors" not in answer, answer
-    [found] = answer["data"].values()
-    return dict(found)
+    [result] = answer["data"].values()
+    return dict(result)
 
 
 @pytest.mark.timeout(300)
@@ -115,11 +120,11 @@ def test_one_command_brings_a_trading_market_into_clickhouse(
 
     def live() -> bool:
         assert process.poll() is None, log.read_text()
-        facts = picture(data)
+        facts = status_of(data)
         return bool(facts.get("healthy")) and facts["tables"]["market.stock_aggregates"]["rows"] > 0
 
-    eventually(live, f"healthy with rows; {log}", MINUTES)
-    facts = picture(data)
+    eventually(live, f"healthy with rows; {log}", START_SECONDS)
+    facts = status_of(data)
     assert {name: stream["state"] for name, stream in facts["streams"].items()} == dict.fromkeys(
         ("producer", "filter", "sink"), "streaming"
     )
@@ -133,10 +138,10 @@ def test_one_command_brings_a_trading_market_into_clickhouse(
     }
     assert facts["gaps"]["filling"] == 0
     assert requests.get(f"{address_of(data)}/server_info", timeout=10).status_code == 200
-    report = ask("doctor", **environment_of(data))
+    report = run_cli("doctor", **environment_of(data))
     assert report.returncode == 0, report.stdout
     assert "MISSING" not in report.stdout
-    check = ask(
+    check = run_cli(
         "subscriptions",
         "check",
         str(Path(__file__).parents[2] / "polygon_assets/local/sample_subscriptions.csv"),
@@ -146,76 +151,76 @@ def test_one_command_brings_a_trading_market_into_clickhouse(
 
 
 @pytest.mark.timeout(400)
-def test_the_history_follows_by_itself_up_to_the_marts(
+def test_the_history_loads_up_to_the_marts_without_help(
     development: tuple[subprocess.Popen[bytes], Path],
 ) -> None:
     _, data = development
 
     def rows(table: str) -> int:
-        facts = picture(data)
+        facts = status_of(data)
         return int(facts["tables"].get(table, {"rows": 0})["rows"]) if facts else 0
 
     eventually(
         lambda: rows("MARTS.FACT_DAILY_TRADING") >= 10 * 250,
-        "ten days of 300 tickers are facts",
-        2 * MINUTES,
+        "the fact table has ten days of 300 tickers",
+        2 * START_SECONDS,
     )
     assert rows("MARTS.DIM_TICKER") >= 250
     assert rows("RAW.DAILY_OPEN_CLOSE") > 0
 
 
 @pytest.mark.timeout(400)
-def test_a_backfill_of_days_before_the_history_that_is_launched_in_the_ui_just_works(
+def test_a_backfill_launched_in_the_ui_loads_days_before_the_history(
     development: tuple[subprocess.Popen[bytes], Path],
 ) -> None:
     _, data = development
-    eventually(lambda: picture(data).get("healthy"), "all is up", MINUTES)
+    eventually(lambda: status_of(data).get("healthy"), "all is up", START_SECONDS)
     days = [
         (dt.datetime.now(dt.UTC) - dt.timedelta(days=ago)).date().isoformat()
         for ago in (15, 14, 13)
     ]
     keys = [["snowflake", "raw", table] for table in ("grouped_daily", "daily_open_close")]
-    asked = {"assetSelection": [{"path": key} for key in keys], "partitionNames": days}
-    launched = ask_the_ui(data, LAUNCH_BACKFILL, asked=asked)
+    parameters = {"assetSelection": [{"path": key} for key in keys], "partitionNames": days}
+    launched = ask_the_ui(data, LAUNCH_BACKFILL, parameters=parameters)
 
     def status() -> str:
-        found = ask_the_ui(data, BACKFILL_STATUS, id=launched["backfillId"])
-        assert "FAILED" not in found["status"], found
-        return str(found["status"])
+        backfill = ask_the_ui(data, BACKFILL_STATUS, id=launched["backfillId"])
+        assert "FAILED" not in backfill["status"], backfill
+        return str(backfill["status"])
 
-    eventually(lambda: status() == "COMPLETED_SUCCESS", "the backfill is done", 2 * MINUTES)
+    eventually(lambda: status() == "COMPLETED_SUCCESS", "the backfill is done", 2 * START_SECONDS)
     settings = Settings.model_validate(
         {name.lower(): value for name, value in environment_of(data).items()}
     )
     with closing(snowflake.connect(settings)) as connection, connection.cursor() as cursor:
         cursor.execute(
-            "SELECT date, count(*) > 250, count(*) = count(DISTINCT ticker) FROM RAW.GROUPED_DAILY WHERE date <= %s GROUP BY 1 ORDER BY 1",
+            "SELECT date, count(*) > 250, count(*) = count(DISTINCT ticker) "
+            "FROM RAW.GROUPED_DAILY WHERE date <= %s GROUP BY 1 ORDER BY 1",
             (days[-1],),
         )
-        assert [(str(day), *judged) for day, *judged in cursor.fetchall()] == [
+        assert [(str(day), *checks) for day, *checks in cursor.fetchall()] == [
             (day, True, True) for day in days
         ]
 
 
-def test_nothing_of_the_shell_s_production_reaches_the_stack(
+def test_no_production_variable_of_the_shell_reaches_the_stack(
     development: tuple[subprocess.Popen[bytes], Path],
 ) -> None:
     process, data = development
-    eventually(lambda: picture(data).get("healthy"), "all is up", MINUTES)
+    eventually(lambda: status_of(data).get("healthy"), "all is up", START_SECONDS)
     for file in data.rglob("*"):
         if file.is_file() and file.stat().st_size < 10_000_000:
             assert SECRET.encode() not in file.read_bytes(), file
-    family = psutil.Process(process.pid).children(recursive=True)
-    for child in family:
+    for child in psutil.Process(process.pid).children(recursive=True):
         try:
             environment, arguments = child.environ(), child.cmdline()
         except psutil.Error:
-            continue  # it has ended meanwhile
+            continue  # the child has ended meanwhile
         assert [name for name in PRODUCTION if environment.get(name) == PRODUCTION[name]] == [], (
             arguments
         )
         assert not {"--password", "--client-secret", "--api-key"} & set(arguments)
-    lines = ask("stack", "env", "--data", str(data), **PRODUCTION).stdout.splitlines()
+    lines = run_cli("stack", "env", "--data", str(data), **PRODUCTION).stdout.splitlines()
     assert {
         f"unset {name}"
         for name in ("HTTP_PROXY", "https_proxy", "AWS_PROFILE", "SNOWFLAKE_PRIVATE_KEY")
@@ -234,37 +239,38 @@ def test_nothing_of_the_shell_s_production_reaches_the_stack(
 
 @pytest.mark.long
 @pytest.mark.timeout(400)
-def test_a_killed_code_server_is_reloaded_with_a_line_and_the_streams_come_back(
+def test_a_killed_code_server_is_reloaded_with_a_line_and_the_streams_restart(
     development: tuple[subprocess.Popen[bytes], Path],
 ) -> None:
     process, data = development
-    eventually(lambda: picture(data).get("healthy"), "all is up", MINUTES)
-    family = psutil.Process(process.pid).children(recursive=True)
+    eventually(lambda: status_of(data).get("healthy"), "all is up", START_SECONDS)
     [code_server] = [
-        child for child in family if "api" in child.cmdline() and "grpc" in child.cmdline()
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if "api" in child.cmdline() and "grpc" in child.cmdline()
     ]
-    before = picture(data)["streams"]["producer"]["restarts"]
+    before = status_of(data)["streams"]["producer"]["restarts"]
     code_server.kill()
     log = data / "dev.log"
     eventually(
         lambda: "dagster: code location polygon_assets was in error" in log.read_text(),
-        "the reload is said",
-        MINUTES,
+        "the terminal reports the reload",
+        START_SECONDS,
     )
 
     def restarted() -> bool:
-        facts = picture(data)
+        facts = status_of(data)
         return bool(facts.get("healthy")) and facts["streams"]["producer"]["restarts"] > before
 
-    eventually(restarted, "the streams are back", MINUTES)
+    eventually(restarted, "the streams are back", START_SECONDS)
 
 
-def test_a_second_one_on_the_same_data_is_refused_with_a_sentence(
+def test_a_second_stack_on_the_same_data_is_refused_with_a_sentence(
     development: tuple[subprocess.Popen[bytes], Path],
 ) -> None:
     _, data = development
-    eventually((data / "stack.json").exists, "the first one runs", MINUTES)
-    second = ask("stack", "up", "--data", str(data))
+    eventually((data / "stack.json").exists, "the first one runs", START_SECONDS)
+    second = run_cli("stack", "up", "--data", str(data))
     assert second.returncode == 1
     assert "a stack is running on" in second.stderr
 
@@ -272,8 +278,8 @@ def test_a_second_one_on_the_same_data_is_refused_with_a_sentence(
 def test_without_any_setting_the_doctor_names_each_cure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # in a folder whose stack runs, the doctor would look at that
-    report = ask("doctor")
+    monkeypatch.chdir(tmp_path)  # in a folder with a running stack, the doctor would check that one
+    report = run_cli("doctor")
     assert report.returncode == 1
     for word in (
         "POLYGON_API_KEY is not set",
@@ -283,14 +289,14 @@ def test_without_any_setting_the_doctor_names_each_cure(
         assert word in report.stdout
 
 
-def test_a_program_without_settings_ends_with_its_own_code() -> None:
+def test_a_program_without_settings_ends_with_exit_code_12() -> None:
     for name in ("producer", "filter", "sink"):
-        ended = ask("stream", name)
+        ended = run_cli("stream", name)
         assert ended.returncode == 12
         assert "KAFKA_BOOTSTRAP_SERVERS" in ended.stderr
 
 
-def test_no_stack_is_said_in_a_sentence(tmp_path: Path) -> None:
-    answer = ask("stack", "env", "--data", str(tmp_path))
+def test_stack_env_without_a_stack_fails_with_a_sentence(tmp_path: Path) -> None:
+    answer = run_cli("stack", "env", "--data", str(tmp_path))
     assert answer.returncode == 1
     assert "no stack is running" in answer.stderr

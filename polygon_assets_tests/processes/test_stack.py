@@ -1,4 +1,7 @@
-"""The embedded stack as its users see it: up, found by another shell, broken and repaired, down without a trace."""
+"""The embedded stack: start, discovery by another shell, repair of a broken server, full stop.
+
+Tests of one server's protocol belong to that server's own file.
+"""
 
 import dataclasses
 import json
@@ -41,7 +44,7 @@ def topics(settings: Settings) -> set[str]:
         admin.close()
 
 
-def test_the_whole_stack_comes_up_complete_and_goes_without_a_trace(tmp_path: Path) -> None:
+def test_the_whole_stack_starts_complete_and_stops_without_a_trace(tmp_path: Path) -> None:
     with running_stack(tmp_path, fixed_ports=False) as stack:
         settings = stack.settings()
         pids = [stack.process(name).pid for name in stack.ports]
@@ -72,12 +75,12 @@ def test_the_whole_stack_comes_up_complete_and_goes_without_a_trace(tmp_path: Pa
         state.read_environment(tmp_path)
 
 
-def test_each_variable_is_one_that_settings_read() -> None:
+def test_each_variable_of_the_stack_is_a_setting() -> None:
     names = {name for server in embedded_servers() for name in server.variables(1)}
     assert names <= {field.upper() for field in Settings.model_fields}
 
 
-def test_a_killed_broker_has_its_topics_again_on_the_same_port(tmp_path: Path) -> None:
+def test_a_killed_broker_restarts_with_its_topics_on_the_same_port(tmp_path: Path) -> None:
     with running_stack(tmp_path, only=("kafka",), fixed_ports=False) as stack:
         stack.kill("kafka")
         stack.restart("kafka")
@@ -112,7 +115,7 @@ def test_a_second_stack_on_the_same_directory_is_refused(tmp_path: Path) -> None
         assert state.read_environment(tmp_path) == first.environment()
 
 
-def test_a_stale_state_file_is_not_believed(tmp_path: Path) -> None:
+def test_a_stale_state_file_is_ignored(tmp_path: Path) -> None:
     state.write(tmp_path, {"pid": 1, "environment": {"A": "b"}})
     with pytest.raises(state.StackNotRunningError):
         state.read_environment(tmp_path)
@@ -120,7 +123,10 @@ def test_a_stale_state_file_is_not_believed(tmp_path: Path) -> None:
 
 def listener(name: str, port: int = 0) -> Server:
     """A server that only accepts connections."""
-    script = "import socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); print('listening'); time.sleep(60)"
+    script = (
+        "import socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1])));"
+        "print('listening'); time.sleep(60)"
+    )
     return Server(
         name,
         port,
@@ -152,7 +158,7 @@ def failing(name: str, script: str) -> Server:
     return Server(name, 0, lambda *_: [PYTHON, "-c", script], lambda _: {})
 
 
-def test_a_server_that_does_not_start_is_named_with_its_last_words_and_takes_the_rest_down(
+def test_a_failed_start_reports_the_server_with_its_log_and_stops_the_others(
     tmp_path: Path,
 ) -> None:
     stack = Stack(
@@ -169,18 +175,18 @@ def test_a_server_that_does_not_start_is_named_with_its_last_words_and_takes_the
     state.lock(tmp_path).close()
 
 
-def look_until(revival: Revival, holds: Callable[[], object]) -> None:
+def check_until(revival: Revival, condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + 30
-    while not holds():
+    while not condition():
         assert time.monotonic() < deadline
-        revival.look()
+        revival.check()
         time.sleep(0.02)
 
 
-def test_a_server_that_dies_is_started_again_with_a_line_and_at_its_third_death_the_stack_gives_up(
+def test_a_server_that_dies_is_restarted_with_a_line_until_its_third_death_ends_the_stack(
     tmp_path: Path,
 ) -> None:
-    doomed = dataclasses.replace(listener("doomed"), forgets="its memory is empty")
+    doomed = dataclasses.replace(listener("doomed"), lost_on_restart="its memory is empty")
     stack, lines = Stack(tmp_path, [listener("good"), doomed], fixed_ports=False), list[str]()
     stack.start()
     try:
@@ -188,7 +194,7 @@ def test_a_server_that_dies_is_started_again_with_a_line_and_at_its_third_death_
         for death in (1, 2):
             before = stack.process("doomed").pid
             stack.process("doomed").send(signal.SIGKILL)
-            look_until(revival, partial(has_lines, lines, 2 * death))
+            check_until(revival, partial(has_lines, lines, 2 * death))
             assert lines[-2] == "doomed died (exit code -9), starting it again"
             assert re.fullmatch(r"doomed is back after \d+ s; its memory is empty", lines[-1])
             assert stack.process("doomed").pid != before
@@ -202,7 +208,7 @@ def test_a_server_that_dies_is_started_again_with_a_line_and_at_its_third_death_
             ServerFailedError,
             match=r"(?s)doomed died \(exit code -9\), 3 times within 5 minutes.*listening",
         ):
-            look_until(revival, lambda: False)
+            check_until(revival, lambda: False)
         assert stack.process("good").pid == good
     finally:
         stack.stop()
@@ -212,44 +218,42 @@ def has_lines(lines: list[str], count: int) -> bool:
     return len(lines) == count
 
 
-def test_a_server_that_hangs_is_started_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_hangs_is_restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(revival_module, "HUNG_SECONDS", 0.2)
-    monkeypatch.setattr(revival_module, "LOOK_SECONDS", 0.05)
-    well, lines = [True], list[str]()
+    monkeypatch.setattr(revival_module, "CHECK_SECONDS", 0.05)
+    healthy, lines = [True], list[str]()
 
-    def say(line: str) -> None:
+    def show(line: str) -> None:
         lines.append(line)
-        well[0] = True
+        healthy[0] = True
 
     stack = Stack(
         tmp_path,
-        [dataclasses.replace(listener("hanging"), healthy=lambda _: well[0])],
+        [dataclasses.replace(listener("hanging"), healthy=lambda _: healthy[0])],
         fixed_ports=False,
     )
     stack.start()
     try:
-        revival, before = Revival(stack, say), stack.process("hanging").pid
-        revival.look()
-        well[0] = False
-        look_until(revival, lambda: len(lines) == 2)
+        revival, before = Revival(stack, show), stack.process("hanging").pid
+        revival.check()
+        healthy[0] = False
+        check_until(revival, lambda: len(lines) == 2)
         assert lines[0] == "hanging did not answer for 0 s, starting it again"
         assert stack.process("hanging").pid != before
     finally:
         stack.stop()
 
 
-def test_what_a_server_mends_inside_is_a_line(tmp_path: Path) -> None:
+def test_a_repair_inside_a_server_prints_a_line(tmp_path: Path) -> None:
     broken, lines = ["the code location was reloaded", ""], list[str]()
     stack = Stack(
         tmp_path,
-        [dataclasses.replace(listener("dagster"), mend=lambda _: broken.pop(0))],
+        [dataclasses.replace(listener("dagster"), repair=lambda _: broken.pop(0))],
         fixed_ports=False,
     )
     stack.start()
     try:
-        Revival(stack, lines.append).look()
+        Revival(stack, lines.append).check()
     finally:
         stack.stop()
     assert lines == ["dagster: the code location was reloaded"]
@@ -269,10 +273,10 @@ def test_three_deaths_within_five_minutes_are_hopeless(deaths: list[float], hope
     assert is_hopeless(deaths, deaths[-1]) is hopeless
 
 
-def test_a_server_that_lost_its_port_to_a_stranger_is_not_ready(
+def test_a_server_whose_port_another_process_took_is_not_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stays alive, and something answers at its port: without a look at who listens, one would talk to the stranger."""
+    """The server stays alive and its port answers: only the listener's pid reveals the stranger."""
     monkeypatch.setattr("polygon_assets.local.launcher.stack.START_SECONDS", 1.0)
     with socket.create_server((HOST, 0)) as stranger:
         port = stranger.getsockname()[1]
@@ -282,7 +286,7 @@ def test_a_server_that_lost_its_port_to_a_stranger_is_not_ready(
             stack.start()
 
 
-def test_a_taken_port_gives_the_next_free_one_and_is_said(
+def test_a_taken_port_is_replaced_by_the_next_free_one_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_server((HOST, 0)) as taken:
@@ -296,10 +300,12 @@ def test_a_taken_port_gives_the_next_free_one_and_is_said(
 
 
 def test_nothing_outlives_the_process_that_started_it(tmp_path: Path) -> None:
-    """The owner is killed, not asked: the kernel must end the server."""
+    """The owner gets SIGKILL and cannot stop anything itself: the kernel must end the server."""
     script = (
-        "import sys, time; from pathlib import Path; from polygon_assets.local.launcher.process import Process\n"
-        "print(Process([sys.executable, '-c', 'import time; time.sleep(60)'], {}, Path(sys.argv[1])).pid, flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path\n"
+        "from polygon_assets.local.launcher.process import Process\n"
+        "sleep = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
+        "print(Process(sleep, {}, Path(sys.argv[1])).pid, flush=True); time.sleep(60)"
     )
     owner = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path / "log")], stdout=subprocess.PIPE, text=True
@@ -320,7 +326,10 @@ def test_nothing_outlives_the_process_that_started_it(tmp_path: Path) -> None:
 
 
 def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
-    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready'); time.sleep(60)"
+    stubborn = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "print('ready'); time.sleep(60)"
+    )
     process = Process([sys.executable, "-c", stubborn], {}, tmp_path / "log")
     while "ready" not in process.last_lines():
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Starts and stops the embedded stack: its servers as data, child processes, ports, state on disk, `dev`.
+"""Starts and stops the embedded stack: server list, child processes, ports, state on disk, `dev`.
 
-Add a server to `servers`; what a server does belongs to its own folder beside this one.
+Add a server's command and settings to `servers`; its behaviour belongs to the server's own folder.
 """

@@ -1,7 +1,8 @@
-"""Whether Dagster still has its code location, and the reload that brings it back.
+"""Reloads Dagster's code location after its process was killed.
 
-`dagster dev` runs our code in a process of its own, the largest of all. When that process is killed,
-the code server beside it answers every question with an error until somebody reloads it by hand.
+`dagster dev` runs our code in a separate process, the largest of all. When that process is killed,
+Dagster answers every request with an error until somebody reloads the code location. Add calls to
+Dagster's webserver here; restarting a whole server belongs to `revival`.
 """
 
 import json
@@ -14,21 +15,24 @@ ANSWER_SECONDS = 30.0
 """A reload loads the definitions, which took 9 s on a busy machine."""
 _LOCATIONS = """
 { workspaceOrError { ... on Workspace { locationEntries {
-    name loadStatus locationOrLoadError { __typename ... on RepositoryLocation { name } ... on PythonError { message } } } } } }
+    name loadStatus locationOrLoadError {
+        __typename ... on RepositoryLocation { name } ... on PythonError { message } } } } } }
 """
 _RELOAD = """
 mutation ($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) {
-    __typename ... on WorkspaceLocationEntry { locationOrLoadError { __typename ... on PythonError { message } } }
+    __typename
+    ... on WorkspaceLocationEntry {
+        locationOrLoadError { __typename ... on PythonError { message } } }
     ... on Error { message } } }
 """
 
 
 class DagsterError(Exception):
-    """The webserver gave no answer that can be used."""
+    """The webserver did not answer with data; the message names the port and the cause."""
 
 
-def mend(port: int) -> str:
-    """Reload the code locations that are in error; what was done, or nothing to report."""
+def reload_failed_locations(port: int) -> str:
+    """Reload each code location that is in error; returns a report, empty if there was none."""
     try:
         broken = {
             entry["name"]: _error(entry)
@@ -38,22 +42,23 @@ def mend(port: int) -> str:
         for name in broken:
             ask(port, _RELOAD, name=name)
     except (DagsterError, KeyError, TypeError):
-        return ""  # the webserver's health is looked at by itself
-    done = "is reloaded; the streams follow in half a minute"
+        return ""  # the health check covers a webserver that does not answer
+    outcome = "is reloaded; the streams restart within half a minute"
     return "; ".join(
-        f"code location {name} was in error ({error}) and {done}" for name, error in broken.items()
+        f"code location {name} was in error ({error}) and {outcome}"
+        for name, error in broken.items()
     )
 
 
 def _error(entry: Any) -> str:
-    """The first line of a location's error; empty for one that is loaded or loading."""
-    found = entry["locationOrLoadError"] or {}
-    lines = str(found.get("message", "")).strip().splitlines()
-    return (lines or ["no message"])[0] if found.get("__typename") == "PythonError" else ""
+    """The first line of a location's error; empty while the location is loaded or loading."""
+    result = entry["locationOrLoadError"] or {}
+    lines = str(result.get("message", "")).strip().splitlines()
+    return (lines or ["no message"])[0] if result.get("__typename") == "PythonError" else ""
 
 
 def ask(port: int, query: str, **variables: str) -> Any:
-    """The data of a GraphQL answer. Raises DagsterError."""
+    """The `data` of the webserver's answer to a GraphQL query. Raises DagsterError."""
     connection = HTTPConnection(HOST, port, timeout=ANSWER_SECONDS)
     try:
         body = json.dumps({"query": query, "variables": variables})

@@ -1,6 +1,7 @@
-"""`polygon-assets dev`: the embedded stack and Dagster as one process tree that ends as a whole.
+"""`polygon-assets dev`: runs the embedded stack and Dagster as one process tree.
 
-The servers are `stack`'s business; here is the order of things and what the person at the terminal is told.
+Add the order of the start and the lines printed on the terminal here; running the servers belongs
+to `stack`.
 """
 
 import datetime as dt
@@ -31,15 +32,15 @@ from polygon_assets.local.launcher.revival import Revival
 from polygon_assets.local.launcher.servers import dagster
 from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
-from polygon_assets.market_clock import REVISION_WINDOW, calendar_of, replay_begins
+from polygon_assets.market_clock import calendar_of, replay_begins
 from polygon_assets.settings import Settings
 
 AGGREGATES = "market.stock_aggregates"
-LOOK_SECONDS = 2.0
-HISTORY_LOOK_SECONDS = 5.0
+POLL_SECONDS = 2.0
+WAREHOUSE_POLL_SECONDS = 5.0
 IDLE_SECONDS = 0.5
-Look = Callable[[], None]
-"""Looks after the servers; called wherever something is waited for."""
+CheckServers = Callable[[], None]
+"""Restarts servers that died or hang; every waiting loop calls it."""
 
 
 def run(
@@ -47,7 +48,8 @@ def run(
 ) -> None:
     """Run until SIGINT or SIGTERM, with Dagster if its project folder is given.
 
-    Raises ServerFailedError when a server fails, after stopping the others, and ReplayError for a day that cannot be replayed.
+    Raises ServerFailedError when a server fails, after stopping the others, and ReplayError for a
+    day that cannot be replayed.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     clean_this_process()
@@ -69,34 +71,34 @@ def run(
             home = dagster_home(project, stack.servers_dir) if replay_of(exchange_options) else None
             stack.add(dagster(project, ui_port, home))
         _print_addresses(stack, console)
-        look = Revival(stack, console.print).look
+        check_servers = Revival(stack, console.print).check
         if project:
-            _tell_first_rows(stack, console, started, rows_before, look)
+            _wait_for_first_rows(stack, console, started, rows_before, check_servers)
             if begins := replay_begins(stack.settings()):
-                _tell_replay(stack, console, begins, look)
+                _wait_for_replay(stack, console, begins, check_servers)
             else:
-                _tell_history(stack, console, look)
+                _wait_for_history(stack, console, check_servers)
         else:
             console.print(f'in another shell: eval "$({_command()} stack env)"', soft_wrap=True)
         while True:
-            look()
+            check_servers()
             time.sleep(IDLE_SECONDS)
     console.print("everything is stopped")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """The first signal ends whatever is being waited for; a second one must not cut the stopping short."""
+    """Handle the first signal and ignore later ones: a second must not cut the stopping short."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     os.write(
         sys.stdout.fileno(),
-        b"stopping: the streams hand on what they accepted first (about 10 s)\n",
+        b"stopping: the streams deliver the messages they accepted first (about 10 s)\n",
     )
     raise KeyboardInterrupt
 
 
 def _print_addresses(stack: Stack, console: Console) -> None:
-    """Where everything listens, a line each that can be copied; the logs are in one folder."""
+    """Print each server's address on a line that can be copied, and the folder of the logs."""
     for name, port in stack.ports.items():
         address = f"http://127.0.0.1:{port}" if name != "kafka" else f"127.0.0.1:{port}"
         console.print(f"  {name:<11} {address}", soft_wrap=True)
@@ -110,58 +112,69 @@ def _print_addresses(stack: Stack, console: Console) -> None:
 
 
 def _command() -> str:
-    """The command line as this process was started, to be pasted into another shell of the same folder."""
+    """The command as this process was started, for another shell in the same folder."""
     return (
         shlex.quote(sys.argv[0]) if Path(sys.argv[0]).name == "polygon-assets" else "polygon-assets"
     )
 
 
-def _tell_first_rows(
-    stack: Stack, console: Console, started: float, rows_before: int, look: Look
+def _wait_for_first_rows(
+    stack: Stack,
+    console: Console,
+    started: float,
+    rows_before: int,
+    check_servers: CheckServers,
 ) -> None:
-    """Wait for the first row that was not there before, the proof that producer, filter and sink run."""
+    """Wait for the first new row: it proves that producer, filter and sink run."""
     console.print(
-        "waiting for the sensors to start producer, filter and sink (about 30 s); Ctrl-C stops everything"
+        "waiting for the sensors to start producer, filter and sink (about 30 s); "
+        "Ctrl-C stops everything"
     )
     while (rows := _rows(stack)) <= rows_before:
-        look()
-        time.sleep(LOOK_SECONDS)
+        check_servers()
+        time.sleep(POLL_SECONDS)
+    seconds = time.monotonic() - started
     console.print(
-        f"{rows:,} rows in {AGGREGATES} after {time.monotonic() - started:.0f} s; more: {_command()} status",
+        f"{rows:,} rows in {AGGREGATES} after {seconds:.0f} s; more: {_command()} status",
         soft_wrap=True,
     )
 
 
 def _rows(stack: Stack) -> int:
-    """Of the streamed table; 0 while ClickHouse does not answer: it is busy, or started again soon."""
+    """Rows of the streamed table; 0 while ClickHouse is busy or restarts."""
     try:
         return tables.tables(stack.settings())[AGGREGATES].rows
     except ClickHouseUnreachableError:
         return 0
 
 
-def _tell_replay(stack: Stack, console: Console, begins: dt.datetime, look: Look) -> None:
-    """Say when the replayed day is over, and what its comparison found; the servers stay up after that."""
+def _wait_for_replay(
+    stack: Stack, console: Console, begins: dt.datetime, check_servers: CheckServers
+) -> None:
+    """Print when the replayed day is over, and its comparison with the daily bars."""
     settings = stack.settings()
     session = calendar_of(settings).session(begins.astimezone(NEW_YORK).date())
     if session is None:
         return
     console.print(
-        f"{session.day} is replayed from {_clock_time(begins)} to {_clock_time(session.extended_close)} New York"
+        f"{session.day} is replayed from {_clock_time(begins)} "
+        f"to {_clock_time(session.extended_close)} New York"
     )
-    while _market_time(settings) < session.extended_close + REVISION_WINDOW:
-        look()
-        time.sleep(LOOK_SECONDS)
+    while _market_time(settings) < session.settled_at:
+        check_servers()
+        time.sleep(POLL_SECONDS)
     console.print(
-        f"{session.day} is over; its daily bars are loaded and compared next (two to four minutes). "
-        "If it takes longer, the sensor trading_day_closer says in the UI why the day is still open"
+        f"{session.day} is over; its daily bars are loaded and compared next "
+        "(two to four minutes). If this takes longer, open the sensor trading_day_closer in the "
+        "UI: its last tick gives the reason why the day is still open"
     )
     while not (verdicts := _verdicts(settings, session.day)):
-        look()
-        time.sleep(HISTORY_LOOK_SECONDS)
-    found = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
+        check_servers()
+        time.sleep(WAREHOUSE_POLL_SECONDS)
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
     console.print(
-        f"{session.day} is closed and compared with the daily bars: {found}. The servers stay up until Ctrl-C"
+        f"{session.day} is closed and compared with the daily bars: {counts}. "
+        "The servers stay up until Ctrl-C"
     )
 
 
@@ -170,7 +183,7 @@ def _market_time(settings: Settings) -> dt.datetime:
 
 
 def _verdicts(settings: Settings, day: dt.date) -> dict[str, int]:
-    with suppress(WarehouseUnreachableError):  # it is busy, or started again soon
+    with suppress(WarehouseUnreachableError):  # the server is busy or restarts
         return warehouse.verdicts(settings, day)
     return {}
 
@@ -179,8 +192,8 @@ def _clock_time(moment: dt.datetime) -> str:
     return f"{moment.astimezone(NEW_YORK):%H:%M}"
 
 
-def _tell_history(stack: Stack, console: Console, look: Look) -> None:
-    """Show how many of the past trading days are in the fact table until all are; the sensor `missing_days` brings them."""
+def _wait_for_history(stack: Stack, console: Console, check_servers: CheckServers) -> None:
+    """Show a progress bar until the sensor `missing_days` has loaded all past trading days."""
     settings = stack.settings()
     calendar = calendar_of(settings)
     wanted = set(
@@ -198,7 +211,7 @@ def _tell_history(stack: Stack, console: Console, look: Look) -> None:
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("history", total=len(wanted))
         while not progress.finished:
-            look()
-            with suppress(WarehouseUnreachableError):  # it is busy, or started again soon
+            check_servers()
+            with suppress(WarehouseUnreachableError):  # the server is busy or restarts
                 progress.update(task, completed=len(wanted & warehouse.fact_days(settings).keys()))
-            time.sleep(HISTORY_LOOK_SECONDS)
+            time.sleep(WAREHOUSE_POLL_SECONDS)

@@ -1,7 +1,8 @@
-"""The environment of the embedded stack: this machine's, without what would lead it to somebody's production.
+"""The embedded stack's environment: this machine's, without variables that lead to production.
 
-A shell that is set up for production holds keys, profiles and proxies. None of them may reach the
-stack's processes, whose own variables are in `servers`.
+A shell set up for production holds keys, profiles and proxies, and none of them may reach the
+stack's processes. Add a variable to drop or to keep here; the variables that the stack sets belong
+to `servers`.
 """
 
 import os
@@ -11,18 +12,19 @@ from collections.abc import Mapping
 from polygon_assets.settings import Settings
 
 TUNING: Mapping[str, str] = {
-    "daily_history_days": "how much history to load is a wish about this machine",
-    "no_data_seconds": "patience with a quiet market",
-    "max_connections_cooldown_seconds": "patience with an evicted connection",
-    "sink_max_rows": "speed of the sink",
-    "sink_max_age_seconds": "speed of the sink",
-    "drain_seconds": "patience at the end",
-    "split_decisions": "decisions about splits lead nowhere",
-    "market_closures": "closures lead nowhere",
+    "daily_history_days": "only sets how much history this machine loads",
+    "no_data_seconds": "only sets how long a quiet market is accepted",
+    "max_connections_cooldown_seconds": "only sets how long an evicted connection waits",
+    "sink_max_rows": "only sets the sink's batch size",
+    "sink_max_age_seconds": "only sets the sink's batch age",
+    "drain_seconds": "only sets how long a stopping program may drain",
+    "split_decisions": "names splits, no outside system",
+    "market_closures": "names days, no outside system",
 }
-"""Settings that a person may set for the embedded stack too, each with the reason why it does no harm."""
+"""Settings that a person may set for the embedded stack too, each with why it is harmless."""
 _FOREIGN = re.compile(
-    r"(AWS|BOTO|SNOWFLAKE|KAFKA|CLICKHOUSE|POLYGON|MASSIVE|AIRBYTE|DAGSTER)_.*|(HTTPS?|FTP|ALL|NO)_PROXY",
+    r"(AWS|BOTO|SNOWFLAKE|KAFKA|CLICKHOUSE|POLYGON|MASSIVE|AIRBYTE|DAGSTER)_.*"
+    r"|(HTTPS?|FTP|ALL|NO)_PROXY",
     re.IGNORECASE,
 )
 _NO_AWS_FILES = {
@@ -30,25 +32,25 @@ _NO_AWS_FILES = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-"""The SDK reads a default profile from these files even where no variable names one."""
+"""Without these, the AWS SDK reads a default profile from files that no variable names."""
 
 
 def is_foreign(name: str) -> bool:
-    """Whether a variable may lead away from the embedded stack: a setting, or one that an SDK or a client reads."""
+    """Whether a variable may lead to production: a setting or a client's variable."""
     if name.lower() in TUNING:
         return False
     return name.lower() in Settings.model_fields or _FOREIGN.fullmatch(name) is not None
 
 
 def cleaned(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment for the stack's own processes."""
+    """The environment for the stack's processes: `environment` without foreign variables."""
     return {
         name: value for name, value in environment.items() if not is_foreign(name)
     } | _NO_AWS_FILES
 
 
 def clean_this_process() -> None:
-    """Let this process see what the stack's processes see: it creates topics, tables and connections in them."""
+    """Clean this process's environment too: it creates topics, tables and connections."""
     for name in [name for name in os.environ if is_foreign(name)]:
         del os.environ[name]
     os.environ.update(_NO_AWS_FILES)
@@ -57,6 +59,6 @@ def clean_this_process() -> None:
 def shell_lines(
     variables: Mapping[str, str], environment: Mapping[str, str]
 ) -> list[tuple[str, str | None]]:
-    """What a shell with this environment has to set, and to unset (None), so that its commands reach the stack and nothing else."""
+    """Variables a shell must set, or unset (None), so that its commands reach only the stack."""
     unset = sorted(name for name in environment if is_foreign(name) and name not in variables)
     return [*((name, None) for name in unset), *variables.items(), *_NO_AWS_FILES.items()]

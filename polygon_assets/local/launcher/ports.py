@@ -1,6 +1,6 @@
-"""TCP ports of this machine: which one to use, and who listens on it.
+"""TCP ports of this machine: choosing a free one, and proving which process listens on it.
 
-No server is known here.
+Add port look-ups here; which server uses which port belongs to `servers`.
 """
 
 import re
@@ -11,34 +11,38 @@ from pathlib import Path
 import psutil
 
 HOST = "127.0.0.1"
-_TRIED = 100
-_LISTENING = "0A"
+_ATTEMPTS = 100
+_TCP_LISTEN = "0A"  # state in /proc/net/tcp
 
 
 class NoFreePortError(Exception):
-    """None of the ports tried is free; the message names them."""
+    """Every candidate port is taken; the message names the range."""
 
 
 def free_port(preferred: int, reserved: set[int]) -> int:
-    """`preferred`, or the next one that nobody listens on and that is not in `reserved`; any free one for 0."""
-    for port in range(preferred, preferred + _TRIED) if preferred else [0] * _TRIED:
+    """`preferred` or the next port that is free and not in `reserved`; for 0, any free port."""
+    for port in range(preferred, preferred + _ATTEMPTS) if preferred else [0] * _ATTEMPTS:
         with socket.socket() as probe:
-            # As servers do: connections of the last run in TIME_WAIT do not count.
+            # Servers set this too, so the last run's connections in TIME_WAIT block no port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((HOST, port))
             except OSError:
                 continue
-            found = int(probe.getsockname()[1])
-            if found not in reserved:
-                return found
-    raise NoFreePortError(f"ports {preferred} to {preferred + _TRIED - 1} are all taken")
+            bound = int(probe.getsockname()[1])
+            if bound not in reserved:
+                return bound
+    raise NoFreePortError(
+        f"ports {preferred} to {preferred + _ATTEMPTS - 1} on {HOST} are all taken: "
+        "stop a program that listens on one of them"
+    )
 
 
 def listens(pid: int, port: int) -> bool:
     """Whether process `pid` or one of its descendants listens on `port`.
 
-    That something answers there is not enough: a broker that finds its port taken by another one may stay alive without a word.
+    An answer on the port proves too little: a broker whose port another process took can stay alive
+    without reporting an error.
     """
     if not sys.platform.startswith("linux"):
         with socket.socket() as probe:
@@ -51,12 +55,15 @@ def listens(pid: int, port: int) -> bool:
 
 
 def _listening_sockets(port: int) -> set[str]:
-    """Inodes of the sockets that listen on `port`, from the kernel's table (address:port in hexadecimal, state, ..., inode)."""
+    """Inodes of the sockets that listen on `port`, from /proc/net/tcp.
+
+    Columns: number, local address:port in hexadecimal, remote address:port, state, ..., inode.
+    """
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return {
         row[9]
         for row in rows
-        if row[3] == _LISTENING and int(row[1].rpartition(":")[2], 16) == port
+        if row[3] == _TCP_LISTEN and int(row[1].rpartition(":")[2], 16) == port
     }
 
 
@@ -64,5 +71,5 @@ def _sockets_of(pid: int) -> set[str]:
     try:
         links = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
     except OSError:
-        return set()  # gone, or a descriptor closed meanwhile: asked again soon
-    return {found[1] for link in links if (found := re.fullmatch(r"socket:\[(\d+)\]", link))}
+        return set()  # the process or a descriptor is gone; the caller polls again
+    return {match[1] for link in links if (match := re.fullmatch(r"socket:\[(\d+)\]", link))}

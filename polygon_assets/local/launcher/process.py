@@ -1,6 +1,6 @@
-"""One child process: its command, its log file, and its end.
+"""One child process: starts its command, writes its log file, and ends it.
 
-What the process serves, and when it is ready, is not known here.
+Add process handling here; a server's command and its readiness belong to `servers` and `stack`.
 """
 
 import ctypes
@@ -20,9 +20,10 @@ _PR_SET_PDEATHSIG = 1  # from <sys/prctl.h>
 
 
 class Process:
-    """A command that runs in a session of its own and cannot outlive this process (on Linux).
+    """A command that runs in its own session and, on Linux, cannot outlive this process.
 
-    Start it from a thread that lives as long as it should: the kernel ends it when the thread that started it ends.
+    Start it from a thread that lives long enough: the kernel ends the child when the thread that
+    started it ends.
     """
 
     def __init__(
@@ -30,9 +31,9 @@ class Process:
         command: Sequence[str],
         environment: Mapping[str, str],
         log: Path,
-        farewell: signal.Signals = signal.SIGKILL,
+        death_signal: signal.Signals = signal.SIGKILL,
     ) -> None:
-        """`farewell` is the signal it gets when this process dies: SIGTERM where it has children of its own to stop."""
+        """The child gets `death_signal` when this process dies; SIGTERM lets it stop children."""
         self.log = log
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
@@ -42,7 +43,8 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env={**cleaned(os.environ), "PYTHONUNBUFFERED": "1", **environment},
                 start_new_session=True,
-                preexec_fn=in_child(farewell),  # noqa: PLW1509  # it calls the kernel and nothing that takes a lock
+                # Safe between fork and exec: it calls the kernel and takes no lock.
+                preexec_fn=in_child(death_signal),  # noqa: PLW1509
             )
 
     @property
@@ -51,15 +53,18 @@ class Process:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; minus the signal's number after a signal."""
+        """None while the process runs; minus the signal's number if a signal ended it."""
         return self._popen.poll()
 
     def send(self, number: signal.Signals) -> None:
-        """Nothing happens when it has ended already; its pid is never another's, since Popen has not waited for it."""
+        """Send a signal; does nothing if the process has ended.
+
+        The pid cannot belong to another process, because Popen has not waited for ours yet.
+        """
         self._popen.send_signal(number)
 
     def wait(self, seconds: float) -> bool:
-        """True once it has ended, False when it still runs after `seconds`."""
+        """True once the process has ended, False if it still runs after `seconds`."""
         try:
             self._popen.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -67,29 +72,33 @@ class Process:
         return True
 
     def stop(self, seconds: float) -> None:
-        """SIGTERM, and SIGKILL when that did not end it within `seconds`."""
+        """Send SIGTERM, and SIGKILL if the process still runs after `seconds`."""
         self.send(signal.SIGTERM)
         if not self.wait(seconds):
             self.send(signal.SIGKILL)
             self._popen.wait()
 
     def stop_tree(self, seconds: float) -> None:
-        """SIGTERM, then wait for it and for every descendant it had, and SIGKILL what is left after `seconds`.
+        """Send SIGTERM, wait for the process and its descendants, SIGKILL the rest after `seconds`.
 
-        Where it has ended by itself, its children are known by the session it opened for them; they are told to end at once.
+        If the process has already ended, its children are found by their session and get SIGTERM
+        at once.
         """
         deadline = time.monotonic() + seconds
         if self.exit_code is None:
-            family = psutil.Process(self.pid).children(recursive=True)
+            descendants = psutil.Process(self.pid).children(recursive=True)
         else:
-            family = [
+            children = [
                 process for process in psutil.process_iter() if _session_of(process.pid) == self.pid
             ]
-            family += [child for process in family for child in process.children(recursive=True)]
-            for process in family:
+            descendants = [
+                *children,
+                *(child for process in children for child in process.children(recursive=True)),
+            ]
+            for process in descendants:
                 process.terminate()
         self.stop(seconds)
-        _, alive = psutil.wait_procs(family, timeout=max(0.0, deadline - time.monotonic()))
+        _, alive = psutil.wait_procs(descendants, timeout=max(0.0, deadline - time.monotonic()))
         for process in alive:
             process.kill()
         psutil.wait_procs(alive, timeout=seconds)
@@ -105,10 +114,12 @@ def _session_of(pid: int) -> int | None:
         return None
 
 
-def in_child(farewell: signal.Signals) -> Callable[[], None] | None:
-    """For the child, between fork and exec: be told when the parent dies, however it dies, and hear SIGINT and SIGTERM.
+def in_child(death_signal: signal.Signals) -> Callable[[], None] | None:
+    """A function to call in the child between fork and exec; None outside Linux.
 
-    A shell starts what runs in its background with SIGINT ignored, which a program inherits and Dagster never undoes.
+    It makes the kernel send `death_signal` when the parent dies for any reason, and restores the
+    default handlers of SIGINT and SIGTERM: a shell starts background programs with SIGINT ignored,
+    programs inherit that, and Dagster never undoes it.
     """
     if not sys.platform.startswith("linux"):
         return None
@@ -118,8 +129,8 @@ def in_child(farewell: signal.Signals) -> Callable[[], None] | None:
     def prepare() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
-        prctl(_PR_SET_PDEATHSIG, farewell)
-        if os.getppid() != parent:  # it died before the line above
+        prctl(_PR_SET_PDEATHSIG, death_signal)
+        if os.getppid() != parent:  # the parent died before the line above
             os._exit(1)
 
     return prepare

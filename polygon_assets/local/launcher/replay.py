@@ -1,6 +1,7 @@
-"""A replay of one trading day on the embedded stack: what its options mean, which days can be replayed, and where its data are kept.
+"""A replay of one trading day: its options, the days that can be replayed, and its data folder.
 
-How fast market time runs is the exchange's business (`exchange.clock`); what a person at the terminal reads is `dev`'s.
+Add a rule about replayed days here; the speed of market time belongs to `exchange.market.clock`,
+the lines on the terminal belong to `dev`.
 """
 
 import datetime as dt
@@ -11,40 +12,47 @@ from pathlib import Path
 from polygon_assets.market_calendar import NEW_YORK, CalendarHorizonError, MarketCalendar, Session
 
 FIRST_DAY = dt.date(2026, 1, 2)
-"""The first day that has a partition (`defs.partitions`, which nothing here may import; a test compares the two)."""
+"""The first day with a partition, as in `defs.graph.partitions`.
+
+This package may not import `defs`; a test compares the two.
+"""
 FOLDER = "replay"
-"""In the data folder: a replay's data are apart from the live market's, whose days have the same dates. It is emptied before each
-replay, because a day that an earlier one has closed would count as closed before it begins."""
+"""Subfolder for a replay's data: the live market's days have the same dates.
+
+The folder is emptied before each replay: a day that an earlier replay closed would otherwise count
+as closed before the new replay begins.
+"""
 
 
 class ReplayError(Exception):
-    """The day cannot be replayed as asked; the message names the option, its value and the cure."""
+    """The day cannot be replayed; the message names the option, its value and the cure."""
 
 
 def replay_of(options: Sequence[str]) -> dt.datetime | None:
-    """New York time at which the exchange's options begin a replay, without a time zone; None where they ask for none.
+    """New York time, without zone, at which a replay begins; None if the options start no replay.
 
-    Raises ReplayError.
+    `options` are those of `python -m polygon_assets.local.exchange`. Raises ReplayError.
     """
-    given = dict(pairwise(options))
-    if "--replay" not in given:
+    values = dict(pairwise(options))
+    if "--replay" not in values:
         return None
-    day = _parsed(given, "--replay", "%Y-%m-%d", "2026-11-20").date()
+    day = _parsed(values, "--replay", "%Y-%m-%d", "2026-11-20").date()
     session = _session(day)
-    if "--replay-from" not in given:
+    if "--replay-from" not in values:
         return session.extended_open.astimezone(NEW_YORK).replace(tzinfo=None)
-    return dt.datetime.combine(day, _parsed(given, "--replay-from", "%H:%M", "15:50").time())
+    return dt.datetime.combine(day, _parsed(values, "--replay-from", "%H:%M", "15:50").time())
 
 
 def refuse_unprovable(options: Sequence[str], today: dt.date) -> None:
-    """Raises ReplayError for a day that the pipeline could not close and compare."""
-    given = dict(pairwise(options))
+    """Raise ReplayError for a day that the pipeline could not close and compare."""
+    values = dict(pairwise(options))
     if (
-        "--replay" in given
-        and (day := _parsed(given, "--replay", "%Y-%m-%d", "2026-11-20").date()) < FIRST_DAY
+        "--replay" in values
+        and (day := _parsed(values, "--replay", "%Y-%m-%d", "2026-11-20").date()) < FIRST_DAY
     ):
         raise ReplayError(
-            f"--replay {day}: days before {FIRST_DAY} have no partition; choose a trading day from {FIRST_DAY} on"
+            f"--replay {day}: days before {FIRST_DAY} have no partition; "
+            f"choose a trading day from {FIRST_DAY} on"
         )
     begins = replay_of(options)
     if begins is None:
@@ -57,13 +65,13 @@ def refuse_unprovable(options: Sequence[str], today: dt.date) -> None:
     if begins.replace(tzinfo=NEW_YORK) >= session.regular_close:
         close = session.regular_close.astimezone(NEW_YORK)
         raise ReplayError(
-            f"--replay-from {begins:%H:%M}: {day} closes at {close:%H:%M} New York, and without regular trades there is no daily bar "
-            "to compare with; choose an earlier time"
+            f"--replay-from {begins:%H:%M}: {day} closes at {close:%H:%M} New York, and without "
+            "regular trades there is no daily bar to compare with; choose an earlier time"
         )
 
 
 def dagster_home(project: Path, folder: Path) -> Path:
-    """A DAGSTER_HOME for one replay: the project's configuration, with its storage in `folder`."""
+    """Create a DAGSTER_HOME for one replay: the project's dagster.yaml with storage in `folder`."""
     home = folder / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     configuration = (
@@ -80,13 +88,15 @@ def _session(day: dt.date) -> Session:
         raise ReplayError(f"--replay {day}: {error}") from error
     if session is None:
         raise ReplayError(
-            f"--replay {day}: US stocks do not trade on that day (weekend or holiday); choose a trading day"
+            f"--replay {day}: US stocks do not trade on that day (weekend or holiday); "
+            "choose a trading day"
         )
     return session
 
 
-def _parsed(given: dict[str, str], option: str, form: str, example: str) -> dt.datetime:
+def _parsed(values: dict[str, str], option: str, form: str, example: str) -> dt.datetime:
+    """The option's value as New York time without a zone, as the command line takes it."""
     try:
-        return dt.datetime.strptime(given[option], form)  # noqa: DTZ007 - New York time, as on the command line
+        return dt.datetime.strptime(values[option], form)  # noqa: DTZ007
     except ValueError:
-        raise ReplayError(f"{option} {given[option]}: write it like {example}") from None
+        raise ReplayError(f"{option} {values[option]}: write it like {example}") from None

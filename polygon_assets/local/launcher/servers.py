@@ -1,6 +1,7 @@
-"""The servers of the embedded stack, as data: command, port, health, what must exist in each, and the variables that lead to it.
+"""The embedded stack's servers as data: command, port, health check, preparation, variables.
 
-How they are run is `stack`'s business. A server's `variables` are exactly those that production sets, so no program can tell the two apart.
+Add a server or its settings here; running the servers belongs to `stack`. A server's `variables`
+are those that production sets, so every program runs the same code against both.
 """
 
 import datetime as dt
@@ -20,8 +21,8 @@ from polygon_assets.market_clock import calendar_of, replay_begins
 from polygon_assets.serving.migrate import migrate
 from polygon_assets.settings import Settings
 
-# Everything listens on 127.0.0.1 alone: these keep accidents out, not attackers. The servers take the secret ones of them from their
-# environment, because a command line can be read by everybody on the machine.
+# All servers listen on 127.0.0.1 only, so these credentials prevent accidents, not attacks. The
+# servers read secrets from their environment: everybody on the machine can read a command line.
 _KEY = "local"
 _BUCKET, _OBJECT_KEY, _REGION = "polygon-assets", "subscriptions.csv", "us-east-1"
 _WAREHOUSE = "POLYGON"
@@ -31,29 +32,33 @@ _HEALTH_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Server:
-    """`command(port, data directory)`; `healthy(port)` once it can serve; `prepare` runs after each start and must be repeatable."""
+    """How to start, check and reach one server."""
 
     name: str
     preferred_port: int
     command: Callable[[int, Path], list[str]]
+    """Takes the port and the data directory."""
     variables: Callable[[int], dict[str, str]]
+    """Takes the port; the environment variables that lead programs to the server."""
     healthy: Callable[[int], bool] = lambda _: True
+    """Takes the port; true once the server can serve."""
     prepare: Callable[[Settings], None] = lambda _: None
-    mend: Callable[[int], str] = lambda _: ""
-    """Repairs what is wrong inside a server that answers; says what was done."""
-    forgets: str = ""
-    """What a new process of it has lost."""
+    """Runs after each start, so it must be repeatable."""
+    repair: Callable[[int], str] = lambda _: ""
+    """Takes the port of a server that answers, repairs its inside, and returns a report."""
+    lost_on_restart: str = ""
+    """A sentence about the data that a new process of the server has lost."""
     drain_seconds: float = 0.0
-    """Above 0: it uses the others, so it and its children are stopped before them and may take this long."""
+    """Above 0, the server uses the others: it and its children stop first, within this time."""
 
 
 def embedded_servers(exchange_options: Sequence[str] = ()) -> tuple[Server, ...]:
-    """All of them; `exchange_options` are passed on to `python -m polygon_assets.local.exchange`."""
+    """All servers; `exchange_options` go to `python -m polygon_assets.local.exchange`."""
     return (_exchange(exchange_options), _KAFKA, _CLICKHOUSE, _S3, _SNOWFLAKE, _AIRBYTE)
 
 
 def dagster(project: Path, port: int, home: Path | None = None) -> Server:
-    """`dagster dev` over the project folder, which holds workspace.yaml, and over `home` (the project by default) with dagster.yaml."""
+    """`dagster dev` with workspace.yaml of `project` and dagster.yaml of `home` or `project`."""
     return Server(
         name="dagster",
         preferred_port=port,
@@ -63,8 +68,9 @@ def dagster(project: Path, port: int, home: Path | None = None) -> Server:
         ],
         variables=lambda _: {"DAGSTER_HOME": str(home or project)},
         healthy=lambda port: _answers(port, "/server_info"),
-        mend=code_location.mend,
-        # A stream program hands on what it accepted within 10 s (settings.drain_seconds) after its run was told to end.
+        repair=code_location.reload_failed_locations,
+        # A stream program delivers what it accepted within 10 s (settings.drain_seconds) after its
+        # run is terminated.
         drain_seconds=25.0,
     )
 
@@ -82,10 +88,10 @@ def _exchange(options: Sequence[str]) -> Server:
             "POLYGON_REST_URL": f"http://{HOST}:{port}",
             "POLYGON_REQUESTS_PER_MINUTE": "0",
             "MARKET_CALENDAR": "NYSE" if begins else "24/7",
-            # Its stream and its daily bars are one market's: any difference is a fault.
+            # Stream and daily bars come from the same market: any difference is a fault.
             "VOLUME_TOLERANCE": "0",
             "PRICE_TOLERANCE": "0",
-            # A replay keeps the day itself, and before its close the day before it.
+            # A replay loads only its day, and before its close the day before.
             **(
                 {"MARKET_REPLAY": f"{begins:%Y-%m-%dT%H:%M}", "DAILY_HISTORY_DAYS": "1"}
                 if begins
@@ -126,7 +132,7 @@ def _python(module: str, port: int, *arguments: str) -> list[str]:
 
 
 def _answers(port: int, path: str) -> bool:
-    """Whether GET gives 200. Without urllib: it would send this to the proxy that the environment names."""
+    """Whether GET gives 200. Not with urllib, which would use a proxy from the environment."""
     connection = HTTPConnection(HOST, port, timeout=_HEALTH_SECONDS)
     try:
         connection.request("GET", path)
@@ -146,7 +152,7 @@ _KAFKA = Server(
         "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
     },
     prepare=broker.create_topics,
-    forgets="it keeps everything in memory, so its topics are empty now",
+    lost_on_restart="it keeps everything in memory, so its topics are empty now",
 )
 _CLICKHOUSE = Server(
     name="clickhouse",

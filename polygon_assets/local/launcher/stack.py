@@ -1,6 +1,7 @@
-"""Runs the embedded stack: starts its servers together, proves that each is ready, and stops exactly what it started.
+"""Runs the embedded stack: starts its servers, waits until each is ready, and stops them.
 
-What the servers are is `servers`' business; Dagster and the stream programs are started by the command line.
+Add the handling of running servers here; a server's command and settings belong to `servers`, the
+decision to restart one belongs to `revival`.
 """
 
 import logging
@@ -27,7 +28,8 @@ from polygon_assets.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# A cold start takes 4 s and Dagster 18; on machines busy with other work ClickHouse took 6 s and Dagster 72.
+# A cold start takes 4 s, Dagster 18 s; on machines busy with other work ClickHouse took 6 s and
+# Dagster 72 s.
 START_SECONDS = 150.0
 # ClickHouse gives running requests 5 s to end.
 STOP_SECONDS = 8.0
@@ -35,11 +37,14 @@ _POLL_SECONDS = 0.05
 
 
 class ServerFailedError(Exception):
-    """A server did not start, or ended by itself; the message names it and shows the end of its log."""
+    """A server did not start or ended by itself; the message names it and ends with its log."""
 
 
 class Stack:
-    """The servers of one data directory. Start and restart them from the main thread (see Process)."""
+    """The servers of one data directory; it stops only processes that it started.
+
+    Start and restart servers from the main thread (see Process).
+    """
 
     def __init__(
         self,
@@ -49,9 +54,9 @@ class Stack:
         fixed_ports: bool = True,
         emptied: str = "",
     ) -> None:
-        """With `fixed_ports` each server gets its usual port or the next free one, otherwise any free port.
+        """With `fixed_ports` each server gets its usual or the next free port, else any free port.
 
-        The servers keep their data in `data_dir`, or in its folder `emptied`, which is empty when they start.
+        The servers keep their data in `data_dir`, or in its folder `emptied`, emptied by `start`.
         """
         self.data_dir = data_dir.resolve()
         self.servers_dir = self.data_dir / emptied
@@ -61,13 +66,13 @@ class Stack:
         self._fixed_ports = fixed_ports
         self._processes: dict[str, Process] = {}
         self.restarts: dict[str, int] = {}
-        """How often each server was started again."""
+        """The number of restarts of each server."""
         self._lock: IO[str] | None = None
 
     def start(self) -> None:
         """Start all servers and return when all are ready.
 
-        Raises StackRunningError, NoFreePortError, or ServerFailedError, in which case the others are stopped again.
+        Raises StackRunningError, NoFreePortError, or, after stopping the others, ServerFailedError.
         """
         self._lock = state.lock(self.data_dir)
         state.remove(self.data_dir)
@@ -86,7 +91,7 @@ class Stack:
             raise
 
     def stop(self) -> None:
-        """Stop all servers, those first that use the others: SIGTERM, and SIGKILL to what is still there after its time."""
+        """Stop all servers with SIGTERM, later SIGKILL; those that use others stop first."""
         for name in [name for name in self._processes if self._servers[name].drain_seconds]:
             self._processes.pop(name).stop_tree(self._servers[name].drain_seconds)
         processes = list(reversed(self._processes.values()))
@@ -102,7 +107,7 @@ class Stack:
             self._lock = None
 
     def environment(self) -> dict[str, str]:
-        """The variables that production would set, leading here."""
+        """The variables that production would set, with the values of this stack."""
         variables: dict[str, str] = {}
         for name, port in self.ports.items():
             variables |= self._servers[name].variables(port)
@@ -117,13 +122,16 @@ class Stack:
         return self._processes[name]
 
     def kill(self, name: str) -> None:
-        """End one server at once, as a crash would; it stays down until `restart`."""
+        """End one server at once, as a crash would; the server stays down until `restart`."""
         process = self._processes.pop(name)
         process.send(signal.SIGKILL)
         process.wait(STOP_SECONDS)
 
     def restart(self, name: str) -> None:
-        """Start one server again on its port, after stopping it if it runs; returns when it is ready. Raises ServerFailedError."""
+        """Stop one server if it runs, start it on its port, and return when it is ready.
+
+        Raises ServerFailedError.
+        """
         if name in self._processes:
             process = self._processes.pop(name)
             if self._servers[name].drain_seconds:
@@ -136,7 +144,7 @@ class Stack:
         self._write_state()
 
     def ended(self) -> dict[str, int]:
-        """Exit code of each server that has ended by itself."""
+        """The exit code of each server that has ended by itself."""
         return {
             name: process.exit_code
             for name, process in self._processes.items()
@@ -147,20 +155,23 @@ class Stack:
         """Whether a server answers its health check now."""
         return self._servers[name].healthy(self.ports[name])
 
-    def mend(self, name: str) -> str:
-        """What was wrong inside a server and is repaired; empty where nothing was."""
-        return self._servers[name].mend(self.ports[name])
+    def repair(self, name: str) -> str:
+        """Repair the inside of a server; returns a report, empty if nothing was wrong."""
+        return self._servers[name].repair(self.ports[name])
 
-    def forgets(self, name: str) -> str:
-        """What a server has lost when it is started again."""
-        return self._servers[name].forgets
+    def lost_on_restart(self, name: str) -> str:
+        """A sentence about the data that a restart of the server loses; empty if none."""
+        return self._servers[name].lost_on_restart
 
-    def last_words(self, name: str) -> str:
-        """The end of a server's log."""
+    def log_end(self, name: str) -> str:
+        """The last lines of a server's log, after the path of the log."""
         return f"The end of {self._log(name)}:\n{self._processes[name].last_lines() or '(nothing)'}"
 
     def add(self, server: Server) -> None:
-        """Start one more server, which finds those that are ready by its environment (Dagster does). Raises ServerFailedError."""
+        """Start one more server; its environment leads to the others (so Dagster finds them).
+
+        Raises ServerFailedError.
+        """
         self._servers[server.name] = server
         self.ports[server.name] = self._choose_port(server)
         self._log(server.name).unlink(missing_ok=True)
@@ -186,9 +197,9 @@ class Stack:
         log = self._log(server.name)
         for directory in (data, log.parent):
             directory.mkdir(parents=True, exist_ok=True)
-        farewell = signal.SIGTERM if server.drain_seconds else signal.SIGKILL
+        death_signal = signal.SIGTERM if server.drain_seconds else signal.SIGKILL
         self._processes[server.name] = Process(
-            server.command(self.ports[server.name], data), self.environment(), log, farewell
+            server.command(self.ports[server.name], data), self.environment(), log, death_signal
         )
 
     def _wait_until_ready(self, waiting: set[str]) -> None:
@@ -248,7 +259,7 @@ def running_stack(
     exchange_options: Sequence[str] = (),
     fixed_ports: bool = True,
 ) -> Iterator[Stack]:
-    """A started stack, stopped at the end whatever happens. `only` names the servers wanted, all when empty."""
+    """Start a stack and stop it at the end. `only` names the servers to start; empty means all."""
     servers = [
         server for server in embedded_servers(exchange_options) if not only or server.name in only
     ]

@@ -1,6 +1,7 @@
-"""What a running stack leaves on disk for other shells: a lock held while it runs, and `stack.json` with ports, pids and variables.
+"""A running stack's files for other shells: a lock, and `stack.json` with ports, pids, variables.
 
-Nothing is started or stopped here. The lock is the truth: the kernel lets go of it when the stack dies, whatever the file still says.
+Add state that another shell reads here; starting and stopping belongs to `stack`. Only the lock
+proves that a stack runs: the kernel releases it when the stack dies, while the file stays.
 """
 
 import fcntl
@@ -13,7 +14,7 @@ from typing import IO, Any
 
 
 class StackNotRunningError(Exception):
-    """No stack runs on this data directory; the message says what to start."""
+    """No stack runs on this data directory; the message names the command that starts one."""
 
 
 class UnusableFolderError(Exception):
@@ -25,13 +26,17 @@ class StackRunningError(Exception):
 
 
 def lock(data_dir: Path) -> IO[str]:
-    """Take the directory until the file returned is closed or this process ends. Raises StackRunningError."""
+    """Lock the directory until the returned file is closed or this process ends.
+
+    Raises StackRunningError and UnusableFolderError.
+    """
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         file = (data_dir / "stack.lock").open("a+")
     except OSError as error:
         raise UnusableFolderError(
-            f"{data_dir} cannot be written ({error.strerror}): make it writable for {getpass.getuser()}, or name another folder with --data"
+            f"{data_dir} cannot be written ({error.strerror}): make it writable for "
+            f"{getpass.getuser()}, or name another folder with --data"
         ) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,7 +45,8 @@ def lock(data_dir: Path) -> IO[str]:
         owner = file.read().strip()
         file.close()
         raise StackRunningError(
-            f"a stack is running on {data_dir} already (pid {owner}): stop it first, or use another directory"
+            f"a stack is running on {data_dir} already (pid {owner}): stop it first, or use "
+            "another directory"
         ) from None
     file.truncate(0)
     file.write(f"{os.getpid()}\n")
@@ -49,7 +55,7 @@ def lock(data_dir: Path) -> IO[str]:
 
 
 def write(data_dir: Path, state: Mapping[str, Any]) -> None:
-    """Replace `stack.json`: complete at any moment, and readable by its owner alone, since it holds the keys."""
+    """Replace `stack.json` in one step; only its owner may read it, because it holds the keys."""
     partial = data_dir / "stack.json.partial"
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(state, file, indent=2)
@@ -61,22 +67,26 @@ def remove(data_dir: Path) -> None:
 
 
 def read_environment(data_dir: Path) -> dict[str, str]:
-    """The variables that lead to the stack running on `data_dir`: what `stack env` prints. Raises StackNotRunningError."""
+    """The variables that lead to the stack running on `data_dir`, as `stack env` prints them.
+
+    Raises StackNotRunningError.
+    """
     if not _is_locked(data_dir / "stack.lock"):
         raise StackNotRunningError(
-            f"no stack is running on {data_dir}: start one with `polygon-assets stack up` or `polygon-assets dev`"
+            f"no stack is running on {data_dir}: start one with `polygon-assets stack up` "
+            "or `polygon-assets dev`"
         )
     try:
         state = json.loads((data_dir / "stack.json").read_text())
     except FileNotFoundError:
         raise StackNotRunningError(
-            f"the stack on {data_dir} is still starting: ask again in a few seconds"
+            f"the stack on {data_dir} is still starting: repeat the command in a few seconds"
         ) from None
     return {str(name): str(value) for name, value in state["environment"].items()}
 
 
 def read_restarts(data_dir: Path) -> dict[str, int]:
-    """How often the stack that runs on `data_dir` started each server again; empty where none runs."""
+    """The restarts of each server by the stack that runs on `data_dir`; empty if none runs."""
     try:
         return dict(json.loads((data_dir / "stack.json").read_text()).get("restarts", {}))
     except (FileNotFoundError, ValueError):

@@ -45,11 +45,11 @@ def test_the_terminal_is_warned_once_and_told_when_it_is_over(
 ) -> None:
     free, lines, now = [1_000_000], list[str](), [0.0]
     monkeypatch.setattr(revival, "free_bytes", lambda _: free[0])
-    look = Revival(Stack(tmp_path, []), lines.append, lambda: now[0]).look
+    check = Revival(Stack(tmp_path, []), lines.append, lambda: now[0]).check
     for free_now in (1_000_000, 1_000_000, SCARCE_BYTES, SCARCE_BYTES):
         free[0] = free_now
-        look()
-        now[0] += revival.LOOK_SECONDS
+        check()
+        now[0] += revival.CHECK_SECONDS
     assert [line.partition(" for ")[0] for line in lines] == [
         "0.00 GB are free",
         "there is enough free space again",

@@ -1,4 +1,4 @@
-"""What of the shell's environment reaches the embedded stack."""
+"""Which variables of the shell's environment reach the embedded stack."""
 
 import pytest
 
@@ -29,13 +29,13 @@ FOREIGN = [
 ]
 
 
-def test_every_setting_is_reset_or_known_to_be_harmless() -> None:
+def test_every_setting_is_foreign_or_listed_as_harmless() -> None:
     for field in Settings.model_fields:
         assert is_foreign(field.upper()) != (field in TUNING), field
     assert set(TUNING) <= set(Settings.model_fields)
 
 
-def test_the_stack_sets_none_of_those_that_a_person_may_tune_but_the_history_of_a_replay() -> None:
+def test_the_stack_of_a_live_market_sets_no_setting_that_a_person_may_tune() -> None:
     set_by_stack = {name.lower() for server in embedded_servers() for name in server.variables(1)}
     assert set_by_stack & set(TUNING) == set()
 
@@ -58,7 +58,7 @@ def test_variables_of_sdks_and_proxies_do_not_reach_the_stack(name: str) -> None
     )
 
 
-def test_a_shell_unsets_what_would_lead_elsewhere_before_it_sets_the_stack_s() -> None:
+def test_a_shell_unsets_foreign_variables_before_it_sets_those_of_the_stack() -> None:
     lines = shell_lines(
         {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"},
         {"AWS_PROFILE": "p", "KAFKA_BOOTSTRAP_SERVERS": "prod:1", "HOME": "/root"},

@@ -1,4 +1,4 @@
-"""What the options of a replay mean, and which days are refused before anything is started."""
+"""The options of a replay, and the days that are refused before any server starts."""
 
 import datetime as dt
 from pathlib import Path
@@ -28,11 +28,11 @@ TODAY = dt.date(2026, 11, 27)
         (("--replay-from", "00:00", "--replay", "2026-11-27"), "2026-11-27T00:00"),
     ],
 )
-def test_a_replay_begins_where_its_options_say(
+def test_a_replay_begins_at_the_time_of_its_options(
     options: tuple[str, ...], begins: str | None
 ) -> None:
-    found = replay_of(options)
-    assert (found.isoformat("T", "minutes") if found else None) == begins
+    start = replay_of(options)
+    assert (start.isoformat("T", "minutes") if start else None) == begins
     refuse_unprovable(options, TODAY)
 
 
@@ -41,7 +41,8 @@ def test_a_replay_begins_where_its_options_say(
     [
         (
             ("--replay", "2025-12-31"),
-            "2025-12-31: days before 2026-01-02 have no partition; choose a trading day from 2026-01-02 on",
+            "2025-12-31: days before 2026-01-02 have no partition; "
+            "choose a trading day from 2026-01-02 on",
         ),
         (("--replay", "1990-01-02"), "1990-01-02: days before 2026-01-02 have no partition"),
         (("--replay", "2026-11-30"), "2026-11-30: partitions end with today, 2026-11-27"),
@@ -65,18 +66,18 @@ def test_a_replay_begins_where_its_options_say(
         ),
     ],
 )
-def test_a_day_that_could_not_be_closed_and_compared_is_refused(
+def test_a_day_that_the_pipeline_could_not_close_and_compare_is_refused(
     options: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(ReplayError, match=message):
         refuse_unprovable(options, TODAY)
 
 
-def test_the_first_day_is_that_of_the_partitions() -> None:
+def test_the_first_day_is_the_first_day_of_the_partitions() -> None:
     assert replay.FIRST_DAY == partitions.FIRST_DAY
 
 
-def test_a_replay_is_of_a_real_trading_day_and_keeps_it() -> None:
+def test_a_replay_uses_the_nyse_calendar_and_one_day_of_history() -> None:
     exchange = embedded_servers(("--replay", "2026-11-20", "--replay-from", "15:50"))[0]
     variables = exchange.variables(1)
     assert variables["MARKET_CALENDAR"] == "NYSE"
@@ -94,7 +95,7 @@ def test_a_live_market_has_no_replay() -> None:
     assert "--no-earlier-trades" not in exchange.command(1, Path())
 
 
-def test_a_replays_runs_are_kept_apart_from_those_of_the_live_market(tmp_path: Path) -> None:
+def test_a_replay_stores_its_runs_apart_from_those_of_the_live_market(tmp_path: Path) -> None:
     project = Path(__file__).parents[4]
     home = dagster_home(project, tmp_path)
     written = (home / "dagster.yaml").read_text()
