@@ -1,4 +1,4 @@
-"""Requests to the embedded ClickHouse by hand: what no client library would send, or would hide."""
+"""Hand-made HTTP requests to the embedded ClickHouse, for cases that a client library hides."""
 
 import socket
 from base64 import b64encode
@@ -22,7 +22,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class ClickHouseHttp:
-    """One new connection per request, the stack's credentials in each unless `headers` has others."""
+    """Sends each request on a new connection, with the stack's credentials or with `headers`."""
 
     settings: Settings
 
@@ -56,21 +56,24 @@ class ClickHouseHttp:
             connection.close()
 
     def ask(self, sql: str, **parameters: str | int) -> str:
-        """The body of an answer that must be a 200."""
+        """The body of the answer, whose status must be 200."""
         reply = self.send(sql, parameters=parameters)
         assert reply.status == 200, reply.body
         return reply.body.decode().removesuffix("\n")
 
     def open(self, sql: str, *, version: str = "1.1", parameters: str = "") -> socket.socket:
-        """A connection on which a query was sent and nothing read."""
+        """A connection on which a query was sent and nothing was read."""
         connection = socket.create_connection(
             (HOST, self.settings.clickhouse_port), timeout=TIMEOUT_SECONDS
         )
         body = sql.encode()
-        head = f"POST /{parameters} HTTP/{version}\r\nHost: x\r\nAuthorization: {self.authorization()}\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST /{parameters} HTTP/{version}\r\nHost: x\r\n"
+            f"Authorization: {self.authorization()}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
         connection.sendall(head.encode() + body)
         return connection
 
     def running(self) -> int:
-        """Queries that run, without this one."""
+        """The number of running queries, without this one."""
         return int(self.ask("SELECT count() - 1 FROM system.processes"))

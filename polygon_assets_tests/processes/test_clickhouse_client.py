@@ -33,7 +33,8 @@ def module_client(settings: Settings) -> Iterator[Client]:
 def client(module_client: Client) -> Client:
     module_client.command("DROP TABLE IF EXISTS market.t")
     module_client.command(
-        "CREATE TABLE market.t (n UInt64, s String, d Decimal(18, 6), at DateTime64(6, 'UTC'), CONSTRAINT small CHECK n < 1000000)"
+        "CREATE TABLE market.t (n UInt64, s String, d Decimal(18, 6), at DateTime64(6, 'UTC'),"
+        " CONSTRAINT small CHECK n < 1000000)"
         " ENGINE = MergeTree ORDER BY n PARTITION BY intDiv(n, 1000000)"
     )
     return module_client
@@ -56,7 +57,7 @@ def connect(settings: Settings, **options: Any) -> Client:
 
 @pytest.mark.usefixtures("client")
 @pytest.mark.parametrize("compression", ["lz4", "zstd", "gzip", False])
-def test_rows_come_back_as_they_went_in_compressed_either_way(
+def test_inserted_rows_are_read_back_unchanged_with_each_compression(
     settings: Settings, compression: str | bool
 ) -> None:
     own = connect(settings, compress=compression)
@@ -100,15 +101,13 @@ def test_inserts_of_every_kind_are_acknowledged_with_their_rows(client: Client) 
 @pytest.mark.parametrize(
     ("block", "code"),
     [
-        (
-            b'{"n":1}\n{"n":2000000}',
-            469,
-        ),  # the constraint: refused while writing, after everything was parsed
+        # The constraint refuses the row while it is written, after all rows were parsed.
+        (b'{"n":1}\n{"n":2000000}', 469),
         (b'{"n":1}\n{"n":"x"}', 27),
         (b'{"n":1}\n{"n":', 32),
     ],
 )
-def test_a_refused_insert_says_so_and_leaves_nothing(
+def test_a_refused_insert_raises_an_error_and_inserts_nothing(
     client: Client, block: bytes, code: int
 ) -> None:
     with pytest.raises(DatabaseError) as refusal:
@@ -117,9 +116,10 @@ def test_a_refused_insert_says_so_and_leaves_nothing(
     assert count(client) == 0
 
 
-def test_an_error_in_a_materialized_view_is_not_swallowed(client: Client) -> None:
+def test_an_error_in_a_materialized_view_is_reported(client: Client) -> None:
     client.command(
-        "CREATE MATERIALIZED VIEW market.t_mv ENGINE = MergeTree ORDER BY x AS SELECT throwIf(n = 7) AS x FROM market.t"
+        "CREATE MATERIALIZED VIEW market.t_mv ENGINE = MergeTree ORDER BY x "
+        "AS SELECT throwIf(n = 7) AS x FROM market.t"
     )
     try:
         with pytest.raises(DatabaseError, match="FUNCTION_THROW_IF_VALUE_IS_NON_ZERO"):
@@ -136,7 +136,7 @@ def test_rows_for_insert_select_are_refused_rather_than_ignored(client: Client) 
         )
 
 
-def test_parameters_are_bound_by_the_server_in_the_url_and_in_a_form(client: Client) -> None:
+def test_the_server_binds_parameters_from_the_url_and_from_a_form(client: Client) -> None:
     text = 'it\'s\t"quoted"\n\\ ünï {x}'
     answer = client.query(
         "SELECT {s:String}, {d:Date}, {t:DateTime64(6, 'UTC')}",
@@ -154,7 +154,7 @@ def test_parameters_are_bound_by_the_server_in_the_url_and_in_a_form(client: Cli
     ).result_rows == [(names,)]
 
 
-def test_settings_hold_for_their_query_alone(client: Client, settings: Settings) -> None:
+def test_settings_apply_only_to_their_query(client: Client, settings: Settings) -> None:
     threads = "SELECT getSetting('max_threads')"
     usual = client.command(threads)
     assert client.command(threads, settings={"max_threads": 7}) == 7
@@ -173,13 +173,16 @@ def test_settings_hold_for_their_query_alone(client: Client, settings: Settings)
     assert client.command(threads) == usual
 
 
-def test_a_session_keeps_its_temporary_table_to_itself(settings: Settings) -> None:
-    with connect(settings, session_id="one") as one, connect(settings, session_id="two") as two:
-        one.command("CREATE TEMPORARY TABLE mine (n UInt8)")
-        one.insert("mine", [[1], [2]])
-        assert one.query("SELECT sum(n) FROM mine").result_rows == [(3,)]
+def test_a_temporary_table_is_visible_only_in_its_session(settings: Settings) -> None:
+    with (
+        connect(settings, session_id="one") as owner,
+        connect(settings, session_id="two") as stranger,
+    ):
+        owner.command("CREATE TEMPORARY TABLE mine (n UInt8)")
+        owner.insert("mine", [[1], [2]])
+        assert owner.query("SELECT sum(n) FROM mine").result_rows == [(3,)]
         with pytest.raises(DatabaseError, match="UNKNOWN_TABLE"):
-            two.query("SELECT * FROM mine")
+            stranger.query("SELECT * FROM mine")
 
 
 def test_errors_carry_codes_and_names(client: Client, settings: Settings) -> None:
@@ -191,7 +194,8 @@ def test_errors_carry_codes_and_names(client: Client, settings: Settings) -> Non
         ("SELECT nonsense", 47, "UNKNOWN_IDENTIFIER"),
         ("SELECT 1 SETTINGS nonsense = 1", 115, "UNKNOWN_SETTING"),
         (
-            "SELECT number FROM numbers(50000000) ORDER BY rand() SETTINGS max_memory_usage = 10000000",
+            "SELECT number FROM numbers(50000000) ORDER BY rand() "
+            "SETTINGS max_memory_usage = 10000000",
             241,
             "MEMORY_LIMIT_EXCEEDED",
         ),
@@ -204,7 +208,7 @@ def test_errors_carry_codes_and_names(client: Client, settings: Settings) -> Non
     assert refusal.value.code == 81
 
 
-def test_a_wrong_password_is_516(settings: Settings) -> None:
+def test_wrong_credentials_raise_code_516(settings: Settings) -> None:
     for user, password in (("default", "wrong"), ("nobody", "local")):
         with pytest.raises(DatabaseError) as refusal:
             clickhouse_connect.get_client(
@@ -224,7 +228,7 @@ def test_the_database_of_a_client_is_used(settings: Settings) -> None:
         assert own.query("SELECT n FROM t").result_rows == [(1,)]
 
 
-def test_columns_are_known_without_rows(client: Client) -> None:
+def test_an_answer_without_rows_has_its_columns(client: Client) -> None:
     assert client.query("SELECT n, s FROM market.t LIMIT 0").column_names == ("n", "s")
     assert client.query("SHOW TABLES FROM market LIKE 't'").result_rows == [("t",)]
     assert client.command("SELECT s FROM market.t") == ""
@@ -241,7 +245,7 @@ def test_large_results_are_streamed(client: Client) -> None:
         assert sum(batch.num_rows for batch in batches) == 100_000
 
 
-def test_an_error_in_the_middle_of_a_stream_is_raised_as_one(client: Client) -> None:
+def test_an_error_in_the_middle_of_a_stream_is_raised(client: Client) -> None:
     with client.query_row_block_stream(
         "SELECT number, throwIf(number = 300000) FROM numbers(500000)"
     ) as blocks:
@@ -250,7 +254,7 @@ def test_an_error_in_the_middle_of_a_stream_is_raised_as_one(client: Client) -> 
             list(blocks)
 
 
-def test_a_stream_left_early_frees_its_query(client: Client) -> None:
+def test_a_stream_left_early_ends_its_query(client: Client) -> None:
     for _ in range(20):
         with client.query_row_block_stream("SELECT number FROM numbers(10000000)") as blocks:
             next(blocks)
@@ -258,9 +262,10 @@ def test_a_stream_left_early_frees_its_query(client: Client) -> None:
 
 
 def test_the_sqlalchemy_dialect_works(client: Client, settings: Settings) -> None:
-    address = f"clickhousedb://{settings.clickhouse_user}:{settings.clickhouse_password.get_secret_value()}@"
+    password = settings.clickhouse_password.get_secret_value()
     engine = sqlalchemy.create_engine(
-        f"{address}{settings.clickhouse_host}:{settings.clickhouse_port}/market"
+        f"clickhousedb://{settings.clickhouse_user}:{password}@"
+        f"{settings.clickhouse_host}:{settings.clickhouse_port}/market"
     )
     client.insert("market.t", [[1, "a"], [2, "b"]], column_names=["n", "s"])
     with engine.connect() as connection:

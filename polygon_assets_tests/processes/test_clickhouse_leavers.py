@@ -1,4 +1,4 @@
-"""Clients of the embedded ClickHouse that leave early, at any moment: nobody else notices."""
+"""Clients of the embedded ClickHouse that leave early, at any moment, harm no other client."""
 
 import socket
 import struct
@@ -17,14 +17,14 @@ from polygon_assets_tests.processes.clickhouse_http import TIMEOUT_SECONDS, Clic
 from polygon_assets_tests.processes.harness import eventually
 
 SERVERS = ("clickhouse",)
-# Minutes of work for the engine: a query that ends by itself within a test has not been cancelled.
+# Minutes of work for the engine: a query that ends within a test was therefore cancelled.
 ENDLESS_ROWS = "SELECT number, toString(number) AS s FROM numbers(100000000000)"
 ENDLESS_COUNT = "SELECT count() FROM numbers(100000000000000) WHERE sipHash64(number) = 1"
 FORMATS = [
-    "TabSeparated", "CSVWithNames", "JSON", "JSONEachRow", "Native", "RowBinaryWithNamesAndTypes", "Arrow",
-    "ArrowStream", "XML",
-]  # fmt: skip
-# A fault that no request can cause any more: a stream is closed after its connection.
+    *("TabSeparated", "CSVWithNames", "JSON", "JSONEachRow", "Native"),
+    *("RowBinaryWithNamesAndTypes", "Arrow", "ArrowStream", "XML"),
+]
+# A fault that no request can cause any more: closing a stream after its connection.
 BREAK_THE_ENGINE = """
 import sys, threading, time
 from polygon_assets.local.clickhouse import __main__ as server, engine
@@ -48,7 +48,7 @@ def http(settings: Settings) -> ClickHouseHttp:
     return ClickHouseHttp(settings)
 
 
-def unharmed(http: ClickHouseHttp) -> None:
+def assert_unharmed(http: ClickHouseHttp) -> None:
     eventually(lambda: http.running() == 0, "the queries of clients that have left are cancelled")
     assert http.ask("SELECT 1") == "1"
     assert http.send(method="GET", path="/ping", headers={}).status == 200
@@ -68,7 +68,7 @@ def test_a_reader_may_leave_in_any_format(
     connection = http.open(f"{ENDLESS_ROWS} FORMAT {output_format}", version=version)
     assert connection.recv(100)
     leave(connection)
-    unharmed(http)
+    assert_unharmed(http)
 
 
 @pytest.mark.parametrize(
@@ -80,11 +80,11 @@ def test_a_reader_may_leave_in_any_format(
         "?session_id=left",
     ],
 )
-def test_a_reader_may_leave_whatever_it_asked_for(http: ClickHouseHttp, parameters: str) -> None:
+def test_a_reader_may_leave_with_any_parameters(http: ClickHouseHttp, parameters: str) -> None:
     connection = http.open(ENDLESS_ROWS, parameters=parameters)
     assert connection.recv(100)
     leave(connection, reset=True)
-    unharmed(http)
+    assert_unharmed(http)
     eventually(
         lambda: http.send("SELECT 1", session_id="left").status == 200, "the session is free again"
     )
@@ -100,13 +100,13 @@ def test_a_client_may_leave_before_the_first_byte(
     connection = http.open(sql)
     eventually(lambda: http.running() == 1, "the query runs")
     leave(connection, reset=reset)
-    unharmed(http)
+    assert_unharmed(http)
 
 
 def test_a_client_may_leave_at_once(http: ClickHouseHttp) -> None:
     for _ in range(10):
         leave(http.open(ENDLESS_ROWS), reset=True)
-    unharmed(http)
+    assert_unharmed(http)
 
 
 def test_many_may_leave_at_the_same_time(http: ClickHouseHttp) -> None:
@@ -117,7 +117,7 @@ def test_many_may_leave_at_the_same_time(http: ClickHouseHttp) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(read_a_little, range(12)))
-    unharmed(http)
+    assert_unharmed(http)
 
 
 def test_an_upload_that_is_cut_off_inserts_nothing(http: ClickHouseHttp) -> None:
@@ -126,16 +126,19 @@ def test_an_upload_that_is_cut_off_inserts_nothing(http: ClickHouseHttp) -> None
         connection = socket.create_connection(
             (HOST, http.settings.clickhouse_port), timeout=TIMEOUT_SECONDS
         )
-        head = f"POST /?query=INSERT%20INTO%20market.cut%20FORMAT%20TSV HTTP/1.1\r\nHost: x\r\nAuthorization: {http.authorization()}\r\n"
+        head = (
+            "POST /?query=INSERT%20INTO%20market.cut%20FORMAT%20TSV HTTP/1.1\r\nHost: x\r\n"
+            f"Authorization: {http.authorization()}\r\n"
+        )
         connection.sendall(
             f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + b"4\r\n1\n2\n\r\n" * 1000
         )
         leave(connection, reset=reset)
-    unharmed(http)
+    assert_unharmed(http)
     assert http.ask("SELECT count() FROM market.cut") == "0"
 
 
-def test_an_error_in_the_middle_leaves_the_answer_without_a_proper_end(
+def test_an_error_in_the_middle_ends_the_answer_without_a_last_chunk(
     http: ClickHouseHttp,
 ) -> None:
     connection = HTTPConnection(HOST, http.settings.clickhouse_port, timeout=TIMEOUT_SECONDS)
@@ -149,7 +152,7 @@ def test_an_error_in_the_middle_leaves_the_answer_without_a_proper_end(
     assert answer.status == 200
     assert f"\r\n__exception__\r\n{tag}\r\nCode: 395. DB::Exception: ".encode() in cut.value.partial
     assert cut.value.partial.endswith(f" {tag}\r\n__exception__\r\n".encode())
-    unharmed(http)
+    assert_unharmed(http)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +169,7 @@ def test_an_early_error_has_its_status_in_every_format(
 
 def test_a_query_can_be_killed_by_the_id_that_its_client_gave(http: ClickHouseHttp) -> None:
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(http.send, ENDLESS_COUNT, query_id="it's mine")
+        killed = pool.submit(http.send, ENDLESS_COUNT, query_id="it's mine")
         eventually(lambda: http.running() == 1, "the query runs")
         assert (
             http.send("SELECT 1", query_id="it's mine").headers["X-ClickHouse-Exception-Code"]
@@ -174,17 +177,17 @@ def test_a_query_can_be_killed_by_the_id_that_its_client_gave(http: ClickHouseHt
         )
         assert "it" not in http.ask("KILL QUERY WHERE query_id = 'another' SYNC")
         assert http.ask("KILL QUERY WHERE query_id = 'it\\'s mine' SYNC").startswith("finished")
-        assert asked.result().headers["X-ClickHouse-Exception-Code"] == "394"
-    unharmed(http)
+        assert killed.result().headers["X-ClickHouse-Exception-Code"] == "394"
+    assert_unharmed(http)
 
 
-def test_a_query_that_outlasts_its_time_is_a_408(http: ClickHouseHttp) -> None:
+def test_a_query_that_exceeds_its_time_gets_status_408(http: ClickHouseHttp) -> None:
     reply = http.send(ENDLESS_COUNT, max_execution_time=1)
     assert (reply.status, reply.headers["X-ClickHouse-Exception-Code"]) == (408, "159")
-    unharmed(http)
+    assert_unharmed(http)
 
 
-def test_a_busy_engine_is_not_a_dead_one(http: ClickHouseHttp) -> None:
+def test_a_busy_engine_answers_the_health_checks(http: ClickHouseHttp) -> None:
     connections = [http.open(ENDLESS_COUNT) for _ in range(6)]
     eventually(lambda: http.running() == 6, "the queries run")
     for path in ("/ping", "/replicas_status"):
@@ -192,10 +195,10 @@ def test_a_busy_engine_is_not_a_dead_one(http: ClickHouseHttp) -> None:
         assert (reply.status, reply.body) == (200, b"Ok.\n")
     for connection in connections:
         leave(connection)
-    unharmed(http)
+    assert_unharmed(http)
 
 
-def test_a_process_whose_engine_has_died_says_so_and_ends(tmp_path: Path) -> None:
+def test_a_process_whose_engine_has_died_logs_the_cause_and_ends(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-c",
@@ -211,7 +214,7 @@ def test_a_process_whose_engine_has_died_says_so_and_ends(tmp_path: Path) -> Non
     assert "Code: 236" in ended.stderr
 
 
-def test_readers_who_stay_get_everything_while_others_leave(http: ClickHouseHttp) -> None:
+def test_readers_that_stay_get_complete_answers_while_others_leave(http: ClickHouseHttp) -> None:
     stop = threading.Event()
 
     def leave_again_and_again() -> None:
@@ -230,4 +233,4 @@ def test_readers_who_stay_get_everything_while_others_leave(http: ClickHouseHttp
             stop.set()
         for leaver in leavers:
             leaver.result()
-    unharmed(http)
+    assert_unharmed(http)

@@ -1,4 +1,4 @@
-"""The embedded ClickHouse speaks what the Java, Go and JDBC clients speak: blocks, protocol versions, headers, rules of a request."""
+"""The protocol of the Java, Go and JDBC clients: blocks, revisions, headers, request rules."""
 
 import json
 from base64 import b64encode
@@ -41,10 +41,13 @@ BLOCKS = {
 
 @pytest.mark.parametrize("output_format", ["TSV", "RowBinaryWithNamesAndTypes", "Native", "JSON"])
 @pytest.mark.parametrize("rows", [0, 3, 400_000])
-def test_compressed_answers_hold_the_same_bytes(
+def test_compressed_answers_decompress_to_the_plain_answer(
     http: ClickHouseHttp, output_format: str, rows: int
 ) -> None:
-    sql = f"SELECT number, toString(number) AS s FROM numbers({rows}) FORMAT {output_format} SETTINGS max_threads = 1"
+    sql = (
+        f"SELECT number, toString(number) AS s FROM numbers({rows}) "
+        f"FORMAT {output_format} SETTINGS max_threads = 1"
+    )
     plain, compressed = http.send(sql).body, http.send(sql, compress=1).body
     if output_format == "JSON":  # "elapsed" differs
         plain, compressed = (
@@ -56,7 +59,7 @@ def test_compressed_answers_hold_the_same_bytes(
         assert decompress_blocks(compressed, LIMIT) == plain
 
 
-def test_an_error_is_compressed_like_the_answer_that_was_asked_for_except_before_authentication(
+def test_an_error_is_compressed_like_the_requested_answer_except_before_authentication(
     http: ClickHouseHttp,
 ) -> None:
     reply = http.send("SELECT nonsense", compress=1)
@@ -78,7 +81,7 @@ def test_compressed_bodies_are_inserted(http: ClickHouseHttp, table: str, method
     assert http.ask(f"SELECT count(), sum(n), uniqExact(s) FROM {table}") == "5000\t12497500\t5000"
 
 
-def test_a_compressed_body_may_hold_the_statement_and_be_encoded_once_more(
+def test_a_compressed_body_may_contain_the_statement_and_have_a_content_encoding_too(
     http: ClickHouseHttp, table: str
 ) -> None:
     body = zstandard.ZstdCompressor().compress(
@@ -105,8 +108,8 @@ GOOD = BLOCKS["LZ4"](b"1\ta\n")
         (b"INSERT INTO market.p FORMAT TSV\n1\ta\n", "39"),
     ],
     ids=[
-        "cut",
-        "cut in the second",
+        "incomplete",
+        "incomplete second block",
         "wrong checksum",
         "wrong data",
         "unknown method",
@@ -123,7 +126,7 @@ def test_damaged_compressed_bodies_insert_nothing(
     assert http.ask(f"SELECT count() FROM {table}") == "0"
 
 
-def test_both_kinds_of_compression_may_be_asked_for(http: ClickHouseHttp) -> None:
+def test_both_kinds_of_compression_can_be_combined(http: ClickHouseHttp) -> None:
     headers = {"Authorization": http.authorization(), "Accept-Encoding": "zstd"}
     reply = http.send("SELECT 1", headers=headers, compress=1, enable_http_compression=1)
     assert reply.headers["Content-Encoding"] == "zstd"
@@ -148,18 +151,17 @@ def test_both_kinds_of_compression_may_be_asked_for(http: ClickHouseHttp) -> Non
         (
             54460,
             BLOCK_INFO
-            + b"\x02\x01\x01n\x05UInt8\x00\x01\x01d\x19DateTime('Europe/Berlin')\x00\x00\x00\x00\x00",
+            + b"\x02\x01\x01n\x05UInt8\x00\x01"
+            + b"\x01d\x19DateTime('Europe/Berlin')\x00\x00\x00\x00\x00",
         ),
     ],
 )
-@pytest.mark.parametrize(
-    "asked", ["SELECT 1 AS n, toDateTime(0, 'Europe/Berlin') AS d FORMAT Native", "by default"]
-)
+@pytest.mark.parametrize("native_by", ["clause", "default"])
 def test_native_answers_follow_the_clients_revision(
-    http: ClickHouseHttp, revision: int, expected: bytes, asked: str
+    http: ClickHouseHttp, revision: int, expected: bytes, native_by: str
 ) -> None:
     sql = "SELECT 1 AS n, toDateTime({at:UInt32}, 'Europe/Berlin') AS d"
-    sql, default = (f"{sql} FORMAT Native", "TSV") if asked != "by default" else (sql, "Native")
+    sql, default = (f"{sql} FORMAT Native", "TSV") if native_by == "clause" else (sql, "Native")
     assert (
         http.send(sql, client_protocol_version=revision, default_format=default, param_at=0).body
         == expected
@@ -167,23 +169,34 @@ def test_native_answers_follow_the_clients_revision(
 
 
 TYPES = [
-    "Int8", "UInt256", "Float32", "BFloat16", "Bool", "String", "FixedString(7)", "UUID", "IPv4", "IPv6", "Date", "Date32",
-    "DateTime", "DateTime64(6, 'Asia/Tokyo')", "Decimal(9, 2)", "Decimal(18, 4)", "Decimal(38, 10)", "Decimal(76, 20)",
-    "Enum8('a,)' = 1, 'b\\'(' = 2)", "Enum16('x' = 300)", "Nullable(String)", "Nullable(UInt8)", "Array(String)",
-    "Array(Array(Nullable(Int32)))", "LowCardinality(String)", "LowCardinality(Nullable(String))", "Array(LowCardinality(String))",
-    "Map(String, Array(UInt16))", "Map(LowCardinality(String), UInt8)", "Tuple(UInt8, String)",
-    "Tuple(a UInt8, `b, c` Nullable(String), d Tuple(e Array(Int16)))", "Array(Tuple(LowCardinality(String), Float64))",
-    "Nested(a UInt8, b String)", "Point", "Ring", "Polygon", "MultiPolygon", "LineString", "MultiLineString",
-    "SimpleAggregateFunction(max, UInt64)", "IntervalSecond", "Variant(String, UInt64, Array(UInt8))", "Time", "Time64(3)",
+    "Int8", "UInt256", "Float32", "BFloat16", "Bool", "String", "FixedString(7)", "UUID", "IPv4",
+    "IPv6", "Date", "Date32", "DateTime", "DateTime64(6, 'Asia/Tokyo')", "Decimal(9, 2)",
+    "Decimal(18, 4)", "Decimal(38, 10)", "Decimal(76, 20)", "Enum8('a,)' = 1, 'b\\'(' = 2)",
+    "Enum16('x' = 300)", "Nullable(String)", "Nullable(UInt8)", "Array(String)",
+    "Array(Array(Nullable(Int32)))", "LowCardinality(String)", "LowCardinality(Nullable(String))",
+    "Array(LowCardinality(String))", "Map(String, Array(UInt16))",
+    "Map(LowCardinality(String), UInt8)", "Tuple(UInt8, String)",
+    "Tuple(a UInt8, `b, c` Nullable(String), d Tuple(e Array(Int16)))",
+    "Array(Tuple(LowCardinality(String), Float64))", "Nested(a UInt8, b String)", "Point", "Ring",
+    "Polygon", "MultiPolygon", "LineString", "MultiLineString",
+    "SimpleAggregateFunction(max, UInt64)", "IntervalSecond",
+    "Variant(String, UInt64, Array(UInt8))", "Time", "Time64(3)",
 ]  # fmt: skip
-# What generateRandom cannot make.
-MADE = {
-    "BFloat16": "number / 3", "IntervalSecond": "number", "Time": "number", "Time64(3)": "number",
-    "Nested(a UInt8, b String)": "arrayMap(i -> (toUInt8(i), repeat('x', i * 100)), range(number % 4))",
-    "Variant(String, UInt64, Array(UInt8))":
-        "[toString(number)::Variant(String, UInt64, Array(UInt8)), number::Variant(String, UInt64, Array(UInt8)),"
-        " [1, 2]::Array(UInt8)::Variant(String, UInt64, Array(UInt8)), NULL][number % 4 + 1]",
-}  # fmt: skip
+VARIANT = "Variant(String, UInt64, Array(UInt8))"
+# Expressions for types that generateRandom does not support.
+EXPRESSIONS = {
+    "BFloat16": "number / 3",
+    "IntervalSecond": "number",
+    "Time": "number",
+    "Time64(3)": "number",
+    "Nested(a UInt8, b String)": (
+        "arrayMap(i -> (toUInt8(i), repeat('x', i * 100)), range(number % 4))"
+    ),
+    VARIANT: (
+        f"[toString(number)::{VARIANT}, number::{VARIANT}, [1, 2]::Array(UInt8)::{VARIANT}, NULL]"
+        "[number % 4 + 1]"
+    ),
+}
 TAIL = b"\x01d\x19DateTime('Europe/Berlin')\x00%b\x01e\x06String\x00%b"
 
 
@@ -192,7 +205,7 @@ TAIL = b"\x01d\x19DateTime('Europe/Berlin')\x00%b\x01e\x06String\x00%b"
 def test_the_end_of_a_column_of_any_type_is_found(
     http: ClickHouseHttp, type_name: str, rows: int
 ) -> None:
-    """What follows the column is where it must be, for values of every length, and the column itself is unchanged."""
+    """The column is unchanged and the columns after it are in place, for values of every length."""
     settings = {
         "allow_suspicious_types_in_group_by": 1,
         "enable_time_time64_type": 1,
@@ -204,8 +217,12 @@ def test_the_end_of_a_column_of_any_type_is_found(
         allow_suspicious_low_cardinality_types=1,
     )
     random = f"SELECT x FROM generateRandom('x {quote(type_name)}', 1, 200, 4) LIMIT {rows}"
-    made = f"SELECT {MADE[type_name]} FROM numbers({rows})" if type_name in MADE else random
-    http.ask(f"INSERT INTO market.types {made}", **settings)
+    values = (
+        f"SELECT {EXPRESSIONS[type_name]} FROM numbers({rows})"
+        if type_name in EXPRESSIONS
+        else random
+    )
+    http.ask(f"INSERT INTO market.types {values}", **settings)
     sql = (
         "SELECT x, toDateTime(1, 'Europe/Berlin') AS d, 'end' AS e FROM market.types FORMAT Native"
     )
@@ -239,7 +256,10 @@ def test_a_type_without_an_end_is_refused_unless_it_is_the_last_column(
 
 
 def test_a_native_body_has_no_revision(http: ClickHouseHttp, table: str) -> None:
-    """clickhouse-go sends its protocol version with an INSERT as well, and encodes without it; so does the real server read."""
+    """clickhouse-go sends its protocol version with an INSERT, but encodes revision 0.
+
+    The real server also reads revision 0.
+    """
     body = b"\x02\x01\x01n\x06UInt64\x07" + bytes(7) + b"\x01s\x06String\x01x"
     assert (
         http.send(
@@ -250,7 +270,7 @@ def test_a_native_body_has_no_revision(http: ClickHouseHttp, table: str) -> None
     assert http.ask(f"SELECT * FROM {table}") == "7\tx"
 
 
-def test_data_of_an_insert_may_hold_semicolons_whatever_comes_before(
+def test_data_of_an_insert_may_contain_semicolons_after_any_statement(
     http: ClickHouseHttp, table: str
 ) -> None:
     http.ask(f"INSERT INTO {table} FORMAT TSV\n1\ta;\n")
@@ -284,7 +304,7 @@ CONTENT_TYPES = {
 
 @pytest.mark.parametrize("output_format", CONTENT_TYPES)
 @pytest.mark.parametrize("rows", [1, 400_000])
-def test_headers_say_what_the_body_is(http: ClickHouseHttp, output_format: str, rows: int) -> None:
+def test_headers_describe_the_body(http: ClickHouseHttp, output_format: str, rows: int) -> None:
     reply = http.send(
         f"SELECT number FROM numbers({rows}) FORMAT {output_format}",
         query_id=f"{output_format}-{rows}",
@@ -298,7 +318,7 @@ def test_headers_say_what_the_body_is(http: ClickHouseHttp, output_format: str, 
     )
 
 
-def test_the_query_knows_its_clients_id(http: ClickHouseHttp) -> None:
+def test_a_query_has_the_id_that_its_client_gave(http: ClickHouseHttp) -> None:
     assert (
         http.ask("SELECT queryID(), initialQueryID() = query_id(), 'queryID()'", query_id="mine")
         == "mine\t1\tqueryID()"
@@ -372,7 +392,7 @@ def test_a_get_may_read(http: ClickHouseHttp, table: str, sql: str) -> None:
     assert http.send(method="GET", query=sql, max_threads=2).status == 200
 
 
-def test_what_a_request_says_does_not_outlast_it(http: ClickHouseHttp) -> None:
+def test_settings_of_a_request_end_with_it(http: ClickHouseHttp) -> None:
     session = {"session_id": "lasting"}
     where = "SELECT currentDatabase(), getSetting('max_threads'), getSetting('max_block_size')"
     http.ask("SET max_block_size = 1234", **session)
@@ -395,7 +415,7 @@ def test_what_a_request_says_does_not_outlast_it(http: ClickHouseHttp) -> None:
     assert http.ask("SELECT currentDatabase()") == "default"
 
 
-def test_the_time_zone_of_a_request_or_session_is_said_and_kept(http: ClickHouseHttp) -> None:
+def test_the_time_zone_of_a_request_or_session_is_applied_and_sent(http: ClickHouseHttp) -> None:
     tokyo = {"session_timezone": "Asia/Tokyo"}
     sql = "SELECT toDateTime(0), toDateTime(0, 'UTC'), timezone()"
     for parameters in (tokyo, tokyo | {"session_id": "zoned"}):
@@ -408,7 +428,7 @@ def test_the_time_zone_of_a_request_or_session_is_said_and_kept(http: ClickHouse
     assert http.send(sql).headers["X-ClickHouse-Timezone"] == "UTC"
 
 
-def test_sessions_are_checked(http: ClickHouseHttp) -> None:
+def test_unknown_sessions_and_invalid_timeouts_are_refused(http: ClickHouseHttp) -> None:
     assert (
         http.send("SELECT 1", session_id="new", session_check=1).headers[
             "X-ClickHouse-Exception-Code"
@@ -424,7 +444,7 @@ def test_sessions_are_checked(http: ClickHouseHttp) -> None:
         )
 
 
-def test_paths_and_methods_beside_queries(http: ClickHouseHttp) -> None:
+def test_health_paths_options_and_head_requests_are_answered(http: ClickHouseHttp) -> None:
     for path in ("/", "/ping", "/replicas_status"):
         assert http.send(method="GET", path=path, headers={}).body == b"Ok.\n"
         head = http.send(method="HEAD", path=path, headers={})
@@ -441,7 +461,7 @@ def test_paths_and_methods_beside_queries(http: ClickHouseHttp) -> None:
     )
 
 
-def test_credentials_come_in_one_way_only(http: ClickHouseHttp) -> None:
+def test_credentials_given_in_two_ways_are_refused(http: ClickHouseHttp) -> None:
     password = http.settings.clickhouse_password.get_secret_value()
     keys = {"X-ClickHouse-User": "default", "X-ClickHouse-Key": password}
     basic = {"Authorization": http.authorization()}
@@ -475,7 +495,7 @@ def test_credentials_come_in_one_way_only(http: ClickHouseHttp) -> None:
         ({"database": "no`where"}, "81"),
     ],
 )
-def test_parameters_that_cannot_be_followed_are_refused(
+def test_parameters_with_unusable_values_are_refused(
     http: ClickHouseHttp, parameters: dict[str, str], code: str
 ) -> None:
     assert (
@@ -514,7 +534,7 @@ def test_http_compression_is_used_when_it_is_enabled(
     ] == (encoding if supported else None)
 
 
-def test_the_whole_answer_is_waited_for_on_demand(http: ClickHouseHttp) -> None:
+def test_wait_end_of_query_sends_the_answer_only_when_complete(http: ClickHouseHttp) -> None:
     sql = "SELECT number, throwIf(number = 3000000) FROM numbers({rows:UInt32})"
     assert http.send(sql, wait_end_of_query=1, param_rows=5_000_000).status == 500
     reply = http.send(sql, wait_end_of_query=1, param_rows=2_900_000)
@@ -526,7 +546,7 @@ def test_the_whole_answer_is_waited_for_on_demand(http: ClickHouseHttp) -> None:
     assert json.loads(reply.headers["X-ClickHouse-Summary"])["result_rows"] == "2900000"
 
 
-def test_statements_whose_words_are_confusing_are_understood(http: ClickHouseHttp) -> None:
+def test_statements_with_keywords_in_unusual_places_are_parsed(http: ClickHouseHttp) -> None:
     for sql, expected in (
         (
             "SELECT n FROM (SELECT 2 AS n, 1 AS format UNION ALL SELECT 1, 2) ORDER BY format DESC",
@@ -552,7 +572,7 @@ def test_statements_whose_words_are_confusing_are_understood(http: ClickHouseHtt
     )
 
 
-def test_block_compressor_and_decompressor_agree_with_each_other() -> None:
+def test_block_compressor_and_decompressor_are_inverse() -> None:
     blocks = BlockCompressor()
     data = bytes(range(256)) * 10_000
     assert (

@@ -1,4 +1,4 @@
-"""The embedded ClickHouse as a process: what survives which end, what a broken request does, and many clients at once."""
+"""The embedded ClickHouse as a process: crash and shutdown, broken requests, concurrent clients."""
 
 import socket
 import subprocess
@@ -38,7 +38,7 @@ def count(client: Client) -> int:
 
 
 def send(settings: Settings, head: str, body: bytes) -> bytes:
-    """A hand-made request whose connection is then closed for writing; the whole answer."""
+    """Send a hand-made request, close the connection for writing, return the whole answer."""
     token = b64encode(
         f"{settings.clickhouse_user}:{settings.clickhouse_password.get_secret_value()}".encode()
     ).decode()
@@ -58,7 +58,7 @@ def send(settings: Settings, head: str, body: bytes) -> bytes:
         ("Transfer-Encoding: chunked", b"5\r\n1\n2\n3"),
         ("Transfer-Encoding: chunked", b"6\r\n1\n2\n3\n\r\n"),
     ],
-    ids=["shorter than announced", "cut within a chunk", "cut between chunks"],
+    ids=["shorter than announced", "ends within a chunk", "ends between chunks"],
 )
 def test_a_truncated_insert_inserts_nothing(
     client: Client, settings: Settings, head: str, body: bytes
@@ -77,7 +77,7 @@ def test_a_truncated_compressed_insert_inserts_nothing(client: Client, settings:
     assert count(client) == 0
 
 
-def test_a_complete_request_by_hand_is_answered(client: Client, settings: Settings) -> None:
+def test_a_complete_hand_made_request_is_answered(client: Client, settings: Settings) -> None:
     body = INSERT + b"1\n2\n"
     answer = send(settings, f"Content-Length: {len(body)}", body)
     assert answer.startswith(b"HTTP/1.1 200 ")
@@ -85,7 +85,7 @@ def test_a_complete_request_by_hand_is_answered(client: Client, settings: Settin
     assert count(client) == 2
 
 
-def test_ping_needs_no_password_and_headers_or_the_url_may_carry_it(settings: Settings) -> None:
+def test_ping_needs_no_password_and_queries_take_it_from_headers_or_url(settings: Settings) -> None:
     password = settings.clickhouse_password.get_secret_value()
     for path, headers, status, body in (
         ("/ping", {}, 200, b"Ok.\n"),
@@ -111,7 +111,7 @@ def test_ping_needs_no_password_and_headers_or_the_url_may_carry_it(settings: Se
 
 
 def test_acknowledged_rows_survive_sigkill(client: Client, stack: Stack) -> None:
-    """Killed in the middle of a writer's work: every acknowledged insert is there, whole, and at most one more."""
+    """After SIGKILL during inserts the table has every acknowledged insert and at most one more."""
     acknowledged = 0
     killer = threading.Timer(0.4, lambda: stack.kill("clickhouse"))
     killer.start()
@@ -125,7 +125,9 @@ def test_acknowledged_rows_survive_sigkill(client: Client, stack: Stack) -> None
     assert count(client) in (acknowledged, acknowledged + 100)
 
 
-def test_sigterm_ends_it_with_code_0_and_keeps_the_rows(client: Client, stack: Stack) -> None:
+def test_sigterm_ends_the_server_with_code_0_and_keeps_the_rows(
+    client: Client, stack: Stack
+) -> None:
     client.raw_insert("market.t", insert_block="1\n2\n", fmt="TSV")
     process = stack.process("clickhouse")
     process.stop(20)
@@ -186,20 +188,23 @@ def test_a_port_in_use_is_refused(tmp_path: Path, settings: Settings) -> None:
 def query_until(
     settings: Settings, stop: threading.Event, problems: list[str], counts: list[int]
 ) -> None:
-    """Counts may only grow, and each block of 500 equal rows is there whole or not at all."""
-    seen = 0
+    """Report a count that shrinks, and a block of 500 equal rows that is visible only in part."""
+    previous = 0
     with clickhouse.connect(settings) as client:
         while not stop.is_set():
-            total, torn = client.query(
-                "SELECT sum(c), countIf(c != 500) FROM (SELECT count() AS c FROM market.t GROUP BY n)"
+            total, partial = client.query(
+                "SELECT sum(c), countIf(c != 500) "
+                "FROM (SELECT count() AS c FROM market.t GROUP BY n)"
             ).result_rows[0]
-            if total < seen or torn:
-                problems.append(f"{total} rows after {seen}, {torn} torn blocks")
-            seen = total
-            counts.append(seen)
+            if total < previous or partial:
+                problems.append(f"{total} rows after {previous}, {partial} partial blocks")
+            previous = total
+            counts.append(total)
 
 
-def test_many_clients_read_while_one_writes(client: Client, settings: Settings) -> None:
+def test_readers_see_only_whole_blocks_while_a_client_writes(
+    client: Client, settings: Settings
+) -> None:
     stop, problems, counts = threading.Event(), list[str](), list[int]()
     readers = [
         threading.Thread(target=query_until, args=(settings, stop, problems, counts))

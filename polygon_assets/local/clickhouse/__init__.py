@@ -1,5 +1,6 @@
-"""ClickHouse for one machine: the real engine (chDB) in one process, behind ClickHouse's own HTTP interface.
+"""ClickHouse for one machine: the real engine (chDB) behind ClickHouse's own HTTP interface.
 
-Only what turns HTTP requests into engine calls belongs here; tables and queries are in `serving`. It exists because chDB lets
-a single process open a data directory, while the stream programs, Dagster and the command line are many.
+chDB lets only one process open a data directory, but the stream programs, Dagster and the command
+line are many processes; so this server exists. Add the translation of HTTP requests into engine
+calls here; tables and queries belong to `serving`.
 """

@@ -1,6 +1,6 @@
 """`python -m polygon_assets.local.clickhouse`: serve one data directory until SIGTERM or SIGINT.
 
-Only the process belongs here: arguments, signals, the order of the end.
+Add arguments, signals and the order of the shutdown here; the protocol belongs to `http`.
 """
 
 import argparse
@@ -21,10 +21,13 @@ ENGINE_DIED = 3  # the exit code of a process whose engine answers no query any 
 
 
 def main() -> int:
-    """Exit code 0 after a signal, 1 when the directory or the address cannot be used, 3 when the engine has died."""
+    """Serve until a signal.
+
+    Exit code 0 after a signal, 1 for an unusable directory or address, 3 for a dead engine.
+    """
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    # chDB takes the server's time zone from here, not from its configuration file.
+    # chDB takes the server's time zone from TZ, not from its configuration file.
     os.environ["TZ"] = "UTC"
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -43,12 +46,13 @@ def _serve(arguments: argparse.Namespace, engine: Engine, stop: threading.Event)
     try:
         credentials = (arguments.user, arguments.password)
         server = ClickHouseServer(
-            arguments.host, arguments.port, engine, credentials, watch.trouble
+            arguments.host, arguments.port, engine, credentials, watch.problem
         )
     except OSError as error:
         engine.close(grace_seconds=0)
         raise DataDirectoryError(
-            f"{arguments.host}:{arguments.port} cannot be listened on: {error}"
+            f"{arguments.host}:{arguments.port} cannot be listened on: {error}; "
+            "choose another --port or stop the program that uses this one"
         ) from error
     watch.start()
     threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
@@ -58,7 +62,8 @@ def _serve(arguments: argparse.Namespace, engine: Engine, stop: threading.Event)
     server.shutdown()
     server.server_close()
     if not engine.close(_GRACE_SECONDS):
-        # A query that is still running would crash in the engine's static destructors; what was acknowledged is on disk.
+        # A running query would crash in the engine's static destructors. Acknowledged rows are on
+        # disk.
         logger.warning("stopped with requests still running after %d s", _GRACE_SECONDS)
         logging.shutdown()
         os._exit(0)
@@ -66,9 +71,9 @@ def _serve(arguments: argparse.Namespace, engine: Engine, stop: threading.Event)
 
 
 def _end_without_engine(reason: str) -> None:
-    """Only a new process gets a new engine; whoever started this one starts it again."""
+    """End the process: only a new process gets a new engine, and the launcher starts one."""
     logger.error(
-        "the engine has died and answers no query any more; ending with code %d. Its last words: %s",
+        "the engine has died and answers no query any more; ending with code %d. Last error: %s",
         ENGINE_DIED,
         reason,
     )
@@ -89,7 +94,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--password",
         default=os.environ.get("CLICKHOUSE_PASSWORD", ""),
-        help="better in CLICKHOUSE_PASSWORD than here",
+        help="prefer CLICKHOUSE_PASSWORD: other users can read a command line",
     )
     return parser.parse_args()
 

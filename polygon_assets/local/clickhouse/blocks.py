@@ -1,8 +1,8 @@
-"""ClickHouse's own block compression: what `compress=1` and `decompress=1` stand for.
+"""ClickHouse's own block compression, which clients request with `compress=1` and `decompress=1`.
 
-A body is a row of blocks: 16 bytes CityHash128 of the rest, a method byte, the compressed size
-(with these 9 bytes) and the size of the data, then the data. Content encodings of HTTP belong to
-`compression`.
+A body is a sequence of blocks: 16 bytes CityHash128 of the rest, a method byte, the compressed size
+(including these 9 bytes), the size of the data, the data. Add block methods here; HTTP's content
+encodings belong to `compression`.
 """
 
 import struct
@@ -14,7 +14,7 @@ from clickhouse_cityhash.cityhash import CityHash128
 
 from polygon_assets.local.clickhouse.errors import ClickHouseError
 
-_BLOCK_BYTES = 1024 * 1024  # what the server's own CompressedWriteBuffer holds
+_BLOCK_BYTES = 1024 * 1024  # the size of the server's CompressedWriteBuffer
 _MAX_BLOCK_BYTES = 1024 * 1024 * 1024  # DBMS_MAX_COMPRESSED_SIZE
 _CHECKSUM_BYTES = 16
 _HEAD = struct.Struct("<BII")
@@ -44,16 +44,16 @@ class BlockCompressor:
 
 
 def decompress_blocks(data: bytes, max_bytes: int) -> bytes:
-    """The data of all blocks. Raises ClickHouseError for an incomplete or damaged one."""
+    """The data of all blocks. Raises ClickHouseError for an incomplete or damaged block."""
     parts = []
     total = 0
-    for given, method, size, block in _blocks(memoryview(data)):
+    for expected_checksum, method, size, block in _blocks(memoryview(data)):
         total += size
         if total > max_bytes:
             raise ClickHouseError.refused(
-                307, "TOO_MANY_BYTES", f"a body may have {max_bytes} bytes here"
+                307, "TOO_MANY_BYTES", f"a body may have at most {max_bytes} bytes here"
             )
-        if checksum(block) != given:
+        if checksum(block) != expected_checksum:
             raise ClickHouseError.refused(
                 40, "CHECKSUM_DOESNT_MATCH", "a compressed block of the body is damaged"
             )
@@ -66,18 +66,21 @@ def _blocks(data: memoryview) -> Iterator[tuple[bytes, int, int, memoryview]]:
     while position < len(data):
         start = position + _CHECKSUM_BYTES
         if len(data) < start + _HEAD.size:
-            raise _cut("the body ends in the head of a compressed block")
+            raise _incomplete("the body ends in the head of a compressed block")
         method, compressed_size, size = _HEAD.unpack_from(data, start)
         if not _HEAD.size <= compressed_size <= _MAX_BLOCK_BYTES or size > _MAX_BLOCK_BYTES:
-            message = f"a compressed block says that it has {compressed_size} bytes; is the body compressed at all?"
+            message = (
+                f"the head of a compressed block gives its size as {compressed_size} bytes: "
+                "is the body compressed at all?"
+            )
             raise ClickHouseError.refused(39, "TOO_LARGE_SIZE_COMPRESSED", message)
         if len(data) < start + compressed_size:
-            raise _cut("the body ends in the middle of a compressed block")
+            raise _incomplete("the body ends in the middle of a compressed block")
         yield bytes(data[position:start]), method, size, data[start : start + compressed_size]
         position = start + compressed_size
 
 
-def _cut(message: str) -> ClickHouseError:
+def _incomplete(message: str) -> ClickHouseError:
     return ClickHouseError.refused(33, "CANNOT_READ_ALL_DATA", message)
 
 
@@ -94,7 +97,9 @@ def _content(method: int, data: bytes, size: int) -> bytes:
             271, "CANNOT_DECOMPRESS", f"a compressed block is damaged: {error}"
         ) from error
     if len(content) != size:
-        message = f"a compressed block says that it holds {size} bytes and holds {len(content)}"
+        message = (
+            f"the head of a compressed block gives {size} bytes, its content has {len(content)}"
+        )
         raise ClickHouseError.refused(271, "CANNOT_DECOMPRESS", message)
     return content
 
@@ -113,7 +118,7 @@ def _block(data: bytes) -> bytes:
 
 
 def checksum(block: memoryview) -> bytes:
-    """The two halves of the hash, the lower one first, each little endian."""
+    """CityHash128 of the block: the lower half first, each half little endian."""
     value: int = CityHash128(bytes(block))
     return (value >> 64).to_bytes(8, "little") + (value & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(
         8, "little"

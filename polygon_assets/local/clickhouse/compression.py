@@ -1,6 +1,7 @@
-"""The content encodings of ClickHouse's HTTP interface, both ways.
+"""HTTP content encodings of ClickHouse's interface: compresses answers, decompresses bodies.
 
-Only bytes in and bytes out belong here; which encoding a request asks for is the HTTP handler's business.
+Add an encoding here; reading which one a request asks for belongs to `request`, ClickHouse's own
+block compression belongs to `blocks`.
 """
 
 import zlib
@@ -12,7 +13,7 @@ import zstandard
 
 from polygon_assets.local.clickhouse.errors import ClickHouseError, TruncatedBodyError
 
-_GZIP_WINDOW = 31  # zlib's way of saying: 32 KiB window with a gzip header
+_GZIP_WINDOW = 31  # zlib's code for a 32 KiB window with a gzip header
 
 
 class _Decompressor(Protocol):
@@ -71,9 +72,10 @@ _COMPRESSORS: dict[str, Callable[[], Compressor]] = {
 
 
 def decompress(data: bytes, encoding: str) -> bytes:
-    """The whole body; clients send one compressed frame per block, one after the other.
+    """The whole decompressed body; clients send one compressed frame per block, in sequence.
 
-    Raises TruncatedBodyError when a frame is incomplete and ClickHouseError for an unknown encoding or damaged data.
+    Raises TruncatedBodyError for an incomplete frame, and ClickHouseError for an unknown encoding
+    or damaged data.
     """
     if encoding in ("", "identity"):
         return data
@@ -97,7 +99,7 @@ def decompress(data: bytes, encoding: str) -> bytes:
 
 
 def compressor_for(accept_encoding: str) -> tuple[str, Compressor]:
-    """The encoding chosen among those a client accepts, and its compressor; ("", no compression) when none fits."""
+    """The cheapest encoding that a client accepts, and its compressor; the name is "" for none."""
     accepted = {part.split(";")[0].strip() for part in accept_encoding.split(",")}
     for name, make in _COMPRESSORS.items():
         if name in accepted:

@@ -1,7 +1,8 @@
-"""The chDB engine: the one opened data directory, and a connection of its own for each request or session.
+"""The chDB engine: one opened data directory, and a separate connection per request or session.
 
-What a request means belongs elsewhere; here are only connections, their settings and their end. A connection costs 26 microseconds
-(measured), so none is shared or pooled, and no setting, database or temporary table can leak from one request into another.
+Add the handling of connections and sessions here; executing a request belongs to `execution`. A
+connection costs 26 microseconds (measured), so connections are neither shared nor pooled: no
+setting, database or temporary table leaks from one request into another.
 """
 
 import threading
@@ -15,15 +16,18 @@ from typing import Any
 from polygon_assets.local.clickhouse.errors import ClickHouseError
 
 CONFIG_FILE = Path(__file__).with_name("config.xml")
-# chDB gives every query an id of its own and takes none from outside, so each connection carries
-# the client's id in a setting that nothing here uses (it names the queue of Redis and NATS
-# tables). `system.processes` shows it, which is how KILL QUERY finds a query by that id.
 QUERY_ID_SETTING = "stream_like_engine_insert_queue"
-_CANCELLED_BY_ID = "KILL QUERY WHERE Settings['{setting}'] = {{id:String}} ASYNC"
+"""The setting that carries the client's query id.
+
+chDB gives every query its own id and accepts none from outside. The setting is otherwise unused
+here (it names the queue of Redis and NATS tables), and `system.processes` shows it, so KILL QUERY
+can find a query by the client's id.
+"""
+_CANCEL_BY_ID = "KILL QUERY WHERE Settings['{setting}'] = {{id:String}} ASYNC"
 
 
 class DataDirectoryError(Exception):
-    """The data directory cannot be opened; the message says why and what to do."""
+    """The data directory or the address is unusable; the message has the cause and the cure."""
 
 
 @dataclass
@@ -34,7 +38,10 @@ class _Session:
 
 
 class Engine:
-    """Open for as long as the process serves. Raises DataDirectoryError when the directory is in use or unreadable."""
+    """The opened engine; it stays open for as long as the process serves.
+
+    Raises DataDirectoryError when the directory is in use or unreadable.
+    """
 
     def __init__(self, path: Path) -> None:
         import chdb  # 0.8 s CPU: loads the 555 MB engine
@@ -48,18 +55,19 @@ class Engine:
         self._closing = False
         self._changed = threading.Condition()
         try:
-            # Kept open to the end: the engine shuts down when its last connection is closed.
+            # Stays open to the end: the engine shuts down when its last connection is closed.
             self._anchor = chdb.connect(self._address)
         except Exception as error:
-            raise DataDirectoryError(_why_not(path, error)) from error
+            raise DataDirectoryError(_open_error(path, error)) from error
 
     @contextmanager
     def connection(
         self, session_id: str = "", *, timeout_seconds: float = 60, must_exist: bool = False
     ) -> Iterator[Any]:
-        """A chDB connection: a new one, or that of the session, which other requests cannot use meanwhile.
+        """A new chDB connection, or the session's, which other requests cannot use meanwhile.
 
-        Raises ClickHouseError when the session is busy (373), unknown though it must exist (372), or the server is stopping (236).
+        Raises ClickHouseError when the session is busy (373), when the session must exist and does
+        not (372), or when the server is stopping (236).
         """
         with self._counted():
             if session_id:
@@ -74,7 +82,10 @@ class Engine:
 
     @contextmanager
     def running(self, query_id: str) -> Iterator[None]:
-        """Holds a query id while its query runs. Raises ClickHouseError 216 while another one has it."""
+        """Reserve a query id while its query runs.
+
+        Raises ClickHouseError 216 while another query uses the id.
+        """
         with self._changed:
             if query_id in self._query_ids:
                 message = f"Query with id = {query_id} is already running."
@@ -87,14 +98,14 @@ class Engine:
                 self._query_ids.discard(query_id)
 
     def cancel(self, query_id: str) -> None:
-        """End the query with this id as KILL QUERY does; nothing happens when it does not run (any more, or yet)."""
-        self._ask(_CANCELLED_BY_ID.format(setting=QUERY_ID_SETTING), {"id": query_id})
+        """End the query with this id as KILL QUERY does; does nothing if no such query runs."""
+        self._execute(_CANCEL_BY_ID.format(setting=QUERY_ID_SETTING), {"id": query_id})
 
     def probe(self) -> None:
-        """Raises ClickHouseError when the engine does not answer a query."""
-        self._ask("SELECT 1", {})
+        """Run `SELECT 1`. Raises ClickHouseError when the engine does not answer it."""
+        self._execute("SELECT 1", {})
 
-    def _ask(self, sql: str, parameters: dict[str, str]) -> None:
+    def _execute(self, sql: str, parameters: dict[str, str]) -> None:
         try:
             connection = self._open_connection(self._address)
             try:
@@ -105,7 +116,10 @@ class Engine:
             raise ClickHouseError.from_engine(error) from error
 
     def close(self, grace_seconds: float) -> bool:
-        """Let running requests end, then close every connection. False when some were still running after the grace period."""
+        """Wait for running requests, then close every connection.
+
+        False when some still run after the grace period; then every connection stays open.
+        """
         with self._changed:
             self._closing = True
             finished = self._changed.wait_for(lambda: self._in_use == 0, timeout=grace_seconds)
@@ -164,10 +178,17 @@ class Engine:
                 del self._sessions[session_id]
 
 
-def _why_not(path: Path, error: Exception) -> str:
-    """chDB reports a locked directory as `Error initializing EmbeddedServer: .` and nothing more."""
+def _open_error(path: Path, error: Exception) -> str:
+    """The reason why the directory cannot be opened.
+
+    chDB reports a locked directory only as `Error initializing EmbeddedServer: .`, so the owner
+    comes from the directory's status file.
+    """
     status = path / "status"
     if "Error initializing EmbeddedServer" in str(error) and status.exists():
         owner = status.read_text().partition("\n")[0].removeprefix("PID: ")
-        return f"{path} is in use by another process (pid {owner}): stop it, or choose another directory. (chDB says: {error})"
+        return (
+            f"{path} is in use by another process (pid {owner}): stop that process, or choose "
+            f"another directory (chDB: {error})"
+        )
     return f"{path} cannot be opened: {error}"

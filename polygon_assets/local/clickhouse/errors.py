@@ -1,54 +1,26 @@
-"""Errors as ClickHouse words them over HTTP: code, symbolic name, text, HTTP status.
+"""Errors in ClickHouse's wording over HTTP: code, symbolic name, text, HTTP status.
 
-Recognising the engine's own texts belongs here; deciding when to refuse a request does not.
+Add a status for a code here, or the parsing of an engine text; the decision to refuse a request
+belongs to the module that reads it.
 """
 
 import re
 
-# The statuses that ClickHouse's HTTP handler gives to these codes; every other error is a 500.
+# ClickHouse's HTTP handler answers these codes with these statuses, and every other error with 500.
 _CODES_BY_STATUS: dict[int, tuple[int, ...]] = {
-    # BAD_ARGUMENTS, SYNTAX_ERROR, CANNOT_PARSE_*, TOO_DEEP_AST and other faults of the statement or its data
+    # BAD_ARGUMENTS, SYNTAX_ERROR, CANNOT_PARSE_*, TOO_DEEP_AST and other faults of a statement
+    # or of its data
     400: (
-        6,
-        8,
-        15,
-        25,
-        26,
-        27,
-        36,
-        37,
-        38,
-        41,
-        44,
-        53,
-        62,
-        72,
-        117,
-        123,
-        167,
-        168,
-        223,
-        321,
-        376,
-        427,
-        441,
-        675,
-        676,
+        *(6, 8, 15, 25, 26, 27, 36, 37, 38, 41, 44, 53, 62, 72, 117, 123, 167, 168, 223, 321, 376),
+        *(427, 441, 675, 676),
     ),
     401: (194,),  # REQUIRED_PASSWORD
-    403: (
-        192,
-        193,
-        497,
-        512,
-        516,
-    ),  # UNKNOWN_USER, WRONG_PASSWORD, ACCESS_DENIED, AUTHENTICATION_FAILED
+    # UNKNOWN_USER, WRONG_PASSWORD, ACCESS_DENIED, AUTHENTICATION_FAILED
+    403: (192, 193, 497, 512, 516),
     404: (46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 152, 336, 511),  # UNKNOWN_*
     408: (159,),  # TIMEOUT_EXCEEDED
-    413: (
-        229,
-        307,
-    ),  # QUERY_IS_TOO_LARGE; TOO_MANY_BYTES: only this front raises it, for a body over its limit
+    # QUERY_IS_TOO_LARGE; TOO_MANY_BYTES (raised only by this server, for an oversized body)
+    413: (229, 307),
     501: (48,),  # NOT_IMPLEMENTED
     503: (76, 209, 439),  # CANNOT_OPEN_FILE, SOCKET_TIMEOUT, CANNOT_SCHEDULE_TASK
 }
@@ -61,7 +33,7 @@ _UNKNOWN_EXCEPTION = 1002
 
 
 class ClickHouseError(Exception):
-    """A request failed: `code` is ClickHouse's number, `str()` its text, `status` the HTTP status."""
+    """A failed request: `code` is ClickHouse's number, `str()` its text, `status` HTTP's."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
@@ -70,21 +42,21 @@ class ClickHouseError(Exception):
 
     @classmethod
     def refused(cls, code: int, name: str, message: str) -> "ClickHouseError":
-        """An error of this front, worded like the engine's."""
+        """An error raised by this server, worded like the engine's."""
         return cls(code, f"Code: {code}. DB::Exception: {message} ({name})")
 
     @classmethod
     def from_engine(cls, error: Exception) -> "ClickHouseError":
-        """What chDB raised: its text starts somewhere with `Code: N.`"""
+        """The error that chDB raised; its text contains `Code: N.` somewhere."""
         text = str(error)
-        found = _CODE.search(text)
-        if not found:
+        match = _CODE.search(text)
+        if not match:
             return cls(
                 _UNKNOWN_EXCEPTION,
                 f"Code: {_UNKNOWN_EXCEPTION}. DB::Exception: {text} (UNKNOWN_EXCEPTION)",
             )
-        return cls(int(found[1]), _REPEATED.sub(r"\1", text[found.start() :].strip()))
+        return cls(int(match[1]), _REPEATED.sub(r"\1", text[match.start() :].strip()))
 
 
 class TruncatedBodyError(Exception):
-    """The client went away before its request was complete."""
+    """The client closed its connection before its request was complete."""

@@ -1,7 +1,7 @@
 """Runs one request on a chDB connection: settings, database, then the query or the INSERT.
 
-Connections come from `engine`, threads and pipes from `running_query`, bytes go back through
-`http`; errors leave as ClickHouseError.
+Add the execution of a kind of statement here; connections belong to `engine`, threads and pipes to
+`running_query`, the way of the bytes to the client to `http`. Every error is a ClickHouseError.
 """
 
 import json
@@ -35,9 +35,10 @@ _SETTING_NAME = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class Answer:
-    """`format` is None for statements that return nothing; `chunks` may raise ClickHouseError half-way.
+    """The result of a request; reading `chunks` may raise ClickHouseError half-way.
 
-    `summary` is what X-ClickHouse-Summary says; counts are known once the chunks are used up.
+    `format` is None for statements that return nothing. `summary` gives the fields of the header
+    X-ClickHouse-Summary; its counts are complete once all chunks are read.
     """
 
     query_id: str
@@ -49,7 +50,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Execution:
-    """One request to one engine; `client_is_gone` is asked while the engine computes."""
+    """One request to one engine; `client_is_gone` is called regularly while the engine computes."""
 
     engine: Engine
     request: Request
@@ -59,7 +60,7 @@ class Execution:
 
     @contextmanager
     def answer(self) -> Iterator[Answer]:
-        """The answer may be read inside the block; at its end nothing of the query runs any more."""
+        """The answer, readable inside the block; the query has ended when the block ends."""
         request = self.request
         statement, revision = self._statement(), request.native_revision
         session_id = request.parameters.get("session_id", "")
@@ -70,7 +71,7 @@ class Execution:
             self.engine.connection(
                 session_id, timeout_seconds=request.session_seconds, must_exist=must_exist
             ) as connection,
-            _state_kept(connection, request.database, settings) if session_id else nullcontext(),
+            _restored(connection, request.database, settings) if session_id else nullcontext(),
         ):
             if self.read_only:
                 _refuse_changes(connection, statement, request)
@@ -101,7 +102,8 @@ class Execution:
     def _prepare(self, connection: Any, settings: dict[str, str], *, fresh: bool) -> None:
         settings = settings | {QUERY_ID_SETTING: self.query_id, "implicit_select": "0"}
         if self.read_only and fresh:
-            # A session could not be taken out of it again, so there the parser's word is enough.
+            # Not in a session, which could never leave readonly again: there the check of the
+            # parsed statement must do.
             settings.setdefault("readonly", "2")
         with engine_errors():
             if self.request.database:
@@ -109,8 +111,11 @@ class Execution:
             connection.query(_set(settings), "TabSeparated")
 
     def _insert(self, connection: Any, insert: Insert) -> Answer:
-        """Through a file, not chDB's send_insert: that loses rows without a word when writing them fails (a violated constraint, an
-        error in a materialized view, too many parts or partitions)."""
+        """Insert through a file, because chDB's send_insert loses rows silently.
+
+        send_insert reports no error when writing fails: a violated constraint, an error in a
+        materialized view, too many parts or partitions.
+        """
         started = time.monotonic()
         with engine_errors(), file_holding(insert.data) as path:
             source = f"FROM INFILE {quoted(path, chr(39))} COMPRESSION 'none'"
@@ -119,7 +124,7 @@ class Execution:
         return Answer(self.query_id, None, summary=lambda: _summary(started, result))
 
     def _whole(self, connection: Any, query: Query) -> Answer:
-        """DDL and commands: whatever they return is small, and they run to their end whether the client stays or not."""
+        """Run DDL or a command: the result is small, and a client that leaves does not stop it."""
         started = time.monotonic()
         sql = (
             killing_by_client_id(query, QUERY_ID_SETTING)
@@ -159,7 +164,7 @@ class Execution:
     def _write_native(
         self, connection: Any, query: "_PipeQuery", revision: int, writer: int
     ) -> Any:
-        """Through chDB's stream, because it hands over block by block: a block's end cannot be seen in the bytes."""
+        """Write Native from chDB's stream, block by block: the bytes do not show a block's end."""
         full_types = cache(lambda: self._column_types(query.statement))
         parameters = self.request.query_parameters
         try:
@@ -167,12 +172,11 @@ class Execution:
         except RuntimeError as error:
             if "Streaming query is not supported" not in str(error):
                 raise
-            result = connection.query(
-                query.statement.body, "Native", params=parameters
-            )  # SHOW, DESCRIBE and the like
+            # SHOW, DESCRIBE and the like
+            result = connection.query(query.statement.body, "Native", params=parameters)
             _write(writer, upgraded(result.bytes(), revision, full_types) if result.size() else b"")
             return result
-        # Closed before the connection, always: closing a stream after it aborts the engine (code 236).
+        # Close the stream before the connection: the other order aborts the engine (code 236).
         with stream:
             for block in stream:
                 _write(writer, upgraded(block.bytes(), revision, full_types))
@@ -181,8 +185,8 @@ class Execution:
     def _column_types(self, query: Query) -> Mapping[str, str]:
         """Column types with their time zones, which the engine's Native output leaves out.
 
-        Asked on another connection, since that of the query is busy. Temporary tables are not seen
-        there: such a query keeps the types without zones.
+        Reads them on another connection, because the query's own is busy. That connection does not
+        see temporary tables: a query on them keeps the types without zones.
         """
         with self.engine.connection() as connection, suppress(RuntimeError):
             if self.request.database:
@@ -209,7 +213,10 @@ class _PipeQuery:
 
 
 def _into_pipe(connection: Any, query: Query, request: Request) -> _PipeQuery | None:
-    """None for what returns no rows. Whether FORMAT is a clause or a name is the engine's parser to say."""
+    """The query with an output file, or None if it returns no rows.
+
+    The engine's parser decides whether FORMAT is a clause or a name.
+    """
     if _query_class(connection, query.body) != "READ_ONLY":
         return None
     default_format = request.default_format
@@ -222,22 +229,25 @@ def _into_pipe(connection: Any, query: Query, request: Request) -> _PipeQuery | 
 
 
 def _query_class(connection: Any, sql: bytes) -> str:
-    """READ_ONLY, MUTATING, MUTATING_GLOBAL, CONTROL (also INTO OUTFILE) or UNKNOWN (a syntax error)."""
+    """READ_ONLY, MUTATING, MUTATING_GLOBAL, CONTROL (also INTO OUTFILE), UNKNOWN (syntax error)."""
     return str(connection._conn.classify_query(sql)["query_class"].name)
 
 
 def _is_set(statement: Query | Insert) -> bool:
-    """`SET` changes the session; settings of its own request would be put back over it."""
+    """Whether the statement changes session settings; restoring the request's would undo it."""
     return isinstance(statement, Query) and statement.first_word == b"SET"
 
 
 def _refuse_changes(connection: Any, statement: Query | Insert, request: Request) -> None:
-    """A GET is read-only, whatever comes before the statement. Raises ClickHouseError 164."""
+    """Refuse changes by a GET, which is read-only. Raises ClickHouseError 164."""
     sql = request.sql if isinstance(statement, Insert) else statement.body
     allowed = {"READ_ONLY"} if "session_id" in request.parameters else {"READ_ONLY", "UNKNOWN"}
     harmless = isinstance(statement, Query) and statement.first_word in (b"SET", b"USE", b"")
     if not harmless and _query_class(connection, sql) not in allowed:
-        message = "Cannot execute query in readonly mode. For queries over HTTP, method GET implies readonly. Use method POST"
+        message = (
+            "Cannot execute query in readonly mode. For queries over HTTP, method GET implies "
+            "readonly. Use method POST"
+        )
         raise ClickHouseError.refused(164, "READONLY", message)
     if request.settings.get("readonly", "2") not in ("1", "2"):
         raise ClickHouseError.refused(
@@ -246,8 +256,8 @@ def _refuse_changes(connection: Any, statement: Query | Insert, request: Request
 
 
 @contextmanager
-def _state_kept(connection: Any, database: str, settings: Mapping[str, str]) -> Iterator[None]:
-    """Settings and database of a request are not those of its session: put back what was there before."""
+def _restored(connection: Any, database: str, settings: Mapping[str, str]) -> Iterator[None]:
+    """Restore the session's settings and database after a request that brought its own."""
     names = [name for name in settings if _SETTING_NAME.fullmatch(name)]
     with engine_errors():
         before = _changed_settings(connection, names) if names else {}
@@ -255,9 +265,9 @@ def _state_kept(connection: Any, database: str, settings: Mapping[str, str]) -> 
     try:
         yield
     finally:
-        # An unknown setting is refused here as it was in the request: then none of them was set.
+        # An unknown setting fails here as it did in the request, which then set none of them.
         with suppress(RuntimeError):
-            # USE in the request itself stays.
+            # A USE statement in the request keeps its effect.
             if database and _current_database(connection) == database:
                 connection.query(f"USE {quoted(database_before, '`')}", "TabSeparated")
             if names:
@@ -276,7 +286,7 @@ def _changed_settings(connection: Any, names: list[str]) -> dict[str, str]:
 
 
 def _time_zone(connection: Any, request: Request) -> str:
-    """In which DateTime without a zone is shown; a session may have set it earlier."""
+    """The zone that shows DateTime values without one; an earlier request may have set it."""
     if "session_id" not in request.parameters:
         return request.settings.get("session_timezone") or "UTC"
     return str(connection.query("SELECT timeZone()", "TSVRaw").bytes().decode().strip())
@@ -290,7 +300,7 @@ def _current_database(connection: Any) -> str:
 
 @contextmanager
 def engine_errors() -> Iterator[None]:
-    """chDB raises ChdbError in some places and RuntimeError in others."""
+    """Turn chDB's errors (ChdbError in some places, RuntimeError in others) to ClickHouseError."""
     try:
         yield
     except RuntimeError as error:
@@ -313,7 +323,7 @@ def _set(settings: Mapping[str, str]) -> str:
 
 
 def _summary(started: float, result: Any) -> dict[str, str]:
-    """Decimal strings; zeros while the query has no result yet, as in the real server's first progress."""
+    """Counts as decimal strings; zeros before the first result, as in the server's progress."""
     counts = (
         {
             "read_rows": result.storage_rows_read(),

@@ -1,6 +1,6 @@
 """The Content-Type that ClickHouse's HTTP interface gives to each output format.
 
-Nothing here reads or writes a format.
+Add a format's type here; reading and writing formats belongs to the engine.
 """
 
 _PLAIN = "text/plain; charset=UTF-8"
@@ -14,13 +14,14 @@ _EXACT = {
     "jsonobjecteachrow": _JSON,
 }
 _BINARY_PREFIXES = (
-    "native", "rowbinary", "parquet", "arrow", "orc", "avro", "protobuf", "capnproto", "msgpack", "bson", "npy",
-)  # fmt: skip
+    *("native", "rowbinary", "parquet", "arrow", "orc", "avro", "protobuf", "capnproto"),
+    *("msgpack", "bson", "npy"),
+)
 
 
 def content_type(output_format: str) -> str:
-    """The value of the header; text/plain for every format that people read."""
-    name = output_format.lower()  # the engine does not mind the case of a format's name
+    """The header's value for a format; text/plain for formats made for people."""
+    name = output_format.lower()  # the engine ignores the case of a format's name
     if name in _EXACT:
         return _EXACT[name]
     if name.startswith("csv"):

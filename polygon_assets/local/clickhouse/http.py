@@ -1,6 +1,7 @@
 """ClickHouse's HTTP interface: paths, authentication, headers, status codes, streamed bodies.
 
-What a statement does belongs to `execution`; here a request comes in and an answer goes out.
+Add the handling of HTTP here; parsing a request belongs to `request`, executing its statement
+belongs to `execution`.
 """
 
 import json
@@ -27,26 +28,30 @@ from polygon_assets.local.clickhouse.request import Request, read_request
 from polygon_assets.local.clickhouse.running_query import ClientGoneError
 
 logger = logging.getLogger(__name__)
-# The server's own buffer: an answer that ends or fails within it still has the status it deserves.
+# As the real server's buffer: an error within these first bytes still gets its own HTTP status.
 _HELD_BACK_BYTES = 1024 * 1024
 _IN_MEMORY_BYTES = 16 * 1024 * 1024
-_MAX_EXCEPTION_CHARACTERS = 15_000  # the whole block at the end of a body has at most 16 KiB
+_MAX_EXCEPTION_CHARACTERS = 15_000  # the exception block at the end of a body has at most 16 KiB
 _PLAIN_TEXT = "text/plain; charset=UTF-8"
 _EXPOSED_HEADERS = (
-    "X-ClickHouse-Query-Id,X-ClickHouse-Summary,X-ClickHouse-Server-Display-Name,X-ClickHouse-Format,"
-    "X-ClickHouse-Timezone,X-ClickHouse-Exception-Code,X-ClickHouse-Exception-Tag"
+    "X-ClickHouse-Query-Id,X-ClickHouse-Summary,X-ClickHouse-Server-Display-Name,"
+    "X-ClickHouse-Format,X-ClickHouse-Timezone,X-ClickHouse-Exception-Code,"
+    "X-ClickHouse-Exception-Tag"
 )
-# The server's http_options_response, as its default configuration has it.
+# The http_options_response of the real server's default configuration.
 _OPTIONS_HEADERS = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Headers": "origin, x-requested-with, x-clickhouse-format, x-clickhouse-user, x-clickhouse-key, Authorization",
+    "Access-Control-Allow-Headers": (
+        "origin, x-requested-with, x-clickhouse-format, x-clickhouse-user, x-clickhouse-key, "
+        "Authorization"
+    ),
     "Access-Control-Allow-Methods": "POST, GET, OPTIONS",
     "Access-Control-Max-Age": "86400",
 }
 
 
 class ClickHouseServer(ThreadingHTTPServer):
-    """One thread a connection. Raises OSError when the address is taken."""
+    """The HTTP server, with one thread per connection. Raises OSError when the address is taken."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -57,25 +62,25 @@ class ClickHouseServer(ThreadingHTTPServer):
         port: int,
         engine: Engine,
         credentials: tuple[str, str],
-        trouble: Callable[[], str],
+        problem: Callable[[], str],
     ) -> None:
-        """`credentials` are user and password; `trouble` says why the engine is not well; empty when it is."""
+        """`credentials` are user and password; `problem` returns why the engine is ill, or ""."""
         self.engine = engine
         self.credentials = credentials
-        self.trouble = trouble
+        self.problem = problem
         super().__init__((host, port), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Clients go away at any moment, also while the last bytes are on their way to them."""
+        """Log an error; a client may leave at any moment, even while the last bytes are sent."""
         if isinstance(sys.exc_info()[1], ConnectionError):
-            logger.info("the client went away before the end of its answer")
+            logger.info("the client closed its connection before the end of its answer")
         else:
             logger.exception("the request of %s failed: %s", client_address, request)
 
 
 @dataclass
 class _Encoding:
-    """What happens to the bytes of one answer on their way: ClickHouse's blocks inside, HTTP's encoding outside."""
+    """The encodings of one answer: ClickHouse's blocks inside, HTTP's content encoding outside."""
 
     name: str
     outer: Compressor
@@ -92,7 +97,8 @@ class _Encoding:
 class _Handler(BaseHTTPRequestHandler):
     server: ClickHouseServer
     protocol_version = "HTTP/1.1"
-    # Head and body are two writes: without these, each small answer waits 40 ms for the client's delayed acknowledgement.
+    # Head and body are two writes: without these two settings, each small answer would wait 40 ms
+    # for the client's delayed acknowledgement.
     disable_nagle_algorithm = True
     wbufsize = 65536
 
@@ -117,19 +123,19 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self._serve_query()
         except TruncatedBodyError as error:
-            # Nothing was given to the engine, and nobody is there to read an answer.
+            # The engine has received nothing, and no client is left to read an answer.
             logger.warning("request dropped: %s", error)
             self.close_connection = True
         except (ClientGoneError, BrokenPipeError, ConnectionResetError):
-            logger.info("the client went away before the end of its answer")
+            logger.info("the client closed its connection before the end of its answer")
             self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         logger.debug(format, *args)
 
-    def _ping(self, well: str) -> None:
-        trouble = self.server.trouble()
-        status, text = (503, f"{trouble}\n") if trouble else (200, well)
+    def _ping(self, healthy_text: str) -> None:
+        problem = self.server.problem()
+        status, text = (503, f"{problem}\n") if problem else (200, healthy_text)
         self._send(status, {"Content-Type": "text/html; charset=UTF-8"}, text.encode())
 
     def _serve_query(self) -> None:
@@ -147,13 +153,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(request)
 
     def _check_credentials(self, request: Request) -> None:
-        given = request.credentials
-        right = [
+        credentials = request.credentials
+        matches = [
             secrets.compare_digest(*(text.encode() for text in pair))
-            for pair in zip(given, self.server.credentials, strict=True)
+            for pair in zip(credentials, self.server.credentials, strict=True)
         ]
-        if not all(right):
-            message = f"{given[0]}: Authentication failed: password is incorrect, or there is no user with such name."
+        if not all(matches):
+            message = (
+                f"{credentials[0]}: Authentication failed: password is incorrect, or there is no "
+                "user with such name."
+            )
             raise ClickHouseError.refused(516, "AUTHENTICATION_FAILED", message)
 
     def _answer(self, request: Request) -> None:
@@ -186,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_error(error, query_id, in_blocks=request.wants_blocks)
 
     def _client_is_gone(self) -> bool:
-        """A client that has closed its side waits for no answer."""
+        """Whether the client has closed its side of the connection and waits for no answer."""
         readable, _, _ = select.select([self.connection], [], [], 0)
         try:
             return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
@@ -207,9 +216,11 @@ class _Handler(BaseHTTPRequestHandler):
         held: "SpooledTemporaryFile[bytes]",
         chunks: Iterator[bytes],
     ) -> None:
-        """The status is gone by the time an error shows up: ClickHouse then ends the body with a tagged exception block.
+        """Send an answer while it grows.
 
-        The body has no proper end in that case, so that no client takes a part for the whole.
+        The status is already sent when a late error occurs, so ClickHouse ends the body with a
+        tagged exception block. The last chunk is then missing, so that no client mistakes the
+        partial body for a complete one.
         """
         tag = secrets.token_hex(8)
         chunked = self.request_version != "HTTP/1.0"
@@ -238,13 +249,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_not_found(self, path: str) -> None:
         self.close_connection = True
-        text = f"There is no handle {path}\n\nUse / or /ping for health checks.\nOr /replicas_status for more sophisticated health checks.\n"
+        text = (
+            f"There is no handle {path}\n\nUse / or /ping for health checks.\n"
+            "Or /replicas_status for more sophisticated health checks.\n"
+        )
         self._send(404, {"Content-Type": _PLAIN_TEXT, "Connection": "close"}, text.encode())
 
     def _send_error(self, error: ClickHouseError, query_id: str, *, in_blocks: bool) -> None:
-        """In ClickHouse's own compression if the answer was to be: clients do not look at the status first."""
+        """Send an error, in blocks if the answer had to be: clients decompress before any check."""
         logger.info("%.500s", error)
-        # The body may not have been read to its end: the connection cannot be used again.
+        # The request's body may not have been read to its end, so the connection is not reusable.
         self.close_connection = True
         headers = {
             "X-ClickHouse-Exception-Code": str(error.code),
@@ -280,7 +294,7 @@ def _hold_back(
     request: Request,
     held: "SpooledTemporaryFile[bytes]",
 ) -> bool:
-    """Keep the beginning of the answer, or all of it if the client wants that; whether it was all."""
+    """Buffer the answer's beginning, or all of it if requested; true if the answer is complete."""
     limit = max(_HELD_BACK_BYTES, request.buffer_bytes)
     for chunk in chunks:
         held.write(encoding.compress(chunk))
@@ -311,4 +325,5 @@ def _common_headers(query_id: str) -> dict[str, str]:
 
 def _exception_block(error: ClickHouseError, tag: str) -> bytes:
     text = f"{str(error)[:_MAX_EXCEPTION_CHARACTERS]}\n"
-    return f"\r\n__exception__\r\n{tag}\r\n{text}{len(text.encode())} {tag}\r\n__exception__\r\n".encode()
+    trailer = f"{len(text.encode())} {tag}"
+    return f"\r\n__exception__\r\n{tag}\r\n{text}{trailer}\r\n__exception__\r\n".encode()

@@ -1,6 +1,6 @@
-"""Bytes as a file that the engine can open by path and that leaves nothing behind, even after SIGKILL.
+"""Bytes as a file that the engine opens by path and that disappears even after SIGKILL.
 
-Nothing here knows what the bytes are.
+Add ways to hand bytes to the engine here; their content belongs to `execution`.
 """
 
 import os
@@ -12,7 +12,7 @@ from tempfile import NamedTemporaryFile
 
 @contextmanager
 def file_holding(data: bytes) -> Iterator[str]:
-    """The path of a file with `data`, for this process, until the end of the block; in memory on Linux."""
+    """The path of a file with `data`, valid in this process and this block; in memory on Linux."""
     if sys.platform.startswith("linux"):
         with os.fdopen(os.memfd_create("insert"), "wb") as file:
             file.write(data)

@@ -1,8 +1,8 @@
-"""The Native format as newer clients read it (`client_protocol_version`), made of the engine's own.
+"""Upgrades the engine's Native format to the revision a client reads (`client_protocol_version`).
 
-chDB writes revision 0. Later revisions put a block info before each block (any), the
-time zone into `DateTime` (54337) and a byte before each column's values (54454). Only these bytes
-are added here; the values stay as they are. What clients send is revision 0 always, as for the real server.
+chDB writes revision 0. Later revisions add a block info before each block (any revision), the time
+zone to `DateTime` (54337) and a byte before each column's values (54454). Add such bytes here; the
+lengths of columns belong to `native_types`. Clients always send revision 0, as to the real server.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,17 +12,17 @@ from polygon_assets.local.clickhouse.native_types import Cursor, OpaqueTypeError
 
 _WITH_TIME_ZONE = 54337  # DBMS_MIN_REVISION_WITH_TIME_ZONE_PARAMETER_IN_DATETIME_DATA_TYPE
 _WITH_SERIALIZATION_KIND = 54454  # DBMS_MIN_REVISION_WITH_CUSTOM_SERIALIZATION
-# No overflow row, bucket -1: what the real server sends over HTTP.
+# No overflow row, bucket -1, as the real server sends over HTTP.
 _BLOCK_INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"
 
 TypesByColumn = Mapping[str, str]
 
 
 def upgraded(block: bytes, revision: int, full_types: Callable[[], TypesByColumn]) -> bytes:
-    """One block of the engine as a client of this revision expects it.
+    """One block of the engine, in the form that a client of this revision expects.
 
-    `full_types` is asked only when a type has lost its time zone. Raises ClickHouseError for a
-    column whose end cannot be found and that is not the last.
+    `full_types` is called only when a type has lost its time zone. Raises ClickHouseError for a
+    column whose end cannot be found, unless it is the last column.
     """
     if revision <= 0:
         return block
@@ -41,8 +41,8 @@ def _upgraded_columns(
     for number in range(columns):
         name, type_name = cursor.text(), cursor.text()
         start = cursor.position
-        wanted = full_types().get(name, type_name) if type_name == "DateTime" else type_name
-        yield _text(name) + _text(wanted) + (b"\x00" if with_kind else b"")
+        full_type = full_types().get(name, type_name) if type_name == "DateTime" else type_name
+        yield _text(name) + _text(full_type) + (b"\x00" if with_kind else b"")
         try:
             layout(type_name).skip(cursor, rows)
         except OpaqueTypeError as error:
@@ -56,8 +56,8 @@ def _upgraded_columns(
 
 def _cannot_step_over(error: OpaqueTypeError, name: str) -> ClickHouseError:
     message = (
-        f"column {name} of type {error} is supported in Native with client_protocol_version only as the last column:"
-        " select it last, cast it to String, or use another format"
+        f"column {name} of type {error} is supported in Native with client_protocol_version only "
+        "as the last column: select it last, cast it to String, or use another format"
     )
     return ClickHouseError.refused(48, "NOT_IMPLEMENTED", message)
 

@@ -1,6 +1,7 @@
-"""How many bytes a column has in ClickHouse's Native format: type names in, positions out.
+"""The length of a column in ClickHouse's Native format, from its type's name.
 
-Values are never read, only stepped over; what stands between the columns belongs to `native`.
+Add a type's layout here: values are stepped over, never decoded. The bytes between columns belong
+to `native`.
 """
 
 import re
@@ -13,27 +14,31 @@ from polygon_assets.local.clickhouse.errors import ClickHouseError
 _NAME_AND_ARGUMENTS = re.compile(r"(\w+)\s*(?:\((.*)\))?\s*", re.DOTALL)
 _NAMED_ELEMENT = re.compile(r"(?:`(?:[^`\\]|\\.)*`|[A-Za-z_]\w*)\s+(?=[A-Z])")
 _WIDTHS = {
-    "Nothing": 1, "Bool": 1, "Int8": 1, "UInt8": 1, "Enum8": 1, "Int16": 2, "UInt16": 2, "Enum16": 2, "Date": 2, "BFloat16": 2,
-    "Int32": 4, "UInt32": 4, "Float32": 4, "Date32": 4, "DateTime": 4, "Time": 4, "IPv4": 4, "Decimal32": 4,
+    "Nothing": 1, "Bool": 1, "Int8": 1, "UInt8": 1, "Enum8": 1,
+    "Int16": 2, "UInt16": 2, "Enum16": 2, "Date": 2, "BFloat16": 2,
+    "Int32": 4, "UInt32": 4, "Float32": 4, "Date32": 4, "DateTime": 4, "Time": 4, "IPv4": 4,
+    "Decimal32": 4,
     "Int64": 8, "UInt64": 8, "Float64": 8, "DateTime64": 8, "Time64": 8, "Decimal64": 8,
-    "Int128": 16, "UInt128": 16, "UUID": 16, "IPv6": 16, "Decimal128": 16, "Int256": 32, "UInt256": 32, "Decimal256": 32,
+    "Int128": 16, "UInt128": 16, "UUID": 16, "IPv6": 16, "Decimal128": 16,
+    "Int256": 32, "UInt256": 32, "Decimal256": 32,
 }  # fmt: skip
 _ALIASES = {
     "Point": "Tuple(Float64, Float64)", "Ring": "Array(Point)", "LineString": "Array(Point)",
-    "Polygon": "Array(Ring)", "MultiLineString": "Array(LineString)", "MultiPolygon": "Array(Polygon)",
+    "Polygon": "Array(Ring)", "MultiLineString": "Array(LineString)",
+    "MultiPolygon": "Array(Polygon)",
 }  # fmt: skip
 _DECIMAL_WIDTHS = ((9, 4), (18, 8), (38, 16), (76, 32))
 _NULL_VARIANT = 255
-_MAX_DEPTH = 200  # parentheses; far more than a table has, far fewer than Python's stack takes
+_MAX_DEPTH = 200  # parentheses: far more than a table uses, far fewer than Python's stack allows
 
 
 class OpaqueTypeError(Exception):
-    """The length of such a column cannot be told without decoding it; the message is the type's name."""
+    """The length of such a column needs its decoded values; the message is the type's name."""
 
 
 @dataclass
 class Cursor:
-    """A position in a Native block. Raises ClickHouseError 33 behind the end."""
+    """A position in a Native block. Raises ClickHouseError 33 when moved past the end."""
 
     data: bytes
     position: int = 0
@@ -67,12 +72,12 @@ class Cursor:
 
 
 def _skip_nothing(_cursor: Cursor) -> None:
-    """Most types have no prefix."""
+    """Skip no prefix, as most types have none."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How to step over a column: first the prefixes of all nested types, then the values of so many rows."""
+    """Steps over a column: first the prefixes of all nested types, then the values of all rows."""
 
     skip_values: Callable[[Cursor, int], None]
     skip_prefix: Callable[[Cursor], None] = field(default=_skip_nothing)
@@ -85,7 +90,11 @@ class Layout:
 
 @lru_cache(maxsize=1024)
 def layout(type_name: str) -> Layout:
-    """Raises OpaqueTypeError for types whose values describe their own length (JSON, Dynamic, aggregate states)."""
+    """The layout of a type.
+
+    Raises OpaqueTypeError for types whose values contain their length (JSON, Dynamic, aggregate
+    states).
+    """
     if type_name.count("(") > _MAX_DEPTH:
         raise OpaqueTypeError(type_name)
     try:
@@ -109,7 +118,7 @@ def _layout(type_name: str) -> Layout:
 
 
 def _split(arguments: str) -> list[str]:
-    """Arguments at the top level: commas within parentheses, quotes and names do not count."""
+    """The arguments at the top level; ignores commas within parentheses, quotes and names."""
     parts, depth, start, quote = [], 0, 0, ""
     index = 0
     while index < len(arguments):
@@ -137,7 +146,7 @@ def _decimal(arguments: Sequence[str]) -> Layout:
 
 
 def _skip_strings(cursor: Cursor, rows: int) -> None:
-    """Written out: this loop is what a big text column costs (70 ns a row)."""
+    """Skip strings; inlined, because this loop is the cost of a big text column (70 ns a row)."""
     data, position = cursor.data, cursor.position
     try:
         for _ in range(rows):
@@ -174,7 +183,7 @@ def _skip_prefixes(elements: Sequence[Layout], cursor: Cursor) -> None:
 
 
 def _tuple(arguments: Sequence[str]) -> Layout:
-    """`Tuple()` has one byte a row."""
+    """The elements in order; an empty `Tuple()` has one byte per row."""
     elements = [
         layout(_NAMED_ELEMENT.sub("", argument, count=1)) for argument in arguments if argument
     ]
@@ -194,7 +203,7 @@ def _nested(arguments: Sequence[str]) -> Layout:
 
 
 def _repeated(element: Layout) -> Layout:
-    """Offsets of all rows, of which the last is the number of elements."""
+    """The offsets of all rows, then the elements; the last offset is the number of elements."""
 
     def skip_values(cursor: Cursor, rows: int) -> None:
         cursor.skip(8 * (rows - 1))
@@ -206,7 +215,7 @@ def _repeated(element: Layout) -> Layout:
 
 
 def _low_cardinality(arguments: Sequence[str]) -> Layout:
-    """A dictionary of this block and an index per row; the key of NULL stands in the dictionary without a null map."""
+    """The block's dictionary, then an index per row; NULL is a key, so there is no null map."""
     inner = arguments[0]
     if inner.startswith("Nullable("):
         inner = inner.removeprefix("Nullable(").removesuffix(")")
@@ -223,7 +232,10 @@ def _low_cardinality(arguments: Sequence[str]) -> Layout:
 
 
 def _variant(arguments: Sequence[str]) -> Layout:
-    """A discriminator per row, then each alternative's values (its alternatives are sorted in the type's name)."""
+    """A discriminator per row, then each alternative's values in the order of the type's name.
+
+    The server sorts the alternatives in the type's name.
+    """
     alternatives = [layout(argument) for argument in arguments]
 
     def skip_prefix(cursor: Cursor) -> None:

@@ -1,6 +1,7 @@
-"""One HTTP request as ClickHouse understands it: statement, settings, parameters, session, credentials.
+"""One HTTP request to ClickHouse: statement, settings, parameters, session, credentials.
 
-Reading the socket and the form encodings belongs here; nothing is executed here.
+Add the reading of the socket and of form encodings here; executing the statement belongs to
+`execution`.
 """
 
 from base64 import b64decode
@@ -18,16 +19,18 @@ from polygon_assets.local.clickhouse.compression import decompress
 from polygon_assets.local.clickhouse.errors import ClickHouseError, TruncatedBodyError
 from polygon_assets.local.clickhouse.statement import format_name
 
-# A body is held in memory until it is complete: a truncated one must insert nothing. Our sink sends at most 50,000 rows, about 10 MB.
+# A body stays in memory until it is complete, because a truncated body must insert nothing. The
+# sink sends at most 50,000 rows, about 10 MB.
 MAX_BODY_BYTES = 512 * 1024 * 1024
 _QUERY_PARAMETER = "param_"
 _MAX_SESSION_SECONDS = 3600  # ClickHouse's max_session_timeout
 _TRUE = {"1", "true"}
-# URL parameters that address the HTTP handler; every other one is a setting of the query.
+# URL parameters of the HTTP handler; every other parameter is a setting of the query.
 _NOT_SETTINGS = {
-    "query", "database", "default_format", "user", "password", "session_id", "session_timeout", "session_check", "query_id", "quota_key",
-    "role", "stacktrace", "compress", "decompress", "buffer_size", "wait_end_of_query", "client_protocol_version",
-    "enable_http_compression", "send_progress_in_http_headers", "http_headers_progress_interval_ms",
+    "query", "database", "default_format", "user", "password", "session_id", "session_timeout",
+    "session_check", "query_id", "quota_key", "role", "stacktrace", "compress", "decompress",
+    "buffer_size", "wait_end_of_query", "client_protocol_version", "enable_http_compression",
+    "send_progress_in_http_headers", "http_headers_progress_interval_ms",
     "cancel_http_readonly_queries_on_client_close",
 }  # fmt: skip
 
@@ -71,7 +74,7 @@ class Request:
 
     @property
     def query_id(self) -> str:
-        """The client's, if it gave one."""
+        """The id that the client gave, or empty."""
         return self.parameters.get("query_id") or self.headers.get("X-ClickHouse-Query-Id") or ""
 
     @property
@@ -80,12 +83,15 @@ class Request:
 
     @property
     def session_seconds(self) -> int:
-        """Raises ClickHouseError 374 for more than the server allows."""
+        """The session's timeout. Raises ClickHouseError 374 for more than the server allows."""
         seconds = _whole_number(
             self.parameters, "session_timeout", 60, 374, "INVALID_SESSION_TIMEOUT"
         )
         if seconds > _MAX_SESSION_SECONDS:
-            message = f"Session timeout '{seconds}' is larger than max_session_timeout: {_MAX_SESSION_SECONDS}."
+            message = (
+                f"Session timeout '{seconds}' is larger than max_session_timeout: "
+                f"{_MAX_SESSION_SECONDS}."
+            )
             raise ClickHouseError.refused(374, "INVALID_SESSION_TIMEOUT", message)
         return seconds
 
@@ -99,7 +105,7 @@ class Request:
 
     @property
     def wants_blocks(self) -> bool:
-        """Whether the answer is to be in ClickHouse's own block compression."""
+        """Whether the client wants the answer in ClickHouse's own block compression."""
         return is_on(self.parameters, "compress")
 
     @property
@@ -114,7 +120,7 @@ class Request:
     def credentials(self) -> tuple[str, str]:
         """User and password from Basic authentication, X-ClickHouse-User/-Key or the URL.
 
-        Raises ClickHouseError 516 when they come in two ways at once, as the real server does.
+        Raises ClickHouseError 516, as the real server does, when a request uses two of these ways.
         """
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
         in_headers = any(name in self.headers for name in ("X-ClickHouse-User", "X-ClickHouse-Key"))
@@ -123,8 +129,8 @@ class Request:
             raise ClickHouseError.refused(
                 516,
                 "AUTHENTICATION_FAILED",
-                "Invalid authentication: it is not allowed to use Authorization HTTP header, X-ClickHouse HTTP headers"
-                " and authentication via parameters simultaneously",
+                "Invalid authentication: it is not allowed to use Authorization HTTP header, "
+                "X-ClickHouse HTTP headers and authentication via parameters simultaneously",
             )
         if scheme.lower() == "basic":
             return _basic_credentials(token)
@@ -140,7 +146,10 @@ def is_on(parameters: Mapping[str, str], name: str) -> bool:
 
 
 def read_parameters(url_query: str) -> dict[str, str]:
-    """Of several settings with one name the last counts, of everything else the first, as in the real server."""
+    """The URL's parameters; for a repeated name the last setting counts, but the first of the rest.
+
+    The real server does the same.
+    """
     parameters: dict[str, str] = {}
     for name, value in parse_qsl(url_query, keep_blank_values=True):
         if name not in parameters or name not in _NOT_SETTINGS:
@@ -166,7 +175,11 @@ def _whole_number(
 
 
 def read_request(url_query: str, headers: Message, body: BufferedIOBase) -> Request:
-    """Raises TruncatedBodyError when the body is shorter than announced, ClickHouseError when it cannot be understood."""
+    """Read a request.
+
+    Raises TruncatedBodyError for a body shorter than announced, and ClickHouseError for a body that
+    cannot be parsed.
+    """
     parameters = read_parameters(url_query)
     content = decompress(_read_body(headers, body), headers.get("Content-Encoding", ""))
     if headers.get_content_type() == "multipart/form-data":
@@ -175,7 +188,7 @@ def read_request(url_query: str, headers: Message, body: BufferedIOBase) -> Requ
     if is_on(parameters, "decompress"):
         content = decompress_blocks(content, MAX_BODY_BYTES)
     if "role" in parameters:
-        message = f"There is no role `{parameters['role']}`: there are no users and roles here, only one user"
+        message = f"There is no role `{parameters['role']}`: this server has one user and no roles"
         raise ClickHouseError.refused(511, "UNKNOWN_ROLE", message)
     query = parameters.get("query", "").encode()
     return Request(
@@ -214,16 +227,16 @@ def _chunk_size(line: bytes) -> int:
 def _read_exactly(body: BufferedIOBase, size: int, already: int = 0) -> bytes:
     if size + already > MAX_BODY_BYTES:
         raise ClickHouseError.refused(
-            307, "TOO_MANY_BYTES", f"a body may have {MAX_BODY_BYTES} bytes here"
+            307, "TOO_MANY_BYTES", f"a body may have at most {MAX_BODY_BYTES} bytes here"
         )
     data = body.read(size)
     if len(data) < size:
-        raise TruncatedBodyError(f"{size} bytes announced, {len(data)} came")
+        raise TruncatedBodyError(f"the client announced {size} bytes and sent {len(data)}")
     return data
 
 
 def _form_fields(content_type: str, content: bytes) -> dict[str, str]:
-    """Text fields of a multipart form: how clients send parameters that are too long for a URL."""
+    """The text fields of a multipart form, in which clients send parameters too long for a URL."""
     message = BytesParser(policy=HTTP).parsebytes(
         b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + content
     )

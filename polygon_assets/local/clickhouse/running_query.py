@@ -1,6 +1,6 @@
-"""A query that runs in a thread of its own and writes its answer into a pipe.
+"""A query that runs in its own thread and writes its answer into a pipe.
 
-Only the life of the thread and of the pipe belongs here; what the query is belongs to `execution`.
+Add the handling of the thread and of the pipe here; choosing the query belongs to `execution`.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ from typing import Any
 from polygon_assets.local.clickhouse.errors import ClickHouseError
 
 _PIPE_BYTES = 1024 * 1024  # the most that Linux gives an ordinary user
-_LOOK_AT_CLIENT_MS = 1000
+_CHECK_CLIENT_MS = 1000
 _IDLE_MS = 100
 _CANCEL_AGAIN_SECONDS = 0.2
 
@@ -26,11 +26,11 @@ class ClientGoneError(Exception):
 
 
 class RunningQuery:
-    """Bytes as the engine produces them, and the engine's own result afterwards.
+    """The bytes as the engine produces them, and afterwards the engine's own result.
 
-    The engine writes through a pipe instead of handing over chDB's streams: every format can be
-    read while it grows, nothing is left open that would abort the engine when its connection is
-    closed, and a client can be watched while the engine computes.
+    The engine writes into a pipe, because chDB's streams have three faults: they cannot be read in
+    every format while they grow, a stream left open aborts the engine when its connection is
+    closed, and the client cannot be watched while the engine computes.
     """
 
     def __init__(self, produce: Callable[[int], Any], client_is_gone: Callable[[], bool]) -> None:
@@ -45,9 +45,12 @@ class RunningQuery:
         self._future = self._executor.submit(_produce, produce, writer)
 
     def chunks(self) -> Iterator[bytes]:
-        """Raises ClickHouseError where the query failed, ClientGoneError when nobody waits for it any more."""
+        """The answer's bytes, with a check of the client once a second while the engine computes.
+
+        Raises ClickHouseError when the query fails, ClientGoneError when the client has left.
+        """
         while True:
-            while not self._ready.poll(_LOOK_AT_CLIENT_MS):
+            while not self._ready.poll(_CHECK_CLIENT_MS):
                 if self._client_is_gone():
                     raise ClientGoneError
             data = os.read(self._reader, _PIPE_BYTES)
@@ -57,15 +60,15 @@ class RunningQuery:
         self._future.result()
 
     def result_if_done(self) -> Any:
-        """What `produce` returned; None while it runs, and when it failed."""
-        over = self._future.done() and not self._future.exception()
-        return self._future.result() if over else None
+        """The result of `produce`; None while the query runs and after it failed."""
+        succeeded = self._future.done() and not self._future.exception()
+        return self._future.result() if succeeded else None
 
     def close(self, cancel: Callable[[], None]) -> None:
-        """Return when the engine has let go of the query; one that still runs is cancelled.
+        """Cancel a query that still runs, and return when the engine has ended it.
 
-        The pipe is emptied rather than closed meanwhile: the engine would wait for ever to open a
-        pipe that nobody reads, and computes on to its end when it cannot write.
+        The pipe is drained meanwhile, not closed: the engine would wait for ever to open a pipe
+        without a reader, and a failed write does not stop its computation.
         """
         while not self._future.done():
             with suppress(ClickHouseError):
@@ -82,7 +85,7 @@ class RunningQuery:
 
 
 def path_of(descriptor: int) -> str:
-    """The path by which this process opens one of its own descriptors again."""
+    """The path under which this process can reopen one of its own descriptors."""
     return (
         f"/proc/self/fd/{descriptor}"
         if sys.platform.startswith("linux")
@@ -94,7 +97,7 @@ def path_of(descriptor: int) -> str:
 def run(
     produce: Callable[[int], Any], client_is_gone: Callable[[], bool], cancel: Callable[[], None]
 ) -> Iterator[RunningQuery]:
-    """The query runs inside the block and is over at its end, however the block is left."""
+    """Run a query inside the block; the query has ended whenever the block is left."""
     query = RunningQuery(produce, client_is_gone)
     try:
         yield query

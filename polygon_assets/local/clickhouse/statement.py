@@ -1,6 +1,7 @@
-"""What must be known about a statement before the engine sees it: its kind, its format, and where an INSERT's data starts.
+"""Parses a statement just far enough: its kind, its format, and the start of an INSERT's data.
 
-No SQL is judged here beyond that; syntax errors are the engine's to find.
+Add checks that must happen before the engine runs a statement here; syntax errors belong to the
+engine.
 """
 
 import re
@@ -18,7 +19,8 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _COMMENT_STARTS = (b"--", b"#!", b"# ", b"/*")
-_QUERY_ID_CALL = re.compile(rb"query_?id\s*\(", re.IGNORECASE)  # spares long statements the tokens
+# A cheap test first: it saves the tokenizing of long statements.
+_QUERY_ID_CALL = re.compile(rb"query_?id\s*\(", re.IGNORECASE)
 _INSERT_AFTER_WITH = re.compile(rb"\bINSERT\s+INTO\b", re.IGNORECASE)
 _QUERY_ID_FUNCTIONS = {b"QUERYID", b"QUERY_ID", b"INITIALQUERYID", b"INITIAL_QUERY_ID"}
 _FORMAT_NAME = re.compile(r"\w+")
@@ -26,10 +28,10 @@ _FORMAT_NAME = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class Query:
-    """Anything but an INSERT with data in the body.
+    """Any statement except an INSERT with data in the body.
 
-    `body` is the statement without its final semicolons; `format` the output format that its text
-    names, and `format_start` where that clause would begin, if it is one: the engine decides.
+    `body` is the statement without its final semicolons, `format` the output format in its text,
+    `format_start` the position of that FORMAT: only the engine decides whether it is a clause.
     """
 
     body: bytes
@@ -38,11 +40,11 @@ class Query:
     format_start: int = 0
 
     def into_file(self, path: str, default_format: str) -> bytes:
-        """Taken as a query without FORMAT, written to a file."""
+        """The statement with an output file, assuming that it has no FORMAT clause."""
         return self.body + f"\nINTO OUTFILE '{path}' APPEND FORMAT {default_format}".encode()
 
     def formatted_into_file(self, path: str) -> bytes:
-        """Taken as a query with FORMAT, written to a file."""
+        """The statement with an output file, assuming that it has a FORMAT clause."""
         head, tail = self.body[: self.format_start], self.body[self.format_start :]
         return head + f"INTO OUTFILE '{path}' APPEND ".encode() + tail
 
@@ -53,7 +55,10 @@ class Query:
 
 @dataclass(frozen=True)
 class Insert:
-    """`INSERT ... FORMAT x` and the bytes after it; `target` is the text before SETTINGS and FORMAT, `settings` that between them."""
+    """`INSERT ... FORMAT x` and the data after it.
+
+    `target` is the text before SETTINGS and FORMAT, `settings` the text between these two.
+    """
 
     target: str
     settings: str
@@ -62,7 +67,7 @@ class Insert:
 
 
 def parse(sql: bytes) -> Query | Insert:
-    """Tell the two apart.
+    """Split an INSERT from its data, or any other statement from its format.
 
     Raises ClickHouseError for several statements in one request, for files of the server, and for
     `INSERT ... SELECT ... FROM input()`.
@@ -82,7 +87,7 @@ def parse(sql: bytes) -> Query | Insert:
 
 
 def with_query_id(query: Query, query_id: str) -> bytes:
-    """The engine's `queryID()` is an id that the client has never seen: put in the client's."""
+    """The statement with the client's id in place of `queryID()`, which gives the engine's own."""
     if query.first_word not in (
         b"SELECT",
         b"WITH",
@@ -102,7 +107,7 @@ def with_query_id(query: Query, query_id: str) -> bytes:
 
 
 def killing_by_client_id(query: Query, setting: str) -> bytes:
-    """`KILL QUERY WHERE query_id = ...` compares the ids that clients gave, which the engine has in a setting."""
+    """A KILL QUERY that compares the clients' ids, which the engine has in a setting."""
     expression = f"if(mapContains(Settings, '{setting}'), Settings['{setting}'], query_id)".encode()
     parts, end = [], 0
     for token in _tokens(query.body):
@@ -113,14 +118,14 @@ def killing_by_client_id(query: Query, setting: str) -> bytes:
 
 
 def format_name(name: str) -> str:
-    """Raises ClickHouseError 73 for what cannot be the name of a format."""
+    """The name itself. Raises ClickHouseError 73 for text that cannot be a format's name."""
     if not _FORMAT_NAME.fullmatch(name):
         raise ClickHouseError.refused(73, "UNKNOWN_FORMAT", f"Unknown format {name!r}")
     return name
 
 
 def quoted(text: str, quote: str) -> str:
-    """A literal (') or a name (`) of ClickHouse's SQL."""
+    """The text as a literal (') or a name (`) of ClickHouse's SQL."""
     return quote + text.replace("\\", "\\\\").replace(quote, "\\" + quote) + quote
 
 
@@ -150,7 +155,7 @@ def _parse_insert(sql: bytes, kind: bytes, tokens: Iterator[re.Match[bytes]]) ->
                 _after_line_break(sql[name.end() :]),
             )
         if name and sql[name.end() :].strip():
-            # chDB would take the statement, ignore the rows and answer 200.
+            # chDB would run the statement, ignore the rows and answer 200.
             raise ClickHouseError.refused(
                 48,
                 "NOT_IMPLEMENTED",
@@ -160,7 +165,7 @@ def _parse_insert(sql: bytes, kind: bytes, tokens: Iterator[re.Match[bytes]]) ->
 
 
 def _parse_query(sql: bytes, kind: bytes, tokens: Iterator[re.Match[bytes]]) -> Query:
-    found: list[re.Match[bytes]] = []
+    body_tokens: list[re.Match[bytes]] = []
     body_end = len(sql)
     for token in tokens:
         if token[0] == b";":
@@ -170,8 +175,8 @@ def _parse_query(sql: bytes, kind: bytes, tokens: Iterator[re.Match[bytes]]) -> 
                 62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)"
             )
         else:
-            found.append(token)
-    words = [token[0].upper() for token in found]
+            body_tokens.append(token)
+    words = [token[0].upper() for token in body_tokens]
     if (b"INTO", b"OUTFILE") in pairwise(words):
         raise ClickHouseError.refused(
             48, "NOT_IMPLEMENTED", "INTO OUTFILE is not allowed over HTTP: read the answer"
@@ -181,7 +186,8 @@ def _parse_query(sql: bytes, kind: bytes, tokens: Iterator[re.Match[bytes]]) -> 
     )
     if clause is None:
         return Query(sql[:body_end], kind)
-    return Query(sql[:body_end], kind, found[clause + 1][0].decode(), found[clause].start())
+    name = body_tokens[clause + 1][0].decode()
+    return Query(sql[:body_end], kind, name, body_tokens[clause].start())
 
 
 def _tokens(sql: bytes) -> Iterator[re.Match[bytes]]:
@@ -189,7 +195,10 @@ def _tokens(sql: bytes) -> Iterator[re.Match[bytes]]:
 
 
 def _top_level_tokens(sql: bytes) -> Iterator[re.Match[bytes]]:
-    """Words, literals and semicolons outside parentheses and comments; lazily, since data may follow. The first may be a parenthesis."""
+    """Words, literals and semicolons outside parentheses and comments; a first `(` counts too.
+
+    Lazy, because an INSERT's data may follow.
+    """
     depth = 0
     for index, token in enumerate(_tokens(sql)):
         if token[0] == b"(":
@@ -203,6 +212,6 @@ def _top_level_tokens(sql: bytes) -> Iterator[re.Match[bytes]]:
 
 
 def _after_line_break(rest: bytes) -> bytes:
-    """Data start after the blanks and the one line break that follow the format's name (ClickHouse's rule)."""
+    """The data after the format's name: ClickHouse skips the blanks and one line break."""
     rest = rest.lstrip(b" \t")
     return rest.removeprefix(b"\r\n") if rest.startswith(b"\r\n") else rest.removeprefix(b"\n")

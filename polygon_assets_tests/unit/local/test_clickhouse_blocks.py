@@ -6,10 +6,14 @@ from polygon_assets.local.clickhouse.blocks import BlockCompressor, decompress_b
 from polygon_assets.local.clickhouse.errors import ClickHouseError
 
 DATA = b"\x05stock" * 20
-# The file of a column `s String` with the rows `stock`, as the engine itself wrote it with CODEC(LZ4), CODEC(ZSTD(1)) and CODEC(NONE).
+# Files of a column `s String` with the rows `stock`, written by the engine with CODEC(LZ4),
+# CODEC(ZSTD(1)) and CODEC(NONE).
 WRITTEN_BY_THE_ENGINE = {
     "LZ4": "70a3304ab4c3d224edcc137b17b78c058219000000780000006f0573746f636b06005a5073746f636b",
-    "ZSTD": "ff58e7fd94290761e7d28fab2c8a81d6901f0000007800000028b52ffd20786d0000300573746f636b01002f692902",
+    "ZSTD": (
+        "ff58e7fd94290761e7d28fab2c8a81d6901f000000780000"
+        "0028b52ffd20786d0000300573746f636b01002f692902"
+    ),
     "NONE": "f8b4647c8b3de38c813f4f7791af98b7028100000078000000" + DATA.hex(),
 }
 
@@ -19,8 +23,8 @@ def test_blocks_of_the_engine_are_read(method: str) -> None:
     assert decompress_blocks(bytes.fromhex(WRITTEN_BY_THE_ENGINE[method]), 1000) == DATA
 
 
-def test_blocks_are_written_as_the_engine_writes_them() -> None:
-    """Byte for byte up to the data, which each LZ4 library may compress in its own way."""
+def test_blocks_have_the_engines_format() -> None:
+    """Equal bytes up to the data, which each LZ4 library may compress in its own way."""
     blocks = BlockCompressor()
     written = blocks.compress(DATA) + blocks.flush()
     assert written[16] == bytes.fromhex(WRITTEN_BY_THE_ENGINE["LZ4"])[16]
@@ -29,14 +33,14 @@ def test_blocks_are_written_as_the_engine_writes_them() -> None:
 
 
 @given(pieces=st.lists(st.binary(max_size=5000)))
-def test_what_was_compressed_in_pieces_reads_as_one(pieces: list[bytes]) -> None:
+def test_data_compressed_in_pieces_decompress_as_one_body(pieces: list[bytes]) -> None:
     blocks = BlockCompressor()
     body = b"".join(blocks.compress(piece) for piece in pieces) + blocks.flush()
     assert decompress_blocks(body, 10_000_000) == b"".join(pieces)
 
 
 @given(data=st.binary(min_size=1, max_size=300), where=st.floats(0, 0.999), bit=st.integers(0, 7))
-def test_a_changed_bit_never_passes(data: bytes, where: float, bit: int) -> None:
+def test_a_changed_bit_is_refused(data: bytes, where: float, bit: int) -> None:
     blocks = BlockCompressor()
     body = bytearray(blocks.compress(data) + blocks.flush())
     body[int(where * len(body))] ^= 1 << bit
@@ -45,7 +49,7 @@ def test_a_changed_bit_never_passes(data: bytes, where: float, bit: int) -> None
 
 
 @given(data=st.binary(min_size=1, max_size=300), where=st.floats(0, 0.999))
-def test_a_cut_body_never_passes(data: bytes, where: float) -> None:
+def test_an_incomplete_body_is_refused(data: bytes, where: float) -> None:
     blocks = BlockCompressor()
     body = blocks.compress(data) + blocks.flush()
     kept = body[: int(where * len(body))]
@@ -54,7 +58,7 @@ def test_a_cut_body_never_passes(data: bytes, where: float) -> None:
             decompress_blocks(kept, 10_000_000)
 
 
-def test_a_body_may_not_grow_without_bounds() -> None:
+def test_a_body_over_the_limit_is_refused() -> None:
     blocks = BlockCompressor()
     body = blocks.compress(bytes(3_000_000)) + blocks.flush()
     with pytest.raises(ClickHouseError, match="TOO_MANY_BYTES"):

@@ -23,7 +23,7 @@ def test_several_frames_are_one_body(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", FRAMES)
-def test_a_frame_cut_short_is_noticed(encoding: str) -> None:
+def test_an_incomplete_frame_is_refused(encoding: str) -> None:
     with pytest.raises(TruncatedBodyError):
         decompress(FRAMES[encoding] + FRAMES[encoding][:-3], encoding)
 
@@ -35,7 +35,7 @@ def test_damaged_data_are_refused(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", FRAMES)
-def test_what_is_compressed_in_pieces_reads_as_one(encoding: str) -> None:
+def test_data_compressed_in_pieces_decompress_as_one_body(encoding: str) -> None:
     name, compressor = compressor_for(f"br, {encoding};q=0.5")
     body = b"".join(compressor.compress(piece) for piece in (DATA, b"", DATA)) + compressor.flush()
     assert (name, decompress(body, encoding)) == (encoding, DATA * 2)
@@ -43,7 +43,7 @@ def test_what_is_compressed_in_pieces_reads_as_one(encoding: str) -> None:
     assert decompress(compressor.flush(), encoding) == b""
 
 
-def test_an_unknown_encoding_is_refused_one_way_and_avoided_the_other() -> None:
+def test_an_unknown_encoding_is_refused_in_a_body_and_avoided_in_an_answer() -> None:
     with pytest.raises(ClickHouseError, match="UNKNOWN_COMPRESSION_METHOD"):
         decompress(DATA, "br")
     name, compressor = compressor_for("br")

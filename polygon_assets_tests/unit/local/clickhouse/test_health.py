@@ -10,7 +10,7 @@ from polygon_assets.local.clickhouse.health import EngineWatch
 
 
 class Engine:
-    """Answers, refuses or hangs as told."""
+    """Answers, refuses with `code`, or hangs while `free` is cleared."""
 
     def __init__(self) -> None:
         self.code = 0
@@ -39,10 +39,10 @@ def watching(engine: Engine, deaths: list[str]) -> Iterator[EngineWatch]:
     watch.stop()
 
 
-def test_an_engine_that_answers_is_well(engine: Engine) -> None:
+def test_an_engine_that_answers_has_no_problem(engine: Engine) -> None:
     deaths: list[str] = []
     with watching(engine, deaths) as watch:
-        assert watch.trouble() == ""
+        assert watch.problem() == ""
     assert deaths == []
 
 
@@ -52,11 +52,11 @@ def test_an_engine_that_refuses_everything_is_dead_and_stays_dead(
 ) -> None:
     deaths: list[str] = []
     with watching(engine, deaths) as watch:
-        assert watch.trouble() == ""
+        assert watch.problem() == ""
         engine.code = code
-        assert f"Code: {code}." in watch.trouble()
+        assert f"Code: {code}." in watch.problem()
         engine.code = 0
-        assert f"Code: {code}." in watch.trouble()
+        assert f"Code: {code}." in watch.problem()
     assert len(deaths) == 1
 
 
@@ -65,22 +65,22 @@ def test_an_engine_at_its_limits_is_alive(engine: Engine, code: int) -> None:
     deaths: list[str] = []
     engine.code = code
     with watching(engine, deaths) as watch:
-        assert watch.trouble() == ""
+        assert watch.problem() == ""
     assert deaths == []
 
 
-def test_an_engine_that_is_late_is_busy_and_after_a_long_time_hung(
+def test_an_engine_that_answers_late_is_busy_at_first_and_hung_after_a_long_time(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deaths: list[str] = []
     monkeypatch.setattr(health, "_PATIENCE_SECONDS", 0.05)
     with watching(engine, deaths) as watch:
-        assert watch.trouble() == ""
+        assert watch.problem() == ""
         engine.free.clear()
-        assert watch.trouble() == ""
+        assert watch.problem() == ""
         monkeypatch.setattr(health, "_HUNG_SECONDS", 0.0)
-        assert "has not answered" in watch.trouble()
+        assert "has not answered" in watch.problem()
         monkeypatch.setattr(health, "_PATIENCE_SECONDS", 30.0)
         engine.free.set()
-        assert watch.trouble() == ""
+        assert watch.problem() == ""
     assert deaths == []

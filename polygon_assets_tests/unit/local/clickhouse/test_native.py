@@ -30,11 +30,12 @@ def size_of(text: bytes) -> bytes:
 @pytest.mark.parametrize(
     "type_name",
     [
-        "AggregateFunction(sum, UInt64)", "JSON", "Dynamic", "QBit(Float32, 8)", "Array(JSON)", "NoSuchType", "",
-        "FixedString(x)", "Decimal(99, 1)", "Nullable()", "Array(" * 300 + "UInt8" + ")" * 300,
+        *("AggregateFunction(sum, UInt64)", "JSON", "Dynamic", "QBit(Float32, 8)", "Array(JSON)"),
+        *("NoSuchType", "", "FixedString(x)", "Decimal(99, 1)", "Nullable()"),
+        "Array(" * 300 + "UInt8" + ")" * 300,
     ],
-)  # fmt: skip
-def test_types_without_a_known_end_are_named(type_name: str) -> None:
+)
+def test_types_without_a_known_end_are_refused(type_name: str) -> None:
     with pytest.raises(OpaqueTypeError):
         layout(type_name)
 
@@ -55,17 +56,17 @@ def test_a_block_that_ends_too_early_is_refused(type_name: str) -> None:
         layout(type_name).skip(Cursor(b"\x00\x00\x00"), 10)
 
 
-def test_nothing_is_asked_and_nothing_walked_when_only_the_block_info_is_missing() -> None:
-    """What clickhouse-connect asks for costs nothing: bytes that are no block at all pass."""
+def test_no_column_is_read_when_only_the_block_info_is_missing() -> None:
+    """clickhouse-connect's revision costs nothing: even bytes that are no block pass."""
     assert upgraded(b"any bytes", 54405, no_types) == BLOCK_INFO + b"any bytes"
     assert upgraded(b"any bytes", 0, no_types) == b"any bytes"
 
 
-def test_names_that_are_not_text_stay_as_they_are() -> None:
+def test_names_that_are_not_utf_8_stay_as_they_are() -> None:
     block = b"\x01\x01\x02\xff\xfe\x05UInt8\x07"
     assert upgraded(block, 54460, no_types) == BLOCK_INFO + b"\x01\x01\x02\xff\xfe\x05UInt8\x00\x07"
 
 
-def test_a_column_whose_type_is_not_known_in_full_keeps_the_short_one() -> None:
+def test_a_column_without_a_known_time_zone_keeps_its_short_type() -> None:
     block = b"\x01\x01\x01d\x08DateTime\x00\x00\x00\x00"
     assert upgraded(block, 54405, dict) == BLOCK_INFO + block

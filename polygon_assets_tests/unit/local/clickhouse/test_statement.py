@@ -60,7 +60,7 @@ def test_the_data_of_an_insert_start_after_its_format(sql: bytes, expected: Inse
         (b"", b"", b"", None),
     ],
 )
-def test_other_statements_stay_whole(
+def test_statements_without_data_stay_whole(
     sql: bytes, body: bytes | None, first_word: bytes, output_format: str | None
 ) -> None:
     query = parse(sql)
@@ -69,7 +69,7 @@ def test_other_statements_stay_whole(
     assert query.body == (sql.partition(b"; ;")[0] if body is None else body)
 
 
-def test_the_clause_for_a_file_comes_before_the_format() -> None:
+def test_into_outfile_is_inserted_before_the_format() -> None:
     query = parse(b"SELECT 1 FORMAT JSON SETTINGS max_threads = 1")
     assert isinstance(query, Query)
     assert (
@@ -94,7 +94,7 @@ def test_the_clause_for_a_file_comes_before_the_format() -> None:
         (b"INSERT INTO t FROM INFILE '/etc/passwd' FORMAT LineAsString", 48),
     ],
 )
-def test_what_the_engine_would_get_wrong_is_refused(sql: bytes, code: int) -> None:
+def test_statements_that_the_engine_would_mishandle_are_refused(sql: bytes, code: int) -> None:
     with pytest.raises(ClickHouseError) as refusal:
         parse(sql)
     assert refusal.value.code == code
@@ -118,7 +118,7 @@ def test_what_the_engine_would_get_wrong_is_refused(sql: bytes, code: int) -> No
         ),
     ],
 )
-def test_the_clients_query_id_takes_the_place_of_the_engines(sql: bytes, expected: bytes) -> None:
+def test_the_clients_query_id_replaces_the_engines(sql: bytes, expected: bytes) -> None:
     query = parse(sql)
     assert isinstance(query, Query)
     assert with_query_id(query, "it's") == expected
