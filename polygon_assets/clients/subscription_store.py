@@ -107,3 +107,12 @@ def connect(settings: Settings) -> SubscriptionStore:
             f"AWS_ENDPOINT_URL_S3={settings.aws_endpoint_url_s3!r}: {error}; write http://host:port"
         ) from error
     return SubscriptionStore(client, settings.subscriptions_bucket, settings.subscriptions_key)
+
+
+def named_symbols(settings: Settings) -> list[str] | None:
+    """The symbols of the set in force, in order; None where it is `A.*` or no set is in force.
+
+    Raises SubscriptionStoreError.
+    """
+    accepted = connect(settings).accepted()
+    return sorted(accepted.symbols) if accepted and accepted.symbols is not None else None

@@ -17,12 +17,12 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from polygon_assets.batch.airbyte.connector import streams
+from polygon_assets.batch.day_comparison import compare_day
 from polygon_assets.batch.marts import MARTS, build
 from polygon_assets.batch.raw.daily_records import daily_open_close, grouped_daily
 from polygon_assets.batch.raw.table_writer import merge
 from polygon_assets.clients import snowflake
 from polygon_assets.clients.polygon import PolygonRest
-from polygon_assets.defs.assets.reconciliation import compare_day
 from polygon_assets.inspection.streams import positions
 from polygon_assets.local.exchange.market.lateness import LONGEST_DELAY, Rates
 from polygon_assets.local.exchange.market.market import Market

@@ -3,14 +3,18 @@
 import datetime as dt
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 
 import pytest
 
+from polygon_assets.batch.airbyte.connector import DAILY_CONNECTION
+from polygon_assets.batch.day_comparison import compare_day
 from polygon_assets.batch.marts import MARTS, build
+from polygon_assets.batch.raw.load_days import DailyLoad, MetadataByTable
 from polygon_assets.clients import snowflake, subscription_store
 from polygon_assets.clients.airbyte import AirbyteApi
-from polygon_assets.defs.assets.reconciliation import compare_day
-from polygon_assets.defs.batch.daily_load import DailyLoad, MetadataByTable
+from polygon_assets.defs.batch.airbyte_sync import run_sync
+from polygon_assets.defs.graph.partitions import FIRST_DAY
 from polygon_assets.defs.graph.resources import Airbyte
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.launcher.stack import Stack
@@ -53,6 +57,7 @@ def load(
     return DailyLoad(
         settings,
         CALENDAR,
+        FIRST_DAY,
         now.astimezone(dt.UTC),
         reported.__setitem__,
         lambda _days: {},
@@ -83,7 +88,7 @@ def test_one_sync_over_a_holiday_tells_each_trading_day_and_no_other(
     reported: dict[dt.date, MetadataByTable] = {}
     # Airbyte stamps records by the wall clock, which the replay is ahead of.
     assert load(settings, reported, dt.datetime.now(dt.UTC)).sync(
-        Airbyte(poll_seconds=0.2), LABOR_DAY_WEEK[-1]
+        partial(run_sync, Airbyte(poll_seconds=0.2), settings, DAILY_CONNECTION), LABOR_DAY_WEEK[-1]
     )
     # The other test of this module may have loaded its week before: those days are reported too.
     assert sorted(set(reported) - set(THANKSGIVING_WEEK)) == LABOR_DAY_WEEK

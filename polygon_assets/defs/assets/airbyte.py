@@ -9,10 +9,9 @@ from polygon_assets.defs.graph.automation import FOLLOWS_ALSO_THE_PAST, SHORT_OU
 from polygon_assets.defs.graph.descriptions import OWNERS, as_diff, described
 from polygon_assets.defs.graph.keys import AIRBYTE_SOURCE, SUBSCRIPTIONS
 from polygon_assets.defs.graph.pools import VENDOR_REQUESTS
-from polygon_assets.defs.graph.required_settings import missing_settings
 from polygon_assets.defs.graph.resources import Environment
-from polygon_assets.settings import Settings
-from polygon_assets.subscriptions import AcceptedSet, difference
+from polygon_assets.required_settings import missing_settings
+from polygon_assets.subscriptions import difference
 
 LOCKED = 423
 """Airbyte's answer while a sync runs that its state belongs to."""
@@ -44,13 +43,14 @@ def polygon_source(
     context: dg.AssetExecutionContext, environment: Environment
 ) -> Iterator[dg.MaterializeResult[None]]:
     from polygon_assets.batch.airbyte.provision import open_close_tickers, set_open_close_tickers
+    from polygon_assets.clients import subscription_store
     from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError, AirbyteUnavailableError
 
     settings = environment.settings()
     if missing := missing_settings(settings, "airbyte"):
         context.log.warning("there is no Airbyte that could follow: %s not set", ", ".join(missing))
         return
-    named = named_symbols(settings)
+    named = subscription_store.named_symbols(settings)
     try:
         with closing(AirbyteApi(settings)) as api:
             before = (
@@ -60,14 +60,6 @@ def polygon_source(
         passing = isinstance(error, AirbyteUnavailableError) or error.status == LOCKED
         raise dg.Failure(str(error), allow_retries=passing) from error
     yield dg.MaterializeResult(asset_key=AIRBYTE_SOURCE, metadata=_metadata(before, named))
-
-
-def named_symbols(settings: Settings) -> Sequence[str] | None:
-    """The symbols of the set in force, in order; None where it is A.* or there is none. Raises SubscriptionStoreError."""
-    from polygon_assets.clients import subscription_store
-
-    accepted: AcceptedSet | None = subscription_store.connect(settings).accepted()
-    return sorted(accepted.symbols) if accepted and accepted.symbols is not None else None
 
 
 def _metadata(before: Sequence[str], named: Sequence[str] | None) -> dict[str, dg.MetadataValue]:

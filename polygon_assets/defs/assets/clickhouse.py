@@ -6,7 +6,6 @@ Their SQL is `serving`'s; here stand their place in the graph and their meaning.
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 
 import dagster as dg
 
@@ -22,7 +21,7 @@ from polygon_assets.defs.graph.keys import (
     TOP_MOVERS_10S,
 )
 from polygon_assets.defs.graph.resources import Environment
-from polygon_assets.settings import Settings
+from polygon_assets.serving.minute_bars import FilledBars, fill_bars
 
 SAME_VOLUME = dg.AssetCheckSpec(
     "bars_hold_every_share",
@@ -238,75 +237,32 @@ def ohlcv_1m(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, environment: Environment
     ) -> Iterator[dg.MaterializeResult[None]]:
         day = dt.date.fromisoformat(context.partition_key)
-        bars = fill_bars(environment.settings(), day, context.run_id)
+        bars = fill_bars(environment.settings(), day, f"dagster run {context.run_id}")
         yield dg.MaterializeResult(
-            asset_key=OHLCV_1M, metadata=bars.metadata(), check_results=[bars.same_volume()]
+            asset_key=OHLCV_1M, metadata=bars_metadata(bars), check_results=[judge_bars(bars)]
         )
 
     return fill
 
 
-@dataclass(frozen=True)
-class FilledBars:
-    """What was filled, against what it was filled from, counted before and after."""
-
-    bars: int
-    symbols: int
-    seconds: int
-    volume: Decimal
-    before: tuple[int, Decimal]
-    """Seconds and shares of the source before the filling."""
-    after: tuple[int, Decimal]
-
-    def metadata(self) -> dict[str, int | float]:
-        return {
-            "dagster/partition_row_count": self.bars,
-            "symbols": self.symbols,
-            "seconds": self.seconds,
-            "shares": float(self.volume),
-        }
-
-    def same_volume(self) -> dg.AssetCheckResult:
-        """Equal where the source stood still; where seconds arrived meanwhile, the bars hold those before and none that came after."""
-        stood_still = self.before == self.after
-        return dg.AssetCheckResult(
-            passed=(self.seconds, self.volume) == self.after
-            if stood_still
-            else self.before[0] <= self.seconds <= self.after[0],
-            asset_key=OHLCV_1M,
-            check_name=SAME_VOLUME.name,
-            metadata={
-                "bar_seconds": self.seconds,
-                "source_seconds": self.after[0],
-                "bar_shares": float(self.volume),
-                "source_shares": float(self.after[1]),
-            },
-        )
+def bars_metadata(bars: FilledBars) -> dict[str, int | float]:
+    return {
+        "dagster/partition_row_count": bars.bars,
+        "symbols": bars.symbols,
+        "seconds": bars.seconds.count,
+        "shares": float(bars.seconds.volume),
+    }
 
 
-def fill_bars(settings: Settings, day: dt.date, run_id: str) -> FilledBars:
-    """Compute and store the bars of a day. Raises clickhouse_connect's errors."""
-    from polygon_assets.clients import clickhouse
-    from polygon_assets.serving.queries import load
-
-    client = clickhouse.connect(settings)
-
-    def source() -> tuple[int, Decimal]:
-        rows = client.query(
-            load("row_counts_by_day"), parameters={"from": day, "to": day}
-        ).named_results()
-        return next(((int(row["rows"]), row["volume"]) for row in rows), (0, Decimal(0)))
-
-    try:
-        before = source()
-        client.command(
-            load("fill_ohlcv_1m_day"),
-            parameters={"day": day},
-            settings={"log_comment": f"dagster run {run_id}"},
-        )
-        bars, symbols, bar_seconds, bar_volume = client.query(
-            load("ohlcv_1m_day_totals"), parameters={"day": day}
-        ).result_rows[0]
-        return FilledBars(bars, symbols, bar_seconds, bar_volume, before, source())
-    finally:
-        client.close()
+def judge_bars(bars: FilledBars) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=bars.hold_every_share,
+        asset_key=OHLCV_1M,
+        check_name=SAME_VOLUME.name,
+        metadata={
+            "bar_seconds": bars.seconds.count,
+            "source_seconds": bars.after.count,
+            "bar_shares": float(bars.seconds.volume),
+            "source_shares": float(bars.after.volume),
+        },
+    )

@@ -4,27 +4,29 @@ What their columns are comes from the connector's manifest, so that the graph lo
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from functools import partial
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from polygon_assets.batch.airbyte.connector import (
     CONNECTIONS,
+    DAILY_CONNECTION,
     REFERENCE_CONNECTION,
     Stream,
     streams,
 )
 from polygon_assets.batch.raw import last_good, table_writer
 from polygon_assets.batch.raw.last_good import Judged
+from polygon_assets.batch.raw.load_days import TABLES, DailyLoad, DayLoadError, MetadataByTable
 from polygon_assets.batch.raw.queries import Held, newest_ticker_change, reference_tables
 from polygon_assets.defs.batch.airbyte_sync import run_sync
 from polygon_assets.defs.batch.backlogs import NEWEST_CHANGE, materialized_at
-from polygon_assets.defs.batch.daily_load import TABLES, DailyLoad, MetadataByTable
 from polygon_assets.defs.batch.decisions import DAYS_PER_RUN, goes_through_airbyte
-from polygon_assets.defs.graph.dagster_processes import Ancestor, dagster_ancestors, is_intact
+from polygon_assets.defs.graph.dagster_processes import dagster_ancestors, is_intact
 from polygon_assets.defs.graph.descriptions import OWNERS, described, table_schema
 from polygon_assets.defs.graph.keys import (
     AIRBYTE_SOURCE,
@@ -34,9 +36,11 @@ from polygon_assets.defs.graph.keys import (
     TICKERS,
     raw,
 )
-from polygon_assets.defs.graph.pools import VENDOR_REQUESTS, log_while_running
-from polygon_assets.defs.graph.required_settings import missing_settings
+from polygon_assets.defs.graph.partitions import FIRST_DAY
+from polygon_assets.defs.graph.pools import VENDOR_REQUESTS
 from polygon_assets.defs.graph.resources import Airbyte, Environment
+from polygon_assets.defs.graph.runs import log_while_running
+from polygon_assets.required_settings import missing_settings
 
 META_MEANINGS = {
     "_AIRBYTE_RAW_ID": "Airbyte's identifier of the record",
@@ -187,7 +191,8 @@ def sync_reference_tables(
     for name in CONNECTIONS[REFERENCE_CONNECTION]:
         yield dg.MaterializeResult(
             asset_key=raw(name),
-            metadata=sync.metadata(name) | _reference_metadata(name, held[name], newest_change),
+            metadata=_with_link(sync.metadata(name))
+            | _reference_metadata(name, held[name], newest_change),
             check_results=[_size_check(name, judged[name])] if name in judged else [],
         )
 
@@ -207,63 +212,81 @@ def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition
     def load(
         context: dg.AssetExecutionContext, environment: Environment, airbyte: Airbyte
     ) -> Iterator[dg.MaterializeResult[None]]:
-        settings, calendar, clock, above = (
-            environment.settings(),
-            environment.calendar(),
-            environment.clock(),
-            dagster_ancestors(),
-        )
-        asked = [dt.date.fromisoformat(key) for key in context.partition_keys]
-
+        settings, calendar = environment.settings(), environment.calendar()
+        requested = [dt.date.fromisoformat(key) for key in context.partition_keys]
         selected = [table for table in TABLES if raw(table) in context.selected_asset_keys]
-
-        def report(day: dt.date, metadata_by_table: MetadataByTable) -> None:
-            for table, metadata in metadata_by_table.items():
-                context.log_event(
-                    dg.AssetMaterialization(
-                        raw(table), partition=day.isoformat(), metadata=metadata
-                    )
-                )
-                if day in asked and table in selected:
-                    # For the record that Dagster makes of a result, if there is one.
-                    context.add_asset_metadata(
-                        metadata, asset_key=raw(table), partition_key=day.isoformat()
-                    )
-            _end_with(above, day)
-
-        last_reported = partial(materialized_at, context.instance, GROUPED_DAILY)
         daily = DailyLoad(
             settings,
             calendar,
+            FIRST_DAY,
             dt.datetime.now(dt.UTC),
-            report,
-            last_reported,
-            context.log.info,
-            clock,
-            selected,
+            report=_reporter(context, requested, selected),
+            last_reported=partial(materialized_at, context.instance, GROUPED_DAILY),
+            log=context.log.info,
+            clock=environment.clock(),
+            selected=selected,
         )
-        daily.refuse_unsettled(asked)
-        by_sync = goes_through_airbyte(asked, calendar, daily.market_now) and not missing_settings(
-            settings, "airbyte"
-        )
-        with log_while_running(context.log):
-            arrived = daily.sync(airbyte, asked[0]) if by_sync else daily.fetch(asked)
+        by_sync = goes_through_airbyte(requested, calendar, daily.market_now)
+        by_sync = by_sync and not missing_settings(settings, "airbyte")
+        try:
+            daily.refuse_unsettled(requested)
+            with log_while_running(context.log):
+                if by_sync:
+                    sync = partial(run_sync, airbyte, settings, DAILY_CONNECTION)
+                    arrived = daily.sync(sync, requested[0])
+                else:
+                    arrived = daily.fetch(requested)
+        except DayLoadError as error:
+            raise _failure(error) from error
         # A result stands for every day of the run.
-        if arrived and _others_wait(context):
+        if arrived and _has_further_steps(context):
             yield from (dg.MaterializeResult(asset_key=raw(table)) for table in selected)
 
     return load
 
 
-def _end_with(above: tuple[Ancestor, ...], day: dt.date) -> None:
-    """Raises dg.Failure when the Dagster above this run was stopped: a run with hours to go would be killed, and seem to hold its pool."""
-    if not is_intact(above):
-        message = f"{day} is loaded, but the Dagster that started this run was stopped: what is missing is loaded once it is back"
-        raise dg.Failure(message, allow_retries=False)
+def _reporter(
+    context: dg.AssetExecutionContext, requested: Collection[dt.date], selected: Collection[str]
+) -> Callable[[dt.date, MetadataByTable], None]:
+    """Records each loaded day in Dagster at once, and ends the run when its Dagster was stopped."""
+    ancestors = dagster_ancestors()
+
+    def report(day: dt.date, metadata_by_table: MetadataByTable) -> None:
+        for table, values in metadata_by_table.items():
+            partition, metadata = day.isoformat(), _with_link(values)
+            context.log_event(
+                dg.AssetMaterialization(raw(table), partition=partition, metadata=metadata)
+            )
+            if day in requested and table in selected:
+                # For Dagster's own record of the result, if there is one.
+                context.add_asset_metadata(metadata, asset_key=raw(table), partition_key=partition)
+        # A run with hours to go would be killed, and would seem to hold its pool.
+        if not is_intact(ancestors):
+            raise dg.Failure(
+                f"{day} is loaded, but the Dagster that started this run was stopped: missing "
+                "days are loaded once Dagster runs again",
+                allow_retries=False,
+            )
+
+    return report
 
 
-def _others_wait(context: dg.AssetExecutionContext) -> bool:
-    """Whether the run has further steps: they are skipped unless this one has a result, and Dagster then records each day once more."""
+def _with_link(values: Mapping[str, int | float | str]) -> dict[str, Any]:
+    """The metadata of a load, with the address of the Airbyte connection as a link."""
+    link = values.get("airbyte_connection")
+    return {**values, **({"airbyte_connection": dg.MetadataValue.url(str(link))} if link else {})}
+
+
+def _failure(error: DayLoadError) -> dg.Failure:
+    metadata = {"airbyte_connection": dg.MetadataValue.url(error.link)} if error.link else None
+    return dg.Failure(str(error), metadata, allow_retries=False)
+
+
+def _has_further_steps(context: dg.AssetExecutionContext) -> bool:
+    """Whether further steps follow in this run.
+
+    They are skipped unless this step has a result, with which Dagster records each day once more.
+    """
     return len(context.job_def.nodes) > 1
 
 

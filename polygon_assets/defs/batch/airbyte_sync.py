@@ -1,43 +1,21 @@
-"""One Airbyte sync: start it or join the one under way, wait for its end, and say what came of it in Airbyte's own words.
+"""One Airbyte sync: started or joined, followed to its end, and explained where it failed.
 
-dagster-airbyte runs it and cancels it when the run is cancelled; of a failure it knows no more than the job's number.
+dagster-airbyte runs a sync and cancels it with the run, but knows only the job's number of a
+failure; the reason is read here. What a sync brought belongs to `batch.airbyte.sync`.
 """
 
 import re
 import time
-from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 
 import dagster as dg
 
-from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError, JobOutcome, StreamCounts
+from polygon_assets.batch.airbyte.sync import Sync
+from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError, JobOutcome
 from polygon_assets.defs.graph.resources import Airbyte
 from polygon_assets.settings import Settings
 
 FAILED_JOB = re.compile(r"Job (?:failed|was cancelled): (\d+)")
-
-
-@dataclass(frozen=True)
-class Sync:
-    """A sync that succeeded."""
-
-    job_id: int
-    seconds: float
-    link: str
-    """To the connection's history in Airbyte's UI."""
-    streams: Mapping[str, StreamCounts] = field(default_factory=dict)
-
-    def metadata(self, stream: str) -> dict[str, dg.MetadataValue]:
-        """What there is to say of one stream's table."""
-        return {
-            "rows_synced": dg.MetadataValue.int(
-                self.streams.get(stream, StreamCounts(0, 0)).committed
-            ),
-            "airbyte_job": dg.MetadataValue.int(self.job_id),
-            "airbyte_connection": dg.MetadataValue.url(self.link),
-            "sync_seconds": dg.MetadataValue.float(round(self.seconds, 1)),
-        }
 
 
 def run_sync(airbyte: Airbyte, settings: Settings, connection: str) -> Sync:

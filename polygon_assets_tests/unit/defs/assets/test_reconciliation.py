@@ -7,18 +7,18 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
+from polygon_assets.batch import day_comparison
+from polygon_assets.batch.day_comparison import (
+    DayComparison,
+    NothingToCompareError,
+    _row,
+    compare_day,
+)
 from polygon_assets.batch.marts import MARTS
 from polygon_assets.batch.reconciliation import Comparison, DayBar, Tolerance, Verdict, compare
 from polygon_assets.clients import snowflake
 from polygon_assets.clients.polygon import PolygonRest
-from polygon_assets.defs.assets import reconciliation
-from polygon_assets.defs.assets.reconciliation import (
-    DayComparison,
-    _metadata,
-    _row,
-    compare_day,
-    judge,
-)
+from polygon_assets.defs.assets.reconciliation import comparison_metadata, judge
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN
 
@@ -65,12 +65,12 @@ def test_the_minutes_of_the_worst_are_named_in_the_check_and_in_the_table() -> N
     assert "S000: drift, minutes 10:31-10:33" in (judge(found).description or "")
     assert (
         "| S000 | drift | 10:31-10:33 | -0.990099% | 0.000000% | 100 | 101 |"
-        in _metadata(found, 3)["worst"].value
+        in comparison_metadata(found, 3)["worst"].value
     )
 
 
 def test_counts_and_drifts_are_numbers_that_can_be_plotted() -> None:
-    metadata = _metadata(day(3, 1), 3)
+    metadata = comparison_metadata(day(3, 1), 3)
     assert [metadata[str(verdict)] for verdict in Verdict] == [2, 0, 0, 1]
     assert metadata["largest_volume_drift"] == pytest.approx(1 / 101)
     assert metadata["largest_price_drift"] == 0.0
@@ -94,24 +94,24 @@ def test_a_row_has_every_column_of_the_table() -> None:
 def test_a_day_of_which_one_side_has_nothing_fails_and_says_which(
     monkeypatch: pytest.MonkeyPatch, streamed: list[DayBar], batch: list[DayBar], side: str
 ) -> None:
-    monkeypatch.setattr(reconciliation, "_streamed_bars", lambda *_: streamed)
-    monkeypatch.setattr(reconciliation, "day_bars", lambda *_: batch)
+    monkeypatch.setattr(day_comparison, "_streamed_bars", lambda *_: streamed)
+    monkeypatch.setattr(day_comparison, "day_bars", lambda *_: batch)
     monkeypatch.setattr(snowflake, "connect", lambda _settings: SimpleNamespace(close=lambda: None))
     with pytest.raises(
-        dg.Failure, match=f"nothing to compare: {side} has no row of 2026-11-20"
-    ) as failure:
+        NothingToCompareError,
+        match=f"nothing to compare: {side} has no row of 2026-11-20",
+    ):
         compare_day(ALWAYS_OPEN, MarketCalendar("NYSE"), FRIDAY)
-    assert not failure.value.allow_retries
 
 
 def test_minutes_that_cannot_be_read_are_unknown_and_end_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reconciliation, "_streamed_minutes", lambda *_: {})
+    monkeypatch.setattr(day_comparison, "_streamed_minutes", lambda *_: {})
     monkeypatch.setattr(
         PolygonRest, "get_aggs", lambda *_, **__: SimpleNamespace(data=b"<html>busy</html>")
     )
-    minutes, note = reconciliation._minutes(ALWAYS_OPEN, FRIDAY, ["AAPL", "MSFT"])
+    minutes, note = day_comparison._minutes(ALWAYS_OPEN, FRIDAY, ["AAPL", "MSFT"])
     assert minutes == {}
     assert note.startswith(
         "the minutes of AAPL and what follows are unknown: no answer with minutes: "

@@ -12,18 +12,17 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
 )
 
-from polygon_assets.batch.raw import daily_records, table_writer
+from polygon_assets.batch.airbyte.sync import Sync
+from polygon_assets.batch.raw import daily_records, load_days, table_writer
+from polygon_assets.batch.raw.load_days import TABLES, DailyLoad, DayLoadError, MetadataByTable
 from polygon_assets.batch.raw.queries import Held
 from polygon_assets.batch.raw.table_writer import Written
 from polygon_assets.clients import snowflake
 from polygon_assets.clients.airbyte import StreamCounts
 from polygon_assets.clients.polygon import PolygonApiError
 from polygon_assets.defs.assets import snowflake_raw
-from polygon_assets.defs.batch import daily_load
-from polygon_assets.defs.batch.airbyte_sync import Sync
-from polygon_assets.defs.batch.daily_load import TABLES, DailyLoad, MetadataByTable
 from polygon_assets.defs.graph.keys import DAILY_OPEN_CLOSE, GROUPED_DAILY
-from polygon_assets.defs.graph.partitions import trading_days
+from polygon_assets.defs.graph.partitions import FIRST_DAY, trading_days
 from polygon_assets.defs.graph.resources import Airbyte
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN, OpenMarket
@@ -51,19 +50,18 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> dict[dt.date, Held]:
             if one.extracted_at is None or one.extracted_at >= moment
         )
 
-    monkeypatch.setattr(daily_load, "daily_tables", daily_tables)
-    monkeypatch.setattr(daily_load, "days_read_since", days_read_since)
-    monkeypatch.setattr(daily_load, "open_close_tickers", lambda *_: set())
-    monkeypatch.setattr(
-        daily_load,
-        "run_sync",
-        lambda *_: Sync(7, 1.0, "http://airbyte", {"grouped_daily": StreamCounts(5, 5)}),
-    )
-    monkeypatch.setattr(daily_load, "named_symbols", lambda _settings: ["AAPL"])
+    monkeypatch.setattr(load_days, "daily_tables", daily_tables)
+    monkeypatch.setattr(load_days, "days_read_since", days_read_since)
+    monkeypatch.setattr(load_days, "open_close_tickers", lambda *_: set())
+    monkeypatch.setattr(load_days, "named_symbols", lambda _settings: ["AAPL"])
     monkeypatch.setattr(snowflake, "connect", lambda _settings: SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(table_writer, "merge", lambda *_: Written(1, 1, 0))
     monkeypatch.setattr(daily_records, "daily_open_close", lambda *_: [])
     return held
+
+
+def synced() -> Sync:
+    return Sync(7, 1.0, "http://airbyte", {"grouped_daily": StreamCounts(5, 5)})
 
 
 def load(
@@ -75,6 +73,7 @@ def load(
     return DailyLoad(
         ALWAYS_OPEN,
         MarketCalendar("NYSE"),
+        FIRST_DAY,
         now,
         reported.__setitem__,
         lambda _days: last_reported or {},
@@ -83,13 +82,13 @@ def load(
 
 
 def test_a_day_that_goes_on_is_refused_with_the_time_from_which_it_is_final() -> None:
-    daily_load = load(at(FRIDAY, "17:00"), {})
-    daily_load.refuse_unsettled([THURSDAY])
+    day_load = load(at(FRIDAY, "17:00"), {})
+    day_load.refuse_unsettled([THURSDAY])
     with pytest.raises(
-        dg.Failure,
+        DayLoadError,
         match="2026-11-20 is not over: its bars are final from 2026-11-20 20:15 New York",
     ):
-        daily_load.refuse_unsettled([THURSDAY, FRIDAY])
+        day_load.refuse_unsettled([THURSDAY, FRIDAY])
 
 
 class TestSync:
@@ -98,13 +97,13 @@ class TestSync:
     ) -> None:
         reported: dict[dt.date, MetadataByTable] = {}
         tables[FRIDAY] = Held(5, at(FRIDAY, "20:21"))
-        assert load(at(FRIDAY, "20:20"), reported).sync(Airbyte(), FRIDAY)
+        assert load(at(FRIDAY, "20:20"), reported).sync(synced, FRIDAY)
         metadata = reported[FRIDAY]["grouped_daily"]
-        assert (metadata["rows_synced"].value, metadata["dagster/partition_row_count"].value) == (
+        assert (metadata["rows_synced"], metadata["dagster/partition_row_count"]) == (
             5,
             5,
         )
-        assert (metadata["airbyte_job"].value, metadata["loaded_by"].value) == (7, "airbyte")
+        assert (metadata["airbyte_job"], metadata["loaded_by"]) == (7, "airbyte")
 
     def test_other_days_that_the_sync_read_again_are_told_too_but_none_that_goes_on_or_has_no_bars(
         self, tables: dict[dt.date, Held]
@@ -117,9 +116,9 @@ class TestSync:
             FRIDAY: Held(5, at(FRIDAY, "20:21")),
         }
         tables[monday] = Held(3, at(FRIDAY, "20:21"))
-        assert load(at(FRIDAY, "20:20"), reported).sync(Airbyte(), FRIDAY)
+        assert load(at(FRIDAY, "20:20"), reported).sync(synced, FRIDAY)
         assert reported.keys() == {WEDNESDAY, FRIDAY}
-        assert reported[WEDNESDAY]["grouped_daily"]["dagster/partition_row_count"].value == 4
+        assert reported[WEDNESDAY]["grouped_daily"]["dagster/partition_row_count"] == 4
 
     def test_what_an_earlier_sync_read_and_no_run_told_is_told_by_the_next_one(
         self, tables: dict[dt.date, Held]
@@ -129,7 +128,7 @@ class TestSync:
             FRIDAY: Held(5, at(FRIDAY, "20:51"))
         }
         last_reported = {WEDNESDAY: at(FRIDAY, "20:22"), THURSDAY: at(THURSDAY, "20:22")}
-        assert load(at(FRIDAY, "20:50"), reported, last_reported).sync(Airbyte(), FRIDAY)
+        assert load(at(FRIDAY, "20:50"), reported, last_reported).sync(synced, FRIDAY)
         assert reported.keys() == {THURSDAY, FRIDAY}
 
     def test_named_symbols_that_the_sync_did_not_bring_come_by_rest_where_they_were_traded(
@@ -141,8 +140,8 @@ class TestSync:
             assert tickers == ["MSFT", "NVDA"]
             return [{"ticker": "NVDA"}]
 
-        monkeypatch.setattr(daily_load, "named_symbols", lambda _settings: ["AAPL", "MSFT", "NVDA"])
-        monkeypatch.setattr(daily_load, "open_close_tickers", lambda *_: {"AAPL"})
+        monkeypatch.setattr(load_days, "named_symbols", lambda _settings: ["AAPL", "MSFT", "NVDA"])
+        monkeypatch.setattr(load_days, "open_close_tickers", lambda *_: {"AAPL"})
         monkeypatch.setattr(daily_records, "daily_open_close", only_nvda)
         monkeypatch.setattr(
             table_writer,
@@ -151,9 +150,9 @@ class TestSync:
         )
         reported: dict[dt.date, MetadataByTable] = {}
         tables[FRIDAY] = Held(5, at(FRIDAY, "20:21"))
-        assert load(at(FRIDAY, "20:20"), reported).sync(Airbyte(), FRIDAY)
+        assert load(at(FRIDAY, "20:20"), reported).sync(synced, FRIDAY)
         assert merged == [("daily_open_close", [{"ticker": "NVDA"}])]
-        assert reported[FRIDAY]["daily_open_close"]["rows_by_rest"].value == 1
+        assert reported[FRIDAY]["daily_open_close"]["rows_by_rest"] == 1
 
     def test_symbols_of_which_the_vendor_refuses_the_prices_are_a_failure(
         self, tables: dict[dt.date, Held], monkeypatch: pytest.MonkeyPatch
@@ -165,9 +164,9 @@ class TestSync:
         reported: dict[dt.date, MetadataByTable] = {}
         tables[FRIDAY] = Held(5, at(FRIDAY, "20:21"))
         with pytest.raises(
-            dg.Failure, match="2026-11-20 is synced, but without AAPL: /v1/open-close: HTTP 403"
+            DayLoadError, match="2026-11-20 is synced, but without AAPL: /v1/open-close: HTTP 403"
         ):
-            load(at(FRIDAY, "20:20"), reported).sync(Airbyte(), FRIDAY)
+            load(at(FRIDAY, "20:20"), reported).sync(synced, FRIDAY)
         assert reported == {}
 
     def test_on_its_own_evening_a_day_without_rows_is_not_there_yet_and_no_failure(
@@ -175,7 +174,7 @@ class TestSync:
     ) -> None:
         reported: dict[dt.date, MetadataByTable] = {}
         assert tables == {}
-        assert not load(at(FRIDAY, "20:20"), reported).sync(Airbyte(), FRIDAY)
+        assert not load(at(FRIDAY, "20:20"), reported).sync(synced, FRIDAY)
         assert reported == {}
 
     def test_later_a_sync_that_succeeds_without_the_day_is_a_failure(
@@ -183,19 +182,19 @@ class TestSync:
     ) -> None:
         assert tables == {}
         with pytest.raises(
-            dg.Failure,
-            match=r"job 7 succeeded, but RAW.GROUPED_DAILY has no row of 2026-11-20, a trading day \(.*MARKET_CLOSURES.*: look at",
+            DayLoadError,
+            match=r"job 7 succeeded, but RAW.GROUPED_DAILY is empty for 2026-11-20, a trading day \(.*MARKET_CLOSURES.*: check",
         ):
-            load(at(FRIDAY + dt.timedelta(days=1), "00:20"), {}).sync(Airbyte(), FRIDAY)
+            load(at(FRIDAY + dt.timedelta(days=1), "00:20"), {}).sync(synced, FRIDAY)
 
     def test_rows_that_were_read_before_the_end_of_the_day_prove_nothing(
         self, tables: dict[dt.date, Held]
     ) -> None:
         tables[FRIDAY] = Held(5, at(FRIDAY, "19:59"))
         with pytest.raises(
-            dg.Failure, match="holds 2026-11-20 as it was at 2026-11-21 00:59 UTC, before its end"
+            DayLoadError, match="holds 2026-11-20 as it was at 2026-11-21 00:59 UTC, before its end"
         ):
-            load(at(FRIDAY, "20:20"), {}).sync(Airbyte(), FRIDAY)
+            load(at(FRIDAY, "20:20"), {}).sync(synced, FRIDAY)
 
 
 class TestFetch:
@@ -223,7 +222,7 @@ class TestFetch:
         reported: dict[dt.date, MetadataByTable] = {}
         vendor |= {WEDNESDAY: [{}], THURSDAY: None, FRIDAY: [{}]}
         with pytest.raises(
-            dg.Failure, match="2026-11-19: /v2/aggs/grouped: HTTP 403; loaded are 2026-11-20"
+            DayLoadError, match="2026-11-19: /v2/aggs/grouped: HTTP 403; loaded are 2026-11-20"
         ):
             load(self.NOW, reported).fetch([WEDNESDAY, THURSDAY, FRIDAY])
         assert set(reported) == {FRIDAY}
@@ -234,7 +233,7 @@ class TestFetch:
         reported: dict[dt.date, MetadataByTable] = {}
         vendor |= {WEDNESDAY: [{}], THURSDAY: [], FRIDAY: [{}]}
         with pytest.raises(
-            dg.Failure,
+            DayLoadError,
             match=r"no bar of any ticker for 2026-11-19; .*MARKET_CLOSURES.*; loaded are 2026-11-18, 2026-11-20",
         ):
             load(self.NOW, reported).fetch([WEDNESDAY, THURSDAY, FRIDAY])
@@ -254,7 +253,7 @@ class TestFetch:
         reported: dict[dt.date, MetadataByTable] = {}
         vendor |= {THURSDAY: [{}], FRIDAY: []}
         with pytest.raises(
-            dg.Failure,
+            DayLoadError,
             match=r"2026-11-20 is not over for the vendor: on the free plan .*; loaded are 2026-11-19",
         ):
             load(at(FRIDAY, "20:20"), reported).fetch([THURSDAY, FRIDAY])
@@ -332,7 +331,7 @@ class TestFetch:
         reported: dict[dt.date, MetadataByTable] = {}
         vendor |= {FRIDAY: [{}]}
         monkeypatch.setattr(
-            daily_load, "daily_tables", lambda *_: dict.fromkeys(TABLES, Held(5, self.NOW, 2))
+            load_days, "daily_tables", lambda *_: dict.fromkeys(TABLES, Held(5, self.NOW, 2))
         )
         assert load(self.NOW, reported).fetch([FRIDAY])
-        assert {reported[FRIDAY][table]["rows_without_a_value"].value for table in TABLES} == {2}
+        assert {reported[FRIDAY][table]["rows_without_a_value"] for table in TABLES} == {2}

@@ -1,0 +1,192 @@
+"""One trading day as it was streamed, compared with the vendor's daily bars, and stored.
+
+What reads both sides and writes the result belongs here; the rules of the comparison belong to
+`reconciliation`.
+"""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from polygon_assets.batch.marts import MARTS, replace_day
+from polygon_assets.batch.reconciliation import (
+    Comparison,
+    DayBar,
+    Tolerance,
+    Verdict,
+    compare,
+    day_bars,
+    different_minutes,
+    minute_volumes,
+    spans,
+)
+from polygon_assets.market_calendar import MarketCalendar, Session
+from polygon_assets.market_clock import WALL_CLOCK, MarketClock
+from polygon_assets.settings import Settings
+from polygon_assets.subscriptions import AcceptedSet
+
+MART = MARTS["stream_vs_batch"]
+SYMBOLS_EXPLAINED = 20
+"""Symbols whose minutes are requested, one request each: 4 minutes at 5 requests a minute."""
+
+
+class NothingToCompareError(Exception):
+    """One side has no row of the day; the message names it and the cure."""
+
+
+@dataclass(frozen=True)
+class DayComparison:
+    """All symbols of a day, and the minutes that differ of the worst ones."""
+
+    day: dt.date
+    symbols: Sequence[Comparison]
+    minutes: Mapping[str, str]
+    """By symbol, as text; empty where no minute's volume differs."""
+    note: str = ""
+    """What a reader should know of how the day was compared."""
+
+    @property
+    def different(self) -> list[Comparison]:
+        """The worst first."""
+        different = [symbol for symbol in self.symbols if symbol.verdict is not Verdict.MATCH]
+        return sorted(different, key=lambda symbol: (-symbol.severity, symbol.symbol))
+
+
+def compare_day(
+    settings: Settings, calendar: MarketCalendar, day: dt.date, clock: MarketClock = WALL_CLOCK
+) -> DayComparison:
+    """Compare a day; where the vendor's REST does not answer, only the minutes are unknown.
+
+    Raises NothingToCompareError, because nothing compared would look like nothing wrong, and the
+    errors of ClickHouse, Snowflake and the subscription store.
+    """
+    from polygon_assets.clients import snowflake
+
+    session = calendar.session(day)
+    streamed = _streamed_bars(settings, session) if session else []
+    if session is None or not streamed:
+        raise _nothing_of(day, "clickhouse/stock_aggregates")
+    with closing(snowflake.connect(settings)) as connection:
+        bars = day_bars(connection, day)
+    if not bars:
+        raise _nothing_of(day, "snowflake/marts/fact_daily_trading")
+    subscribed, note = _subscribed(settings, session, streamed, clock)
+    tolerance = Tolerance(settings.volume_tolerance, settings.price_tolerance)
+    comparison = DayComparison(day, compare(streamed, bars, subscribed, tolerance), {}, note)
+    to_explain = [symbol.symbol for symbol in comparison.different if symbol.batch]
+    minutes, unknown = _minutes(settings, day, to_explain[:SYMBOLS_EXPLAINED])
+    return replace(comparison, minutes=minutes, note="; ".join(filter(None, [note, unknown])))
+
+
+def store(settings: Settings, comparison: DayComparison, now: dt.datetime) -> int:
+    """Replace the day's rows in MARTS.STREAM_VS_BATCH; returns how many there are."""
+    from polygon_assets.clients import snowflake
+
+    rows = [_row(comparison, symbol, now) for symbol in comparison.symbols]
+    with closing(snowflake.connect(settings)) as connection:
+        return replace_day(connection, MART, comparison.day, rows)
+
+
+def _nothing_of(day: dt.date, table: str) -> NothingToCompareError:
+    return NothingToCompareError(
+        f"nothing to compare: {table} has no row of {day}; load the day there, then materialize "
+        "snowflake/marts/stream_vs_batch"
+    )
+
+
+def _streamed_bars(settings: Settings, session: Session) -> list[DayBar]:
+    from polygon_assets.clients import clickhouse
+    from polygon_assets.serving.queries import load
+
+    parameters = {
+        "day": session.day,
+        "open": session.regular_open,
+        "close": session.regular_close,
+    }
+    with closing(clickhouse.connect(settings)) as client:
+        rows = client.query(load("day_by_symbol"), parameters=parameters).named_results()
+        return [
+            DayBar(row["symbol"], row["open"], row["high"], row["low"], row["close"], row["volume"])
+            for row in rows
+        ]
+
+
+def _subscribed(
+    settings: Settings, session: Session, streamed: Sequence[DayBar], clock: MarketClock
+) -> tuple[Collection[str] | None, str]:
+    """The symbols that must be in the stream, None for all, and what is uncertain about them."""
+    from polygon_assets.clients import subscription_store
+
+    accepted: AcceptedSet | None = subscription_store.connect(settings).accepted()
+    only_streamed = {bar.symbol for bar in streamed}
+    if accepted is None:
+        return only_streamed, (
+            "no subscription set is in force: only what was streamed is compared"
+        )
+    if clock.market(dt.datetime.fromisoformat(accepted.accepted_at)) > session.extended_open:
+        return only_streamed, (
+            "the subscription set in force was accepted after the day began "
+            f"({accepted.accepted_at}): only what was streamed is compared"
+        )
+    return accepted.symbols, ""
+
+
+def _minutes(
+    settings: Settings, day: dt.date, symbols: Sequence[str]
+) -> tuple[dict[str, str], str]:
+    """By symbol the minutes whose volume differs; and why those of further symbols are unknown."""
+    from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
+
+    if not symbols:
+        return {}, ""
+    streamed, rest = _streamed_minutes(settings, day, symbols), PolygonRest(settings)
+    minutes: dict[str, str] = {}
+    for symbol in symbols:
+        try:
+            answer = rest.get_aggs(
+                symbol, 1, "minute", day, day, adjusted=False, limit=50_000, raw=True
+            )
+            volumes = minute_volumes(answer.data)
+        except (PolygonApiError, ValueError) as error:
+            return minutes, f"the minutes of {symbol} and what follows are unknown: {error}"
+        minutes[symbol] = spans(different_minutes(streamed.get(symbol, {}), volumes))
+    return minutes, ""
+
+
+def _streamed_minutes(
+    settings: Settings, day: dt.date, symbols: Sequence[str]
+) -> Mapping[str, dict[dt.datetime, Decimal]]:
+    from polygon_assets.clients import clickhouse
+    from polygon_assets.serving.queries import load
+
+    parameters = {"symbols": list(symbols), "day": day}
+    minutes: dict[str, dict[dt.datetime, Decimal]] = defaultdict(dict)
+    with closing(clickhouse.connect(settings)) as client:
+        query = load("minutes_of_symbols")
+        result = client.query(query, parameters=parameters, tz_mode="aware")
+    for symbol, minute, volume in result.result_rows:
+        minutes[symbol][minute.astimezone(dt.UTC)] = volume
+    return minutes
+
+
+def _row(comparison: DayComparison, symbol: Comparison, now: dt.datetime) -> dict[str, Any]:
+    return {
+        "trading_day": comparison.day,
+        "symbol": symbol.symbol,
+        "verdict": str(symbol.verdict),
+        **_prices("stream", symbol.stream),
+        **_prices("batch", symbol.batch),
+        "volume_drift": symbol.volume_drift,
+        "price_drift": symbol.price_drift,
+        "different_minutes": comparison.minutes.get(symbol.symbol) or None,
+        "compared_at": now,
+    }
+
+
+def _prices(side: str, bar: DayBar | None) -> dict[str, Any]:
+    names = ("open", "high", "low", "close", "volume")
+    return {f"{side}_{name}": getattr(bar, name, None) for name in names}

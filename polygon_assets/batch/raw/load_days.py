@@ -1,0 +1,293 @@
+"""Loads trading days into the daily raw tables: the newest by an Airbyte sync, past ones by REST.
+
+How a day is loaded and proved belongs here; which days a run takes belongs to the graph. Each day
+is reported as soon as it is loaded, so that a run that is cut off leaves a record of finished days.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from polygon_assets.batch.airbyte.connector import CONNECTIONS, DAILY_CONNECTION, streams
+from polygon_assets.batch.airbyte.sync import Sync
+from polygon_assets.batch.raw.queries import (
+    Held,
+    daily_tables,
+    days_read_since,
+    open_close_tickers,
+)
+from polygon_assets.clients.subscription_store import named_symbols
+from polygon_assets.market_calendar import ADD_A_DAY, NEW_YORK, MarketCalendar
+from polygon_assets.market_clock import WALL_CLOCK, MarketClock
+from polygon_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+    from polygon_assets.clients.polygon import PolygonRest
+
+TABLES = CONNECTIONS[DAILY_CONNECTION]
+EVERY_TICKER, NAMED_TICKERS = TABLES
+"""Each trading day has rows in the first table; in the second one only named symbols have rows."""
+
+READ_WITHIN = dt.timedelta(days=7)
+"""A failed load is retried within hours; the first success reports every row read since then."""
+GIVEN_FROM = "on the free plan a day is given from midnight New York on"
+
+Metadata = Mapping[str, int | float | str]
+MetadataByTable = Mapping[str, Metadata]
+
+
+class DayLoadError(Exception):
+    """Days were not loaded, and the same attempt again would not load them; the message says why.
+
+    `link` leads to the Airbyte connection where a sync is the cause.
+    """
+
+    def __init__(self, message: str, link: str = "") -> None:
+        super().__init__(message)
+        self.link = link
+
+
+@dataclass(frozen=True)
+class DailyLoad:
+    """One load of one or more days."""
+
+    settings: Settings
+    calendar: MarketCalendar
+    first_day: dt.date
+    """Earlier days are not reported."""
+    now: dt.datetime
+    """Wall time, like the times of loads; whether a day is over is the market's time."""
+    report: Callable[[dt.date, MetadataByTable], None]
+    """Called with each loaded day."""
+    last_reported: Callable[[Collection[dt.date]], Mapping[dt.date, dt.datetime]]
+    """When each day was last reported, by any load; days never reported are left out."""
+    log: Callable[[str], None]
+    """Called with lines for the run's log."""
+    clock: MarketClock = WALL_CLOCK
+    selected: Collection[str] = TABLES
+    """The tables to load by REST; a sync takes no selection."""
+
+    @property
+    def market_now(self) -> dt.datetime:
+        return self.clock.market(self.now)
+
+    def refuse_unsettled(self, days: Sequence[dt.date]) -> None:
+        """Raises DayLoadError for a day that goes on: its bars would cover a part of it."""
+        for day in days:
+            session = self.calendar.session(day)
+            if session and not self.calendar.is_settled(day, self.market_now):
+                final = session.settled_at.astimezone(NEW_YORK)
+                raise DayLoadError(
+                    f"{day} is not over: its bars are final from {final:%Y-%m-%d %H:%M} New York on"
+                )
+
+    def sync(self, run_sync: Callable[[], Sync], day: dt.date) -> bool:
+        """Sync the daily connection; whether the newest settled day has arrived.
+
+        On the day's own evening it may not have. Named symbols that the sync left out are requested
+        by REST: Airbyte's list of tickers may be older than the subscription set.
+
+        Raises DayLoadError when the sync succeeds without a day that it must have brought, or when
+        the vendor refuses; and the errors of `run_sync` and Snowflake.
+        """
+        from polygon_assets.clients import snowflake
+
+        sync = run_sync()
+        with closing(snowflake.connect(self.settings)) as connection:
+            held = daily_tables(connection, day)
+            if not held[EVERY_TICKER].rows and self._is_young(day):
+                return False
+            self._prove(sync, held[EVERY_TICKER], day)
+            rest_row_count = 0
+            if NAMED_TICKERS in self.selected:
+                rest_row_count = self._fetch_unsynced(connection, day)
+            held = daily_tables(connection, day) if rest_row_count else held
+            self._report_others(connection, sync, day)
+        metadata_by_table = _synced_metadata(sync, held)
+        metadata_by_table[NAMED_TICKERS]["rows_by_rest"] = rest_row_count
+        self.report(day, metadata_by_table)
+        return True
+
+    def fetch(self, days: Sequence[dt.date]) -> bool:
+        """Fetch each day by REST and merge it, newest first; whether they have arrived.
+
+        A plan reaches back a limited time: older days must not hold back the newer ones.
+
+        Raises DayLoadError at once when the vendor refuses, and at the end when some days came and
+        others did not, or when none came that must be there; and the errors of Snowflake.
+        """
+        from polygon_assets.clients import snowflake
+        from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
+
+        tickers, rest = named_symbols(self.settings) or (), PolygonRest(self.settings)
+        done: list[dt.date] = []
+        empty: list[dt.date] = []
+        with closing(snowflake.connect(self.settings)) as connection:
+            for day in sorted(days, reverse=True):
+                try:
+                    metadata = _fetch_day(rest, connection, day, tickers, self.selected)
+                except PolygonApiError as error:
+                    raise DayLoadError(f"{day}: {error}; {_so_far(done)}") from error
+                if metadata:
+                    self.report(day, metadata)
+                    done.append(day)
+                    self.log(f"{day} is loaded, {len(done)} of {len(days)}")
+                else:
+                    empty.append(day)
+        self._refuse_empty(empty, done)
+        return not empty
+
+    def _refuse_empty(self, empty: Sequence[dt.date], done: Sequence[dt.date]) -> None:
+        if late := [day for day in empty if not self._is_young(day)]:
+            raise DayLoadError(
+                f"the vendor has no bar of any ticker for {_listed(late)}; {ADD_A_DAY}; "
+                f"{_so_far(done)}"
+            )
+        if empty and done:
+            raise DayLoadError(
+                f"{_listed(empty)} is not over for the vendor: {GIVEN_FROM}; {_so_far(done)}"
+            )
+
+    def _report_others(self, connection: "SnowflakeConnection", sync: Sync, day: dt.date) -> None:
+        """Report the other days that a sync read: the day before, missed days, new symbols' days.
+
+        A sync does not re-read rows whose load failed, so every row read since the last report is
+        reported here.
+        """
+        others = [
+            other
+            for other in days_read_since(connection, self.now - READ_WITHIN)
+            if other != day
+            and other >= self.first_day
+            and self.calendar.is_settled(other, self.market_now)
+        ]
+        last_reported = self.last_reported(others)
+        for other in others:
+            held = daily_tables(connection, other)
+            if held[EVERY_TICKER].rows and _is_news(held, last_reported.get(other)):
+                self.report(other, _synced_metadata(sync, held))
+                self.log(f"{other} was read again since it was last reported")
+
+    def _fetch_unsynced(self, connection: "SnowflakeConnection", day: dt.date) -> int:
+        """Fetch and merge official prices of named symbols that the table lacks; how many came.
+
+        The vendor has none of symbols that were not traded that day.
+        """
+        from polygon_assets.batch.raw import daily_records, table_writer
+        from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
+
+        named = set(named_symbols(self.settings) or ())
+        unsynced = sorted(named - open_close_tickers(connection, day))
+        if not unsynced:
+            return 0
+        extracted_at = dt.datetime.now(dt.UTC)
+        try:
+            records = daily_records.daily_open_close(PolygonRest(self.settings), day, unsynced)
+        except PolygonApiError as error:
+            missing = ", ".join(unsynced)
+            raise DayLoadError(f"{day} is synced, but without {missing}: {error}") from error
+        if records:
+            table_writer.merge(connection, streams()[NAMED_TICKERS], records, extracted_at)
+            came = ", ".join(record["ticker"] for record in records)
+            self.log(f"{day}: the sync had no official prices of {came}; they came by REST")
+        return len(records)
+
+    def _is_young(self, day: dt.date) -> bool:
+        """Whether it is still the evening of the day, when an answer without bars proves nothing."""
+        is_young = self.calendar.day_of(self.market_now) == day
+        if is_young:
+            self.log(f"the vendor has no bar of {day} yet; {GIVEN_FROM}")
+        return is_young
+
+    def _prove(self, sync: Sync, held: Held, day: dt.date) -> None:
+        """Raises DayLoadError when the table does not hold the day as it was after its end."""
+        session = self.calendar.session(day)
+        if not held.rows:
+            problem = f"is empty for {day}, a trading day ({ADD_A_DAY})"
+        elif (
+            session
+            and held.extracted_at
+            and self.clock.market(held.extracted_at) < session.extended_close
+        ):
+            read_at = f"{held.extracted_at:%Y-%m-%d %H:%M} UTC"
+            problem = f"holds {day} as it was at {read_at}, before its end"
+        else:
+            return
+        raise DayLoadError(
+            f"Airbyte's job {sync.job_id} succeeded, but RAW.{EVERY_TICKER.upper()} {problem}: "
+            "check start_date and end_date of its source",
+            sync.link,
+        )
+
+
+def _fetch_day(
+    rest: "PolygonRest",
+    connection: "SnowflakeConnection",
+    day: dt.date,
+    tickers: Sequence[str],
+    selected: Collection[str],
+) -> MetadataByTable:
+    """Fetch and merge one day; empty where the vendor has no bar of any ticker.
+
+    The bars of all tickers prove the day for either table.
+    """
+    from polygon_assets.batch.raw import daily_records, table_writer
+
+    extracted_at = dt.datetime.now(dt.UTC)
+    bars = daily_records.grouped_daily(rest, day)
+    if not bars:
+        return {}
+    prices = daily_records.daily_open_close(rest, day, tickers) if NAMED_TICKERS in selected else []
+    # A table that is not selected gets no row, but it must exist to be counted.
+    records = {EVERY_TICKER: bars if EVERY_TICKER in selected else [], NAMED_TICKERS: prices}
+    written = {
+        table: table_writer.merge(connection, streams()[table], records[table], extracted_at)
+        for table in TABLES
+    }
+    held = daily_tables(connection, day)
+    return {
+        table: {
+            "rows_inserted": written[table].inserted,
+            "rows_updated": written[table].updated,
+            **_held_metadata(held[table], "rest"),
+        }
+        for table in TABLES
+        if table in selected
+    }
+
+
+def _is_news(held: Mapping[str, Held], last_reported: dt.datetime | None) -> bool:
+    """Whether one of the tables was read after its day was last reported."""
+    if last_reported is None:
+        return True
+    read_at = (table.extracted_at for table in held.values() if table.extracted_at)
+    return any(moment > last_reported for moment in read_at)
+
+
+def _synced_metadata(
+    sync: Sync, held: Mapping[str, Held]
+) -> dict[str, dict[str, int | float | str]]:
+    return {
+        table: {**sync.metadata(table), **_held_metadata(held[table], "airbyte")}
+        for table in TABLES
+    }
+
+
+def _held_metadata(held: Held, loaded_by: str) -> Metadata:
+    return {
+        "dagster/partition_row_count": held.rows,
+        "rows_without_a_value": held.flawed_rows,
+        "loaded_by": loaded_by,
+    }
+
+
+def _so_far(done: Sequence[dt.date]) -> str:
+    return f"loaded are {_listed(done)}" if done else "no day is loaded"
+
+
+def _listed(days: Sequence[dt.date]) -> str:
+    return ", ".join(map(str, sorted(days)))

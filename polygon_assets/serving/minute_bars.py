@@ -1,0 +1,72 @@
+"""Computes the one-minute bars of a trading day in ClickHouse, with the proof that none is short.
+
+What fills a serving table by a query belongs here; when a day is filled belongs to the graph.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from polygon_assets.serving.queries import load
+from polygon_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """How many seconds with a trade there are, and their shares."""
+
+    count: int
+    volume: Decimal
+
+
+@dataclass(frozen=True)
+class FilledBars:
+    """The bars of a day, and their source counted before and after the computation."""
+
+    bars: int
+    symbols: int
+    seconds: Seconds
+    before: Seconds
+    after: Seconds
+
+    @property
+    def hold_every_share(self) -> bool:
+        """Whether the bars add up to their source.
+
+        While seconds arrive, the bars hold no fewer than there were before the computation, and no
+        more than there are after it.
+        """
+        if self.before == self.after:
+            return self.seconds == self.after
+        return self.before.count <= self.seconds.count <= self.after.count
+
+
+def fill_bars(settings: Settings, day: dt.date, comment: str) -> FilledBars:
+    """Compute and store the bars of a day; `comment` stands in ClickHouse's query log.
+
+    Raises clickhouse_connect's errors.
+    """
+    from polygon_assets.clients import clickhouse
+
+    client = clickhouse.connect(settings)
+    try:
+        before = _source(client, day)
+        client.command(
+            load("fill_ohlcv_1m_day"), parameters={"day": day}, settings={"log_comment": comment}
+        )
+        totals = client.query(load("ohlcv_1m_day_totals"), parameters={"day": day})
+        bars, symbols, count, volume = totals.result_rows[0]
+        return FilledBars(bars, symbols, Seconds(count, volume), before, _source(client, day))
+    finally:
+        client.close()
+
+
+def _source(client: "Client", day: dt.date) -> Seconds:
+    query, parameters = load("row_counts_by_day"), {"from": day, "to": day}
+    rows = client.query(query, parameters=parameters).named_results()
+    totals = (Seconds(int(row["rows"]), row["volume"]) for row in rows)
+    return next(totals, Seconds(0, Decimal(0)))
