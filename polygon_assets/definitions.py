@@ -19,14 +19,16 @@ from polygon_assets.defs.assets import (
     stream_gaps,
 )
 from polygon_assets.defs.batch import calendar_check
+from polygon_assets.defs.batch import jobs as batch_jobs
 from polygon_assets.defs.batch.schedules import daily_batch, reference_weekly
 from polygon_assets.defs.batch.sensors import BATCH_SENSORS
 from polygon_assets.defs.graph.partitions import trading_days
 from polygon_assets.defs.graph.resources import Airbyte, Environment, StreamPrograms
-from polygon_assets.defs.stream import jobs
+from polygon_assets.defs.graph.sensors import GRAPH_SENSORS
+from polygon_assets.defs.stream import jobs as stream_jobs
 from polygon_assets.defs.stream.checks import stream_checks
 from polygon_assets.defs.stream.schedules import checks_schedule, ohlcv_1m_while_open
-from polygon_assets.defs.stream.sensors import SENSORS
+from polygon_assets.defs.stream.sensors import STREAM_SENSORS
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.settings import Settings, load_settings
 
@@ -41,7 +43,7 @@ def build_defs(
     """
     days = trading_days(calendar_of(settings or load_settings()))
     checks = stream_checks()
-    checks_job = jobs.stream_checks(checks)
+    checks_job = stream_jobs.stream_checks(checks)
     return dg.Definitions(
         assets=[
             s3.subscriptions,
@@ -60,14 +62,14 @@ def build_defs(
         ],
         asset_checks=[*checks, calendar_check.calendar_agrees],
         jobs=[
-            *jobs.STREAM_JOBS,
+            *stream_jobs.STREAM_JOBS,
             checks_job,
-            jobs.VALIDATE_SUBSCRIPTIONS,
-            jobs.REFRESH_OHLCV_1M,
-            jobs.SYNC_REFERENCE,
-            jobs.LOAD_DAYS,
-            jobs.BUILD_FACTS,
-            jobs.COMPARE_DAYS,
+            stream_jobs.VALIDATE_SUBSCRIPTIONS,
+            stream_jobs.REFRESH_OHLCV_1M,
+            batch_jobs.SYNC_REFERENCE,
+            batch_jobs.LOAD_DAYS,
+            batch_jobs.BUILD_FACTS,
+            batch_jobs.COMPARE_DAYS,
             calendar_check.JOB,
         ],
         schedules=[
@@ -77,7 +79,7 @@ def build_defs(
             reference_weekly,
             calendar_check.calendar_daily,
         ],
-        sensors=[*SENSORS, *BATCH_SENSORS],
+        sensors=[*STREAM_SENSORS, *BATCH_SENSORS, *GRAPH_SENSORS],
         resources={"environment": Environment(), "programs": StreamPrograms(), "airbyte": Airbyte()}
         | dict(resource_overrides or {}),
         # One process per run: a second one costs 2 s CPU, and it would survive the run's death.

@@ -21,6 +21,8 @@ from polygon_assets.settings import Settings, SettingsError
 NEW_YORK = ZoneInfo("America/New_York")
 ONE_DAY = dt.timedelta(days=1)
 CLOSURES = resources.files("polygon_assets") / "market_closures.csv"
+REVISION_WINDOW = dt.timedelta(minutes=15)
+"""The vendor re-broadcasts corrected seconds for this long after the fact."""
 POST_MARKET = dt.timedelta(hours=4)
 """The post-market after an early close: until 17:00 after a close at 13:00."""
 ADD_A_DAY = (
@@ -43,6 +45,11 @@ class Session:
     regular_open: dt.datetime
     regular_close: dt.datetime
     extended_close: dt.datetime
+
+    @property
+    def settled_at(self) -> dt.datetime:
+        """From when on the vendor sends nothing of this day any more."""
+        return self.extended_close + REVISION_WINDOW
 
     def phase(self, now: dt.datetime) -> str:
         """`pre`, `regular`, `post`, or `closed` outside the session (terms of /v1/marketstatus)."""
@@ -109,6 +116,18 @@ class MarketCalendar:
             day = self.previous_day(day)
             days.append(day)
         return days[::-1]
+
+    def is_settled(self, day: dt.date, now: dt.datetime) -> bool:
+        """Whether the vendor sends nothing of that day any more; False for a day without a session."""
+        session = self.session(day)
+        return session is not None and now >= session.settled_at
+
+    def newest_settled_day(self, now: dt.datetime) -> dt.date:
+        """The last trading day that is settled."""
+        day = self.day_of(now)
+        while not self.is_settled(day, now):
+            day = self.previous_day(day)
+        return day
 
     def trading_days(self, first: dt.date, last: dt.date) -> Iterator[dt.date]:
         """Each trading day from `first` to `last`, both included."""

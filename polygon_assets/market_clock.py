@@ -21,9 +21,6 @@ from polygon_assets.market_calendar import (
 )
 from polygon_assets.settings import Settings
 
-REVISION_WINDOW = dt.timedelta(minutes=15)
-"""The vendor re-broadcasts corrected seconds for this long after the fact."""
-
 
 @dataclass(frozen=True)
 class MarketClock:

@@ -4,7 +4,8 @@ Only shapes, names and encodings belong here: what makes a message valid is the 
 where it goes is the programs'.
 """
 
-from typing import Literal
+import datetime as dt
+from typing import Literal, get_args
 
 import msgspec
 
@@ -19,6 +20,7 @@ FILTER_GROUP = "polygon_filter"
 SINK_GROUP = "clickhouse_sink"
 
 ProgramName = Literal["producer", "filter", "sink"]
+PROGRAMS: tuple[ProgramName, ...] = get_args(ProgramName)
 ProgramState = Literal[
     "starting", "connecting", "streaming", "waiting", "backing_off", "draining", "stopped"
 ]
@@ -166,6 +168,14 @@ class Heartbeat(msgspec.Struct, omit_defaults=True):
     unconfirmed: list[str] = []
     """Desired channels that are not confirmed, with the reason; the first 100."""
     subscriptions_version: str = ""
+
+
+def utc(unix_ms: int) -> dt.datetime:
+    """A time of the messages as an aware moment.
+
+    Raises ValueError, OverflowError or OSError for a number that is no time in milliseconds.
+    """
+    return dt.datetime.fromtimestamp(unix_ms / 1000, dt.UTC)
 
 
 def unaccounted(beat: Heartbeat) -> int:

@@ -3,11 +3,20 @@
 Whether it has a heartbeat at all, and what should follow from a fault, is judged elsewhere.
 """
 
-from polygon_assets.messages import Heartbeat, unaccounted
+import datetime as dt
 
+from polygon_assets.messages import Heartbeat, unaccounted, utc
+
+HEARTBEAT_LIMIT = dt.timedelta(seconds=15)
+"""Heartbeats come once a second; a program that sent none for 15 s does not run."""
 MAX_REFUSED_SHARE = 0.01
 CLOCK_LIMIT_MS = 1_000
 """A bar cannot arrive before its second has ended; one second is left for clocks that are being corrected."""
+
+
+def is_recent(beat: Heartbeat, now: dt.datetime) -> bool:
+    """Whether the heartbeat proves that its program runs at `now` (wall time)."""
+    return now - utc(beat.sent_at) <= HEARTBEAT_LIMIT
 
 
 def heartbeat_problems(beat: Heartbeat) -> list[str]:

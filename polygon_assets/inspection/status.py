@@ -19,16 +19,13 @@ from polygon_assets.clients import market_clock, subscription_store
 from polygon_assets.clients.airbyte import AirbyteApi
 from polygon_assets.inspection import gaps, streams, tables, warehouse
 from polygon_assets.inspection.disk import free_bytes, scarcity
-from polygon_assets.inspection.health import heartbeat_problems
+from polygon_assets.inspection.health import heartbeat_problems, is_recent
 from polygon_assets.inspection.questions import Answer, Questions
 from polygon_assets.inspection.tables import TableFacts
 from polygon_assets.market_clock import calendar_of
-from polygon_assets.messages import FILTERED_TOPIC, RAW_TOPIC, Heartbeat
+from polygon_assets.messages import FILTERED_TOPIC, PROGRAMS, RAW_TOPIC, Heartbeat, utc
 from polygon_assets.settings import Settings
 
-PROGRAMS = ("producer", "filter", "sink")
-FRESH_SECONDS = 15
-"""Heartbeats come once a second; a program that sent none for 15 s does not run."""
 DEADLINE_SECONDS = 5.0
 """For all services together: a person waits, and what does not answer in this time is named."""
 KNOCK_SECONDS = 3.0
@@ -128,8 +125,7 @@ def stream_facts(beat: Heartbeat | None, now: dt.datetime) -> Facts:
     """One program by its last heartbeat; silent where it should still send some and does not."""
     if beat is None:
         return _no_stream("never seen")
-    age = now.timestamp() - beat.sent_at / 1000
-    lost = age > FRESH_SECONDS and beat.state != "stopped"
+    lost = beat.state != "stopped" and not is_recent(beat, now)
     alive = not lost and beat.state != "stopped"
     return {
         "state": "silent" if lost else beat.state,
@@ -143,7 +139,7 @@ def stream_facts(beat: Heartbeat | None, now: dt.datetime) -> Facts:
         "arrival_delay_seconds": beat.arrival_delay_ms / 1000
         if alive and beat.arrival_delay_ms is not None
         else None,
-        "detail": f"no heartbeat for {age:,.0f} s" if lost else _channels(beat) or beat.detail,
+        "detail": f"no heartbeat for {(now - utc(beat.sent_at)).total_seconds():,.0f} s" if lost else _channels(beat) or beat.detail,
         "problems": heartbeat_problems(beat) if alive else [],
     }
 

@@ -27,8 +27,9 @@ from polygon_assets.defs.graph.automation import (
 )
 from polygon_assets.defs.graph.descriptions import OWNERS, Column, described, table_schema
 from polygon_assets.defs.graph.keys import mart as mart_key
-from polygon_assets.defs.graph.pools import log_while_running, mart_pool
+from polygon_assets.defs.graph.pools import mart_pool
 from polygon_assets.defs.graph.resources import Environment
+from polygon_assets.defs.graph.runs import log_while_running
 
 _FOLLOWS_REFERENCE = "a minute after the reference data is synced."
 _REBUILD = "materialize it again: it is made anew from its sources. If it is wrong again, they are: look at them and at the check that failed."

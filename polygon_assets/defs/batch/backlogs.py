@@ -1,6 +1,7 @@
-"""The facts for `batch_decisions`: which days are loaded, what is under way, and what the last sync of the reference data saw.
+"""The facts for `decisions`: which days are done, what is under way, what the last sync brought.
 
-Only reading belongs here, and but for one question to the vendor only from Dagster.
+Add a backlog here; what follows from it belongs to `decisions`. Everything is read from Dagster
+but the vendor's newest change.
 """
 
 import datetime as dt
@@ -24,6 +25,7 @@ from polygon_assets.defs.batch.decisions import (
     left_to_the_schedule,
     settled_days,
 )
+from polygon_assets.defs.batch.jobs import BUILD_FACTS, COMPARE_DAYS, LOAD_DAYS, SYNC_REFERENCE
 from polygon_assets.defs.batch.mart_checks import checks_of
 from polygon_assets.defs.graph.keys import (
     DAILY_OPEN_CLOSE,
@@ -35,106 +37,78 @@ from polygon_assets.defs.graph.keys import (
     TICKERS,
 )
 from polygon_assets.defs.graph.pools import VENDOR_REQUESTS, is_in_pool, mart_pool, pool_tag
-from polygon_assets.defs.graph.required_settings import missing_settings
-from polygon_assets.defs.stream.decisions import ACTIVE, RunFacts
-from polygon_assets.defs.stream.facts import run_facts
-from polygon_assets.defs.stream.jobs import (
-    ASKED_BY_TAG,
-    BUILD_FACTS,
-    COMPARE_DAYS,
-    LOAD_DAYS,
-    SYNC_REFERENCE,
-)
+from polygon_assets.defs.graph.runs import ACTIVE, ASKED_BY_TAG, RunFacts, run_facts
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.market_clock import WALL_CLOCK, MarketClock
+from polygon_assets.required_settings import missing_settings
 from polygon_assets.settings import Settings
 
+MISSING_DAYS = "missing_days"
+"""The sensor that works the backlogs off."""
 NEWEST_CHANGE = "newest_change"
 """Metadata of a sync of the tickers: the newest change that it brought, ISO 8601."""
 MOST_EVENTS = 10_000
 """Dagster refuses to read more at once."""
-LOOK_SECONDS = 15.0
-"""At 5 requests a minute the second question alone waits 12 s; a sensor's tick has 60."""
+VENDOR_SECONDS = 15.0
+"""At 5 requests a minute the second request waits 12 s; a sensor's tick has 60."""
 
 
-def loads(
+def load_backlog(
     instance: dg.DagsterInstance,
     settings: Settings,
     calendar: MarketCalendar,
     now: dt.datetime,
     clock: MarketClock = WALL_CLOCK,
 ) -> Backlog:
-    """The days of the history that `missing_days` may ask for, and those that are in both raw tables; `now` is wall time."""
+    """The days of the history, and those in both daily tables; `now` is wall time."""
     settled = settled_days(calendar, clock.market(now), settings.daily_history_days)
-    # The schedule ticks by the wall clock, so it cannot be in time for a day that is replayed.
-    wanted = [
+    # The schedule ticks by the wall clock, so it cannot be in time for a replayed day.
+    days = [
         day for day in settled if not clock.is_wall or not left_to_the_schedule(calendar, day, now)
     ]
     return Backlog(
-        wanted,
+        days,
         loaded_days(instance),
-        run_facts(instance, _asked(LOAD_DAYS)),
+        run_facts(instance, _requested(LOAD_DAYS)),
         under_way(instance, VENDOR_REQUESTS),
         missing_settings(settings, "vendor", "warehouse"),
         waits_for=_comes_first(instance, settings),
     )
 
 
-def _asked(job: UnresolvedAssetJobDefinition) -> dg.RunsFilter:
-    return dg.RunsFilter(job_name=job.name, tags={ASKED_BY_TAG: "missing_days"})
-
-
-def _comes_first(instance: dg.DagsterInstance, settings: Settings) -> str:
-    """What a first history waits for: the symbols that daily_open_close is asked of, and the tickers that the facts refer to."""
-    if instance.get_latest_materialization_event(SUBSCRIPTIONS) is None:
-        return f"{SUBSCRIPTIONS.to_user_string()}, which names the symbols of daily_open_close"
-    if missing_settings(settings, "airbyte") or instance.get_latest_materialization_event(TICKERS):
-        return ""
-    # One that failed must not hold the history back.
-    tried = any(
-        run.status is dg.DagsterRunStatus.FAILURE
-        for run in run_facts(instance, dg.RunsFilter(job_name=SYNC_REFERENCE.name))
-    )
-    return "" if tried else "the reference data, which the facts refer to"
-
-
-def facts(
+def fact_table_backlog(
     instance: dg.DagsterInstance,
     settings: Settings,
     calendar: MarketCalendar,
     now: dt.datetime,
     clock: MarketClock = WALL_CLOCK,
 ) -> Backlog:
-    """The same days for the fact: asked for are those that were loaded some time ago, and that automation has not built since."""
-    wanted = settled_days(calendar, clock.market(now), settings.daily_history_days)
+    """The days of the history, and those whose fact automation has built or may still build."""
+    days = settled_days(calendar, clock.market(now), settings.daily_history_days)
+    sources = (GROUPED_DAILY, DAILY_OPEN_CLOSE)
     return Backlog(
-        wanted,
-        set(wanted)
-        - _left_behind(
-            instance, FACT_DAILY_TRADING, (GROUPED_DAILY, DAILY_OPEN_CLOSE), wanted, now
-        ),
-        run_facts(instance, _asked(BUILD_FACTS)),
+        days,
+        set(days) - _left_out(instance, FACT_DAILY_TRADING, sources, days, now),
+        run_facts(instance, _requested(BUILD_FACTS)),
         under_way(instance, mart_pool(FACT_DAILY_TRADING.path[-1])),
         missing_settings(settings, "warehouse"),
     )
 
 
-def comparisons(
+def comparison_backlog(
     instance: dg.DagsterInstance,
     settings: Settings,
     calendar: MarketCalendar,
     now: dt.datetime,
     clock: MarketClock = WALL_CLOCK,
 ) -> Backlog:
-    """The last days for the comparison: asked for are those that were closed and built some time ago, and not compared since."""
-    wanted = settled_days(calendar, clock.market(now), DAYS_COMPARED)
+    """The last days, and those that automation has compared or may still compare."""
+    days = settled_days(calendar, clock.market(now), DAYS_COMPARED)
+    sources = (STOCK_AGGREGATES, FACT_DAILY_TRADING)
     return Backlog(
-        wanted,
-        set(wanted)
-        - _left_behind(
-            instance, STREAM_VS_BATCH, (STOCK_AGGREGATES, FACT_DAILY_TRADING), wanted, now
-        ),
-        run_facts(instance, _asked(COMPARE_DAYS)),
+        days,
+        set(days) - _left_out(instance, STREAM_VS_BATCH, sources, days, now),
+        run_facts(instance, _requested(COMPARE_DAYS)),
         under_way(instance, mart_pool(STREAM_VS_BATCH.path[-1])),
         missing_settings(settings, "warehouse"),
         days_per_run=1,
@@ -142,23 +116,8 @@ def comparisons(
     )
 
 
-def _failed_check(instance: dg.DagsterInstance, mart_key: dg.AssetKey) -> str:
-    """A blocking check of the mart that has failed, which automation would wait for too; empty when there is none."""
-    for check in checks_of(MARTS[mart_key.path[-1]]):
-        record = (
-            instance.get_latest_asset_check_evaluation_record(
-                dg.AssetCheckKey(mart_key, check.name)
-            )
-            if check.blocking
-            else None
-        )
-        if record and record.status is AssetCheckExecutionRecordStatus.FAILED:
-            return f"`{check.name}` of {mart_key.to_user_string()}, which has failed"
-    return ""
-
-
-def daily_batch(instance: dg.DagsterInstance, settings: Settings, day: dt.date) -> Backlog:
-    """What the schedule of this newest day has to know. Loads of other days are not in its way: it waits in the queue for them."""
+def daily_batch_backlog(instance: dg.DagsterInstance, settings: Settings, day: dt.date) -> Backlog:
+    """The newest settled day. Loads of other days do not block it: its run waits in the queue."""
     return Backlog(
         (day,),
         loaded_days(instance),
@@ -167,18 +126,15 @@ def daily_batch(instance: dg.DagsterInstance, settings: Settings, day: dt.date) 
     )
 
 
-def reference(
-    instance: dg.DagsterInstance, settings: Settings, looked_at: dt.datetime | None
+def reference_facts(
+    instance: dg.DagsterInstance, settings: Settings, asked_vendor_at: dt.datetime | None
 ) -> ReferenceFacts:
     event = instance.get_latest_materialization_event(TICKERS)
-    seen = (
-        event.asset_materialization.metadata.get(NEWEST_CHANGE)
-        if event and event.asset_materialization
-        else None
-    )
+    materialization = event.asset_materialization if event else None
+    change = materialization.metadata.get(NEWEST_CHANGE) if materialization else None
     return ReferenceFacts(
-        str(seen.value) if seen else None,
-        looked_at,
+        str(change.value) if change else None,
+        asked_vendor_at,
         run_facts(instance, dg.RunsFilter(job_name=SYNC_REFERENCE.name)),
         under_way(instance, VENDOR_REQUESTS),
         missing_settings(settings, "airbyte", "vendor", "warehouse"),
@@ -186,16 +142,13 @@ def reference(
 
 
 def loaded_days(instance: dg.DagsterInstance) -> set[dt.date]:
-    """Trading days that are in both daily tables."""
-    return materialized_days(instance, GROUPED_DAILY) & materialized_days(
-        instance, DAILY_OPEN_CLOSE
-    )
+    """The trading days that are in both daily tables."""
+    tables = (GROUPED_DAILY, DAILY_OPEN_CLOSE)
+    return set.intersection(*(materialized_days(instance, table) for table in tables))
 
 
 def materialized_days(instance: dg.DagsterInstance, key: dg.AssetKey) -> set[dt.date]:
-    return {
-        dt.date.fromisoformat(partition) for partition in instance.get_materialized_partitions(key)
-    }
+    return set(map(dt.date.fromisoformat, instance.get_materialized_partitions(key)))
 
 
 def materialized_at(
@@ -204,91 +157,112 @@ def materialized_at(
     """When each of the days was last materialized."""
     if not days:
         return {}
-    which = dg.AssetRecordsFilter(key, asset_partitions=sorted(day.isoformat() for day in days))
-    # Oldest first: of several loads of one day the last one stays.
-    return dict(
-        _moments(
-            instance.fetch_materializations(which, limit=min(10 * len(days), MOST_EVENTS)).records[
-                ::-1
-            ]
-        )
-    )
+    partitions = sorted(day.isoformat() for day in days)
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(key, asset_partitions=partitions),
+        limit=min(10 * len(days), MOST_EVENTS),
+    ).records
+    # Oldest first, so that of several loads of one day the last one stays.
+    return dict(_moments(records[::-1]))
 
 
 def under_way(instance: dg.DagsterInstance, pool: str) -> str:
-    """The id of a run of the pool that is queued or going, whoever launched it; empty when there is none."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE), tags=pool_tag(pool)), limit=1)
+    """The id of a queued or active run of the pool, whoever launched it; empty without one."""
+    run_filter = dg.RunsFilter(statuses=list(ACTIVE), tags=pool_tag(pool))
+    runs = instance.get_runs(run_filter, limit=1)
     return runs[0].run_id if runs else ""
 
 
-def _load_under_way(instance: dg.DagsterInstance, day: dt.date) -> str:
-    """The id of a run that is queued or going and loads this day, alone or among others; empty when there is none."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE), tags=pool_tag(VENDOR_REQUESTS)))
-    return next(
-        (run.run_id for run in runs if (days := days_of(run.tags)) and days[0] <= day <= days[1]),
-        "",
-    )
-
-
 def days_of(tags: Mapping[str, str]) -> tuple[dt.date, dt.date] | None:
-    """The first and the last day that a run is for; None for a run of tables without days."""
+    """The first and the last day of a run; None for a run of tables without days."""
     only = tags.get(PARTITION_NAME_TAG)
-    first, last = (
-        tags.get(ASSET_PARTITION_RANGE_START_TAG, only),
-        tags.get(ASSET_PARTITION_RANGE_END_TAG, only),
-    )
+    first = tags.get(ASSET_PARTITION_RANGE_START_TAG, only)
+    last = tags.get(ASSET_PARTITION_RANGE_END_TAG, only)
     return (dt.date.fromisoformat(first), dt.date.fromisoformat(last)) if first and last else None
 
 
 def running_in_pools(instance: dg.DagsterInstance) -> list[RunFacts]:
     """The runs that hold a pool now, whoever launched them."""
-    which = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
-    ids = [run.run_id for run in instance.get_runs(which) if is_in_pool(run)]
+    statuses = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    runs = instance.get_runs(dg.RunsFilter(statuses=statuses))
+    ids = [run.run_id for run in runs if is_in_pool(run)]
     return run_facts(instance, dg.RunsFilter(run_ids=ids)) if ids else []
 
 
 def newest_change_at_vendor(settings: Settings) -> str:
-    """ISO 8601: when the vendor last changed an active ticker. Raises PolygonApiError."""
+    """When the vendor last changed an active ticker, ISO 8601. Raises PolygonApiError."""
     from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
 
-    rest = PolygonRest(settings, patience_seconds=LOOK_SECONDS)
+    rest = PolygonRest(settings, patience_seconds=VENDOR_SECONDS)
+    newest_first = {"active": True, "sort": "last_updated_utc", "order": "desc", "limit": 1}
     newest = [
-        next(
-            iter(
-                rest.list_tickers(
-                    market=market, active=True, sort="last_updated_utc", order="desc", limit=1
-                )
-            ),
-            None,
-        )
+        next(iter(rest.list_tickers(market=market, **newest_first)), None)
         for market in ("stocks", "otc")
     ]
-    stamps: list[str] = [
+    changes: list[str] = [
         ticker.last_updated_utc for ticker in newest if ticker and ticker.last_updated_utc
     ]
-    if not stamps:
+    if not changes:
         raise PolygonApiError(
             f"{settings.polygon_rest_url} listed no active ticker with a time of change"
         )
-    return max(stamps)
+    return max(changes)
 
 
-def _left_behind(
+def _requested(job: UnresolvedAssetJobDefinition) -> dg.RunsFilter:
+    return dg.RunsFilter(job_name=job.name, tags={ASKED_BY_TAG: MISSING_DAYS})
+
+
+def _comes_first(instance: dg.DagsterInstance, settings: Settings) -> str:
+    """What a first history waits for: the named symbols, and the tickers that facts refer to."""
+    if instance.get_latest_materialization_event(SUBSCRIPTIONS) is None:
+        return f"{SUBSCRIPTIONS.to_user_string()}, which names the symbols of daily_open_close"
+    if missing_settings(settings, "airbyte") or instance.get_latest_materialization_event(TICKERS):
+        return ""
+    # A sync that failed must not hold the history back.
+    runs = run_facts(instance, dg.RunsFilter(job_name=SYNC_REFERENCE.name))
+    was_tried = any(run.failed for run in runs)
+    return "" if was_tried else "the reference data, which the facts refer to"
+
+
+def _failed_check(instance: dg.DagsterInstance, mart_key: dg.AssetKey) -> str:
+    """A blocking check of the mart that has failed, for which automation waits too; or empty."""
+    for check in checks_of(MARTS[mart_key.path[-1]]):
+        if not check.blocking:
+            continue
+        key = dg.AssetCheckKey(mart_key, check.name)
+        record = instance.get_latest_asset_check_evaluation_record(key)
+        if record and record.status is AssetCheckExecutionRecordStatus.FAILED:
+            return f"`{check.name}` of {mart_key.to_user_string()}, which has failed"
+    return ""
+
+
+def _load_under_way(instance: dg.DagsterInstance, day: dt.date) -> str:
+    """The id of a queued or active run that loads this day, alone or among others; or empty."""
+    run_filter = dg.RunsFilter(statuses=list(ACTIVE), tags=pool_tag(VENDOR_REQUESTS))
+    for run in instance.get_runs(run_filter):
+        days = days_of(run.tags)
+        if days and days[0] <= day <= days[1]:
+            return run.run_id
+    return ""
+
+
+def _left_out(
     instance: dg.DagsterInstance,
     key: dg.AssetKey,
     sources: Sequence[dg.AssetKey],
     days: Collection[dt.date],
     now: dt.datetime,
 ) -> set[dt.date]:
-    """Days that all sources have, and that were not made since the newest of them, although automation has had its turn."""
-    made = _newest_events(instance, key, days)
-    found = [_newest_events(instance, source, days) for source in sources]
+    """The days that every source has and that automation, in its turn, has not built since."""
+    built = _newest_events(instance, key, days)
+    by_source = [_newest_events(instance, source, days) for source in sources]
     ready = {
-        day: max(events[day] for events in found)
+        day: max(events[day] for events in by_source)
         for day in days
-        if all(day in events for events in found)
+        if all(day in events for events in by_source)
     }
-    behind = {day for day, event in ready.items() if event > made.get(day, 0)}
+    behind = {day for day, event in ready.items() if event > built.get(day, 0)}
     moments = [materialized_at(instance, source, behind) for source in sources]
     return {
         day
@@ -300,10 +274,12 @@ def _left_behind(
 def _newest_events(
     instance: dg.DagsterInstance, key: dg.AssetKey, days: Collection[dt.date]
 ) -> dict[dt.date, int]:
-    """The number of each day's newest materialization; numbers grow. Years of days are asked for at every tick, so no event is read."""
-    which = {day.isoformat() for day in days}
+    """The number of each day's newest materialization; numbers grow.
+
+    Years of days are asked for at every tick, so no event itself is read.
+    """
     newest = instance.get_latest_storage_id_by_partition(
-        key, dg.DagsterEventType.ASSET_MATERIALIZATION, which
+        key, dg.DagsterEventType.ASSET_MATERIALIZATION, {day.isoformat() for day in days}
     )
     return {dt.date.fromisoformat(partition): number for partition, number in newest.items()}
 
@@ -311,7 +287,5 @@ def _newest_events(
 def _moments(records: Iterable[dg.EventLogRecord]) -> Iterable[tuple[dt.date, dt.datetime]]:
     for record in records:
         if record.partition_key:
-            yield (
-                dt.date.fromisoformat(record.partition_key),
-                dt.datetime.fromtimestamp(record.timestamp, dt.UTC),
-            )
+            at = dt.datetime.fromtimestamp(record.timestamp, dt.UTC)
+            yield dt.date.fromisoformat(record.partition_key), at

@@ -5,9 +5,9 @@ import datetime as dt
 import dagster as dg
 
 from polygon_assets.defs.graph.keys import POLYGON_REST
-from polygon_assets.defs.graph.required_settings import missing_settings
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.market_calendar import ADD_A_DAY, NEW_YORK
+from polygon_assets.required_settings import missing_settings, not_set
 from polygon_assets.settings import Settings
 
 BEFORE_THE_OPEN = "40 3 * * 1-5"
@@ -68,7 +68,5 @@ JOB = dg.define_asset_job(
 )
 def calendar_daily(environment: Environment) -> dg.RunRequest | dg.SkipReason:
     if missing := missing_settings(environment.settings(), "vendor"):
-        return dg.SkipReason(
-            f"not set: {', '.join(missing)}; `polygon-assets doctor` says how to get them"
-        )
+        return dg.SkipReason(not_set(missing))
     return dg.RunRequest()

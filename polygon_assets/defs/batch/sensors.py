@@ -1,6 +1,7 @@
-"""What keeps the batch half complete: days that are missing are asked for, and changed reference data is synced.
+"""What keeps the batch half complete: missing days are requested, changed reference data synced.
 
-Like `sensors`: gather facts, ask `decisions`, act on the answer.
+Add a sensor of Snowflake's tables here: it gathers facts with `backlogs`, asks `decisions`, and
+acts on the answer.
 """
 
 import datetime as dt
@@ -14,24 +15,19 @@ from dagster._core.storage.tags import (
 )
 
 from polygon_assets.defs.batch import backlogs, decisions
-from polygon_assets.defs.batch.decisions import Load, Tries
+from polygon_assets.defs.batch.backlogs import MISSING_DAYS
+from polygon_assets.defs.batch.decisions import Attempts, Load
+from polygon_assets.defs.batch.jobs import BUILD_FACTS, COMPARE_DAYS, LOAD_DAYS, SYNC_REFERENCE
 from polygon_assets.defs.graph.resources import Environment
-from polygon_assets.defs.stream.decisions import Free, Wait
-from polygon_assets.defs.stream.jobs import (
-    ASKED_BY_TAG,
-    BUILD_FACTS,
-    COMPARE_DAYS,
-    LOAD_DAYS,
-    SYNC_REFERENCE,
-)
+from polygon_assets.defs.graph.runs import ASKED_BY_TAG, Wait, fail_orphaned_run
 
-MISSING_DAYS, REFERENCE_CHANGED = "missing_days", "reference_changed"
+REFERENCE_CHANGED = "reference_changed"
 BACKLOGS = {
-    LOAD_DAYS.name: backlogs.loads,
-    BUILD_FACTS.name: backlogs.facts,
-    COMPARE_DAYS.name: backlogs.comparisons,
+    LOAD_DAYS.name: backlogs.load_backlog,
+    BUILD_FACTS.name: backlogs.fact_table_backlog,
+    COMPARE_DAYS.name: backlogs.comparison_backlog,
 }
-"""By the job that works it off."""
+"""By the job that works the backlog off."""
 
 
 @dg.sensor(
@@ -39,27 +35,22 @@ BACKLOGS = {
     jobs=[LOAD_DAYS, BUILD_FACTS, COMPARE_DAYS],
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks for the trading days of the last DAILY_HISTORY_DAYS that are not loaded, newest first, one range at a time and with "
-    "pauses after failures; and for facts and comparisons that automation did not make. The newest day is left to "
-    "`daily_batch` until midnight New York. Its cursor counts how often a run began with a day that is still missing. "
-    "Reports runs as failed whose process is gone, because they would hold their pool.",
+    description="Requests the trading days of the last DAILY_HISTORY_DAYS that are not loaded, "
+    "newest first, one range at a time and with pauses after failures; also facts and comparisons "
+    "that automation left out. The newest day is left to `daily_batch` until midnight New York. "
+    "The cursor counts how often a run began with a day that is still missing. Reports runs as "
+    "failed whose process is gone, because they would hold their pool.",
 )
 def missing_days(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult:
-    settings, calendar, clock, now = (
-        environment.settings(),
-        environment.calendar(),
-        environment.clock(),
-        dt.datetime.now(dt.UTC),
-    )
-    for silent in decisions.silent_runs(backlogs.running_in_pools(context.instance), now):
-        _free(context, silent)
-    tries = _tries(context.cursor)
+    settings, calendar = environment.settings(), environment.calendar()
+    clock, now = environment.clock(), dt.datetime.now(dt.UTC)
+    for orphan in decisions.orphaned_runs(backlogs.running_in_pools(context.instance), now):
+        fail_orphaned_run(context, MISSING_DAYS, orphan)
+    attempts = _attempts(context.cursor)
     requests, reasons, remembered = [], [], {}
-    for job, gather in BACKLOGS.items():
-        backlog, before = (
-            gather(context.instance, settings, calendar, now, clock),
-            tries.get(job, {}),
-        )
+    for job, backlog_of in BACKLOGS.items():
+        backlog = backlog_of(context.instance, settings, calendar, now, clock)
+        before = attempts.get(job, {})
         answer = decisions.missing_days(backlog, before, now)
         remembered[job] = decisions.count_attempt(backlog, before, answer)
         reasons.append(f"{job}: {answer.reason}")
@@ -68,7 +59,9 @@ def missing_days(context: dg.SensorEvaluationContext, environment: Environment) 
     message = "; ".join(reasons)
     context.log.info(message)
     return dg.SensorResult(
-        run_requests=requests, cursor=_cursor(remembered), skip_reason=None if requests else message
+        run_requests=requests,
+        cursor=_cursor(remembered),
+        skip_reason=None if requests else message,
     )
 
 
@@ -77,8 +70,9 @@ def missing_days(context: dg.SensorEvaluationContext, environment: Environment) 
     job=SYNC_REFERENCE,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks the vendor once an hour for its newest change of a ticker, and syncs the reference data when that is later than the "
-    "newest change of the last sync; at once when it was never synced.",
+    description="Asks the vendor once an hour for its newest change of a ticker, and syncs the "
+    "reference data when that is later than the newest change of the last sync; at once when the "
+    "data was never synced.",
 )
 def reference_changed(
     context: dg.SensorEvaluationContext, environment: Environment
@@ -86,31 +80,24 @@ def reference_changed(
     from polygon_assets.clients.polygon import PolygonApiError
 
     settings, now = environment.settings(), dt.datetime.now(dt.UTC)
-    looked_at = _looked_at(context.cursor)
-    facts = backlogs.reference(context.instance, settings, looked_at)
-    answer = decisions.reference_look_due(facts, now)
+    asked_vendor_at = _asked_vendor_at(context.cursor)
+    facts = backlogs.reference_facts(context.instance, settings, asked_vendor_at)
+    answer = decisions.reference_load_due(facts, now)
     if answer is None:
-        # Written down whatever comes of it: a vendor that refuses is not asked again every minute either.
-        looked_at = now
+        # Remembered whatever the answer is: a vendor that refuses is not asked every minute.
+        asked_vendor_at = now
         try:
-            answer = decisions.reference_changed(facts, backlogs.newest_change_at_vendor(settings))
+            newest_change = backlogs.newest_change_at_vendor(settings)
+            answer = decisions.reference_changed(facts, newest_change)
         except PolygonApiError as error:
             answer = Wait(f"the vendor cannot be asked: {error}")
     requests = [_reference_request(answer)] if isinstance(answer, Load) else []
-    cursor = json.dumps({"looked_at": looked_at.isoformat()}) if looked_at else None
-    return dg.SensorResult(
-        run_requests=requests, cursor=cursor, skip_reason=None if requests else answer.reason
-    )
+    cursor = json.dumps({"looked_at": asked_vendor_at.isoformat()}) if asked_vendor_at else None
+    skip_reason = None if requests else answer.reason
+    return dg.SensorResult(run_requests=requests, cursor=cursor, skip_reason=skip_reason)
 
 
-def _free(context: dg.SensorEvaluationContext, silent: Free) -> None:
-    run = context.instance.get_run_by_id(silent.run_id)
-    if run and not run.is_finished:
-        context.instance.report_run_failed(run, message=f"{MISSING_DAYS}: {silent.reason}")
-        context.log.warning("freed run %s: %s", silent.run_id, silent.reason)
-
-
-def _tries(cursor: str | None) -> Mapping[str, Tries]:
+def _attempts(cursor: str | None) -> Mapping[str, Attempts]:
     """By job."""
     counts = json.loads(cursor or "{}")
     return {
@@ -119,25 +106,25 @@ def _tries(cursor: str | None) -> Mapping[str, Tries]:
     }
 
 
-def _cursor(tries: Mapping[str, Tries]) -> str:
-    return json.dumps(
-        {
-            job: {day.isoformat(): count for day, count in days.items()}
-            for job, days in tries.items()
-        }
-    )
+def _cursor(attempts: Mapping[str, Attempts]) -> str:
+    counts = {
+        job: {day.isoformat(): count for day, count in days.items()}
+        for job, days in attempts.items()
+    }
+    return json.dumps(counts)
 
 
-def _looked_at(cursor: str | None) -> dt.datetime | None:
+def _asked_vendor_at(cursor: str | None) -> dt.datetime | None:
     return dt.datetime.fromisoformat(json.loads(cursor)["looked_at"]) if cursor else None
 
 
 def _range_request(job: str, load: Load) -> dg.RunRequest:
-    """One run for all the days: there is no public request for a backfill, and these two tags are what one is made of."""
+    """One run for all the days: a sensor cannot request a backfill, and two tags make a range."""
     first, last = load.days[0].isoformat(), load.days[-1].isoformat()
     return dg.RunRequest(
         job_name=job,
-        # The run before it is part of the key: the same days may be asked for again, but never twice by ticks that see the same runs.
+        # The key names the run before: the same days may be requested again, but only once by
+        # ticks that see the same runs.
         run_key=f"{MISSING_DAYS}:{job}:{first}:{last}:{load.after}",
         tags={
             ASSET_PARTITION_RANGE_START_TAG: first,

@@ -1,6 +1,7 @@
-"""Checks of the running streams, each judged by evidence in Kafka and ClickHouse and only while the market is open.
+"""Checks of the running streams, judged while the market is open by what Kafka and ClickHouse hold.
 
-Checks that belong to one computation (the CSV's lines, the bars' sums) stand with their asset.
+Add a check of the live data here; a check of one computation (the CSV's lines, the bars' sums)
+belongs to its asset.
 """
 
 import datetime as dt
@@ -12,33 +13,32 @@ from polygon_assets import messages
 from polygon_assets.clients import market_clock
 from polygon_assets.defs.graph.keys import DEAD_LETTERS, FILTERED, RAW, STOCK_AGGREGATES, WEBSOCKET
 from polygon_assets.defs.graph.resources import Environment
-from polygon_assets.defs.stream.decisions import ALIVE_AGE, utc
-from polygon_assets.defs.stream.jobs import PROGRAMS
 from polygon_assets.inspection import EvidenceError, streams, tables
 from polygon_assets.inspection.health import (
     MAX_REFUSED_SHARE,
     account_problem,
     clock_problem,
+    is_recent,
     refusal_problem,
 )
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.market_clock import WALL_CLOCK, MarketClock, calendar_of
-from polygon_assets.messages import Heartbeat, unaccounted
+from polygon_assets.messages import PROGRAMS, Heartbeat, unaccounted, utc
 from polygon_assets.settings import Settings
 
 LONGEST_WAIT = dt.timedelta(seconds=60)
 """Nothing received waits longer for the next program; a restart takes about 30 s."""
 OLDEST_EVENT = dt.timedelta(seconds=90)
-"""In the regular session somebody trades every second; before and after it a small set may be quiet for long."""
+"""In the regular session somebody trades every second; outside it a small set may be quiet."""
 DELAYED_CLUSTER = dt.timedelta(minutes=15)
 SAMPLE = 100
-"""Messages looked at in each partition."""
+"""Messages that are checked in each partition."""
 
-Look = Callable[[Settings, dt.datetime], dg.AssetCheckResult]
+Judge = Callable[[Settings, dt.datetime], dg.AssetCheckResult]
 
 
 def stream_checks() -> list[dg.AssetChecksDefinition]:
-    """All of them."""
+    """Every check of the streams."""
     return [
         _check(
             "channels_confirmed",
@@ -67,7 +67,8 @@ def stream_checks() -> list[dg.AssetChecksDefinition]:
         _check(
             "clocks_agree",
             WEBSOCKET,
-            "The vendor's clock is not ahead of the producer's: no bar arrives before its second ends.",
+            "The vendor's clock is not ahead of the producer's: no bar arrives before its "
+            "second ends.",
             _clocks,
         ),
         _check(
@@ -85,20 +86,22 @@ def stream_checks() -> list[dg.AssetChecksDefinition]:
         _check(
             "offsets_account_for_rows",
             STOCK_AGGREGATES,
-            "The last messages that the sink committed are rows, in this version or a newer one.",
+            "The last messages that the sink committed are rows, in this or a newer version.",
             _offsets_account_for_rows,
         ),
     ]
 
 
-def _check(name: str, asset: dg.AssetKey, description: str, look: Look) -> dg.AssetChecksDefinition:
+def _check(
+    name: str, asset: dg.AssetKey, description: str, judge: Judge
+) -> dg.AssetChecksDefinition:
     @dg.asset_check(name=name, asset=asset, description=description)
     def check(environment: Environment) -> dg.AssetCheckResult:
         return while_open(
             environment.settings(),
             environment.calendar(),
             dt.datetime.now(dt.UTC),
-            look,
+            judge,
             environment.clock(),
         )
 
@@ -109,21 +112,24 @@ def while_open(
     settings: Settings,
     calendar: MarketCalendar,
     now: dt.datetime,
-    look: Look,
+    judge: Judge,
     clock: MarketClock = WALL_CLOCK,
 ) -> dg.AssetCheckResult:
-    """The judgement, or `closed`; what cannot be asked while open is a failure, because nobody else would say so."""
+    """The judgement, or `closed` outside the session.
+
+    A system that does not answer fails the check, because nothing else would report it.
+    """
     if not calendar.is_open(clock.market(now)):
         return dg.AssetCheckResult(passed=True, description="closed")
     try:
-        return look(settings, now)
+        return judge(settings, now)
     except EvidenceError as error:
         return dg.AssetCheckResult(passed=False, description=str(error))
 
 
 def judge_channels(beat: Heartbeat | None, now: dt.datetime) -> dg.AssetCheckResult:
-    if fault := _dead(beat, now) or beat is None:
-        return dg.AssetCheckResult(passed=False, description=f"producer: {fault}")
+    if (problem := _silence(beat, now)) or beat is None:
+        return dg.AssetCheckResult(passed=False, description=f"producer: {problem}")
     return dg.AssetCheckResult(
         passed=0 < beat.desired <= beat.confirmed,
         description=f"{beat.confirmed} of {beat.desired} channels are confirmed"
@@ -139,9 +145,9 @@ def judge_freshness(
     regular: bool,
     clock: MarketClock = WALL_CLOCK,
 ) -> dg.AssetCheckResult:
-    """The age is wall time, also that of an event that a replay stamped with the market's."""
-    if fault := _dead(beat, now) or beat is None:
-        return dg.AssetCheckResult(passed=False, description=f"producer: {fault}")
+    """Judge the age of the newest event, in wall time even where a replay stamps market time."""
+    if (problem := _silence(beat, now)) or beat is None:
+        return dg.AssetCheckResult(passed=False, description=f"producer: {problem}")
     if beat.newest_event is None:
         return dg.AssetCheckResult(passed=not regular, description="no event yet")
     try:
@@ -172,15 +178,18 @@ def judge_waiting(since: dt.datetime | None, now: dt.datetime, lag: int) -> dg.A
 
 
 def judge_refusals(beats: Mapping[str, Heartbeat], now: dt.datetime) -> dg.AssetCheckResult:
-    """Each program by what it read itself: they started at different times, and the filter's millions would hide a bad producer."""
+    """Judge each program by what it read itself.
+
+    The programs started at different times, and the filter's millions would hide a bad producer.
+    """
     lines: list[str] = []
     metadata: dict[str, int] = {}
     passed = True
     for program in PROGRAMS:
         beat = beats.get(program)
-        if fault := _dead(beat, now) or beat is None:
+        if (problem := _silence(beat, now)) or beat is None:
             passed = False
-            lines.append(f"{program}: {fault}")
+            lines.append(f"{program}: {problem}")
             continue
         refused, read = beat.counters.get("refused", 0), beat.counters.get("read", 0)
         passed &= refused <= MAX_REFUSED_SHARE * read and not refusal_problem(beat)
@@ -191,8 +200,8 @@ def judge_refusals(beats: Mapping[str, Heartbeat], now: dt.datetime) -> dg.Asset
 
 
 def judge_clocks(beat: Heartbeat | None, now: dt.datetime) -> dg.AssetCheckResult:
-    if fault := _dead(beat, now) or beat is None:
-        return dg.AssetCheckResult(passed=False, description=f"producer: {fault}")
+    if (problem := _silence(beat, now)) or beat is None:
+        return dg.AssetCheckResult(passed=False, description=f"producer: {problem}")
     if beat.arrival_delay_ms is None:
         return dg.AssetCheckResult(passed=True, description="no live event yet")
     seconds = beat.arrival_delay_ms / 1000
@@ -204,11 +213,11 @@ def judge_clocks(beat: Heartbeat | None, now: dt.datetime) -> dg.AssetCheckResul
 
 
 def judge_account(beats: Mapping[str, Heartbeat], now: dt.datetime) -> dg.AssetCheckResult:
-    """Each program's own account; one that does not run has none, which other checks report."""
+    """Judge the accounts of the running programs; other checks report one that does not run."""
     alive = {
         program: beat
         for program in PROGRAMS
-        if (beat := beats.get(program)) and not _dead(beat, now)
+        if (beat := beats.get(program)) and not _silence(beat, now)
     }
     problems = [
         f"{program}: {problem}"
@@ -224,9 +233,7 @@ def judge_account(beats: Mapping[str, Heartbeat], now: dt.datetime) -> dg.AssetC
     )
 
 
-def judge_rows(
-    looked_at: int, missing: Sequence[messages.FilteredAggregate]
-) -> dg.AssetCheckResult:
+def judge_rows(checked: int, missing: Sequence[messages.FilteredAggregate]) -> dg.AssetCheckResult:
     first = (
         f", first {missing[0].symbol} at {utc(missing[0].start_timestamp):%Y-%m-%d %H:%M:%S} UTC"
         if missing
@@ -234,8 +241,8 @@ def judge_rows(
     )
     return dg.AssetCheckResult(
         passed=not missing,
-        description=f"{len(missing)} of the last {looked_at} committed messages are not rows{first}",
-        metadata={"looked_at": looked_at, "missing": len(missing)},
+        description=f"{len(missing)} of the last {checked} committed messages are not rows{first}",
+        metadata={"looked_at": checked, "missing": len(missing)},
     )
 
 
@@ -288,8 +295,10 @@ def _offsets_account_for_rows(settings: Settings, _now: dt.datetime) -> dg.Asset
     return judge_rows(len(processed), tables.not_stored(settings, processed))
 
 
-def _dead(beat: Heartbeat | None, now: dt.datetime) -> str:
+def _silence(beat: Heartbeat | None, now: dt.datetime) -> str:
+    """Why a program counts as not running; empty when it runs."""
     if beat is None:
         return "no heartbeat"
-    age = now - utc(beat.sent_at)
-    return f"no heartbeat for {age.total_seconds():.0f} s" if age > ALIVE_AGE else ""
+    if is_recent(beat, now):
+        return ""
+    return f"no heartbeat for {(now - utc(beat.sent_at)).total_seconds():.0f} s"

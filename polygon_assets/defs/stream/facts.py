@@ -1,6 +1,6 @@
-"""The facts that sensors hand to `decisions`: what Dagster knows of runs and days, put beside the evidence.
+"""The facts for `decisions` and `day_proof`: Dagster's runs and observations beside Kafka and ClickHouse.
 
-Only reading belongs here; what follows from the facts is decided elsewhere.
+Add a read here; what follows from the facts belongs to `decisions` and `day_proof`.
 """
 
 import datetime as dt
@@ -12,29 +12,21 @@ import dagster as dg
 from polygon_assets import messages
 from polygon_assets.clients import market_clock
 from polygon_assets.defs.graph.keys import WEBSOCKET
-from polygon_assets.defs.graph.required_settings import missing_settings
-from polygon_assets.defs.stream.decisions import (
-    ACTIVE,
-    CsvFacts,
-    DayFacts,
-    RunFacts,
-    Sighting,
-    StreamFacts,
-    utc,
-)
-from polygon_assets.defs.stream.jobs import ETAG_TAG, NEEDS_HUMAN_TAG, stream_job_name
+from polygon_assets.defs.graph.runs import run_facts
+from polygon_assets.defs.stream.day_proof import DayFacts, Sighting
+from polygon_assets.defs.stream.decisions import CsvFacts, StreamFacts
+from polygon_assets.defs.stream.jobs import ETAG_TAG, stream_job_name
 from polygon_assets.inspection import streams, tables
 from polygon_assets.inspection.gaps import open_gaps
 from polygon_assets.market_clock import MarketClock, calendar_of
-from polygon_assets.messages import Heartbeat
+from polygon_assets.messages import Heartbeat, utc
+from polygon_assets.required_settings import missing_settings
 from polygon_assets.settings import Settings
 
-HISTORY = 15
-"""Runs looked at: more than the failures after which the supervision gives up."""
 SEEN_WITHIN = dt.timedelta(minutes=2)
-"""A living producer is observed at least every 30 s; what is seen later tells less of the moment itself."""
+"""A living producer is observed every 30 s; a later observation tells less of the moment itself."""
 OBSERVATIONS = 25
-"""More than there can be in that time: a change of state is observed every 5 s at most."""
+"""More than fit into that time: a change of state is observed every 5 s at most."""
 
 
 def stream_facts(
@@ -44,13 +36,6 @@ def stream_facts(
     return StreamFacts(program, runs, heartbeat, missing_settings(settings, program))
 
 
-def run_facts(instance: dg.DagsterInstance, which: dg.RunsFilter) -> list[RunFacts]:
-    """The newest runs first."""
-    return [
-        _facts_of(instance, record) for record in instance.get_run_records(which, limit=HISTORY)
-    ]
-
-
 def csv_facts(instance: dg.DagsterInstance, etag: str, seen_etag: str) -> CsvFacts:
     return CsvFacts(etag, seen_etag, run_facts(instance, dg.RunsFilter(tags={ETAG_TAG: etag})))
 
@@ -58,34 +43,41 @@ def csv_facts(instance: dg.DagsterInstance, etag: str, seen_etag: str) -> CsvFac
 def day_facts(
     instance: dg.DagsterInstance, settings: Settings, days: Sequence[dt.date]
 ) -> list[DayFacts]:
-    """All times are market time, as those of gaps are already: they are stamps of events.
+    """What is known of each day; all times are market time, as the stamps of events are.
 
-    Raises EvidenceError: what cannot be asked proves nothing; and MarketClockError.
+    Raises EvidenceError, because a system that does not answer proves nothing, and
+    MarketClockError.
     """
     clock = market_clock.connect(settings)
-    sessions = filter(None, map(calendar_of(settings).session, days))
-    edges = {
-        edge for session in sessions for edge in (session.extended_open, session.extended_close)
-    }
-    seen_at = filter(None, map(clock.wall, edges))
-    producers = [
-        _in_market_time(one, clock)
-        for one in producers_seen(instance, seen_at, streams.heartbeats(settings).get("producer"))
-    ]
+    newest = streams.heartbeats(settings).get("producer")
+    producers = producers_seen(instance, _edges(settings, clock, days), newest)
+    in_market_time = [_in_market_time(seen, clock) for seen in producers]
     gaps = open_gaps(settings)
-    pending = {
-        messages.FILTER_GROUP: streams.pending_since(
-            settings, messages.FILTER_GROUP, messages.RAW_TOPIC
-        ),
-        messages.SINK_GROUP: streams.pending_since(
-            settings, messages.SINK_GROUP, messages.FILTERED_TOPIC
-        ),
-    }
-    pending = {group: clock.market(since) if since else None for group, since in pending.items()}
+    pending = _pending_since(settings, clock)
     return [
-        DayFacts(day, rows, gaps, pending, producers)
+        DayFacts(day, rows, gaps, pending, in_market_time)
         for day, rows in tables.day_rows(settings, days).items()
     ]
+
+
+def _edges(settings: Settings, clock: MarketClock, days: Sequence[dt.date]) -> list[dt.datetime]:
+    """The wall times of the sessions' opens and closes, without those a replay never reaches."""
+    sessions = filter(None, map(calendar_of(settings).session, days))
+    moments = {
+        moment for session in sessions for moment in (session.extended_open, session.extended_close)
+    }
+    return list(filter(None, map(clock.wall, moments)))
+
+
+def _pending_since(settings: Settings, clock: MarketClock) -> dict[str, dt.datetime | None]:
+    topics = {
+        messages.FILTER_GROUP: messages.RAW_TOPIC,
+        messages.SINK_GROUP: messages.FILTERED_TOPIC,
+    }
+    pending = {
+        group: streams.pending_since(settings, group, topic) for group, topic in topics.items()
+    }
+    return {group: clock.market(since) if since else None for group, since in pending.items()}
 
 
 def _in_market_time(seen: Sighting, clock: MarketClock) -> Sighting:
@@ -93,61 +85,40 @@ def _in_market_time(seen: Sighting, clock: MarketClock) -> Sighting:
 
 
 def producers_seen(
-    instance: dg.DagsterInstance, moments: Iterable[dt.datetime], beat: Heartbeat | None
+    instance: dg.DagsterInstance, moments: Iterable[dt.datetime], newest: Heartbeat | None
 ) -> list[Sighting]:
-    """The producers that their runs observed soon after each moment, and that of the last heartbeat, also if Dagster did not start it.
+    """The producers observed by their runs soon after each moment, and that of the newest heartbeat.
 
-    A run itself proves nothing: it may be hours of a program that crashes at every start.
+    The newest heartbeat counts even if Dagster did not start its producer. A run by itself proves
+    nothing: it may be hours of a program that crashes at every start.
     """
-    seen = (
-        [Sighting(utc(beat.started_at), utc(beat.sent_at), beat.desired, beat.confirmed)]
-        if beat
-        else []
-    )
+    seen = [_sighting_of(newest)] if newest else []
     for moment in moments:
-        after, before = moment.timestamp(), (moment + SEEN_WITHIN).timestamp()
-        which = dg.AssetRecordsFilter(WEBSOCKET, after_timestamp=after, before_timestamp=before)
-        records = instance.fetch_observations(which, OBSERVATIONS, ascending=True).records
-        seen += filter(None, (_sighting(record.asset_observation) for record in records))
+        records_filter = dg.AssetRecordsFilter(
+            WEBSOCKET,
+            after_timestamp=moment.timestamp(),
+            before_timestamp=(moment + SEEN_WITHIN).timestamp(),
+        )
+        result = instance.fetch_observations(records_filter, OBSERVATIONS, ascending=True)
+        seen += filter(None, (_sighting(record.asset_observation) for record in result.records))
     return seen
 
 
+def _sighting_of(beat: Heartbeat) -> Sighting:
+    return Sighting(utc(beat.started_at), utc(beat.sent_at), beat.desired, beat.confirmed)
+
+
 def _sighting(observation: dg.AssetObservation | None) -> Sighting | None:
-    """None for one that was made without a heartbeat."""
-    metadata = (
-        {name: entry.value for name, entry in observation.metadata.items()} if observation else {}
-    )
-    match metadata:
+    """None for an observation that was made without a heartbeat."""
+    entries = observation.metadata.items() if observation else ()
+    match {name: entry.value for name, entry in entries}:
         case {
-            "instance": str(name),
+            "instance": str(instance),
             "sent_at": float(sent_at),
             "channels_desired": int(desired),
             "channels_confirmed": int(confirmed),
         }:
-            return Sighting(
-                utc(int(name.rpartition(":")[2])),
-                dt.datetime.fromtimestamp(sent_at, dt.UTC),
-                desired,
-                confirmed,
-            )
+            started_at = utc(int(instance.rpartition(":")[2]))
+            at = dt.datetime.fromtimestamp(sent_at, dt.UTC)
+            return Sighting(started_at, at, desired, confirmed)
     return None
-
-
-def _facts_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> RunFacts:
-    run = record.dagster_run
-    active = run.status in ACTIVE
-    return RunFacts(
-        run.run_id,
-        run.status,
-        record.create_timestamp,
-        dt.datetime.fromtimestamp(record.end_time, dt.UTC)
-        if record.end_time and not active
-        else None,
-        _last_event(instance, run.run_id) if active else None,
-        NEEDS_HUMAN_TAG in run.tags,
-    )
-
-
-def _last_event(instance: dg.DagsterInstance, run_id: str) -> dt.datetime | None:
-    records = instance.get_records_for_run(run_id, limit=1, ascending=False).records
-    return dt.datetime.fromtimestamp(records[0].timestamp, dt.UTC) if records else None

@@ -1,7 +1,8 @@
-"""What a heartbeat becomes in Dagster: observations as the pulse of the assets, materializations where there was progress.
+"""Heartbeats as Dagster events: observations while a program runs, materializations on progress.
 
-How often is decided here, because an event costs about 12 ms and a materialization may start runs; what is written is plain numbers,
-so that the asset pages plot them.
+Add a number of a heartbeat here, as a plain number that the asset page can plot; when a program
+is restarted belongs to `supervision`. An event costs about 12 ms and a materialization may start
+runs, so this module also decides how often events are written.
 """
 
 import time
@@ -24,26 +25,26 @@ from polygon_assets.messages import Heartbeat
 
 OBSERVE_SECONDS = 30.0
 MATERIALIZE_SECONDS = 60.0
-"""The overview of an asset in the UI shows its newest materialization, so that it is never older than a minute."""
-HURRY_SECONDS = 5.0
-"""Changes are shown at once, but a flapping program must not fill the event log."""
+"""The UI's overview of an asset shows its newest materialization: at most a minute old."""
+CHANGE_SECONDS = 5.0
+"""A change is written this soon: a flapping program must not fill the event log."""
 
 Metadata = Mapping[str, dg.MetadataValue]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """An asset that a program's heartbeat speaks of."""
+    """An asset that a program's heartbeat describes."""
 
     key: dg.AssetKey
     counters: tuple[str, ...] = ()
     progress: str = ""
-    """The counter whose growth is a materialization; empty where only a closed day is proof."""
+    """The counter whose growth is a materialization; empty where only a closed day is one."""
     flow: bool = True
-    """Whether rate, lag and newest event are this asset's."""
+    """Whether rate, lag and newest event describe this asset."""
     channels: bool = False
     observed: bool = True
-    """False for tables that the same insert fills: one pulse is enough for all of them."""
+    """False for tables that the same insert fills: one of them is observed."""
 
 
 SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
@@ -69,41 +70,42 @@ SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
 
 
 class EventReporter:
-    """Writes the events of one run."""
+    """The Reporter of one run: writes its events and its log."""
 
     def __init__(
         self,
         program: str,
         log_event: Callable[[dg.AssetObservation | dg.AssetMaterialization], None],
-        say: Callable[[str], None],
-        silence: Callable[[], str],
+        log: Callable[[str], None],
+        kafka_error: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._subjects = SUBJECTS[program]
         self._log_event = log_event
-        self._say = say
-        self._silence = silence
+        self._log = log
+        self._kafka_error = kafka_error
         self._clock = clock
         self._observed_at = -OBSERVE_SECONDS
         self._shown: tuple[object, ...] = ()
         self._materialized_at: dict[dg.AssetKey, float] = {}
         self._progress: dict[dg.AssetKey, tuple[str, int]] = {}
 
-    def say(self, text: str) -> None:
-        self._say(text)
+    def log(self, message: str) -> None:
+        """Write a line into the run's log."""
+        self._log(message)
 
     def observe(self, heartbeat: Heartbeat | None, restarts: int) -> None:
-        """Write what is due: every 30 s, and sooner when the state changed."""
+        """Write the events that are due: every 30 s, and sooner when the state changed."""
         shown = _shown(heartbeat, restarts)
         age = self._clock() - self._observed_at
-        if age < (OBSERVE_SECONDS if shown == self._shown else HURRY_SECONDS):
+        if age < (OBSERVE_SECONDS if shown == self._shown else CHANGE_SECONDS):
             return
         self._observed_at, self._shown = self._clock(), shown
         for subject in self._subjects:
             metadata = (
                 _metadata(subject, heartbeat, restarts)
                 if heartbeat
-                else _no_heartbeat(self._silence(), restarts)
+                else _no_heartbeat(self._kafka_error(), restarts)
             )
             if subject.observed:
                 self._log_event(dg.AssetObservation(subject.key, metadata=metadata))
@@ -126,7 +128,7 @@ class EventReporter:
 
 
 def _shown(heartbeat: Heartbeat | None, restarts: int) -> tuple[object, ...]:
-    """What a person would want to see at once."""
+    """What a person wants to see at once when it changes."""
     if heartbeat is None:
         return (None, restarts)
     return (
@@ -154,40 +156,41 @@ def _metadata(subject: Subject, beat: Heartbeat, restarts: int) -> Metadata:
         **counters,
         "restarts": dg.MetadataValue.int(restarts),
         "instance": dg.MetadataValue.text(beat.instance),
-        # An event may tell of a heartbeat that is seconds old; what the producer had at the close is judged by this moment.
+        # The proof of a day judges what the producer had at the close by this moment; the event
+        # itself is written seconds later.
         "sent_at": dg.MetadataValue.timestamp(beat.sent_at / 1000),
     }
 
 
 def _flow(beat: Heartbeat) -> Metadata:
-    found: dict[str, dg.MetadataValue] = {
+    metadata: dict[str, dg.MetadataValue] = {
         "rate_per_second": dg.MetadataValue.float(round(beat.rate, 2))
     }
     if beat.lag is not None:
-        found["lag_messages"] = dg.MetadataValue.int(beat.lag)
+        metadata["lag_messages"] = dg.MetadataValue.int(beat.lag)
     if beat.arrival_delay_ms is not None:
-        found["arrival_delay_seconds"] = dg.MetadataValue.float(beat.arrival_delay_ms / 1000)
+        metadata["arrival_delay_seconds"] = dg.MetadataValue.float(beat.arrival_delay_ms / 1000)
     if beat.newest_event is not None:
-        found["newest_event"] = dg.MetadataValue.timestamp(beat.newest_event / 1000)
-        found["newest_event_age_seconds"] = dg.MetadataValue.float(
+        metadata["newest_event"] = dg.MetadataValue.timestamp(beat.newest_event / 1000)
+        metadata["newest_event_age_seconds"] = dg.MetadataValue.float(
             round((beat.sent_at - beat.newest_event) / 1000, 3)
         )
-    return found
+    return metadata
 
 
 def _channels(beat: Heartbeat) -> Metadata:
-    found: dict[str, dg.MetadataValue] = {
+    metadata: dict[str, dg.MetadataValue] = {
         "channels_desired": dg.MetadataValue.int(beat.desired),
         "channels_confirmed": dg.MetadataValue.int(beat.confirmed),
         "subscriptions_version": dg.MetadataValue.text(beat.subscriptions_version),
     }
     if beat.unconfirmed:
-        found["unconfirmed"] = dg.MetadataValue.md(
+        metadata["unconfirmed"] = dg.MetadataValue.md(
             "\n".join(f"* {channel}" for channel in beat.unconfirmed)
         )
-    return found
+    return metadata
 
 
-def _no_heartbeat(fault: str, restarts: int) -> Metadata:
-    text = f"no heartbeat: {fault or f'none in {messages.STATUS_TOPIC} yet'}"
+def _no_heartbeat(kafka_error: str, restarts: int) -> Metadata:
+    text = f"no heartbeat: {kafka_error or f'none in {messages.STATUS_TOPIC} yet'}"
     return {"state": dg.MetadataValue.text(text), "restarts": dg.MetadataValue.int(restarts)}

@@ -1,4 +1,7 @@
-"""What happens at fixed times while the market is open. What must react to events is in sensors."""
+"""What happens at fixed times while the market is open: the streams' checks and the minute bars.
+
+Add a fixed time of the live data here; reactions to events belong to `sensors`.
+"""
 
 import datetime as dt
 
@@ -6,14 +9,13 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from polygon_assets.defs.graph.resources import Environment
-from polygon_assets.defs.stream.decisions import ACTIVE
+from polygon_assets.defs.graph.runs import ACTIVE, ScheduleAnswer, still_running
 from polygon_assets.defs.stream.jobs import PROGRAM_TAG, REFRESH_OHLCV_1M
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.settings import Settings
 
 SETTLING = dt.timedelta(seconds=60)
 """From the launch of a run to a program that has caught up: 20 s on an idle machine."""
-Answer = dg.RunRequest | dg.SkipReason
 
 
 def checks_schedule(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
@@ -29,14 +31,11 @@ def checks_schedule(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
     )
     def every_five_minutes(
         context: dg.ScheduleEvaluationContext, environment: Environment
-    ) -> Answer:
+    ) -> ScheduleAnswer:
         scheduled = context.scheduled_execution_time
+        moment = environment.clock().market(scheduled)
         reason = (
-            _not_now(
-                environment.settings(),
-                environment.calendar(),
-                environment.clock().market(scheduled),
-            )
+            _not_now(environment.settings(), environment.calendar(), moment)
             or still_running(context.instance, job.name)
             or _settling(context.instance, scheduled, dt.datetime.now(dt.UTC))
         )
@@ -53,41 +52,31 @@ def checks_schedule(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Refreshes today's one-minute bars every five minutes while the market is open.",
 )
-def ohlcv_1m_while_open(context: dg.ScheduleEvaluationContext, environment: Environment) -> Answer:
-    calendar, moment = (
-        environment.calendar(),
-        environment.clock().market(context.scheduled_execution_time),
-    )
+def ohlcv_1m_while_open(
+    context: dg.ScheduleEvaluationContext, environment: Environment
+) -> ScheduleAnswer:
+    calendar = environment.calendar()
+    moment = environment.clock().market(context.scheduled_execution_time)
     reason = _not_now(environment.settings(), calendar, moment) or still_running(
         context.instance, REFRESH_OHLCV_1M.name
     )
-    return (
-        dg.SkipReason(reason)
-        if reason
-        else dg.RunRequest(partition_key=calendar.day_of(moment).isoformat())
-    )
+    if reason:
+        return dg.SkipReason(reason)
+    return dg.RunRequest(partition_key=calendar.day_of(moment).isoformat())
 
 
 def _not_now(settings: Settings, calendar: MarketCalendar, now: dt.datetime) -> str | None:
     if not calendar.is_open(now):
-        return f"closed; the next session opens at {calendar.next_session(now).extended_open:%Y-%m-%d %H:%M} UTC"
+        opens = calendar.next_session(now).extended_open
+        return f"closed; the next session opens at {opens:%Y-%m-%d %H:%M} UTC"
     return None if settings.clickhouse_host else "CLICKHOUSE_HOST is not set"
 
 
 def _settling(instance: dg.DagsterInstance, scheduled: dt.datetime, now: dt.datetime) -> str | None:
-    """Streams that are just coming up would be judged by what they have not done yet."""
+    """Why the streams cannot be judged yet: a program that has just started has not caught up."""
     if now - scheduled > SETTLING:
         return "this tick was missed while Dagster was down"
-    which = dg.RunsFilter(statuses=list(ACTIVE), created_after=now - SETTLING)
-    young = [
-        record.dagster_run.job_name
-        for record in instance.get_run_records(which)
-        if PROGRAM_TAG in record.dagster_run.tags
-    ]
-    return f"just started: {', '.join(sorted(young))}" if young else None
-
-
-def still_running(instance: dg.DagsterInstance, job_name: str) -> str | None:
-    """A slow machine must not pile up runs."""
-    runs = instance.get_runs(dg.RunsFilter(job_name=job_name, statuses=list(ACTIVE)), limit=1)
-    return f"run {runs[0].run_id[:8]} is still going" if runs else None
+    run_filter = dg.RunsFilter(statuses=list(ACTIVE), created_after=now - SETTLING)
+    runs = [record.dagster_run for record in instance.get_run_records(run_filter)]
+    young = sorted(run.job_name for run in runs if PROGRAM_TAG in run.tags)
+    return f"just started: {', '.join(young)}" if young else None

@@ -1,6 +1,8 @@
-"""What reacts to what happened: supervision of the streams, a new CSV, the end of a day, failed runs, automation.
+"""What the stream half reacts to: programs that are down, a new CSV, and the end of a day.
 
-Each sensor only gathers facts, asks `decisions` and acts on the answer.
+Add a sensor of the live data here: it gathers facts, asks `decisions` or `day_proof`, and acts on
+the answer. Failed runs and automation conditions, which concern both halves, belong to
+`defs.graph.sensors`.
 """
 
 import datetime as dt
@@ -9,16 +11,15 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from polygon_assets.defs.graph.alerts import post_alert
 from polygon_assets.defs.graph.dagster_processes import dagster_ancestors, is_intact
 from polygon_assets.defs.graph.keys import STOCK_AGGREGATES
 from polygon_assets.defs.graph.partitions import FIRST_DAY
 from polygon_assets.defs.graph.resources import Environment
-from polygon_assets.defs.stream import decisions, facts
+from polygon_assets.defs.graph.runs import FailOrphanedRun, Wait, fail_orphaned_run
+from polygon_assets.defs.stream import day_proof, decisions, facts
 from polygon_assets.defs.stream.jobs import (
     ATTEMPT_TAG,
     ETAG_TAG,
-    PROGRAMS,
     SESSION_TAG,
     STREAM_JOBS,
     VALIDATE_SUBSCRIPTIONS,
@@ -26,37 +27,36 @@ from polygon_assets.defs.stream.jobs import (
 )
 from polygon_assets.inspection import EvidenceError, streams
 from polygon_assets.market_calendar import MarketCalendar
-from polygon_assets.messages import Heartbeat
+from polygon_assets.messages import PROGRAMS, Heartbeat
+from polygon_assets.required_settings import not_set
 from polygon_assets.settings import Settings
 
-LOOK_SECONDS = 4.0
-"""A tick is short: what cannot be asked in this time is unknown, and the next tick asks again."""
+STREAM_SUPERVISOR = "stream_supervisor"
+KAFKA_SECONDS = 4.0
+"""A tick is short: heartbeats that do not arrive in this time are unknown until the next tick."""
 DAYS_BACK = 5
 """Trading days that may still be proved complete; an older one needs a person anyway."""
 
 
 @dg.sensor(
-    name="stream_supervisor",
+    name=STREAM_SUPERVISOR,
     jobs=list(STREAM_JOBS),
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Keeps one run of each stream program going while a session is on: launches, launches again with pauses, respects a "
-    "cancel, and reports runs as failed whose process is gone.",
+    description="Keeps one run of each stream program going during a session: launches runs, "
+    "relaunches failed ones after a pause, respects a cancel, and reports runs as failed whose "
+    "process is gone.",
 )
 def stream_supervisor(
     context: dg.SensorEvaluationContext, environment: Environment
 ) -> dg.SensorResult | dg.SkipReason:
-    # After a kill -9 of `dagster dev` its daemon goes on ticking here, and would start again what has just ended with it.
+    # After a kill -9 of `dagster dev` the daemon still ticks here, and would relaunch every run.
     if not is_intact(dagster_ancestors()):
         return dg.SkipReason(
             "the Dagster that started this code server is gone; nothing is launched"
         )
-    settings, calendar, clock, now = (
-        environment.settings(),
-        environment.calendar(),
-        environment.clock(),
-        dt.datetime.now(dt.UTC),
-    )
+    settings, calendar = environment.settings(), environment.calendar()
+    clock, now = environment.clock(), dt.datetime.now(dt.UTC)
     beats, unknown = _heartbeats(settings)
     requests, reasons = [], [unknown] if unknown else []
     for program in PROGRAMS:
@@ -65,18 +65,17 @@ def stream_supervisor(
         if isinstance(answer, decisions.Start):
             context.log.info("%s: %s", program, answer.reason)
             requests.append(_stream_request(program, answer))
-        elif isinstance(answer, decisions.Free):
-            _free(context, answer)
+        elif isinstance(answer, FailOrphanedRun):
+            fail_orphaned_run(context, STREAM_SUPERVISOR, answer)
         reasons.append(f"{program}: {answer.reason}")
-    return dg.SensorResult(
-        run_requests=requests, skip_reason=None if requests else "; ".join(reasons)
-    )
+    skip_reason = None if requests else "; ".join(reasons)
+    return dg.SensorResult(run_requests=requests, skip_reason=skip_reason)
 
 
 def _heartbeats(settings: Settings) -> tuple[dict[str, Heartbeat], str]:
     """The heartbeats, or none and why: runs are supervised all the same."""
     try:
-        return streams.heartbeats(settings, LOOK_SECONDS), ""
+        return streams.heartbeats(settings, KAFKA_SECONDS), ""
     except EvidenceError as error:
         return {}, f"heartbeats unknown ({error})"
 
@@ -84,17 +83,11 @@ def _heartbeats(settings: Settings) -> tuple[dict[str, Heartbeat], str]:
 def _stream_request(program: str, start: decisions.Start) -> dg.RunRequest:
     return dg.RunRequest(
         job_name=stream_job_name(program),
-        # The run before it is part of the key: a key is never used twice, and two ticks that see the same runs launch once.
+        # The key names the run before: no key is used twice, and two ticks that see the same runs
+        # launch one run.
         run_key=f"{program}:{start.session}:{start.after}",
         tags={SESSION_TAG: start.session.isoformat(), ATTEMPT_TAG: str(start.attempt)},
     )
-
-
-def _free(context: dg.SensorEvaluationContext, answer: decisions.Free) -> None:
-    run = context.instance.get_run_by_id(answer.run_id)
-    if run and not run.is_finished:
-        context.instance.report_run_failed(run, message=f"stream_supervisor: {answer.reason}")
-        context.log.warning("freed run %s: %s", answer.run_id, answer.reason)
 
 
 @dg.sensor(
@@ -102,7 +95,8 @@ def _free(context: dg.SensorEvaluationContext, answer: decisions.Free) -> None:
     job=VALIDATE_SUBSCRIPTIONS,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Validates the subscription CSV once for each version (ETag), and again where the validation itself could not be made.",
+    description="Validates the subscription CSV once for each version (ETag), and again where the "
+    "validation itself failed.",
 )
 def subscriptions_csv(
     context: dg.SensorEvaluationContext, environment: Environment
@@ -111,30 +105,26 @@ def subscriptions_csv(
 
     settings = environment.settings()
     if not settings.polygon_api_key.get_secret_value():
-        return dg.SkipReason(
-            "POLYGON_API_KEY is not set; `polygon-assets doctor` says how to get it"
-        )
+        return dg.SkipReason(not_set(["POLYGON_API_KEY"]))
     try:
         etag = subscription_store.connect(settings).csv_etag()
     except subscription_store.SubscriptionStoreError as error:
         return dg.SkipReason(str(error))
-    answer = decisions.validate_csv(
-        facts.csv_facts(context.instance, etag, context.cursor or ""), dt.datetime.now(dt.UTC)
-    )
-    if isinstance(answer, decisions.Wait):
+    known = facts.csv_facts(context.instance, etag, context.cursor or "")
+    answer = decisions.validate_csv(known, dt.datetime.now(dt.UTC))
+    if isinstance(answer, Wait):
         return dg.SkipReason(answer.reason)
-    # No run key: the same version may come back after another one and must be validated again.
-    return dg.SensorResult(
-        run_requests=[dg.RunRequest(tags={ETAG_TAG: etag, ATTEMPT_TAG: str(answer.attempt)})],
-        cursor=etag,
-    )
+    # No run key: an earlier version of the file can return, and must then be validated again.
+    request = dg.RunRequest(tags={ETAG_TAG: etag, ATTEMPT_TAG: str(answer.attempt)})
+    return dg.SensorResult(run_requests=[request], cursor=etag)
 
 
 @dg.sensor(
     name="trading_day_closer",
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Materializes a trading day of `clickhouse/stock_aggregates` once it is proved complete, and says why a day is still open.",
+    description="Materializes a trading day of `clickhouse/stock_aggregates` once it is proved "
+    "complete, and reports why a day is still open.",
 )
 def trading_day_closer(
     context: dg.SensorEvaluationContext, environment: Environment
@@ -142,23 +132,19 @@ def trading_day_closer(
     settings, calendar = environment.settings(), environment.calendar()
     now = environment.clock().market(dt.datetime.now(dt.UTC))
     last_reasons: dict[str, str] = json.loads(context.cursor or "{}")
-    days = [
-        day
-        for day in open_days(context.instance, calendar, now)
-        if decisions.is_settled(calendar, day, now)
+    open_and_over = [
+        day for day in open_days(context.instance, calendar, now) if calendar.is_settled(day, now)
     ]
-    if not days:
+    if not open_and_over:
         return dg.SkipReason("no day is over and unproved")
     try:
-        found = facts.day_facts(context.instance, settings, days)
+        days = facts.day_facts(context.instance, settings, open_and_over)
     except EvidenceError as error:
         return dg.SkipReason(f"nothing can be proved now: {error}")
-    verdicts = {
-        facts.day.isoformat(): decisions.day_closed(facts, calendar, now) for facts in found
-    }
+    verdicts = {known.day.isoformat(): day_proof.day_closed(known, calendar, now) for known in days}
     events = list(_day_events(verdicts, last_reasons))
-    open_reasons = {key: verdict.reason for key, verdict in verdicts.items() if not verdict.closed}
-    summary = "; ".join(f"{key}: {reason}" for key, reason in open_reasons.items())
+    open_reasons = {day: verdict.reason for day, verdict in verdicts.items() if not verdict.closed}
+    summary = "; ".join(f"{day}: {reason}" for day, reason in open_reasons.items())
     return dg.SensorResult(
         asset_events=events,
         cursor=json.dumps(open_reasons),
@@ -171,57 +157,22 @@ def open_days(
 ) -> list[dt.date]:
     """The last trading days, today included, that have no closing materialization."""
     today = calendar.day_of(now)
-    recent = list(calendar.trading_days(max(FIRST_DAY, today - dt.timedelta(days=14)), today))[
-        -DAYS_BACK:
-    ]
+    since = max(FIRST_DAY, today - dt.timedelta(days=14))
+    recent = list(calendar.trading_days(since, today))[-DAYS_BACK:]
     closed = instance.get_materialized_partitions(STOCK_AGGREGATES)
     return [day for day in recent if day.isoformat() not in closed]
 
 
 def _day_events(
-    verdicts: dict[str, decisions.Verdict], last_reasons: dict[str, str]
+    verdicts: dict[str, day_proof.Verdict], last_reasons: dict[str, str]
 ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
-    for key, verdict in verdicts.items():
+    """A materialization for each proved day, an observation where the reason has changed."""
+    for day, verdict in verdicts.items():
         metadata = {"proof" if verdict.closed else "still_open": verdict.reason}
         if verdict.closed:
-            yield dg.AssetMaterialization(STOCK_AGGREGATES, partition=key, metadata=metadata)
-        elif last_reasons.get(key) != verdict.reason:
-            yield dg.AssetObservation(STOCK_AGGREGATES, partition=key, metadata=metadata)
+            yield dg.AssetMaterialization(STOCK_AGGREGATES, partition=day, metadata=metadata)
+        elif last_reasons.get(day) != verdict.reason:
+            yield dg.AssetObservation(STOCK_AGGREGATES, partition=day, metadata=metadata)
 
 
-@dg.run_failure_sensor(
-    name="alert_on_failure",
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Logs each failed run and posts it to ALERT_WEBHOOK_URL when that is set.",
-)
-def alert_on_failure(context: dg.RunFailureSensorContext, environment: Environment) -> None:
-    run = context.dagster_run
-    causes = (
-        "; ".join(failure_cause(event) for event in context.get_step_failure_events())
-        or context.failure_event.message
-    )
-    text = f"{run.job_name} failed (run {run.run_id[:8]}): {causes}"
-    context.log.error(text)
-    post_alert(environment.settings().alert_webhook_url.get_secret_value(), text)
-
-
-def failure_cause(event: dg.DagsterEvent) -> str:
-    """The sentence that says why a step failed: what dg.Failure was given, or else the first of the chain of errors."""
-    data = event.step_failure_data
-    if data.user_failure_data and data.user_failure_data.description:
-        return data.user_failure_data.description
-    error = data.error
-    while error and error.cause:
-        error = error.cause
-    return error.message.strip() if error else event.message or "no reason given"
-
-
-AUTOMATION = dg.AutomationConditionSensorDefinition(
-    "automation",
-    target=dg.AssetSelection.all(),
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Follows the automation conditions of the assets: daily tables after the proof of their day.",
-)
-
-SENSORS = (stream_supervisor, subscriptions_csv, trading_day_closer, alert_on_failure, AUTOMATION)
+STREAM_SENSORS = (stream_supervisor, subscriptions_csv, trading_day_closer)

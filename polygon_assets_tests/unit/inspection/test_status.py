@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from polygon_assets.inspection import WarehouseUnreachableError, streams, tables, warehouse
-from polygon_assets.inspection.status import PROGRAMS, Status, problems, stream_facts
+from polygon_assets.inspection.status import Status, problems, stream_facts
 from polygon_assets.inspection.status_table import render
-from polygon_assets.messages import Heartbeat, ProgramState
+from polygon_assets.messages import PROGRAMS, Heartbeat, ProgramState
 from polygon_assets.settings import Settings
 
 NOW = dt.datetime(2026, 11, 20, 15, 0, tzinfo=dt.UTC)

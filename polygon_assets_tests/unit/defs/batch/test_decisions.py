@@ -17,14 +17,13 @@ from polygon_assets.defs.batch.decisions import (
     goes_through_airbyte,
     left_to_the_schedule,
     missing_days,
-    newest_settled_day,
+    orphaned_runs,
     reference_changed,
-    reference_look_due,
+    reference_load_due,
     settled_days,
-    silent_runs,
 )
 from polygon_assets.defs.graph.partitions import FIRST_DAY
-from polygon_assets.defs.stream.decisions import RunFacts, Wait
+from polygon_assets.defs.graph.runs import RunFacts, Wait
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 
 NYSE = MarketCalendar("NYSE")
@@ -66,12 +65,12 @@ class TestSettledDays:
     def test_the_newest_is_the_one_whose_corrections_have_ended(
         self, day: dt.date, time: str, newest: dt.date
     ) -> None:
-        assert newest_settled_day(NYSE, at(day, time)) == newest
+        assert NYSE.newest_settled_day(at(day, time)) == newest
 
     def test_a_market_that_never_closes_ends_its_day_at_midnight(self) -> None:
         sunday = dt.date(2026, 11, 22)
-        assert newest_settled_day(ALWAYS, at(sunday, "00:14")) == dt.date(2026, 11, 20)
-        assert newest_settled_day(ALWAYS, at(sunday, "00:15")) == dt.date(2026, 11, 21)
+        assert ALWAYS.newest_settled_day(at(sunday, "00:14")) == dt.date(2026, 11, 20)
+        assert ALWAYS.newest_settled_day(at(sunday, "00:15")) == dt.date(2026, 11, 21)
 
     def test_a_history_leaves_out_weekends_holidays_and_what_has_no_partition(self) -> None:
         assert settled_days(NYSE, at(MONDAY, "21:00"), 4) == [
@@ -92,7 +91,7 @@ def due(
 ) -> Load | Wait:
     """What the schedule of the day does at that time."""
     return daily_batch_due(
-        Backlog([newest_settled_day(calendar, now)], loaded, **others), calendar, now
+        Backlog([calendar.newest_settled_day(now)], loaded, **others), calendar, now
     )
 
 
@@ -267,7 +266,7 @@ def test_a_run_without_an_event_for_more_than_ten_minutes_is_freed() -> None:
         RunFacts(name, Status.STARTED, born, last_event_at=NOW - dt.timedelta(minutes=ago))
         for name, ago in heard.items()
     ]
-    [free, wordless] = silent_runs([*runs, RunFacts("wordless", Status.STARTED, born)], NOW)
+    [free, wordless] = orphaned_runs([*runs, RunFacts("wordless", Status.STARTED, born)], NOW)
     assert (free.run_id, wordless.run_id) == ("silent", "wordless")
     assert "no event since 2026-11-21 16:49:00 UTC" in free.reason
 
@@ -276,34 +275,34 @@ class TestReference:
     SYNCED = "2026-11-20T10:00:00+00:00"
 
     def test_what_was_never_synced_is_loaded_at_once(self) -> None:
-        answer = reference_look_due(ReferenceFacts(None), NOW)
+        answer = reference_load_due(ReferenceFacts(None), NOW)
         assert isinstance(answer, Load)
 
     def test_a_first_sync_that_failed_is_repeated_after_a_pause(self) -> None:
         assert "next try at" in reason(
-            reference_look_due(ReferenceFacts(None, runs=[run(Status.FAILURE, 0.5)]), NOW)
+            reference_load_due(ReferenceFacts(None, runs=[run(Status.FAILURE, 0.5)]), NOW)
         )
-        answer = reference_look_due(ReferenceFacts(None, runs=[run(Status.FAILURE, 1)]), NOW)
+        answer = reference_load_due(ReferenceFacts(None, runs=[run(Status.FAILURE, 1)]), NOW)
         assert isinstance(answer, Load)
         assert answer.after == "run-a"
 
     def test_the_vendor_is_asked_once_an_hour(self) -> None:
-        assert reference_look_due(ReferenceFacts(self.SYNCED), NOW) is None
+        assert reference_load_due(ReferenceFacts(self.SYNCED), NOW) is None
         assert (
-            reference_look_due(ReferenceFacts(self.SYNCED, NOW - dt.timedelta(minutes=60)), NOW)
+            reference_load_due(ReferenceFacts(self.SYNCED, NOW - dt.timedelta(minutes=60)), NOW)
             is None
         )
         said = reason(
-            reference_look_due(ReferenceFacts(self.SYNCED, NOW - dt.timedelta(minutes=59)), NOW)
+            reference_load_due(ReferenceFacts(self.SYNCED, NOW - dt.timedelta(minutes=59)), NOW)
         )
         assert "next look at 17:01 UTC" in said
 
     def test_a_run_under_way_is_not_joined_and_nothing_is_asked(self) -> None:
-        assert "run abc" in reason(reference_look_due(ReferenceFacts(None, under_way="abc"), NOW))
+        assert "run abc" in reason(reference_load_due(ReferenceFacts(None, under_way="abc"), NOW))
 
     def test_without_settings_it_says_which(self) -> None:
         assert "AIRBYTE_CLIENT_ID" in reason(
-            reference_look_due(ReferenceFacts(None, missing_settings=["AIRBYTE_CLIENT_ID"]), NOW)
+            reference_load_due(ReferenceFacts(None, missing_settings=["AIRBYTE_CLIENT_ID"]), NOW)
         )
 
     @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from pydantic import SecretStr
 from polygon_assets.clients.polygon import PolygonApiError
 from polygon_assets.definitions import build_defs
 from polygon_assets.defs.batch import backlogs, decisions
-from polygon_assets.defs.batch.decisions import newest_settled_day, settled_days
+from polygon_assets.defs.batch.decisions import settled_days
+from polygon_assets.defs.batch.jobs import BUILD_FACTS, COMPARE_DAYS, LOAD_DAYS, SYNC_REFERENCE
 from polygon_assets.defs.batch.schedules import daily_batch, reference_weekly
 from polygon_assets.defs.batch.sensors import missing_days, reference_changed
 from polygon_assets.defs.graph.keys import (
@@ -33,13 +34,7 @@ from polygon_assets.defs.graph.keys import (
 )
 from polygon_assets.defs.graph.pools import VENDOR_REQUESTS, mart_pool, pool_tag
 from polygon_assets.defs.graph.resources import Environment
-from polygon_assets.defs.stream.jobs import (
-    ASKED_BY_TAG,
-    BUILD_FACTS,
-    COMPARE_DAYS,
-    LOAD_DAYS,
-    SYNC_REFERENCE,
-)
+from polygon_assets.defs.graph.runs import ASKED_BY_TAG
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.defs.conftest import NothingSet
@@ -381,7 +376,7 @@ class TestSchedules:
         answer = self.evaluate(daily_batch, instance, AllSet())
         assert isinstance(answer, dg.RunRequest)
         assert answer.partition_key == "2026-11-17"
-        load(instance, newest_settled_day(CALENDAR, NOON))
+        load(instance, CALENDAR.newest_settled_day(NOON))
         answer = self.evaluate(daily_batch, instance, AllSet())
         assert isinstance(answer, dg.SkipReason)
         assert "2026-11-17 is loaded; 2026-11-18 ends at 20:00 New York" in (

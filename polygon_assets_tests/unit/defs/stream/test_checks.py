@@ -6,7 +6,6 @@ from decimal import Decimal
 import dagster as dg
 import pytest
 
-from polygon_assets.defs.assets.clickhouse import FilledBars
 from polygon_assets.defs.stream.checks import (
     judge_account,
     judge_channels,
@@ -21,6 +20,7 @@ from polygon_assets.defs.stream.checks import (
 from polygon_assets.inspection import KafkaUnreachableError
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import Heartbeat
+from polygon_assets.serving.minute_bars import FilledBars, Seconds
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN
 
@@ -207,9 +207,8 @@ def test_bars_hold_every_share_also_while_seconds_arrive(
     filled = FilledBars(
         1,
         1,
-        bars[0],
-        Decimal(bars[1]),
-        (before[0], Decimal(before[1])),
-        (after[0], Decimal(after[1])),
+        Seconds(bars[0], Decimal(bars[1])),
+        Seconds(before[0], Decimal(before[1])),
+        Seconds(after[0], Decimal(after[1])),
     )
-    assert filled.same_volume().passed is passed
+    assert filled.hold_every_share is passed

@@ -5,17 +5,13 @@ import datetime as dt
 import pytest
 from dagster import DagsterRunStatus as Status
 
+from polygon_assets.defs.graph.runs import FailOrphanedRun, RunFacts, Wait
+from polygon_assets.defs.stream.day_proof import DayFacts, Sighting, day_closed
 from polygon_assets.defs.stream.decisions import (
     MAX_FAILURES,
     CsvFacts,
-    DayFacts,
-    Free,
-    RunFacts,
-    Sighting,
     Start,
     StreamFacts,
-    Wait,
-    day_closed,
     decide,
     is_finished,
     streams_until,
@@ -211,7 +207,7 @@ class TestZombies:
     def test_a_run_without_events_and_heartbeats_is_freed(self) -> None:
         zombie = run(Status.STARTED, "10:00", last_event="10:05")
         answer = decide(facts(zombie, heartbeat=beat(at("10:06"))), NYSE, at("10:10"))
-        assert isinstance(answer, Free)
+        assert isinstance(answer, FailOrphanedRun)
         assert "10:06" not in answer.reason or answer.run_id == "a"
 
     @pytest.mark.parametrize(("last_event", "last_beat"), [("10:09", "10:05"), ("10:05", "10:09")])
@@ -227,7 +223,9 @@ class TestZombies:
             run(Status.STARTED, "10:00", last_event="10:05"), heartbeat=beat(at("10:05"), "stopped")
         )
         assert isinstance(decide(silent, NYSE, at("10:06")), Wait)
-        assert isinstance(decide(silent, NYSE, at("10:06") + dt.timedelta(seconds=1)), Free)
+        assert isinstance(
+            decide(silent, NYSE, at("10:06") + dt.timedelta(seconds=1)), FailOrphanedRun
+        )
 
     def test_the_farewell_of_the_program_before_proves_nothing_of_a_run(self) -> None:
         starting = facts(

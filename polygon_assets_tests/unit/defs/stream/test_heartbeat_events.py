@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import dagster as dg
+import msgspec
 
 from polygon_assets.defs.graph.keys import (
     DEAD_LETTERS,
@@ -37,9 +38,8 @@ def beat(
     program: ProgramName, forwarded: int = 0, detail: str = "", **changes: object
 ) -> Heartbeat:
     counters = {"read": forwarded + 1, "forwarded": forwarded}
-    return Heartbeat(
-        program, "host:1:1", "streaming", 0, 10_000, detail, counters=counters, **changes
-    )  # type: ignore[arg-type]
+    plain = Heartbeat(program, "host:1:1", "streaming", 0, 10_000, detail, counters=counters)
+    return msgspec.structs.replace(plain, **changes)
 
 
 def test_observations_come_every_thirty_seconds_on_each_asset_of_the_program() -> None:

@@ -7,9 +7,9 @@ import dagster as dg
 import pytest
 from dagster import DagsterRunStatus as Status
 
+from polygon_assets.batch import day_comparison
 from polygon_assets.clients import market_clock
 from polygon_assets.definitions import build_defs
-from polygon_assets.defs.assets import reconciliation
 from polygon_assets.defs.batch import backlogs
 from polygon_assets.defs.graph.keys import (
     FACT_DAILY_TRADING,
@@ -18,23 +18,15 @@ from polygon_assets.defs.graph.keys import (
     STREAM_VS_BATCH,
 )
 from polygon_assets.defs.graph.resources import Environment
-from polygon_assets.defs.stream import decisions, facts, jobs
+from polygon_assets.defs.graph.runs import RunFacts, Wait
+from polygon_assets.defs.stream import facts, jobs
 from polygon_assets.defs.stream.checks import judge_freshness
-from polygon_assets.defs.stream.decisions import (
-    DayFacts,
-    RunFacts,
-    Sighting,
-    Start,
-    StreamFacts,
-    Wait,
-    day_closed,
-    decide,
-    streams_until,
-)
+from polygon_assets.defs.stream.day_proof import DayFacts, Sighting, Verdict, day_closed
+from polygon_assets.defs.stream.decisions import Start, StreamFacts, decide, streams_until
 from polygon_assets.defs.stream.schedules import ohlcv_1m_while_open
 from polygon_assets.inspection import streams, tables
-from polygon_assets.market_calendar import NEW_YORK
-from polygon_assets.market_clock import REVISION_WINDOW, MarketClock, calendar_of
+from polygon_assets.market_calendar import NEW_YORK, REVISION_WINDOW
+from polygon_assets.market_clock import MarketClock, calendar_of
 from polygon_assets.messages import Gap, Heartbeat
 from polygon_assets.settings import Settings
 
@@ -129,9 +121,9 @@ def test_programs_get_a_minute_of_wall_time_after_the_replayed_window(
 ) -> None:
     until = streams_until(CALENDAR, RUNNING.market(wall("15:51")))
     assert until == new_york("20:15")
-    assert jobs._on_the_wall(Replayed(), until) == wall("20:15")
+    assert jobs._wall_time(Replayed(), until) == wall("20:15")
     show(WAITING)
-    assert jobs._on_the_wall(Replayed(), until) is None, "nobody knows when"
+    assert jobs._wall_time(Replayed(), until) is None, "nobody knows when"
 
 
 def test_without_the_exchange_programs_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +131,7 @@ def test_without_the_exchange_programs_go_on(monkeypatch: pytest.MonkeyPatch) ->
         raise market_clock.MarketClockError("nobody answers")
 
     monkeypatch.setattr(market_clock, "connect", refused)
-    assert jobs._on_the_wall(Replayed(), new_york("20:15")) is None
+    assert jobs._wall_time(Replayed(), new_york("20:15")) is None
 
 
 def ms(moment: dt.datetime) -> int:
@@ -176,7 +168,7 @@ def evidence(
     monkeypatch.setattr(tables, "day_rows", lambda _settings, days: dict.fromkeys(days, 100))
 
 
-def verdict(instance: dg.DagsterInstance) -> decisions.Verdict:
+def verdict(instance: dg.DagsterInstance) -> Verdict:
     [known] = facts.day_facts(instance, REPLAY, [DAY])
     return day_closed(known, CALENDAR, new_york("20:16"))
 
@@ -239,16 +231,16 @@ def test_a_day_that_was_replayed_in_part_is_whole_only_on_its_own_calendar() -> 
 
 
 def test_the_replayed_day_is_loaded_as_soon_as_it_is_settled(instance: dg.DagsterInstance) -> None:
-    before = backlogs.loads(instance, REPLAY, CALENDAR, wall("20:14"), RUNNING)
-    assert before.wanted == [DAY - dt.timedelta(days=1)]
-    after = backlogs.loads(instance, REPLAY, CALENDAR, wall("20:15") + SECOND, RUNNING)
-    assert after.wanted == [DAY], (
+    before = backlogs.load_backlog(instance, REPLAY, CALENDAR, wall("20:14"), RUNNING)
+    assert before.days == [DAY - dt.timedelta(days=1)]
+    after = backlogs.load_backlog(instance, REPLAY, CALENDAR, wall("20:15") + SECOND, RUNNING)
+    assert after.days == [DAY], (
         "the daily schedule ticks by the wall clock, so nothing is left to it"
     )
-    for gather_backlog in (backlogs.facts, backlogs.comparisons):
+    for gather_backlog in (backlogs.fact_table_backlog, backlogs.comparison_backlog):
         assert (
             DAY
-            in gather_backlog(instance, REPLAY, CALENDAR, wall("20:15") + SECOND, RUNNING).wanted
+            in gather_backlog(instance, REPLAY, CALENDAR, wall("20:15") + SECOND, RUNNING).days
         )
 
 
@@ -295,11 +287,11 @@ def test_a_set_that_was_accepted_before_the_replay_is_compared_as_a_whole(
     monkeypatch.setattr(
         "polygon_assets.clients.subscription_store.connect", lambda _settings: Accepted()
     )
-    assert reconciliation._subscribed(REPLAY, CALENDAR, DAY, [], RUNNING) == (Accepted.symbols, "")
+    session = CALENDAR.session(DAY)
+    assert session is not None
+    assert day_comparison._subscribed(REPLAY, session, [], RUNNING) == (Accepted.symbols, "")
     Accepted.accepted_at = wall("16:00").isoformat()
-    assert (
-        "after the day began" in reconciliation._subscribed(REPLAY, CALENDAR, DAY, [], RUNNING)[1]
-    )
+    assert "after the day began" in day_comparison._subscribed(REPLAY, session, [], RUNNING)[1]
 
 
 @pytest.mark.parametrize("day", ["2026-01-02", "2026-06-15", "2026-11-20"])

@@ -11,18 +11,20 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
+from polygon_assets import market_calendar
 from polygon_assets.clients import subscription_store
 from polygon_assets.clients.subscription_store import SubscriptionStoreError
 from polygon_assets.definitions import build_defs
 from polygon_assets.defs.graph.alerts import AlertError, post_alert
 from polygon_assets.defs.graph.keys import OHLCV_1M, STOCK_AGGREGATES
 from polygon_assets.defs.graph.resources import Environment
+from polygon_assets.defs.graph.runs import NEEDS_HUMAN_TAG
+from polygon_assets.defs.graph.sensors import failure_cause
 from polygon_assets.defs.stream import decisions, facts, sensors
-from polygon_assets.defs.stream.decisions import DayFacts, Sighting
-from polygon_assets.defs.stream.jobs import ETAG_TAG, NEEDS_HUMAN_TAG, PROGRAM_TAG
+from polygon_assets.defs.stream.day_proof import DayFacts, Sighting
+from polygon_assets.defs.stream.jobs import ETAG_TAG, PROGRAM_TAG
 from polygon_assets.defs.stream.schedules import _settling, ohlcv_1m_while_open
 from polygon_assets.defs.stream.sensors import (
-    failure_cause,
     open_days,
     stream_supervisor,
     subscriptions_csv,
@@ -115,7 +117,7 @@ class TestSupervisor:
     def test_it_frees_a_run_whose_process_is_gone(
         self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(decisions, "ZOMBIE_AGE", dt.timedelta(seconds=-1))
+        monkeypatch.setattr(decisions, "ORPHAN_AGE", dt.timedelta(seconds=-1))
         zombie = create_run_for_test(
             instance, job_name="run_filter", status=dg.DagsterRunStatus.STARTED
         )
@@ -171,7 +173,7 @@ class TestCsv:
     ) -> None:
         assert store.etag == "one"
         create_run_for_test(instance, status=dg.DagsterRunStatus.FAILURE, tags={ETAG_TAG: "one"})
-        assert "could not be judged; next try at" in reason(
+        assert "ended as failure; next try at" in reason(
             tick(subscriptions_csv, instance, cursor="one")
         )
 
@@ -188,10 +190,10 @@ class TestDays:
     @pytest.fixture(autouse=True)
     def only_yesterday_is_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
-            decisions, "is_settled", lambda _calendar, day, _now: day == self.YESTERDAY
+            MarketCalendar, "is_settled", lambda _calendar, day, _now: day == self.YESTERDAY
         )
         # Yesterday ended long enough ago, also shortly after midnight.
-        monkeypatch.setattr(decisions, "REVISION_WINDOW", dt.timedelta())
+        monkeypatch.setattr(market_calendar, "REVISION_WINDOW", dt.timedelta())
 
     def facts(self, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
         always = Sighting(dt.datetime(2026, 1, 1, tzinfo=dt.UTC), dt.datetime.now(dt.UTC), 1, 1)

@@ -28,7 +28,7 @@ LIMITS = Limits(
     healthy_seconds=5.0,
     pauses=(0.01, 0.02),
     max_failures=3,
-    look_seconds=0.01,
+    poll_seconds=0.01,
 )
 OBEDIENT = """
 import pathlib, signal, sys, time
@@ -70,7 +70,7 @@ class Notebook:
     def observe(self, _heartbeat: Heartbeat | None, restarts: int) -> None:
         self.restarts.append(restarts)
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self.said.append(text)
 
     @property

@@ -1,0 +1,81 @@
+"""The heartbeats of one program, read from Kafka in a thread of the supervising run.
+
+Add how heartbeats reach a supervision here; what they mean for it belongs to `supervision`.
+"""
+
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from polygon_assets.inspection import KafkaUnreachableError
+from polygon_assets.inspection.streams import follow_heartbeats
+from polygon_assets.messages import Heartbeat
+from polygon_assets.settings import Settings
+
+RECONNECT_SECONDS = 2.0
+STOP_SECONDS = 5.0
+"""How long the end waits for the thread, which a broker that hangs may hold."""
+
+
+class HeartbeatListener:
+    """A HeartbeatSource that a slow broker never delays; entered, it listens."""
+
+    def __init__(self, settings: Settings, program: str) -> None:
+        self._settings = settings
+        self._program = program
+        self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=self._listen, name=f"heartbeats-{program}", daemon=True
+        )
+        self._newest: Heartbeat | None = None
+        self._newest_at = 0.0
+        self._listening_since: float | None = None
+        self.error = ""
+        """Why no heartbeat can arrive; empty while Kafka answers."""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join(STOP_SECONDS)
+
+    def newest(self, pid: int) -> Heartbeat | None:
+        """The newest heartbeat of this process."""
+        return self._newest if self._newest and _pid_of(self._newest) == pid else None
+
+    def silent_seconds(self, pid: int, since: float) -> float:
+        """Seconds without a heartbeat of this process, counted only while Kafka answers.
+
+        After an outage of Kafka the count starts again.
+        """
+        if self._listening_since is None:
+            return 0.0
+        newest_at = self._newest_at if self.newest(pid) else 0.0
+        return time.monotonic() - max(since, newest_at, self._listening_since)
+
+    def _listen(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._follow()
+            except KafkaUnreachableError as error:
+                self._listening_since, self.error = None, str(error)
+                self._stop.wait(RECONNECT_SECONDS)
+
+    def _follow(self) -> None:
+        for beat in follow_heartbeats(self._settings, self._stop):
+            if self._listening_since is None:
+                self._listening_since, self.error = time.monotonic(), ""
+            if beat and beat.program == self._program:
+                self._newest, self._newest_at = beat, time.monotonic()
+
+
+def _pid_of(heartbeat: Heartbeat) -> int:
+    return int(heartbeat.instance.split(":")[-2])

@@ -1,0 +1,33 @@
+"""The environment variables that each part of the graph cannot do without.
+
+Add a part or a variable here; `inspection.doctor` judges whether their values work.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from polygon_assets.settings import Settings
+
+REQUIRED_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "producer": ("kafka_bootstrap_servers", "polygon_api_key"),
+    "filter": ("kafka_bootstrap_servers",),
+    "sink": ("kafka_bootstrap_servers", "clickhouse_host"),
+    "airbyte": ("airbyte_workspace_id", "airbyte_client_id", "airbyte_client_secret"),
+    "warehouse": ("snowflake_account",),
+    "vendor": ("polygon_api_key",),
+}
+
+
+def missing_settings(settings: Settings, *parts: str) -> list[str]:
+    """The environment variables that are not set and that one of the parts needs."""
+    names = [name for part in parts for name in REQUIRED_SETTINGS[part]]
+    return [name.upper() for name in names if not _value(settings, name)]
+
+
+def not_set(names: Sequence[str]) -> str:
+    """The sentence for missing variables, with the cure."""
+    return f"not set: {', '.join(names)}; `polygon-assets doctor` says how to get them"
+
+
+def _value(settings: Settings, name: str) -> str:
+    value = getattr(settings, name)
+    return str(value.get_secret_value() if hasattr(value, "get_secret_value") else value)
