@@ -1,4 +1,4 @@
-"""The embedded Snowflake as a process: what survives which end, many clients at once, and what a client is told when something fails."""
+"""The embedded Snowflake as a process: crash and shutdown, concurrent clients, error answers."""
 
 import datetime as dt
 import subprocess
@@ -37,7 +37,7 @@ def ask(session: SnowflakeConnection, sql: str, *parameters: Any) -> list[Any]:
 
 
 def run_clients(stack: Stack, code: str, count: int) -> list[str]:
-    """What `count` processes print that run `code` at the same time with the stack's environment."""
+    """Run `code` in `count` processes at once, in the stack's environment; return their output."""
     command = [sys.executable, "-c", textwrap.dedent(code)]
     clients = [
         subprocess.Popen(command, env=stack.environment(), stdout=subprocess.PIPE, text=True)
@@ -46,7 +46,7 @@ def run_clients(stack: Stack, code: str, count: int) -> list[str]:
     return [client.communicate(timeout=120)[0].strip() for client in clients]
 
 
-def test_the_database_and_its_schemas_are_there_from_the_start(
+def test_the_database_and_its_schemas_exist_from_the_start(
     session: SnowflakeConnection,
 ) -> None:
     schemas = {
@@ -60,7 +60,7 @@ def test_a_comment_on_a_column_leaves_no_warning_in_the_log(
 ) -> None:
     ask(
         session,
-        "CREATE OR REPLACE TABLE RAW.T (id NUMBER(38,0) NOT NULL COMMENT 'said', n NUMBER(38,0))",
+        "CREATE OR REPLACE TABLE RAW.T (id NUMBER(38,0) NOT NULL COMMENT 'text', n NUMBER(38,0))",
     )
     assert "CommentColumnConstraint" not in stack.process("snowflake").log.read_text()
 
@@ -73,16 +73,16 @@ def test_a_failing_statement_is_answered_at_once_with_its_reason(
         ask(session, "INSERT INTO RAW.T VALUES (NULL, 1)")
     with pytest.raises(ProgrammingError, match="SELECT 1; SELECT 2"):
         ask(session, "SELECT 1; SELECT 2")
-    # The connector repeats what fails with HTTP 500 for 30 s here.
+    # With an HTTP 500 the connector would retry for 30 s.
     assert time.monotonic() - started < 15
 
 
-# The connector's thread that cancels a statement finds nobody to tell.
+# The connector's thread that cancels a statement cannot reach the killed server.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_acknowledged_rows_survive_sigkill_and_a_merge_is_there_whole_or_not_at_all(
+def test_acknowledged_rows_survive_sigkill_and_a_merge_is_atomic(
     session: SnowflakeConnection, stack: Stack
 ) -> None:
-    """Killed in the middle of a writer's work, which updates ten rows and adds ten with each statement."""
+    """The server is killed while a client updates ten rows and adds ten with each statement."""
     ask(session, "CREATE OR REPLACE TABLE RAW.NEW (id NUMBER(38,0), n NUMBER(38,0))")
     acknowledged = 0
     killer = threading.Timer(0.07, lambda: stack.kill("snowflake"))
@@ -95,25 +95,29 @@ def test_acknowledged_rows_survive_sigkill_and_a_merge_is_there_whole_or_not_at_
                 for number in range(10 * acknowledged, 10 * acknowledged + 20)
             )
             ask(writer, f"INSERT OVERWRITE INTO RAW.NEW VALUES {rows}")
-            merge = "MERGE INTO RAW.T AS held USING RAW.NEW AS new ON held.id = new.id"
-            update = "WHEN MATCHED THEN UPDATE SET n = new.n WHEN NOT MATCHED THEN INSERT (id, n) VALUES (new.id, new.n)"
-            ask(writer, f"{merge} {update}")
+            ask(
+                writer,
+                "MERGE INTO RAW.T AS stored USING RAW.NEW AS new ON stored.id = new.id "
+                "WHEN MATCHED THEN UPDATE SET n = new.n "
+                "WHEN NOT MATCHED THEN INSERT (id, n) VALUES (new.id, new.n)",
+            )
             acknowledged += 1
     killer.join()
     stack.restart("snowflake")
     with snowflake.connect(stack.settings(), 30) as again:
-        found = ask(
+        counts = ask(
             again,
-            "SELECT COUNT(*), COUNT(DISTINCT id), COUNT_IF(n = (SELECT MAX(n) FROM RAW.T)) FROM RAW.T",
+            "SELECT COUNT(*), COUNT(DISTINCT id), COUNT_IF(n = (SELECT MAX(n) FROM RAW.T)) "
+            "FROM RAW.T",
         )
-    whole = {
+    complete = {
         (10 * merges + 10, 10 * merges + 10, 20) for merges in (acknowledged, acknowledged + 1)
     }
     assert acknowledged >= 3
-    assert set(found) <= whole
+    assert set(counts) <= complete
 
 
-def test_sigterm_ends_it_with_code_0_and_keeps_the_rows(
+def test_sigterm_ends_the_server_with_code_0_and_keeps_the_rows(
     session: SnowflakeConnection, stack: Stack
 ) -> None:
     ask(session, "INSERT INTO RAW.T VALUES (1, 1)")
@@ -129,15 +133,21 @@ def test_processes_that_write_the_same_rows_at_once_wait_for_each_other(
 ) -> None:
     code = """
         import datetime as dt
-        from polygon_assets.batch import warehouse
         from polygon_assets.batch.airbyte.connector import Stream
+        from polygon_assets.batch.raw import table_writer
         from polygon_assets.clients import snowflake
         from polygon_assets.settings import load_settings
-        stream = Stream("contended", ("id",), None, {"id": {"type": "integer"}, "writer": {"type": "string"}})
+        columns = {"id": {"type": "integer"}, "writer": {"type": "string"}}
+        stream = Stream("contended", ("id",), None, columns)
         with snowflake.connect(load_settings()) as session:
             written = [
-                warehouse.merge(session, stream, ({"id": n} for n in range(500)), dt.datetime(2026, 11, 20, n, tzinfo=dt.UTC))
-                for n in range(5)
+                table_writer.merge(
+                    session,
+                    stream,
+                    ({"id": n} for n in range(500)),
+                    dt.datetime(2026, 11, 20, hour, tzinfo=dt.UTC),
+                )
+                for hour in range(5)
             ]
         print(sum(load.inserted for load in written))
     """
@@ -153,10 +163,13 @@ def test_dagster_snowflakes_resource_works_unmodified(
         import os
         from dagster_snowflake import SnowflakeResource
         resource = SnowflakeResource(
-            account=os.environ["SNOWFLAKE_ACCOUNT"], user=os.environ["SNOWFLAKE_USER"], password=os.environ["SNOWFLAKE_PASSWORD"],
+            account=os.environ["SNOWFLAKE_ACCOUNT"],
+            user=os.environ["SNOWFLAKE_USER"],
+            password=os.environ["SNOWFLAKE_PASSWORD"],
             database=os.environ["SNOWFLAKE_DATABASE"],
             additional_snowflake_connection_args={
-                "host": os.environ["SNOWFLAKE_HOST"], "port": int(os.environ["SNOWFLAKE_PORT"]),
+                "host": os.environ["SNOWFLAKE_HOST"],
+                "port": int(os.environ["SNOWFLAKE_PORT"]),
                 "protocol": os.environ["SNOWFLAKE_PROTOCOL"],
             },
         )
@@ -168,7 +181,7 @@ def test_dagster_snowflakes_resource_works_unmodified(
     assert ask(session, "SELECT * FROM RAW.T") == [(7, 8)]
 
 
-def test_nobody_sees_a_transaction_before_its_commit(
+def test_a_transaction_is_invisible_to_others_before_its_commit(
     session: SnowflakeConnection, settings: Settings
 ) -> None:
     with snowflake.connect(settings, 30) as other:
@@ -179,7 +192,7 @@ def test_nobody_sees_a_transaction_before_its_commit(
         assert ask(other, "SELECT * FROM RAW.T") == [(1, 1)]
 
 
-def test_a_session_without_autocommit_holds_up_no_writer_once_its_table_is_made(
+def test_a_session_without_autocommit_frees_the_write_lock_when_it_creates_a_table(
     session: SnowflakeConnection, settings: Settings
 ) -> None:
     with snowflake.connect(settings, 30, autocommit=False) as other:
@@ -189,7 +202,7 @@ def test_a_session_without_autocommit_holds_up_no_writer_once_its_table_is_made(
         assert ask(session, "SELECT id FROM RAW.T ORDER BY id") == [(1,), (2,)]
 
 
-def test_no_time_is_no_time(session: SnowflakeConnection) -> None:
+def test_a_null_time_stays_null(session: SnowflakeConnection) -> None:
     moment = dt.datetime(2026, 11, 20, 14, 30, tzinfo=dt.UTC)
     assert ask(
         session, "SELECT NULL::TIMESTAMP_TZ, %s::TIMESTAMP_TZ, NULL::TIMESTAMP_NTZ", moment
@@ -197,9 +210,10 @@ def test_no_time_is_no_time(session: SnowflakeConnection) -> None:
 
 
 def test_a_session_ends_when_it_is_closed(settings: Settings) -> None:
-    """Or the server would grow with each look at it."""
+    """Otherwise the server would grow with each connection of `status`."""
     with snowflake.connect(settings, 30) as session:
-        token = session.rest.token  # type: ignore[union-attr]  # there is one as long as the session is open
+        # `rest` is None only after the session was closed.
+        token = session.rest.token  # type: ignore[union-attr]
     with pytest.raises(snowflake.SnowflakeError, match="401 Unauthorized"):
         snowflake.connect(settings, 5, session_token=token, master_token=token)
 

@@ -1,4 +1,4 @@
-"""What the embedded Snowflake makes of a statement: types, values and names as Snowflake's documentation has them."""
+"""The embedded Snowflake's results: types, values and names as in Snowflake's documentation."""
 
 import datetime as dt
 import decimal
@@ -18,13 +18,16 @@ from polygon_assets_tests.processes.test_snowflake_server import ask
 SERVERS = ("snowflake",)
 Decimal = decimal.Decimal
 FIXED, REAL, TEXT, DATE, TIMESTAMP_NTZ = 0, 1, 2, 3, 8
-"""The connector's codes of types."""
+"""The connector's type codes."""
 LARGE = 9_007_199_254_740_993
-"""The first integer that is no float."""
+"""The first integer that a float cannot represent."""
 SUMMED = f"""
     CREATE OR REPLACE TABLE RAW.SUMMED AS
-    SELECT column1::NUMBER(38,0) AS id, column2::NUMBER(18,6) AS v, column3::FLOAT AS p, column4::VARCHAR AS s, column5::DATE AS d
-    FROM VALUES (1, 0.1, 1.5, '10', '2026-11-20'), (2, 99999999999.123456, 2.5, '20', '2026-11-20'), ({LARGE}, 0.2, 2.5, '30', '2026-12-31')
+    SELECT column1::NUMBER(38,0) AS id, column2::NUMBER(18,6) AS v, column3::FLOAT AS p,
+        column4::VARCHAR AS s, column5::DATE AS d
+    FROM VALUES (1, 0.1, 1.5, '10', '2026-11-20'),
+        (2, 99999999999.123456, 2.5, '20', '2026-11-20'),
+        ({LARGE}, 0.2, 2.5, '30', '2026-12-31')
 """
 
 
@@ -89,16 +92,18 @@ def described(session: SnowflakeConnection, sql: str) -> tuple[Any, int, int | N
 def test_a_sum_of_numbers_is_exact(
     session: SnowflakeConnection, sql: str, value: Any, kind: int, scale: int | None
 ) -> None:
-    found = described(session, sql)
-    assert found == (value, kind, scale)
-    assert type(found[0]) is type(value)
+    result = described(session, sql)
+    assert result == (value, kind, scale)
+    assert type(result[0]) is type(value)
 
 
 @given(st.lists(st.decimals(-(10**11), 10**11, places=6), min_size=1, max_size=30))
 @hypothesis_settings(
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_any_sum_is_that_of_decimals(session: SnowflakeConnection, numbers: list[Decimal]) -> None:
+def test_any_sum_equals_the_sum_of_decimals(
+    session: SnowflakeConnection, numbers: list[Decimal]
+) -> None:
     values = ", ".join(f"({number}::NUMBER(18,6))" for number in numbers)
     [(total,)] = ask(session, f"SELECT SUM(column1) FROM VALUES {values}")
     assert total == sum(numbers, Decimal(0))
@@ -111,7 +116,8 @@ def test_a_sum_stays_exact_in_views_and_tables_made_of_it(session: SnowflakeConn
     )
     ask(
         session,
-        "CREATE OR REPLACE TABLE RAW.SUMS_KEPT AS SELECT SUM(v) AS v, SUM(id) AS id FROM RAW.SUMMED",
+        "CREATE OR REPLACE TABLE RAW.SUMS_KEPT AS "
+        "SELECT SUM(v) AS v, SUM(id) AS id FROM RAW.SUMMED",
     )
     expected = [(Decimal("99999999999.423456"), LARGE + 3)]
     assert (
@@ -147,14 +153,14 @@ def test_a_sum_stays_exact_in_views_and_tables_made_of_it(session: SnowflakeConn
         ("DATABASES STARTS WITH 'POL'", {"POLYGON"}),
     ],
 )
-def test_show_honours_its_pattern(session: SnowflakeConnection, show: str, names: set[str]) -> None:
+def test_show_applies_its_filter(session: SnowflakeConnection, show: str, names: set[str]) -> None:
     for name in ("SHOWN_A", "SHOWN_B"):
         ask(session, f"CREATE TABLE IF NOT EXISTS RAW.{name} (size NUMBER, first NUMBER)")
     ask(session, "CREATE OR REPLACE VIEW RAW.SEEN AS SELECT 1 AS a")
     assert {row[1] for row in ask(session, f"SHOW {show}")} == names
 
 
-def test_show_columns_honours_its_pattern(session: SnowflakeConnection) -> None:
+def test_show_columns_applies_its_filter(session: SnowflakeConnection) -> None:
     ask(session, "CREATE OR REPLACE TABLE RAW.WIDE (size NUMBER, sort NUMBER, first NUMBER)")
     assert {row[2] for row in ask(session, "SHOW COLUMNS LIKE 's%' IN TABLE RAW.WIDE")} == {
         "SIZE",
@@ -173,7 +179,7 @@ def test_show_columns_honours_its_pattern(session: SnowflakeConnection) -> None:
         "CREATE TEMPORARY TABLE IF NOT EXISTS",
     ],
 )
-def test_a_temporary_table_has_a_full_name(
+def test_a_temporary_table_can_be_used_by_each_form_of_its_name(
     session: SnowflakeConnection, verb: str, name: str
 ) -> None:
     ask(session, "USE SCHEMA POLYGON.RAW")
@@ -190,7 +196,7 @@ def test_a_temporary_table_has_a_full_name(
         ask(session, "SELECT * FROM POLYGON.RAW.PASSING")
 
 
-def test_a_temporary_table_can_be_made_of_a_query(session: SnowflakeConnection) -> None:
+def test_a_temporary_table_can_be_created_from_a_query(session: SnowflakeConnection) -> None:
     ask(
         session,
         "CREATE OR REPLACE TEMPORARY TABLE POLYGON.RAW.MADE AS SELECT id, v FROM RAW.SUMMED",
@@ -198,12 +204,13 @@ def test_a_temporary_table_can_be_made_of_a_query(session: SnowflakeConnection) 
     assert ask(session, "SELECT COUNT(*) FROM POLYGON.RAW.MADE") == [(3,)]
     ask(
         session,
-        "CREATE OR REPLACE TEMPORARY TABLE POLYGON.RAW.MADE AS SELECT id FROM POLYGON.RAW.MADE WHERE id = 1",
+        "CREATE OR REPLACE TEMPORARY TABLE POLYGON.RAW.MADE AS "
+        "SELECT id FROM POLYGON.RAW.MADE WHERE id = 1",
     )
     assert ask(session, "SELECT * FROM RAW.MADE") == [(1,)]
 
 
-def test_a_temporary_table_is_its_sessions_alone(
+def test_a_temporary_table_is_visible_only_in_its_session(
     session: SnowflakeConnection, settings: Settings
 ) -> None:
     ask(session, "CREATE OR REPLACE TABLE RAW.SHADOWED AS SELECT 'kept' AS a")
@@ -237,16 +244,19 @@ def snowflake_error() -> type[Exception]:
         ("WITH t AS (SELECT $1 AS x FROM VALUES (1)) SELECT * FROM t", [(1,)]),
     ],
 )
-def test_columns_of_values_have_numbers(
+def test_columns_of_values_can_be_selected_by_number(
     session: SnowflakeConnection, sql: str, rows: list[tuple[Any, ...]]
 ) -> None:
     assert ask(session, sql) == rows
 
 
-def test_a_session_says_who_and_where_it_is(session: SnowflakeConnection) -> None:
+def test_functions_about_the_session_return_its_values(session: SnowflakeConnection) -> None:
     ask(session, "USE WAREHOUSE compute_wh")
     ask(session, "USE ROLE analyst")
-    sql = "SELECT CURRENT_WAREHOUSE(), CURRENT_ROLE(), CURRENT_USER(), CURRENT_DATABASE(), CURRENT_TRANSACTION()"
+    sql = (
+        "SELECT CURRENT_WAREHOUSE(), CURRENT_ROLE(), CURRENT_USER(), CURRENT_DATABASE(), "
+        "CURRENT_TRANSACTION()"
+    )
     assert ask(session, sql) == [("COMPUTE_WH", "ANALYST", "LOCAL", "POLYGON", None)]
     for function in (
         "ACCOUNT",
@@ -263,10 +273,10 @@ def test_a_session_says_who_and_where_it_is(session: SnowflakeConnection) -> Non
 
 
 def test_a_session_begins_with_the_role_and_warehouse_of_its_login(settings: Settings) -> None:
-    asked = settings.model_copy(
+    login = settings.model_copy(
         update={"snowflake_role": "loader", "snowflake_warehouse": "load_wh"}
     )
-    with snowflake.connect(asked, 30) as session:
+    with snowflake.connect(login, 30) as session:
         assert ask(session, "SELECT CURRENT_ROLE() AS r, CURRENT_WAREHOUSE() AS w") == [
             ("LOADER", "LOAD_WH")
         ]
@@ -275,8 +285,8 @@ def test_a_session_begins_with_the_role_and_warehouse_of_its_login(settings: Set
 def test_the_last_query_has_an_id(session: SnowflakeConnection) -> None:
     with session.cursor() as cursor:
         cursor.execute("SELECT 1")
-        asked = cursor.sfqid
-    assert ask(session, "SELECT LAST_QUERY_ID()") == [(asked,)]
+        query_id = cursor.sfqid
+    assert ask(session, "SELECT LAST_QUERY_ID()") == [(query_id,)]
 
 
 @pytest.mark.parametrize(
@@ -298,11 +308,11 @@ def test_the_last_query_has_an_id(session: SnowflakeConnection) -> None:
         ("LAST_DAY(d)", dt.date(2026, 11, 30)),
     ],
 )
-def test_a_date_that_is_truncated_or_moved_stays_one(
+def test_a_truncated_or_moved_date_stays_a_date(
     session: SnowflakeConnection, sql: str, value: dt.date
 ) -> None:
-    [(found,)] = ask(session, f"SELECT {sql} AS x FROM RAW.SUMMED WHERE id = 1")
-    assert (found, type(found)) == (value, type(value))
+    [(result,)] = ask(session, f"SELECT {sql} AS x FROM RAW.SUMMED WHERE id = 1")
+    assert (result, type(result)) == (value, type(value))
 
 
 MOMENT = dt.datetime(2026, 11, 27, 18, 1, 19)  # noqa: DTZ001 - a TIMESTAMP_NTZ
@@ -325,7 +335,7 @@ MOMENT = dt.datetime(2026, 11, 27, 18, 1, 19)  # noqa: DTZ001 - a TIMESTAMP_NTZ
     ],
 )
 @pytest.mark.parametrize("function", ["TO_TIMESTAMP", "TO_TIMESTAMP_NTZ"])
-def test_a_number_is_a_time_by_its_digits(
+def test_a_number_becomes_a_time_by_its_count_of_digits(
     session: SnowflakeConnection, function: str, argument: str, microseconds: int
 ) -> None:
     assert ask(session, f"SELECT {function}({argument}) AS x") == [

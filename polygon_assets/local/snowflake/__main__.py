@@ -1,6 +1,7 @@
-"""`python -m polygon_assets.local.snowflake`: serve the databases of one directory until SIGTERM or SIGINT.
+"""`python -m polygon_assets.local.snowflake`: serve the databases of one directory until SIGTERM.
 
-Only the process belongs here: arguments, the HTTP routes that fakesnow lacks, signals, the order of the end.
+Add arguments, HTTP routes that fakesnow lacks, signals and the order of the shutdown here; running
+statements belongs to `engine`.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from starlette.routing import Route
 from polygon_assets.local.snowflake.engine import Engine, Session
 
 logger = logging.getLogger("polygon_assets.local.snowflake")
-# The package has a function of the same name.
+# importlib, because the package also has a function of this name.
 fakesnow_server: Any = importlib.import_module("fakesnow.server")
 _SESSION_SECONDS = 4 * 3600
 _GRACE_SECONDS = 3
@@ -36,26 +37,26 @@ _INTERNAL_ERROR = "000603"
 
 
 async def login(request: Request) -> Response:
-    """fakesnow's, with the master token without which the connector does not say that it closes a session."""
+    """fakesnow's login with a master token: without one the connector never closes its session."""
     _expire_sessions(time.monotonic())
     answer = await fakesnow_server.login_request(request)
     content = json.loads(bytes(answer.body))
     content["data"]["masterToken"] = content["data"]["token"]
-    fakesnow_server.sessions[content["data"]["token"]].introduce(
+    fakesnow_server.sessions[content["data"]["token"]].set_login(
         await _login_name(request), dict(request.query_params)
     )
     return JSONResponse(content)
 
 
 async def _login_name(request: Request) -> str:
-    """Starlette keeps the body that fakesnow has read."""
+    """The user's name; Starlette keeps the body that fakesnow has already read."""
     body = await request.body()
     text = gzip.decompress(body) if request.headers.get("Content-Encoding") == "gzip" else body
     return str(json.loads(text)["data"].get("LOGIN_NAME") or "")
 
 
 async def query(request: Request) -> Response:
-    """fakesnow's, with an answer instead of the HTTP 500 that the connector would repeat until its patience ends."""
+    """fakesnow's query with an error answer for HTTP 500, which the connector would retry."""
     answer: Response = await fakesnow_server.query_request(request)
     if answer.status_code != 500:
         return answer
@@ -74,22 +75,24 @@ async def healthz(_: Request) -> Response:
 
 
 def main() -> int:
-    """Exit code 0 after a signal, 1 when the address or the directory cannot be used."""
+    """Serve; exit code 0 after a signal, 1 when the address or the directory cannot be used."""
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    # fakesnow 0.12.1 about itself.
+    # fakesnow 0.12.1 raises this warning about its own code.
     warnings.filterwarnings("ignore", "Arrow output on a DB-API result")
-    # DuckDB has no comment in a column's definition; sqlglot would say so for each comment of each table.
+    # DuckDB has no comments in column definitions; sqlglot would warn for every comment.
     logging.getLogger("sqlglot").addFilter(
         lambda record: "CommentColumnConstraint" not in record.getMessage()
     )
-    # fakesnow has made a directory for stages when it was imported, and would leave it behind.
+    # The import of fakesnow has created a stage directory, which fakesnow never removes.
     shutil.rmtree(stage.LOCAL_BUCKET_PATH)
     arguments.path.mkdir(parents=True, exist_ok=True)
     try:
         engine = Engine(arguments.path)
     except duckdb.Error as error:
-        logger.error("%s cannot be used: %s", arguments.path, error)
+        logger.error(
+            "%s cannot be used: %s; stop its owner or choose another --path", arguments.path, error
+        )
         return 1
     _put_stages_in(arguments.path / "stages")
     engine.create(arguments.database, arguments.schema)
@@ -103,13 +106,13 @@ def main() -> int:
 
 
 def _serve(host: str, port: int) -> int:
-    ours = [
+    own_routes = [
         Route("/healthz", healthz),
         Route("/session/v1/login-request", login, methods=["POST"]),
         Route("/queries/v1/query-request", query, methods=["POST"]),
     ]
     config = uvicorn.Config(
-        Starlette(routes=[*ours, *fakesnow_server.routes]),
+        Starlette(routes=[*own_routes, *fakesnow_server.routes]),
         host,
         port,
         log_config=None,
@@ -120,7 +123,8 @@ def _serve(host: str, port: int) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    # In a thread it leaves the signals to us: alone it would end by the signal that stopped it.
+    # In a thread uvicorn leaves signals to us; in the main thread it would end by its signal, so
+    # the exit code would not be 0.
     serving = threading.Thread(target=server.run, name="serve", daemon=True)
     serving.start()
     while serving.is_alive() and not stop.wait(0.2):
@@ -131,13 +135,13 @@ def _serve(host: str, port: int) -> int:
 
 
 def _put_stages_in(directory: Path) -> None:
-    """Stages do not outlive the server, nor do their files."""
+    """Use an empty directory for stages: neither stages nor their files survive a restart."""
     shutil.rmtree(directory, ignore_errors=True)
     stage.LOCAL_BUCKET_PATH = str(directory)
 
 
 def _expire_sessions(now: float) -> None:
-    """Forget those of clients that died, as Snowflake does."""
+    """Remove the sessions of clients that died, as Snowflake does after four hours."""
     for token, session in list(fakesnow_server.sessions.items()):
         if isinstance(session, Session) and now - session.used_at > _SESSION_SECONDS:
             del fakesnow_server.sessions[token]

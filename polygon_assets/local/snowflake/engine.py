@@ -1,7 +1,9 @@
-"""fakesnow's databases as files of one directory, and its sessions with what Snowflake promises and fakesnow alone does not.
+"""fakesnow's databases as files of one directory, and its sessions with Snowflake's guarantees.
 
-That is: a statement happens whole or not at all, writers wait for each other, and a failure of the engine is an answer and no HTTP 500,
-which clients would repeat until their patience ends. The HTTP side is `__main__`'s. This reaches into fakesnow, so its version is pinned.
+Unlike fakesnow alone, a statement is atomic, writers wait for each other, and an engine failure is
+an error answer instead of an HTTP 500, which clients would retry until they time out. Add the
+running of statements here; HTTP belongs to `__main__`, rewriting SQL belongs to `statements`. This
+uses fakesnow's internals, so the version of fakesnow is pinned.
 """
 
 import json
@@ -22,12 +24,12 @@ from snowflake.connector.errors import Error, ProgrammingError
 from sqlglot import Expr, exp
 
 from polygon_assets.local.snowflake import repairs, statements
-from polygon_assets.local.snowflake.writers import Holder, Writers, WriterWaitError
+from polygon_assets.local.snowflake.writers import LockHolder, WriteLock, WriterWaitError
 
 logger = logging.getLogger("polygon_assets.local.snowflake")
-# The connector sends a statement again after 60 s without an answer.
+# Below 60 s: the connector resends a statement after 60 s without an answer.
 _WRITER_WAIT_SECONDS = 50.0
-# Snowflake gives an idle transaction that blocks another 5 minutes.
+# Snowflake lets an idle transaction block another one for 5 minutes; tests need less.
 _IDLE_TRANSACTION_SECONDS = 10.0
 _ACCOUNT = "FAKESNOW"
 _DEFAULT_SCHEMA = "PUBLIC"
@@ -52,20 +54,24 @@ _READING = {
     "UNSET",
     "EXPLAIN",
 }
-# Each becomes several statements of DuckDB. The others note things in two databases, which no transaction of DuckDB may.
+# fakesnow turns each of these into several DuckDB statements, so they need a transaction. The other
+# statements write to two databases, which one DuckDB transaction cannot.
 _SPLIT = {"MERGE", "INSERT", "COPY"}
 _LOCK_TIMEOUT, _INTERNAL_ERROR, _TRANSACTION_ABORTED = 625, 603, 90232
 
 
 class Engine(FakeSnow):
-    """All databases, each a file; opened at the start, since two sessions must not open one at the same time."""
+    """All databases, each a file.
+
+    They are opened at the start, because two sessions must not open a database at the same time.
+    """
 
     def __init__(self, directory: Path) -> None:
         repairs.apply()
         super().__init__(
             create_database_on_connect=False, create_schema_on_connect=False, db_path=directory
         )
-        self.writers = Writers(_WRITER_WAIT_SECONDS, _IDLE_TRANSACTION_SECONDS)
+        self.write_lock = WriteLock(_WRITER_WAIT_SECONDS, _IDLE_TRANSACTION_SECONDS)
         self.duck_conn.execute(f"SET GLOBAL memory_limit = '{_MEMORY_LIMIT}'")
         self.duck_conn.execute("SET GLOBAL temp_directory = ?", [str(directory / "spill")])
         for file in sorted(directory.glob("*.db")):
@@ -82,14 +88,17 @@ class Engine(FakeSnow):
         return Session(self, database, schema, nop_regexes=nop_regexes, **kwargs)
 
     def create(self, database: str, schemas: Iterable[str]) -> None:
-        """Make a database and its schemas, as far as they are missing; like Snowflake's it has the one that sessions begin in."""
+        """Create a database, its schemas and Snowflake's PUBLIC, where they are missing.
+
+        Sessions begin in PUBLIC.
+        """
         cursor = self.connect().cursor()
         cursor.execute(f"CREATE DATABASE IF NOT EXISTS {database}")
         for schema in (_DEFAULT_SCHEMA, *schemas):
             cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {database}.{schema}")
 
     def close(self) -> None:
-        """Bring the databases' files up to date; what was acknowledged is in their logs already."""
+        """Write the databases' logs into their files; acknowledged rows are in the logs already."""
         for (name,) in self.duck_conn.execute(
             "SELECT database_name FROM duckdb_databases() WHERE path IS NOT NULL"
         ).fetchall():
@@ -97,7 +106,7 @@ class Engine(FakeSnow):
         self.duck_conn.close()
 
 
-class Session(FakeSnowflakeConnection, Holder):
+class Session(FakeSnowflakeConnection, LockHolder):
     """One client's session."""
 
     def __init__(
@@ -113,7 +122,7 @@ class Session(FakeSnowflakeConnection, Holder):
             db_path=engine.db_path,
             **kwargs,
         )
-        self.writers = engine.writers
+        self.write_lock = engine.write_lock
         self.used_at = time.monotonic()
         self.began = False
         self.abandoned = False
@@ -124,7 +133,7 @@ class Session(FakeSnowflakeConnection, Holder):
 
     @property
     def facts(self) -> dict[str, str | None]:
-        """What the session answers about itself, by the function that asks."""
+        """The values of SQL functions about the session, by function name."""
         return {
             "CURRENT_WAREHOUSE": self.warehouse or None,
             "CURRENT_ROLE": self.role or "PUBLIC",
@@ -144,27 +153,27 @@ class Session(FakeSnowflakeConnection, Holder):
 
     @property
     def keeps_writing(self) -> bool:
-        """Whether the right to write stays with it until COMMIT or ROLLBACK."""
+        """Whether the session keeps the write lock until COMMIT or ROLLBACK."""
         return self.began or self._in_transaction
 
     def cursor(self, cursor_class: type[SnowflakeCursor] = SnowflakeCursor) -> "Cursor":  # noqa: ARG002
         return Cursor(self, self._duck_conn)
 
-    def introduce(self, user: str, asked: Mapping[str, str]) -> None:
-        """Who has logged in, and with which role and warehouse; nothing depends on it but what the session says of itself."""
+    def set_login(self, user: str, parameters: Mapping[str, str]) -> None:
+        """Store the login's user, role and warehouse, used only by CURRENT_ROLE() and the like."""
         self.user = user.upper()
         self.role, self.warehouse = (
-            asked.get(name, "").upper() for name in ("roleName", "warehouse")
+            parameters.get(name, "").upper() for name in ("roleName", "warehouse")
         )
 
-    def note_use(self, statement: exp.Use) -> None:
-        """USE ROLE and USE WAREHOUSE, which have no other effect."""
+    def apply_use(self, statement: exp.Use) -> None:
+        """Store the name of USE ROLE or USE WAREHOUSE, which have no other effect."""
         kind, name = statement.text("kind").upper(), statement.this
         if kind in ("ROLE", "WAREHOUSE") and name:
             setattr(self, kind.lower(), name.name.upper())
 
     def interrupt(self) -> None:
-        """Let a running statement fail."""
+        """Make a running statement fail."""
         self._duck_conn.interrupt()
 
     def abandon(self) -> None:
@@ -183,16 +192,16 @@ class Cursor(FakeSnowflakeCursor):
     _to_begin = False
 
     def execute(self, command: str, *args: Any, **kwargs: Any) -> FakeSnowflakeCursor:
-        """Raises only errors that fakesnow's server passes on to the client as they are."""
+        """Run a statement; raises only errors that fakesnow's server sends on unchanged."""
 
         def run() -> FakeSnowflakeCursor:
             return super(Cursor, self).execute(command, *args, **kwargs)
 
         try:
-            with self._conn.writers.statement(self._conn):
-                done = self._execute_or_sum_text(_kind(command), run)
+            with self._conn.write_lock.statement(self._conn):
+                cursor = self._execute_or_sum_text(_kind(command), run)
                 self._conn.last_query_id = self.sfqid
-                return done
+                return cursor
         except WriterWaitError as error:
             raise ProgrammingError(
                 msg=f"lock timeout: {error}", errno=_LOCK_TIMEOUT, sqlstate="57014"
@@ -208,7 +217,10 @@ class Cursor(FakeSnowflakeCursor):
     def _execute_or_sum_text(
         self, kind: str, run: Callable[[], FakeSnowflakeCursor]
     ) -> FakeSnowflakeCursor:
-        """Which column is text is known only to DuckDB, which refuses to sum it up before it has done anything."""
+        """Run a statement, and again with sums of text if DuckDB refuses to sum a text column.
+
+        Only DuckDB has the columns' types, and it refuses before it has changed anything.
+        """
         try:
             return self._execute_as(kind, run)
         except ProgrammingError as error:
@@ -220,7 +232,7 @@ class Cursor(FakeSnowflakeCursor):
     def _transform(self, expression: Expr, params: MutableParams | None) -> Expr:
         session, shown = self._conn, statements.take_filter(expression)
         if isinstance(expression, exp.Use):
-            session.note_use(expression)
+            session.apply_use(expression)
         expression = statements.with_columns_of_values(expression)
         expression = statements.with_session_functions(expression, session.facts)
         expression = session.temporaries.rewrite(
@@ -238,7 +250,10 @@ class Cursor(FakeSnowflakeCursor):
         if session.abandoned:
             session.abandoned = False
             if kind != "ROLLBACK":
-                message = f"the transaction was rolled back: it was idle for {_IDLE_TRANSACTION_SECONDS:.0f} s while another session waited"
+                message = (
+                    "the transaction was rolled back: it was idle for "
+                    f"{_IDLE_TRANSACTION_SECONDS:.0f} s while another session waited; begin it anew"
+                )
                 raise ProgrammingError(msg=message, errno=_TRANSACTION_ABORTED, sqlstate="40001")
         if kind in _READING:
             return run()
@@ -247,14 +262,14 @@ class Cursor(FakeSnowflakeCursor):
         if kind in ("BEGIN", "START"):
             session.began = True
             return run()
-        session.writers.acquire(session)
-        # Without autocommit fakesnow begins a transaction by itself.
+        session.write_lock.acquire(session)
+        # Without autocommit fakesnow begins a transaction itself.
         split = kind in _SPLIT and session._autocommit and not session.began
         try:
-            return self._whole(run) if split else run()
+            return self._atomically(run) if split else run()
         finally:
             if not session.keeps_writing:
-                session.writers.release(session)
+                session.write_lock.release(session)
 
     def _end(self, run: Callable[[], FakeSnowflakeCursor]) -> FakeSnowflakeCursor:
         session = self._conn
@@ -265,10 +280,10 @@ class Cursor(FakeSnowflakeCursor):
             raise
         finally:
             session.began = session._in_transaction = False
-            session.writers.release(session)
+            session.write_lock.release(session)
 
-    def _whole(self, run: Callable[[], FakeSnowflakeCursor]) -> FakeSnowflakeCursor:
-        """Take all that fakesnow makes of one statement, or none of it."""
+    def _atomically(self, run: Callable[[], FakeSnowflakeCursor]) -> FakeSnowflakeCursor:
+        """Run fakesnow's several statements for one of the client's in one transaction."""
         self._to_begin = True
         try:
             run()
@@ -283,7 +298,8 @@ class Cursor(FakeSnowflakeCursor):
         return self
 
     def _execute(self, transformed: Expr, params: MutableParams | None = None) -> None:
-        # The table of a MERGE's candidates is noted in a second database, and a transaction of DuckDB writes into one.
+        # Not before a CREATE: fakesnow registers the table of a MERGE's candidates in a second
+        # database, and a DuckDB transaction writes to one database only.
         if self._to_begin and not isinstance(transformed, exp.Create):
             self._duck_conn.begin()
             self._to_begin = False
@@ -291,7 +307,7 @@ class Cursor(FakeSnowflakeCursor):
 
 
 class _NewestResults(dict[str, tuple[Any, ...]]):
-    """fakesnow keeps every result for as long as the session lives; those that a client can still ask for are few."""
+    """The newest results only: fakesnow keeps all, but a client can request only few of them."""
 
     def __setitem__(self, query_id: str, result: tuple[Any, ...]) -> None:
         super().__setitem__(query_id, result)

@@ -1,6 +1,6 @@
-"""What fakesnow 0.12.1 gets wrong where its users' SQL is right; each function here takes the place of one of its own.
+"""Fixes for faults of fakesnow 0.12.1 with correct SQL: each function replaces one of fakesnow's.
 
-What fakesnow does not claim to do is not repaired.
+Add the fix of a fault here; features that fakesnow lacks belong to `statements`.
 """
 
 import importlib
@@ -25,7 +25,10 @@ def describe_table(
     current_database: str | None,
     current_schema: str | None,
 ) -> list[tuple[str, str]]:
-    """Columns of the table that a COPY fills. fakesnow looks for a temporary table in its schema, where DuckDB does not have it."""
+    """The columns of the table that a COPY fills.
+
+    fakesnow looks for a temporary table in its schema, but DuckDB keeps it outside of all schemas.
+    """
     sql = "SELECT 1 FROM duckdb_tables() WHERE temporary AND table_name = ?"
     path: tuple[str | None, ...] = (
         table.catalog or current_database,
@@ -39,7 +42,7 @@ def describe_table(
 
 
 def timestamps(ts: "pa.Array | pa.ChunkedArray") -> "pa.Array":
-    """Times as the connector expects them. fakesnow sends no time as the beginning of 1970."""
+    """Times in the connector's form, with NULL as NULL: fakesnow sends the start of 1970 for it."""
     values = ts.combine_chunks() if isinstance(ts, pa.ChunkedArray) else ts
     structs = _timestamps_of_fakesnow(pc.fill_null(values, 0))
     return pa.StructArray.from_arrays(
@@ -48,7 +51,10 @@ def timestamps(ts: "pa.Array | pa.ChunkedArray") -> "pa.Array":
 
 
 def table(table: "pa.Table", rowtype: list[ColumnInfo]) -> "pa.Table":
-    """Rows as the connector expects them. It reads whole numbers as int; the sum of integers comes from DuckDB as a decimal."""
+    """Rows in the connector's form, with whole numbers as int.
+
+    DuckDB returns the sum of integers as a decimal.
+    """
     columns = [
         _as_integers(column) if _is_whole(column.type) else column for column in table.columns
     ]
@@ -63,18 +69,18 @@ def _as_integers(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
     try:
         return column.cast(pa.int64())
     except pa.ArrowInvalid:
-        return column  # too large: a decimal in Snowflake too
+        return column  # too large for 64 bits: Snowflake returns a decimal too
 
 
 def apply() -> None:
-    """Put them in place; a second time changes nothing."""
+    """Replace fakesnow's functions; a second call changes nothing."""
     copy_into._describe_table = describe_table
     arrow.timestamp_to_sf_struct = timestamps
-    # The package has a function of the same name as its module.
+    # importlib, because the package also has a function of this name.
     server: Any = importlib.import_module("fakesnow.server")
     server.to_sf = table
     transforms.numeric_agg_implicit_cast = statements.exact_aggregate
-    # The sum of integers is a HUGEINT of DuckDB, which is a NUMBER(38,0) like its BIGINT.
+    # DuckDB's sum of integers is a HUGEINT, which is a NUMBER(38,0) just like a BIGINT.
     columns = info_schema.SQL_CREATE_GLOBAL_INFORMATION_SCHEMA_COLUMNS_VIEW
     info_schema.SQL_CREATE_GLOBAL_INFORMATION_SCHEMA_COLUMNS_VIEW = columns.replace(
         "='BIGINT'", " IN ('BIGINT', 'HUGEINT')"

@@ -1,6 +1,7 @@
-"""What Snowflake means by a statement where fakesnow 0.12.1 has no meaning for it, or another one: names, filters and functions.
+"""Rewrites statements that fakesnow 0.12.1 lacks or misreads: names, filters and functions.
 
-Each rewriting is a pure function of the parsed statement; a session's state and the running of statements belong to `engine`.
+Add a rewriting here, as a pure function of the parsed statement; a session's state and the running
+of statements belong to `engine`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +13,7 @@ from fakesnow import transforms
 from sqlglot import Expr, exp
 
 _SHOWN_NAME = {"COLUMNS": "column_name"}
-"""By what SHOW lists; everywhere else the column is `name`."""
+"""The column that SHOW filters, by the kind of object; `name` for all other kinds."""
 _WHOLE_DAYS = {"DAY", "WEEK", "MONTH", "QUARTER", "YEAR"}
 _FILTERS = ("like", "starts_with", "limit", "from_")
 _of_text: ContextVar[bool] = ContextVar("sums_of_text", default=False)
@@ -24,20 +25,23 @@ Path = tuple[str, str, str]
 
 @dataclass
 class Temporaries:
-    """The temporary tables of a session. DuckDB keeps them apart from any schema, Snowflake in the one that their name says."""
+    """The temporary tables of a session.
 
-    made: set[Path] = field(default_factory=set)
+    DuckDB keeps them outside of all schemas, Snowflake in the schema of their name.
+    """
+
+    created: set[Path] = field(default_factory=set)
 
     def rewrite(self, statement: Expr, database: str | None, schema: str | None) -> Expr:
-        """Name the session's temporary tables as DuckDB does: alone."""
+        """Remove database and schema from the names of the session's temporary tables."""
         if _is_temporary(statement) and (target := statement.find(exp.Table)):
-            self.made.add(_path(target, database, schema))
+            self.created.add(_path(target, database, schema))
         for table in list(statement.find_all(exp.Table)):
-            if table.args.get("db") and _path(table, database, schema) in self.made:
+            if table.args.get("db") and _path(table, database, schema) in self.created:
                 table.set("db", None)
                 table.set("catalog", None)
         if isinstance(statement, exp.Drop) and isinstance(statement.this, exp.Table):
-            self.made.discard(_path(statement.this, database, schema))
+            self.created.discard(_path(statement.this, database, schema))
         return statement
 
 
@@ -56,7 +60,7 @@ def _path(table: exp.Table, database: str | None, schema: str | None) -> Path:
 
 
 def _name(identifier: Expr | None) -> str:
-    """As Snowflake keeps it: in upper case unless it is quoted."""
+    """The name in Snowflake's form: upper case unless quoted."""
     if not isinstance(identifier, exp.Identifier):
         return ""
     return identifier.name if identifier.args.get("quoted") else identifier.name.upper()
@@ -64,7 +68,7 @@ def _name(identifier: Expr | None) -> str:
 
 @dataclass(frozen=True)
 class ShownFilter:
-    """LIKE, STARTS WITH and LIMIT of a SHOW statement; fakesnow leaves most of them out."""
+    """LIKE, STARTS WITH and LIMIT of a SHOW statement; fakesnow ignores most of them."""
 
     column: str
     like: str | None
@@ -77,7 +81,7 @@ class ShownFilter:
         column = exp.column(self.column, quoted=True)
         conditions: list[Expr] = []
         if self.like is not None:
-            # Snowflake's backslash is an escape here as in any LIKE of a string literal.
+            # In Snowflake a backslash escapes here, as in every LIKE with a string literal.
             conditions.append(
                 exp.Escape(
                     this=exp.ILike(this=column, expression=exp.Literal.string(self.like)),
@@ -95,16 +99,19 @@ class ShownFilter:
             )
         if self.after is not None:
             conditions.append(exp.GT(this=column.copy(), expression=exp.Literal.string(self.after)))
-        found = exp.select("*").from_(exp.Subquery(this=query, alias=exp.to_identifier("shown")))
-        found = found.where(*conditions) if conditions else found
-        return found.order_by(column.copy()).limit(self.limit) if self.limit is not None else found
+        shown = exp.select("*").from_(exp.Subquery(this=query, alias=exp.to_identifier("shown")))
+        shown = shown.where(*conditions) if conditions else shown
+        return shown.order_by(column.copy()).limit(self.limit) if self.limit is not None else shown
 
 
 _BACKSLASH = exp.Literal.string("\\")
 
 
 def take_filter(statement: Expr) -> ShownFilter | None:
-    """Take the filter out of a SHOW statement, so that fakesnow does not apply a part of it; None for what shows everything."""
+    """Remove the filter from a SHOW statement and return it; None if the statement has none.
+
+    fakesnow would otherwise apply a part of the filter.
+    """
     if not isinstance(statement, exp.Show):
         return None
     like, starts_with, limit, after = (statement.args.get(name) or None for name in _FILTERS)
@@ -122,7 +129,7 @@ def take_filter(statement: Expr) -> ShownFilter | None:
 
 
 def with_columns_of_values(statement: Expr) -> Expr:
-    """`$1` of a VALUES clause is its first column, whatever that is called."""
+    """Replace `$1` of a VALUES clause by the name of its first column, `$2` by the second's."""
     for parameter in list(statement.find_all(exp.Parameter)):
         number = parameter.this
         select = parameter.find_ancestor(exp.Select)
@@ -137,7 +144,7 @@ def with_columns_of_values(statement: Expr) -> Expr:
 
 
 def _column_node(parameter: exp.Parameter) -> Expr:
-    """`t.$1` is a column that wraps the parameter."""
+    """The node to replace: `t.$1` is a column that wraps the parameter."""
     return parameter.parent if isinstance(parameter.parent, exp.Column) else parameter
 
 
@@ -150,7 +157,7 @@ def _values(select: exp.Select) -> exp.Values | None:
 def _column_of(values: exp.Values, number: int) -> exp.Column:
     alias = values.args.get("alias")
     if alias and not alias.args.get("columns"):
-        # fakesnow names the columns only where the clause has no name itself.
+        # fakesnow names the columns only of a clause without an alias.
         width = len(values.expressions[0].expressions) if values.expressions else 0
         alias.set("columns", [exp.to_identifier(f"COLUMN{place}") for place in range(1, width + 1)])
     named = alias.args["columns"] if alias else ()
@@ -162,12 +169,12 @@ def _column_of(values: exp.Values, number: int) -> exp.Column:
 
 
 def with_session_functions(statement: Expr, facts: Mapping[str, str | None]) -> Expr:
-    """What a session says of itself; `facts` by the function's name."""
+    """Replace functions about the session by their values; `facts` is keyed by function name."""
     for node in list(statement.find_all(exp.Func)):
         name = (node.name if isinstance(node, exp.Anonymous) else node.sql_name()).upper()
         if name in facts and not _arguments(node):
             value = facts[name]
-            # Snowflake names the column by the call.
+            # Snowflake names the column after the call.
             literal = exp.Null() if value is None else exp.Literal.string(value)
             inside = isinstance(node.parent, exp.Select) and node.arg_key == "expressions"
             node.replace(exp.alias_(literal, f"{name}()", quoted=True) if inside else literal)
@@ -183,7 +190,7 @@ def _arguments(node: exp.Func) -> bool:
 
 
 def with_functions(statement: Expr) -> Expr:
-    """Functions that have a macro of ours (session_macros.sql)."""
+    """Replace functions by this server's macros (session_macros.sql)."""
 
     def replaced(node: Expr) -> Expr:
         if isinstance(node, exp.TimestampTrunc | exp.DateTrunc):
@@ -197,7 +204,7 @@ def with_functions(statement: Expr) -> Expr:
 
 
 def _with_dates_moved(statement: Expr) -> Expr:
-    """A DATE that is moved by whole days stays one."""
+    """Keep a DATE that is moved by whole days a DATE."""
     for node in list(statement.find_all(exp.DateAdd, exp.DateSub)):
         if node.text("unit").upper() in _WHOLE_DAYS:
             origin = node.this.copy()
@@ -208,7 +215,10 @@ def _with_dates_moved(statement: Expr) -> Expr:
 
 
 def exact_aggregate(expression: Expr) -> Expr:
-    """SUM of numbers as it is: DuckDB's is exact. fakesnow makes a FLOAT of every number, for the sake of text that is summed up."""
+    """Keep SUM of numbers exact, as in DuckDB.
+
+    fakesnow casts every argument to FLOAT, so that text can be summed.
+    """
     if not isinstance(expression, exp.Sum) or _of_text.get():
         return _in_distinct(expression) or _fakesnow_aggregate(expression)
     argument = expression.this
@@ -219,7 +229,7 @@ def exact_aggregate(expression: Expr) -> Expr:
 
 
 def _in_distinct(expression: Expr) -> Expr | None:
-    """AVG(DISTINCT x) and its like: fakesnow would write the cast around the DISTINCT."""
+    """Cast inside the DISTINCT of AVG(DISTINCT x) and the like; fakesnow would cast around it."""
     distinct = expression.this if isinstance(expression, exp.AggFunc) else None
     if not isinstance(distinct, exp.Distinct) or not isinstance(
         expression, transforms.transforms._NUMERIC_ONLY_AGGS
@@ -234,7 +244,7 @@ def _in_distinct(expression: Expr) -> Expr | None:
 
 @contextmanager
 def sums_of_text() -> Iterator[None]:
-    """Within it SUM takes text and variants, and its result is a FLOAT."""
+    """Inside the block, SUM accepts text and variants and returns a FLOAT."""
     token = _of_text.set(True)
     try:
         yield

@@ -1,6 +1,7 @@
-"""One writer at a time: who may change tables, until when, and when an abandoned transaction loses the right.
+"""The write lock: one session at a time changes tables, and an idle transaction can lose the lock.
 
-Snowflake lets writers of one table wait for each other, where DuckDB fails the later one. What a session is stands in `engine`.
+In Snowflake, writers of one table wait for each other; in DuckDB, the later one fails. Add locking
+rules here; sessions belong to `engine`.
 """
 
 import threading
@@ -11,34 +12,34 @@ from contextlib import contextmanager
 
 
 class WriterWaitError(Exception):
-    """Another session kept the right to write for too long; the message says how long."""
+    """Another session kept the write lock for too long; the message gives the time."""
 
 
-class Holder:
-    """What may hold the right to write, also between two statements: a session."""
+class LockHolder:
+    """A session, which may keep the write lock between two statements."""
 
     running = False
     used_at = 0.0
-    """`time.monotonic()` at the end of its last statement."""
+    """`time.monotonic()` at the end of the session's last statement."""
 
     def abandon(self) -> None:
-        """Roll back what is open; called when it is idle and another waits."""
+        """Roll back the open transaction; called when the session is idle and another waits."""
 
 
-class Writers:
-    """The right to write, of all tables together: the embedded server is not about parallel writing."""
+class WriteLock:
+    """One lock for all tables: the embedded server does not need parallel writing."""
 
     def __init__(self, wait_seconds: float, idle_seconds: float) -> None:
-        """A writer waits for `wait_seconds` at the most; who has the right and runs nothing for `idle_seconds` loses it to a waiter."""
+        """A session waits up to `wait_seconds`; an owner idle for `idle_seconds` loses the lock."""
         self._wait_seconds = wait_seconds
         self._idle_seconds = idle_seconds
         self._changed = threading.Condition()
-        # Weak: a session that was closed or has expired holds nothing.
-        self._owner: weakref.ref[Holder] | None = None
+        # A weak reference, so that a closed or expired session frees the lock.
+        self._owner: weakref.ref[LockHolder] | None = None
 
     @contextmanager
-    def statement(self, holder: Holder) -> Iterator[None]:
-        """While a statement of `holder` runs, nobody takes the right from it."""
+    def statement(self, holder: LockHolder) -> Iterator[None]:
+        """Mark a statement of `holder` as running: no other session can take the lock meanwhile."""
         with self._changed:
             holder.running = True
         try:
@@ -48,8 +49,8 @@ class Writers:
                 holder.running = False
                 holder.used_at = time.monotonic()
 
-    def acquire(self, holder: Holder) -> None:
-        """Return once `holder` has the right, at once if it has it already. Raises WriterWaitError."""
+    def acquire(self, holder: LockHolder) -> None:
+        """Return once `holder` has the lock; it may have it already. Raises WriterWaitError."""
         deadline = time.monotonic() + self._wait_seconds
         with self._changed:
             while (owner := self._current()) is not None and owner is not holder:
@@ -64,12 +65,12 @@ class Writers:
                 self._changed.wait(0.2)
             self._owner = weakref.ref(holder)
 
-    def release(self, holder: Holder) -> None:
-        """Give the right back; nothing happens when `holder` does not have it."""
+    def release(self, holder: LockHolder) -> None:
+        """Release the lock; does nothing if `holder` does not have it."""
         with self._changed:
             if self._current() is holder:
                 self._owner = None
                 self._changed.notify_all()
 
-    def _current(self) -> Holder | None:
+    def _current(self) -> LockHolder | None:
         return self._owner() if self._owner else None

@@ -1,4 +1,4 @@
-"""Who may write to the embedded Snowflake, and when an abandoned transaction loses the right."""
+"""The write lock of the embedded Snowflake: waiting, time limit, idle owners."""
 
 import gc
 import threading
@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from polygon_assets.local.snowflake.writers import Holder, Writers, WriterWaitError
+from polygon_assets.local.snowflake.writers import LockHolder, WriteLock, WriterWaitError
 
 
-class Session(Holder):
-    """A session that notes whether it was rolled back."""
+class Session(LockHolder):
+    """A session that records whether it was rolled back."""
 
     def __init__(self) -> None:
         self.used_at = time.monotonic()
@@ -20,40 +20,40 @@ class Session(Holder):
         self.abandoned = True
 
 
-def test_a_writer_waits_until_the_right_is_free() -> None:
-    writers, first, second = Writers(30, 30), Session(), Session()
-    writers.acquire(first)
-    writers.acquire(first)
-    waiting = threading.Thread(target=writers.acquire, args=(second,))
+def test_a_writer_waits_until_the_lock_is_free() -> None:
+    lock, first, second = WriteLock(30, 30), Session(), Session()
+    lock.acquire(first)
+    lock.acquire(first)
+    waiting = threading.Thread(target=lock.acquire, args=(second,))
     waiting.start()
     assert waiting.is_alive()
-    writers.release(second)
-    writers.release(first)
+    lock.release(second)
+    lock.release(first)
     waiting.join(10)
     assert not waiting.is_alive()
     assert not first.abandoned
 
 
-def test_waiting_ends_with_an_error_that_says_how_long() -> None:
-    writers, first, second = Writers(wait_seconds=0, idle_seconds=30), Session(), Session()
-    writers.acquire(first)
+def test_waiting_ends_with_an_error_that_gives_the_time() -> None:
+    lock, first, second = WriteLock(wait_seconds=0, idle_seconds=30), Session(), Session()
+    lock.acquire(first)
     with pytest.raises(WriterWaitError, match="another session has been writing for more than 0 s"):
-        writers.acquire(second)
+        lock.acquire(second)
 
 
-def test_an_idle_transaction_is_rolled_back_for_a_waiter_but_not_one_that_is_running() -> None:
-    writers, first, second = Writers(wait_seconds=0.1, idle_seconds=0), Session(), Session()
-    writers.acquire(first)
-    with writers.statement(first), pytest.raises(WriterWaitError):
-        writers.acquire(second)
+def test_a_waiter_rolls_back_an_idle_transaction_but_not_a_running_one() -> None:
+    lock, first, second = WriteLock(wait_seconds=0.1, idle_seconds=0), Session(), Session()
+    lock.acquire(first)
+    with lock.statement(first), pytest.raises(WriterWaitError):
+        lock.acquire(second)
     assert not first.abandoned
-    writers.acquire(second)
+    lock.acquire(second)
     assert first.abandoned
 
 
-def test_a_session_that_is_gone_holds_nothing() -> None:
-    writers, first, second = Writers(0, 30), Session(), Session()
-    writers.acquire(first)
+def test_a_deleted_session_frees_the_lock() -> None:
+    lock, first, second = WriteLock(0, 30), Session(), Session()
+    lock.acquire(first)
     del first
     gc.collect()
-    writers.acquire(second)
+    lock.acquire(second)
