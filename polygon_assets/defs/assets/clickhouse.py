@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from polygon_assets.aggregate_columns import AGGREGATE_COLUMNS
 from polygon_assets.defs.graph.automation import FOLLOWS_CLOSED_DAYS
 from polygon_assets.defs.graph.descriptions import OWNERS, Column, described, table_schema
 from polygon_assets.defs.graph.keys import (
@@ -30,23 +31,8 @@ SAME_VOLUME = dg.AssetCheckSpec(
     "before the computation and no more than after it.",
 )
 
-SECONDS_COLUMNS: tuple[Column, ...] = (
-    ("symbol", "LowCardinality(String)", "ticker"),
-    ("start_timestamp", "DateTime64(3, 'UTC')", "start of the second, included"),
-    ("end_timestamp", "DateTime64(3, 'UTC')", "end of the second, excluded"),
-    ("open", "Float64", "US dollars"),
-    ("high", "Float64", "US dollars"),
-    ("low", "Float64", "US dollars"),
-    ("close", "Float64", "US dollars"),
-    ("volume", "Decimal(18, 6)", "shares traded in the second, fractions exact"),
-    ("vwap", "Nullable(Float64)", "US dollars, volume-weighted, of the second"),
-    ("accumulated_volume", "Nullable(Decimal(18, 6))", "shares since the day began"),
-    ("official_open_price", "Nullable(Float64)", "US dollars"),
-    ("aggregate_vwap", "Nullable(Float64)", "US dollars, volume-weighted, since the day began"),
-    ("average_size", "Nullable(Float64)", "shares per trade"),
-    ("otc", "Bool", "traded over the counter"),
-    ("received_at", "DateTime64(6, 'UTC')", "when this version was first ours; the newest wins"),
-    ("source", "LowCardinality(String)", "websocket or rest"),
+SECONDS_COLUMNS: tuple[Column, ...] = tuple(
+    (column.name, column.table_type, column.meaning) for column in AGGREGATE_COLUMNS
 )
 BAR_COLUMNS: tuple[Column, ...] = (
     ("trading_day", "Date", "New York date"),

@@ -1,50 +1,46 @@
-"""The topics that carry data. The contract of their messages is `polygon_assets.messages`; producer and filter write them."""
+"""The topics that carry data, as assets: what each message is, and what to do when it is wrong.
+
+Add a topic here once `polygon_assets.messages` declares it; producer and filter write them.
+"""
+
+from collections.abc import Mapping
 
 import dagster as dg
 
+from polygon_assets.aggregate_columns import AGGREGATE_COLUMNS
 from polygon_assets.defs.graph.descriptions import OWNERS, Column, described, table_schema
 from polygon_assets.defs.graph.keys import DEAD_LETTERS, FILTERED, RAW, SUBSCRIPTIONS, WEBSOCKET
+from polygon_assets.messages import FilteredAggregate, RawAggregate
 
-RAW_COLUMNS: tuple[Column, ...] = (
-    ("event_type", "string", "A: per-second aggregate"),
-    ("symbol", "string", "ticker; also the message key"),
-    ("volume", "number", "shares traded in the second, as the vendor rounds it"),
-    ("decimal_volume", "string", "shares, exact, where fractional shares traded"),
-    ("accumulated_volume", "number", "shares traded since the day began"),
-    ("decimal_accumulated_volume", "string", "shares, exact, where fractional shares traded"),
-    ("official_open_price", "number", "US dollars"),
-    ("vwap", "number", "US dollars, volume-weighted, of the second"),
-    ("open_price", "number", "US dollars"),
-    ("close_price", "number", "US dollars"),
-    ("high", "number", "US dollars"),
-    ("low", "number", "US dollars"),
-    ("aggregate_vwap", "number", "US dollars, volume-weighted, since the day began"),
-    ("average_size", "number", "shares per trade"),
-    ("start_timestamp", "integer", "Unix milliseconds, included"),
-    ("end_timestamp", "integer", "Unix milliseconds, excluded"),
-    ("otc", "boolean", "traded over the counter"),
-    ("received_at", "integer", "Unix microseconds: when this version was first ours"),
-    ("source", "string", "websocket or rest"),
-)
-FILTERED_COLUMNS: tuple[Column, ...] = (
-    ("symbol", "string", "ticker; also the message key"),
-    ("start_timestamp", "integer", "Unix milliseconds, included"),
-    ("end_timestamp", "integer", "Unix milliseconds, excluded"),
-    ("readable_timestamp", "string", "start in UTC, yyyy-MM-ddTHH:mm:ss.SSSZ"),
-    ("open", "number", "US dollars"),
-    ("high", "number", "US dollars"),
-    ("low", "number", "US dollars"),
-    ("close", "number", "US dollars"),
-    ("volume", "string", "shares, decimal with at most 6 digits after the point"),
-    ("vwap", "number", "US dollars, volume-weighted, of the second"),
-    ("accumulated_volume", "string", "shares since the day began, decimal"),
-    ("official_open_price", "number", "US dollars"),
-    ("aggregate_vwap", "number", "US dollars, volume-weighted, since the day began"),
-    ("average_size", "number", "shares per trade"),
-    ("otc", "boolean", "traded over the counter"),
-    ("received_at", "integer", "Unix microseconds: when this version was first ours"),
-    ("source", "string", "websocket or rest"),
-)
+_BY_RAW_NAME = {column.raw: column for column in AGGREGATE_COLUMNS}
+_BY_NAME = {column.name: column for column in AGGREGATE_COLUMNS}
+_ONLY_RAW: Mapping[str, tuple[str, str]] = {
+    "event_type": ("string", "A: per-second aggregate"),
+    "volume": ("number", "shares traded in the second, as the vendor rounds it"),
+    "accumulated_volume": ("number", "shares traded since the day began"),
+    "decimal_volume": ("string", "shares, exact, where fractional shares traded"),
+    "decimal_accumulated_volume": ("string", "shares, exact, where fractional shares traded"),
+}
+"""Fields that stand in RAW_TOPIC alone, or otherwise than in FILTERED_TOPIC."""
+_ONLY_FILTERED = {"readable_timestamp": ("string", "start in UTC, yyyy-MM-ddTHH:mm:ss.SSSZ")}
+
+
+def _raw_column(name: str) -> Column:
+    if name in _ONLY_RAW:
+        return (name, *_ONLY_RAW[name])
+    column = _BY_RAW_NAME[name]
+    return (name, column.json_type, column.message_meaning)
+
+
+def _filtered_column(name: str) -> Column:
+    if name in _ONLY_FILTERED:
+        return (name, *_ONLY_FILTERED[name])
+    column = _BY_NAME[name]
+    return (name, column.json_type, column.message_meaning)
+
+
+RAW_COLUMNS = tuple(map(_raw_column, RawAggregate.__struct_fields__))
+FILTERED_COLUMNS = tuple(map(_filtered_column, FilteredAggregate.__struct_fields__))
 DEAD_LETTER_COLUMNS: tuple[Column, ...] = (
     ("program", "string", "producer, filter or sink"),
     ("stage", "string", "frame, event, validate or insert"),
@@ -68,11 +64,11 @@ STREAM_AGGREGATES = dg.AssetSpec(
     kinds={"kafka"},
     metadata={"dagster/column_schema": table_schema(RAW_COLUMNS)},
     description=described(
-        "Every aggregate as it was received, from the live feed or from REST where a gap was filled: the one source of all that follows.",
+        "Every aggregate as it was received from the live feed: the source of all streamed tables.",
         grain="one message per symbol, second and version, keyed by symbol; a repeated second is a correction.",
         lateness="milliseconds after the feed.",
-        wrong="nothing is repaired here: a wrong second is sent again with a newer `received_at`. Growing lag means that the filter is "
-        "down or too slow: see `run_filter`.",
+        wrong="nothing is repaired here: the vendor sends a wrong second again, with a newer "
+        "`received_at`. Growing lag means that the filter is down or too slow: see `run_filter`.",
     ),
 )
 FILTERED_STOCK_DATA = dg.AssetSpec(
@@ -83,12 +79,13 @@ FILTERED_STOCK_DATA = dg.AssetSpec(
     kinds={"kafka"},
     metadata={"dagster/column_schema": table_schema(FILTERED_COLUMNS)},
     description=described(
-        "Valid aggregates of subscribed symbols, each exactly one row of `clickhouse/stock_aggregates`, so that any ClickHouse sink "
-        "can load it.",
+        "Valid aggregates of subscribed symbols, each exactly one row of "
+        "`clickhouse/stock_aggregates`, so that any ClickHouse sink can load it.",
         grain="one message per symbol, second and version, keyed by symbol.",
         lateness="under a second after the raw topic.",
-        wrong="compare with the raw topic; what is missing is either not subscribed or in `kafka/polygon_dead_letters` with the reason. "
-        "Growing lag means that the sink is down or ClickHouse refuses: see `run_sink`.",
+        wrong="compare with the raw topic; a missing message is either not subscribed or in "
+        "`kafka/polygon_dead_letters` with the reason. Growing lag means that the sink is down or "
+        "ClickHouse refuses: see `run_sink`.",
     ),
 )
 POLYGON_DEAD_LETTERS = dg.AssetSpec(
@@ -99,10 +96,12 @@ POLYGON_DEAD_LETTERS = dg.AssetSpec(
     kinds={"kafka"},
     metadata={"dagster/column_schema": table_schema(DEAD_LETTER_COLUMNS)},
     description=described(
-        "What a program refused: where it stood, at which stage, why, and the bytes themselves, so that it can be replayed.",
+        "What a program refused: its place, the stage, the reason, and the bytes themselves, so "
+        "that it can be replayed.",
         grain="one message per refused frame, event or row.",
         lateness="immediate; an empty topic is the normal state.",
-        wrong="read the reasons. A new field or unit of the vendor shows here first: correct the code, then replay the bytes.",
+        wrong="read the reasons. A new field or unit of the vendor shows here first: correct the "
+        "code, then replay the bytes.",
     ),
 )
 
