@@ -217,19 +217,25 @@ def stream(name: str) -> None:
 
 @main.command()
 def migrate() -> None:
-    """Bring database `market` in ClickHouse up to date."""
+    """Create the missing Kafka topics, and bring database `market` in ClickHouse up to date."""
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
     from polygon_assets.clients import clickhouse
     from polygon_assets.serving.migrate import MigrationError
     from polygon_assets.serving.migrate import migrate as apply_migrations
+    from polygon_assets.streaming.topics import TopicError, create_missing_topics
 
     settings = _settings()
     try:
+        topics = create_missing_topics(settings) if settings.kafka_bootstrap_servers else None
         names = apply_migrations(clickhouse.connect(settings), dt.datetime.now(dt.UTC))
-    except (ClickHouseError, MigrationError) as error:
+    except (ClickHouseError, MigrationError, TopicError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo("\n".join(f"applied {name}" for name in names) or "up to date")
+    if topics is None:
+        click.echo("no topic was created: KAFKA_BOOTSTRAP_SERVERS is not set")
+    changes = [f"created topic {topic}" for topic in topics or ()]
+    changes += [f"applied {name}" for name in names]
+    click.echo("\n".join(changes) or "up to date")
 
 
 @main.group()

@@ -5,6 +5,7 @@ where it goes is the programs'.
 """
 
 import datetime as dt
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import msgspec
@@ -14,7 +15,34 @@ FILTERED_TOPIC = "custom_filtered_stock_data_topic"
 DEAD_LETTER_TOPIC = "polygon_dead_letters"
 STATUS_TOPIC = "polygon_stream_status"
 GAP_TOPIC = "polygon_stream_gaps"
-TOPICS = (RAW_TOPIC, FILTERED_TOPIC, DEAD_LETTER_TOPIC, STATUS_TOPIC, GAP_TOPIC)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic: how it is created, by the embedded stack and by `polygon-assets migrate`."""
+
+    name: str
+    retention_days: int | None
+    """None for a compacted topic, which keeps the newest message of each key for ever."""
+    partitions: int = 6
+    """Enough for parallel consumers, few enough for a small broker."""
+
+    @property
+    def configs(self) -> dict[str, str]:
+        """The broker's settings of the topic."""
+        if self.retention_days is None:
+            return {"cleanup.policy": "compact"}
+        milliseconds = self.retention_days * 24 * 60 * 60 * 1000
+        return {"cleanup.policy": "delete", "retention.ms": str(milliseconds)}
+
+
+TOPICS = (
+    Topic(RAW_TOPIC, retention_days=7),
+    Topic(FILTERED_TOPIC, retention_days=7),
+    Topic(DEAD_LETTER_TOPIC, retention_days=30),
+    Topic(STATUS_TOPIC, retention_days=None),
+    Topic(GAP_TOPIC, retention_days=None),
+)
 
 FILTER_GROUP = "polygon_filter"
 SINK_GROUP = "clickhouse_sink"

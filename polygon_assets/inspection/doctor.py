@@ -146,7 +146,7 @@ _DISK_CURE = (
     "delete what is not needed; `make clean` removes the embedded stack's data and all caches"
 )
 _KEY_CURE = "the key is on the dashboard of the market-data account; real-time aggregates need a paid stocks plan"
-_KAFKA_CURE = "the brokers' addresses are on the cluster's page; create each topic with 6 partitions, compact polygon_stream_status"
+_KAFKA_CURE = "the brokers' addresses are on the cluster's page; then `polygon-assets migrate` creates the topics"
 _CLICKHOUSE_CURE = "host, user and password are under Connect in ClickHouse Cloud; `polygon-assets migrate` makes the tables"
 _S3_CURE = (
     "create the bucket, grant read and write to it, then `polygon-assets subscriptions push FILE`"

@@ -73,7 +73,9 @@ def positions(
 def missing_topics(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS) -> list[str]:
     """The topics of the contract that the broker does not have. Raises KafkaUnreachableError."""
     with Look.at(settings, deadline_seconds) as look:
-        return [topic for topic in messages.TOPICS if not look.partition_count(topic)]
+        return [
+            topic.name for topic in messages.TOPICS if not look.partition_count(topic.name)
+        ]
 
 
 def message_count(

@@ -48,7 +48,7 @@ def test_the_whole_stack_starts_complete_and_stops_without_a_trace(tmp_path: Pat
     with running_stack(tmp_path, fixed_ports=False) as stack:
         settings = stack.settings()
         pids = [stack.process(name).pid for name in stack.ports]
-        assert set(TOPICS) <= topics(settings)
+        assert {topic.name for topic in TOPICS} <= topics(settings)
         with clickhouse.connect(settings) as client:
             assert client.command("EXISTS TABLE market.stock_aggregates") == 1
         content = (
@@ -84,7 +84,7 @@ def test_a_killed_broker_restarts_with_its_topics_on_the_same_port(tmp_path: Pat
     with running_stack(tmp_path, only=("kafka",), fixed_ports=False) as stack:
         stack.kill("kafka")
         stack.restart("kafka")
-        assert set(TOPICS) <= topics(stack.settings())
+        assert {topic.name for topic in TOPICS} <= topics(stack.settings())
 
 
 def test_objects_survive_a_killed_server_with_their_times(tmp_path: Path) -> None:

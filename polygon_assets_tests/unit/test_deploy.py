@@ -4,7 +4,6 @@ from pathlib import Path
 
 import yaml
 
-from polygon_assets.messages import TOPICS
 from polygon_assets.settings import Settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -21,11 +20,11 @@ def test_compose_values_are_usable_settings() -> None:
     assert Settings.model_validate(values).clickhouse_secure is False
 
 
-def test_compose_creates_every_topic_with_six_partitions() -> None:
-    script = COMPOSE["services"]["topics"]["entrypoint"][-1]
-    created = [line.split()[2] for line in script.splitlines() if line.startswith("topic --topic")]
-    assert sorted(created) == sorted(TOPICS)
-    assert "--partitions 6" in script
+def test_compose_creates_topics_and_tables_before_the_code_server_starts() -> None:
+    services = COMPOSE["services"]
+    assert services["migrate"]["command"] == ["migrate"]
+    assert set(services["migrate"]["depends_on"]) == {"clickhouse", "kafka"}
+    assert "migrate" in services["code"]["depends_on"]
 
 
 def test_the_image_runs_without_root() -> None:
@@ -35,7 +34,7 @@ def test_the_image_runs_without_root() -> None:
     assert users[0] == "app"
 
 
-ONE_SHOT = {"topics", "subscriptions", "migrate"}
+ONE_SHOT = {"subscriptions", "migrate"}
 
 
 def test_every_service_that_goes_on_is_started_again_when_it_dies() -> None:

@@ -17,7 +17,6 @@ from typing import IO
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from polygon_assets.clients.airbyte import AirbyteError
-from polygon_assets.local.broker import BrokerError
 from polygon_assets.local.launcher import state
 from polygon_assets.local.launcher.ports import free_port, listens
 from polygon_assets.local.launcher.process import Process
@@ -25,6 +24,7 @@ from polygon_assets.local.launcher.replay import FOLDER, replay_of
 from polygon_assets.local.launcher.servers import Server, embedded_servers
 from polygon_assets.serving.migrate import MigrationError
 from polygon_assets.settings import Settings
+from polygon_assets.streaming.topics import TopicError
 
 logger = logging.getLogger(__name__)
 
@@ -223,7 +223,7 @@ class Stack:
     def _prepare(self, name: str) -> None:
         try:
             self._servers[name].prepare(self.settings())
-        except (AirbyteError, BrokerError, ClickHouseError, MigrationError) as error:
+        except (AirbyteError, ClickHouseError, MigrationError, TopicError) as error:
             raise self._failure(name, f"could not be prepared: {error}") from error
 
     def _is_ready(self, name: str) -> bool:
