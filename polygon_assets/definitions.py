@@ -1,6 +1,7 @@
-"""The one assembly of the graph: every asset, check, job, schedule and sensor, listed. What they do is in `defs`.
+"""The one assembly of the graph: every asset, check, job, schedule and sensor, listed.
 
-It loads with every system down and nothing set, because whoever must repair something needs the picture most.
+Add a new definition to its list here; what it does belongs to `defs`. The graph loads with every
+system down and nothing set, because whoever repairs something needs the picture most.
 """
 
 from collections.abc import Mapping
@@ -38,8 +39,8 @@ def build_defs(
 ) -> dg.Definitions:
     """The graph.
 
-    Partition keys are part of it, so the calendar's name is the one setting that is read while it is built; everything
-    else is read when a run or a tick needs it.
+    Partition keys are part of it, so the calendar is the one setting that is read while the graph
+    is built; runs and ticks read everything else when they need it.
     """
     days = trading_days(calendar_of(settings or load_settings()))
     checks = stream_checks()

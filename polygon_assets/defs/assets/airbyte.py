@@ -1,4 +1,7 @@
-"""The Airbyte source as an asset: its list of tickers follows the subscriptions. The rest of it is `batch.provision`'s."""
+"""The Airbyte source as an asset: its list of tickers follows the subscriptions.
+
+Add what the asset's page shows here; the rest of the source belongs to `batch.airbyte.provision`.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -14,7 +17,7 @@ from polygon_assets.required_settings import missing_settings
 from polygon_assets.subscriptions import difference
 
 LOCKED = 423
-"""Airbyte's answer while a sync runs that its state belongs to."""
+"""Airbyte's HTTP status while a sync uses the state."""
 NONE_NAMED = "no symbol is named (A.*, or no set is in force), so the list stays as it was"
 
 
@@ -30,13 +33,15 @@ NONE_NAMED = "no symbol is named (A.*, or no set is in force), so the list stays
     retry_policy=SHORT_OUTAGES,
     output_required=False,
     description=described(
-        "The Airbyte source that all raw tables are read with. Its `open_close_tickers`, which `snowflake/raw/daily_open_close` is asked "
-        "for one by one, follow the subscribed symbols; everything else in it is set by `polygon-assets airbyte provision`.",
+        "The Airbyte source with which all raw tables are read. Its `open_close_tickers`, which "
+        "`snowflake/raw/daily_open_close` requests one by one, follow the subscribed symbols; "
+        "`polygon-assets airbyte provision` sets everything else in it.",
         grain="one list of symbols.",
-        lateness="it follows an accepted subscription CSV within a minute, or after the load that is under way. "
-        "A new symbol is in the day's load from then on.",
-        wrong="materialize it to set the list again. `A.*` names no symbol: then the list stays as it was. Past days of a new symbol come "
-        "with a backfill of `snowflake/raw/daily_open_close`. Where Airbyte is not set up nothing happens.",
+        lateness="it follows an accepted subscription CSV within a minute, or after the load that "
+        "is running. A new symbol is in the day's load from then on.",
+        wrong="materialize it to set the list again. `A.*` names no symbol: then the list stays as "
+        "it was. Past days of a new symbol come with a backfill of "
+        "`snowflake/raw/daily_open_close`. Where Airbyte is not set up nothing happens.",
     ),
 )
 def polygon_source(
@@ -48,7 +53,7 @@ def polygon_source(
 
     settings = environment.settings()
     if missing := missing_settings(settings, "airbyte"):
-        context.log.warning("there is no Airbyte that could follow: %s not set", ", ".join(missing))
+        context.log.warning("no Airbyte source was changed: %s not set", ", ".join(missing))
         return
     named = subscription_store.named_symbols(settings)
     try:
@@ -57,8 +62,8 @@ def polygon_source(
                 open_close_tickers(api) if named is None else set_open_close_tickers(api, named)
             )
     except AirbyteError as error:
-        passing = isinstance(error, AirbyteUnavailableError) or error.status == LOCKED
-        raise dg.Failure(str(error), allow_retries=passing) from error
+        will_pass = isinstance(error, AirbyteUnavailableError) or error.status == LOCKED
+        raise dg.Failure(str(error), allow_retries=will_pass) from error
     yield dg.MaterializeResult(asset_key=AIRBYTE_SOURCE, metadata=_metadata(before, named))
 
 

@@ -1,6 +1,7 @@
-"""The tables and views people query. The sink and ClickHouse's own views fill all but the one-minute bars, which are filled here.
+"""The tables and views that people query, as assets: their place in the graph and their meaning.
 
-Their SQL is `serving`'s; here stand their place in the graph and their meaning.
+Add an asset of ClickHouse here; its SQL belongs to `serving`. The sink and ClickHouse's views fill
+all of them but the one-minute bars, which a run fills.
 """
 
 import datetime as dt
@@ -27,8 +28,8 @@ from polygon_assets.serving.minute_bars import FilledBars, fill_bars
 SAME_VOLUME = dg.AssetCheckSpec(
     "bars_hold_every_share",
     asset=OHLCV_1M,
-    description="The bars' seconds and shares add up to those of the seconds they were made from; while seconds arrive, to no fewer than "
-    "before the computation and no more than after it.",
+    description="The bars' seconds and shares add up to those of the seconds they were made from; "
+    "while seconds arrive, to no fewer than before the computation and no more than after it.",
 )
 
 SECONDS_COLUMNS: tuple[Column, ...] = tuple(
@@ -83,8 +84,10 @@ LAST_COLUMNS: tuple[Column, ...] = (
     ),
     (
         "newest",
-        "AggregateFunction(argMax, Tuple(close Float64, volume Decimal(18, 6), accumulated_volume Nullable(Decimal(18, 6))), ...)",
-        "close (US dollars), volume and accumulated_volume (shares) of its newest second, all of one row; read it with argMaxMerge",
+        "AggregateFunction(argMax, Tuple(close Float64, volume Decimal(18, 6), accumulated_volume "
+        "Nullable(Decimal(18, 6))), ...)",
+        "close (US dollars), volume and accumulated_volume (shares) of its newest second, all of "
+        "one row; read it with argMaxMerge",
     ),
     (
         "last_received_at",
@@ -108,12 +111,15 @@ def stock_aggregates(days: dg.PartitionsDefinition[str]) -> dg.AssetSpec:
             "dagster/table_name": "market.stock_aggregates",
         },
         description=described(
-            "Every second of every subscribed symbol. Read it with FINAL: corrected seconds replace earlier versions. A trading day is "
-            "materialized once it is proved complete: session over, 15 min of corrections passed, nothing pending, no gap open.",
+            "Every second of every subscribed symbol. Read it with FINAL: corrected seconds "
+            "replace earlier versions. A trading day is materialized once it is proved complete: "
+            "session over, 15 min of corrections passed, nothing pending, no gap open.",
             grain="one row per symbol and second; partitioned by New York trading day.",
-            lateness="about 1 s after the filtered topic; a day is proved 15 min after the extended close.",
-            wrong="the sensor `trading_day_closer` says why a day is still open. Rows missing against the topic: see the check "
-            "`offsets_account_for_rows` and the log of `run_sink`. Reading a topic again is harmless: the newest `received_at` wins.",
+            lateness="about 1 s after the filtered topic; a day is proved 15 min after the "
+            "extended close.",
+            wrong="the sensor `trading_day_closer` says why a day is still open. Rows missing "
+            "against the topic: see the check `offsets_account_for_rows` and the log of "
+            "`run_sink`. Reading a topic again is harmless: the newest `received_at` wins.",
         ),
     )
 
@@ -148,11 +154,12 @@ _VIEWS = (
         "table",
         RECENT_COLUMNS,
         described(
-            "The last six hours in time order, filled by a materialized view: questions about all symbols' last seconds cost a "
-            "twentieth here.",
+            "The last six hours in time order, filled by a materialized view: questions about all "
+            "symbols' last seconds cost a twentieth here.",
             grain="one row per symbol and second; read it with FINAL.",
             lateness="none: it is filled by the same insert as `clickhouse/stock_aggregates`.",
-            wrong="drop and refill it from `clickhouse/stock_aggregates`; it holds nothing of its own.",
+            wrong="drop and refill it from `clickhouse/stock_aggregates`; it holds nothing of its "
+            "own.",
         ),
     ),
     _View(
@@ -161,10 +168,12 @@ _VIEWS = (
         "table",
         LAST_COLUMNS,
         described(
-            "The last price of each symbol, as a state that does not depend on the order of arrival.",
+            "The last price of each symbol, as a state that does not depend on the order of "
+            "arrival.",
             grain="one state per symbol; read it with argMaxMerge and GROUP BY symbol.",
             lateness="none: it is filled by the same insert as `clickhouse/stock_aggregates`.",
-            wrong="truncate and refill it from `clickhouse/stock_aggregates`; it holds nothing of its own.",
+            wrong="truncate and refill it from `clickhouse/stock_aggregates`; it holds nothing of "
+            "its own.",
         ),
     ),
     _View(
@@ -173,10 +182,12 @@ _VIEWS = (
         "view",
         DELTA_COLUMNS,
         described(
-            "Each second's price against the price 10 s before, computed when read because a late second changes later deltas.",
+            "Each second's price against the price 10 s before, computed when read because a late "
+            "second changes later deltas.",
             grain="one row per symbol and second between the parameters `from_ts` and `to_ts`.",
             lateness="none: computed when read.",
-            wrong="it is the table's: NULL where the symbol had no trade between 60 s and 10 s before.",
+            wrong="it is the table's: NULL where the symbol had no trade between 60 s and 10 s "
+            "before.",
         ),
     ),
     _View(
@@ -188,7 +199,8 @@ _VIEWS = (
             "Every symbol's last second against 10 s before, for ranking who moves now.",
             grain="one row per symbol that traded in the 70 s before the parameter `now_ts`.",
             lateness="none: computed when read.",
-            wrong="it is `clickhouse/stock_recent`'s; compare one symbol with `clickhouse/stock_delta_10s`.",
+            wrong="it is `clickhouse/stock_recent`'s; compare one symbol with "
+            "`clickhouse/stock_delta_10s`.",
         ),
     ),
 )
@@ -212,10 +224,13 @@ def ohlcv_1m(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
             "dagster/table_name": "market.ohlcv_1m_by_day",
         },
         description=described(
-            "One-minute bars from the newest version of each second. Today's are refreshed every five minutes while the market is open, "
-            "and a day is computed once more when `clickhouse/stock_aggregates` proves it complete.",
-            grain="one row per symbol and minute in which it traded; partitioned by New York trading day.",
-            lateness="at most five minutes while open (the view `market.ohlcv_1m` is exact at any moment); final after the day is closed.",
+            "One-minute bars from the newest version of each second. Today's are refreshed every "
+            "five minutes while the market is open, and a day is computed once more when "
+            "`clickhouse/stock_aggregates` proves it complete.",
+            grain="one row per symbol and minute in which it traded; partitioned by New York "
+            "trading day.",
+            lateness="at most five minutes while open (the view `market.ohlcv_1m` is exact at any "
+            "moment); final after the day is closed.",
             wrong="materialize the day again: it replaces what is there.",
         ),
     )

@@ -65,7 +65,8 @@ STREAM_AGGREGATES = dg.AssetSpec(
     metadata={"dagster/column_schema": table_schema(RAW_COLUMNS)},
     description=described(
         "Every aggregate as it was received from the live feed: the source of all streamed tables.",
-        grain="one message per symbol, second and version, keyed by symbol; a repeated second is a correction.",
+        grain="one message per symbol, second and version, keyed by symbol; a repeated second is "
+        "a correction.",
         lateness="milliseconds after the feed.",
         wrong="nothing is repaired here: the vendor sends a wrong second again, with a newer "
         "`received_at`. Growing lag means that the filter is down or too slow: see `run_filter`.",

@@ -1,4 +1,8 @@
-"""The subscription CSV as an asset: validated, compared, costed and published. The rules are `polygon_assets.subscriptions`."""
+"""The subscription CSV as an asset: validated, compared, costed and published.
+
+Add what the asset's page shows here; the rules of the file belong to
+`polygon_assets.subscriptions`.
+"""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -18,12 +22,13 @@ if TYPE_CHECKING:
 EVERY_LINE_VALID = dg.AssetCheckSpec(
     "every_line_valid",
     asset=SUBSCRIPTIONS,
-    description="Each line names a channel of a ticker that the vendor knows, once. One bad line refuses the whole file.",
+    description="Each line names a channel of a ticker that the vendor lists, once. One bad line "
+    "refuses the whole file.",
 )
 
 
 class NoReferenceDataError(Exception):
-    """The vendor listed no ticker at all: to go on would call every line bad."""
+    """The vendor listed no ticker at all, so every line would be refused."""
 
 
 @dg.asset(
@@ -34,12 +39,14 @@ class NoReferenceDataError(Exception):
     check_specs=[EVERY_LINE_VALID],
     output_required=False,
     description=described(
-        "The channels that should be streamed, from the CSV in S3. A valid file becomes the set that producer and filter obey within "
-        "seconds; an invalid one changes nothing.",
+        "The channels that should be streamed, from the CSV in S3. Producer and filter apply a "
+        "valid file within seconds; an invalid one changes nothing.",
         grain="one line per channel, `A.<TICKER>` or `A.*`.",
-        lateness="a sensor looks every 30 s; the validation asks the vendor for all tickers, minutes at 5 requests a minute.",
-        wrong="the check `every_line_valid` names each bad line with its reason: correct the file and upload it again "
-        "(`polygon-assets subscriptions check FILE`, then `push FILE`). Every accepted set is kept under `versions/`.",
+        lateness="a sensor looks every 30 s; the validation reads all tickers from the vendor, "
+        "which takes minutes at 5 requests a minute.",
+        wrong="the check `every_line_valid` names each bad line with its reason: correct the file "
+        "and upload it again (`polygon-assets subscriptions check FILE`, then `push FILE`). Every "
+        "accepted set is kept under `versions/`.",
     ),
 )
 def subscriptions(
@@ -54,10 +61,11 @@ def subscriptions(
     if warning:
         context.log.warning(warning)
     parsed = parse(csv.text, _known_tickers(settings))
-    # Minutes have passed: an older file must not be put in force over a newer one, nor be judged in its name.
+    # Minutes have passed: an older file must neither replace a newer one nor be judged for it.
     if (newest := store.csv_etag()) != csv.etag:
         raise dg.Failure(
-            f"the file changed from {csv.etag} to {newest} while it was judged; nothing changed, the run for {newest} judges it"
+            f"the file changed from {csv.etag} to {newest} while it was judged; nothing is put in "
+            f"force, and the run for {newest} judges the new file"
         )
     yield _judgement(parsed.bad_lines, previous)
     if parsed.bad_lines:
@@ -75,7 +83,10 @@ def subscriptions(
 
 
 def _in_force(store: "SubscriptionStore") -> tuple[AcceptedSet | None, str]:
-    """The set in force, or None and why it cannot be read: it is only compared with, and a valid file repairs it."""
+    """The set in force, or None and why it cannot be read.
+
+    The set is only compared with, and a valid file replaces it.
+    """
     from polygon_assets.clients.subscription_store import SubscriptionStoreError
 
     try:
@@ -83,7 +94,7 @@ def _in_force(store: "SubscriptionStore") -> tuple[AcceptedSet | None, str]:
     except SubscriptionStoreError as error:
         return (
             None,
-            f"the set in force before cannot be read, so that every channel counts as added: {error}",
+            f"the set in force cannot be read, so every channel counts as added: {error}",
         )
 
 
@@ -93,7 +104,8 @@ def _known_tickers(settings: Settings) -> set[str]:
     tickers = PolygonRest(settings).active_tickers()
     if not tickers:
         raise NoReferenceDataError(
-            f"{settings.polygon_rest_url} listed no active ticker; nothing was judged and nothing changed"
+            f"{settings.polygon_rest_url} listed no active ticker; nothing was judged and nothing "
+            "changed"
         )
     return tickers
 

@@ -1,6 +1,7 @@
-"""snowflake/marts/*: the tables made from the raw ones by one SQL file each. What stands in them is `batch.marts`' business.
+"""snowflake/marts/*: the tables built from the raw ones, by one SQL file each.
 
-What a table follows, and which column is made of which, is read from that SQL, so that the graph cannot say anything else.
+Add a mart's description here; its SQL and columns belong to `batch.marts`. Dependencies and column
+lineage are read from that SQL, so that the graph and the SQL cannot differ.
 """
 
 import datetime as dt
@@ -32,7 +33,10 @@ from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.graph.runs import log_while_running
 
 _FOLLOWS_REFERENCE = "a minute after the reference data is synced."
-_REBUILD = "materialize it again: it is made anew from its sources. If it is wrong again, they are: look at them and at the check that failed."
+_REBUILD = (
+    "materialize it again: it is rebuilt from its sources. If it is wrong again, they are: check "
+    "them, and the check that failed."
+)
 DESCRIPTIONS: Mapping[str, str] = {
     "dim_exchange": described(
         "Exchanges and reporting facilities.",
@@ -42,35 +46,42 @@ DESCRIPTIONS: Mapping[str, str] = {
     ),
     "dim_ticker": described(
         "Every ticker that is or was traded, with its type and exchange in words.",
-        grain="one row per ticker; where it stands in two markets, or another security had the symbol before, the active and then the "
-        "newest entry.",
+        grain="one row per ticker; where it stands in two markets, or another security had the "
+        "symbol before, the active and then the newest entry.",
         lateness=_FOLLOWS_REFERENCE,
         wrong=_REBUILD,
     ),
     "dim_stock_split": described(
-        "Splits, reverse splits and stock dividends, executed and announced, with what is made of each entry (`status`).",
+        "Splits, reverse splits and stock dividends, executed and announced, with what is made of "
+        "each entry (`status`).",
         grain="one row per entry of the vendor, and one per decision of a person.",
         lateness=_FOLLOWS_REFERENCE,
         wrong=_REBUILD,
     ),
     "fact_daily_trading": described(
-        "The vendor's daily bar of every ticker that traded, unadjusted, with the official prices of subscribed symbols beside it.",
+        "The vendor's daily bar of every ticker that traded, unadjusted, with the official prices "
+        "of subscribed symbols beside it.",
         grain="one row per ticker and New York trading day; partitioned by it.",
         lateness="a minute after the day is loaded; a day that is loaded again is built again.",
-        wrong="materialize the day again: it replaces the day's rows. If bars are wrong, materialize the day of "
-        "`snowflake/raw/grouped_daily` first. The sensor `missing_days` asks for days that were loaded but not built.",
+        wrong="materialize the day again: it replaces the day's rows. If bars are wrong, "
+        "materialize the day of `snowflake/raw/grouped_daily` first. The sensor `missing_days` "
+        "asks for days that were loaded but not built.",
     ),
     "daily_prices_adjusted": described(
-        "Every daily bar in terms of the newest trading day's shares, so that prices can be compared across splits.",
-        grain="one row per ticker and trading day; all days are made anew, because one new split changes every earlier day.",
+        "Every daily bar in terms of the newest trading day's shares, so that prices can be "
+        "compared across splits.",
+        grain="one row per ticker and trading day; all days are made anew, because one new split "
+        "changes every earlier day.",
         lateness="a minute or two after a day is built, once for all days that are built together.",
         wrong=_REBUILD
-        + " A split that the vendor announced late comes with the next sync of the reference data. Where its entries "
-        "contradict each other, the check `splits_are_decided` names them: the ticker keeps its last good prices until a line in "
-        "`split_decisions.csv` or `SPLIT_DECISIONS` decides; then materialize `snowflake/marts/dim_stock_split`.",
+        + " A split that the vendor announced late comes with the next sync of the reference "
+        "data. Where its entries contradict each other, the check `splits_are_decided` names "
+        "them: the ticker keeps its last good prices until a line in `split_decisions.csv` or "
+        "`SPLIT_DECISIONS` decides; then materialize `snowflake/marts/dim_stock_split`.",
     ),
     "report_tickers": described(
-        "What people ask of a listed ticker: who it is, last and previous close, volume, range of a year, last split.",
+        "What people ask of a listed ticker: who it is, last and previous close, volume, range of "
+        "a year, last split.",
         grain="one row per active ticker.",
         lateness="a minute or two after the adjusted prices.",
         wrong=_REBUILD,
@@ -79,7 +90,7 @@ DESCRIPTIONS: Mapping[str, str] = {
 
 
 def marts(days: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
-    """Those that are made by SQL."""
+    """The marts that are built by SQL."""
     return [_asset(mart, days) for mart in MARTS.values() if mart.sql]
 
 
@@ -155,7 +166,7 @@ def _condition(mart: Mart, sources: Sequence[dg.AssetKey]) -> dg.AutomationCondi
 
 
 def _columns(mart: Mart) -> Iterator[Column]:
-    """With what each is made of, because the open-source UI does not show Dagster's own column lineage."""
+    """The columns with their sources: the open-source UI does not show Dagster's column lineage."""
     lineage = column_lineage(mart)
     for name, kind, meaning in mart.columns:
         sources = ", ".join(f"{table}.{column}" for table, column in lineage[name])

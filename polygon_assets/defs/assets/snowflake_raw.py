@@ -1,6 +1,7 @@
-"""snowflake/raw/*: the tables that Airbyte writes, and the daily ones of them that REST fills for past days.
+"""snowflake/raw/*: the tables that Airbyte writes; REST fills past days of the daily ones.
 
-What their columns are comes from the connector's manifest, so that the graph loads with Airbyte down; a test compares the two.
+Add a raw table's description here; loading days belongs to `batch.raw.load_days`. The columns come
+from the connector's manifest, so that the graph loads with Airbyte down; a test compares the two.
 """
 
 import datetime as dt
@@ -54,12 +55,19 @@ WHOLE = tuple(
 )
 """Streams whose tables are replaced by each sync."""
 _WEEKLY = "synced when the vendor changes a ticker (asked hourly) and every Sunday evening."
-_DAILY = "the newest day is synced 15 min after its extended close (on the free plan after midnight); past days come when they are asked for."
-_REFERENCE_WRONG = "the failed run says in Airbyte's words why; materialize the table to sync all four again, which replaces what is there."
+_DAILY = (
+    "the newest day is synced 15 min after its extended close (on the free plan after midnight); "
+    "past days are loaded on request."
+)
+_REFERENCE_WRONG = (
+    "the failed run names the reason in Airbyte's words; materialize the table to sync all four "
+    "again, which replaces their rows."
+)
 _DAILY_WRONG = (
-    "materialize the day again: each ticker's row is replaced by what the vendor sends now; the row of a bar that it has withdrawn stays "
-    f"until it is deleted by hand. A range is loaded in runs of {DAYS_PER_RUN} days, the newest day of each first; days that are done "
-    "stay done when one fails."
+    "materialize the day again: each ticker's row is replaced by what the vendor sends now; the "
+    "row of a bar that it has withdrawn stays until it is deleted by hand. A range is loaded in "
+    f"runs of {DAYS_PER_RUN} days, the newest day of each first; days that are done stay done when "
+    "one fails."
 )
 DESCRIPTIONS: Mapping[str, str] = {
     "exchanges": described(
@@ -75,11 +83,13 @@ DESCRIPTIONS: Mapping[str, str] = {
         wrong=_REFERENCE_WRONG,
     ),
     "tickers": described(
-        "All tickers that the vendor knows, delisted ones and OTC included. Only what changed since the last sync is read.",
+        "All tickers that the vendor knows, delisted ones and OTC included. Only what changed "
+        "since the last sync is read.",
         grain="one row per ticker and market.",
         lateness=_WEEKLY,
         wrong=_REFERENCE_WRONG
-        + " If an old change was missed, refresh the stream in Airbyte: it is read from the beginning then.",
+        + " If an old change was missed, refresh the stream in Airbyte: it is read from the "
+        "beginning then.",
     ),
     "stock_split": described(
         "Every split, reverse split and stock dividend, past and announced.",
@@ -88,16 +98,19 @@ DESCRIPTIONS: Mapping[str, str] = {
         wrong=_REFERENCE_WRONG,
     ),
     "grouped_daily": described(
-        "The vendor's daily bar of every ticker, OTC included, unadjusted. The newest day comes by an Airbyte sync, which takes no date; "
-        "past days are fetched by REST and merged into the same table. Both daily tables are loaded together.",
+        "The vendor's daily bar of every ticker, OTC included, unadjusted. The newest day comes "
+        "by an Airbyte sync, which takes no date; past days are fetched by REST and merged into "
+        "the same table. Both daily tables are loaded together.",
         grain="one row per ticker and New York trading day; partitioned by it.",
         lateness=_DAILY,
         wrong=_DAILY_WRONG,
     ),
     "daily_open_close": described(
-        "Official open and close, pre-market and after-hours prices of the subscribed symbols, unadjusted. Loaded together with "
-        "`snowflake/raw/grouped_daily`: a sync takes no selection.",
-        grain="one row per subscribed ticker and New York trading day on which it traded; partitioned by it.",
+        "Official open and close, pre-market and after-hours prices of the subscribed symbols, "
+        "unadjusted. Loaded together with `snowflake/raw/grouped_daily`: a sync takes no "
+        "selection.",
+        grain="one row per subscribed ticker and New York trading day on which it traded; "
+        "partitioned by it.",
         lateness=_DAILY,
         wrong=_DAILY_WRONG + " With `A.*` nothing is named, and a day has no rows.",
     ),
@@ -116,7 +129,7 @@ def _spec(stream: Stream, days: dg.PartitionsDefinition[str] | None = None) -> d
         if stream.name == DAILY_OPEN_CLOSE.path[-1]
         else [POLYGON_REST],
         partitions_def=days,
-        # A day is reported as soon as it is loaded. Reporting it again at the end would build every fact a second time.
+        # A day is reported as soon as it is loaded; a second report would build every fact twice.
         skippable=days is not None,
         group_name="batch",
         owners=OWNERS,
@@ -134,8 +147,8 @@ class ReferenceSync(dg.Config):
 
     accept_smaller: list[str] = Field(
         default=[],
-        description="Tables (exchanges, ticker_types, stock_split) that are put in place although they come back empty or more than a "
-        "tenth smaller. For this run alone.",
+        description="Tables (exchanges, ticker_types, stock_split) that are put in place although "
+        "they come back empty or more than a tenth smaller. For this run alone.",
     )
 
 
@@ -144,8 +157,9 @@ def _not_smaller(stream: Stream) -> dg.AssetCheckSpec:
         "not_smaller_than_before",
         asset=raw(stream.name),
         blocking=True,
-        description="The table did not come back empty or more than a tenth smaller. One that does is not put in place: the last good rows "
-        f"stay, RAW.{stream.name.upper()}_REJECTED shows what came. If it is right, materialize with the run configuration "
+        description="The table did not come back empty or more than a tenth smaller. One that "
+        f"does is not put in place: the last good rows stay, RAW.{stream.name.upper()}_REJECTED "
+        "shows what came. If it is right, materialize with the run configuration "
         f"`accept_smaller: [{stream.name}]`.",
     )
 
@@ -184,7 +198,8 @@ def sync_reference_tables(
             name for name, table in held.items() if not table.rows and name not in MAY_BE_EMPTY
         ]:
             raise dg.Failure(
-                f"Airbyte's job {sync.job_id} succeeded, but empty is RAW.{', RAW.'.join(empty).upper()}",
+                f"Airbyte's job {sync.job_id} succeeded, but empty is "
+                f"RAW.{', RAW.'.join(empty).upper()}",
                 allow_retries=False,
             )
         newest_change = newest_ticker_change(connection)
@@ -198,7 +213,7 @@ def sync_reference_tables(
 
 
 def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
-    """Both daily tables; many days are one run, because the vendor is asked for one day after the other anyway."""
+    """Both daily tables; one run takes many days, because the vendor serves one day at a time."""
 
     @dg.multi_asset(
         name="load_daily_tables",
@@ -297,8 +312,9 @@ def _size_check(name: str, judged: Judged) -> dg.AssetCheckResult:
     )
     if not judged.accepted:
         counts += (
-            f". They are not put in place; look at RAW.{name.upper()}_REJECTED. If they are right, materialize snowflake/raw/{name} "
-            f"with the run configuration `accept_smaller: [{name}]`"
+            f". They are not put in place; look at RAW.{name.upper()}_REJECTED. If they are right, "
+            f"materialize snowflake/raw/{name} with the run configuration `accept_smaller: "
+            f"[{name}]`"
         )
     return dg.AssetCheckResult(
         passed=judged.accepted,

@@ -1,4 +1,7 @@
-"""The gap ledger as an asset: what was missed, where people look. How gaps arise and are stored is `streaming` and `serving`."""
+"""The gap ledger as an asset: the open gaps where people look for them.
+
+Add a column of the ledger's page here; gaps are found by `streaming` and stored by `serving`.
+"""
 
 import datetime as dt
 
@@ -33,11 +36,14 @@ SHOWN_ROWS = 200
         "dagster/table_name": "market.stream_gaps",
     },
     description=described(
-        "Every interval in which events may have been missed, from the producer's ledger `polygon_stream_gaps`. The latest "
-        "materialization shows the open ones as a table (from, to, cause, channels, state); `polygon-assets gaps` prints the same.",
+        "Every interval in which events may have been missed, from the producer's ledger "
+        "`polygon_stream_gaps`. The latest materialization shows the open ones as a table (from, "
+        "to, cause, channels, state); `polygon-assets gaps` prints the same.",
         grain="one row per gap; read it with FINAL.",
-        lateness="copied every five minutes while the market is open; a gap is reported when events arrive again.",
-        wrong="an open gap keeps its trading day open. The vendor replays nothing, so the seconds have to be fetched by REST.",
+        lateness="copied every five minutes while the market is open; a gap is reported when "
+        "events arrive again.",
+        wrong="an open gap keeps its trading day open. The vendor replays nothing, so the seconds "
+        "must be fetched by REST.",
     ),
 )
 def stream_gaps(environment: Environment) -> dg.MaterializeResult[None]:

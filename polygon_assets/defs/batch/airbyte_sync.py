@@ -19,7 +19,7 @@ FAILED_JOB = re.compile(r"Job (?:failed|was cancelled): (\d+)")
 
 
 def run_sync(airbyte: Airbyte, settings: Settings, connection: str) -> Sync:
-    """Sync the connection of this name. Raises dg.Failure with the reason and the cure where there is one."""
+    """Sync the connection of this name. Raises dg.Failure with the reason and the cure."""
     try:
         with closing(AirbyteApi(settings)) as api:
             return _run_sync(api, airbyte, settings, connection)
@@ -28,7 +28,10 @@ def run_sync(airbyte: Airbyte, settings: Settings, connection: str) -> Sync:
 
 
 def connection_link(settings: Settings, connection_id: str) -> str:
-    """The UI lies beside the configuration API: https://cloud.airbyte.com/api/v1 on Cloud, https://HOST/api/v1 elsewhere."""
+    """The connection's page in the UI, which is served beside the configuration API.
+
+    That is https://cloud.airbyte.com/api/v1 on Cloud and https://HOST/api/v1 elsewhere.
+    """
     host = settings.airbyte_configuration_api_url.rstrip("/").removesuffix("/api/v1")
     return f"{host}/workspaces/{settings.airbyte_workspace_id}/connections/{connection_id}/timeline"
 
@@ -45,8 +48,8 @@ def _run_sync(api: AirbyteApi, airbyte: Airbyte, settings: Settings, connection:
 
 
 def _explained(api: AirbyteApi, connection: str, failure: dg.Failure, link: str) -> dg.Failure:
-    """The failure with Airbyte's reason and the rows that are safe, where a job failed; otherwise as it is."""
-    message = failure.description or "failed without a word"
+    """A job's failure with Airbyte's reason and the committed rows; other failures unchanged."""
+    message = failure.description or "failed without a reason"
     if not (job := FAILED_JOB.search(message)):
         return dg.Failure(
             f"{connection}: {message}",
@@ -65,7 +68,8 @@ def _sentence(connection: str, outcome: JobOutcome) -> str:
         if outcome.rows
         else ""
     )
-    return f"{connection}: Airbyte's job {outcome.job_id} {outcome.status}: {outcome.reason or 'no reason given'}{kept}"
+    reason = outcome.reason or "no reason given"
+    return f"{connection}: Airbyte's job {outcome.job_id} {outcome.status}: {reason}{kept}"
 
 
 def _failure_metadata(outcome: JobOutcome, link: str) -> dict[str, dg.MetadataValue]:

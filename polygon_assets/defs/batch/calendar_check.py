@@ -1,4 +1,7 @@
-"""Whether our calendar is the vendor's: a daily check, with its job and schedule. The comparison is `batch.announced_closures`."""
+"""A daily check that our calendar agrees with the vendor's, with its job and schedule.
+
+When the check runs belongs here; how calendars are compared belongs to `batch.announced_closures`.
+"""
 
 import datetime as dt
 
@@ -17,14 +20,15 @@ BEFORE_THE_OPEN = "40 3 * * 1-5"
 @dg.asset_check(
     name="calendar_agrees_with_the_vendor",
     asset=POLYGON_REST,
-    description="The closures and early closes that the vendor announces are those of the calendar, by which everything is scheduled.",
+    description="The closures and early closes that the vendor announces are those of the "
+    "calendar, by which everything is scheduled.",
 )
 def calendar_agrees(environment: Environment) -> dg.AssetCheckResult:
     return judge(environment.settings(), dt.datetime.now(dt.UTC))
 
 
 def judge(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
-    """Fails with each day that differs; what cannot be asked is a failure, because nobody else would report it."""
+    """Fails for each day that differs, and when the vendor does not answer: nobody else would."""
     from polygon_assets.batch.announced_closures import differences
     from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
     from polygon_assets.market_clock import calendar_of

@@ -33,7 +33,7 @@ SCHEDULES_TURN = dt.timedelta(minutes=10)
 AUTOMATIONS_TURN = dt.timedelta(minutes=15)
 """For this long after its sources a table is left to automation, which looks every 30 s."""
 DAYS_COMPARED = 7
-"""A day may be proved complete up to five trading days later; an older one needs a person anyway."""
+"""A day may be proved complete up to five trading days later; later it needs a person anyway."""
 DAYS_PER_RUN = 20
 """A run takes 10 s to start, and at 5 requests a minute a day of 20 named symbols takes 4 min."""
 ATTEMPTS_IN_TURN = 3
@@ -183,7 +183,7 @@ def goes_through_airbyte(
 
 
 def orphaned_runs(runs: Sequence[RunFacts], now: dt.datetime) -> list[FailOrphanedRun]:
-    """The runs in a pool that are silent for too long: their process is gone, others wait for it."""
+    """The runs in a pool that are silent for too long: their process is gone, others wait."""
     return [
         FailOrphanedRun(
             run.run_id,
@@ -205,7 +205,7 @@ def _pause(runs: Sequence[RunFacts], now: dt.datetime) -> Wait | None:
 
 
 def _newest_in_turn(backlog: Backlog, attempts: Attempts) -> tuple[dt.date, ...]:
-    """The newest consecutive missing days whose turn it is, as many as a run takes, oldest first."""
+    """The newest consecutive missing days in turn, as many as a run takes, oldest first."""
     turns = {day: attempts.get(day, 0) // ATTEMPTS_IN_TURN for day in backlog.missing}
     in_turn = {day for day, turn in turns.items() if turn == min(turns.values())}
     newest_first = dropwhile(lambda day: day not in in_turn, reversed(backlog.days))

@@ -1,4 +1,4 @@
-"""The jobs of the batch half: loads of days and reference data, and tables that automation left out.
+"""The jobs of the batch half: loads of days and reference data, tables that automation left out.
 
 Add a job of Snowflake's tables here; when it runs belongs to `schedules` and `sensors`.
 """

@@ -1,6 +1,7 @@
-"""What is asked of each mart when it has been built, and how bad an answer is. The questions themselves are `batch.marts.findings`'.
+"""The checks of each mart, and how severe each finding is.
 
-A blocking check keeps a bad table from spreading: what follows it waits until it is built again and passes.
+Add a check of a mart here; the queries belong to `batch.marts.findings`. A blocking check keeps a
+bad table from spreading: tables that follow wait until it is built again and passes.
 """
 
 import datetime as dt
@@ -19,29 +20,37 @@ if TYPE_CHECKING:
 
 MAY_BE_EMPTY = ("dim_stock_split",)
 TOLERABLE_SHARE = 0.01
-"""Up to this share of a table's rows a missing value is a warning, an unknown one nothing: the vendor's data is never quite complete."""
+"""Up to this share of a table's rows a missing value is a warning and an unknown one passes: the
+vendor's data is never quite complete."""
 LARGEST_DROP = 0.2
-"""From one session to the next some hundred of 11,000 tickers come and go; an early close changes volumes, not tickers."""
+"""From one session to the next some hundred of 11,000 tickers come and go; an early close changes
+volumes, not tickers."""
 JUDGED_DAYS = 10
-"""Of so many newest days the rows are judged at every build: a bad day stays an error until it is mended, whatever is built after it."""
+"""Every build judges the rows of this many newest days: a bad day stays an error until it is
+repaired, whatever is built after it."""
 NEAR = dt.timedelta(days=14)
-"""A day is compared with those around it: in years the number of tickers changes."""
+"""A day is compared with the days within this time: over years the number of tickers changes."""
 TOLERABLE_JUMPS = 2
 TOLERABLE_JUMPS_SHARE = 0.05
-"""A day on which a price really halves looks like a split that is not applied; more jumps than both numbers are an error."""
+"""A price that really halves looks like a split that is not applied; more jumps than both numbers
+are an error."""
 SPLITS_SINCE = dt.timedelta(days=400)
-"""A year and some of splits are looked at; what was continuous then does not break by itself."""
+"""Splits of the last year or so are checked; an older one does not break by itself."""
 JUDGED = f"each of the newest {JUDGED_DAYS} days and each that was built"
 DAYS_ALIKE = f"There are hardly fewer tickers on {JUDGED} than on the days around it."
 SPLITS_DECIDED = (
-    "No entries of a split contradict each other. Those that do are not guessed: the adjusted prices of the ticker keep their last good "
-    "values until a person decides, by a line in polygon_assets/batch/marts/split_decisions.csv or in SPLIT_DECISIONS."
+    "No entries of a split contradict each other. A contradiction is never guessed: the ticker's "
+    "adjusted prices keep their last good values until a person decides, by a line in "
+    "polygon_assets/batch/marts/split_decisions.csv or in SPLIT_DECISIONS."
 )
-STAMPS = "The vendor's stamp of each bar is of its trading day. One that is not is null; the bar itself stays."
-REUSED = "No daily bars of one security stand under the symbol of another: symbols are used again after a delisting."
+STAMPS = "The vendor's stamp of a bar is of its trading day. Others become null; the bar stays."
+REUSED = (
+    "No daily bars of one security stand under the symbol of another: symbols are reused after a "
+    "delisting."
+)
 SHOWN = 10
 NO_SUCH_TABLE = 2003
-"""Snowflake's number of the error."""
+"""Snowflake's error number."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class Built:
 
 @dataclass(frozen=True)
 class Judgement:
-    """One answer, judged."""
+    """What a check found, and how severe it is."""
 
     passed: bool
     message: str
@@ -71,7 +80,7 @@ Judged = Mapping[dt.date | None, Judgement]
 
 @dataclass(frozen=True)
 class Check:
-    """One question of one mart."""
+    """One check of one mart."""
 
     name: str
     description: str
@@ -87,14 +96,14 @@ class Check:
     def result(self, key: dg.AssetKey, built: Sequence[Built]) -> dg.AssetCheckResult:
         """One result for all days: it names those that failed, or the newest if none did.
 
-        Automation waits for a blocking check that has not passed, even on a warning. So a blocking check
-        passes on a warning and names it.
+        Automation waits for a blocking check that has not passed, even on a warning. So a blocking
+        check passes on a warning and names it.
         """
         judged = list(self.judge(built).items())
         failed = [(day, judgement) for day, judgement in judged if not judgement.passed]
         bad = any(judgement.bad for _, judgement in failed)
         passed = not bad if self.blocking else not failed
-        lines = ["let pass, because it is little:"] if passed and failed else []
+        lines = ["passed, because few rows are affected:"] if passed and failed else []
         lines += [
             f"{day}: {judgement.message}" if day else judgement.message
             for day, judgement in failed or judged[-1:]
@@ -125,15 +134,18 @@ def _checks_of(mart: Mart) -> Iterator[Check]:
         True,
         _keys_are_unique,
     )
-    description_of_missing = f"{', '.join((*mart.required, 'the key'))} have a value{f' on {JUDGED}' if mart.by_day else ''}."
+    required = ", ".join((*mart.required, "the key"))
+    have_values = f"{required} have a value{f' on {JUDGED}' if mart.by_day else ''}."
     yield Check(
         "nothing_is_missing",
-        f"{description_of_missing} Few that do not are let pass.",
+        f"{have_values} A few missing values pass.",
         True,
         _nothing_is_missing,
     )
     for column, (other, _) in mart.references.items():
-        description = f"Every {column} stands in `{other}`; more than {TOLERABLE_SHARE:.0%} that do not are a warning."
+        description = (
+            f"Every {column} is in `{other}`; a warning above {TOLERABLE_SHARE:.0%} that are not."
+        )
         yield Check(
             f"{column.lower()}_is_known", description, False, _of_each(partial(_is_known, column))
         )
@@ -158,19 +170,19 @@ def _checks_of(mart: Mart) -> Iterator[Check]:
     if mart.required:
         yield Check(
             "every_value_is_there",
-            f"{description_of_missing} Few are a warning.",
+            f"{have_values} A few missing values are a warning.",
             False,
             _nothing_is_missing,
         )
 
 
 def judge_rows(rows: Mapping[dt.date, int], built: Collection[dt.date]) -> Judged:
-    """The newest days and those just built, each against the days around it."""
+    """Judge the newest days and those just built, each against the days around it."""
     return {day: _judge_day(rows, day) for day in _judged_days(rows, built)}
 
 
-def _judged_days(there: Collection[dt.date], built: Collection[dt.date]) -> list[dt.date]:
-    return sorted({*sorted(there)[-JUDGED_DAYS:], *built})
+def _judged_days(stored: Collection[dt.date], built: Collection[dt.date]) -> list[dt.date]:
+    return sorted({*sorted(stored)[-JUDGED_DAYS:], *built})
 
 
 def _judge_day(rows: Mapping[dt.date, int], day: dt.date) -> Judgement:
@@ -181,7 +193,7 @@ def _judge_day(rows: Mapping[dt.date, int], day: dt.date) -> Judgement:
     if not near:
         return Judgement(
             found > 0,
-            f"{found:,} rows; no day around it is there",
+            f"{found:,} rows; there is no day around it",
             bad=True,
             numbers={"rows": found},
         )
@@ -259,9 +271,9 @@ def judge_decided(entries: Sequence[findings.SplitEntry]) -> Judgement:
         for (ticker, day), ratios in list(by_event.items())[:SHOWN]
     ]
     message = (
-        f"{len(tickers)} tickers keep their last good adjusted prices, because entries of their splits contradict each other. "
-        "Decide each with a line TICKER,DAY,OLD SHARES,NEW SHARES in split_decisions.csv or SPLIT_DECISIONS (1,1 for no split):\n\n"
-        + "\n\n".join(lines)
+        f"{len(tickers)} tickers keep their last good adjusted prices, because entries of their "
+        "splits contradict each other. Decide each with a line TICKER,DAY,OLD SHARES,NEW SHARES in "
+        "split_decisions.csv or SPLIT_DECISIONS (1,1 for no split):\n\n" + "\n\n".join(lines)
     )
     return Judgement(
         not entries,
@@ -282,13 +294,17 @@ def judge_stamps(found: findings.Finding) -> Judgement:
 
 
 def judge_reused(symbols: Sequence[findings.ReusedSymbol]) -> Judgement:
-    """A symbol that was used again is a danger only where bars of the other security are loaded."""
+    """A reused symbol is a danger only where bars of the other security are loaded."""
     mixed = [symbol for symbol in symbols if symbol.shares_bars]
     lines = [
-        f"{symbol.ticker} is {symbol.name}; until {symbol.delisted_day or 'an unknown day'} it was {symbol.former_name}"
+        f"{symbol.ticker} is {symbol.name}; until {symbol.delisted_day or 'an unknown day'} "
+        f"it was {symbol.former_name}"
         for symbol in (mixed or symbols)[:SHOWN]
     ]
-    head = f"{len(symbols)} symbols of listed securities were another's before, {len(mixed)} with bars of it"
+    head = (
+        f"{len(symbols)} symbols of listed securities belonged to another security before, "
+        f"{len(mixed)} with bars of that one"
+    )
     return Judgement(
         not mixed,
         "\n\n".join([head, *lines]),
@@ -339,7 +355,7 @@ def _is_known(column: str, built: Built) -> Judgement:
     except ProgrammingError as error:
         if error.errno != NO_SUCH_TABLE:
             raise
-        # Only while everything is loaded for the first time, when a table may be built before the one it refers to.
+        # During the first load a table may be built before the one it refers to.
         return Judgement(True, f"`{other}` is not built yet: nothing was compared")
 
 
@@ -360,7 +376,7 @@ def _reused(built: Built) -> Judgement:
 def _unless_new(
     ask: Callable[[], Sequence[findings.ReusedSymbol]],
 ) -> Sequence[findings.ReusedSymbol]:
-    """Nothing while a table that is asked for is not there yet, as when everything is loaded for the first time."""
+    """Empty while a table of the query does not exist yet, as during the first load."""
     from snowflake.connector.errors import ProgrammingError
 
     try:

@@ -1,4 +1,5 @@
-"""What both halves of the graph share: keys, partitions, conditions, pools, resources, runs, alerts.
+"""What both halves of the graph share: keys, partitions, pools, resources, runs, alerts.
 
-Nothing here knows a stream program or a Snowflake table; those belong to `defs.stream` and `defs.batch`.
+Nothing here knows a stream program or a Snowflake table; those belong to `defs.stream` and
+`defs.batch`.
 """

@@ -1,4 +1,7 @@
-"""Telling people outside Dagster. What is worth telling is decided by the sensors."""
+"""Alerts to people outside Dagster.
+
+Add another channel of alerts here; which events are alerts is decided in `sensors`.
+"""
 
 import json
 import urllib.error
@@ -8,11 +11,14 @@ TIMEOUT_SECONDS = 10
 
 
 class AlertError(Exception):
-    """The alert was not delivered; the message says why and never holds the address, which is a secret."""
+    """The alert was not delivered; the message names the cause, never the address, a secret."""
 
 
 def post_alert(webhook_url: str, text: str) -> None:
-    """POST {"text": ...}, the form Slack and its like accept; nothing to do without an address. Raises AlertError."""
+    """POST {"text": ...}, the form that Slack and others accept; without an address, do nothing.
+
+    Raises AlertError.
+    """
     if not webhook_url:
         return
     try:

@@ -1,6 +1,7 @@
-"""When a table is made anew by itself: the automation conditions of tables that follow others, by day or as a whole.
+"""The automation conditions of tables that follow others, by day or as a whole.
 
-A mart never follows a table whose blocking check has failed: a bad table must not spread.
+Add a condition here; which asset has which belongs to `assets`. A mart never follows a table whose
+blocking check has failed: a bad table must not spread.
 """
 
 from typing import Any
@@ -9,10 +10,11 @@ import dagster as dg
 
 _BLOCKING_CHECKS_PASSED = dg.AutomationCondition.all_deps_blocking_checks_passed()
 SHORT_OUTAGES = dg.RetryPolicy(max_retries=4, delay=30, backoff=dg.Backoff.EXPONENTIAL)
-"""Tries for 7.5 min more: `eager` takes what it has asked for as done, and does not ask again after a failed run.
+"""`eager` never re-requests after a failed run, so the step retries itself for 7.5 min.
 
-What outlasts that is asked for by the sensor `missing_days` where a table has days; one without days is made anew with the next update
-of what it follows, the daily ones of them within a trading day. dg.Failure(allow_retries=False) is not tried again.
+Longer outages are picked up by `missing_days` (partitioned tables) or by the next update upstream
+(others), within a trading day for tables that follow daily ones. A dg.Failure with
+allow_retries=False is not retried.
 """
 FOLLOWS_ALSO_THE_PAST = (
     dg.AutomationCondition.eager()
@@ -22,13 +24,14 @@ FOLLOWS_ALSO_THE_PAST = (
         & ~dg.AutomationCondition.any_deps_missing()
     )
 ).with_label("eager, or new after what it follows")
-"""`eager` alone sees no update that came before the asset was there: in an instance that is older than it, it would wait for the next."""
+"""`eager` ignores updates older than the asset: a newly added asset would wait for the next one."""
 FOLLOWS_CLOSED_DAYS = (
     dg.AutomationCondition.eager()
     .without(dg.AutomationCondition.in_latest_time_window())
     .with_label("eager on every day")
 )
-"""`eager` alone sees the latest day only; a gap may be filled days later, and a replayed day may be any day of the past."""
+"""`eager` follows the latest day only, but a gap may be filled days later, and any past day may be
+replayed."""
 FOLLOWS_CLOSED_DAYS_CHECKED = (FOLLOWS_CLOSED_DAYS & _BLOCKING_CHECKS_PASSED).with_label(
     "eager on every day, checks passed"
 )
@@ -42,13 +45,13 @@ FOLLOWS_EVERY_DAY = (
     dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window())
     & _BLOCKING_CHECKS_PASSED
 ).with_label("eager on every day, checks passed")
-"""A day that follows the same day of others, however old it is: a history is loaded years back."""
+"""A day that follows the same day of others, however old: a history is loaded years back."""
 
 
 def follows_any_day(*by_day: dg.AssetKey) -> dg.AutomationCondition[Any]:
-    """A table without days that follows others by day: once for all the days that are built together.
+    """A table without days that follows others by day: once for all days that are built together.
 
-    `eager` alone would wait for ever, because some day is always missing; here one that is there is enough.
+    `eager` would wait for ever, because some day is always missing; here one day is enough.
     """
     days = dg.AssetSelection.assets(*by_day)
     missing = dg.AutomationCondition.any_deps_missing()

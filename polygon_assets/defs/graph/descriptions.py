@@ -1,6 +1,7 @@
-"""How an asset is described: what it is, its grain, how late it may be, and what to do when it is wrong; and how its metadata are written.
+"""The form of an asset's description (what, grain, lateness, what to do) and of its metadata.
 
-A graph test refuses an asset without a description; the words themselves stand where the asset is defined.
+Add a form here; the words themselves belong to the asset. A graph test refuses an asset without a
+description.
 """
 
 from collections.abc import Iterable, Sequence

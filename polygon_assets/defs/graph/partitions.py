@@ -1,6 +1,7 @@
-"""The trading-day partitions, made from the market calendar. Which asset uses them is said where the asset is.
+"""The trading-day partitions, derived from the market calendar.
 
-Weekends and holidays have no key, so nothing can be asked to fill a day on which nothing was traded.
+Only keys belong here; which asset is partitioned belongs to `assets`. Weekends and holidays have no
+key, so nobody can request a day on which nothing was traded.
 """
 
 import datetime as dt
@@ -10,16 +11,17 @@ import dagster as dg
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 
 FIRST_DAY = dt.date(2026, 1, 2)
-"""The first trading day of the first year that is kept: earlier days are the daily history's, not the stream's."""
+"""The first trading day of the first year that is kept."""
 LAST_EXCLUSION = dt.date(2036, 12, 31)
-"""As far as the holiday table reaches."""
+"""The holiday table reaches as far."""
 WEEKEND = ("0 0 * * 6", "0 0 * * 0")
 
 
 def trading_days(calendar: MarketCalendar) -> dg.DailyPartitionsDefinition:
-    """One key per trading day, New York dates. Today's key exists from midnight on.
+    """One key per trading day, New York dates; today's key exists from midnight on.
 
-    On a holiday `end_offset` makes the next session's key appear early: take today's key from the calendar, never the last one.
+    On a holiday `end_offset` makes the next session's key appear early: take today's key from the
+    calendar, never the last key.
     """
     holidays = [
         dt.datetime.combine(day, dt.time(), NEW_YORK)

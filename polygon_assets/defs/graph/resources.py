@@ -1,6 +1,7 @@
-"""What the definitions are given from outside: the environment, the stream programs, Airbyte. Logic of assets and sensors stays out.
+"""What the definitions get from outside: the environment, the stream programs, Airbyte.
 
-No field holds a secret: a field's value goes into the snapshot that the webserver shows.
+Add an outside dependency of the graph here; what is done with it belongs to assets and sensors. No
+field holds a secret: a field's value goes into the snapshot that the webserver shows.
 """
 
 import sys
@@ -39,7 +40,8 @@ class StreamPrograms(dg.ConfigurableResource[list[str]]):
 
     command: list[str] = Field(
         default=[],
-        description="What to run, the program's name added last; empty for this Python's own programs.",
+        description="The command, to which the program's name is added; empty for this Python's "
+        "own programs.",
     )
 
     def command_for(self, program: str) -> list[str]:
@@ -47,19 +49,20 @@ class StreamPrograms(dg.ConfigurableResource[list[str]]):
 
 
 class Airbyte(dg.ConfigurableResource["AirbyteClient"]):
-    """dagster-airbyte's workspace, made when a sync needs it: nothing is asked of Airbyte while the definitions load."""
+    """dagster-airbyte's workspace, created by a sync: definitions load without Airbyte."""
 
-    poll_seconds: float = Field(default=2.0, description="How often a sync under way is looked at.")
+    poll_seconds: float = Field(default=2.0, description="How often a running sync is polled.")
 
     def client(self, settings: Settings) -> "AirbyteClient":
-        """The workspace's client, for Cloud as for a self-managed Airbyte.
+        """The workspace's client, for Airbyte Cloud and for a self-managed Airbyte.
 
-        Its AirbyteCloudWorkspace is this one with Cloud's two addresses fixed; both take their token from POST {rest}/applications/token.
+        AirbyteCloudWorkspace is the same class with Cloud's two addresses fixed; both get their
+        token from POST {rest}/applications/token.
         """
         from dagster_airbyte import AirbyteWorkspace
 
         with warnings.catch_warnings():
-            # Workspace and client are marked beta, which the user of this project can do nothing about.
+            # Workspace and client are marked beta, which a user of this project cannot change.
             warnings.simplefilter("ignore", dg.BetaWarning)
             workspace = AirbyteWorkspace(
                 rest_api_base_url=settings.airbyte_api_url.rstrip("/"),
@@ -68,10 +71,11 @@ class Airbyte(dg.ConfigurableResource["AirbyteClient"]):
                 client_id=settings.airbyte_client_id,
                 client_secret=settings.airbyte_client_secret.get_secret_value(),
                 poll_interval=self.poll_seconds,
-                # A restart of Airbyte's server takes half a minute; the sync goes on without the one who waits for it.
+                # Airbyte's server restarts in half a minute; a sync goes on meanwhile.
                 request_max_retries=15,
                 request_retry_delay=2.0,
-                # After a crash here the sync may still be under way: it is joined, because Airbyte would refuse a second one.
+                # After a crash here a sync may still run: it is joined, because Airbyte refuses a
+                # second one.
                 poll_previous_running_sync=True,
             )
             return workspace.get_client()

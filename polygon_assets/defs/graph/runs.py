@@ -1,4 +1,4 @@
-"""Dagster's runs as facts, and what both halves decide about them: pauses after failures, orphaned runs.
+"""Dagster's runs as facts, and what both halves decide about them: pauses, orphaned runs.
 
 Add what is true of any run here; when a program or a load needs a run belongs to `decisions`.
 """
@@ -98,7 +98,7 @@ def failures_in_a_row(
 
 
 def pause_after(failures: int, first: dt.timedelta, longest: dt.timedelta) -> dt.timedelta:
-    """The pause before the next attempt: `first` after one failure, doubled with each further one."""
+    """The pause before the next attempt: `first`, doubled with each further failure in a row."""
     doublings: int = 2 ** max(0, failures - 1)
     return min(first * doublings, longest)
 

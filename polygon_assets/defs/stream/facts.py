@@ -1,4 +1,4 @@
-"""The facts for `decisions` and `day_proof`: Dagster's runs and observations beside Kafka and ClickHouse.
+"""The facts for `decisions` and `day_proof`, read from Dagster, Kafka and ClickHouse.
 
 Add a read here; what follows from the facts belongs to `decisions` and `day_proof`.
 """
@@ -87,7 +87,7 @@ def _in_market_time(seen: Sighting, clock: MarketClock) -> Sighting:
 def producers_seen(
     instance: dg.DagsterInstance, moments: Iterable[dt.datetime], newest: Heartbeat | None
 ) -> list[Sighting]:
-    """The producers observed by their runs soon after each moment, and that of the newest heartbeat.
+    """The producers observed soon after each moment, and the one of the newest heartbeat.
 
     The newest heartbeat counts even if Dagster did not start its producer. A run by itself proves
     nothing: it may be hours of a program that crashes at every start.

@@ -1,4 +1,4 @@
-"""The jobs of the stream half: one long run per stream program, its checks, the CSV, one-minute bars.
+"""The jobs of the stream half: one long run per program, the checks, the CSV, one-minute bars.
 
 Add a job of the live data here; when it runs belongs to `schedules` and `sensors`. A program's op
 supervises it in the run's own process, because a step process between them would survive the run.
