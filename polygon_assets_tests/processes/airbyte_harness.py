@@ -1,6 +1,6 @@
-"""An Airbyte workspace for tests: connections with tables of their own, syncs, and what Snowflake then holds.
+"""An Airbyte workspace for tests: connections with their own tables, syncs, Snowflake's rows.
 
-What must have come of it is in the tests.
+Add actions on the workspace here; expectations belong to the tests.
 """
 
 import datetime as dt
@@ -25,14 +25,14 @@ GROUPED = "/v2/aggs/grouped/locale/us/market/stocks"
 
 @dataclass(frozen=True)
 class Connection:
-    """One of a test's own; `prefix` begins the names of its tables."""
+    """A connection of one test; `prefix` begins the names of its tables."""
 
     id: str
     prefix: str
 
 
 class Workspace:
-    """The stack's."""
+    """The stack's Airbyte workspace."""
 
     def __init__(self, stack: Stack) -> None:
         self.settings = stack.settings()
@@ -47,7 +47,7 @@ class Workspace:
         days: Sequence[dt.date],
         tickers: Sequence[str] = (),
     ) -> Connection:
-        """A connection of these streams over these days, which starts from nothing."""
+        """A new connection of these streams over these days, without states."""
         configuration = source_configuration(self.settings, days[0]) | {
             "end_date": days[-1].isoformat(),
             "open_close_tickers": list(tickers),
@@ -62,21 +62,21 @@ class Workspace:
         return Connection(self.api.create_connection(body)["connectionId"], f"{prefix}_")
 
     def sync(self, connection: Connection) -> JobOutcome:
-        """A whole one."""
+        """Run a sync to its end."""
         return self.end(self.api.start_sync(connection.id))
 
     def end(self, job_id: int) -> JobOutcome:
         outcome = eventually(
-            lambda: None if (found := self.api.outcome(job_id)).running else found,
+            lambda: None if (current := self.api.outcome(job_id)).running else current,
             f"job {job_id} ends",
         )
         assert outcome
         return outcome
 
     def until_committed(self, job_id: int) -> JobOutcome:
-        """Once the first rows are safe, while the job goes on."""
+        """Wait until the first rows are committed, while the job goes on."""
         outcome = eventually(
-            lambda: found if (found := self.api.outcome(job_id)).rows else None,
+            lambda: current if (current := self.api.outcome(job_id)).rows else None,
             f"job {job_id} commits rows",
         )
         assert outcome
@@ -84,14 +84,14 @@ class Workspace:
         return outcome
 
     def connectors(self) -> list[psutil.Process]:
-        """The processes of the connector that run."""
+        """The running processes of the connector."""
         return psutil.Process(self._stack.process("airbyte").pid).children(recursive=True)
 
     def log(self, job_id: int) -> str:
         return (self._stack.servers_dir / "airbyte" / "logs" / f"{job_id}.log").read_text()
 
     def _source(self, configuration: Mapping[str, Any]) -> str:
-        """One for each configuration: a new one has to be discovered, which takes the connector 2 s."""
+        """The source of a configuration, shared between tests: a discovery takes 2 s."""
         key = str(configuration)
         if key not in self._sources:
             definition = self.api.definitions()[0]["id"]
@@ -102,7 +102,7 @@ class Workspace:
 
 
 def choice(name: str) -> dict[str, Any]:
-    """A stream as `provision` would choose it."""
+    """A stream with the sync mode that `provision` chooses."""
     incremental = streams()[name].cursor is not None
     return {
         "name": name,
@@ -112,7 +112,7 @@ def choice(name: str) -> dict[str, Any]:
 
 @contextmanager
 def tables(settings: Settings) -> Iterator["Tables"]:
-    """A session for looking."""
+    """A session that reads Snowflake's tables."""
     session = snowflake.connect(settings)
     try:
         yield Tables(session)
@@ -121,13 +121,13 @@ def tables(settings: Settings) -> Iterator["Tables"]:
 
 
 class Tables:
-    """What Snowflake holds."""
+    """Reads rows from Snowflake."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
 
     def rows(self, connection: Connection, stream: str, *columns: str) -> list[tuple[Any, ...]]:
-        """These columns of each row, in their order; a key that is there twice is there twice."""
+        """These columns of each row, sorted, with duplicates."""
         return sorted(self.ask(f"SELECT {', '.join(columns)} FROM RAW.{connection.prefix}{stream}"))
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
@@ -137,7 +137,7 @@ class Tables:
 
 
 def bars(settings: Settings, days: Sequence[dt.date]) -> list[tuple[str, dt.date]]:
-    """Ticker and day of every daily bar that the exchange has, in their order."""
+    """Ticker and day of every daily bar that the exchange has, sorted."""
     return sorted(
         (bar["T"], day)
         for day in days

@@ -1,4 +1,7 @@
-"""Airbyte's API on one machine, and the workspace that `provision` makes there: no sync, so nothing else has to run."""
+"""The embedded Airbyte's API, and the workspace that `provision` creates, without syncs.
+
+Tests that run syncs belong to test_airbyte_sync.
+"""
 
 import datetime as dt
 import json
@@ -27,7 +30,7 @@ START = dt.date(2026, 11, 2)
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The server without the others, and without anything in its workspace."""
+    """The Airbyte server alone, with an empty workspace."""
     [server] = [server for server in embedded_servers() if server.name == "airbyte"]
     stack = Stack(
         tmp_path_factory.mktemp("airbyte"),
@@ -41,7 +44,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def airbyte_settings(alone: Stack) -> Settings:
-    """With what `provision` puts into the workspace; nobody listens there."""
+    """Settings for `provision`; no server listens at their addresses."""
     return alone.settings().model_copy(
         update={
             "polygon_api_key": SecretStr("polygon-secret"),
@@ -57,15 +60,15 @@ def airbyte_settings(alone: Stack) -> Settings:
 
 @pytest.fixture(scope="module")
 def provisioned(airbyte_settings: Settings) -> Provisioned:
-    made = provision(airbyte_settings, START)
-    assert [change.split(":")[0] for change in made.changes] == [
+    result = provision(airbyte_settings, START)
+    assert [change.split(":")[0] for change in result.changes] == [
         "connector polygon",
         "source polygon",
         "destination snowflake",
         "connection polygon_reference",
         "connection polygon_daily",
     ]
-    return made
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +79,7 @@ def api(airbyte_settings: Settings) -> Iterator[AirbyteApi]:
 
 
 class Raw:
-    """The API without our client."""
+    """Requests to the API without our client."""
 
     def __init__(self, settings: Settings) -> None:
         self._address = settings.airbyte_api_url
@@ -105,7 +108,7 @@ def raw(airbyte_settings: Settings) -> Raw:
     return client
 
 
-def test_a_workspace_is_made_once_and_then_left_as_it_is(
+def test_a_second_provision_changes_nothing(
     airbyte_settings: Settings, provisioned: Provisioned, api: AirbyteApi
 ) -> None:
     api.put_states(
@@ -118,13 +121,13 @@ def test_a_workspace_is_made_once_and_then_left_as_it_is(
         "date": "2026-11-20"
     }
     configured = {
-        one["name"]: [stream["name"] for stream in one["configurations"]["streams"]]
-        for one in api.connections()
+        connection["name"]: [stream["name"] for stream in connection["configurations"]["streams"]]
+        for connection in api.connections()
     }
     assert configured == {name: list(members) for name, members in CONNECTIONS.items()}
 
 
-def test_what_changed_in_the_settings_is_changed_and_said(
+def test_changed_settings_are_updated_and_reported(
     airbyte_settings: Settings, provisioned: Provisioned, api: AirbyteApi
 ) -> None:
     other = airbyte_settings.model_copy(
@@ -138,22 +141,22 @@ def test_what_changed_in_the_settings_is_changed_and_said(
     assert len(provision(airbyte_settings, START).changes) == 2
 
 
-def test_a_changed_manifest_becomes_the_next_version_and_its_streams_are_read_anew(
+def test_a_changed_manifest_becomes_the_next_version_and_updates_the_streams(
     airbyte_settings: Settings, provisioned: Provisioned, api: AirbyteApi
 ) -> None:
     older = dict(manifest()) | {
         "streams": [stream for stream in manifest()["streams"] if stream["name"] != "stock_split"]
     }
     api.update_definition(provisioned.definition_id, older)
-    made = provision(airbyte_settings, START)
-    assert [change.split(":")[0] for change in made.changes] == [
+    result = provision(airbyte_settings, START)
+    assert [change.split(":")[0] for change in result.changes] == [
         "connector polygon",
         *(f"connection {name}" for name in CONNECTIONS),
     ]
-    assert made.changes[1].endswith("streams updated")
+    assert result.changes[1].endswith("streams updated")
 
 
-def test_the_tickers_of_open_close_are_replaced_and_a_new_one_begins_at_the_first_day(
+def test_open_close_tickers_are_replaced_and_a_new_ticker_begins_at_the_first_day(
     provisioned: Provisioned, api: AirbyteApi
 ) -> None:
     daily = provisioned.connection_ids[DAILY_CONNECTION]
@@ -167,7 +170,7 @@ def test_the_tickers_of_open_close_are_replaced_and_a_new_one_begins_at_the_firs
     assert set_open_close_tickers(api, ["A", "BRK.B"]) == ["A", "BRK.B"]
 
 
-def test_settings_that_lead_nowhere_are_named_before_anything_is_made(
+def test_missing_settings_are_reported_before_anything_is_created(
     airbyte_settings: Settings,
 ) -> None:
     for_cloud = airbyte_settings.model_copy(update={"snowflake_host": "", "snowflake_user": ""})
@@ -178,7 +181,7 @@ def test_settings_that_lead_nowhere_are_named_before_anything_is_made(
         provision(for_cloud, START)
 
 
-def test_secrets_are_never_shown_and_survive_being_sent_back_masked(
+def test_secrets_are_never_shown_and_a_masked_secret_keeps_its_value(
     alone: Stack, provisioned: Provisioned, raw: Raw
 ) -> None:
     for path in (
@@ -194,13 +197,13 @@ def test_secrets_are_never_shown_and_survive_being_sent_back_masked(
             ).json()
             == shown
         )
-    kept = "".join(
+    stored = "".join(
         file.read_text()
         for kind in ("sources", "destinations")
         for file in (alone.data_dir / "airbyte" / kind).iterdir()
     )
-    assert "polygon-secret" in kept
-    assert "snowflake-secret" in kept
+    assert "polygon-secret" in stored
+    assert "snowflake-secret" in stored
 
 
 def test_without_a_valid_token_only_health_answers(airbyte_settings: Settings, raw: Raw) -> None:
@@ -220,7 +223,7 @@ def test_without_a_valid_token_only_health_answers(airbyte_settings: Settings, r
 
 
 class Refused(NamedTuple):
-    """A request, with {names} for ids, and what is said of it."""
+    """A request with {names} for ids, and the words of its refusal."""
 
     method: str
     path: str
@@ -236,12 +239,12 @@ class Refused(NamedTuple):
         Refused("GET", "/jobs/999", None, 404, "there is no job 999 in this workspace"),
         Refused("GET", "/workspaces/other", None, 404, "there is no workspace other"),
         Refused(
-            "GET", "/tables", None, 404, "GET /api/public/v1/tables is no endpoint of this server"
+            "GET", "/tables", None, 404, "GET /api/public/v1/tables is not an endpoint of this"
         ),
         Refused(
-            "DELETE", "/jobs", None, 404, "DELETE /api/public/v1/jobs is no endpoint of this server"
+            "DELETE", "/jobs", None, 404, "DELETE /api/public/v1/jobs is not an endpoint of this"
         ),
-        Refused("GET", "/sources?limit=many", None, 400, "limit='many' is no number"),
+        Refused("GET", "/sources?limit=many", None, 400, "limit='many' is not a number"),
         Refused("POST", "/jobs", {"jobType": "sync"}, 422, "missing required field `connectionId`"),
         Refused(
             "POST",
@@ -301,7 +304,8 @@ class Refused(NamedTuple):
                 }
             },
             400,
-            "Cannot set sync mode to incremental_deduped_history for stream exchanges. Valid sync modes are: ['full_refresh_overwrite']",
+            "Cannot set sync mode to incremental_deduped_history for stream exchanges. "
+            "Valid sync modes are: ['full_refresh_overwrite']",
         ),
         Refused(
             "PATCH",
@@ -312,7 +316,7 @@ class Refused(NamedTuple):
         ),
     ],
 )
-def test_what_is_wrong_with_a_request_is_said_as_airbyte_says_it(
+def test_a_wrong_request_is_refused_with_airbytes_status_and_shape(
     airbyte_settings: Settings, provisioned: Provisioned, raw: Raw, refused: Refused
 ) -> None:
     names = {"workspace": airbyte_settings.airbyte_workspace_id, "source": provisioned.source_id}
@@ -328,7 +332,7 @@ def test_what_is_wrong_with_a_request_is_said_as_airbyte_says_it(
     assert {"type", "title", "detail"} <= problem.keys()
 
 
-def test_a_connector_that_cannot_say_what_it_offers_is_quoted_and_goes_with_its_sources(
+def test_a_failed_discovery_quotes_the_connector_and_a_deleted_definition_deletes_its_sources(
     airbyte_settings: Settings, raw: Raw, api: AirbyteApi
 ) -> None:
     broken = dict(manifest()) | {"streams": [{"type": "DeclarativeStream", "name": "nothing"}]}
@@ -341,12 +345,13 @@ def test_a_connector_that_cannot_say_what_it_offers_is_quoted_and_goes_with_its_
         match=r"HTTP 422: source broken: its streams cannot be discovered: .*json schema",
     ):
         api.stream_properties(source["sourceId"])
-    path = f"/workspaces/{airbyte_settings.airbyte_workspace_id}/definitions/declarative_sources/{definition['id']}"
+    workspace = f"/workspaces/{airbyte_settings.airbyte_workspace_id}"
+    path = f"{workspace}/definitions/declarative_sources/{definition['id']}"
     assert raw.ask("DELETE", path).json() == definition
     assert "broken" not in {source["name"] for source in api.sources()}
 
 
-def test_a_page_leads_to_its_neighbours(provisioned: Provisioned, raw: Raw) -> None:
+def test_a_page_links_to_its_neighbours(provisioned: Provisioned, raw: Raw) -> None:
     first = raw.ask("GET", "/connections?limit=1").json()
     second = requests.get(first["next"], headers=raw.headers, timeout=10).json()
     assert [page["data"][0]["connectionId"] for page in (first, second)] == list(
@@ -359,7 +364,7 @@ def test_a_page_leads_to_its_neighbours(provisioned: Provisioned, raw: Raw) -> N
     assert requests.get(second["next"], headers=raw.headers, timeout=10).json()["next"] == ""
 
 
-def test_a_killed_server_comes_back_with_its_workspace_and_knows_its_tokens(
+def test_a_killed_server_restarts_with_its_workspace_and_accepts_its_tokens(
     alone: Stack, provisioned: Provisioned, raw: Raw
 ) -> None:
     before = [raw.ask("GET", path).json() for path in ("/sources", "/destinations", "/connections")]

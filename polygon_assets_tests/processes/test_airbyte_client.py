@@ -1,4 +1,4 @@
-"""Airbyte's own client (PyPI: airbyte-api) against the embedded API: its models must accept every answer."""
+"""Airbyte's own client (PyPI: airbyte-api) accepts every answer of the embedded API."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 @pytest.fixture(scope="module")
-def made(airbyte_settings: Settings) -> Provisioned:
+def provisioned(airbyte_settings: Settings) -> Provisioned:
     return provision(airbyte_settings, dt.date(2026, 11, 2))
 
 
@@ -40,7 +40,7 @@ def client_of(settings: Settings, secret: str, token_url: str) -> AirbyteAPI:
 
 @pytest.fixture(scope="module", params=["as it is", "with the API's own path"])
 def client(request: pytest.FixtureRequest, airbyte_settings: Settings) -> Iterator[AirbyteAPI]:
-    """It takes its token by client credentials: from the root of the server, unless it is given the documented address."""
+    """Airbyte's client; it requests its token at the server's root or at the documented address."""
     address = (
         "/applications/token"
         if request.param == "as it is"
@@ -52,65 +52,72 @@ def client(request: pytest.FixtureRequest, airbyte_settings: Settings) -> Iterat
         yield opened
 
 
-def test_wrong_credentials_get_no_token(airbyte_settings: Settings, made: Provisioned) -> None:
+def test_wrong_credentials_get_no_token(
+    airbyte_settings: Settings, provisioned: Provisioned
+) -> None:
     with (
         client_of(airbyte_settings, "wrong", "/applications/token") as opened,
         pytest.raises(Exception, match="401"),
     ):
-        opened.sources.get_source(request={"source_id": made.source_id})
+        opened.sources.get_source(request={"source_id": provisioned.source_id})
 
 
 def test_the_workspace_is_listed(client: AirbyteAPI, airbyte_settings: Settings) -> None:
     listed = client.workspaces.list_workspaces(request={}).workspaces_response
     assert listed is not None
-    assert [one.workspace_id for one in listed.data] == [airbyte_settings.airbyte_workspace_id]
-    one = client.workspaces.get_workspace(
+    assert [workspace.workspace_id for workspace in listed.data] == [
+        airbyte_settings.airbyte_workspace_id
+    ]
+    workspace = client.workspaces.get_workspace(
         request={"workspace_id": airbyte_settings.airbyte_workspace_id}
     ).workspace_response
-    assert one == listed.data[0]
+    assert workspace == listed.data[0]
 
 
 def test_the_source_is_listed(
-    client: AirbyteAPI, airbyte_settings: Settings, made: Provisioned
+    client: AirbyteAPI, airbyte_settings: Settings, provisioned: Provisioned
 ) -> None:
     listed = client.sources.list_sources(
         request={"workspace_ids": [airbyte_settings.airbyte_workspace_id]}
     ).sources_response
     assert listed is not None
-    assert [one.source_id for one in listed.data] == [made.source_id]
-    one = client.sources.get_source(request={"source_id": made.source_id}).source_response
-    assert one is not None
-    assert one.definition_id == made.definition_id
+    assert [source.source_id for source in listed.data] == [provisioned.source_id]
+    source = client.sources.get_source(request={"source_id": provisioned.source_id}).source_response
+    assert source is not None
+    assert source.definition_id == provisioned.definition_id
 
 
-def test_the_destination_is_snowflake(client: AirbyteAPI, made: Provisioned) -> None:
+def test_the_destination_is_snowflake(client: AirbyteAPI, provisioned: Provisioned) -> None:
     listed = client.destinations.list_destinations(request={}).destinations_response
     assert listed is not None
-    assert [one.destination_id for one in listed.data] == [made.destination_id]
-    one = client.destinations.get_destination(
-        request={"destination_id": made.destination_id}
+    assert [destination.destination_id for destination in listed.data] == [
+        provisioned.destination_id
+    ]
+    destination = client.destinations.get_destination(
+        request={"destination_id": provisioned.destination_id}
     ).destination_response
-    assert one is not None
-    assert isinstance(one.configuration, DestinationSnowflake)
-    assert (one.configuration.database, one.configuration.username) == ("POLYGON", "loader")
+    assert destination is not None
+    configuration = destination.configuration
+    assert isinstance(configuration, DestinationSnowflake)
+    assert (configuration.database, configuration.username) == ("POLYGON", "loader")
 
 
-def test_the_connections_are_listed(client: AirbyteAPI, made: Provisioned) -> None:
+def test_the_connections_are_listed(client: AirbyteAPI, provisioned: Provisioned) -> None:
     listed = client.connections.list_connections(request={}).connections_response
     assert listed is not None
-    assert {one.name: one.connection_id for one in listed.data} == made.connection_ids
-    for name, connection_id in made.connection_ids.items():
-        one = client.connections.get_connection(
+    assert {item.name: item.connection_id for item in listed.data} == provisioned.connection_ids
+    for name, connection_id in provisioned.connection_ids.items():
+        connection = client.connections.get_connection(
             request={"connection_id": connection_id}
         ).connection_response
-        assert one is not None
-        assert [stream.name for stream in one.configurations.streams or ()] == list(
+        assert connection is not None
+        assert [stream.name for stream in connection.configurations.streams or ()] == list(
             CONNECTIONS[name]
         )
 
 
-def test_another_workspace_has_nothing(client: AirbyteAPI, made: Provisioned) -> None:
-    assert made.connection_ids
+def test_another_workspace_has_nothing(client: AirbyteAPI, provisioned: Provisioned) -> None:
+    assert provisioned.connection_ids
     elsewhere: Any = {"workspace_ids": [NOBODY]}
     sources = client.sources.list_sources(request=elsewhere).sources_response
     destinations = client.destinations.list_destinations(request=elsewhere).destinations_response
@@ -121,8 +128,10 @@ def test_another_workspace_has_nothing(client: AirbyteAPI, made: Provisioned) ->
         assert listed.data == []
 
 
-def test_a_sync_is_started_and_followed(client: AirbyteAPI, made: Provisioned) -> None:
-    connection_id = made.connection_ids["polygon_reference"]
+def test_a_sync_is_started_cancelled_and_listed(
+    client: AirbyteAPI, provisioned: Provisioned
+) -> None:
+    connection_id = provisioned.connection_ids["polygon_reference"]
     before = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=2)
     started = client.jobs.create_job(
         request={"connection_id": connection_id, "job_type": JobTypeEnum.SYNC}
@@ -138,8 +147,8 @@ def test_a_sync_is_started_and_followed(client: AirbyteAPI, made: Provisioned) -
     eventually(ended, "the cancelled job has ended")
 
     def listed(**filters: Any) -> set[int]:
-        asked: Any = {"connection_id": connection_id, **filters}
-        answer = client.jobs.list_jobs(request=asked).jobs_response
+        request: Any = {"connection_id": connection_id, **filters}
+        answer = client.jobs.list_jobs(request=request).jobs_response
         assert answer is not None
         return {job.job_id for job in answer.data}
 
@@ -154,18 +163,18 @@ def test_a_sync_is_started_and_followed(client: AirbyteAPI, made: Provisioned) -
 
 
 def test_streams_and_definitions_are_described(
-    client: AirbyteAPI, airbyte_settings: Settings, made: Provisioned
+    client: AirbyteAPI, airbyte_settings: Settings, provisioned: Provisioned
 ) -> None:
     streams = client.streams.get_stream_properties(
-        request={"source_id": made.source_id}
+        request={"source_id": provisioned.source_id}
     ).stream_properties_response
-    assert {one.stream_name for one in streams or ()} == {
+    assert {stream.stream_name for stream in streams or ()} == {
         name for names in CONNECTIONS.values() for name in names
     }
-    asked: Any = {"workspace_id": airbyte_settings.airbyte_workspace_id}
+    request: Any = {"workspace_id": airbyte_settings.airbyte_workspace_id}
     listed = client.declarative_source_definitions.list_declarative_source_definitions(
-        request=asked
+        request=request
     )
     definitions = listed.declarative_source_definitions_response
     assert definitions is not None
-    assert [one.id for one in definitions.data] == [made.definition_id]
+    assert [definition.id for definition in definitions.data] == [provisioned.definition_id]

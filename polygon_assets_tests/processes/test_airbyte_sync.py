@@ -1,4 +1,7 @@
-"""Syncs as one sees them from Airbyte's API: what is in Snowflake afterwards, whatever happens to the connector or the server meanwhile."""
+"""Syncs through Airbyte's API: Snowflake's rows after errors, cancellations and crashes.
+
+Tests of the API without syncs belong to test_airbyte_api.
+"""
 
 import datetime as dt
 import signal
@@ -24,7 +27,7 @@ SERVERS = ("exchange", "snowflake", "airbyte")
 EXCHANGE_OPTIONS = ("--tickers", "50")
 _TODAY = dt.datetime.now(NEW_YORK).date()
 DAYS = [_TODAY - dt.timedelta(days=ago) for ago in (4, 3, 2, 1)]
-"""All of them over, so that the exchange says the same of them each time."""
+"""Past days, so that the exchange's answers about them never change."""
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +51,13 @@ def daily(workspace: Workspace, request: pytest.FixtureRequest) -> Connection:
 
 
 def assert_exact(workspace: Workspace, daily: Connection) -> None:
-    """The table holds every bar of the exchange once."""
-    with tables(workspace.settings) as found:
-        assert found.rows(daily, "grouped_daily", "TICKER", "DATE") == bars(
-            workspace.settings, DAYS
-        )
+    """The table has every bar of the exchange exactly once."""
+    with tables(workspace.settings) as raw:
+        assert raw.rows(daily, "grouped_daily", "TICKER", "DATE") == bars(workspace.settings, DAYS)
 
 
 def start_and_block(workspace: Workspace, exchange: Exchange, daily: Connection) -> int:
-    """A job that has committed the first days and cannot get the last one."""
+    """Start a job that commits the first days and cannot read the last one; returns its id."""
     exchange.control("rest", path=f"{GROUPED}/{DAYS[-1]}", status=503, count=100)
     job_id = workspace.api.start_sync(daily.id)
     workspace.until_committed(job_id)
@@ -64,20 +65,20 @@ def start_and_block(workspace: Workspace, exchange: Exchange, daily: Connection)
 
 
 def rows_left(workspace: Workspace, daily: Connection) -> int:
-    """How many the next sync has to read: those of the day that was committed last, again, and of all days after it."""
+    """The rows that the next sync must read: the last committed day again, and all later days."""
     last = str(workspace.api.states(daily.id)["grouped_daily"]["date"])[:10]
     return len(bars(workspace.settings, [day for day in DAYS if day.isoformat() >= last]))
 
 
 def resume(workspace: Workspace, daily: Connection) -> JobOutcome:
-    """The next sync after one that did not end; then nothing is missing or there twice."""
+    """Run the next sync after an incomplete one; the table is then complete without duplicates."""
     outcome = workspace.sync(daily)
     assert outcome.succeeded
     assert_exact(workspace, daily)
     return outcome
 
 
-def test_a_first_sync_brings_everything_through_refusals_and_a_second_one_only_changes(
+def test_a_first_sync_loads_everything_despite_refusals_and_a_second_sync_only_changes(
     workspace: Workspace, exchange: Exchange
 ) -> None:
     exchange.control("rest", path=f"{GROUPED}/{DAYS[1]}", status=429, count=1, retry_after=1)
@@ -88,32 +89,29 @@ def test_a_first_sync_brings_everything_through_refusals_and_a_second_one_only_c
     first, second = workspace.sync(connection), workspace.sync(connection)
     assert [first.succeeded, second.succeeded] == [True, True]
     assert_exact(workspace, connection)
-    with tables(workspace.settings) as found:
-        keys = found.rows(connection, "tickers", "TICKER", "MARKET")
+    with tables(workspace.settings) as raw:
+        keys = raw.rows(connection, "tickers", "TICKER", "MARKET")
         assert len(keys) == len(set(keys)) == first.streams["tickers"].committed
         assert (
-            len(found.rows(connection, "exchanges", "ID"))
-            == first.streams["exchanges"].committed
-            > 0
+            len(raw.rows(connection, "exchanges", "ID")) == first.streams["exchanges"].committed > 0
         )
         official = [bar for bar in bars(workspace.settings, DAYS) if bar[0] in named]
-        assert found.rows(connection, "daily_open_close", "TICKER", "DATE") == official != []
-        assert {
-            row[0] for row in found.rows(connection, "exchanges", "_AIRBYTE_GENERATION_ID")
-        } == {second.job_id}
+        assert raw.rows(connection, "daily_open_close", "TICKER", "DATE") == official != []
+        generations = raw.rows(connection, "exchanges", "_AIRBYTE_GENERATION_ID")
+        assert {generation for (generation,) in generations} == {second.job_id}
     assert second.streams["tickers"].emitted < 10
-    # The last day again, since it may not have been over.
+    # The last day is read again, because it may have been incomplete.
     assert second.streams["grouped_daily"].emitted == len(bars(workspace.settings, DAYS[-1:]))
 
 
-def test_a_stream_without_records_has_a_table_too(workspace: Workspace) -> None:
+def test_a_stream_without_records_gets_an_empty_table(workspace: Workspace) -> None:
     connection = workspace.connect("empty", ["daily_open_close"], DAYS)
     assert workspace.sync(connection).succeeded
-    with tables(workspace.settings) as found:
-        assert found.rows(connection, "daily_open_close", "TICKER", "VOLUME") == []
+    with tables(workspace.settings) as raw:
+        assert raw.rows(connection, "daily_open_close", "TICKER", "VOLUME") == []
 
 
-def test_a_failed_sync_says_why_and_leaves_the_tables_as_they_were(
+def test_a_failed_sync_reports_the_reason_and_leaves_the_tables_unchanged(
     workspace: Workspace, exchange: Exchange
 ) -> None:
     connection = workspace.connect("refused", ["exchanges"], DAYS)
@@ -124,11 +122,11 @@ def test_a_failed_sync_says_why_and_leaves_the_tables_as_they_were(
     assert outcome.reason.startswith("The vendor does not know this API key (HTTP 401).")
     assert outcome.reason.endswith("into `api_key`. (source)")
     assert "does not know this API key (HTTP 401)" in workspace.log(outcome.job_id)
-    with tables(workspace.settings) as found:
-        assert found.rows(connection, "exchanges", "ID")
+    with tables(workspace.settings) as raw:
+        assert raw.rows(connection, "exchanges", "ID")
 
 
-def test_a_cancelled_sync_stops_its_connector_and_keeps_what_was_committed(
+def test_a_cancelled_sync_stops_its_connector_and_keeps_the_committed_rows(
     workspace: Workspace, exchange: Exchange, daily: Connection
 ) -> None:
     job_id = start_and_block(workspace, exchange, daily)
@@ -147,7 +145,7 @@ def test_a_cancelled_sync_stops_its_connector_and_keeps_what_was_committed(
     assert resume(workspace, daily).rows == left
 
 
-def test_a_killed_connector_fails_its_job_and_the_next_sync_goes_on(
+def test_a_killed_connector_fails_its_job_and_the_next_sync_resumes(
     workspace: Workspace, exchange: Exchange, daily: Connection
 ) -> None:
     job_id = start_and_block(workspace, exchange, daily)
@@ -162,7 +160,7 @@ def test_a_killed_connector_fails_its_job_and_the_next_sync_goes_on(
     assert resume(workspace, daily).rows == left
 
 
-def test_a_killed_server_takes_its_connector_along_and_the_next_one_goes_on(
+def test_a_killed_server_ends_its_connector_and_the_next_sync_resumes(
     stack: Stack, workspace: Workspace, exchange: Exchange, daily: Connection
 ) -> None:
     job_id = start_and_block(workspace, exchange, daily)
@@ -184,11 +182,11 @@ def test_a_killed_server_takes_its_connector_along_and_the_next_one_goes_on(
     resume(workspace, daily)
 
 
-def test_a_table_that_cannot_be_written_fails_the_job_with_snowflakes_words(
+def test_a_table_that_cannot_be_written_fails_the_job_with_snowflakes_message(
     workspace: Workspace, daily: Connection
 ) -> None:
-    with tables(workspace.settings) as found:
-        found.ask(f"CREATE VIEW RAW.{daily.prefix}grouped_daily AS SELECT 1 AS ONE")
+    with tables(workspace.settings) as raw:
+        raw.ask(f"CREATE VIEW RAW.{daily.prefix}grouped_daily AS SELECT 1 AS ONE")
     outcome = workspace.sync(daily)
     assert outcome.status == "failed"
     assert f"table RAW.{daily.prefix.upper()}GROUPED_DAILY could not be loaded" in outcome.reason
@@ -197,7 +195,7 @@ def test_a_table_that_cannot_be_written_fails_the_job_with_snowflakes_words(
 
 
 @pytest.mark.filterwarnings("ignore:Class `(Base)?Airbyte.* is currently in beta")
-def test_an_unmodified_dagster_airbyte_reads_the_workspace_syncs_and_fails(
+def test_an_unmodified_dagster_airbyte_reads_the_workspace_syncs_and_reports_a_failure(
     workspace: Workspace, exchange: Exchange
 ) -> None:
     import dagster as dg
@@ -212,15 +210,15 @@ def test_an_unmodified_dagster_airbyte_reads_the_workspace_syncs_and_fails(
         client_secret=settings.airbyte_client_secret.get_secret_value(),
         poll_interval=0.2,
     )
-    found = {
+    properties = {
         (table.connection_name, table.stream_name): table
         for table in airbyte.fetch_airbyte_workspace_data().to_airbyte_connection_table_props_data()
         if table.connection_name in CONNECTIONS
     }
-    assert set(found) == {
+    assert set(properties) == {
         (name, stream) for name, members in CONNECTIONS.items() for stream in members
     }
-    for (_, stream), table in found.items():
+    for (_, stream), table in properties.items():
         assert (table.fully_qualified_table_name, table.destination_type) == (
             f"POLYGON.RAW.{stream}",
             "snowflake",

@@ -1,7 +1,8 @@
 """`python -m polygon_assets.local.airbyte`: serve one workspace until SIGTERM or SIGINT.
 
-Only the process belongs here. It ends as in a crash: the kernel ends the connectors with it, what was committed is safe, and the next start
-says of the jobs that ran that they failed.
+Add arguments and the start here; endpoints belong to `api`. The process ends as in a crash: the
+kernel ends the connectors with it, committed rows are safe, and the next start marks running jobs
+as failed.
 """
 
 import argparse
@@ -43,7 +44,7 @@ def main() -> None:
         access_log=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    # After SIGINT (SIGTERM has ended it by now): not to wait for a job that is loading.
+    # After SIGINT (SIGTERM has already ended the process): do not wait for a job that is loading.
     logging.shutdown()
     os._exit(0)
 
@@ -58,7 +59,7 @@ def _arguments() -> argparse.Namespace:
         "--path",
         type=Path,
         required=True,
-        help="where the workspace and its states are kept; created if absent",
+        help="directory of the workspace and its states; created if absent",
     )
     parser.add_argument("--workspace-id", required=True)
     parser.add_argument(
@@ -67,7 +68,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--client-secret",
         default=os.environ.get("AIRBYTE_CLIENT_SECRET", ""),
-        help="better in AIRBYTE_CLIENT_SECRET than here",
+        help="prefer AIRBYTE_CLIENT_SECRET: other users can read a command line",
     )
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
 """Airbyte's two HTTP APIs: routes, tokens, bodies and problems.
 
-Add an endpoint here; what is kept belongs to `workspace`, what a job does to `sync`.
+Add an endpoint here; stored objects belong to `workspace`, the execution of jobs to `sync`.
 """

@@ -1,4 +1,7 @@
-"""The endpoints of sources and destinations."""
+"""The endpoints of sources and destinations.
+
+Add an endpoint about actors here; checking and storing them belongs to `workspace.actors`.
+"""
 
 from collections.abc import Callable
 
@@ -13,7 +16,7 @@ from polygon_assets.local.airbyte.workspace.workspace import Workspace
 
 
 class ActorRequest(Struct, rename="camel"):
-    """To create or replace one, or, with less in it, to change one."""
+    """A request to create or replace an actor, or, with fewer fields, to change one."""
 
     name: str = ""
     workspace_id: str | None = None
@@ -22,12 +25,12 @@ class ActorRequest(Struct, rename="camel"):
 
     @property
     def connector(self) -> object:
-        """The connector's name, which a request has among the configuration."""
+        """The connector's name, which a request carries inside the configuration."""
         return self.configuration.get("sourceType") or self.configuration.get("destinationType")
 
     @property
     def content(self) -> Json:
-        """The configuration itself."""
+        """The configuration without the connector's name."""
         return {
             name: value
             for name, value in self.configuration.items()
@@ -35,7 +38,7 @@ class ActorRequest(Struct, rename="camel"):
         }
 
     def check_name(self) -> None:
-        """Raises Problem 422."""
+        """Raise Problem 422 for an empty name."""
         if not self.name:
             raise unprocessable("request body: name is missing")
 
@@ -88,7 +91,7 @@ class ActorEndpoints:
                 "GET",
                 path,
                 lambda call: call.page(
-                    [self._reply(actors, actor) for actor in self._asked(actors, call)]
+                    [self._reply(actors, actor) for actor in self._filtered(actors, call)]
                 ),
             ),
             Endpoint("POST", path, create),
@@ -100,8 +103,8 @@ class ActorEndpoints:
             Endpoint("DELETE", path + "/{id}", lambda call: delete(call.path["id"])),
         ]
 
-    def _asked(self, actors: Actors, call: Call) -> list[Actor]:
-        return list(actors.all()) if call.lets_pass("workspaceIds", self._workspace.id) else []
+    def _filtered(self, actors: Actors, call: Call) -> list[Actor]:
+        return list(actors.all()) if call.matches("workspaceIds", self._workspace.id) else []
 
     def _source_definition(self, request: ActorRequest) -> str:
         if not request.definition_id:
@@ -116,7 +119,7 @@ class ActorEndpoints:
             f"{actors.kind}Type": destination.KIND if actors.kind == "destination" else "",
             "definitionId": actor.definition_id,
             "workspaceId": self._workspace.id,
-            # Airbyte's own client tells destinations apart by it.
+            # Airbyte's own client chooses the destination's model by this field.
             "configuration": (
                 {"destinationType": destination.KIND} if actors.kind == "destination" else {}
             )
@@ -128,6 +131,7 @@ class ActorEndpoints:
 def _destination_definition(request: ActorRequest) -> str:
     if request.connector != destination.KIND and request.definition_id != destination.DEFINITION_ID:
         raise unprocessable(
-            f"this server has one destination: give destinationType {destination.KIND!r} in the configuration"
+            f"this server has one destination: give destinationType {destination.KIND!r} in the "
+            "configuration"
         )
     return destination.DEFINITION_ID

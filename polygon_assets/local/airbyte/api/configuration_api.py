@@ -1,6 +1,7 @@
-"""Airbyte's configuration API: what dagster-airbyte and `clients.airbyte` read there because the public API does not tell.
+"""Airbyte's configuration API: catalogs, states, attempts and logs, which the public API lacks.
 
-All of it is POST.
+dagster-airbyte and `clients.airbyte` read them. Add POST endpoints of this API here; the documented
+endpoints belong to `public_api`.
 """
 
 from msgspec import Struct
@@ -51,7 +52,7 @@ class ConfigurationApi:
         self._jobs = jobs
 
     def endpoints(self) -> list[Endpoint]:
-        found = [
+        endpoints = [
             Endpoint("GET", "/health", lambda _: {"available": True}, public=True),
             Endpoint("POST", "/connections/get", self._get_connection),
             Endpoint("POST", "/state/get", self._get_state),
@@ -59,7 +60,7 @@ class ConfigurationApi:
             Endpoint("POST", "/jobs/get", self._get_job),
             Endpoint("POST", "/jobs/get_without_logs", self._get_job_without_logs),
         ]
-        return [endpoint.under(ROOT) for endpoint in found]
+        return [endpoint.under(ROOT) for endpoint in endpoints]
 
     def _get_connection(self, call: Call) -> Json:
         connection = self._workspace.connection(call.read(ConnectionId).connection_id)
@@ -87,8 +88,8 @@ class ConfigurationApi:
         self._jobs.put_states(
             connection.id,
             {
-                one.stream_descriptor.name: _message(one)
-                for one in request.connection_state.stream_state
+                state.stream_descriptor.name: _message(state)
+                for state in request.connection_state.stream_state
             },
         )
         return self._state(connection.id)
@@ -121,7 +122,7 @@ class ConfigurationApi:
 
 
 def _message(state: StreamState) -> Json:
-    """The protocol's state message."""
+    """The state as a message of the Airbyte protocol."""
     stream = {
         "stream_descriptor": {"name": state.stream_descriptor.name},
         "stream_state": state.stream_state,
@@ -165,7 +166,7 @@ def _job(job: Job) -> Json:
 
 
 def _attempt(job: Job) -> Json:
-    """A job here has one attempt: whoever asked for the sync decides whether to try again."""
+    """The job's only attempt: this server never retries, its caller starts the next sync."""
     ended = {} if job.status == RUNNING else {"endedAt": job.updated_at}
     totals = {
         name: sum(part[name] for part in map(_stats, job.streams))

@@ -1,4 +1,7 @@
-"""The endpoints of connections, and of the streams that they can be made of."""
+"""The endpoints of connections and of a source's streams.
+
+Add an endpoint about connections here; checking a choice of streams belongs to `workspace.catalog`.
+"""
 
 import uuid
 
@@ -22,7 +25,7 @@ class Schedule(Struct, rename="camel"):
 
 
 class ConnectionRequest(Struct, rename="camel"):
-    """To create a connection or to change one."""
+    """A request to create a connection or to change one."""
 
     source_id: str = ""
     destination_id: str = ""
@@ -36,10 +39,11 @@ class ConnectionRequest(Struct, rename="camel"):
     status: str | None = None
 
     def applied_to(self, connection: Connection) -> Connection:
-        """Everything but the streams. Raises Problem 422."""
+        """The connection with the request's fields, except the streams. Raises Problem 422."""
         if self.schedule and self.schedule.schedule_type != connection.schedule_type:
             raise unprocessable(
-                f"this server starts syncs on request only: scheduleType must be {connection.schedule_type!r}"
+                "this server starts syncs on request only: scheduleType must be "
+                f"{connection.schedule_type!r}"
             )
         names = (
             "name",
@@ -67,7 +71,7 @@ class ConnectionEndpoints:
                 "GET",
                 "/connections",
                 lambda call: call.page(
-                    [self._reply(connection) for connection in self._asked(call)]
+                    [self._reply(connection) for connection in self._filtered(call)]
                 ),
             ),
             Endpoint("POST", "/connections", self._create),
@@ -95,12 +99,12 @@ class ConnectionEndpoints:
             )
         ]
 
-    def _asked(self, call: Call) -> list[Connection]:
-        wanted = call.lets_pass("workspaceIds", self._workspace.id)
+    def _filtered(self, call: Call) -> list[Connection]:
+        in_workspace = call.matches("workspaceIds", self._workspace.id)
         return [
-            one
-            for one in self._workspace.connections()
-            if wanted and call.lets_pass("status", one.status)
+            connection
+            for connection in self._workspace.connections()
+            if in_workspace and call.matches("status", connection.status)
         ]
 
     def _create(self, call: Call) -> Json:
@@ -117,7 +121,7 @@ class ConnectionEndpoints:
             ),
             created_at=int(call.now),
         )
-        return self._reply(self._workspace.keep_connection(request.applied_to(connection)))
+        return self._reply(self._workspace.put_connection(request.applied_to(connection)))
 
     def _patch(self, call: Call) -> Json:
         request = call.read(ConnectionRequest)
@@ -125,7 +129,7 @@ class ConnectionEndpoints:
         if choices := request.configurations.streams:
             streams = self._workspace.configured(connection.source_id, choices, int(call.now))
             connection = msgspec.structs.replace(connection, streams=streams)
-        return self._reply(self._workspace.keep_connection(connection))
+        return self._reply(self._workspace.put_connection(connection))
 
     def _reply(self, connection: Connection) -> Json:
         return {

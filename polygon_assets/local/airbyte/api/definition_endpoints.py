@@ -1,4 +1,7 @@
-"""The endpoints of declarative source definitions, that is of connectors made from a manifest."""
+"""The endpoints of declarative source definitions: connectors made from a manifest.
+
+Add an endpoint about definitions here; storing them belongs to `workspace.workspace`.
+"""
 
 from msgspec import Struct
 
@@ -8,7 +11,7 @@ from polygon_assets.local.airbyte.workspace.workspace import Workspace
 
 
 class DefinitionRequest(Struct):
-    """To create one, or, without a name, to give it another manifest."""
+    """A request to create a definition, or, without a name, to replace its manifest."""
 
     manifest: Json
     name: str = ""
@@ -19,22 +22,22 @@ class DefinitionEndpoints:
         self._workspace = workspace
 
     def endpoints(self) -> list[Endpoint]:
-        all_of_them = "/workspaces/{workspace}/definitions/declarative_sources"
-        one = all_of_them + "/{id}"
+        collection = "/workspaces/{workspace}/definitions/declarative_sources"
+        item = collection + "/{id}"
         return [
-            Endpoint("GET", all_of_them, self._list),
-            Endpoint("POST", all_of_them, self._create),
-            Endpoint("GET", one, lambda call: _reply(self._workspace.definition(call.path["id"]))),
+            Endpoint("GET", collection, self._list),
+            Endpoint("POST", collection, self._create),
+            Endpoint("GET", item, lambda call: _reply(self._workspace.definition(call.path["id"]))),
             Endpoint(
                 "PUT",
-                one,
+                item,
                 lambda call: _reply(
                     self._workspace.redefine(call.path["id"], call.read(DefinitionRequest).manifest)
                 ),
             ),
             Endpoint(
                 "DELETE",
-                one,
+                item,
                 lambda call: _reply(self._workspace.delete_definition(call.path["id"])),
             ),
         ]

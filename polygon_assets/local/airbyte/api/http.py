@@ -1,6 +1,6 @@
 """HTTP for both APIs: routes, authentication, bodies, pages, and problems as answers.
 
-What an endpoint does belongs to `public_api` and `configuration_api`.
+Add HTTP handling here; endpoints belong to `public_api` and `configuration_api`.
 """
 
 import logging
@@ -35,7 +35,7 @@ _DEFAULT_LIMIT, _MAX_LIMIT = 20, 100
 
 @dataclass(frozen=True)
 class Call:
-    """One request: `address` is its URL without the query, `now` when it came (Unix seconds)."""
+    """One request: `address` is its URL without the query, `now` its arrival (Unix seconds)."""
 
     address: str
     path: Mapping[str, str]
@@ -44,14 +44,17 @@ class Call:
     now: float
 
     def read(self, kind: type[T]) -> T:
-        """The body. Raises Problem 422 naming what is wrong with it."""
+        """The decoded body. Raises Problem 422 with the name of the wrong field."""
         try:
             return msgspec.json.decode(self.body, type=kind)
         except msgspec.DecodeError as error:
             raise unprocessable(f"request body: {error}") from error
 
     def read_form(self, kind: type[T]) -> T:
-        """The body of a request for a token: JSON as Airbyte documents it, or a form as OAuth 2 does. Raises Problem 422."""
+        """The body of a token request: JSON as in Airbyte's documentation, or a form as in OAuth 2.
+
+        Raises Problem 422.
+        """
         if self.body.lstrip().startswith(b"{"):
             return self.read(kind)
         try:
@@ -59,20 +62,23 @@ class Call:
         except (msgspec.ValidationError, UnicodeDecodeError) as error:
             raise unprocessable(f"request body: {error}") from error
 
-    def lets_pass(self, name: str, value: str) -> bool:
-        """Whether a filter of the query, which may be there several times, names the value or is not there at all."""
-        wanted = [text for text in QueryParams(self.query).getlist(name) if text]
-        return not wanted or value in wanted
+    def matches(self, name: str, value: str) -> bool:
+        """Whether the query's filter `name`, which may be repeated, has the value or is absent."""
+        accepted = [text for text in QueryParams(self.query).getlist(name) if text]
+        return not accepted or value in accepted
 
     def number(self, name: str, default: int) -> int:
-        """Raises Problem 400."""
+        """A number from the query. Raises Problem 400."""
         text = self.query.get(name, str(default))
         if not text.isdecimal():
-            raise bad_request(f"{name}={text!r} is no number")
+            raise bad_request(f"{name}={text!r} is not a number")
         return int(text)
 
     def page(self, items: Sequence[Json]) -> Json:
-        """The part asked for, with the addresses of its neighbours; as in Airbyte, only an empty page has no next."""
+        """The requested page, with the addresses of its neighbours.
+
+        As in Airbyte, only an empty page has no next page.
+        """
         limit = max(1, min(self.number("limit", _DEFAULT_LIMIT), _MAX_LIMIT))
         offset = self.number("offset", 0)
         data = items[offset : offset + limit]
@@ -89,20 +95,20 @@ class Call:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`handle` returns the JSON of the answer, None for an answer without one."""
+    """A method and a path; `handle` returns the answer's JSON, or None for no body."""
 
     method: str
     path: str
     handle: Callable[[Call], Any]
     public: bool = False
-    """Answers without a token."""
+    """Whether the endpoint answers without a token."""
 
     def under(self, root: str) -> "Endpoint":
         return replace(self, path=root + self.path)
 
 
 def application(endpoints: Sequence[Endpoint], tokens: Tokens) -> Starlette:
-    """The ASGI application."""
+    """The ASGI application of these endpoints; every other path is Problem 404."""
     paths = dict.fromkeys(endpoint.path for endpoint in endpoints)
     return Starlette(
         routes=[
@@ -142,7 +148,7 @@ def _answering(
                 await request.body(),
                 now,
             )
-            # Some answers take seconds: a discovery, a cancellation.
+            # In a thread, because some answers take seconds: a discovery, a cancellation.
             return _response(200, await run_in_threadpool(endpoint.handle, call))
         except Problem as problem:
             logger.info(

@@ -1,4 +1,7 @@
-"""The endpoints of jobs in the public API, which tells of a job's counts in all; the rest is in `configuration_api`."""
+"""The endpoints of jobs in the public API, which has only a job's total counts.
+
+Add an endpoint about jobs here; counts per stream, failures and logs belong to `configuration_api`.
+"""
 
 import datetime as dt
 
@@ -40,10 +43,10 @@ class JobEndpoints:
     def _list(self, call: Call) -> Json:
         newest_first = call.query.get("orderBy", "").endswith("|DESC")
         jobs = self._jobs.all() if newest_first else reversed(self._jobs.all())
-        wanted = call.lets_pass("workspaceIds", self._workspace.id) and call.lets_pass(
+        has_jobs = call.matches("workspaceIds", self._workspace.id) and call.matches(
             "jobType", "sync"
         )
-        return call.page([reply(job) for job in jobs if wanted and _is_asked_for(job, call)])
+        return call.page([reply(job) for job in jobs if has_jobs and _matches(job, call)])
 
     def _start(self, call: Call) -> Json:
         request = call.read(JobRequest)
@@ -54,15 +57,13 @@ class JobEndpoints:
         return reply(self._jobs.start(self._workspace.connection(request.connection_id)))
 
 
-def _is_asked_for(job: Job, call: Call) -> bool:
-    if not (
-        call.lets_pass("connectionId", job.connection_id) and call.lets_pass("status", job.status)
-    ):
+def _matches(job: Job, call: Call) -> bool:
+    if not (call.matches("connectionId", job.connection_id) and call.matches("status", job.status)):
         return False
-    stamps = {"createdAt": job.created_at, "updatedAt": job.updated_at}
+    times = {"createdAt": job.created_at, "updatedAt": job.updated_at}
     return all(
-        _moment(call, f"{name}Start", 0) <= at <= _moment(call, f"{name}End", LATEST)
-        for name, at in stamps.items()
+        _moment(call, f"{name}Start", 0) <= time <= _moment(call, f"{name}End", LATEST)
+        for name, time in times.items()
     )
 
 
@@ -77,17 +78,15 @@ def reply(job: Job) -> Json:
         "duration": iso_duration(job.updated_at - job.created_at),
         "bytesSynced": sum(stats.bytes_committed for stats in job.streams),
         "rowsSynced": sum(stats.records_committed for stats in job.streams),
-        # Airbyte gives it once the job has ended.
+        # Airbyte sends this field once the job has ended.
         **({"lastUpdatedAt": _iso(job.updated_at)} if job.status != RUNNING else {}),
     }
 
 
 def iso_duration(seconds: int) -> str:
-    """ISO 8601, as Java writes it: PT8H6M12S."""
-    hours, minutes, rest = seconds // 3600, seconds // 60 % 60, seconds % 60
-    parts = [
-        f"{number}{unit}" for number, unit in ((hours, "H"), (minutes, "M"), (rest, "S")) if number
-    ]
+    """The duration in ISO 8601, as Java writes it: PT8H6M12S."""
+    fields = ((seconds // 3600, "H"), (seconds // 60 % 60, "M"), (seconds % 60, "S"))
+    parts = [f"{number}{unit}" for number, unit in fields if number]
     return "PT" + ("".join(parts) or "0S")
 
 
@@ -96,10 +95,10 @@ def _iso(seconds: int) -> str:
 
 
 def _moment(call: Call, name: str, default: float) -> float:
-    """Raises Problem 400."""
+    """A time of the query in Unix seconds. Raises Problem 400."""
     if not (text := call.query.get(name)):
         return default
     try:
         return dt.datetime.fromisoformat(text).timestamp()
     except ValueError as error:
-        raise bad_request(f"{name}={text!r} is no date-time: {error}") from error
+        raise bad_request(f"{name}={text!r} is not a date-time: {error}") from error

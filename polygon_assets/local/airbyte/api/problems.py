@@ -1,6 +1,6 @@
-"""Airbyte's errors: RFC 9457 problems with its types and titles.
+"""Airbyte's errors: RFC 9457 problems with Airbyte's types and titles.
 
-What is refused is decided elsewhere; here is how it is said.
+Add a kind of problem here; the decision to refuse a request belongs to its endpoint.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ _REFERENCE = "https://reference.airbyte.com/reference/errors"
 
 
 class Problem(Exception):  # noqa: N818 - the API's own word
-    """An answer that is an error: `status` for HTTP and `content` for the body."""
+    """An error answer: `status` for HTTP and `content` for the body."""
 
     def __init__(
         self, status: int, title: str, detail: str, data: dict[str, Any] | None = None
@@ -25,7 +25,7 @@ class Problem(Exception):  # noqa: N818 - the API's own word
 
 
 def not_found(kind: str, identifier: object) -> Problem:
-    """No such object; `kind` in the API's words."""
+    """The problem of an unknown object; `kind` is the API's name for its type."""
     data = {
         "resourceType": kind,
         "resourceId": str(identifier),
@@ -35,7 +35,7 @@ def not_found(kind: str, identifier: object) -> Problem:
 
 
 def no_endpoint(method: str, path: str) -> Problem:
-    return Problem(404, "resource-not-found", f"{method} {path} is no endpoint of this server")
+    return Problem(404, "resource-not-found", f"{method} {path} is not an endpoint of this server")
 
 
 def unauthorized() -> Problem:
@@ -78,5 +78,5 @@ def unexpected() -> Problem:
     return Problem(
         500,
         "unexpected-problem",
-        "An unexpected problem has occurred; the server's log says which.",
+        "An unexpected problem has occurred; the server's log has the error.",
     )

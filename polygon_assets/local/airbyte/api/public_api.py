@@ -1,6 +1,7 @@
-"""Airbyte's API (https://reference.airbyte.com), as far as dagster-airbyte and `clients.airbyte` use it: the assembly of its endpoints.
+"""Airbyte's public API (https://reference.airbyte.com): application, workspace, and all endpoints.
 
-Here are those about the application and the workspace; each other resource has a module of its own, in Airbyte's shapes.
+It has what dagster-airbyte and `clients.airbyte` use. Add an endpoint about the application or the
+workspace here; every other resource has its own module.
 """
 
 from msgspec import Struct
@@ -32,7 +33,7 @@ class PublicApi:
         self._tokens = tokens
 
     def endpoints(self) -> list[Endpoint]:
-        found = [
+        endpoints = [
             Endpoint("GET", "/health", lambda _: "Successful operation", public=True),
             Endpoint("POST", "/applications/token", self._issue_token, public=True),
             Endpoint("GET", "/workspaces", lambda call: call.page([self._workspace_reply()])),
@@ -42,9 +43,9 @@ class PublicApi:
             *ConnectionEndpoints(self._workspace).endpoints(),
             *JobEndpoints(self._workspace, self._jobs).endpoints(),
         ]
-        # Airbyte's own client takes the token's path from the root of the server unless it is told otherwise.
+        # By default, Airbyte's own client requests its token at the root of the server.
         at_root = Endpoint("POST", "/applications/token", self._issue_token, public=True)
-        return [at_root, *(endpoint.under(ROOT) for endpoint in found)]
+        return [at_root, *(endpoint.under(ROOT) for endpoint in endpoints)]
 
     def _issue_token(self, call: Call) -> Json:
         request = call.read_form(TokenRequest)

@@ -1,6 +1,6 @@
-"""Access tokens of the one application: issued for its id and secret, valid for a while, also across a restart of the server.
+"""Access tokens of the one application: issued for its id and secret, valid across restarts.
 
-Who needs a token is `http`'s business.
+Add token rules here; which endpoint needs a token belongs to `http`.
 """
 
 import hmac
@@ -13,25 +13,25 @@ LIFETIME_SECONDS = 180
 
 
 class Tokens:
-    """A token is its end (Unix seconds) and a signature with the secret, so that nothing has to be remembered."""
+    """Issues and checks tokens: an end (Unix seconds) signed with the secret, so none is stored."""
 
     def __init__(self, client_id: str, client_secret: str) -> None:
         self._client_id = client_id
         self._client_secret = client_secret
 
     def issue(self, client_id: str, client_secret: str, now: float) -> str:
-        """Raises Problem 401 for wrong credentials."""
-        right = [
+        """A new token. Raises Problem 401 for wrong credentials."""
+        matches = [
             hmac.compare_digest(client_id, self._client_id),
             hmac.compare_digest(client_secret, self._client_secret),
         ]
-        if not all(right):
+        if not all(matches):
             raise unauthorized()
         end = str(int(now) + LIFETIME_SECONDS)
         return f"{end}.{self._sign(end)}"
 
     def check(self, authorization: str, now: float) -> None:
-        """Raises Problem 401 unless this is a bearer token of ours that has not expired."""
+        """Raise Problem 401 unless this is a valid bearer token of this server."""
         scheme, _, token = authorization.partition(" ")
         end, _, signature = token.partition(".")
         if (

@@ -1,7 +1,8 @@
-"""One run of the connector, `source-declarative-manifest`, as a child process that speaks the Airbyte protocol.
+"""Runs the connector, `source-declarative-manifest`, as a child process.
 
-What its messages lead to is not known here. Start it from a thread that lives until it has ended: the kernel ends it with that thread,
-so that nothing goes on reading when this server is killed.
+Add handling of the process here; the effects of its messages belong to `messages`. Start a
+connector from a thread that outlives it: the kernel ends the connector with that thread, so no
+connector goes on reading after this server is killed.
 """
 
 import os
@@ -21,7 +22,7 @@ from polygon_assets.local.airbyte.sync.protocol import Message, decoder
 from polygon_assets.local.airbyte.workspace.objects import Json
 from polygon_assets.local.launcher.process import in_child
 
-# The entry point of the same name, without looking for it in PATH.
+# The entry point of the same name, called without a search in PATH.
 _COMMAND = (
     sys.executable,
     "-c",
@@ -32,16 +33,16 @@ _PIPE_BYTES = 1 << 20
 
 
 class ConnectorError(Exception):
-    """The connector did not do what it was started for; the message is its own."""
+    """The connector failed; the message is its own if it sent one."""
 
 
 class Connector:
-    """Runs inside `with`; its input files, which hold secrets, are there no longer."""
+    """A connector that runs inside `with`; its end deletes the input files, which hold secrets."""
 
     def __init__(
         self, verb: Literal["discover", "read"], folder: Path, log: JobLog, **inputs: object
     ) -> None:
-        """`inputs` by the name of their option: config, manifest_path and, to read, catalog and state."""
+        """`inputs` by option name: config, manifest_path and, to read, catalog and state."""
         self._folder = folder
         self._log = log
         folder.mkdir(parents=True, mode=0o700)
@@ -59,7 +60,8 @@ class Connector:
             cwd=folder,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
-            preexec_fn=in_child(signal.SIGKILL),  # noqa: PLW1509  # it calls the kernel and nothing that takes a lock
+            # Safe between fork and exec: it calls the kernel and takes no lock.
+            preexec_fn=in_child(signal.SIGKILL),  # noqa: PLW1509
         )
 
     def __enter__(self) -> "Connector":
@@ -77,22 +79,24 @@ class Connector:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def messages(self) -> Iterator[tuple[Message, int]]:
-        """Each message with its size in bytes, until the connector ends; a line that is no JSON goes to the log.
+        """Each message with its size in bytes, until the connector ends.
 
-        Raises ConnectorError for JSON that is no message: it may have been a record.
+        A line that is not JSON goes to the log. Raises ConnectorError for JSON that is not a
+        message, because it may be a record.
         """
         for line in self._process.stdout or ():
             try:
                 yield decoder.decode(line), len(line)
             except msgspec.ValidationError as error:
                 raise ConnectorError(
-                    f"the connector wrote what is no message of the Airbyte protocol: {error}: {line[:300]!r}"
+                    "the connector wrote a line that is no message of the Airbyte protocol: "
+                    f"{error}: {line[:300]!r}"
                 ) from error
             except msgspec.DecodeError:
                 self._log.write("source", "INFO", line.decode(errors="replace").rstrip())
 
     def exit_code(self) -> int:
-        """Once `messages` has ended; minus the signal's number when it was killed."""
+        """The exit code, once `messages` has ended; minus the signal's number after a signal."""
         try:
             return self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -100,7 +104,7 @@ class Connector:
             return self._process.returncode
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL when that did not help. Any thread may call it, also when it has ended."""
+        """Send SIGTERM, and SIGKILL if it does not help; safe from any thread and after the end."""
         self._process.terminate()
         try:
             self._process.wait(_STOP_SECONDS)
@@ -110,7 +114,7 @@ class Connector:
 
 
 def discover(manifest: Json, configuration: Json, folder: Path, log: JobLog) -> Sequence[Json]:
-    """The streams it offers. Raises ConnectorError with its reason when it cannot say."""
+    """The streams that the connector offers. Raises ConnectorError with the connector's reason."""
     reasons = []
     with Connector(
         "discover", folder, log, config=configuration, manifest_path=manifest
@@ -130,7 +134,7 @@ def discover(manifest: Json, configuration: Json, folder: Path, log: JobLog) -> 
 
 
 def _file(folder: Path, name: str, content: object) -> tuple[str, str]:
-    """An option and its file, which only the owner may read."""
+    """Write an input file, which only its owner may read; returns the option and the path."""
     path = folder / f"{name}.json"
     path.touch(mode=0o600)
     path.write_bytes(msgspec.json.encode(content))

@@ -1,6 +1,6 @@
-"""The Snowflake destination: its configuration in Airbyte's terms, and loads through `batch.raw.table_writer`.
+"""The Snowflake destination: its configuration, and loads through `batch.raw.table_writer`.
 
-When something is loaded is decided in `loads`.
+Add Snowflake settings or a kind of load here; the moment of a load belongs to `loads`.
 """
 
 import datetime as dt
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 KIND = "snowflake"
 DEFINITION_ID = "424892c4-daac-4491-b35d-c6688ba547ba"
 """Airbyte's own id of its Snowflake destination."""
-# A job whose Snowflake is gone should fail while somebody still waits for it.
+# Short, so that a job without Snowflake fails while its caller still waits.
 _ANSWER_SECONDS = 120
 
 
 class DestinationError(Exception):
-    """A load failed; the message names the table and the cause."""
+    """A load failed; the message has the table and the cause."""
 
 
 def specification() -> Json:
-    """The JSON schema of its configuration."""
+    """The JSON schema of the destination's configuration."""
     schema: Json = yaml.safe_load(
         (
             resources.files("polygon_assets.local.airbyte.sync") / "snowflake_destination.yaml"
@@ -47,15 +47,15 @@ def specification() -> Json:
 
 
 def settings_for(configuration: Json) -> Settings:
-    """What `clients.snowflake` has to know.
+    """The settings for `clients.snowflake`.
 
-    `host` is ACCOUNT.snowflakecomputing.com, or the address of another server, whose scheme and port are then part of it.
+    `host` is ACCOUNT.snowflakecomputing.com, or another server's address with scheme and port.
     """
     host = configuration["host"]
     address = urlsplit(host if "://" in host else f"https://{host}")
     name, credentials = address.hostname or "", configuration["credentials"]
     account = name.removesuffix(".snowflakecomputing.com")
-    # Every field: what is left out would come from the environment.
+    # All fields, because a missing one would come from the environment.
     return Settings.model_validate(
         {
             "snowflake_account": account,
@@ -73,7 +73,7 @@ def settings_for(configuration: Json) -> Settings:
 
 
 class SnowflakeDestination:
-    """Loads into one schema, over a session that is opened by the first load and closed at the end of `with`."""
+    """Loads into one schema; the first load opens the session, the end of `with` closes it."""
 
     def __init__(self, configuration: Json, schema: str, sync_id: int, log: JobLog) -> None:
         self._settings = settings_for(configuration)
@@ -82,7 +82,7 @@ class SnowflakeDestination:
         self._log = log
         self._session: SnowflakeConnection | None = None
         self.seconds = 0.0
-        """Spent on loads, the session's opening included."""
+        """The time spent on loads, including the opening of the session."""
 
     def __enter__(self) -> "SnowflakeDestination":
         return self
@@ -97,7 +97,7 @@ class SnowflakeDestination:
             self._session.close()
 
     def merge(self, stream: Stream, records: Iterable[Json], extracted_at: dt.datetime) -> None:
-        """Raises DestinationError."""
+        """Merge the records into the stream's table by key. Raises DestinationError."""
         with self._loading(stream) as session:
             written = table_writer.merge(
                 session,
@@ -111,11 +111,12 @@ class SnowflakeDestination:
             self._log.write(
                 "destination",
                 "INFO",
-                f"{stream.name}: merged {written.read}: {written.inserted} new, {written.updated} changed",
+                f"{stream.name}: merged {written.read} records: {written.inserted} new rows, "
+                f"{written.updated} changed rows",
             )
 
     def overwrite(self, stream: Stream, records: Iterable[Json], extracted_at: dt.datetime) -> None:
-        """The sync is the table's new generation. Raises DestinationError."""
+        """Replace the table by the records, as the sync's generation. Raises DestinationError."""
         with self._loading(stream) as session:
             written = table_writer.overwrite(
                 session,
@@ -130,7 +131,8 @@ class SnowflakeDestination:
             self._log.write(
                 "destination",
                 "INFO",
-                f"{stream.name}: replaced by {written.read}, of which {written.inserted} have a key of their own",
+                f"{stream.name}: replaced by {written.read} records with {written.inserted} "
+                "different keys",
             )
 
     @contextmanager

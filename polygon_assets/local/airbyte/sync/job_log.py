@@ -1,6 +1,6 @@
-"""The log file of one job: what the connector, the destination and the server said, line by line.
+"""The log file of one job: the lines of the connector, the destination and the server.
 
-The server's own log is `logging`'s business.
+Add the format of job logs here; the server's own log belongs to `logging`.
 """
 
 import datetime as dt
@@ -9,7 +9,7 @@ from types import TracebackType
 
 
 class JobLog:
-    """Appends to a file, which is closed at the end of `with`."""
+    """Appends lines to a file; the end of `with` closes the file."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,6 +27,6 @@ class JobLog:
     ) -> None:
         self.file.close()
 
-    def write(self, who: str, level: str, message: str) -> None:
+    def write(self, origin: str, level: str, message: str) -> None:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
-        self.file.write(f"{now} {level} {who} > {message}\n")
+        self.file.write(f"{now} {level} {origin} > {message}\n")

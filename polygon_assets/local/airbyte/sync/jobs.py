@@ -1,6 +1,6 @@
-"""The jobs and the states they leave: one job at a time for each connection, in a thread of its own, told to the disk as it goes.
+"""Starts, cancels and stores jobs, and stores their states: one job at a time per connection.
 
-What a job does is `run`'s business, how a request reads is the APIs'.
+Add rules about jobs here; executing a job belongs to `run`, the APIs' requests belong to `api`.
 """
 
 import shutil
@@ -25,12 +25,12 @@ from polygon_assets.local.airbyte.workspace.workspace import Workspace
 
 RUNNING = "running"
 SERVER_STOPPED = "the server was stopped"
-# dagster-airbyte waits 15 s for an answer.
+# Below the 15 s that dagster-airbyte waits for an answer.
 _CANCEL_SECONDS = 10.0
 
 
 class Jobs:
-    """All jobs of the workspace. What an earlier server left running has failed."""
+    """All jobs of the workspace; jobs that ran when an earlier server stopped are marked failed."""
 
     def __init__(
         self, path: Path, workspace: Workspace, clock: Callable[[], float] = time.time
@@ -42,33 +42,37 @@ class Jobs:
         shutil.rmtree(self._work, ignore_errors=True)
         self._jobs = Documents(path / "jobs", Job)
         self._states = Documents(path / "states", States)
-        self._under_way: dict[int, tuple[Run, threading.Thread]] = {}
+        self._running_jobs: dict[int, tuple[Run, threading.Thread]] = {}
         self._starting = threading.Lock()
         for job in self._jobs.all():
             if job.status == RUNNING:
                 self._end(job, "failed", [failure("airbyte_platform", SERVER_STOPPED)])
 
     def all(self) -> list[Job]:
-        """The newest first."""
+        """All jobs, the newest first."""
         return sorted(self._jobs.all(), key=lambda job: job.id, reverse=True)
 
     def get(self, job_id: int) -> Job:
-        """Raises Problem 404."""
+        """The job with this id. Raises Problem 404."""
         job = self._jobs.get(str(job_id))
         if not job:
             raise not_found("job", job_id)
         return job
 
     def log_lines(self, job_id: int, count: int) -> list[str]:
-        """The end of its log."""
+        """The last lines of a job's log."""
         path = self._log(job_id)
         return path.read_text(errors="replace").splitlines()[-count:] if path.exists() else []
 
     def start(self, connection: Connection) -> Job:
-        """Raises Problem 409 when one is running for this connection, or when the connection is not active."""
+        """Start a sync in a new thread.
+
+        Raises Problem 409 when the connection is not active or a job runs for it.
+        """
         if connection.status != "active":
             raise state_conflict(
-                f"connection {connection.name} is {connection.status}: set its status to active first"
+                f"connection {connection.name} is {connection.status}: set its status to active "
+                "first"
             )
         with self._starting:
             if running := self._running(connection.id):
@@ -88,15 +92,18 @@ class Jobs:
             thread = threading.Thread(
                 target=self._execute, args=(job, run), name=f"job-{job_id}", daemon=True
             )
-            self._under_way[job_id] = run, thread
-            self._keep(job)
+            self._running_jobs[job_id] = run, thread
+            self._store(job)
             thread.start()
         return job
 
     def cancel(self, job_id: int) -> Job:
-        """Stop the connector and wait a little for the job's end. Raises Problem 404, and 409 when it is not running."""
+        """Stop the connector and wait up to 10 s for the job's end.
+
+        Raises Problem 404 for an unknown job, and 409 for a job that is not running.
+        """
         with self._starting:
-            run, thread = self._under_way.get(self.get(job_id).id, (None, None))
+            run, thread = self._running_jobs.get(self.get(job_id).id, (None, None))
         if not run or not thread:
             raise state_conflict("Job is not currently running")
         run.cancel()
@@ -104,16 +111,16 @@ class Jobs:
         return self.get(job_id)
 
     def states(self, connection_id: str) -> Mapping[str, Json]:
-        """By stream, the last state message whose records are safe in the destination."""
+        """By stream, the last state message whose records are committed in the destination."""
         states = self._states.get(connection_id)
         return states.streams if states else {}
 
     def put_states(self, connection_id: str, changed: Mapping[str, Json]) -> None:
-        """Replace those of the streams given. Raises Problem 423 while a sync is running."""
+        """Replace the states of these streams. Raises Problem 423 while a sync is running."""
         with self._starting:
             if self._running(connection_id):
                 raise sync_is_running()
-            self._keep_states(connection_id, changed)
+            self._store_states(connection_id, changed)
 
     def _running(self, connection_id: str) -> Job | None:
         return next(
@@ -137,13 +144,13 @@ class Jobs:
             states=self.states(connection.id),
         )
 
-        def keep_state(stream: str, state: Json) -> None:
-            self._keep_states(connection.id, {stream: state})
-            self._keep(
+        def store_state(stream: str, state: Json) -> None:
+            self._store_states(connection.id, {stream: state})
+            self._store(
                 msgspec.structs.replace(job, streams=run.stats, updated_at=int(self._clock()))
             )
 
-        run = Run(plan, keep_state, self._work / str(job.id))
+        run = Run(plan, store_state, self._work / str(job.id))
         return run
 
     def _execute(self, job: Job, run: Run) -> None:
@@ -152,17 +159,17 @@ class Jobs:
             status = "cancelled" if run.cancelled else "failed" if failures else "succeeded"
             log.write("platform", "INFO", f"job {job.id} {status}")
         self._end(msgspec.structs.replace(job, streams=run.stats), status, failures)
-        del self._under_way[job.id]
+        del self._running_jobs[job.id]
 
-    def _keep_states(self, connection_id: str, changed: Mapping[str, Json]) -> None:
+    def _store_states(self, connection_id: str, changed: Mapping[str, Json]) -> None:
         streams = {**self.states(connection_id), **changed}
         self._states.put(connection_id, States(streams=streams, created_at=int(self._clock())))
 
-    def _keep(self, job: Job) -> Job:
+    def _store(self, job: Job) -> Job:
         return self._jobs.put(str(job.id), job)
 
     def _end(self, job: Job, status: str, failures: list[Failure]) -> None:
-        self._keep(
+        self._store(
             msgspec.structs.replace(
                 job, status=status, failures=failures, updated_at=int(self._clock())
             )

@@ -1,6 +1,8 @@
-"""How the records of one stream reach its table: batch by batch with the state after each, or all at once.
+"""Loads the records of one stream into its table: in batches with states, or all at once.
 
-Records after the last state of a sync that fails are loaded too; the next sync reads them again, and the table's key keeps them single.
+Records after the last state of a failed sync are loaded too: the next sync reads them again, and
+the table's key prevents duplicates. Add a way of loading here; writing to Snowflake belongs to
+`destination`.
 """
 
 import datetime as dt
@@ -15,15 +17,15 @@ from polygon_assets.batch.airbyte.connector import Stream
 from polygon_assets.local.airbyte.sync.protocol import Record, State
 from polygon_assets.local.airbyte.workspace.objects import Json, StreamStats
 
-# What one stream may hold in memory: 50,000 daily bars take 43 MB.
+# The most records of a stream in memory: 50,000 daily bars take 43 MB.
 BATCH_ROWS = 50_000
-# A state that came sooner after the last commit waits for the next one: a stream may have a state for each single record.
+# The shortest time between two commits: a stream may have a state after every record.
 COMMIT_SECONDS = 5.0
-KeepState = Callable[[str, Json], None]
+StoreState = Callable[[str, Json], None]
 
 
 class Destination(Protocol):
-    """Where tables are. Both methods return when the records are safe."""
+    """Writes tables. Both methods return once the records are committed."""
 
     def merge(self, stream: Stream, records: Iterable[Json], extracted_at: dt.datetime) -> None: ...
     def overwrite(
@@ -32,7 +34,7 @@ class Destination(Protocol):
 
 
 class Load(Protocol):
-    """One stream's way: records and states as they come, then `complete` if the connector says so, then `close`."""
+    """The load of one stream: records and states, `complete` if reported, `close` in any case."""
 
     stats: StreamStats
 
@@ -43,22 +45,22 @@ class Load(Protocol):
 
 
 class Merge:
-    """For an incremental stream: its state is kept once the records before it are safe."""
+    """The load of an incremental stream: a state is stored once its records are committed."""
 
     def __init__(
         self,
         stream: Stream,
         stats: StreamStats,
         destination: Destination,
-        keep_state: KeepState,
+        store_state: StoreState,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.stats = stats
         self._stream = stream
         self._destination = destination
-        self._keep_state = keep_state
+        self._store_state = store_state
         self._clock = clock
-        # The first state is kept at once.
+        # The first state is stored at once.
         self._committed_at = -COMMIT_SECONDS
         self._state: State | None = None
         self._records: list[Json] = []
@@ -82,7 +84,7 @@ class Merge:
 
     def complete(self, at_ms: float) -> None:
         if not self.stats.records_emitted:
-            # For the table: it has to be there, also when there is nothing to put into it.
+            # The table must exist, even without records.
             self._destination.merge(self._stream, (), _moment(at_ms))
         self._commit()
 
@@ -91,19 +93,19 @@ class Merge:
 
     def _commit(self) -> None:
         if self._records:
-            # The oldest moment: no record is said to be newer than it is.
+            # The oldest time, so that no record looks newer than it is.
             self._destination.merge(self._stream, self._records, _moment(self._oldest_ms))
             self.stats.records_committed += len(self._records)
             self.stats.bytes_committed += self._bytes
             self._records, self._bytes = [], 0
         if self._state:
-            self._keep_state(self.stats.name, msgspec.to_builtins(self._state))
+            self._store_state(self.stats.name, msgspec.to_builtins(self._state))
             self._state = None
         self._committed_at = self._clock()
 
 
 class Replacement:
-    """For a stream that is read whole: its table changes only when the connector has said that this is all."""
+    """The load of a full-refresh stream: replaces the table once the connector reports the end."""
 
     def __init__(
         self, stream: Stream, stats: StreamStats, destination: Destination, spool: Path
@@ -117,7 +119,8 @@ class Replacement:
         _count(self.stats, size)
         self._spool.write(msgspec.json.encode(record.data) + b"\n")
 
-    def checkpoint(self, state: State) -> None:  # noqa: ARG002 - it starts from the beginning each time
+    def checkpoint(self, state: State) -> None:  # noqa: ARG002
+        """Count a state without storing it: each sync reads the stream from the beginning."""
         self.stats.states_emitted += 1
 
     def complete(self, at_ms: float) -> None:

@@ -1,6 +1,6 @@
-"""One sync: the connector's messages, in their order, into the loads of its streams; and what went wrong, in Airbyte's terms.
+"""One sync: passes the connector's messages to the loads of its streams and collects failures.
 
-Neither the connector's process nor the tables are known here.
+Add the handling of a kind of message here; the process belongs to `connector`, tables to `loads`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ from polygon_assets.local.airbyte.workspace.objects import Failure
 
 
 class Sync:
-    """`loads` by the name of their stream."""
+    """One sync of several streams; `loads` are keyed by the stream's name."""
 
     def __init__(self, loads: Mapping[str, Load], log: JobLog) -> None:
         self._loads = loads
@@ -29,17 +29,17 @@ class Sync:
 
     @property
     def incomplete(self) -> set[str]:
-        """Streams of which the connector has not said that they are read to their end."""
+        """The streams whose end the connector has not reported."""
         return set(self._loads) - self._complete
 
     def run(self, messages: Iterable[tuple[Message, int]]) -> None:
-        """Take all messages, then let every load keep what it still holds."""
+        """Handle all messages, then let every load commit its remaining records."""
         for message, size in messages:
-            self._take(message, size)
+            self._handle(message, size)
         for load in self._loads.values():
             load.close()
 
-    def _take(self, message: Message, size: int) -> None:
+    def _handle(self, message: Message, size: int) -> None:
         match message:
             case Message(record=Record() as record):
                 self._loads[record.stream].add(record, size)
@@ -48,11 +48,11 @@ class Sync:
             case Message(trace=Trace(error=TraceError() as error) as trace):
                 self._fail(error, trace.emitted_at)
             case Message(trace=Trace(stream_status=StreamStatus() as status) as trace):
-                self._note_status(status, trace.emitted_at)
+                self._handle_status(status, trace.emitted_at)
             case _ if message.log:
                 self._log.write("source", message.log.level, message.log.message)
 
-    def _note_status(self, status: StreamStatus, at_ms: float) -> None:
+    def _handle_status(self, status: StreamStatus, at_ms: float) -> None:
         name = status.stream_descriptor.name
         self._log.write("source", "INFO", f"stream {name}: {status.status}")
         if status.status == "COMPLETE":

@@ -1,7 +1,8 @@
-"""The messages of the Airbyte protocol that a source writes, one JSON object a line.
+"""The messages of the Airbyte protocol that a source writes, one JSON object per line.
 
-Only their shape, after https://docs.airbyte.com/platform/understanding-airbyte/airbyte-protocol: who writes them and what they lead to is
-not known here.
+Add a field of a message here, as in
+https://docs.airbyte.com/platform/understanding-airbyte/airbyte-protocol; the handling of messages
+belongs to `messages`.
 """
 
 from typing import Any
@@ -62,7 +63,7 @@ class Catalog(Struct):
 
 
 class Message(Struct):
-    """One of its parts is set; the protocol's other messages (SPEC, CONTROL, ...) come out with none."""
+    """One message, with one part set; other messages (SPEC, CONTROL, ...) have no part."""
 
     type: str
     record: Record | None = None

@@ -1,6 +1,6 @@
-"""One job under way: the connector's process, the loads of its streams, and why it failed if it did.
+"""Executes one job: the connector's process, the loads of its streams, and the failures.
 
-Which jobs there are, and what is kept of them, is `jobs`' business.
+Add a step of a job's execution here; storing jobs and states belongs to `jobs`.
 """
 
 import logging
@@ -15,7 +15,13 @@ import msgspec
 from polygon_assets.local.airbyte.sync.connector import Connector, ConnectorError
 from polygon_assets.local.airbyte.sync.destination import DestinationError, SnowflakeDestination
 from polygon_assets.local.airbyte.sync.job_log import JobLog
-from polygon_assets.local.airbyte.sync.loads import Destination, KeepState, Load, Merge, Replacement
+from polygon_assets.local.airbyte.sync.loads import (
+    Destination,
+    Load,
+    Merge,
+    Replacement,
+    StoreState,
+)
 from polygon_assets.local.airbyte.sync.messages import Sync
 from polygon_assets.local.airbyte.workspace import catalog
 from polygon_assets.local.airbyte.workspace.objects import (
@@ -31,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """What a job is to do: configurations as they were when it started, and the schema of its tables."""
+    """A job's input: the configurations at its start, the schema of its tables, the states."""
 
     job_id: int
     connection: Connection
@@ -43,13 +49,16 @@ class Plan:
 
 
 class Run:
-    """`execute` it in a thread of its own; any other may `cancel` it."""
+    """The execution of a job; call `execute` in its own thread, `cancel` in any other."""
 
-    def __init__(self, plan: Plan, keep_state: KeepState, folder: Path) -> None:
-        """`keep_state` is called once the records before a state are safe; `folder` is the job's alone, and gone afterwards."""
+    def __init__(self, plan: Plan, store_state: StoreState, folder: Path) -> None:
+        """`store_state` is called once the records before a state are committed.
+
+        Only this job may use `folder`; it is deleted afterwards.
+        """
         self.stats = [StreamStats(name=stream.name) for stream in plan.connection.streams]
         self._plan = plan
-        self._keep_state = keep_state
+        self._store_state = store_state
         self._folder = folder
         self._connector: Connector | None = None
         self._cancelled = threading.Event()
@@ -59,13 +68,13 @@ class Run:
         return self._cancelled.is_set()
 
     def cancel(self) -> None:
-        """Stop the connector; what it wrote so far is still loaded."""
+        """Stop the connector; the records that it has written are still loaded."""
         self._cancelled.set()
         if self._connector:
             self._connector.stop()
 
     def execute(self, log: JobLog) -> list[Failure]:
-        """Sync; returns what went wrong."""
+        """Run the sync; returns its failures."""
         try:
             failures = self._sync(log)
         except ConnectorError as error:
@@ -77,8 +86,8 @@ class Run:
             failures = [failure("airbyte_platform", f"{type(error).__name__}: {error}")]
         if self.cancelled:
             failures = [failure("airbyte_platform", "the job was cancelled", "manual_cancellation")]
-        for each in failures:
-            log.write("platform", "ERROR", f"{each.origin}: {each.message}")
+        for problem in failures:
+            log.write("platform", "ERROR", f"{problem.origin}: {problem.message}")
         return failures
 
     def _sync(self, log: JobLog) -> list[Failure]:
@@ -108,21 +117,21 @@ class Run:
                 "INFO",
                 f"{time.monotonic() - began:.1f} s, of which {destination.seconds:.1f} s for loads",
             )
-            return sync.failures or _judge(sync.incomplete, connector.exit_code())
+            return sync.failures or _unreported_failures(sync.incomplete, connector.exit_code())
 
     def _loads(self, destination: Destination) -> dict[str, Load]:
         loads: dict[str, Load] = {}
         for stream, stats in zip(self._plan.connection.streams, self.stats, strict=True):
             table = catalog.table(stream, self._plan.connection.prefix)
             loads[stream.name] = (
-                Merge(table, stats, destination, self._keep_state)
+                Merge(table, stats, destination, self._store_state)
                 if _is_incremental(stream)
                 else Replacement(table, stats, destination, self._folder / f"{stream.name}.jsonl")
             )
         return loads
 
     def _catalog(self) -> Json:
-        """The protocol's ConfiguredAirbyteCatalog; a table that is replaced gets the job's id as its generation."""
+        """The ConfiguredAirbyteCatalog; a replaced table's generation is the job's id."""
         streams = []
         for stream in self._plan.connection.streams:
             generation = 0 if _is_incremental(stream) else self._plan.job_id
@@ -140,14 +149,14 @@ def _is_incremental(stream: ConfiguredStream) -> bool:
 
 
 def failure(origin: str, message: str, kind: str = "system_error") -> Failure:
-    """One that is said here and not by the connector."""
+    """A failure that this server found, not the connector."""
     return Failure(
         origin=origin, kind=kind, message=message, timestamp_ms=time.time_ns() // 1_000_000
     )
 
 
-def _judge(incomplete: set[str], exit_code: int) -> list[Failure]:
-    """What is known of a connector that gave no reason."""
+def _unreported_failures(incomplete: set[str], exit_code: int) -> list[Failure]:
+    """The failure of a connector that gave no reason; none if it ended well with all streams."""
     if not (exit_code or incomplete):
         return []
     end = f"was killed by signal {-exit_code}" if exit_code < 0 else f"ended with code {exit_code}"

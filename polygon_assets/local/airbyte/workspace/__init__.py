@@ -1,4 +1,4 @@
-"""What the Airbyte server keeps: definitions, actors, connections and their streams, as JSON files.
+"""Stores definitions, actors, connections and their streams as JSON files.
 
-Add a kept object here; jobs and their states belong to `sync`.
+Add a stored object here; jobs and their states belong to `sync`.
 """

@@ -1,6 +1,6 @@
-"""Sources, or destinations: Airbyte treats both alike, and calls both actors.
+"""Stores sources and destinations, which Airbyte handles alike and calls actors.
 
-What their connector does is not known here, only the schema of its configuration.
+Add checks and changes of actors here; the schema of a configuration comes from `workspace`.
 """
 
 import uuid
@@ -15,7 +15,10 @@ from polygon_assets.local.airbyte.workspace.objects import Actor, Json
 
 
 class Actors:
-    """All of one kind (`source`, `destination`); `specification` gives the schema for a definition's id or raises Problem."""
+    """All actors of one kind (`source`, `destination`).
+
+    `specification` returns the configuration's schema for a definition's id, or raises Problem.
+    """
 
     def __init__(
         self, kind: str, documents: Documents[Actor], specification: Callable[[str], Json]
@@ -28,14 +31,17 @@ class Actors:
         return self._documents.all()
 
     def get(self, identifier: str) -> Actor:
-        """Raises Problem 404."""
+        """The actor with this id. Raises Problem 404."""
         actor = self._documents.get(identifier)
         if not actor:
             raise not_found(self.kind, identifier)
         return actor
 
     def create(self, name: str, definition_id: str, content: Json, now: int) -> Actor:
-        """Raises Problem 404 for an unknown definition, 422 for a configuration that does not fit it."""
+        """Store a new actor.
+
+        Raises Problem 404 for an unknown definition, 422 for a configuration that does not fit.
+        """
         configuration.check(self._specification(definition_id), content)
         actor = Actor(
             id=str(uuid.uuid4()),
@@ -47,14 +53,17 @@ class Actors:
         return self._documents.put(actor.id, actor)
 
     def patch(self, identifier: str, name: str, changes: Json) -> Actor:
-        """Change the fields given, and the name unless it is empty. Raises Problem 404 or 422."""
+        """Change these fields, and the name unless it is empty. Raises Problem 404 or 422."""
         old = self.get(identifier)
         return self.put(
             identifier, name or old.name, configuration.merged(old.configuration, changes)
         )
 
     def put(self, identifier: str, name: str, content: Json) -> Actor:
-        """Replace name and configuration; a masked secret stays what it was. Raises Problem 404 or 422."""
+        """Replace name and configuration; a masked secret keeps its value.
+
+        Raises Problem 404 or 422.
+        """
         old = self.get(identifier)
         content = configuration.unmasked(content, old.configuration)
         configuration.check(self._specification(old.definition_id), content)
@@ -63,9 +72,9 @@ class Actors:
         )
 
     def delete(self, identifier: str) -> None:
-        """Raises Problem 404."""
+        """Delete an actor. Raises Problem 404."""
         self._documents.delete(self.get(identifier).id)
 
     def masked(self, actor: Actor) -> Json:
-        """Its configuration without secrets."""
+        """The actor's configuration with masked secrets."""
         return configuration.masked(self._specification(actor.definition_id), actor.configuration)

@@ -1,6 +1,6 @@
-"""Streams: as the connector offers them, as a connection uses them, and as each API and the warehouse name the same things.
+"""Translates streams: from the connector's offer to a connection's streams, the APIs, the tables.
 
-Nothing is asked of the connector here.
+Add rules about a choice of streams here; running the connector's discovery belongs to `workspace`.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from polygon_assets.local.airbyte.api.problems import bad_request
 from polygon_assets.local.airbyte.workspace.objects import ConfiguredStream, Json
 
 T = TypeVar("T")
-# Airbyte's combined name to the source's and the destination's part; the destination here knows no others.
+# Airbyte's combined name to the source's and the destination's mode; all that this server supports.
 SYNC_MODES = {
     "full_refresh_overwrite": ("full_refresh", "overwrite"),
     "incremental_deduped_history": ("incremental", "append_dedup"),
@@ -21,7 +21,7 @@ SYNC_MODES = {
 
 
 class StreamChoice(Struct, kw_only=True, rename="camel"):
-    """A stream in a request: what the connection should do with it."""
+    """A stream in a request, with the modes and keys that the connection should use."""
 
     name: str
     sync_mode: str | None = None
@@ -32,12 +32,16 @@ class StreamChoice(Struct, kw_only=True, rename="camel"):
 def configure(
     discovered: Sequence[Json], choices: Sequence[StreamChoice]
 ) -> list[ConfiguredStream]:
-    """The streams chosen; all of them, read whole, when none is. Raises Problem 400 as Airbyte does for what cannot be."""
+    """The chosen streams; without a choice, all streams with full refresh.
+
+    Raises Problem 400, as Airbyte does, for a choice that the source does not offer.
+    """
     by_name = {str(stream["name"]): stream for stream in discovered}
     for choice in choices:
         if choice.name not in by_name:
             raise bad_request(
-                f"Invalid stream found: {choice.name}. The list of valid streams include: {list(by_name)}."
+                f"Invalid stream found: {choice.name}. The list of valid streams include: "
+                f"{list(by_name)}."
             )
     return [
         _configured(by_name[choice.name], choice)
@@ -49,7 +53,8 @@ def _configured(stream: Json, choice: StreamChoice) -> ConfiguredStream:
     combined = choice.sync_mode or "full_refresh_overwrite"
     if combined not in valid_sync_modes(stream):
         raise bad_request(
-            f"Cannot set sync mode to {combined} for stream {choice.name}. Valid sync modes are: {valid_sync_modes(stream)}"
+            f"Cannot set sync mode to {combined} for stream {choice.name}. Valid sync modes are: "
+            f"{valid_sync_modes(stream)}"
         )
     sync_mode, destination_sync_mode = SYNC_MODES[combined]
     configured = ConfiguredStream(
@@ -63,17 +68,19 @@ def _configured(stream: Json, choice: StreamChoice) -> ConfiguredStream:
         configured.primary_key and configured.cursor_field
     ):
         raise bad_request(
-            f"No default primary key or cursor field for stream: {choice.name}. Please include them in the configuration."
+            f"No default primary key or cursor field for stream: {choice.name}. Please include "
+            "them in the configuration."
         )
     return configured
 
 
 def _chosen(stream: Json, defined_as: str, chosen: list[T] | None) -> list[T]:
-    """What the source defines; a choice may repeat that but not change it."""
+    """The source's definition, or the choice if there is none; a choice may repeat a definition."""
     defined: list[T] = stream.get(defined_as) or []
     if defined and chosen and chosen != defined:
         raise bad_request(
-            f"{defined_as} of stream {stream['name']} is already defined by the source as {defined}: leave it out"
+            f"{defined_as} of stream {stream['name']} is already defined by the source as "
+            f"{defined}: leave it out"
         )
     return defined or chosen or []
 
@@ -93,7 +100,7 @@ def combined_sync_mode(stream: ConfiguredStream) -> str:
 
 
 def table(stream: ConfiguredStream, prefix: str) -> Stream:
-    """What the warehouse has to know of it."""
+    """The stream's table in the warehouse: name, key, cursor and columns."""
     return Stream(
         name=prefix + stream.name,
         primary_key=tuple(path[0] for path in stream.primary_key),

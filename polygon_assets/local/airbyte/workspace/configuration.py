@@ -1,6 +1,6 @@
-"""Configurations of sources and destinations against the JSON schema of their connector: validity, secrets, partial changes.
+"""Checks, masks and merges configurations with the JSON schema of their connector.
 
-Where they are kept is not known here.
+Add a rule about configurations here; storing them belongs to `actors`.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,15 @@ MASK = "**********"
 
 
 def check(schema: Json, configuration: Json) -> None:
-    """Raises Problem 422 naming the first field that does not fit."""
-    import jsonschema  # type: ignore[import-untyped]  # it ships no types; 0.1 s
+    """Raise Problem 422 with the name of the best matching field that does not fit."""
+    # Imported here, because the import takes 0.1 s; jsonschema ships no types.
+    import jsonschema  # type: ignore[import-untyped]
 
     error = jsonschema.exceptions.best_match(
         jsonschema.Draft7Validator(schema).iter_errors(configuration)
     )
     if error:
-        # Not error.message alone: for a field it begins with the value, which may be a secret.
+        # error.message of a field begins with the field's value, which may be a secret.
         place = ".".join(str(part) for part in error.absolute_path)
         raise unprocessable(
             f"configuration.{place} does not fit {error.validator}: {error.validator_value!r}"
@@ -39,7 +40,7 @@ def masked(schema: Json, configuration: Json) -> Json:
 
 
 def merged(old: Mapping[str, Any], changes: Mapping[str, Any]) -> Json:
-    """`old` with the fields of `changes`, also within objects; a list is replaced."""
+    """`old` with the fields of `changes`, recursively within objects; lists are replaced."""
     both = {
         name: merged(old[name], value)
         for name, value in changes.items()
@@ -49,7 +50,7 @@ def merged(old: Mapping[str, Any], changes: Mapping[str, Any]) -> Json:
 
 
 def unmasked(new: Json, old: Json) -> Json:
-    """`new` with the old secret wherever it has the mask, as one sends back what one was shown."""
+    """`new` with the old secret for each mask, because clients send masked configurations back."""
     return {name: _unmasked_value(value, old.get(name)) for name, value in new.items()}
 
 
@@ -66,7 +67,7 @@ def _unmasked_value(new: Any, old: Any) -> Any:
 
 
 def _properties(schema: Json) -> Json:
-    """Those of the object itself and of every variant it may have."""
+    """The properties of the object and of all its variants."""
     properties: Json = dict(schema.get("properties", {}))
     for variant in schema.get("oneOf", ()):
         properties |= _properties(variant)

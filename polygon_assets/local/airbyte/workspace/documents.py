@@ -1,6 +1,6 @@
-"""Objects kept as JSON files, one each, that are complete or absent whenever the process is killed.
+"""Stores objects as JSON files, which are complete or absent even after a kill.
 
-What the objects are is `objects`' business.
+Add storage behaviour here; the objects' fields belong to `objects`.
 """
 
 import threading
@@ -10,26 +10,26 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 
-class Kept(Protocol):
+class Stored(Protocol):
     @property
     def created_at(self) -> int: ...
 
 
-T = TypeVar("T", bound=Kept)
+T = TypeVar("T", bound=Stored)
 
 
 class Documents(Generic[T]):
-    """The objects of one kind by id, the oldest first; held in memory, each change written to its file before it is seen."""
+    """The objects of one kind by id, oldest first; a change is on disk before it is visible."""
 
     def __init__(self, folder: Path, kind: type[T]) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
         self._lock = threading.Lock()
-        found = {
+        objects = {
             file.stem: msgspec.json.decode(file.read_bytes(), type=kind)
             for file in folder.glob("*.json")
         }
-        self._objects = dict(sorted(found.items(), key=lambda item: item[1].created_at))
+        self._objects = dict(sorted(objects.items(), key=lambda item: item[1].created_at))
 
     def get(self, identifier: str) -> T | None:
         return self._objects.get(identifier)
@@ -38,10 +38,10 @@ class Documents(Generic[T]):
         return list(self._objects.values())
 
     def put(self, identifier: str, value: T) -> T:
-        """Keep it, in place of what had this id; returns it."""
+        """Store an object, in place of an earlier one with this id; returns the object."""
         with self._lock:
             partial = self._folder / f"{identifier}.partial"
-            # Some hold secrets.
+            # Only for the owner, because some objects hold secrets.
             partial.touch(mode=0o600)
             partial.write_bytes(msgspec.json.encode(value))
             partial.replace(self._file(identifier))

@@ -1,6 +1,6 @@
-"""What the server keeps: definitions, sources, destinations, connections with their streams, states, jobs.
+"""The stored objects: definitions, actors, connections with their streams, states, jobs.
 
-The shapes on disk only: what the API shows of them is made in `public_api` and `configuration_api`.
+Add a field on disk here; the API's answers belong to `public_api` and `configuration_api`.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 class Definition(Struct, frozen=True, kw_only=True):
-    """A declarative source definition, and which version of its manifest this is."""
+    """A declarative source definition with the version of its manifest."""
 
     id: str
     name: str
@@ -21,7 +21,7 @@ class Definition(Struct, frozen=True, kw_only=True):
 
 
 class Actor(Struct, frozen=True, kw_only=True):
-    """A source or a destination, its secrets included."""
+    """A source or a destination, including its secrets."""
 
     id: str
     name: str
@@ -31,7 +31,7 @@ class Actor(Struct, frozen=True, kw_only=True):
 
 
 class ConfiguredStream(Struct, frozen=True, kw_only=True):
-    """A stream as the connector described it and as the connection uses it: the protocol's ConfiguredAirbyteStream."""
+    """The protocol's ConfiguredAirbyteStream: a stream and its use by a connection."""
 
     stream: Json
     sync_mode: str
@@ -60,7 +60,7 @@ class Connection(Struct, frozen=True, kw_only=True):
 
 
 class Discovered(Struct, frozen=True, kw_only=True):
-    """What the connector said it offers, for one manifest and configuration."""
+    """The streams that the connector offers, for one manifest and configuration."""
 
     fingerprint: str
     streams: list[Json]
@@ -68,14 +68,14 @@ class Discovered(Struct, frozen=True, kw_only=True):
 
 
 class States(Struct, frozen=True, kw_only=True):
-    """A connection's states: by stream, the last state message whose records are safe in the destination."""
+    """A connection's states: by stream, the last state message whose records are committed."""
 
     streams: dict[str, Json]
     created_at: int
 
 
 class StreamStats(Struct, kw_only=True):
-    """One stream in one job, counted while it runs."""
+    """Counts of one stream in one job; they grow while the job runs."""
 
     name: str
     records_emitted: int = 0
@@ -86,7 +86,7 @@ class StreamStats(Struct, kw_only=True):
 
 
 class Failure(Struct, frozen=True, kw_only=True):
-    """Why a job failed, in Airbyte's terms."""
+    """The reason why a job failed, in Airbyte's terms."""
 
     origin: str
     kind: str
@@ -98,7 +98,7 @@ class Failure(Struct, frozen=True, kw_only=True):
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """`created_at` and `updated_at` in Unix seconds."""
+    """A sync; `created_at` and `updated_at` are in Unix seconds."""
 
     id: int
     connection_id: str

@@ -1,6 +1,6 @@
-"""The one workspace: connector definitions, sources, destinations and the connections between them.
+"""The one workspace: connector definitions, sources, destinations and their connections.
 
-Requests and replies are the APIs' business, syncs are `jobs`'.
+Add a change of the configuration here; requests and replies belong to `api`, syncs to `jobs`.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from polygon_assets.local.airbyte.workspace.objects import (
 
 
 class Workspace:
-    """Everything that is configured, kept under `path`."""
+    """The whole configuration, stored under `path`."""
 
     def __init__(self, path: Path, workspace_id: str) -> None:
         self.id = workspace_id
@@ -47,7 +47,7 @@ class Workspace:
         )
 
     def check_id(self, identifier: str | None) -> None:
-        """Raises Problem 404 for another workspace."""
+        """Raise Problem 404 for another workspace."""
         if identifier != self.id:
             raise not_found("workspace", identifier)
 
@@ -55,14 +55,14 @@ class Workspace:
         return self._definitions.all()
 
     def definition(self, identifier: str) -> Definition:
-        """Raises Problem 404."""
+        """The definition with this id. Raises Problem 404."""
         definition = self._definitions.get(identifier)
         if not definition:
             raise not_found("definition", identifier)
         return definition
 
     def define(self, name: str, manifest: Json, now: int) -> Definition:
-        """Raises Problem 422 for a manifest without a specification."""
+        """Store a new definition. Raises Problem 422 for an incomplete manifest."""
         _check_manifest(manifest)
         definition = Definition(
             id=str(uuid.uuid4()), name=name, manifest=manifest, version=1, created_at=now
@@ -70,7 +70,7 @@ class Workspace:
         return self._definitions.put(definition.id, definition)
 
     def redefine(self, identifier: str, manifest: Json) -> Definition:
-        """The next version. Raises Problem 404 or 422."""
+        """Store a definition's next version. Raises Problem 404 or 422."""
         _check_manifest(manifest)
         old = self.definition(identifier)
         return self._definitions.put(
@@ -78,7 +78,7 @@ class Workspace:
         )
 
     def delete_definition(self, identifier: str) -> Definition:
-        """With its sources and their connections. Raises Problem 404."""
+        """Delete a definition with its sources and their connections. Raises Problem 404."""
         definition = self.definition(identifier)
         for source in self.sources.all():
             if source.definition_id == identifier:
@@ -87,12 +87,12 @@ class Workspace:
         return definition
 
     def delete_source(self, identifier: str) -> None:
-        """With its connections. Raises Problem 404."""
+        """Delete a source with its connections. Raises Problem 404."""
         self.sources.delete(identifier)
         self._delete_connections(identifier)
 
     def delete_destination(self, identifier: str) -> None:
-        """With its connections. Raises Problem 404."""
+        """Delete a destination with its connections. Raises Problem 404."""
         self.destinations.delete(identifier)
         self._delete_connections(identifier)
 
@@ -100,21 +100,21 @@ class Workspace:
         return self._connections.all()
 
     def connection(self, identifier: str) -> Connection:
-        """Raises Problem 404."""
+        """The connection with this id. Raises Problem 404."""
         connection = self._connections.get(identifier)
         if not connection:
             raise not_found("connection", identifier)
         return connection
 
-    def keep_connection(self, connection: Connection) -> Connection:
+    def put_connection(self, connection: Connection) -> Connection:
         return self._connections.put(connection.id, connection)
 
     def delete_connection(self, identifier: str) -> None:
-        """Raises Problem 404."""
+        """Delete a connection. Raises Problem 404."""
         self._connections.delete(self.connection(identifier).id)
 
     def parts(self, connection: Connection) -> tuple[Definition, Actor, Actor]:
-        """Its source's definition, its source and its destination."""
+        """The connection's definition, source and destination."""
         source = self.sources.get(connection.source_id)
         return (
             self.definition(source.definition_id),
@@ -123,15 +123,16 @@ class Workspace:
         )
 
     def schema(self, connection: Connection) -> str:
-        """Where its tables are."""
+        """The schema of the connection's tables."""
         if connection.namespace_definition == "custom_format" and connection.namespace_format:
             return connection.namespace_format
         return str(self.destinations.get(connection.destination_id).configuration["schema"])
 
     def discovered(self, source_id: str, now: int, *, fresh: bool = False) -> Sequence[Json]:
-        """The streams the source offers: asked of the connector for each new manifest or configuration, or when `fresh`.
+        """The streams that the source offers.
 
-        Raises Problem 404, and 422 with the connector's reason when it cannot say.
+        The connector discovers them for each new manifest or configuration, and always if `fresh`.
+        Raises Problem 404, and 422 with the connector's reason if it cannot discover them.
         """
         source = self.sources.get(source_id)
         manifest = self.definition(source.definition_id).manifest
@@ -152,7 +153,7 @@ class Workspace:
     def configured(
         self, source_id: str, choices: Sequence[StreamChoice], now: int
     ) -> list[ConfiguredStream]:
-        """The streams of a connection as `choices` ask for them. Raises Problem."""
+        """The streams of a connection according to `choices`. Raises Problem."""
         return catalog.configure(self.discovered(source_id, now), choices)
 
     def _discover(self, manifest: Json, source: Actor) -> Sequence[Json]:

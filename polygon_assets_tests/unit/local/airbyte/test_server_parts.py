@@ -1,4 +1,4 @@
-"""Tokens, documents, durations and the judgement of a sync: the small promises of the server."""
+"""Small parts of the Airbyte server: tokens, documents, durations, the messages of a sync."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from polygon_assets.local.airbyte.workspace.documents import Documents
 from polygon_assets.local.airbyte.workspace.objects import States, StreamStats
 
 
-def test_a_token_is_valid_until_its_end_for_every_server_with_the_same_secret() -> None:
+def test_a_token_is_valid_until_its_end_on_every_server_with_the_same_secret() -> None:
     token = Tokens("id", "secret").issue("id", "secret", now=1000.0)
     Tokens("id", "secret").check(f"Bearer {token}", now=999.0 + LIFETIME_SECONDS)
     for stale, secret in ((1000.0 + LIFETIME_SECONDS, "secret"), (1000.0, "other")):
@@ -24,7 +24,7 @@ def test_a_token_is_valid_until_its_end_for_every_server_with_the_same_secret() 
             Tokens("id", secret).check(f"Bearer {token}", now=stale)
 
 
-def test_documents_are_found_again_and_a_write_that_was_cut_short_is_not_seen(
+def test_documents_survive_a_restart_and_an_interrupted_write_is_ignored(
     tmp_path: Path,
 ) -> None:
     documents = Documents(tmp_path, States)
@@ -34,7 +34,7 @@ def test_documents_are_found_again_and_a_write_that_was_cut_short_is_not_seen(
     documents.delete("gone")
     (tmp_path / "a.partial").write_bytes(b'{"streams": {')
     again = Documents(tmp_path, States)
-    assert [one.created_at for one in again.all()] == [1, 2]
+    assert [states.created_at for states in again.all()] == [1, 2]
     assert again.get("a") == States(streams={"tickers": {"x": 1}}, created_at=2)
     assert {
         file.stat().st_mode & 0o077 for file in tmp_path.iterdir() if file.suffix == ".json"
@@ -70,7 +70,7 @@ class Counting:
 
 
 def messages(*contents: object) -> Iterator[tuple[Message, int]]:
-    """As the connector's lines would be read."""
+    """Messages and sizes, read like the connector's lines."""
     for content in contents:
         line = msgspec.json.encode(content)
         yield decoder.decode(line), len(line)
@@ -82,10 +82,10 @@ def log(tmp_path: Path) -> Iterator[JobLog]:
         yield opened
 
 
-def run(log: JobLog, said: Iterable[tuple[Message, int]]) -> tuple[Sync, Counting]:
+def run(log: JobLog, received: Iterable[tuple[Message, int]]) -> tuple[Sync, Counting]:
     load = Counting("tickers")
     sync = Sync({"tickers": load}, log)
-    sync.run(said)
+    sync.run(received)
     assert load.closed
     return sync, load
 
@@ -112,8 +112,8 @@ STATE = {
 }
 
 
-def test_messages_reach_their_stream_and_others_are_passed_over(log: JobLog) -> None:
-    said = messages(
+def test_messages_reach_their_stream_and_others_are_ignored(log: JobLog) -> None:
+    received = messages(
         status("STARTED"),
         RECORD,
         {"type": "CONTROL", "control": {}},
@@ -121,12 +121,12 @@ def test_messages_reach_their_stream_and_others_are_passed_over(log: JobLog) -> 
         STATE,
         status("COMPLETE"),
     )
-    sync, load = run(log, said)
+    sync, load = run(log, received)
     assert (load.stats.records_emitted, load.stats.states_emitted, load.completed_at) == (2, 1, 5.0)
     assert (sync.incomplete, sync.failures) == (set(), [])
 
 
-def test_a_stream_that_is_not_said_to_be_complete_is_not(log: JobLog) -> None:
+def test_a_stream_without_a_complete_message_is_incomplete(log: JobLog) -> None:
     error = {
         "message": "the key is wrong",
         "internal_message": "HTTP 401",

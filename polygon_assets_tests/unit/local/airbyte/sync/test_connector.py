@@ -1,4 +1,4 @@
-"""The connector's process: what it may write, what is left of it, and its end. A script stands in for it."""
+"""The connector's process: its output, its files, its end. A script replaces the connector."""
 
 import signal
 import sys
@@ -18,17 +18,18 @@ def log(tmp_path: Path) -> Iterator[JobLog]:
         yield opened
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    """`script` is run instead; its arguments are the verb and the options."""
+def replace_connector(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Run `script` instead of the connector; its arguments are the verb and the options."""
     monkeypatch.setattr(connector, "_COMMAND", (sys.executable, "-c", script))
 
 
-def test_what_is_no_message_goes_to_the_log_and_the_inputs_do_not_stay(
+def test_lines_that_are_no_messages_are_logged_and_input_files_are_deleted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: JobLog
 ) -> None:
-    stand_in(
+    replace_connector(
         monkeypatch,
-        "import sys; print('warming up'); print('trouble', file=sys.stderr); print(open(sys.argv[3]).read())",
+        "import sys; print('warming up'); print('a warning', file=sys.stderr);"
+        "print(open(sys.argv[3]).read())",
     )
     folder = tmp_path / "work"
     with Connector(
@@ -40,33 +41,35 @@ def test_what_is_no_message_goes_to_the_log_and_the_inputs_do_not_stay(
     assert message.log
     assert (message.log.message, size > 50) == ("read me", True)
     assert "warming up" in log.path.read_text()
-    assert "trouble" in log.path.read_text()
+    assert "a warning" in log.path.read_text()
     assert not folder.exists()
 
 
-def test_a_record_that_cannot_be_understood_is_not_lost_without_a_word(
+def test_a_record_that_cannot_be_parsed_raises_an_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: JobLog
 ) -> None:
-    stand_in(
+    replace_connector(
         monkeypatch, """print('{"type": "RECORD", "record": {"stream": "tickers", "data": []}}')"""
     )
     with (
         Connector("read", tmp_path / "work", log) as running,
         pytest.raises(
             ConnectorError,
-            match=r"no message of the Airbyte protocol: Expected `object`, got `array` - at `\$\.record\.data`",
+            match=r"no message of the Airbyte protocol: Expected `object`, got `array` - "
+            r"at `\$\.record\.data`",
         ),
     ):
         list(running.messages())
 
 
-def test_one_that_ignores_sigterm_is_killed(
+def test_a_connector_that_ignores_sigterm_is_killed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: JobLog
 ) -> None:
     monkeypatch.setattr(connector, "_STOP_SECONDS", 0.2)
-    stand_in(
+    replace_connector(
         monkeypatch,
-        'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(\'{"type": "LOG"}\'); time.sleep(60)',
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        'print(\'{"type": "LOG"}\'); time.sleep(60)',
     )
     with Connector("read", tmp_path / "work", log) as running:
         next(running.messages())
@@ -74,10 +77,10 @@ def test_one_that_ignores_sigterm_is_killed(
         assert running.exit_code() == -signal.SIGKILL
 
 
-def test_a_connector_that_offers_nothing_and_says_nothing_is_told_by_its_code(
+def test_a_connector_that_ends_without_a_message_is_reported_with_its_exit_code(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: JobLog
 ) -> None:
-    stand_in(monkeypatch, "raise SystemExit(3)")
+    replace_connector(monkeypatch, "raise SystemExit(3)")
     with pytest.raises(
         ConnectorError, match=r"ended with code 3 and offered no streams; see .*log"
     ):

@@ -1,4 +1,4 @@
-"""Streams as a connection chooses them: what the source defines holds, and what it does not offer is refused."""
+"""A connection's choice of streams: the source's definitions apply, other choices are refused."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ TYPES: dict[str, Any] = {
 }
 
 
-def test_without_a_choice_every_stream_is_read_whole() -> None:
+def test_without_a_choice_every_stream_is_fully_refreshed() -> None:
     configured = catalog.configure([BARS, TYPES], [])
     assert [(stream.name, catalog.combined_sync_mode(stream)) for stream in configured] == [
         ("bars", "full_refresh_overwrite"),
@@ -33,7 +33,7 @@ def test_without_a_choice_every_stream_is_read_whole() -> None:
     assert catalog.table(configured[0], "").cursor is None
 
 
-def test_an_increment_has_the_sources_key_and_cursor_and_a_table_with_the_prefix() -> None:
+def test_an_incremental_stream_has_the_sources_key_and_cursor_and_a_prefixed_table() -> None:
     [bars] = catalog.configure(
         [BARS], [StreamChoice(name="bars", sync_mode="incremental_deduped_history")]
     )
@@ -67,14 +67,16 @@ def test_an_increment_has_the_sources_key_and_cursor_and_a_table_with_the_prefix
         ),
     ],
 )
-def test_a_choice_that_cannot_be_is_refused(choice: StreamChoice, words: str) -> None:
+def test_a_choice_that_the_source_does_not_offer_is_refused(
+    choice: StreamChoice, words: str
+) -> None:
     with pytest.raises(Problem) as problem:
         catalog.configure([BARS, TYPES], [choice])
     assert problem.value.status == 400
     assert words in problem.value.content["data"]["message"]
 
 
-def test_an_increment_without_a_key_is_refused() -> None:
+def test_an_incremental_stream_without_a_key_is_refused() -> None:
     keyless = BARS | {"source_defined_primary_key": []}
     with pytest.raises(Problem, match="malformed syntax"):
         catalog.configure(

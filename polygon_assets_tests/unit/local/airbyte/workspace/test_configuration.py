@@ -1,4 +1,4 @@
-"""Configurations: what fits, what is shown of them, and what a partial change leaves."""
+"""Configurations: checks, masked secrets, and partial changes."""
 
 import pytest
 
@@ -17,19 +17,19 @@ SNOWFLAKE = {
 }
 
 
-def test_a_secret_is_masked_wherever_the_schema_says_so() -> None:
+def test_each_secret_of_the_schema_is_masked() -> None:
     shown = configuration.masked(destination.specification(), SNOWFLAKE)
     assert shown == SNOWFLAKE | {
         "credentials": {"auth_type": "Username and Password", "password": configuration.MASK}
     }
 
 
-def test_a_mask_that_is_sent_back_means_the_old_secret() -> None:
+def test_a_mask_that_is_sent_back_keeps_the_old_secret() -> None:
     changed = configuration.masked(destination.specification(), SNOWFLAKE) | {"schema": "OTHER"}
     assert configuration.unmasked(changed, SNOWFLAKE) == SNOWFLAKE | {"schema": "OTHER"}
 
 
-def test_a_partial_change_goes_into_objects_and_replaces_lists() -> None:
+def test_a_partial_change_merges_objects_and_replaces_lists() -> None:
     old = {"credentials": {"auth_type": "a", "password": "b"}, "tickers": ["A"], "rate": 5}
     changes = {"credentials": {"password": "c"}, "tickers": ["B"]}
     assert configuration.merged(old, changes) == {
@@ -50,9 +50,7 @@ def test_a_partial_change_goes_into_objects_and_replaces_lists() -> None:
         ),
     ],
 )
-def test_what_does_not_fit_is_named_without_its_value(
-    changes: dict[str, object], words: str
-) -> None:
+def test_an_error_names_the_field_without_its_value(changes: dict[str, object], words: str) -> None:
     with pytest.raises(Problem) as problem:
         configuration.check(destination.specification(), SNOWFLAKE | changes)
     assert problem.value.status == 422
@@ -62,27 +60,31 @@ def test_what_does_not_fit_is_named_without_its_value(
 
 def test_snowflakes_own_host_is_an_account() -> None:
     configuration.check(destination.specification(), SNOWFLAKE)
-    found = destination.settings_for(SNOWFLAKE)
-    assert (found.snowflake_account, found.snowflake_host, found.snowflake_user) == (
+    settings = destination.settings_for(SNOWFLAKE)
+    assert (settings.snowflake_account, settings.snowflake_host, settings.snowflake_user) == (
         "org-account",
         "",
         "airbyte",
     )
-    assert (found.snowflake_role, found.snowflake_warehouse, found.snowflake_database) == (
+    assert (
+        settings.snowflake_role,
+        settings.snowflake_warehouse,
+        settings.snowflake_database,
+    ) == (
         "LOADER",
         "SMALL",
         "POLYGON",
     )
-    assert found.snowflake_password.get_secret_value() == "hush"
+    assert settings.snowflake_password.get_secret_value() == "hush"
 
 
-def test_the_address_of_another_server_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The destination is what it was configured as, whatever the server's own environment says.
+def test_another_servers_host_is_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The configuration takes precedence over the server's environment.
     monkeypatch.setenv("SNOWFLAKE_HOST", "elsewhere")
     configured = SNOWFLAKE | {"host": "http://127.0.0.1:8084"}
     configuration.check(destination.specification(), configured)
-    found = destination.settings_for(configured)
-    assert (found.snowflake_host, found.snowflake_port, found.snowflake_protocol) == (
+    settings = destination.settings_for(configured)
+    assert (settings.snowflake_host, settings.snowflake_port, settings.snowflake_protocol) == (
         "127.0.0.1",
         8084,
         "http",
