@@ -100,6 +100,7 @@ class DailyLoad:
         with closing(snowflake.connect(self.settings)) as connection:
             held = daily_tables(connection, day)
             if not held[EVERY_TICKER].rows and self._is_young(day):
+                self._log_not_given(day)
                 return False
             self._prove(sync, held[EVERY_TICKER], day)
             rest_row_count = 0
@@ -142,7 +143,10 @@ class DailyLoad:
         return not empty
 
     def _refuse_empty(self, empty: Sequence[dt.date], done: Sequence[dt.date]) -> None:
-        if late := [day for day in empty if not self._is_young(day)]:
+        young = [day for day in empty if self._is_young(day)]
+        for day in young:
+            self._log_not_given(day)
+        if late := sorted(set(empty) - set(young)):
             raise DayLoadError(
                 f"the vendor has no bar of any ticker for {_listed(late)}; {ADD_A_DAY}; "
                 f"{_so_far(done)}"
@@ -198,10 +202,10 @@ class DailyLoad:
 
     def _is_young(self, day: dt.date) -> bool:
         """Whether it is still the evening of the day, when an answer without bars proves nothing."""
-        is_young = self.calendar.day_of(self.market_now) == day
-        if is_young:
-            self.log(f"the vendor has no bar of {day} yet; {GIVEN_FROM}")
-        return is_young
+        return self.calendar.day_of(self.market_now) == day
+
+    def _log_not_given(self, day: dt.date) -> None:
+        self.log(f"the vendor has no bar of {day} yet; {GIVEN_FROM}")
 
     def _prove(self, sync: Sync, held: Held, day: dt.date) -> None:
         """Raises DayLoadError when the table does not hold the day as it was after its end."""
