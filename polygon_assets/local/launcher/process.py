@@ -3,20 +3,17 @@
 Add process handling here; a server's command and its readiness belong to `servers` and `stack`.
 """
 
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
+from polygon_assets.child_processes import prepare_child
 from polygon_assets.local.launcher.environment import cleaned
-
-_PR_SET_PDEATHSIG = 1  # from <sys/prctl.h>
 
 
 class Process:
@@ -44,7 +41,7 @@ class Process:
                 env={**cleaned(os.environ), "PYTHONUNBUFFERED": "1", **environment},
                 start_new_session=True,
                 # Safe between fork and exec: it calls the kernel and takes no lock.
-                preexec_fn=in_child(death_signal),  # noqa: PLW1509
+                preexec_fn=prepare_child(death_signal),  # noqa: PLW1509
             )
 
     @property
@@ -112,25 +109,3 @@ def _session_of(pid: int) -> int | None:
         return os.getsid(pid)
     except ProcessLookupError:
         return None
-
-
-def in_child(death_signal: signal.Signals) -> Callable[[], None] | None:
-    """A function to call in the child between fork and exec; None outside Linux.
-
-    It makes the kernel send `death_signal` when the parent dies for any reason, and restores the
-    default handlers of SIGINT and SIGTERM: a shell starts background programs with SIGINT ignored,
-    programs inherit that, and Dagster never undoes it.
-    """
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    parent = os.getpid()
-
-    def prepare() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-        prctl(_PR_SET_PDEATHSIG, death_signal)
-        if os.getppid() != parent:  # the parent died before the line above
-            os._exit(1)
-
-    return prepare
