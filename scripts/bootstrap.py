@@ -1,6 +1,6 @@
-"""Make .venv ready: run by the Makefile with whatever python3 there is, so plain syntax and the standard library alone.
+"""Prepare .venv. The Makefile runs this with any python3: plain syntax, standard library only.
 
-A .venv that is half made, or made by another Python, is made anew; one that is complete follows the lock.
+An incomplete .venv, or one of another Python, is replaced; a complete one is updated to the lock.
 """
 
 import glob
@@ -35,7 +35,7 @@ def check_machine() -> None:
 
 
 def set_aside() -> None:
-    """Keep a .venv that worked until the new one is complete: without a network there would be none at all."""
+    """Keep the old .venv until the new one is complete: a failed download must not leave none."""
     shutil.rmtree(FORMER, ignore_errors=True)
     if os.path.exists(VENV):
         print("replacing an incomplete or outdated .venv", flush=True)
@@ -46,28 +46,32 @@ def put_back() -> None:
     shutil.rmtree(VENV, ignore_errors=True)
     if os.path.exists(FORMER):
         os.rename(FORMER, VENV)
-        print("the former .venv is back as it was", flush=True)
+        print("the former .venv is restored", flush=True)
 
 
 def make_venv() -> None:
     if subprocess.call([sys.executable, "-m", "venv", VENV]):
         shutil.rmtree(VENV, ignore_errors=True)
         sys.exit(
-            "no virtual environment could be made; on Debian and Ubuntu: apt install python3-venv"
+            "%s -m venv could not create %s; on Debian and Ubuntu: apt install python3-venv"
+            % (sys.executable, VENV)
         )
 
 
 def locked_block(name: str) -> str:
-    """The lines of one package in the lock, hashes included."""
+    """The lines of a package in the lock, including its hashes."""
     with open(LOCK) as file:
-        found = re.search(r"^%s==.*?(?=^\S|\Z)" % name, file.read(), re.MULTILINE | re.DOTALL)
-    if found is None:
+        match = re.search(r"^%s==.*?(?=^\S|\Z)" % name, file.read(), re.MULTILINE | re.DOTALL)
+    if match is None:
         sys.exit("%s is not in %s: restore that file" % (name, LOCK))
-    return found.group()
+    return match.group()
 
 
 def install() -> None:
-    """uv installs in seconds what takes pip minutes, but it does not know pip's own configuration; where it fails, pip does it."""
+    """Install the locked packages with uv (seconds), or with pip (minutes) if uv fails.
+
+    uv ignores pip's configuration, so only pip works behind some mirrors and proxies.
+    """
     block = os.path.join(VENV, "uv.lock.txt")
     with open(block, "w") as file:
         file.write(locked_block("uv"))
@@ -87,7 +91,7 @@ def install() -> None:
         LOCK,
     ]
     if subprocess.call(uv):
-        print("uv could not reach the packages; pip tries", flush=True)
+        print("uv could not install the packages; trying pip", flush=True)
         run([*pip, "--require-hashes", "--no-deps", "-r", LOCK])
         run([*pip, "--no-deps", "--no-build-isolation", "-e", ROOT])
     else:
@@ -109,16 +113,17 @@ def install() -> None:
         )
 
 
-def run(command: list) -> None:  # type: ignore[type-arg]  # list[str] is newer than some Pythons that must read this
+# `list` without a type argument: some Pythons that must parse this file do not support `list[str]`.
+def run(command: list) -> None:  # type: ignore[type-arg]
     if subprocess.call(command):
         sys.exit(
-            "failed: %s\nthe lines above say why; after mending it, run the same make command again"
-            % " ".join(command)
+            "failed: %s\nthe lines above give the reason; correct it and run the same make command "
+            "again" % " ".join(command)
         )
 
 
-def maker() -> str:
-    """Which Python made .venv, and where: neither can change under it."""
+def python_and_folder() -> str:
+    """The Python and the folder of a .venv; if one of them changes, .venv must be replaced."""
     return "%s\n%s\n" % (sys.version, ROOT)
 
 
@@ -128,40 +133,44 @@ def locked() -> str:
 
 
 def packages() -> str:
-    """What is installed, a line each: one that somebody removes later is missed at the next start."""
-    found = glob.glob(os.path.join(VENV, "lib", "python*", "site-packages", "*.dist-info"))
-    return "".join(os.path.basename(path) + "\n" for path in sorted(found))
+    """The installed packages, a line each, so that the next start detects a removed package."""
+    paths = glob.glob(os.path.join(VENV, "lib", "python*", "site-packages", "*.dist-info"))
+    return "".join(os.path.basename(path) + "\n" for path in sorted(paths))
 
 
 def recorded() -> str:
-    """What a complete .venv was made from; empty for one that is half made."""
+    """The recorded Python, folder, lock and packages of a complete .venv; empty if incomplete."""
     if not (os.path.exists(READY) and os.path.exists(PYTHON)):
         return ""
     with open(READY) as file:
         return file.read()
 
 
-def missing(wanted: str) -> list:  # type: ignore[type-arg]  # list[str] is newer than some Pythons that must read this
-    """Packages that were installed and are gone."""
-    there = set(packages().splitlines())
-    return [name.replace(".dist-info", "") for name in wanted.splitlines() if name not in there]
+def missing(recorded_packages: str) -> list:  # type: ignore[type-arg]
+    """Recorded packages that are no longer installed."""
+    installed = set(packages().splitlines())
+    return [
+        name.replace(".dist-info", "")
+        for name in recorded_packages.splitlines()
+        if name not in installed
+    ]
 
 
 def main() -> None:
-    made_from, _, wanted = recorded().partition(PACKAGES)
-    gone = missing(wanted)
-    if made_from == maker() + locked() and not gone:
+    made_from, _, recorded_packages = recorded().partition(PACKAGES)
+    removed = missing(recorded_packages)
+    if made_from == python_and_folder() + locked() and not removed:
         return
     check_machine()
-    if gone:
-        print("missing from .venv, and installed again: %s" % ", ".join(gone[:5]), flush=True)
-    if made_from.startswith(maker()):
+    if removed:
+        print("missing from .venv, installing again: %s" % ", ".join(removed[:5]), flush=True)
+    if made_from.startswith(python_and_folder()):
         os.remove(READY)  # an interrupted installation must not count as complete
         install()
     else:
         replace_venv()
     with open(READY, "w") as file:
-        file.write(maker() + locked() + PACKAGES + packages())
+        file.write(python_and_folder() + locked() + PACKAGES + packages())
 
 
 def replace_venv() -> None:

@@ -1,9 +1,9 @@
-"""Run the Java and Go clients of ClickHouse, with their default settings, against the embedded server.
+"""Run ClickHouse's Java and Go clients, with their default settings, against the embedded server.
 
-`python -m scripts.check_clickhouse_clients` builds the programs of `clickhouse_clients/`, lets each client copy a table
-and compares what it saw and wrote with the right values. What cannot be built here (no Maven, no Go, no package registry)
-is skipped with a reason. It takes minutes the first time, so `make test` has fast tests of the same bytes instead
-(`test_clickhouse_protocol.py`).
+`python -m scripts.check_clickhouse_clients` builds the programs of `clickhouse_clients/`, lets each
+client copy a table and compares its output and its rows with the expected ones. Programs that
+cannot be built here (no Maven, no Go, no package registry) are skipped with a reason. The first run
+takes minutes, so `make test` has fast tests of the same bytes instead (test_clickhouse_protocol).
 """
 
 import shutil
@@ -22,7 +22,8 @@ from polygon_assets.local.launcher.stack import running_stack
 from polygon_assets.settings import Settings
 
 SOURCES = Path(__file__).with_name("clickhouse_clients")
-# The newest release, and the line before the JDBC driver was rewritten, which most installations still have.
+# The newest release, and the last one before the rewrite of the JDBC driver, which most
+# installations still use.
 JAVA_RELEASES = ("0.11.1", "0.7.2")
 ROWS = 2000
 SOURCE_TABLE = "clients_source"
@@ -32,26 +33,29 @@ _TIMES = "1767319445000 1767323045678"
 _TYPES = "DateTime('Europe/Berlin') DateTime64(3, 'UTC')"
 
 JAVA_EXPECTED = {
-    "jdbc": {"types": _TYPES, "instants": _TIMES, "left at": "999", "error": "raised", "alive": "1"},
+    "jdbc": {
+        "types": _TYPES, "instants": _TIMES, "left at": "999", "error": "raised", "alive": "1",
+    },
     "client-v2": {
-        "ping": "true", "types": _TYPES, "instants": _TIMES, "query id": "java's own = java's own", "left at": "999", "error": "raised",
-        "alive": "1",
+        "ping": "true", "types": _TYPES, "instants": _TIMES,
+        "query id": "java's own = java's own", "left at": "999", "error": "raised", "alive": "1",
     },
     "client-v1": {"ping": "true", "written": str(ROWS), "sum": "4999950000"},
 }  # fmt: skip
 _GO_VALUES = {
-    "types": _TYPES, "instants": f"{_TIMES} Europe/Berlin", "query id": "go's own", "left at": "999", "error": "raised", "alive": "1",
+    "types": _TYPES, "instants": f"{_TIMES} Europe/Berlin", "query id": "go's own",
+    "left at": "999", "error": "raised", "alive": "1",
 }  # fmt: skip
 GO_EXPECTED = dict.fromkeys(("go_default", "go_lz4", "go_zstd", "go_gzip"), _GO_VALUES)
 
 
 class UnavailableError(Exception):
-    """A tool or its package registry is missing; the message says which."""
+    """A tool or its package registry is missing; the message names it."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """A built program, what each of its clients must print, and the tables it writes."""
+    """A built program, the expected output of its clients, and the tables it writes."""
 
     name: str
     command: tuple[str, ...]
@@ -63,7 +67,7 @@ class Program:
 
 
 def main() -> int:
-    """0 when every client that could be built saw and wrote the right values."""
+    """Exit code 0 when every client that could be built read and wrote the expected values."""
     passed, failed, skipped = 0, 0, 0
     with TemporaryDirectory() as folder:
         programs: list[Program] = []
@@ -91,7 +95,11 @@ def main() -> int:
 
 
 def build_java(release: str, folder: Path) -> Program:
-    """Raises UnavailableError without Java, Maven or its registry, exits when the program does not compile."""
+    """Build the Java program with one release of the clients.
+
+    Raises UnavailableError without Java, Maven or its registry; exits if the program does not
+    compile.
+    """
     for tool in ("java", "javac", "mvn"):
         if not shutil.which(tool):
             raise UnavailableError(f"Java clients {release}: `{tool}` is not installed")
@@ -109,7 +117,7 @@ def build_java(release: str, folder: Path) -> Program:
     copied = _run([*maven, "dependency:copy-dependencies", f"-DoutputDirectory={project / 'libs'}"])
     if copied.returncode:
         raise UnavailableError(
-            f"Java clients {release}: Maven could not fetch them: {_last_words(copied)}"
+            f"Java clients {release}: Maven could not download them: {_first_line(copied)}"
         )
     libraries = f"{project / 'libs'}/*"
     sources = [str(path) for path in project.glob("src/main/java/*.java")]
@@ -120,7 +128,10 @@ def build_java(release: str, folder: Path) -> Program:
 
 
 def build_go(_name: str, folder: Path) -> Program:
-    """Raises UnavailableError without Go or its module proxy, exits when the program does not compile."""
+    """Build the Go program.
+
+    Raises UnavailableError without Go or its module proxy; exits if the program does not compile.
+    """
     if not shutil.which("go"):
         raise UnavailableError("clickhouse-go: `go` is not installed")
     project = folder / "go"
@@ -128,16 +139,16 @@ def build_go(_name: str, folder: Path) -> Program:
     fetched = _run(["go", "mod", "download"], project)
     if fetched.returncode:
         raise UnavailableError(
-            f"clickhouse-go: its modules could not be fetched: {_last_words(fetched)}"
+            f"clickhouse-go: its modules could not be downloaded: {_first_line(fetched)}"
         )
     _compile(["go", "build", "-o", "check", "."], project)
     return Program("clickhouse-go over HTTP", (str(project / "check"),), GO_EXPECTED)
 
 
 def check(program: Program, settings: Settings) -> Iterator[str]:
-    """What the program saw or wrote that is not right."""
+    """Run a program; returns the differences from its expected output and rows."""
     with clickhouse.connect(settings, database="market") as client:
-        _make_tables(client, program.tables)
+        _create_tables(client, program.tables)
         password = settings.clickhouse_password.get_secret_value()
         arguments = (
             HOST,
@@ -150,14 +161,14 @@ def check(program: Program, settings: Settings) -> Iterator[str]:
         ended = _run([*program.command, *arguments], seconds=_RUN_SECONDS)
         if ended.returncode:
             yield f"ended with code {ended.returncode}: {ended.stderr.strip()[-2000:]}"
-        seen = {
-            (name, what): value
-            for name, what, value in (line.split("\t", 2) for line in ended.stdout.splitlines())
+        output = {
+            (name, item): value
+            for name, item, value in (line.split("\t", 2) for line in ended.stdout.splitlines())
         }
         for name, checks in program.expected.items():
-            for what, value in checks.items():
-                if seen.get((name, what)) != value:
-                    yield f"{name}: {what} is {seen.get((name, what))!r}, not {value!r}"
+            for item, value in checks.items():
+                if output.get((name, item)) != value:
+                    yield f"{name}: {item} is {output.get((name, item))!r}, not {value!r}"
         yield from (
             f"{table} differs from {SOURCE_TABLE}"
             for table in program.tables
@@ -165,11 +176,12 @@ def check(program: Program, settings: Settings) -> Iterator[str]:
         )
 
 
-def _make_tables(client: Client, tables: list[str]) -> None:
-    """Empty tables to write, and one to read with a value and a NULL in every column that allows it."""
+def _create_tables(client: Client, tables: list[str]) -> None:
+    """Create empty target tables, and a source with values and NULLs in every nullable column."""
     for table in (SOURCE_TABLE, *tables):
         client.command(
-            f"CREATE OR REPLACE TABLE {table} AS market.stock_aggregates ENGINE = MergeTree ORDER BY (symbol, start_timestamp)"
+            f"CREATE OR REPLACE TABLE {table} AS market.stock_aggregates "
+            "ENGINE = MergeTree ORDER BY (symbol, start_timestamp)"
         )
     client.command(
         (SOURCES / "source_rows.sql").read_text(), parameters={"table": SOURCE_TABLE, "rows": ROWS}
@@ -198,7 +210,7 @@ def _compile(command: list[str], folder: Path | None = None) -> None:
         sys.exit(f"{' '.join(command[:2])} failed: {compiled.stderr[-3000:]}")
 
 
-def _last_words(ended: subprocess.CompletedProcess[str]) -> str:
+def _first_line(ended: subprocess.CompletedProcess[str]) -> str:
     lines = [line for line in (ended.stdout + ended.stderr).splitlines() if line.strip()]
     return lines[0][:300] if lines else f"exit code {ended.returncode}"
 

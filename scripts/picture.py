@@ -1,6 +1,7 @@
-"""Take docs/lineage.png from the running UI: start `make dev` first. Needs a chromium or google-chrome on the PATH.
+"""Take docs/lineage.png from the running UI; start `make dev` first.
 
-The picture is what the browser shows, with nothing drawn by hand: when the graph changes, take it again.
+Needs chromium or google-chrome on the PATH. The picture is a plain screenshot: when the graph
+changes, take a new one.
 """
 
 import json
@@ -16,7 +17,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def graph_url() -> str:
-    """The asset graph of the running stack with every group open."""
+    """The address of the running stack's asset graph with every group open."""
     state = ROOT / ".local" / "stack.json"
     if not state.exists():
         sys.exit("nothing is running: start `make dev` in another shell first")
@@ -26,7 +27,10 @@ def graph_url() -> str:
 
 
 def take(url: str, target: Path, size: str = "1700,1750") -> None:
-    """A screenshot after the page has settled. A wider or lower window makes the UI zoom in and cut the top of the graph."""
+    """Take a screenshot after the page has settled.
+
+    In a wider or lower window the UI zooms in and cuts off the top of the graph.
+    """
     browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if browser is None:
         sys.exit(f"none of {', '.join(BROWSERS)} is installed")

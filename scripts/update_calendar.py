@@ -1,4 +1,7 @@
-"""Rewrite polygon_assets/nyse_exceptions.csv from pandas_market_calendars, 2003 to ten years ahead of the last edit."""
+"""Rewrite polygon_assets/nyse_exceptions.csv from pandas_market_calendars.
+
+The file covers 2003 to ten years after the last edit of LAST.
+"""
 
 import csv
 from pathlib import Path
@@ -12,7 +15,10 @@ REGULAR = ("04:00", "09:30", "16:00", "20:00")
 
 
 def exceptions() -> list[tuple[str, ...]]:
-    """(date, extended_open, regular_open, regular_close, extended_close): empty times where the market stays closed."""
+    """Rows of date, extended_open, regular_open, regular_close, extended_close.
+
+    The times are empty if the market stays closed.
+    """
     calendar = pandas_market_calendars.get_calendar("NYSE")
     schedule = calendar.schedule(FIRST, LAST, start="pre", end="post", tz="America/New_York")
     times = {

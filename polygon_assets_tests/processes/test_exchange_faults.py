@@ -1,4 +1,4 @@
-"""One test per fault that /control can switch on, seen from a client's side."""
+"""One test per fault of /control, from a client's side."""
 
 import datetime as dt
 import time
@@ -55,14 +55,14 @@ def test_close_1006_is_an_abort(exchange: RunningExchange) -> None:
         assert until_closed(socket)[1] is None
 
 
-def test_evict_says_max_connections_and_closes_with_1008(exchange: RunningExchange) -> None:
+def test_evict_sends_max_connections_and_closes_with_1008(exchange: RunningExchange) -> None:
     with exchange.streaming("A.*") as socket:
         exchange.control("evict")
         messages, code = until_closed(socket)
     assert (messages[-1]["status"], code) == ("max_connections", 1008)
 
 
-def test_silence_on_one_channel_leaves_the_others(exchange: RunningExchange) -> None:
+def test_silence_on_a_channel_leaves_the_others(exchange: RunningExchange) -> None:
     with exchange.streaming("A.AAPL,A.MSFT") as socket:
         exchange.control("silence", channel="A.AAPL", seconds=0.8)
         events(socket, 0.2)
@@ -70,7 +70,7 @@ def test_silence_on_one_channel_leaves_the_others(exchange: RunningExchange) -> 
         assert {message["sym"] for message in events(socket, 0.8)} == {"AAPL", "MSFT"}
 
 
-def test_silence_on_everything_ends_by_itself(exchange: RunningExchange) -> None:
+def test_silence_on_all_channels_ends_by_itself(exchange: RunningExchange) -> None:
     with exchange.streaming("A.*") as socket:
         exchange.control("silence", seconds=0.8)
         events(socket, 0.2)
@@ -91,13 +91,12 @@ def test_garbage_text_is_sent_as_given(exchange: RunningExchange) -> None:
         assert socket.recv(timeout=5) == "not json"
 
 
-def test_garbage_events_come_among_good_ones(exchange: RunningExchange) -> None:
+def test_garbage_events_are_sent_among_good_ones(exchange: RunningExchange) -> None:
     with exchange.streaming("A.*") as socket:
         exchange.control("garbage", kind="event")
         frames = [receive(socket) for _ in range(10)]
-    spoilt = [frame for frame in frames if any("s" not in message for message in frame)]
-    assert len(spoilt) == 1
-    assert sum("s" in message for message in spoilt[0]) > 10
+    [spoilt] = [frame for frame in frames if any("s" not in message for message in frame)]
+    assert sum("s" in message for message in spoilt) > 10
 
 
 def test_a_large_frame_exceeds_one_mebibyte(exchange: RunningExchange) -> None:
@@ -106,16 +105,16 @@ def test_a_large_frame_exceeds_one_mebibyte(exchange: RunningExchange) -> None:
         assert len(socket.recv(timeout=5)) > 1 << 20
 
 
-def test_slow_delays_everything(exchange: RunningExchange) -> None:
+def test_slow_delays_all_events(exchange: RunningExchange) -> None:
     with exchange.streaming("A.*") as socket:
         next_event(socket)
         exchange.control("slow", delay=0.5, seconds=30)
         events(socket, 0.6)
         behind = exchange.stats()["exchange_time"] - next_event(socket)["s"] / 1000
-    assert 10 < behind < 30  # half a second at twenty times, and the usual hold
+    assert 10 < behind < 30  # half a second at speed 20, and the usual 2 s
 
 
-def test_late_bars_come_minutes_later_and_none_is_lost(exchange: RunningExchange) -> None:
+def test_late_bars_are_sent_minutes_later_and_none_is_lost(exchange: RunningExchange) -> None:
     with exchange.streaming("A.AAPL") as socket:
         before = next_event(socket)["s"]
         exchange.control("late", minutes=1, seconds=0.5)
@@ -130,7 +129,9 @@ def test_late_bars_come_minutes_later_and_none_is_lost(exchange: RunningExchange
     assert len(late) >= 5
 
 
-def test_rest_bursts_fail_with_the_vendors_bodies_and_then_end(exchange: RunningExchange) -> None:
+def test_rest_faults_have_the_vendors_bodies_and_end_by_themselves(
+    exchange: RunningExchange,
+) -> None:
     exchange.control("rest", status=429, count=2, retry_after=3)
     exchange.control("rest", status=502, count=1, path="/v1/marketstatus")
     exchange.control("rest", status=429, count=1, empty=True)
@@ -160,14 +161,14 @@ def test_a_refused_key_fails_everywhere(exchange: RunningExchange) -> None:
         assert receive(socket)[0]["status"] == "auth_failed"
 
 
-def test_a_refused_entitlement_is_403_for_its_paths_alone(exchange: RunningExchange) -> None:
+def test_a_refused_entitlement_is_403_only_for_its_paths(exchange: RunningExchange) -> None:
     exchange.control("refuse", entitlement="/v2/aggs")
     response = exchange.get("/v2/aggs/ticker/AAPL/prev")
     assert (response.status_code, response.json()["status"]) == (403, "NOT_AUTHORIZED")
     assert exchange.get(TICKERS_PATH).status_code == 200
 
 
-def test_the_free_plan_refuses_the_daily_bars_of_today_alone(exchange: RunningExchange) -> None:
+def test_the_free_plan_refuses_only_the_daily_bars_of_today(exchange: RunningExchange) -> None:
     exchange.control("refuse", today=True)
     for path in ("/v1/open-close/AAPL", "/v2/aggs/grouped/locale/us/market/stocks"):
         assert "before end of day" in exchange.get(f"{path}/{DAY}").json()["message"]
@@ -181,7 +182,7 @@ def test_the_rate_limit_can_be_set(exchange: RunningExchange) -> None:
     assert exchange.get(TICKERS_PATH).status_code == 200
 
 
-def test_handshakes_can_fail_with_a_status_or_without_a_word(exchange: RunningExchange) -> None:
+def test_handshakes_can_fail_with_a_status_or_without_an_answer(exchange: RunningExchange) -> None:
     exchange.control("handshake", status=503)
     exchange.control("handshake", status=0)
     with pytest.raises(InvalidStatus) as refused, exchange.socket():
@@ -193,7 +194,7 @@ def test_handshakes_can_fail_with_a_status_or_without_a_word(exchange: RunningEx
         assert next_event(socket)["sym"] == "AAPL"
 
 
-def test_stats_tell_what_was_sent(exchange: RunningExchange) -> None:
+def test_stats_report_what_was_sent(exchange: RunningExchange) -> None:
     with exchange.streaming("A.AAPL,A.MSFT") as socket:
         received = [next_event(socket) for _ in range(10)]
         (connection,) = exchange.stats()["feeds"]["/stocks"]["connections"]

@@ -1,4 +1,4 @@
-"""A replayed day on the simulated exchange: it waits for its first subscriber, and its bars begin where it begins."""
+"""A replayed day: the clock waits for the first subscriber; the bars begin with the replay."""
 
 import datetime as dt
 import time
@@ -66,7 +66,7 @@ def test_the_first_second_of_the_replay_is_sent(exchange: RunningExchange) -> No
         assert next_event(socket)["s"] == BEGINS * 1000
 
 
-def test_who_leaves_and_comes_back_does_not_start_it_again(exchange: RunningExchange) -> None:
+def test_a_client_that_reconnects_does_not_restart_the_replay(exchange: RunningExchange) -> None:
     with exchange.streaming("A.AAPL") as socket:
         next_event(socket)
     before = clock(exchange)
@@ -90,7 +90,7 @@ def test_the_days_bars_begin_with_the_replay() -> None:
         grouped = exchange.json(
             f"/v2/aggs/grouped/locale/us/market/stocks/{DAY}", adjusted="false"
         )["results"]
-        [bar] = [one for one in grouped if one["T"] == "AAPL"]
+        [bar] = [record for record in grouped if record["T"] == "AAPL"]
         daily = exchange.json(f"/v1/open-close/AAPL/{DAY}", adjusted="false")
         assert bar["o"] == daily["open"] == seconds[0]["o"]
         assert bar["v"] == daily["volume"] == sum(second["v"] for second in seconds)
@@ -98,4 +98,4 @@ def test_the_days_bars_begin_with_the_replay() -> None:
         earlier = exchange.json(
             f"/v1/open-close/AAPL/{DAY - dt.timedelta(days=1)}", adjusted="false"
         )
-        assert "preMarket" in earlier, "the day before is whole"
+        assert "preMarket" in earlier, "the day before is complete"

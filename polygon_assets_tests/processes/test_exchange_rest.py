@@ -1,4 +1,4 @@
-"""The REST side over real HTTP: bodies, errors, paging and agreement with the market's truth."""
+"""The REST API over real HTTP: bodies, errors, paging, agreement with the market's final bars."""
 
 import datetime as dt
 import operator
@@ -26,7 +26,7 @@ SECONDS = "/v2/aggs/ticker/{}/range/1/second/{}/{}"
 
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[RunningExchange]:
-    """A replay that stands at 11:00 New York and moves at the wall's speed."""
+    """A replay that starts at 11:00 New York, at the speed of the wall clock."""
     with running_exchange(
         "--replay", str(DAY), "--replay-from", "11:00", "--tickers", str(TICKERS)
     ) as running:
@@ -39,7 +39,7 @@ def market() -> Market:
 
 
 def all_pages(exchange: RunningExchange, path: str, **query: str) -> list[Message]:
-    """Every result, following next_url with the key in a header, as the vendor wants it."""
+    """All results, following next_url with the key in a header, as the vendor requires."""
     reply = exchange.json(path, **query)
     results: list[Message] = reply.get("results", [])
     while "next_url" in reply:
@@ -51,7 +51,7 @@ def all_pages(exchange: RunningExchange, path: str, **query: str) -> list[Messag
     return results
 
 
-def test_a_liquid_day_of_seconds_does_not_fit_one_reply_and_its_pages_are_the_truth(
+def test_the_pages_of_a_liquid_day_of_seconds_are_the_final_bars(
     exchange: RunningExchange, market: Market
 ) -> None:
     path = SECONDS.format("AAPL", YESTERDAY, YESTERDAY)
@@ -73,7 +73,7 @@ def test_a_liquid_day_of_seconds_does_not_fit_one_reply_and_its_pages_are_the_tr
         assert np.array_equal([result[short] for result in results], truth[name]), name
 
 
-def test_the_key_may_stand_in_the_query_and_never_comes_back(exchange: RunningExchange) -> None:
+def test_the_key_is_accepted_in_the_query_and_never_returned(exchange: RunningExchange) -> None:
     url = f"http://{exchange.address}{SECONDS.format('AAPL', YESTERDAY, YESTERDAY)}"
     reply = requests.get(url, params={"apiKey": "test-key", "limit": "10"}, timeout=10).json()
     assert reply["resultsCount"] == 10
@@ -90,7 +90,7 @@ def test_milliseconds_select_seconds_inclusively(exchange: RunningExchange, mark
 @pytest.mark.parametrize(
     ("window", "limit"), [("7/minute", 500), ("1/hour", 700), ("3/day", 4), ("45/second", 9_000)]
 )
-def test_pages_put_together_equal_one_page(
+def test_joined_pages_equal_one_page(
     exchange: RunningExchange, window: str, limit: int, sort: str
 ) -> None:
     first = YESTERDAY if "second" in window else DAY - dt.timedelta(days=12)
@@ -100,7 +100,7 @@ def test_pages_put_together_equal_one_page(
     assert (paged if sort == "asc" else paged[::-1]) == whole
 
 
-def test_minutes_and_days_are_the_truths(exchange: RunningExchange, market: Market) -> None:
+def test_minutes_and_days_are_the_final_bars(exchange: RunningExchange, market: Market) -> None:
     minutes = all_pages(
         exchange, f"/v2/aggs/ticker/SPY/range/1/minute/{YESTERDAY}/{YESTERDAY}", adjusted="false"
     )
@@ -116,7 +116,7 @@ def test_minutes_and_days_are_the_truths(exchange: RunningExchange, market: Mark
     )
 
 
-def test_grouped_daily_and_previous_day_and_open_close_tell_the_same_day(
+def test_grouped_daily_previous_day_and_open_close_agree(
     exchange: RunningExchange, market: Market
 ) -> None:
     grouped = {
@@ -178,7 +178,7 @@ def test_an_empty_result_is_200_without_results(exchange: RunningExchange, path:
     assert "results" not in reply
 
 
-def test_tickers_page_through_the_universe_and_repeat_some(
+def test_pages_of_tickers_cover_the_universe_and_repeat_some(
     exchange: RunningExchange, market: Market
 ) -> None:
     records = all_pages(exchange, "/v3/reference/tickers", limit="50", market="stocks")
@@ -198,20 +198,20 @@ def test_tickers_page_through_the_universe_and_repeat_some(
     } <= records[0].keys()
 
 
-def test_tickers_filters(exchange: RunningExchange) -> None:
-    def found(**query: str) -> list[str]:
+def test_tickers_are_filtered(exchange: RunningExchange) -> None:
+    def tickers(**query: str) -> list[str]:
         return [
             record["ticker"]
             for record in exchange.json("/v3/reference/tickers", limit="1000", **query)["results"]
         ]
 
-    assert found(ticker="BRK.B") == ["BRK.B"]
-    assert found(**{"ticker.gte": "AAPL", "ticker.lt": "AAPM"}) == ["AAPL"]
-    assert {"SPY", "QQQ"} <= set(found(type="ETF"))
-    assert "AAPL" in found(search="apple")
-    assert "JPM" in found(exchange="XNYS")
-    assert not set(found(active="false")) & set(found())
-    assert set(found(market="otc")).isdisjoint(found(market="stocks"))
+    assert tickers(ticker="BRK.B") == ["BRK.B"]
+    assert tickers(**{"ticker.gte": "AAPL", "ticker.lt": "AAPM"}) == ["AAPL"]
+    assert {"SPY", "QQQ"} <= set(tickers(type="ETF"))
+    assert "AAPL" in tickers(search="apple")
+    assert "JPM" in tickers(exchange="XNYS")
+    assert not set(tickers(active="false")) & set(tickers())
+    assert set(tickers(market="otc")).isdisjoint(tickers(market="stocks"))
 
 
 def test_the_newest_changes_come_first_and_some_change_each_day(exchange: RunningExchange) -> None:
@@ -266,7 +266,7 @@ def test_types_exchanges_and_opening_hours(exchange: RunningExchange) -> None:
     assert (early["date"], early["close"]) == ("2026-11-27", "2026-11-27T18:00:00.000Z")
 
 
-def test_error_bodies(exchange: RunningExchange) -> None:
+def test_errors_have_the_vendors_statuses_and_bodies(exchange: RunningExchange) -> None:
     unknown = exchange.get("/v2/aggs/ticker/AAPL/prev", key="wrong")
     assert (unknown.status_code, unknown.json()["status"], unknown.json()["error"]) == (
         401,
@@ -290,7 +290,7 @@ def test_error_bodies(exchange: RunningExchange) -> None:
 
 
 def moment(text: str, day: dt.date = YESTERDAY) -> int:
-    """Unix milliseconds of a New York time."""
+    """A New York time in Unix milliseconds."""
     return int(dt.datetime.combine(day, dt.time.fromisoformat(text), NEW_YORK).timestamp() * 1000)
 
 
@@ -306,7 +306,7 @@ def moment(text: str, day: dt.date = YESTERDAY) -> int:
     ],
 )
 @pytest.mark.parametrize("sort", ["asc", "desc"])
-def test_a_window_that_begins_within_the_range_is_whole(
+def test_a_window_that_begins_within_the_range_is_complete(
     exchange: RunningExchange, *, window: str, first: str, last: str, starts: list[str], sort: str
 ) -> None:
     everything = all_pages(
@@ -317,9 +317,9 @@ def test_a_window_that_begins_within_the_range_is_whole(
     )
     by_start = {bar["t"]: bar for bar in everything}
     path = f"/v2/aggs/ticker/AAPL/range/{window}/{moment(first)}/{moment(last)}"
-    found = all_pages(exchange, path, adjusted="false", limit="50000", sort=sort)
+    bars = all_pages(exchange, path, adjusted="false", limit="50000", sort=sort)
     expected = [by_start[moment(start)] for start in starts]
-    assert found == (expected if sort == "asc" else expected[::-1])
+    assert bars == (expected if sort == "asc" else expected[::-1])
 
 
 def test_todays_last_window_ends_now(exchange: RunningExchange, market: Market) -> None:
@@ -373,9 +373,9 @@ def test_longer_windows_are_the_sums_of_their_days(
     sort: str,
 ) -> None:
     path = "/v2/aggs/ticker/AAPL/range/{}/{}/{}"
-    found = all_pages(exchange, path.format(window, first, last), adjusted="false", sort=sort)
-    assert len(found) == len(days)
-    for bar, (begin, end) in zip(found if sort == "asc" else found[::-1], days, strict=True):
+    bars = all_pages(exchange, path.format(window, first, last), adjusted="false", sort=sort)
+    assert len(bars) == len(days)
+    for bar, (begin, end) in zip(bars if sort == "asc" else bars[::-1], days, strict=True):
         daily = all_pages(exchange, path.format("1/day", begin, end), adjusted="false")
         assert bar["t"] == moment("00:00", dt.date.fromisoformat(begin))
         assert (bar["o"], bar["c"]) == (daily[0]["o"], daily[-1]["c"])
@@ -409,11 +409,11 @@ def test_lists_are_filtered_by_asset_class_and_locale(exchange: RunningExchange)
             assert exchange.json(path, **other)["results"] == []
 
 
-def test_a_cusip_names_one_company(exchange: RunningExchange) -> None:
+def test_a_cusip_selects_one_company(exchange: RunningExchange) -> None:
     [apple] = exchange.json("/v3/reference/tickers", ticker="AAPL")["results"]
     assert "cusip" not in apple
-    found = exchange.json("/v3/reference/tickers", cusip=cusip_of(apple["cik"]))["results"]
-    assert [one["ticker"] for one in found] == ["AAPL"]
+    records = exchange.json("/v3/reference/tickers", cusip=cusip_of(apple["cik"]))["results"]
+    assert [record["ticker"] for record in records] == ["AAPL"]
     assert exchange.json("/v3/reference/tickers", cusip="000000000")["results"] == []
 
 
@@ -431,14 +431,14 @@ def test_splits_are_filtered_by_each_of_their_fields(
         ".lt": operator.lt,
         ".lte": operator.le,
     }
-    for suffix, holds in comparisons.items():
-        found = exchange.json(path, limit="1000", **{field + suffix: str(middle)})["results"]
-        assert sorted(split["id"] for split in found) == sorted(
-            split["id"] for split in everything if holds(split[field], middle)
+    for suffix, compare in comparisons.items():
+        filtered = exchange.json(path, limit="1000", **{field + suffix: str(middle)})["results"]
+        assert sorted(split["id"] for split in filtered) == sorted(
+            split["id"] for split in everything if compare(split[field], middle)
         )
     two = sorted({str(split[field]) for split in everything})[:2]
-    found = exchange.json(path, limit="1000", **{f"{field}.any_of": ",".join(two)})["results"]
-    assert {str(split[field]) for split in found} == set(two)
+    filtered = exchange.json(path, limit="1000", **{f"{field}.any_of": ",".join(two)})["results"]
+    assert {str(split[field]) for split in filtered} == set(two)
 
 
 @pytest.mark.parametrize(
@@ -473,7 +473,7 @@ def test_splits_are_filtered_by_each_of_their_fields(
         ("/v1/marketstatus/now", {"market": "crypto"}, "market"),
     ],
 )
-def test_what_is_not_honoured_is_refused_by_its_name(
+def test_an_unknown_parameter_or_value_is_refused_by_name(
     exchange: RunningExchange, path: str, query: dict[str, str], named: str
 ) -> None:
     answer = exchange.get(path, **query)

@@ -1,4 +1,4 @@
-"""What a WebSocket client of the simulated exchange receives, compared with the market's truth."""
+"""The messages that a WebSocket client receives, compared with the market's final bars."""
 
 import socket as socket_module
 import time
@@ -57,7 +57,7 @@ def by_key(stream: list[Message], kind: str) -> dict[tuple[str, int], list[Messa
     return versions
 
 
-def test_each_second_is_sent_as_the_market_says_first_provisional_then_corrected(
+def test_each_second_is_sent_first_provisional_and_then_corrected(
     stream: list[Message], market: Market
 ) -> None:
     versions = by_key(stream, "A")
@@ -73,17 +73,15 @@ def test_each_second_is_sent_as_the_market_says_first_provisional_then_corrected
 
 
 def assert_agrees(truth: Messages, number: int, first: Message, later: list[Message]) -> bool:
-    """The versions of one second against the truth; True if a correction was among them."""
+    """Compare the versions of a second with the market's; true if a correction was among them."""
     final = truth.final.volume[number]
     last = later[-1] if later else first
     if not truth.late[number]:
         assert later == [first] * int(truth.repeated[number])
         assert_final(last, truth.final, number)
         return False
-    assert thousandths(first, "v") in (
-        truth.first.volume[number],
-        final,
-    )  # the first version may have been sent before we came
+    # The first version may have been sent before this client subscribed.
+    assert thousandths(first, "v") in (truth.first.volume[number], final)
     if thousandths(last, "v") == final:
         assert_final(last, truth.final, number)
     return bool(thousandths(first, "v") < final == thousandths(last, "v"))
@@ -108,7 +106,7 @@ def assert_final(message: Message, final: Columns, number: int) -> None:
 
 
 def thousandths(message: Message, name: str) -> int:
-    """A volume in thousandths of a share, from its decimal string where there is one."""
+    """A volume in thousandths of a share, from its decimal string if it has one."""
     return round(1000 * float(message["d" + name] if "d" + name in message else message[name]))
 
 
@@ -126,7 +124,7 @@ def test_fractional_volumes_are_decimal_strings_beside_the_whole_part(
     assert all(isinstance(message["v"], int) and message["v"] >= 1 for message in seconds)
 
 
-def test_otc_is_left_out_when_false_and_op_is_there_in_regular_hours(
+def test_otc_is_omitted_when_false_and_op_is_present_in_regular_hours(
     stream: list[Message], market: Market
 ) -> None:
     otc = {market.universe.symbols[number] for number in market.universe.otc.nonzero()[0]}
@@ -152,7 +150,7 @@ def test_minute_bars_are_the_sum_of_their_seconds(stream: list[Message], market:
         assert thousandths(message, "v") == round(1000 * row["volume"])
 
 
-def test_a_frame_holds_many_events_of_one_second_and_seconds_come_in_order(
+def test_a_frame_has_many_events_of_one_second_and_seconds_are_ordered(
     exchange: RunningExchange,
 ) -> None:
     with exchange.streaming("A.*") as socket:
@@ -167,7 +165,7 @@ def test_seconds_are_sent_two_seconds_after_they_end(exchange: RunningExchange) 
         next_event(socket)
         start = next_event(socket)["s"]
         ahead = exchange.stats()["exchange_time"] - (start / 1000 + 1)
-    assert 2.0 <= ahead < 12.0  # wall jitter counts twenty times
+    assert 2.0 <= ahead < 12.0  # at speed 20, jitter of the wall clock counts 20 times
 
 
 def test_the_delayed_cluster_is_fifteen_minutes_behind(exchange: RunningExchange) -> None:
@@ -177,7 +175,7 @@ def test_the_delayed_cluster_is_fifteen_minutes_behind(exchange: RunningExchange
     assert 900 < behind < 930
 
 
-def test_refusals_come_first_then_confirmations_and_nothing_for_the_rest(
+def test_refusals_come_before_confirmations_and_other_channels_get_no_answer(
     exchange: RunningExchange,
 ) -> None:
     with exchange.socket() as socket:
@@ -202,7 +200,7 @@ def test_four_thousand_channels_are_confirmed_in_one_answer(exchange: RunningExc
         assert len(receive(socket)) == 4000
 
 
-def test_after_unsubscribing_nothing_more_of_the_channel_comes(exchange: RunningExchange) -> None:
+def test_an_unsubscribed_channel_sends_no_more_events(exchange: RunningExchange) -> None:
     with exchange.streaming("A.AAPL,A.MSFT") as socket:
         ask(socket, "unsubscribe", "A.AAPL")
         later = events(socket, 0.6)
@@ -227,7 +225,7 @@ def test_a_wrong_key_fails_and_no_key_times_out(exchange: RunningExchange) -> No
         ]
 
 
-def test_a_binary_request_and_a_fragmented_one_are_understood(exchange: RunningExchange) -> None:
+def test_binary_and_fragmented_requests_are_accepted(exchange: RunningExchange) -> None:
     with exchange.socket() as socket:
         socket.send(b'{"action":"auth","params":"test-key"}')
         assert receive(socket)[0]["status"] == "auth_success"
@@ -235,14 +233,15 @@ def test_a_binary_request_and_a_fragmented_one_are_understood(exchange: RunningE
         assert receive(socket)[0]["message"] == "subscribed to: A.AAPL"
 
 
-def test_a_ping_frame_comes_before_the_first_status_and_a_vanished_client_harms_nobody(
+def test_a_ping_precedes_the_first_status_and_a_vanished_client_harms_no_other(
     exchange: RunningExchange,
 ) -> None:
     host, port = exchange.address.split(":")
     with socket_module.create_connection((host, int(port)), timeout=5) as raw:
         raw.sendall(
-            f"GET /stocks HTTP/1.1\r\nHost: {exchange.address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+            f"GET /stocks HTTP/1.1\r\nHost: {exchange.address}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
         )
         received = b""
         while b"Connected Successfully" not in received:
@@ -322,6 +321,5 @@ def test_a_replay_is_closed_after_its_session() -> None:
         status = exchange.json("/v1/marketstatus/now")
     assert status["market"] == "closed"
     assert len({message["s"] for message in stream}) in range(1, 62)
-    assert (
-        max(message["e"] for message in stream) == 1795816800000
-    )  # 17:00 New York: the day after Thanksgiving closes early
+    # 17:00 New York: the day after Thanksgiving closes early.
+    assert max(message["e"] for message in stream) == 1795816800000

@@ -1,4 +1,4 @@
-"""Conformance: the vendor's own Python clients work with the simulated exchange as they are."""
+"""Conformance: the vendor's own unmodified Python clients work with the simulated exchange."""
 
 import asyncio
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def rest(exchange: RunningExchange) -> RESTClient:
 def received(
     exchange: RunningExchange, *channels: str, path: str = "", seconds: float = 1.0
 ) -> list[WebSocketMessage]:
-    found: list[WebSocketMessage] = []
+    collected: list[WebSocketMessage] = []
     client = WebSocketClient(
         KEY,
         feed=f"{exchange.address}{path}",
@@ -41,7 +41,7 @@ def received(
     )
 
     async def collect(messages: list[WebSocketMessage]) -> None:
-        found.extend(messages)
+        collected.extend(messages)
 
     async def run() -> None:
         task = asyncio.create_task(client.connect(collect))
@@ -50,7 +50,7 @@ def received(
         await task
 
     asyncio.run(run())
-    return found
+    return collected
 
 
 def test_the_websocket_client_receives_models(exchange: RunningExchange) -> None:
@@ -63,7 +63,7 @@ def test_the_websocket_client_receives_models(exchange: RunningExchange) -> None
     assert first.low <= first.vwap <= first.high
 
 
-def test_the_websocket_client_receives_what_it_subscribed_to(exchange: RunningExchange) -> None:
+def test_the_websocket_client_receives_its_subscriptions(exchange: RunningExchange) -> None:
     symbols = {
         message.symbol
         for message in received(exchange, "A.AAPL", "A.BRK.B")

@@ -50,7 +50,7 @@ def test_a_half_made_venv_does_not_count_as_made(
     python.touch()
     bootstrap.main()
     assert calls == ["make", "install"]
-    ready.write_text(bootstrap.maker() + "an older lock")
+    ready.write_text(bootstrap.python_and_folder() + "an older lock")
     bootstrap.main()
     assert calls == ["make", "install", "install"]
 
@@ -88,14 +88,17 @@ def test_a_venv_that_works_survives_an_installation_that_fails(
     assert (venv / ".ready").read_text() == "another Python"
     assert (venv / "bin" / "python").exists()
     assert not Path(bootstrap.FORMER).exists()
-    assert "the former .venv is back as it was" in capsys.readouterr().out
+    assert "the former .venv is restored" in capsys.readouterr().out
 
 
 def test_a_package_that_was_removed_is_named_and_installed_again(
     venv: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (venv / ".ready").write_text(
-        bootstrap.maker() + bootstrap.locked() + bootstrap.PACKAGES + bootstrap.packages()
+        bootstrap.python_and_folder()
+        + bootstrap.locked()
+        + bootstrap.PACKAGES
+        + bootstrap.packages()
     )
     calls: list[str] = []
     monkeypatch.setattr(bootstrap, "install", lambda: calls.append("install"))
@@ -105,7 +108,7 @@ def test_a_package_that_was_removed_is_named_and_installed_again(
     two.rmdir()
     monkeypatch.setattr(bootstrap, "install", two.mkdir)
     bootstrap.main()
-    assert "missing from .venv, and installed again: two-2.0" in capsys.readouterr().out
+    assert "missing from .venv, installing again: two-2.0" in capsys.readouterr().out
     bootstrap.main()
     assert capsys.readouterr().out == ""
 

@@ -1,4 +1,5 @@
--- Rows for the clients to copy: a value and a NULL in every column that allows it, quotes, fractions, negative numbers.
+-- Rows for the clients to copy: values and NULLs in every nullable column, quotes, fractions,
+-- negative numbers.
 INSERT INTO {table:Identifier}
 SELECT
     concat('S''', toString(number % 50)),

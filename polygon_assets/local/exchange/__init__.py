@@ -1,4 +1,5 @@
 """The simulated exchange: the vendor's WebSocket and REST protocols over a synthetic market.
 
-Everything that imitates the vendor lives here; nothing here knows the pipeline that reads from it.
+Add behaviour of the vendor here; the pipeline that reads from the exchange belongs elsewhere, and
+nothing here imports it.
 """

@@ -1,6 +1,6 @@
-"""The command line of the simulated exchange: reads options, builds the exchange, serves until it is told to stop.
+"""The simulated exchange's command line: reads options, builds the exchange, serves until a signal.
 
-No behaviour here; defaults and their meaning are in the options' help.
+Add an option with its default and help here; its behaviour belongs to the module that uses it.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option(
-    "--port", default=8765, show_default=True, help="0 takes a free one; the address is printed."
+    "--port", default=8765, show_default=True, help="0 uses a free port; the address is printed."
 )
 @click.option(
     "--api-key",
     envvar="POLYGON_API_KEY",
     required=True,
-    help="The only key that is accepted; better not on a command line.",
+    help="The only accepted key; prefer the variable, others can read a command line.",
 )
 @click.option("--seed", default=7, show_default=True, help="Another seed is another market.")
 @click.option(
@@ -53,13 +53,13 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     type=_POSITIVE,
     default=1.0,
     show_default=True,
-    help="Scales how often everything trades; 1e9: all, each second.",
+    help="Scales how often tickers trade; 1e9: every ticker in every second.",
 )
 @click.option("--calendar", type=click.Choice(["NYSE", "24/7"]), default="NYSE", show_default=True)
 @click.option(
     "--replay",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="Run this day instead of the present, from the first subscription on.",
+    help="Replay this day, starting with the first subscription.",
 )
 @click.option(
     "--replay-from",
@@ -71,18 +71,18 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     type=_POSITIVE,
     default=1.0,
     show_default=True,
-    help="How many times as fast as the wall clock a replay runs.",
+    help="Speed of a replay, relative to the wall clock.",
 )
 @click.option(
     "--no-earlier-trades",
     is_flag=True,
-    help="The replayed day has no trade before --replay-from, in its bars either.",
+    help="The replayed day has no trade before --replay-from, not even in its bars.",
 )
 @click.option(
     "--hold-seconds",
     default=2.0,
     show_default=True,
-    help="How long after its end a second is sent.",
+    help="Seconds between the end of a market second and its sending.",
 )
 @click.option(
     "--delayed-minutes", default=15.0, show_default=True, help="Delay of /delayed/stocks."
@@ -99,7 +99,7 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     type=click.Choice(["older", "newer", "abort"]),
     default="older",
     show_default=True,
-    help="Who goes over the cap.",
+    help="Which connection is ended above the cap, or that it is cut off without a status.",
 )
 @click.option("--auth-seconds", default=10.0, show_default=True, help="Time to authenticate.")
 @click.option("--ping-seconds", default=20.0, show_default=True, help="Interval of ping frames.")
@@ -107,7 +107,7 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     "--buffer-bytes",
     default=8 << 20,
     show_default=True,
-    help="Unread bytes that make a slow consumer.",
+    help="Unread bytes after which a client is closed as a slow consumer.",
 )
 @click.option("--rate-limit", type=int, help="REST requests per minute; unlimited by default.")
 @click.option(
@@ -132,23 +132,24 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     help="Share of tickers with fractional volumes.",
 )
 def main(host: str, port: int, **options: Any) -> None:
-    """Serve the vendor's WebSocket (/stocks, /delayed/stocks) and REST API over a synthetic market."""
+    """Serve the vendor's WebSocket (/stocks, /delayed/stocks) and REST API: a synthetic market."""
     exchange = build_exchange(**options)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(exchange, host, port))
-        # Not to wait for a thread that is computing an answer nobody will read.
+        # Exit at once: a thread may still compute an answer that no client will read.
         os._exit(0)
 
 
 def build_exchange(**options: Any) -> Exchange:
-    """An exchange from the command line's options, all of them given."""
+    """An exchange with the command line's options; every option must be present."""
     calendar = MarketCalendar(options["calendar"])
     if replay := options["replay"]:
         calendar = ReplayCalendar(options["calendar"], replay.date())
     clock = _clock(
         calendar, replay.date() if replay else None, options["replay_from"], options["speed"]
     )
-    # Asked for by name alone: without it a replay's bars are those of the same day in any other market of this seed.
+    # Only with this option: without it, a replay's bars equal those of the day in every other
+    # market of this seed.
     begins = (
         dt.datetime.fromtimestamp(clock.exchange_start, dt.UTC)
         if options["no_earlier_trades"]
@@ -181,7 +182,10 @@ def _clock(
         return Clock(wall, wall)
     session = calendar.session(day)
     if session is None:
-        raise click.BadParameter(f"{day} is no trading day", param_hint="--replay")
+        raise click.BadParameter(
+            f"{day} is not a trading day of {calendar.name}: choose a trading day",
+            param_hint="--replay",
+        )
     moment = dt.datetime.combine(day, start.time(), NEW_YORK) if start else session.extended_open
     return ReplayClock(
         moment.timestamp(), speed, session.extended_close.timestamp() + AFTER_REPLAY_SECONDS

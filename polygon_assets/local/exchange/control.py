@@ -1,6 +1,7 @@
-"""The control endpoint: switches faults on and off and tells what was really sent.
+"""The control endpoint: switches faults on and off, and reports what was really sent.
 
-Only the translation from JSON to faults belongs here; each action is one function, `POST /control/<name>`.
+Add a fault's action here, as one function for `POST /control/<name>`; a fault's state belongs to
+`faults`, its effect to the code that it disturbs.
 """
 
 import time
@@ -15,7 +16,7 @@ from polygon_assets.local.exchange.stream.websocket import Connection, text_fram
 
 Body = dict[str, Any]
 _LARGE = 1_200_000
-"""Bytes: above the 1 MiB at which WebSocket clients stop reading by default."""
+"""Bytes: above the default limit of WebSocket clients, 1 MiB."""
 _BAD_EVENTS = (
     b'{"ev":"A","sym":"AAPL"}',
     b'{"ev":"A","sym":7,"v":"many","o":null,"s":"noon","e":[]}',
@@ -28,7 +29,7 @@ _BAD_FRAMES = {
 
 
 def control(exchange: Exchange, request: Request) -> Reply:
-    """Answer one request under /control: GET stats or the clock, POST an action, DELETE all faults."""
+    """Answer requests under /control: GET stats or the clock, POST an action, DELETE all faults."""
     name = request.path.removeprefix("/control").strip("/")
     if request.method == "GET":
         return (
@@ -48,7 +49,7 @@ def control(exchange: Exchange, request: Request) -> Reply:
 
 
 def _drop(exchange: Exchange, body: Body) -> Body:
-    """Cut the TCP connection of one `connection` (its id in the stats) or of all, without a close frame."""
+    """Cut one `connection` (an id of the stats) or all of them, without a close frame."""
     return {
         "connections": [
             _ended(connection, connection.abort) for connection in _chosen(exchange, body)
@@ -57,7 +58,7 @@ def _drop(exchange: Exchange, body: Body) -> Body:
 
 
 def _close(exchange: Exchange, body: Body) -> Body:
-    """Close with `code` and `reason`; 1006 is an abort."""
+    """Close with `code` and `reason`; 1006 cuts the connection."""
     code, reason = int(body.get("code", 1000)), str(body.get("reason", ""))
     return {
         "connections": [
@@ -68,7 +69,7 @@ def _close(exchange: Exchange, body: Body) -> Body:
 
 
 def _evict(exchange: Exchange, body: Body) -> Body:
-    """Send max_connections and close with 1008, as if another connection had come."""
+    """Send max_connections and close with 1008, as after a new connection above the cap."""
     return {
         "connections": [
             _ended(connection, connection.evict) for connection in _chosen(exchange, body)
@@ -77,13 +78,16 @@ def _evict(exchange: Exchange, body: Body) -> Body:
 
 
 def _silence(exchange: Exchange, body: Body) -> Body:
-    """Send nothing on `channel` (`A.AAPL`, `A.*`, or `*` for everything) for `seconds`; what falls in them is lost."""
+    """Drop the events of `channel` (`A.AAPL`, `A.*`, or `*` for all) for `seconds`."""
     exchange.faults.silent_until[str(body.get("channel", "*"))] = _until(body)
     return {"silent": sorted(exchange.faults.silent_until)}
 
 
 def _garbage(exchange: Exchange, body: Body) -> Body:
-    """`kind`: frame (no JSON), event (bad events among good ones), large (a frame above 1 MiB), or your own `text`."""
+    """Send garbage of a `kind`, or the payload `text`.
+
+    Kinds: frame (no JSON), event (bad events among good ones), large (a frame above 1 MiB).
+    """
     kind = str(body.get("kind", "frame"))
     if kind == "event":
         exchange.faults.bad_events.extend(_BAD_EVENTS)
@@ -96,7 +100,7 @@ def _garbage(exchange: Exchange, body: Body) -> Body:
 
 
 def _slow(exchange: Exchange, body: Body) -> Body:
-    """Send everything `delay` wall seconds later, for `seconds`."""
+    """Send all events `delay` wall seconds later, for `seconds`."""
     exchange.faults.slow_seconds, exchange.faults.slow_until = (
         float(body.get("delay", 1.0)),
         _until(body),
@@ -105,7 +109,7 @@ def _slow(exchange: Exchange, body: Body) -> Body:
 
 
 def _late(exchange: Exchange, body: Body) -> Body:
-    """For `seconds`, hold events back and send them `minutes` (of the exchange clock) later, among newer ones."""
+    """For `seconds`, delay events by `minutes` of exchange time and send them among newer ones."""
     exchange.faults.late_minutes, exchange.faults.late_until = (
         float(body.get("minutes", 1.0)),
         _until(body),
@@ -114,7 +118,10 @@ def _late(exchange: Exchange, body: Body) -> Body:
 
 
 def _rest(exchange: Exchange, body: Body) -> Body:
-    """The next `count` REST requests under `path` fail with `status`; `empty` leaves the body out, as the vendor sometimes does."""
+    """Fail the next `count` REST requests under `path` with `status`.
+
+    `empty` omits the body, as the vendor sometimes does.
+    """
     headers = (
         {"Retry-After": str(body["retry_after"])} if body.get("retry_after") is not None else {}
     )
@@ -128,8 +135,11 @@ def _rest(exchange: Exchange, body: Body) -> Body:
 
 
 def _refuse(exchange: Exchange, body: Body) -> Body:
-    """Refuse a `channel` (not authorized), the `key` (true or false), an `entitlement` (REST path prefix, 403) or `today` (true or
-    false; the free plan's 403 to the daily bars of a day that is not over)."""
+    """Refuse a `channel`, the `key` (true or false), an `entitlement` or `today` (true or false).
+
+    A channel is answered with "not authorized", an entitlement (a REST path prefix) with 403.
+    `today` is the free plan's 403 for the daily bars of a day that is not over.
+    """
     faults = exchange.faults
     if "channel" in body:
         faults.refused_channels.add(str(body["channel"]))
@@ -145,14 +155,14 @@ def _refuse(exchange: Exchange, body: Body) -> Body:
 
 
 def _rate_limit(exchange: Exchange, body: Body) -> Body:
-    """REST requests allowed `per_minute`; null for no limit."""
+    """Allow `per_minute` REST requests; null for no limit."""
     limit = body.get("per_minute")
     exchange.requests_per_minute = None if limit is None else int(limit)
     return {"per_minute": exchange.requests_per_minute}
 
 
 def _handshake(exchange: Exchange, body: Body) -> Body:
-    """The next `count` WebSocket handshakes get HTTP `status`; 0 cuts the connection instead."""
+    """Answer the next `count` WebSocket handshakes with HTTP `status`; 0 cuts the connection."""
     exchange.faults.handshakes.extend([int(body.get("status", 503))] * int(body.get("count", 1)))
     return {"pending": len(exchange.faults.handshakes)}
 

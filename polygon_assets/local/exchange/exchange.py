@@ -1,6 +1,7 @@
-"""The simulated exchange as one object: market, clock, feeds, faults, and who may connect.
+"""The simulated exchange as one object: market, clock, feeds, faults, account and limits.
 
-Requests come in through server.py; this module decides about accounts and connection caps only.
+Add rules about accounts, connection caps and request rates here; receiving requests belongs to
+`server`.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ Eviction = Literal["older", "newer", "abort"]
 
 @dataclass(frozen=True)
 class Options:
-    """How the exchange behaves; the market's own parameters are Market's."""
+    """The exchange's behaviour; the market's parameters belong to `Market`."""
 
     api_key: str
     hold_seconds: float = 2.0
@@ -50,7 +51,7 @@ class Exchange:
 
     @cached_property
     def feeds(self) -> dict[str, Feed]:
-        """By URL path; the vendor has a host for each instead."""
+        """The feeds by URL path; the vendor has a separate host for each instead."""
         delays = {"/stocks": 0.0, "/delayed/stocks": 60.0 * self.options.delayed_minutes}
         return {path: self._feed(delay) for path, delay in delays.items()}
 
@@ -73,15 +74,15 @@ class Exchange:
         return key == self.options.api_key and not self.faults.key_refused
 
     def join(self, feed: Feed, connection: Connection) -> None:
-        """Count a connection that has just been authenticated, and throw out whoever is too many."""
+        """Add an authenticated connection to its feed, and evict connections above the cap."""
         feed.join(connection)
-        excess = [other for other in feed.connections if not other.ended]
-        while len(excess) > self.options.max_connections:
-            unlucky = excess.pop(-1 if self.options.evict == "newer" else 0)
-            unlucky.evict(abort=self.options.evict == "abort")
+        live = [other for other in feed.connections if not other.ended]
+        while len(live) > self.options.max_connections:
+            evicted = live.pop(-1 if self.options.evict == "newer" else 0)
+            evicted.evict(abort=self.options.evict == "abort")
 
     def over_rate(self, now: float) -> bool:
-        """Note a REST request at `now` (monotonic seconds); True when the minute's allowance is used up."""
+        """Count a REST request at `now` (monotonic seconds); true above the limit per minute."""
         self.requests_served += 1
         while self._requests and self._requests[0] <= now - 60.0:
             self._requests.popleft()

@@ -1,6 +1,6 @@
-"""The faults that are switched on at present: set through /control, asked by whoever has to misbehave.
+"""The state of all faults: set through /control, read by the code that then misbehaves.
 
-Only the state belongs here; each fault is carried out where the healthy behaviour is.
+Add a fault's state here; its effect belongs beside the healthy behaviour.
 """
 
 from collections import deque
@@ -11,10 +11,10 @@ from polygon_assets.local.exchange.http import Reply
 
 @dataclass
 class Faults:
-    """Moments are `time.monotonic()` seconds: faults last for wall time, also in a fast replay."""
+    """The active faults. Times are `time.monotonic()` seconds, even in a fast replay."""
 
     silent_until: dict[str, float] = field(default_factory=dict)
-    """Channel (`A.AAPL`, `A.*`, or `*` for everything) to the end of its silence."""
+    """The end of the silence by channel (`A.AAPL`, `A.*`, or `*` for all)."""
     slow_seconds: float = 0.0
     slow_until: float = 0.0
     late_minutes: float = 0.0
@@ -23,21 +23,21 @@ class Faults:
     refused_paths: set[str] = field(default_factory=set)
     """REST prefixes that answer 403."""
     today_refused: bool = False
-    """The present day's daily bars answer 403, as on the free plan."""
+    """Today's daily bars answer 403, as on the free plan."""
     key_refused: bool = False
     replies: deque[tuple[str, Reply]] = field(default_factory=deque)
-    """REST replies to give instead, each with the path prefix it is meant for."""
+    """Faulty REST replies, each with the path prefix of the request that gets it."""
     bad_events: list[bytes] = field(default_factory=list)
-    """To be slipped into the next frames among good events."""
+    """Events to insert into the next frames among good ones."""
     handshakes: deque[int] = field(default_factory=deque)
     """HTTP statuses for the next WebSocket handshakes; 0 aborts the connection."""
 
     def silent(self, kind: str, now: float) -> bool:
-        """Whether nothing of this kind (`A`, `AM`) is sent."""
+        """Whether all events of this kind (`A`, `AM`) are suppressed."""
         return any(self.silent_until.get(channel, 0.0) > now for channel in ("*", f"{kind}.*"))
 
     def silenced(self, kind: str, now: float) -> set[str]:
-        """Symbols of this kind that are silent one by one."""
+        """The single symbols of this kind whose events are suppressed."""
         prefix = f"{kind}."
         return {
             channel[len(prefix) :]
@@ -51,8 +51,8 @@ class Faults:
     def lateness_seconds(self, now: float) -> float:
         return 60.0 * self.late_minutes if now < self.late_until else 0.0
 
-    def instead(self, path: str) -> Reply | None:
-        """The reply to give to this request in place of the right one, if any; each is given once."""
+    def take_reply(self, path: str) -> Reply | None:
+        """The next faulty reply for this path, which is then removed; None if there is none."""
         for place, (prefix, reply) in enumerate(self.replies):
             if path.startswith(prefix):
                 del self.replies[place]

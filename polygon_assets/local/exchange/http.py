@@ -1,6 +1,7 @@
-"""As much of HTTP/1.1 as an API server on 127.0.0.1 needs: read a request, write a reply.
+"""A small HTTP/1.1: reads a request, writes a reply, as an API server on 127.0.0.1 needs it.
 
-No routes and no WebSocket here; the head of an upgrade request is kept as received for websocket.py.
+Add HTTP parsing here; routes belong to `rest`, WebSockets to `stream`, which gets the unparsed head
+of an upgrade request.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ _LONGEST_BODY = 1 << 20
 
 @dataclass(frozen=True)
 class Request:
-    """`headers` with lower-case names; `query` keeps the last value of each name."""
+    """A request; `headers` have lower-case names, `query` has the last value of each name."""
 
     method: str
     path: str
@@ -31,7 +32,7 @@ class Request:
         return self.headers.get("upgrade", "").lower() == "websocket"
 
     def json(self) -> dict[str, Any]:
-        """The body as an object; {} when there is none. Raises ValueError."""
+        """The body as an object; {} without a body. Raises ValueError."""
         content = json.loads(self.body) if self.body else {}
         if not isinstance(content, dict):
             raise ValueError("the body must be a JSON object")
@@ -40,14 +41,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """Status, body (JSON unless it is bytes) and further headers."""
+    """A status, a body (bytes, or an object for JSON) and further headers."""
 
     status: int = 200
     content: Any = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
 
     def prepared(self) -> "Reply":
-        """The same with the body encoded, which takes a while for 50,000 bars."""
+        """The same reply with an encoded body; the encoding of 50,000 bars takes long."""
         return replace(self, content=self._body())
 
     def encoded(self) -> bytes:
@@ -69,7 +70,7 @@ class Reply:
 
 
 async def read_request(reader: asyncio.StreamReader) -> Request | None:
-    """The next request, or None when the client has gone. Raises ValueError for what is not HTTP."""
+    """The next request, or None when the client has left. Raises ValueError for invalid HTTP."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, ConnectionError):

@@ -1,6 +1,6 @@
-"""One port for everything: each TCP connection is either a WebSocket or a row of HTTP requests.
+"""One port for all protocols: a TCP connection is either a WebSocket or a series of HTTP requests.
 
-No protocol knowledge beyond telling them apart; sessions and routes have their own modules.
+Add the distribution of connections here; routes belong to `rest`, conversations to `stream`.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class Server:
             return control(self.exchange, request)
         if refused := refusal(self.exchange, request):
             return refused
-        # Some answers take seconds of arithmetic: the stream goes on meanwhile.
+        # In a thread, because some answers take seconds of computing and the stream must go on.
         return await asyncio.to_thread(respond, self.exchange, request)
 
     async def _upgrade(
@@ -75,15 +75,17 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> R
 
 
 async def serve(exchange: Exchange, host: str, port: int, stop: asyncio.Event) -> None:
-    """Listen until `stop` is set; prints the address once it accepts connections. Raises what a feed died of.
+    """Listen until `stop` is set; prints the address once connections are accepted.
 
-    Clients are left as they are: the process is about to end, which closes their connections.
+    Raises the exception of a feed that failed. Connections of clients stay open: the process ends
+    next, which closes them.
     """
     server = Server(exchange)
     feeds = asyncio.create_task(exchange.run())
     listener = await asyncio.start_server(server.handle, host, port)
     address = listener.sockets[0].getsockname()
-    print(f"exchange on http://{address[0]}:{address[1]}", flush=True)  # noqa: T201 - what a launcher waits for
+    # A program that starts the exchange waits for this line.
+    print(f"exchange on http://{address[0]}:{address[1]}", flush=True)  # noqa: T201
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({stopped, feeds}, return_when=asyncio.FIRST_COMPLETED)
     listener.close()

@@ -1,6 +1,6 @@
-"""Seconds cut from minutes: which seconds of a minute trade, and each one's bar, adding up to the minute exactly.
+"""Cuts minutes into one-second bars, which add up to the minute exactly.
 
-Only the cut belongs here; the minutes come from day.py, and bigger bars are summed up in market.py.
+Add rules about seconds here; minutes belong to `day`, larger bars belong to `sums`.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _PATTERNS = 1024
 
 @dataclass(frozen=True, eq=False)
 class Patterns:
-    """Drawn once per seed: orders in which the seconds of a minute are taken, and weights that share out its volume."""
+    """Drawn once per seed: orders of a minute's seconds, and weights that distribute its volume."""
 
     order: NDArray[np.uint8]
     weight: Ints
@@ -34,8 +34,9 @@ def draw_patterns(seed: int) -> Patterns:
 class Bars:
     """Final one-second bars, one element per (ticker, second), in the order of their cells.
 
-    `second` counts from the start of the session; `volume` is in thousandths of shares, `notional` in those times
-    hundredths of a cent; prices in cents. `minute_volume`/`minute_notional` run up within the minute.
+    `second` counts from the start of the session; `volume` is in thousandths of shares, prices are
+    in cents, `notional` is in thousandths of shares times hundredths of a cent.
+    `minute_volume`/`minute_notional` are running sums within the minute.
     """
 
     ticker: Ints
@@ -49,7 +50,7 @@ class Bars:
     low: Ints
     close: Ints
     core_high: Ints
-    """High and low without the trades that may be reported late."""
+    """`core_high` and `core_low` exclude the trades that may be reported late."""
     core_low: Ints
     minute_volume: Ints
     minute_notional: Ints
@@ -72,25 +73,25 @@ _FIELDS = frozenset(Bars.__dataclass_fields__)
 
 @dataclass(frozen=True, eq=False)
 class _Segments:
-    """The bars of each cell as a stretch of a flat array."""
+    """The bars of each cell as a range of a flat array."""
 
     cell: Ints
     starts: Ints
     ends: Ints
 
     def running(self, values: Ints) -> Ints:
-        """Running sums that begin anew with each cell."""
+        """Running sums that restart with each cell."""
         total = np.cumsum(values)
         return total - (total[self.starts] - values[self.starts])[self.cell]
 
     def steps(self, running: Ints) -> Ints:
-        """The inverse of `running`."""
+        """The single values of running sums: the inverse of `running`."""
         values = np.diff(running, prepend=0)
         values[self.starts] = running[self.starts]
         return values
 
     def share_out(self, totals: Ints, running_weight: Ints) -> Ints:
-        """Each cell's total shared out over its bars by weight; rounding leaves nothing over."""
+        """Distribute each cell's total over its bars by weight, without a rounding remainder."""
         whole = running_weight[self.ends][self.cell]
         return self.steps(totals[self.cell] * running_weight // whole)
 
@@ -132,7 +133,10 @@ def cut(cells: Cells, patterns: Patterns) -> Bars:
 
 
 def _volumes(cells: Cells, segments: _Segments, weight: Ints) -> Ints:
-    """At least two shares each, so that a late trade can be taken out; the last bar has the minute's fraction of a share."""
+    """Volumes of at least two shares, so that one can be reported late.
+
+    The last bar has the minute's fraction of a share.
+    """
     whole, part = np.divmod(cells.volume, SHARE)
     volume = SHARE * (2 + segments.share_out(whole - 2 * cells.bars, weight))
     volume[segments.ends] += part
@@ -140,7 +144,7 @@ def _volumes(cells: Cells, segments: _Segments, weight: Ints) -> Ints:
 
 
 def _lines(cells: Cells, cell: Ints, place: Ints, key: Uints) -> Ints:
-    """A rippled line between the minute's ends."""
+    """Prices on a line between the minute's ends, with random deviations."""
     stray = ((bits(key, 0, 12) - 2048) * cells.ripple[cell]) >> 11
     line: Ints = cells.opens[cell] + ((cells.closes - cells.opens)[cell] * place) // 60 + stray
     return line
@@ -149,25 +153,27 @@ def _lines(cells: Cells, cell: Ints, place: Ints, key: Uints) -> Ints:
 def _notionals(
     cells: Cells, segments: _Segments, line: Ints, volume: Ints, running: Ints
 ) -> tuple[Ints, Ints]:
-    """Middle price and notional per bar: the line, shifted so that the notionals add up to the minute's."""
+    """Middle price and notional per bar: the line, shifted so that notionals add up to `cells`."""
     total = np.add.reduceat(volume * line, segments.starts) if len(line) else line
     shift = (cells.notional - total) // cells.volume
     middle = line + shift[segments.cell]
     rest = cells.notional - total - shift * cells.volume
-    # In floating point: the product would not fit 64 bits, and the last bar's share is exactly 1.
-    dealt = np.floor(rest[segments.cell] * (running / cells.volume[segments.cell])).astype(np.int64)
-    return middle, volume * middle + segments.steps(dealt)
+    # In floating point, because the product would exceed 64 bits; the last bar's share is exactly
+    # 1.
+    added = np.floor(rest[segments.cell] * (running / cells.volume[segments.cell])).astype(np.int64)
+    return middle, volume * middle + segments.steps(added)
 
 
 def _wick(ripple: Ints, size: Ints) -> Ints:
-    """Half of the bars have none; else up to the ripple, in cents."""
+    """The wick in cents: none for half of the bars, else up to the ripple."""
     cents: Ints = (np.maximum(0, size - 7) * ripple) // (8 * CENT)
     return cents
 
 
 def limits(cells: Cells) -> tuple[Ints, Ints]:
-    """The highest and the lowest price, in cents, that any bar of each minute can have (see `cut`)."""
-    # The only bar of a minute lies at the minute's price; several stray from the line, and are shifted back by as much at the most.
+    """The highest and lowest price in cents that any bar of each minute can have (see `cut`)."""
+    # A minute's only bar lies at the minute's price; several bars deviate from the line and are
+    # shifted back by at most the same amount.
     alone = cells.bars == 1
     stray = np.where(alone, 1, (np.abs(cells.closes - cells.opens) + 1) // 2 + 2 * cells.ripple + 2)
     top = np.where(alone, cells.price, np.maximum(cells.opens, cells.closes)) + stray

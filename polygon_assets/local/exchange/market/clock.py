@@ -1,6 +1,6 @@
-"""The exchange clock: wall time, or a past session that runs faster.
+"""The exchange clock: wall time, or the time of a replayed session.
 
-Exchange time comes from here alone; wall time that faults and rate limits need does not.
+Add rules about exchange time here; wall time for faults and rate limits belongs to their modules.
 """
 
 import datetime as dt
@@ -12,15 +12,15 @@ from polygon_assets.market_calendar import MarketCalendar, Session
 from polygon_assets.market_clock import WALL_CLOCK, MarketClock
 
 AFTER_REPLAY_SECONDS = 1_200
-"""A replay's clock stops this long after the session: late corrections have been sent by then."""
+"""A replay's clock stops this long after the session, when all late corrections have been sent."""
 
 SLACK_SECONDS = 1.0
-"""Wall seconds that a feed may be behind: drawing a minute takes some tenths of one, and the next 59 seconds are then ready."""
+"""Wall seconds that a feed may lag: one minute takes tenths of a second, then 59 s are ready."""
 
 
 @dataclass(eq=False)
 class Clock:
-    """Exchange time in Unix seconds: `speed` times as fast as the wall since `wall_start`, and never beyond `last`."""
+    """Exchange time in Unix seconds, at `speed` relative to the wall clock, at most `last`."""
 
     wall_start: float
     exchange_start: float
@@ -29,34 +29,34 @@ class Clock:
 
     @property
     def first_second(self) -> int:
-        """No second before it is sent; the present has no such limit."""
+        """The first second that is sent; the present has no such limit."""
         return 0
 
     def now(self) -> float:
         return min(self.last, self.exchange_start + (time.time() - self.wall_start) * self.speed)
 
     def wall_seconds_until(self, moment: float) -> float:
-        """Infinite for a moment at which the clock has stopped."""
+        """Wall seconds until an exchange time; infinite if the clock stops before that time."""
         return math.inf if moment > self.last else (moment - self.now()) / self.speed
 
     def start(self) -> None:
-        """A client has subscribed; this clock runs in any case."""
+        """Called when a client subscribes; this clock always runs."""
 
     def hold(self, feed: object, moment: float) -> None:
-        """A feed has begun to send what is due at `moment`; this clock waits for nobody."""
+        """Called when a feed starts to send the events due at `moment`; this clock never waits."""
 
     def release(self, feed: object) -> None:
-        """The feed has sent it."""
+        """Called when the feed has sent these events."""
 
     def describe(self) -> MarketClock:
         return WALL_CLOCK
 
 
 class ReplayClock(Clock):
-    """The clock of a replayed day: it stands still until `start`, and never runs ahead of the feeds.
+    """The clock of a replayed day: stands still until `start`, never runs ahead of the feeds.
 
-    Without the first, the market would open before anybody is there; without the second, a machine that cannot draw the market at the
-    speed asked for would close the day before its last seconds are sent.
+    Before `start`, the market would open without a client. Ahead of the feeds, a machine too slow
+    for the requested speed would close the day before its last seconds are sent.
     """
 
     def __init__(self, begins: float, speed: float = 1.0, last: float = math.inf) -> None:
@@ -82,7 +82,7 @@ class ReplayClock(Clock):
         self._held[feed] = moment
 
     def release(self, feed: object) -> None:
-        """Go on. When the feed has fallen far behind, time goes on from where it is and makes up for nothing."""
+        """Let time go on; after a long lag, time continues from `moment` without catching up."""
         moment, wall = self._held.pop(feed, math.inf), time.time()
         if self._ideal(wall) - moment > SLACK_SECONDS * self.speed:
             self._anchors.append((wall, moment))
@@ -91,7 +91,7 @@ class ReplayClock(Clock):
         return MarketClock(self.speed, self.exchange_start, self.last, tuple(self._anchors))
 
     def _ideal(self, wall: float) -> float:
-        """Where the clock would be without feeds."""
+        """The exchange time if no feed were behind."""
         if not self._anchors:
             return self.exchange_start
         wall_anchor, market_anchor = self._anchors[-1]
@@ -99,7 +99,7 @@ class ReplayClock(Clock):
 
 
 class ReplayCalendar(MarketCalendar):
-    """A calendar on which nothing is ever under way after the replayed session; it still knows the days to come."""
+    """A calendar without a running session after the replayed day; later days are still listed."""
 
     def __init__(self, name: str, last: dt.date) -> None:
         super().__init__(name)

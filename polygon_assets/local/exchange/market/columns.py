@@ -1,6 +1,6 @@
-"""The fields of the vendor's aggregate messages as columns, computed from bars and the day's totals.
+"""The fields of the vendor's aggregate messages as columns, from bars and the day's totals.
 
-Only arithmetic on whole columns belongs here; writing JSON is tape.py's.
+Add arithmetic on whole columns here; writing JSON belongs to `stream.tape`.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from polygon_assets.local.exchange.market.totals import Totals
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """One element per message; volumes in thousandths of shares, prices in dollars, times in Unix milliseconds."""
+    """One element per message; thousandths of shares, dollars, Unix milliseconds."""
 
     ticker: Ints
     volume: Ints
@@ -38,7 +38,7 @@ class Columns:
         return Columns(**{name: column[chosen] for name, column in vars(self).items()})
 
     def lists(self) -> list[list[float]]:
-        """Every column but the ticker as Python numbers, in the order above."""
+        """Every column except the ticker as Python numbers, in the order of the fields."""
         return [column.tolist() for name, column in vars(self).items() if name != "ticker"]
 
     def without_late(self, bars: Bars, late: Lateness) -> "Columns":
@@ -55,7 +55,7 @@ class Columns:
 
 
 def final_columns(day: TradingDay, bars: Bars, before: Totals, after: Totals) -> Columns:
-    """Messages of one-second bars within one minute, given the totals before and after that minute."""
+    """Messages of a minute's one-second bars, given the totals before and after that minute."""
     return _second_columns(
         day,
         bars,

@@ -1,6 +1,7 @@
-"""One trading day of every ticker, minute by minute: prices at the minute's ends, volume, and how many seconds trade.
+"""One trading day of every ticker by minute: prices at the ends, volume, number of trading seconds.
 
-Minutes come first and seconds are cut from them (bars.py), so that totals up to any moment cost one sum over minutes.
+Minutes are computed first and seconds are cut from them, so totals up to any time cost one sum over
+minutes. Add properties of minutes here; cutting seconds belongs to `bars`.
 """
 
 import datetime as dt
@@ -34,13 +35,13 @@ CENT = DOLLAR // 100
 _LOWEST_PRICE = 10 * CENT
 _PATHS, _PATH_STEPS = 256, 1536
 _DAILY_MOVE = 0.012
-# Days per octave of the drifting level, and how far each moves it.
+# Days per octave of the drifting price level, and the octave's amplitude.
 _LEVEL_OCTAVES = ((400, 0.25), (90, 0.12), (20, 0.06), (5, 0.03), (1, 0.012))
 
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """What is drawn once per seed: intraday price paths that start and end at 0, and volume multipliers of mean 1."""
+    """Drawn once per seed: intraday price paths from 0 to 0, and volume multipliers of mean 1."""
 
     paths: Floats
     volumes: Floats
@@ -60,10 +61,11 @@ def draw_tables(seed: int) -> Tables:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Minutes that have trades, one element per (ticker, minute), flat.
+    """Minutes with trades, one element per (ticker, minute).
 
-    `bars` seconds of it trade (1 to 60), chosen by `key`; `volume` in thousandths of shares; `notional` is volume times
-    price; `trades` is a count; `opens`/`closes` are the path's prices at the minute's ends.
+    `bars` is the number of trading seconds (1 to 60), chosen by `key`; `volume` is in thousandths
+    of shares; `notional` is volume times price; `trades` is a count; `opens`/`closes` are the
+    path's prices at the minute's ends.
     """
 
     ticker: Ints
@@ -75,7 +77,7 @@ class Cells:
     opens: Ints
     closes: Ints
     ripple: Ints
-    """How far a second may stray from the path."""
+    """The largest deviation of a second's price from the path."""
 
     @property
     def price(self) -> Ints:
@@ -92,14 +94,14 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class TradingDay:
-    """Everything about one day that does not depend on the minute; build it with `trading_day`."""
+    """The constants of one day, which do not depend on the minute; build it with `trading_day`."""
 
     session: Session
     start: int
     """Unix second of the first second."""
     minutes: int
     first_minute: int
-    """Nothing is traded before it."""
+    """Nothing is traded before this minute."""
     first_regular_minute: int
     keys: Uints
     level: Floats
@@ -147,12 +149,12 @@ class TradingDay:
         )
 
     def grid(self, tickers: Ints, first: int, end: int) -> Cells:
-        """The minutes with trades from `first` until before `end` of each given ticker, ticker by ticker."""
+        """The minutes with trades of these tickers, from `first` to before `end`, by ticker."""
         minutes = np.arange(first, end, dtype=np.int64)
         return self.cells(np.repeat(tickers, len(minutes)), np.tile(minutes, len(tickers)))
 
     def _bars(self, ticker: Ints, minute: Ints, key: Uints) -> Ints:
-        """How many of the 60 seconds trade: all of them when the intensity is boundless, seldom one when it is low."""
+        """The number of trading seconds: 60 at unlimited intensity, rarely one at low intensity."""
         quiet = 1.0 + self.intensity[ticker] * self.activity[minute] * 0.25
         quiet *= quiet
         chance = 1.0 - 1.0 / (quiet * quiet)
@@ -192,9 +194,9 @@ def trading_day(
     activity: float,
     fraction_rate: float,
 ) -> TradingDay:
-    """Draw what is common to the minutes of `session.day`, of which those before `begins` stay without a trade.
+    """Compute the constants of `session.day`; minutes before `begins` have no trades.
 
-    `activity` scales how often everything trades.
+    `activity` scales how often tickers trade.
     """
     ordinal = session.day.toordinal()
     start, end = shape.session_bounds(session)
@@ -223,7 +225,7 @@ def trading_day(
 
 
 def _level(universe: Universe, ordinal: int) -> Floats:
-    """Per ticker: price level of a date relative to its base, without splits."""
+    """Per ticker: the price level of a date relative to the base level, without splits."""
     drift = np.zeros(len(universe))
     for period, amplitude in _LEVEL_OCTAVES:
         drift += amplitude * value_noise(hashed(universe.seed, 7, universe.keys), ordinal, period)

@@ -1,6 +1,6 @@
-"""Which bars are first sent incomplete and corrected later, by how much and when, and which are sent twice.
+"""Chooses the bars that are first sent incomplete and corrected later, and those sent twice.
 
-The decision is a pure function of a bar's key; sending is tape.py's.
+Add such a choice here, as a pure function of a bar's key; sending belongs to `stream.tape`.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Rates:
 
 @dataclass(frozen=True, eq=False)
 class Lateness:
-    """Per bar: whether a trade is reported late, how many seconds after the bar, its volume, and whether the bar is repeated."""
+    """Per bar: whether a trade is late, its delay (seconds) and volume, whether it is repeated."""
 
     late: NDArray[np.bool_]
     delay: Ints
@@ -36,7 +36,7 @@ class Lateness:
 
 
 def lateness(bars: Bars, rates: Rates) -> Lateness:
-    """Most corrections follow within a minute, a few after nearly 15."""
+    """The lateness of each bar; most corrections follow within a minute, a few after nearly 15."""
     key = mix(bars.key + GOLDEN)
     place = bits(key, 24, 10)
     return Lateness(

@@ -1,6 +1,7 @@
-"""The truth of the synthetic market: final bars of any ticker at any moment, a pure function of the seed.
+"""The synthetic market's final bars of any ticker at any time, a pure function of the seed.
 
-Tests compare what the pipeline stored with this; how bars travel (provisional, corrected, late) is tape.py's.
+Tests compare the pipeline's rows with these bars. Add an access to bars here; sending them
+(provisional, corrected, late) belongs to `stream.tape`.
 """
 
 import datetime as dt
@@ -28,17 +29,20 @@ from polygon_assets.local.exchange.market.totals import Totals, totals_before
 from polygon_assets.local.exchange.market.universe import Universe, build_universe
 from polygon_assets.market_calendar import CalendarHorizonError, MarketCalendar
 
-_Kept = TypeVar("_Kept")
-_DAYS_KEPT = 8
-_DAYS_PREPARED = 3
+_Cached = TypeVar("_Cached")
+_CACHED_DAYS = 8
+_PREPARED_DAYS = 3
 FOR_EVER = 1 << 40
-"""A moment after everything, in Unix seconds."""
+"""A time after every bar, in Unix seconds."""
 
 
 @dataclass(frozen=True, eq=False)
 class Messages:
-    """The `A` messages of one ticker on one day. `final` is the truth; where `late`, `first` was sent before it,
-    and `final` followed `delay` seconds after the first version. `repeated` messages were sent twice."""
+    """The `A` messages of one ticker on one day.
+
+    `final` are the final versions. Where `late`, `first` was sent before, and `final` followed
+    `delay` seconds later. `repeated` messages were sent twice.
+    """
 
     first: Columns
     final: Columns
@@ -51,8 +55,9 @@ class Messages:
 class Market:
     """A market of `tickers` companies. Two markets with equal arguments agree in every number.
 
-    `activity` scales how often everything trades (1: about as the real market; 1e9: every ticker every second);
-    `fraction_rate` is the share of tickers of which fractions of a share trade. Unknown symbols raise KeyError.
+    `activity` scales how often tickers trade (1: like the real market; 1e9: every ticker every
+    second). `fraction_rate` is the share of tickers with fractional volumes. Unknown symbols raise
+    KeyError.
     """
 
     seed: int = 7
@@ -61,7 +66,7 @@ class Market:
     activity: float = 1.0
     fraction_rate: float = 0.02
     begins: dt.datetime | None = None
-    """On the day of this moment nothing is traded before it."""
+    """On the day of this time, nothing is traded before it."""
     _days: dict[dt.date, TradingDay | None] = field(default_factory=dict, repr=False)
     _grouped: dict[dt.date, Sums] = field(default_factory=dict, repr=False)
     _drawing: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -97,11 +102,14 @@ class Market:
         return self.day_sums(symbol, day).table(self.universe.symbols)
 
     def grouped(self, day: dt.date) -> NDArray[np.void]:
-        """The day's bar of every ticker that traded in regular hours, OTC included, unadjusted: rows of sums.BAR."""
+        """The day's bar of every ticker that traded in regular hours: rows of sums.BAR.
+
+        The bars are unadjusted and include OTC tickers.
+        """
         return self.grouped_sums(day).table(self.universe.symbols)
 
     def messages(self, symbol: str, day: dt.date, rates: Rates) -> Messages | None:
-        """Everything the stream says about one ticker on one day; None when the market stays closed."""
+        """The stream's messages about one ticker on one day; None when the market stays closed."""
         constants = self.trading_day(day)
         if constants is None:
             return None
@@ -111,7 +119,7 @@ class Market:
         return Messages(final.without_late(bars, late), final, late.late, late.delay, late.repeated)
 
     def second_sums(self, symbol: str, day: dt.date, until: int = FOR_EVER) -> Sums:
-        """One-second bars that are over at the Unix second `until`."""
+        """The one-second bars that start before the Unix second `until`."""
         constants = self.trading_day(day)
         if constants is None:
             return empty()
@@ -124,28 +132,28 @@ class Market:
         return whole_day(constants, self.patterns, number, until) if constants else empty()
 
     def grouped_sums(self, day: dt.date, until: int = FOR_EVER) -> Sums:
-        """Like day_sums for every ticker; finished days are kept."""
+        """Like day_sums for every ticker; finished days are cached."""
         constants = self.trading_day(day)
         if constants is None:
             return empty()
         if until < constants.end:
             return whole_day(constants, self.patterns, self.universe.keys, until)
-        # Who asks for a day that is being summed up waits for it; who asks for another one does not.
+        # One lock per day: a request waits only while its own day is being summed.
         with self._drawing:
             lock = self._grouping.setdefault(day, threading.Lock())
         with lock:
-            found = self._grouped.get(day)
-            if found is None:
-                found = whole_day(constants, self.patterns, self.universe.keys, until)
-                _keep(self._grouped, day, found)
-        return found
+            sums = self._grouped.get(day)
+            if sums is None:
+                sums = whole_day(constants, self.patterns, self.universe.keys, until)
+                _cache(self._grouped, day, sums)
+        return sums
 
     def prepare(self, now: dt.datetime) -> None:
-        """Do ahead what the first requests for splits and for the newest finished days would have to wait for."""
+        """Compute the splits and the newest finished days ahead of the first requests."""
         for split in self.splits.all:
             _ = split.identifier
         day = self.calendar.day_of(now)
-        for _ in range(_DAYS_PREPARED):
+        for _ in range(_PREPARED_DAYS):
             try:
                 day = self.calendar.previous_day(day)
             except CalendarHorizonError:
@@ -153,10 +161,10 @@ class Market:
             self.grouped_sums(day, int(now.timestamp()))
 
     def trading_day(self, day: dt.date) -> TradingDay | None:
-        """The day's constants, or None when the market stays closed. The newest few are kept."""
+        """The day's constants, or None when the market stays closed; the newest few are cached."""
         with self._drawing:
             if day not in self._days:
-                _keep(self._days, day, self._draw(day))
+                _cache(self._days, day, self._draw(day))
             return self._days[day]
 
     def _draw(self, day: dt.date) -> TradingDay | None:
@@ -172,7 +180,7 @@ class Market:
         return trading_day(self.universe, self.splits, self._tables, session, begins, **rates)
 
     def cut(self, cells: Cells) -> Bars:
-        """The final one-second bars of the given minutes."""
+        """The final one-second bars of these minutes."""
         return cut(cells, self.patterns)
 
     def totals(self, day: TradingDay, minute: int) -> Totals:
@@ -183,8 +191,8 @@ class Market:
         return self.cut(day.grid(np.array([self.universe.index[symbol]]), 0, day.minutes))
 
 
-def _keep(cache: dict[dt.date, _Kept], day: dt.date, value: _Kept) -> None:
-    """Add to a small cache, in place of its oldest entry."""
-    while len(cache) >= _DAYS_KEPT:
+def _cache(cache: dict[dt.date, _Cached], day: dt.date, value: _Cached) -> None:
+    """Add a value to a small cache, in place of its oldest entry."""
+    while len(cache) >= _CACHED_DAYS:
         cache.pop(next(iter(cache)), None)
     cache[day] = value

@@ -1,6 +1,7 @@
-"""Randomness that can be read in any order: hashes of integers, and tables drawn once from a seed.
+"""Random numbers that can be read in any order: hashes of integers.
 
-Only number generation belongs here; what the numbers mean for prices and volumes does not.
+Add number generation here; the meaning of the numbers for prices and volumes belongs to `day` and
+`bars`.
 """
 
 import numpy as np
@@ -16,7 +17,10 @@ _MULTIPLY_2 = np.uint64(0x94D049BB133111EB)
 
 
 def mix(values: Uints) -> Uints:
-    """The finaliser of splitmix64: 64 well-mixed bits for each value. Changes `values` in place to spare memory."""
+    """64 well-mixed bits for each value (splitmix64's finaliser); changes `values` in place.
+
+    In place, because it saves memory.
+    """
     values ^= values >> np.uint64(30)
     values *= _MULTIPLY_1
     values ^= values >> np.uint64(27)
@@ -36,7 +40,7 @@ def hashed(*keys: int | Ints | Uints) -> Uints:
 
 
 def hashed_int(*keys: int) -> int:
-    """The same for plain integers."""
+    """The hash of plain integers; see `hashed`."""
     return int(hashed(*keys)[0])
 
 
@@ -51,7 +55,7 @@ def fraction(values: Uints, shift: int, width: int) -> Floats:
 
 
 def value_noise(keys: Uints, position: int, period: int) -> Floats:
-    """Smooth noise in [-1, 1] per key: hashed lattice values every `period`, straight lines between."""
+    """Smooth noise in [-1, 1] per key: hashed values every `period`, linearly interpolated."""
     lattice, offset = divmod(position, period)
     left, right = (
         2.0 * fraction(hashed(keys, lattice + step, period), 0, 32) - 1.0 for step in (0, 1)

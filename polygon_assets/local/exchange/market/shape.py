@@ -1,6 +1,7 @@
-"""The shape of a trading day: how activity and volume are spread over the minutes of a session.
+"""The shape of a trading day: activity and volume by minute of a session.
 
-The U of regular hours and the thin extended hours belong here; which second trades does not.
+Add the U of regular hours and the thin extended hours here; the choice of trading seconds belongs
+to `bars`.
 """
 
 import numpy as np
@@ -17,7 +18,7 @@ def session_bounds(session: Session) -> tuple[int, int]:
 
 
 def activity(session: Session) -> Floats:
-    """Per minute of the session: how often tickers trade, relative to an average regular minute (mean 1)."""
+    """Per minute: how often tickers trade, relative to an average regular minute (mean 1)."""
     start, end = session_bounds(session)
     opened, closed = (
         int(moment.timestamp()) for moment in (session.regular_open, session.regular_close)
@@ -31,7 +32,7 @@ def activity(session: Session) -> Floats:
 
 
 def volume(session: Session) -> Floats:
-    """Per minute: how large the volume of a trading second is, relative to an average one; opening and closing peaks."""
+    """Per minute: a trading second's volume relative to the average; peaks at open and close."""
     shape = np.sqrt(activity(session))
     opened = int((session.regular_open - session.extended_open).total_seconds()) // MINUTE
     closed = int((session.regular_close - session.extended_open).total_seconds()) // MINUTE

@@ -1,6 +1,6 @@
-"""Stock splits: which ticker splits when and by how much, and what that does to prices.
+"""Stock splits: the ticker, the day and the ratio of each split, and its effect on prices.
 
-Only splits belong here; the price path they scale is market.py's.
+Add rules about splits here; the price path that they scale belongs to `day`.
 """
 
 import datetime as dt
@@ -15,7 +15,7 @@ from polygon_assets.market_calendar import ONE_DAY, MarketCalendar
 
 FIRST_MONTH = (2012, 1)
 _MONTHS = 12 * 18
-# Prices of well_known.csv hold on this day; before and after they are what the splits make of them.
+# The prices of well_known.csv are those of this day; splits scale them before and after it.
 ANCHOR = dt.date(2026, 11, 2)
 _FORWARD = ((1, 2), (1, 3), (2, 3), (1, 4), (4, 5))
 _REVERSE = ((2, 1), (4, 1), (5, 1), (10, 1))
@@ -23,7 +23,7 @@ _REVERSE = ((2, 1), (4, 1), (5, 1), (10, 1))
 
 @dataclass(frozen=True)
 class Split:
-    """`split_from` old shares become `split_to` new ones before the pre-market of `execution_date`."""
+    """`split_from` old shares become `split_to` new ones before `execution_date`'s pre-market."""
 
     number: int
     ticker: str
@@ -37,7 +37,7 @@ class Split:
 
     @property
     def price_factor(self) -> float:
-        """What an older price is multiplied by to compare with newer ones."""
+        """The factor that makes an older price comparable with newer ones."""
         return self.split_from / self.split_to
 
     @property
@@ -47,7 +47,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Every split of the universe from 2012 to 2029, oldest first; the future ones are known only to the market."""
+    """Every split of the universe from 2012 to 2029, oldest first, including unannounced ones."""
 
     universe: Universe
     calendar: MarketCalendar
@@ -64,7 +64,7 @@ class Splits:
         return grouped
 
     def price_factor(self, ticker: str, day: dt.date, until: dt.date) -> float:
-        """Factor from prices of `day` to prices comparable with `until` (splits executed in between)."""
+        """The factor from prices of `day` to prices of `until`: the splits executed in between."""
         factor = 1.0
         for split in self.by_ticker.get(ticker, ()):
             if day < split.execution_date <= until:
@@ -72,7 +72,7 @@ class Splits:
         return factor
 
     def levels(self, day: dt.date) -> Floats:
-        """Per ticker: unadjusted price level of `day` relative to the level at the anchor."""
+        """Per ticker: the unadjusted price level of `day` relative to the anchor's level."""
         factors = np.ones(len(self.universe))
         for split in self.all:
             if day < split.execution_date <= ANCHOR:
@@ -82,7 +82,7 @@ class Splits:
         return factors
 
     def _generate(self) -> list[Split]:
-        """At least two a month, spread evenly, so that the last month always has some."""
+        """All splits, at least two per month and evenly spread, so that the last month has some."""
         per_month = max(2, len(self.universe) // 300)
         count = _MONTHS * per_month
         keys = hashed(self.universe.seed, 3, np.arange(count)).tolist()
@@ -98,7 +98,7 @@ class Splits:
         month, place = divmod(count, per_month)
         number = _permuted(count % len(self.universe), len(self.universe), self.universe.seed)
         cheap = self.universe.price_cents[number] < 1_500
-        # A ticker that splits again does the opposite, so that prices stay in a sane range over the years.
+        # A ticker's next split is of the opposite kind, so that prices stay in a plausible range.
         ratios = _REVERSE if cheap != bool(count // len(self.universe) % 2) else _FORWARD
         split_from, split_to = ratios[key % len(ratios)]
         start = dt.date(FIRST_MONTH[0] + month // 12, 1 + month % 12, 1)
@@ -114,7 +114,7 @@ class Splits:
 
 
 def _permuted(position: int, size: int, seed: int) -> int:
-    """A fixed shuffle of 0..size-1: a step that shares no divisor with the size visits each number once."""
+    """A fixed shuffle of 0..size-1: a step coprime to the size visits each number once."""
     step = size // 2 + seed % 97 + 1
     while np.gcd(step, size) != 1:
         step += 1

@@ -1,6 +1,7 @@
-"""Bigger bars from smaller ones: windows of seconds, minutes and days, and the day of many tickers at once.
+"""Sums smaller bars to larger ones: windows of seconds, minutes and days, or a day of many tickers.
 
-Everything is whole numbers, so that every way of adding up gives the same result to the last digit.
+All numbers are whole, so that every way of summing gives exactly the same result. Add a sum here;
+cutting seconds belongs to `bars`, the REST API's windows belong to `rest.aggregates`.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -29,20 +30,21 @@ BAR = np.dtype(
         ("transactions", "i8"),
     ]
 )
-"""A bar as REST gives it: dollars, shares, Unix milliseconds."""
+"""A bar in REST's units: dollars, shares, Unix milliseconds."""
 
 
 def vwap(notional: Ints, volume: Ints | Floats) -> Floats:
-    """Dollars, rounded to the four decimals the vendor gives."""
+    """The VWAP in dollars, rounded to the vendor's four decimals."""
     prices: Floats = np.rint(notional / volume) / DOLLAR
     return prices
 
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Bars of any width. `start` in Unix seconds, `volume` in thousandths of shares, prices in cents.
+    """Bars of any width.
 
-    Adjusted for splits, volume and prices are floats; the notional never changes.
+    `start` is in Unix seconds, `volume` in thousandths of shares, prices are in cents. After an
+    adjustment for splits, volume and prices are floats; the notional never changes.
     """
 
     ticker: Ints
@@ -62,7 +64,7 @@ class Sums:
         return Sums(**{name: column[chosen] for name, column in vars(self).items()})
 
     def adjusted(self, price_factor: float | Floats) -> "Sums":
-        """Multiplied so that prices from before a split compare with prices from after it."""
+        """The bars adjusted for splits: older prices become comparable with newer ones."""
         if np.all(price_factor == 1.0):
             return self
         prices = {
@@ -71,7 +73,7 @@ class Sums:
         return replace(self, volume=self.volume / price_factor, **prices)
 
     def windows(self, start: Ints) -> "Sums":
-        """One bar for each run of equal (ticker, start); the rows must be ordered by both."""
+        """One bar per (ticker, start); the rows must be ordered by both."""
         if not len(self):
             return self
         first = np.flatnonzero(
@@ -104,7 +106,7 @@ class Sums:
 
 
 def of_seconds(day: TradingDay, bars: Bars) -> Sums:
-    """One-second bars as sums of themselves."""
+    """One-second bars as Sums."""
     prices = {name: getattr(bars, name) for name in ("open", "high", "low", "close")}
     return Sums(
         bars.ticker, day.start + bars.second, bars.volume, bars.notional, bars.trades, **prices
@@ -129,10 +131,11 @@ def concatenated(parts: list[Sums]) -> Sums:
 
 
 def whole_day(day: TradingDay, patterns: Patterns, tickers: Ints, until: int) -> Sums:
-    """The bar of the day, up to the Unix second `until`, of each ticker that traded in regular hours; its start is the session's.
+    """The day's bar up to the Unix second `until` of each ticker that traded in regular hours.
 
-    As the vendor does it, trades outside regular hours count for volume and number of trades, but make no price of the day.
-    Seconds are cut only from minutes that can hold the open, high, low or close: some hundredths of them.
+    A bar starts with the session. As at the vendor, trades outside regular hours count for volume
+    and number of trades, but not for prices. Seconds are cut only from the few percent of minutes
+    that can contain the open, high, low or close.
     """
     portions = [
         tickers[start : start + _TICKERS_AT_ONCE]
@@ -143,7 +146,7 @@ def whole_day(day: TradingDay, patterns: Patterns, tickers: Ints, until: int) ->
         return empty()
     if len(portions) == 1:
         return _portion(day, patterns, portions[0], seconds)
-    # NumPy leaves the interpreter's lock while it computes, so a second core takes half of the portions.
+    # NumPy releases the interpreter's lock while it computes, so a second core halves the time.
     with ThreadPoolExecutor(_THREADS) as pool:
         return concatenated(
             list(pool.map(lambda portion: _portion(day, patterns, portion, seconds), portions))
@@ -155,7 +158,7 @@ def _portion(day: TradingDay, patterns: Patterns, tickers: Ints, seconds: int) -
     cells = day.grid(tickers, 0, minutes)
     totals = _of_minutes(day, cells)
     regular = cells.where(day.is_regular(cells.minute))
-    extremes = _telling_seconds(day, patterns, regular)
+    extremes = _price_seconds(day, patterns, regular)
     if minutes < day.minutes:
         running = cut(day.grid(tickers, minutes, minutes + 1), patterns)
         running_sums = of_seconds(day, running.where(running.second < seconds))
@@ -173,7 +176,7 @@ def _ordered(sums: Sums) -> Sums:
 
 
 def _of_minutes(day: TradingDay, cells: Cells) -> Sums:
-    """Exact volumes; the prices are not looked at."""
+    """Minutes as Sums with exact volumes; their prices must not be used."""
     price = cells.price // CENT
     return Sums(
         cells.ticker,
@@ -188,23 +191,24 @@ def _of_minutes(day: TradingDay, cells: Cells) -> Sums:
     )
 
 
-def _telling_seconds(day: TradingDay, patterns: Patterns, cells: Cells) -> Sums:
-    """Seconds among which each ticker's first, last, highest and lowest price are; `cells` are ordered by ticker and minute.
+def _price_seconds(day: TradingDay, patterns: Patterns, cells: Cells) -> Sums:
+    """The seconds that include each ticker's first, last, highest and lowest price.
 
-    The likeliest minutes come first: what they hold rules most others out.
+    `cells` are ordered by ticker and minute. The likeliest minutes are cut first, because their
+    prices exclude most other minutes.
     """
     first = np.flatnonzero(np.diff(cells.ticker, prepend=-1))
     owner = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(cells.ticker))))
     highest, lowest = limits(cells)
     likely = _likely(first, owner, highest, lowest)
     seconds = of_seconds(day, cut(cells.where(likely), patterns))
-    found = seconds.windows(np.full(len(seconds), day.start))
-    open_ = ~likely & ((highest > found.high[owner]) | (lowest < found.low[owner]))
-    return _ordered(concatenated([seconds, of_seconds(day, cut(cells.where(open_), patterns))]))
+    known = seconds.windows(np.full(len(seconds), day.start))
+    possible = ~likely & ((highest > known.high[owner]) | (lowest < known.low[owner]))
+    return _ordered(concatenated([seconds, of_seconds(day, cut(cells.where(possible), patterns))]))
 
 
 def _likely(first: Ints, owner: Ints, highest: Ints, lowest: Ints) -> NDArray[np.bool_]:
-    """The first and the last minute of each ticker, and one that reaches highest and one that reaches lowest."""
+    """Each ticker's first and last minute, and those with the highest and the lowest limit."""
     chosen = np.zeros(len(owner), np.bool_)
     if not len(first):
         return chosen

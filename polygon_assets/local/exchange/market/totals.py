@@ -1,6 +1,6 @@
-"""Running totals of a day: what the stream's accumulated volume, day VWAP and official open are made of.
+"""Running totals of a day, for the stream's accumulated volume, day VWAP and official open.
 
-Totals at any minute are one sum over minutes; see day.py.
+Add a running total here; the fields of messages belong to `columns`.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,17 @@ _TICKERS_AT_ONCE = 256
 
 @dataclass(frozen=True, eq=False)
 class Totals:
-    """Per ticker: sums of a day up to a minute; `official_open` in cents, 0 before the first regular trade."""
+    """Per ticker: sums of a day up to a minute.
+
+    `official_open` is in cents, 0 before the first regular trade.
+    """
 
     volume: Ints
     notional: Ints
     official_open: Ints
 
     def after(self, bars: Bars, regular: bool) -> "Totals":
-        """The totals once these bars, the next minute of the day, are added; `regular`: the minute is in regular hours."""
+        """The totals after these bars, the day's next minute; `regular`: it is in regular hours."""
         volume, notional, official_open = (
             self.volume.copy(),
             self.notional.copy(),

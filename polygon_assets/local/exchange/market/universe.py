@@ -1,6 +1,7 @@
-"""The listed companies: symbols, names, types, price level and how often each trades, all from one seed.
+"""The listed companies: symbols, names, types, price levels and intensities, all from one seed.
 
-What a ticker is belongs here; what it did on a day does not (see market.py), nor its splits (splits.py).
+Add a constant property of tickers here; their prices on a day belong to `day`, their splits to
+`splits`.
 """
 
 import csv
@@ -22,39 +23,16 @@ SECURITY_TYPES = {
     "ETF": "Exchange Traded Fund",
     "OS": "Ordinary Shares",
 }
-# How common each type is, in percent, up to and including it; warrants and preferreds also show in the symbol.
+# Cumulative percentages of the types; symbols of warrants and preferreds have a suffix.
 _TYPE_SHARES = (("CS", 58), ("ETF", 82), ("ADRC", 88), ("PFD", 93), ("WARRANT", 97), ("OS", 100))
 _EXCHANGES = ("XNAS", "XNYS", "ARCX", "XASE", "BATS")
 _WORDS_1 = (
-    "Acorn",
-    "Amber",
-    "Apex",
-    "Blue",
-    "Cedar",
-    "Clear",
-    "Crest",
-    "Delta",
-    "Ember",
-    "First",
-    "Granite",
-    "Harbor",
-    "Iron",
-    "Maple",
-    "Nova",
+    *("Acorn", "Amber", "Apex", "Blue", "Cedar", "Clear", "Crest", "Delta", "Ember", "First"),
+    *("Granite", "Harbor", "Iron", "Maple", "Nova"),
 )
 _WORDS_2 = (
-    "Bancorp",
-    "Biosciences",
-    "Capital",
-    "Dynamics",
-    "Energy",
-    "Foods",
-    "Health",
-    "Holdings",
-    "Labs",
-    "Logistics",
-    "Materials",
-    "Media",
+    *("Bancorp", "Biosciences", "Capital", "Dynamics", "Energy", "Foods", "Health", "Holdings"),
+    *("Labs", "Logistics", "Materials", "Media"),
 )
 _WORDS_3 = ("Corp", "Inc.", "Group", "Ltd.", "Trust", "Company", "Partners")
 _ALWAYS_LISTED = dt.date(2003, 1, 2).toordinal()
@@ -68,9 +46,9 @@ _HIGHEST_INTENSITY = 12.0
 class Universe:
     """Parallel arrays, one element per ticker, the most active first.
 
-    `price_cents` is the base level in US cents; `intensity` how eagerly it trades (see day.py; below 0.1 it is about
-    the probability that an average regular second has a trade); `shares_per_bar` the mean volume of such a second;
-    `listed`/`delisted` are ordinals of dates.
+    `price_cents` is the base level in US cents; `intensity` is how often the ticker trades (see
+    day.py; below 0.1, about the probability that an average regular second has a trade);
+    `shares_per_bar` is the mean volume of such a second; `listed`/`delisted` are ordinals of dates.
     """
 
     seed: int
@@ -95,16 +73,16 @@ class Universe:
 
     @cached_property
     def keys(self) -> Ints:
-        """What the hashes of a ticker start from: its number."""
+        """The tickers' numbers, from which their hashes start."""
         return np.arange(len(self.symbols), dtype=np.int64)
 
     def trading(self, day: int) -> NDArray[np.bool_]:
-        """Which tickers are listed on the day with this ordinal."""
+        """Per ticker: whether it is listed on the day with this ordinal."""
         return (self.listed <= day) & (day < self.delisted)
 
 
 def build_universe(seed: int, tickers: int) -> Universe:
-    """`tickers` companies; the first ones are the well-known names of well_known.csv at synthetic price levels."""
+    """`tickers` companies; the first are those of well_known.csv, at synthetic price levels."""
     known = _well_known()[:tickers]
     keys = hashed(seed, 1, np.arange(tickers))
     types = [row["type"] for row in known] + [
@@ -139,20 +117,26 @@ def build_universe(seed: int, tickers: int) -> Universe:
 
 
 def _intensity(tickers: int) -> Floats:
-    """A heavy tail by rank: 10,000 tickers make 1,000 to 2,000 bars a second in regular hours, as the vendor reports."""
+    """Intensity with a heavy tail by rank.
+
+    10,000 tickers make 1,000 to 2,000 bars per second in regular hours, as the vendor reports.
+    """
     ranks = np.arange(1, tickers + 1, dtype=np.float64)
     intensity: Floats = np.minimum(_HIGHEST_INTENSITY, (max(60.0, 0.07 * tickers) / ranks) ** 1.4)
     return intensity
 
 
 def _price_levels(keys: NDArray[np.uint64]) -> Floats:
-    """Log-uniform from $2 to $400: most US stocks are cheap."""
+    """Price levels, log-uniform from $2 to $400, because most US stocks are cheap."""
     levels: Floats = np.rint(200.0 * np.exp(fraction(keys, 44, 16) * np.log(200.0)))
     return levels
 
 
 def _listing_dates(seed: int, tickers: int, known: int) -> tuple[Ints, Ints]:
-    """Well-known names stay listed for ever; 15 % of the rest come between 2016 and 2029, 6 % go."""
+    """Listing and delisting days: well-known names always stay listed.
+
+    Of the rest, 15 % are listed between 2016 and 2029, and 6 % are delisted.
+    """
     keys = hashed(seed, 2, np.arange(tickers))
     day = _LISTINGS_FROM + bits(keys, 0, 20) % _LISTINGS_DAYS
     other = np.arange(tickers) >= known
@@ -162,13 +146,13 @@ def _listing_dates(seed: int, tickers: int, known: int) -> tuple[Ints, Ints]:
 
 
 def _symbols(known: list[str], types: list[str], seed: int) -> list[str]:
-    """Distinct symbols: the known ones, then 1-5 letters drawn at random, with `.WS` or `pA` where the type has it."""
-    symbols, taken = list(known), set(known)
+    """Distinct symbols: the known ones, then 1-5 random letters, with `.WS` or `pA` by type."""
+    symbols, used = list(known), set(known)
     for number in range(len(known), len(types)):
         draw = 0
-        while (symbol := _symbol(seed, number, draw, types[number])) in taken:
+        while (symbol := _symbol(seed, number, draw, types[number])) in used:
             draw += 1
-        taken.add(symbol)
+        used.add(symbol)
         symbols.append(symbol)
     return symbols
 

@@ -1,4 +1,4 @@
 """The exchange's REST API: routes, list conventions, aggregates and reference data.
 
-Add an endpoint here; the numbers in its answer belong to `market`.
+Add an endpoint here; the numbers in an answer belong to `market`.
 """

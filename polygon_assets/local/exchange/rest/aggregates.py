@@ -1,6 +1,6 @@
-"""Aggregate endpoints: ranges of one ticker, grouped daily, previous day and daily open and close.
+"""Aggregate endpoints: ranges of one ticker, grouped daily, previous day, daily open and close.
 
-Bars are summed up in sums.py; here they are chosen, adjusted for splits and written in the vendor's words.
+Add the choice, adjustment and format of bars here; summing bars belongs to `market.sums`.
 """
 
 import datetime as dt
@@ -23,7 +23,7 @@ from polygon_assets.local.exchange.rest.query import (
 from polygon_assets.market_calendar import NEW_YORK, ONE_DAY
 
 WIDTHS = {"second": 1, "minute": 60, "hour": 3600}
-"""Seconds of the windows that are made of seconds; the others are made of days."""
+"""Seconds of the timespans that consist of seconds; all others consist of days."""
 MONTHS = {"month": 1, "quarter": 3, "year": 12}
 TIMESPANS = (*WIDTHS, "day", "week", *MONTHS)
 _DAY_SECONDS = 86_400
@@ -34,7 +34,7 @@ _LATEST_MS = 4_000_000_000_000
 
 @dataclass(frozen=True)
 class Range:
-    """What is asked for: `multiplier` x `timespan` windows from `first_ms` to `last_ms`, both included."""
+    """A request for `multiplier` x `timespan` windows from `first_ms` to `last_ms`, inclusive."""
 
     symbol: str
     multiplier: int
@@ -51,11 +51,11 @@ class Range:
 
     @property
     def first_day(self) -> dt.date:
-        """The day of `first_ms`, or the first day of the week, month, quarter or year that it is in."""
+        """The day of `first_ms`, or the first day of its week, month, quarter or year."""
         return _first_of(self.timespan, _day_of(self.first_ms))
 
     def window_of(self, day: dt.date) -> dt.date:
-        """The first day of the window of days that a day is in."""
+        """The first day of the window that contains a day."""
         if self.timespan in MONTHS:
             width = MONTHS[self.timespan] * self.multiplier
             return _moved(self.first_day, _months_between(self.first_day, day) // width * width)
@@ -63,7 +63,7 @@ class Range:
         return self.first_day + (day - self.first_day).days // width * width * ONE_DAY
 
     def days(self) -> Iterator[dt.date]:
-        """New York days in the order of the answer, up to the end of the last window that begins within the range."""
+        """New York days in the order of the answer, to the end of the last window in the range."""
         last = _day_of(self.last_ms)
         if (last - self.first_day).days > _LONGEST_RANGE_DAYS:
             raise BadRequestError("the range is longer than ten years")
@@ -87,7 +87,7 @@ def _day_of(moment_ms: int) -> dt.date:
 
 
 def _first_of(timespan: str, day: dt.date) -> dt.date:
-    """Weeks begin on Sunday, as the vendor's do."""
+    """The first day of the timespan that contains a day; weeks begin on Sunday, as the vendor's."""
     if timespan == "week":
         return day - day.isoweekday() % 7 * ONE_DAY
     if timespan in MONTHS:
@@ -106,7 +106,10 @@ def _moved(first_of_month: dt.date, months: int) -> dt.date:
 
 @dataclass(frozen=True)
 class RangePage:
-    """Windows in the order of the answer; `resume_ms` is where the next page starts (or ends, descending), if there is one."""
+    """Windows in the order of the answer.
+
+    `resume_ms` is the start (descending: the end) of the next page, None on the last page.
+    """
 
     results: list[Record]
     base_count: int
@@ -114,16 +117,17 @@ class RangePage:
 
 
 def parse_range(path: dict[str, str], query: dict[str, str]) -> Range:
-    """Raises BadRequestError naming the parameter."""
+    """The request of a range. Raises BadRequestError with the name of the wrong parameter."""
     if (
         not path["multiplier"].isdigit()
         or not 1 <= int(path["multiplier"]) <= _LARGEST_MULTIPLIER
         or path["timespan"] not in TIMESPANS
     ):
         raise BadRequestError(
-            f"unusable window '{path['multiplier']}/{path['timespan']}'; timespans are {', '.join(TIMESPANS)}"
+            f"unusable window '{path['multiplier']}/{path['timespan']}'; timespans are "
+            f"{', '.join(TIMESPANS)}"
         )
-    asked = Range(
+    request = Range(
         symbol=path["ticker"],
         multiplier=int(path["multiplier"]),
         timespan=path["timespan"],
@@ -133,72 +137,79 @@ def parse_range(path: dict[str, str], query: dict[str, str]) -> Range:
         descending=choice_of(query, "sort", ("asc", "desc")) == "desc",
         limit=limit_of(query, 5_000, 50_000),
     )
-    if not asked.is_of_days and WIDTHS[asked.timespan] * asked.multiplier > _DAY_SECONDS:
-        raise BadRequestError("windows above a day are asked for in days")
-    if asked.first_ms > asked.last_ms:
+    if not request.is_of_days and WIDTHS[request.timespan] * request.multiplier > _DAY_SECONDS:
+        raise BadRequestError("windows longer than a day must be requested in days")
+    if request.first_ms > request.last_ms:
         raise BadRequestError("'to' must not be before 'from'")
-    return asked
+    return request
 
 
 def is_adjusted(query: dict[str, str]) -> bool:
     return flag_of(query, "adjusted", default=True)
 
 
-def aggregate_range(market: Market, asked: Range, now: dt.datetime) -> RangePage:
-    """One page: windows made of at most `limit` base bars (seconds, minutes or days) from before `now`."""
-    if asked.symbol not in market.universe.index:
+def aggregate_range(market: Market, request: Range, now: dt.datetime) -> RangePage:
+    """One page: windows of at most `limit` base bars (seconds, minutes or days) before `now`."""
+    if request.symbol not in market.universe.index:
         return RangePage([], 0, None)
-    parts = list(_base_bars(market, asked, now))
-    if asked.descending:
+    parts = list(_base_bars(market, request, now))
+    if request.descending:
         parts.reverse()
     base = concatenated([sums for sums, _ in parts])
     starts = np.concatenate([starts for _, starts in parts]) if parts else base.start
-    kept = _within_limit(starts, asked)
-    records = _marked(market, base.where(kept).windows(starts[kept]))
+    included = _within_limit(starts, request)
+    records = _marked(market, base.where(included).windows(starts[included]))
     return RangePage(
-        records[::-1] if asked.descending else records,
-        kept.stop - kept.start,
-        _resume_ms(starts, kept, asked),
+        records[::-1] if request.descending else records,
+        included.stop - included.start,
+        _resume_ms(starts, included, request),
     )
 
 
-def _base_bars(market: Market, asked: Range, now: dt.datetime) -> Iterator[tuple[Sums, Ints]]:
-    """Base bars and their windows' starts, day by day, until there are more than `limit`: the excess shows that a page follows."""
-    found = 0
-    for day in asked.days():
-        sums, starts = _of_day(market, asked, day, int(now.timestamp()))
-        if asked.adjusted and len(sums):
-            sums = sums.adjusted(market.splits.price_factor(asked.symbol, day, today(now)))
+def _base_bars(market: Market, request: Range, now: dt.datetime) -> Iterator[tuple[Sums, Ints]]:
+    """Base bars and their windows' starts by day, until there are more than `limit`.
+
+    The excess shows that another page follows.
+    """
+    count = 0
+    for day in request.days():
+        sums, starts = _of_day(market, request, day, int(now.timestamp()))
+        if request.adjusted and len(sums):
+            sums = sums.adjusted(market.splits.price_factor(request.symbol, day, today(now)))
         yield sums, starts
-        found += len(sums)
-        if found > asked.limit:
+        count += len(sums)
+        if count > request.limit:
             return
 
 
-def _of_day(market: Market, asked: Range, day: dt.date, until: int) -> tuple[Sums, Ints]:
-    """Windows count from New York midnight, those of days from the first one; one that `from` or `to` cuts is given whole."""
+def _of_day(market: Market, request: Range, day: dt.date, until: int) -> tuple[Sums, Ints]:
+    """A day's base bars and the starts of their windows.
+
+    Windows count from New York midnight, windows of days from the first one; a window that `from`
+    or `to` cuts is complete.
+    """
     constants = market.trading_day(day)
     if constants is None or constants.start >= until:
         return empty(), empty().start
-    if asked.is_of_days:
-        sums = market.day_sums(asked.symbol, day, until)
-        return sums, np.full(len(sums), _midnight(asked.window_of(day)))
-    midnight, width = _midnight(day), WIDTHS[asked.timespan] * asked.multiplier
-    first_start = midnight + (asked.first_ms // 1000 - midnight) // width * width
-    sums = market.second_sums(asked.symbol, day, until)
+    if request.is_of_days:
+        sums = market.day_sums(request.symbol, day, until)
+        return sums, np.full(len(sums), _midnight(request.window_of(day)))
+    midnight, width = _midnight(day), WIDTHS[request.timespan] * request.multiplier
+    first_start = midnight + (request.first_ms // 1000 - midnight) // width * width
+    sums = market.second_sums(request.symbol, day, until)
     starts = midnight + (sums.start - midnight) // width * width
-    sums = sums.where((starts >= first_start) & (1000 * starts <= asked.last_ms))
-    if asked.timespan != "second":
+    sums = sums.where((starts >= first_start) & (1000 * starts <= request.last_ms))
+    if request.timespan != "second":
         sums = sums.windows(sums.start // 60 * 60)
     return sums, midnight + (sums.start - midnight) // width * width
 
 
-def _within_limit(starts: Ints, asked: Range) -> slice:
-    """As many base bars as allowed, without a window that would be incomplete."""
-    count, limit = len(starts), asked.limit
+def _within_limit(starts: Ints, request: Range) -> slice:
+    """As many base bars as the limit allows, without an incomplete window."""
+    count, limit = len(starts), request.limit
     if count <= limit:
         return slice(0, count)
-    if asked.descending:
+    if request.descending:
         first = count - limit
         while starts[first] == starts[first - 1] and starts[first] != starts[-1]:
             first += 1
@@ -209,16 +220,18 @@ def _within_limit(starts: Ints, asked: Range) -> slice:
     return slice(0, end)
 
 
-def _resume_ms(starts: Ints, kept: slice, asked: Range) -> int | None:
-    if kept.stop - kept.start == len(starts):
+def _resume_ms(starts: Ints, included: slice, request: Range) -> int | None:
+    if included.stop - included.start == len(starts):
         return None
-    return 1000 * int(starts[kept.start]) - 1 if asked.descending else 1000 * int(starts[kept.stop])
+    if request.descending:
+        return 1000 * int(starts[included.start]) - 1
+    return 1000 * int(starts[included.stop])
 
 
 def grouped_daily(
     market: Market, day: dt.date, query: dict[str, str], now: dt.datetime
 ) -> list[Record]:
-    """The day's bar of every ticker; today's so far."""
+    """The day's bar of every ticker; today's bar up to now."""
     sums = market.grouped_sums(day, int(now.timestamp()))
     if not flag_of(query, "include_otc", default=False):
         sums = sums.where(~market.universe.otc[sums.ticker])
@@ -243,7 +256,10 @@ def previous_day(
 def open_close(
     market: Market, symbol: str, day: dt.date, query: dict[str, str], now: dt.datetime
 ) -> Record | None:
-    """The day's official prices, extended hours apart; None where nothing was traded in regular hours."""
+    """The day's official prices, and separate ones of extended hours.
+
+    None if nothing was traded in regular hours.
+    """
     session = market.calendar.session(day)
     if session is None or symbol not in market.universe.index:
         return None
@@ -256,7 +272,7 @@ def open_close(
     if not len(regular):
         return None
     prices, whole = (
-        records_of(some.windows(np.full(len(some), some.start[0])))[0] for some in (regular, sums)
+        records_of(part.windows(np.full(len(part), part.start[0])))[0] for part in (regular, sums)
     )
     return {
         "status": "OK",
@@ -273,7 +289,7 @@ def open_close(
 
 
 def closing(market: Market, day: dt.date, sums: Sums) -> Sums:
-    """Daily endpoints stamp a day with its regular close."""
+    """The bars with the day's regular close as time, as daily endpoints return them."""
     session = market.calendar.session(day)
     return (
         replace(sums, start=np.full(len(sums), int(session.regular_close.timestamp())))
@@ -283,7 +299,7 @@ def closing(market: Market, day: dt.date, sums: Sums) -> Sums:
 
 
 def records_of(sums: Sums) -> list[Record]:
-    """Bars in the vendor's words; whole volumes as integers."""
+    """Bars with the vendor's field names; whole volumes as integers."""
     names = ("o", "c", "h", "l", "vw", "v", "t", "n")
     prices = [
         np.round(column / 100, 4).tolist()
@@ -303,7 +319,7 @@ def today(now: dt.datetime) -> dt.date:
 
 
 def parse_date(text: str) -> dt.date:
-    """Raises BadRequestError."""
+    """A date of the URL. Raises BadRequestError."""
     try:
         return dt.date.fromisoformat(text)
     except ValueError:
@@ -319,7 +335,7 @@ def _with_symbols(market: Market, sums: Sums) -> list[Record]:
 
 
 def _marked(market: Market, sums: Sums) -> list[Record]:
-    """Bars with `otc` where it is true; the vendor leaves it out elsewhere."""
+    """Bars with `otc` where it is true; the vendor omits the field elsewhere."""
     otc = market.universe.otc[sums.ticker].tolist()
     return [
         record | {"otc": True} if over_the_counter else record

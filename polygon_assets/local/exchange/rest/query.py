@@ -1,6 +1,6 @@
-"""The conventions all list endpoints share: comparison filters, sorting, limits and cursors.
+"""The conventions of all list endpoints: comparison filters, sorting, limits and cursors.
 
-What is listed is the endpoints' business.
+Add a convention here; the records of a list belong to its endpoint.
 """
 
 import base64
@@ -23,7 +23,7 @@ _COMPARISONS: dict[str, Callable[[Value, Value], bool]] = {
 }
 ANY_OF = ".any_of"
 _OF_CURSORS = {"at", "offset"}
-"""Only a cursor holds them."""
+"""Parameters that only a cursor may contain."""
 SUFFIXES = (*_COMPARISONS, ANY_OF)
 
 
@@ -40,19 +40,19 @@ class Page:
 
 
 def matching(records: list[Record], query: dict[str, str], fields: Iterable[str]) -> list[Record]:
-    """Records that satisfy every `field`, `field.gt`, `.gte`, `.lt`, `.lte` and `.any_of` in the query; numbers compare as numbers.
+    """Records that satisfy every `field`, `field.gt`, `.gte`, `.lt`, `.lte`, `.any_of` parameter.
 
-    Raises BadRequestError for a value that is no number where the field has numbers.
+    Numbers compare as numbers. Raises BadRequestError for text where the field has numbers.
     """
     for name in fields:
         for suffix in SUFFIXES:
             if text := query.get(name + suffix):
                 records = [record for record in records if name in record]
-                holds = _condition(
+                matches = _condition(
                     suffix,
                     [_read(name + suffix, part, records, name) for part in _parts(suffix, text)],
                 )
-                records = [record for record in records if holds(record[name])]
+                records = [record for record in records if matches(record[name])]
     return records
 
 
@@ -67,7 +67,7 @@ def _condition(suffix: str, bounds: list[Value]) -> Callable[[Value], bool]:
 
 
 def _read(parameter: str, text: str, records: list[Record], name: str) -> Value:
-    """As the records have it."""
+    """The parameter's value, in the type that the records have."""
     if not records or isinstance(records[0][name], str):
         return text
     try:
@@ -77,7 +77,7 @@ def _read(parameter: str, text: str, records: list[Record], name: str) -> Value:
 
 
 def check_dates(query: dict[str, str], field: str) -> None:
-    """Raises BadRequestError for a comparison with what is no date: as text, anything could be compared."""
+    """Raise BadRequestError for a comparison with an invalid date, which would compare as text."""
     for suffix in SUFFIXES:
         for part in _parts(suffix, query.get(field + suffix, "")):
             try:
@@ -90,7 +90,7 @@ def check_dates(query: dict[str, str], field: str) -> None:
 
 
 def check_names(query: dict[str, str], known: Iterable[str]) -> None:
-    """Raises BadRequestError for a parameter that nobody would honour: an answer without it would look like one with it."""
+    """Raise BadRequestError for an unknown parameter: ignoring it would hide a client's mistake."""
     names = {"apiKey", *known}
     if unknown := sorted(query.keys() - names):
         raise BadRequestError(
@@ -104,12 +104,12 @@ def ranges(*fields: str) -> list[str]:
 
 
 def flag_of(query: dict[str, str], name: str, *, default: bool) -> bool:
-    """Raises BadRequestError for what is neither true nor false."""
+    """A true/false parameter. Raises BadRequestError for any other text."""
     return choice_of(query, name, ("true", "false") if default else ("false", "true")) == "true"
 
 
 def choice_of(query: dict[str, str], name: str, choices: Sequence[str]) -> str:
-    """One of the choices, the first by default. Raises BadRequestError naming them."""
+    """One of the choices, the first by default. Raises BadRequestError with the choices."""
     text = query.get(name, choices[0]).lower()
     if text not in choices:
         raise BadRequestError(f"'{name}' must be {' or '.join(choices)}, not '{query[name]}'")
@@ -117,7 +117,7 @@ def choice_of(query: dict[str, str], name: str, choices: Sequence[str]) -> str:
 
 
 def ordered(records: list[Record], field: str, order: str) -> list[Record]:
-    """Sorted by one field, ties by ticker; records without it come first when ascending."""
+    """Records sorted by a field, then ticker; records without the field come first (ascending)."""
     if order not in ("asc", "desc"):
         raise BadRequestError(f"'order' must be asc or desc, not '{order}'")
     return sorted(
@@ -128,7 +128,7 @@ def ordered(records: list[Record], field: str, order: str) -> list[Record]:
 
 
 def limit_of(query: dict[str, str], default: int, maximum: int) -> int:
-    """The page size asked for. Raises BadRequestError outside 1..maximum."""
+    """The requested page size. Raises BadRequestError outside 1..maximum."""
     text = query.get("limit", str(default))
     if not text.isdigit() or not 1 <= int(text) <= maximum:
         raise BadRequestError(f"'limit' must be between 1 and {maximum}, not '{text}'")
@@ -136,24 +136,27 @@ def limit_of(query: dict[str, str], default: int, maximum: int) -> int:
 
 
 def opened(query: dict[str, str]) -> dict[str, str]:
-    """The query a cursor stands for, or the query itself. Raises BadRequestError for a cursor that is none, or that others contradict."""
+    """The query in a cursor, or the query itself.
+
+    Raises BadRequestError for an invalid cursor, or one that other parameters contradict.
+    """
     if "cursor" not in query:
         check_names(query, query.keys() - _OF_CURSORS)
         return query
     try:
         content = json.loads(base64.urlsafe_b64decode(query["cursor"]))
-        kept = {str(name): str(value) for name, value in content.items()}
+        original = {str(name): str(value) for name, value in content.items()}
     except (ValueError, AttributeError) as error:
         raise BadRequestError("invalid cursor") from error
     if changed := sorted(
-        name for name in query.keys() - {"cursor"} if kept.get(name) != query[name]
+        name for name in query.keys() - {"cursor"} if original.get(name) != query[name]
     ):
         raise BadRequestError(f"'{changed[0]}' cannot change between the pages of a list")
-    return kept
+    return original
 
 
 def page(records: list[Record], query: dict[str, str], limit: int, overlap: int = 0) -> Page:
-    """The stretch of `records` at the query's offset; the next page begins with the last `overlap` records again."""
+    """The page at the query's offset; the next page repeats the last `overlap` records."""
     offset = int(query.get("offset", "0"))
     end = offset + limit
     if end >= len(records):

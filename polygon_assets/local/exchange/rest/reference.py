@@ -1,6 +1,6 @@
 """Reference endpoints: tickers, types, exchanges, splits and the market's opening hours.
 
-Prices and volumes are aggregates.py's.
+Add an endpoint about reference data here; prices and volumes belong to `aggregates`.
 """
 
 import datetime as dt
@@ -69,50 +69,53 @@ def ticker_types(query: dict[str, str]) -> list[Record]:
 
 
 def _of_class(records: list[Record], query: dict[str, str]) -> list[Record]:
-    """Those of the asset class and locale that are asked for; this market has stocks of the US alone."""
+    """The records of the requested asset class and locale; this market has only US stocks."""
     queries.check_names(query, ("asset_class", "locale"))
     for name, choices in (("asset_class", _ASSET_CLASSES), ("locale", _LOCALES)):
         if name in query:
-            wanted = queries.choice_of(query, name, choices)
-            records = [record for record in records if record[name] == wanted]
+            choice = queries.choice_of(query, name, choices)
+            records = [record for record in records if record[name] == choice]
     return records
 
 
 def exchanges(query: dict[str, str]) -> list[Record]:
     names = ("id", "type", "name", "acronym", "mic", "operating_mic", "participant_id")
     records = [dict(zip(names, row, strict=True)) for row in EXCHANGES]
-    whole = [
+    complete = [
         {key: value for key, value in record.items() if value}
         | {"asset_class": "stocks", "locale": "us"}
         for record in records
     ]
-    return _of_class(whole, query)
+    return _of_class(complete, query)
 
 
 def tickers(market: Market, query: dict[str, str], now: dt.datetime) -> queries.Page:
-    """One page of tickers. The next page repeats the last one: the vendor is known to do so, and readers must cope."""
+    """One page of tickers; the next page repeats the last ticker.
+
+    The vendor is known to do so, and clients must handle it.
+    """
     queries.check_names(query, _TICKER_NAMES)
     if (sort := query.get("sort", "ticker")) not in _SORTS:
         raise BadRequestError(f"cannot sort by '{sort}'")
-    # The cursor keeps the moment, so that a list does not shift while it is paged through.
+    # The cursor contains the time, so that a list does not shift between its pages.
     query = {"at": now.isoformat()} | query
     moment = dt.datetime.fromisoformat(query["at"])
     if "date" in query:
         moment = dt.datetime.combine(parse_date(query["date"]), dt.time(23, 59, 59), NEW_YORK)
     records = _listed(market, query, moment)
-    found = queries.matching(records, query, _TICKER_FILTERS)
+    records = queries.matching(records, query, _TICKER_FILTERS)
     if mic := query.get("exchange"):
-        found = [record for record in found if record.get("primary_exchange") == mic]
+        records = [record for record in records if record.get("primary_exchange") == mic]
     if cusip := query.get("cusip"):
-        found = [record for record in found if cusip_of(record["cik"]) == cusip.upper()]
+        records = [record for record in records if cusip_of(record["cik"]) == cusip.upper()]
     if text := query.get("search", "").lower():
-        found = [
+        records = [
             record
-            for record in found
+            for record in records
             if text in record["ticker"].lower() or text in record["name"].lower()
         ]
     return queries.page(
-        queries.ordered(found, sort, query.get("order", "asc")),
+        queries.ordered(records, sort, query.get("order", "asc")),
         query,
         queries.limit_of(query, 100, 1000),
         overlap=1,
@@ -120,7 +123,7 @@ def tickers(market: Market, query: dict[str, str], now: dt.datetime) -> queries.
 
 
 def _listed(market: Market, query: dict[str, str], moment: dt.datetime) -> list[Record]:
-    """Tickers that are listed at the moment, or with active=false those that were."""
+    """The tickers listed at this time, or, with active=false, the delisted ones."""
     universe, day = market.universe, today(moment).toordinal()
     active = queries.flag_of(query, "active", default=True)
     chosen = universe.trading(day) if active else universe.delisted <= day
@@ -136,13 +139,19 @@ def _listed(market: Market, query: dict[str, str], moment: dt.datetime) -> list[
 
 
 def cusip_of(cik: str) -> str:
-    """The nine characters that a filter may name; like the vendor's, no answer shows them, for legal reasons."""
+    """A ticker's CUSIP, which a filter may contain; like the vendor, no answer shows it.
+
+    The vendor omits CUSIPs for legal reasons.
+    """
     return f"S{cik[-7:]}{sum(map(int, cik)) % 10}"
 
 
 def last_updated(market: Market, moment: dt.datetime) -> Ints:
-    """Per ticker: Unix second of its last change before `moment`: every 60 to 570 days, so that some do each day, and as it is
-    listed and delisted."""
+    """Per ticker: the Unix second of its last change before `moment`.
+
+    A ticker changes every 60 to 570 days, so that some change each day, and when it is listed or
+    delisted.
+    """
     keys = hashed(market.seed, 9, market.universe.keys)
     period = 86_400 * (60 + bits(keys, 0, 9))
     phase = bits(keys, 9, 40) % period
@@ -156,7 +165,7 @@ def last_updated(market: Market, moment: dt.datetime) -> Ints:
 
 
 def _midnight(days: Ints) -> Ints:
-    """Unix second at which these days (ordinals) begin in New York; in summer it is an hour earlier."""
+    """The Unix second of these days' (ordinals) midnight in New York, an hour late in summer."""
     return 86_400 * (days - dt.date(1970, 1, 1).toordinal()) + 5 * 3600
 
 
@@ -186,7 +195,7 @@ def _ticker(universe: Universe, number: int, key: int, updated: int, active: boo
 
 
 def splits(market: Market, query: dict[str, str], now: dt.datetime) -> queries.Page:
-    """/v3/reference/splits, newest first unless asked otherwise."""
+    """/v3/reference/splits, newest first by default."""
     queries.check_names(
         query,
         (
@@ -209,15 +218,15 @@ def splits(market: Market, query: dict[str, str], now: dt.datetime) -> queries.P
         if reverse in ("", str(split.split_from > split.split_to).lower())
     ]
     queries.check_dates(query, "execution_date")
-    found = queries.matching(records, query, _SPLIT_FILTERS)
+    records = queries.matching(records, query, _SPLIT_FILTERS)
     if (sort := query.get("sort", "execution_date")) not in _SPLIT_SORTS - {"adjustment_type"}:
         raise BadRequestError(f"cannot sort by '{sort}'")
-    found = queries.ordered(found, sort, query.get("order", "desc"))
-    return queries.page(found, query, queries.limit_of(query, 10, 1000))
+    records = queries.ordered(records, sort, query.get("order", "desc"))
+    return queries.page(records, query, queries.limit_of(query, 10, 1000))
 
 
 def splits_v1(market: Market, query: dict[str, str], now: dt.datetime) -> queries.Page:
-    """/stocks/v1/splits, with the factor that makes earlier prices comparable with today's."""
+    """/stocks/v1/splits, with the factor that makes older prices comparable with today's."""
     queries.check_names(query, (*queries.ranges(*_SPLIT_FILTERS), *_PAGE_NAMES))
     until = _announced(now)
     records: list[Record] = [
@@ -235,13 +244,13 @@ def splits_v1(market: Market, query: dict[str, str], now: dt.datetime) -> querie
         if split.execution_date <= until
     ]
     queries.check_dates(query, "execution_date")
-    found = queries.matching(records, query, _SPLIT_FILTERS)
+    records = queries.matching(records, query, _SPLIT_FILTERS)
     for part in reversed(query.get("sort", "execution_date.desc").split(",")):
         field, _, order = part.partition(".")
         if field not in _SPLIT_SORTS or order not in ("", "asc", "desc"):
             raise BadRequestError(f"cannot sort by '{part}'")
-        found = sorted(found, key=itemgetter(field), reverse=order == "desc")
-    return queries.page(found, query, queries.limit_of(query, 100, 5000))
+        records = sorted(records, key=itemgetter(field), reverse=order == "desc")
+    return queries.page(records, query, queries.limit_of(query, 100, 5000))
 
 
 def _ratio(split_from: int, split_to: int) -> dict[str, int]:
@@ -273,18 +282,18 @@ def market_status(market: Market, now: dt.datetime) -> Record:
 
 
 def upcoming(market: Market, now: dt.datetime) -> list[Record]:
-    """/v1/marketstatus/upcoming: holidays and early closes of the next year, a row per exchange."""
+    """/v1/marketstatus/upcoming: the next year's holidays and early closes, a row per exchange."""
     first = today(now) + ONE_DAY
     days = [first + offset * ONE_DAY for offset in range(_UPCOMING_DAYS)]
-    exceptions = [(day, found) for day in days if (found := _exception(market, day))]
+    exceptions = [(day, exception) for day in days if (exception := _exception(market, day))]
     return [
         {
             "date": str(day),
             "exchange": exchange,
-            "name": "Holiday" if found["status"] == "closed" else "Early Close",
-            **found,
+            "name": "Holiday" if exception["status"] == "closed" else "Early Close",
+            **exception,
         }
-        for day, found in exceptions
+        for day, exception in exceptions
         for exchange in ("NYSE", "NASDAQ", "OTC")
     ]
 

@@ -1,6 +1,6 @@
 """The vendor's REST API: keys, limits, routes, envelopes and error bodies.
 
-What a route answers is in reference.py and aggregates.py.
+Add a route here; the content of answers belongs to `reference` and `aggregates`.
 """
 
 import datetime as dt
@@ -29,15 +29,18 @@ Route = Callable[[Exchange, Request, dt.datetime, dict[str, str]], Reply]
 UNKNOWN_KEY = "Unknown API Key"
 NOT_ENTITLED = "You are not entitled to this data. Please upgrade your plan."
 DAY_NOT_OVER = "Attempted to request today's data before end of day. Please upgrade your plan."
-TOO_MANY = "You've exceeded the maximum requests per minute, please wait or upgrade your subscription to continue."
+TOO_MANY = (
+    "You've exceeded the maximum requests per minute, please wait or upgrade your subscription to "
+    "continue."
+)
 _DAILY = ("/v2/aggs/grouped/", "/v1/open-close/")
 
 _IN_PATH = {"locale": "us", "market_type": "stocks"}
-"""The vendor's own client repeats these parts of the grouped daily path in the query."""
+"""Parts of the grouped daily path that the vendor's own client repeats in the query."""
 
 
 def respond(exchange: Exchange, request: Request) -> Reply:
-    """Answer a request that is not refused. Can take seconds: meant to run in a thread."""
+    """Answer a request that is not refused; run it in a thread, because it can take seconds."""
     now = dt.datetime.fromtimestamp(exchange.clock.now(), dt.UTC)
     for pattern, route in ROUTES:
         if match := pattern.fullmatch(request.path):
@@ -51,9 +54,9 @@ def respond(exchange: Exchange, request: Request) -> Reply:
 
 
 def refusal(exchange: Exchange, request: Request) -> Reply | None:
-    """A reply in place of the answer. The vendor looks at the key first, then at the rate, then at the plan."""
-    if instead := exchange.faults.instead(request.path):
-        return instead
+    """The refusal of a request, or None; the vendor checks the key first, then rate, then plan."""
+    if faulty_reply := exchange.faults.take_reply(request.path):
+        return faulty_reply
     bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
     if not exchange.knows_key(request.query.get("apiKey", bearer)):
         return error_reply(401)
@@ -77,7 +80,7 @@ def _today(exchange: Exchange) -> dt.date:
 
 
 def error_reply(status: int, headers: dict[str, str] | None = None) -> Reply:
-    """The vendor's body for an error status: the text stands under `error` or under `message`, as there."""
+    """The vendor's reply for an error status, with the text in `error` or `message`."""
     name, text, key = {
         401: ("ERROR", UNKNOWN_KEY, "error"),
         403: ("NOT_AUTHORIZED", NOT_ENTITLED, "message"),
@@ -104,14 +107,12 @@ def enveloped(results: list[Record], **further: object) -> Reply:
 
 
 def _next_url(request: Request, cursor: str) -> dict[str, str]:
-    """Absolute and without the key, like the vendor's."""
-    return (
-        {
-            "next_url": f"http://{request.headers.get('host', 'localhost')}{request.path}?cursor={cursor}"
-        }
-        if cursor
-        else {}
-    )
+    """The absolute address of the next page, without the key, like the vendor's."""
+    return {"next_url": f"{_server(request)}{request.path}?cursor={cursor}"} if cursor else {}
+
+
+def _server(request: Request) -> str:
+    return f"http://{request.headers.get('host', 'localhost')}"
 
 
 def _paged(
@@ -149,21 +150,19 @@ def _bare(
 
 def _range(exchange: Exchange, request: Request, now: dt.datetime, path: dict[str, str]) -> Reply:
     check_names(request.query, ("adjusted", "sort", "limit"))
-    asked = aggregates.parse_range(path, request.query)
-    page = aggregates.aggregate_range(exchange.market, asked, now)
+    window = aggregates.parse_range(path, request.query)
+    page = aggregates.aggregate_range(exchange.market, window, now)
     further: Record = {}
     if page.resume_ms is not None:
         first, last = (
-            (path["first"], page.resume_ms) if asked.descending else (page.resume_ms, path["last"])
+            (path["first"], page.resume_ms) if window.descending else (page.resume_ms, path["last"])
         )
         query = urlencode(
             {name: value for name, value in request.query.items() if name != "apiKey"}
         )
         prefix = request.path.rsplit("/", 2)[0]
-        further = {
-            "next_url": f"http://{request.headers.get('host', 'localhost')}{prefix}/{first}/{last}?{query}"
-        }
-    counts = {"queryCount": page.base_count, "adjusted": asked.adjusted}
+        further = {"next_url": f"{_server(request)}{prefix}/{first}/{last}?{query}"}
+    counts = {"queryCount": page.base_count, "adjusted": window.adjusted}
     return _aggregates(page.results, ticker=path["ticker"], **counts, **further)
 
 
@@ -199,28 +198,29 @@ def _open_close(
     try:
         day = aggregates.parse_date(path["day"])
     except BadRequestError:
-        # What the vendor has been seen to answer to a malformed date.
+        # The vendor was observed to answer 403 to a malformed date.
         return error_reply(403)
     record = aggregates.open_close(exchange.market, path["ticker"], day, request.query, now)
     return Reply(content=record) if record else error_reply(404)
 
 
 def _aggregates(results: list[Record], **further: object) -> Reply:
-    """The aggregates' envelope: without results the key is missing, as at the vendor's."""
-    found: Record = {"results": results} if results else {}
+    """The aggregates' envelope; without results the key `results` is missing, as the vendor's."""
+    contents: Record = {"results": results} if results else {}
     content = {
         "status": "OK",
         "request_id": _request_id(),
         "resultsCount": len(results),
         "count": len(results),
     }
-    return Reply(content=content | further | found)
+    return Reply(content=content | further | contents)
 
 
 ROUTES: tuple[tuple[re.Pattern[str], Route], ...] = (
     (
         re.compile(
-            "/v2/aggs/ticker/(?P<ticker>[^/]+)/range/(?P<multiplier>[^/]+)/(?P<timespan>[^/]+)/(?P<first>[^/]+)/(?P<last>[^/]+)"
+            "/v2/aggs/ticker/(?P<ticker>[^/]+)/range/(?P<multiplier>[^/]+)/(?P<timespan>[^/]+)"
+            "/(?P<first>[^/]+)/(?P<last>[^/]+)"
         ),
         _range,
     ),

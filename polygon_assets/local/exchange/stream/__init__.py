@@ -1,4 +1,4 @@
 """The exchange's WebSocket: connections, subscriptions, and the events of each second.
 
-Add a message or a manner of the stream here; the numbers in it belong to `market`.
+Add a message or a behaviour of the stream here; the numbers in it belong to `market`.
 """

@@ -1,6 +1,7 @@
-"""The conversation on one WebSocket: welcome, authentication, requests, until one side ends it.
+"""The conversation on one WebSocket: welcome, authentication, requests, end.
 
-The bytes of the connection are websocket.py's, the answers to requests subscriptions.py's.
+Add handling of a client's message here; bytes and frames belong to `websocket`, the answers to
+subscriptions belong to `subscriptions`.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ _decode = msgspec.json.Decoder(RequestMessage).decode
 async def converse(
     exchange: Exchange, feed: Feed, connection: Connection, reader: asyncio.StreamReader
 ) -> None:
-    """Serve a connection until it is over, whoever ends it."""
+    """Serve a connection until the client or the exchange ends it."""
     loop = asyncio.get_running_loop()
     timeout = loop.call_later(exchange.options.auth_seconds, _auth_timeout, connection)
     pings = loop.create_task(_ping(connection, exchange.options.ping_seconds))

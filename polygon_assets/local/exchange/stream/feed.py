@@ -1,6 +1,7 @@
-"""One cluster of the stream: its connections, and the loop that sends them each second when its time has come.
+"""One cluster of the stream: its connections, and the loop that sends each second when it is due.
 
-What a second contains is tape.py's business, what happens on a single connection websocket.py's.
+Add rules about sending here; the events of a second belong to `tape`, one connection to
+`websocket`.
 """
 
 import asyncio
@@ -17,18 +18,18 @@ from polygon_assets.local.exchange.stream.websocket import Connection, text_fram
 EVENTS_PER_FRAME = 400
 
 Frame = tuple[bytes, int]
-"""Encoded, with the number of events in it."""
+"""The encoded bytes and the number of events in them."""
 
 
 @dataclass(eq=False)
 class Feed:
-    """Connections of one account to one cluster, in the order in which they were authenticated."""
+    """The connections of one account to one cluster, in the order of their authentication."""
 
     tape: Tape
     clock: Clock
     faults: Faults
     hold_seconds: float
-    """How long after its end a second is sent."""
+    """The time between the end of a market second and its sending."""
     connections: list[Connection] = field(default_factory=list)
     ended: deque[Connection] = field(default_factory=lambda: deque(maxlen=50))
     newest_second: int | None = None
@@ -50,7 +51,7 @@ class Feed:
             self._occupied.clear()
 
     def describe(self) -> dict[str, Any]:
-        """For tests: live and ended connections, and what was handed to them; `newest_second` is in Unix seconds."""
+        """For tests: live and ended connections with counts; `newest_second` in Unix seconds."""
         return {
             "connections": [connection.describe() for connection in self.connections],
             "ended": [connection.describe() for connection in self.ended],
@@ -61,7 +62,7 @@ class Feed:
         }
 
     async def run(self) -> None:
-        """Send second after second, for ever; without a listener nothing is drawn."""
+        """Send every second, for ever; without connections no market is computed."""
         while True:
             await self._occupied.wait()
             second = max(int(self.clock.now() - self.hold_seconds), self.tape.first_second)
@@ -78,7 +79,7 @@ class Feed:
         return second + 1 + self.hold_seconds
 
     async def _wait_for(self, second: int) -> None:
-        # Often awake: a fault that is switched on or off meanwhile changes the wait.
+        # Short sleeps, because a fault switched on or off meanwhile changes the wait.
         while (  # noqa: ASYNC110
             wait := self.clock.wall_seconds_until(self._due(second))
             + self.faults.send_delay_seconds(time.monotonic())

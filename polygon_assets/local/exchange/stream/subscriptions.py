@@ -1,14 +1,14 @@
-"""The vendor's manners in answering subscribe and unsubscribe requests, as a pure function.
+"""The vendor's answers to subscribe and unsubscribe requests, as pure functions.
 
-Which channels a connection has and what it is told belongs here; sending events does not.
+Add a channel or an answer here; sending events belongs to `feed`.
 """
 
 from dataclasses import dataclass, field
 
 PUBLISHED = frozenset({"A", "AM"})
 NOT_IN_PLAN = frozenset({"T", "Q", "LULD", "NOI", "FMV", "LV"})
-"""Channels the vendor publishes, which the account of the simulated exchange has not paid for."""
-# The vendor names neither the channel nor an `ev` in a refusal.
+"""Channels that the vendor publishes but that are not in the simulated account's plan."""
+# The vendor's refusals contain neither the channel nor an `ev`.
 REFUSAL = {"status": "error", "message": "not authorized"}
 
 Status = dict[str, str]
@@ -28,13 +28,13 @@ class Channels:
         return f"{kind}.*" in self.confirmed
 
     def symbols(self, kind: str) -> set[str]:
-        """Symbols asked for one by one."""
+        """The symbols subscribed to one by one."""
         prefix = f"{kind}."
         return {channel[len(prefix) :] for channel in self.confirmed if channel.startswith(prefix)}
 
 
 def subscribe(channels: Channels, params: str, refused: frozenset[str]) -> list[Status]:
-    """Refusals first, then one confirmation per new channel; nothing for repeats and for what is not published."""
+    """Refusals, then one confirmation per new channel; no answer for repeats and unknown ones."""
     refusals, confirmations = [], []
     for channel in _channels(params):
         if channel in refused or channel.split(".")[0] in NOT_IN_PLAN:
@@ -46,7 +46,7 @@ def subscribe(channels: Channels, params: str, refused: frozenset[str]) -> list[
 
 
 def unsubscribe(channels: Channels, params: str) -> list[Status]:
-    """One confirmation per channel that was subscribed; nothing for the others."""
+    """One confirmation per channel that was subscribed; no answer for the others."""
     dropped = [channel for channel in _channels(params) if channel in channels.confirmed]
     channels.confirmed.difference_update(dropped)
     return [status("success", f"unsubscribed to: {channel}") for channel in dict.fromkeys(dropped)]

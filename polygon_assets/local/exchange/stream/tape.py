@@ -1,6 +1,6 @@
-"""What the stream carries, second by second: encoded events, first versions, corrections and repetitions.
+"""The events of each second: first versions, corrections and repetitions, encoded.
 
-The tape turns the market's truth into the vendor's messages; who receives them is feed.py's business.
+Add the conversion of final bars into messages here; sending them to clients belongs to `feed`.
 """
 
 import datetime as dt
@@ -20,7 +20,7 @@ from polygon_assets.local.exchange.market.totals import Totals
 
 
 class Event(msgspec.Struct, omit_defaults=True, gc=False):
-    """An `A` or `AM` message as the vendor writes it; what does not apply is left out."""
+    """An `A` or `AM` message in the vendor's form; fields with their default value are omitted."""
 
     ev: str
     sym: str
@@ -71,7 +71,7 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class _Minute:
-    """One minute, drawn: first versions of its bars ordered by second, and the day's totals after it."""
+    """One computed minute: first versions of its bars by second, and the day's totals after it."""
 
     columns: Columns
     bounds: list[int]
@@ -81,19 +81,19 @@ class _Minute:
 
 
 class Tape:
-    """Random access to the stream; cheapest when seconds are asked for in order."""
+    """Random access to the stream; cheapest when seconds are read in order."""
 
     def __init__(self, market: Market, rates: Rates, first_second: int = 0) -> None:
-        """Of seconds before `first_second` nothing is carried, no correction either."""
+        """The tape has no events of seconds before `first_second`, not even corrections."""
         self.market = market
         self.rates = rates
         self.first_second = first_second
-        self._drawn: dict[int, _Minute | None] = {}
+        self._minutes: dict[int, _Minute | None] = {}
         self._due: defaultdict[int, Batch] = defaultdict(Batch)
         self._symbols = np.array(market.universe.symbols, dtype=object)
 
     def second(self, second: int) -> Batch:
-        """`A` events due with this Unix second: its bars, some of them twice, then corrections of earlier bars."""
+        """`A` events due at this Unix second: its bars, some twice, then earlier corrections."""
         minute = self._minute(second - second % 60)
         corrections = self._due.pop(second, Batch())
         if minute is None:
@@ -111,26 +111,26 @@ class Tape:
         return minute.minute_bars if minute else Batch()
 
     def prepare(self, second: int) -> None:
-        """Draw the minute of this second unless that is done; another thread may do it ahead of time."""
+        """Compute the minute of this second unless it is known; any thread may do so in advance."""
         self._minute(second - second % 60)
 
     def _minute(self, start: int) -> _Minute | None:
         """The minute that starts with this Unix second; None while the market is closed."""
-        if start not in self._drawn:
-            if start - 60 not in self._drawn:
-                self._look_back(start)
-            drawn = self._draw_if_open(start)
-            self._drawn = {
-                key: value for key, value in self._drawn.items() if key == start - 60
-            } | {start: drawn}
-        return self._drawn[start]
+        if start not in self._minutes:
+            if start - 60 not in self._minutes:
+                self._draw_revision_window(start)
+            minute = self._draw_if_open(start)
+            self._minutes = {
+                key: value for key, value in self._minutes.items() if key == start - 60
+            } | {start: minute}
+        return self._minutes[start]
 
-    def _look_back(self, start: int) -> None:
-        """After a jump: draw the revision window before `start`, for the corrections that are still to come."""
+    def _draw_revision_window(self, start: int) -> None:
+        """After a jump in time, compute the minutes whose corrections may still be due."""
         self._due.clear()
-        self._drawn = {}
+        self._minutes = {}
         for earlier in range(max(start - LONGEST_DELAY, self.first_second // 60 * 60), start, 60):
-            self._drawn = {earlier: self._draw_if_open(earlier)}
+            self._minutes = {earlier: self._draw_if_open(earlier)}
         for second in [second for second in self._due if second < start]:
             del self._due[second]
 
@@ -139,7 +139,7 @@ class Tape:
         day = self.market.trading_day(session.day) if session else None
         if day is None:
             return None
-        before = self._drawn.get(start - 60) if start > day.start else None
+        before = self._minutes.get(start - 60) if start > day.start else None
         return self._draw(
             day,
             start,

@@ -1,6 +1,7 @@
-"""One WebSocket connection to the exchange: handshake, statuses, requests, and every way in which it can end.
+"""One WebSocket connection to the exchange: handshake, frames, statuses, and every kind of end.
 
-Which events it gets is feed.py's business; here they are bytes, framed once for all connections.
+Add handling of a connection here; choosing its events belongs to `feed`, which frames them once for
+all connections.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ _numbers = itertools.count(1)
 
 
 class RequestMessage(msgspec.Struct):
-    """What a client sends."""
+    """A client's message."""
 
     action: str
     params: str = ""
@@ -36,19 +37,22 @@ def text_frame(payload: bytes) -> bytes:
 
 @dataclass
 class Sent:
-    """What has been handed to one connection's socket."""
+    """Counts of what was written to one connection's socket."""
 
     frames: int = 0
     events: int = 0
     bytes: int = 0
     first_second: int | None = None
     last_second: int | None = None
-    """First and last second of the market that were sent, in Unix seconds."""
+    """The first and the last market second that were sent, in Unix seconds."""
 
 
 @dataclass(eq=False)
 class Connection:
-    """A client after the handshake. Writes never block: what the client does not read piles up until it is too slow."""
+    """A client after the handshake.
+
+    Writes never block: unread bytes are buffered until the client counts as a slow consumer.
+    """
 
     writer: asyncio.StreamWriter
     protocol: ServerProtocol
@@ -59,7 +63,7 @@ class Connection:
     authenticated: bool = False
     sent: Sent = field(default_factory=Sent)
     ended: str = ""
-    """Why it ended, empty while it lives."""
+    """The reason of the end; empty while the connection is open."""
     _partial: bytearray = field(default_factory=bytearray)
 
     @property
@@ -71,7 +75,7 @@ class Connection:
             self.send_frame(text_frame(msgspec.json.encode(statuses)))
 
     def send_frame(self, frame: bytes, events: int = 0) -> None:
-        """Hand over one frame; a client that leaves too much unread is cut off, as the vendor does."""
+        """Write one frame; a client with too many unread bytes is closed, as the vendor does."""
         if self.ended or self.transport.is_closing():
             return
         self.transport.write(frame)
@@ -92,21 +96,21 @@ class Connection:
             self.flush()
 
     def evict(self, abort: bool = False) -> None:
-        """What happens to a connection above the cap."""
+        """End a connection above the cap, with a status or abruptly."""
         if abort:
             self.abort("max_connections")
         else:
             self.end_with(status("max_connections", _MAX_CONNECTIONS), 1008)
 
-    def end_with(self, farewell: dict[str, str], code: int) -> None:
-        """Say why, then close; nothing if the connection has ended already."""
+    def end_with(self, last_status: dict[str, str], code: int) -> None:
+        """Send a last status and close; does nothing if the connection has already ended."""
         if self.ended:
             return
-        self.transport.write(text_frame(msgspec.json.encode([farewell])))
-        self.close(code, farewell["status"])
+        self.transport.write(text_frame(msgspec.json.encode([last_status])))
+        self.close(code, last_status["status"])
 
     def close(self, code: int, reason: str = "") -> None:
-        """Close by the book; 1006 cannot be sent, it is what a client sees after an abort."""
+        """Close with a close frame; 1006, which cannot be sent, cuts the connection instead."""
         if self.ended:
             return
         if code == 1006:
@@ -132,7 +136,7 @@ class Connection:
                 self.transport.write_eof()
 
     async def messages(self, reader: asyncio.StreamReader) -> list[bytes] | None:
-        """Complete messages that came with the next bytes; None when the connection is over."""
+        """The messages completed by the next bytes; None when the connection has ended."""
         data = await reader.read(1 << 16)
         if not data:
             return None
@@ -160,7 +164,7 @@ class Connection:
 
 
 def accept(writer: asyncio.StreamWriter, head: bytes, buffer_bytes: int) -> Connection | None:
-    """Answer the handshake; None when it was not one."""
+    """Answer a handshake; None if the request is not a valid handshake."""
     protocol = ServerProtocol(max_size=1 << 22)
     protocol.receive_data(head)
     request = next(

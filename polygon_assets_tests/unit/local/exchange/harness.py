@@ -1,6 +1,6 @@
-"""Starts the simulated exchange as a process and talks to it with a raw WebSocket and plain HTTP.
+"""Starts the simulated exchange as a process; connects with a raw WebSocket and plain HTTP.
 
-Only what several test modules need; what is promised is in the tests.
+Add what several test modules need; expectations belong to the tests.
 """
 
 import datetime as dt
@@ -62,7 +62,7 @@ class RunningExchange:
 
     @contextmanager
     def socket(self, path: str = "/stocks", **options: Any) -> Iterator[ClientConnection]:
-        """A connection that has only been welcomed."""
+        """A connection after the welcome, before authentication."""
         with connect(
             f"ws://{self.address}{path}",
             max_size=None,
@@ -77,7 +77,7 @@ class RunningExchange:
 
     @contextmanager
     def streaming(self, channels: str, path: str = "/stocks") -> Iterator[ClientConnection]:
-        """A connection that is authenticated and subscribed."""
+        """An authenticated connection with these subscriptions."""
         with self.socket(path) as socket:
             authenticate(socket)
             ask(socket, "subscribe", channels)
@@ -87,7 +87,7 @@ class RunningExchange:
 
 @contextmanager
 def running_exchange(*options: str) -> Iterator[RunningExchange]:
-    """The exchange on a free port; ended with SIGTERM, and it must end at once and cleanly."""
+    """An exchange on a free port; its end: SIGTERM, and exit code 0 within 5 seconds."""
     command = [
         sys.executable,
         "-m",
@@ -127,29 +127,29 @@ def authenticate(socket: ClientConnection, key: str = KEY) -> None:
 
 
 def until_closed(socket: ClientConnection) -> tuple[list[Message], int | None]:
-    """Everything received before the end, and the close code; None if the connection was cut."""
-    found: list[Message] = []
+    """All messages before the end, and the close code; None if the connection was cut."""
+    messages: list[Message] = []
     try:
         while True:
-            found += receive(socket)
+            messages += receive(socket)
     except ConnectionClosed as closed:
-        return found, closed.rcvd.code if closed.rcvd else None
+        return messages, closed.rcvd.code if closed.rcvd else None
 
 
 def events(socket: ClientConnection, seconds: float) -> list[Message]:
-    """Everything that arrives within `seconds` of wall time."""
-    found: list[Message] = []
+    """All messages that arrive within `seconds` of wall time."""
+    messages: list[Message] = []
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         try:
-            found += receive(socket, left)
+            messages += receive(socket, left)
         except TimeoutError:
             break
-    return found
+    return messages
 
 
 def next_event(socket: ClientConnection, timeout: float = 10) -> Message:
-    """The next market event, whatever statuses come before it."""
+    """The next market event, after any number of statuses."""
     while True:
         for message in receive(socket, timeout):
             if message.get("ev") in ("A", "AM"):

@@ -1,4 +1,4 @@
-"""The synthetic market: reproducible, consistent to the last digit, and shaped like the real one."""
+"""The synthetic market: reproducible, exactly consistent, and shaped like the real market."""
 
 import datetime as dt
 from dataclasses import replace
@@ -27,7 +27,7 @@ def equal(first: Sums, second: Sums) -> bool:
 
 
 def bar_of(seconds: Sums, day: dt.date) -> Sums:
-    """The day's bar added up from its seconds: prices of regular hours, and the rest of the whole day."""
+    """The day's bar summed from its seconds: prices of regular hours, volumes of the whole day."""
     session = MARKET.calendar.session(day)
     assert session
     start = int(session.extended_open.timestamp())
@@ -69,7 +69,7 @@ def test_seconds_minutes_day_and_grouped_daily_agree_exactly(ticker: int, day: d
         assert equal(MARKET.day_sums(symbol, day), bar_of(sums, day) if len(sums) else empty())
 
 
-def test_a_ticker_that_traded_outside_regular_hours_only_has_no_bar() -> None:
+def test_a_ticker_that_traded_only_outside_regular_hours_has_no_bar() -> None:
     session = MARKET.calendar.session(DAY)
     assert session
     assert len(MARKET.second_sums("AAPL", DAY, int(session.regular_open.timestamp())))
@@ -83,14 +83,14 @@ def test_grouped_daily_is_the_day_of_each_ticker_that_traded() -> None:
 
 
 @pytest.mark.parametrize("offset", [0, 1, 59, 60, 61, 19_800, 30_017, 57_599, 57_600])
-def test_a_day_so_far_is_the_sum_of_the_seconds_so_far(offset: int) -> None:
+def test_an_unfinished_day_is_the_sum_of_its_seconds(offset: int) -> None:
     start = int(dt.datetime(2026, 11, 20, 9, tzinfo=dt.UTC).timestamp())
     seconds = MARKET.second_sums("AAPL", DAY, start + offset)
     assert equal(MARKET.day_sums("AAPL", DAY, start + offset), bar_of(seconds, DAY))
     assert seconds.start.max(initial=0) < start + offset
 
 
-def test_every_bar_is_sound() -> None:
+def test_every_bar_is_consistent_in_itself() -> None:
     for symbol in MARKET.universe.symbols[::15]:
         bars = MARKET.seconds(symbol, DAY)
         assert (bars["low"] > 0).all()
@@ -122,7 +122,7 @@ def test_liquid_tickers_trade_nearly_every_regular_second_and_the_tail_is_long()
     assert np.median(np.bincount(bars.ticker, minlength=10_000)) <= 4
 
 
-def test_boundless_activity_gives_every_listed_ticker_a_bar_each_second() -> None:
+def test_unlimited_activity_gives_every_listed_ticker_a_bar_each_second() -> None:
     market = Market(tickers=30, activity=1e9)
     day = market.trading_day(DAY)
     assert day is not None
@@ -154,21 +154,21 @@ def test_the_market_that_never_closes_trades_every_hour_of_the_new_york_day(
     assert len(market.seconds("AAPL", day)) == hours * 3600
 
 
-def test_a_session_begins_where_the_last_one_ended() -> None:
+def test_a_session_begins_near_the_last_close() -> None:
     before, after = MARKET.seconds("MSFT", dt.date(2026, 11, 19)), MARKET.seconds("MSFT", DAY)
     assert before["close"][-1] == pytest.approx(after["open"][0], rel=0.002)
 
 
 def test_some_volumes_are_fractional_and_most_are_whole() -> None:
-    number = MARKET.trading_day(DAY).fractional.nonzero()[0][0]  # type: ignore[union-attr]
-    volumes = MARKET.seconds(MARKET.universe.symbols[number], DAY)["volume"]
-    share = np.mean(volumes != np.floor(volumes))
-    assert 0 < share < 0.5
-    assert np.array_equal(np.round(volumes, 3), volumes)
-    whole = MARKET.seconds(
-        MARKET.universe.symbols[(~MARKET.trading_day(DAY).fractional).nonzero()[0][0]], DAY
-    )  # type: ignore[union-attr]
-    assert np.array_equal(whole["volume"], np.floor(whole["volume"]))
+    day, symbols = MARKET.trading_day(DAY), MARKET.universe.symbols
+    assert day is not None
+    fractional, whole = (
+        MARKET.seconds(symbols[chosen.nonzero()[0][0]], DAY)["volume"]
+        for chosen in (day.fractional, ~day.fractional)
+    )
+    assert 0 < np.mean(fractional != np.floor(fractional)) < 0.5
+    assert np.array_equal(np.round(fractional, 3), fractional)
+    assert np.array_equal(whole, np.floor(whole))
 
 
 def test_an_unknown_symbol_is_a_key_error() -> None:
@@ -176,7 +176,7 @@ def test_an_unknown_symbol_is_a_key_error() -> None:
         MARKET.seconds("NOSUCH", DAY)
 
 
-def test_a_day_of_every_ticker_cuts_seconds_from_few_of_its_minutes(
+def test_grouped_daily_cuts_seconds_from_few_minutes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     market, cut_cells = Market(tickers=400), list[int]()
@@ -193,7 +193,7 @@ def test_a_day_of_every_ticker_cuts_seconds_from_few_of_its_minutes(
     assert sum(cut_cells) < traded / 10
 
 
-def test_a_prepared_day_is_not_summed_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prepared_day_is_not_summed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     market = Market(tickers=50)
     market.prepare(dt.datetime.combine(DAY + dt.timedelta(days=1), dt.time(12), dt.UTC))
 
@@ -204,7 +204,7 @@ def test_a_prepared_day_is_not_summed_up_again(monkeypatch: pytest.MonkeyPatch) 
     assert len(market.grouped_sums(DAY))
 
 
-def test_on_its_day_nothing_is_traded_before_the_beginning_and_later_seconds_are_the_same() -> None:
+def test_a_late_begin_removes_earlier_trades_and_changes_no_later_second() -> None:
     begins = dt.datetime.combine(DAY, dt.time(15, 50), NEW_YORK)
     whole, late = Market(tickers=60), Market(tickers=60, begins=begins)
     first = int(begins.timestamp() * 1000)
@@ -220,7 +220,7 @@ def test_on_its_day_nothing_is_traded_before_the_beginning_and_later_seconds_are
         assert np.array_equal(messages.final.accumulated_volume, np.cumsum(messages.final.volume))
 
 
-def test_the_bar_of_a_day_that_begins_late_is_that_of_its_seconds() -> None:
+def test_the_bar_of_a_day_with_a_late_begin_is_the_sum_of_its_seconds() -> None:
     begins = dt.datetime.combine(DAY, dt.time(15, 50), NEW_YORK)
     market = Market(tickers=60, begins=begins)
     closing = dt.datetime.combine(DAY, dt.time(16), NEW_YORK).timestamp() * 1000

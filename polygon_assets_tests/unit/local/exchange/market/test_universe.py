@@ -16,7 +16,7 @@ MARKET = Market(tickers=300)
 LIQUID = ("AAPL", "MSFT", "NVDA", "TSLA", "AMZN", "GOOGL", "META", "AMD", "SPY", "QQQ", "BRK.B")
 
 
-def test_symbols_are_distinct_and_look_like_symbols() -> None:
+def test_symbols_are_distinct_and_have_the_form_of_symbols() -> None:
     assert len(set(UNIVERSE.symbols)) == len(UNIVERSE) == 10_000
     assert all(
         re.fullmatch(r"[A-Z]{1,5}(\.[A-Z]{1,2}|p[A-E])?", symbol) for symbol in UNIVERSE.symbols
@@ -34,16 +34,16 @@ def test_well_known_symbols_are_the_most_active_and_always_listed() -> None:
     )
 
 
-def test_every_kind_of_security_is_there() -> None:
+def test_the_universe_has_every_kind_of_security() -> None:
     assert set(UNIVERSE.types) == set(SECURITY_TYPES)
     assert 0.01 < UNIVERSE.otc.mean() < 0.1
 
 
-def test_some_tickers_come_and_some_go() -> None:
+def test_some_tickers_are_listed_and_some_are_delisted_over_the_years() -> None:
     first, last = dt.date(2016, 1, 4).toordinal(), dt.date(2026, 11, 20).toordinal()
-    came = ~UNIVERSE.trading(first) & UNIVERSE.trading(last)
-    went = UNIVERSE.trading(first) & ~UNIVERSE.trading(last)
-    assert came.sum() > 100 < went.sum()
+    listed = ~UNIVERSE.trading(first) & UNIVERSE.trading(last)
+    delisted = UNIVERSE.trading(first) & ~UNIVERSE.trading(last)
+    assert listed.sum() > 100 < delisted.sum()
 
 
 def test_small_universes_are_the_well_known_names() -> None:
@@ -59,7 +59,7 @@ def test_a_few_tickers_change_each_day_and_nothing_changes_in_the_future() -> No
     assert 10 < (tomorrow != today).sum() < 200
 
 
-def test_being_listed_and_being_delisted_are_changes() -> None:
+def test_a_listing_and_a_delisting_count_as_changes() -> None:
     first, last = (dt.datetime(2026, month, 20, 15, tzinfo=dt.UTC) for month in (1, 11))
     before, after = (UNIVERSE.trading(moment.date().toordinal()) for moment in (first, last))
     updated = last_updated(Market(), last)
@@ -67,15 +67,13 @@ def test_being_listed_and_being_delisted_are_changes() -> None:
 
 
 @pytest.mark.parametrize("day", [dt.date(2020, 5, 29), dt.date(2026, 11, 20), dt.date(2029, 6, 1)])
-def test_there_are_splits_within_the_last_month_of_any_day(day: dt.date) -> None:
+def test_the_month_before_any_day_has_a_split(day: dt.date) -> None:
     for tickers in (60, 300):
         splits = Market(tickers=tickers).splits
         assert any(day - 31 * ONE_DAY < split.execution_date <= day for split in splits.all)
 
 
-def test_unadjusted_prices_jump_before_the_pre_market_of_the_execution_date_and_adjusted_ones_do_not() -> (
-    None
-):
+def test_only_unadjusted_prices_jump_at_a_splits_execution_date() -> None:
     splits = [
         split
         for split in MARKET.splits.all

@@ -1,4 +1,4 @@
-"""Filters, sorting and cursors that the list endpoints share."""
+"""Filters, sorting and cursors of the list endpoints."""
 
 import pytest
 
@@ -18,25 +18,25 @@ RECORDS: list[Record] = [
 
 
 def test_comparisons_bound_a_field() -> None:
-    found = matching(
+    records = matching(
         RECORDS, {"ticker.gt": "A", "ticker.lte": "D", "ticker.any_of": "B,D,E"}, ("ticker",)
     )
-    assert [record["ticker"] for record in found] == ["B", "D"]
+    assert [record["ticker"] for record in records] == ["B", "D"]
 
 
-def test_pages_follow_each_other_and_overlap_as_asked() -> None:
+def test_pages_follow_each_other_with_the_requested_overlap() -> None:
     query = {"limit": "2"}
-    seen = []
+    symbols = []
     while True:
         current = page(RECORDS, query, 2, overlap=1)
-        seen += [record["ticker"] for record in current.records]
+        symbols += [record["ticker"] for record in current.records]
         if not current.cursor:
             break
         query = opened({"cursor": current.cursor})
-    assert "".join(seen) == "ABBCCDDE"
+    assert "".join(symbols) == "ABBCCDDE"
 
 
-def test_pages_of_one_still_advance() -> None:
+def test_pages_of_one_record_still_advance() -> None:
     assert opened({"cursor": page(RECORDS, {}, 1, overlap=1).cursor})["offset"] == "1"
 
 

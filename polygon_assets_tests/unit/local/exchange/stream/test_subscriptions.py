@@ -1,4 +1,4 @@
-"""How subscribe and unsubscribe are answered."""
+"""The answers to subscribe and unsubscribe."""
 
 from polygon_assets.local.exchange.stream.subscriptions import (
     REFUSAL,
@@ -20,7 +20,7 @@ def test_each_new_channel_is_confirmed_and_repeats_are_not() -> None:
     assert subscribe(channels, "A.AAPL", NONE) == []
 
 
-def test_refusals_name_nothing_and_come_first() -> None:
+def test_refusals_name_no_channel_and_come_first() -> None:
     assert subscribe(Channels(), "A.X,Q.X,A.Y", frozenset({"A.Y"})) == [
         REFUSAL,
         REFUSAL,
@@ -41,7 +41,7 @@ def test_symbols_with_a_dot_keep_it() -> None:
     assert not channels.wants_all("A")
 
 
-def test_unsubscribing_everything_leaves_the_single_channels() -> None:
+def test_unsubscribing_the_wildcard_leaves_the_single_channels() -> None:
     channels = Channels()
     subscribe(channels, "A.*,A.AAPL,AM.*", NONE)
     assert unsubscribe(channels, "A.*,A.MSFT") == [status("success", "unsubscribed to: A.*")]

@@ -1,4 +1,4 @@
-"""The stream's content: order-independent, provisional where the schedule says so, corrected within 15 minutes."""
+"""The stream's events: independent of the reading order, corrected within 15 minutes."""
 
 import datetime as dt
 import json
@@ -24,11 +24,11 @@ def messages(tape: Tape, first: int, count: int) -> list[list[bytes]]:
     return [tape.second(second).events for second in range(first, first + count)]
 
 
-def test_a_tape_that_jumps_in_says_the_same_as_one_that_ran_on() -> None:
-    ran, jumped = Tape(MARKET, RATES), Tape(MARKET, RATES)
+def test_a_tape_read_from_a_later_second_has_the_same_events() -> None:
+    continuous, jumped = Tape(MARKET, RATES), Tape(MARKET, RATES)
     start = second_of(10, 30)
-    messages(ran, start - LONGEST_DELAY - 60, LONGEST_DELAY + 60)
-    assert messages(ran, start, 90) == messages(jumped, start, 90)
+    messages(continuous, start - LONGEST_DELAY - 60, LONGEST_DELAY + 60)
+    assert messages(continuous, start, 90) == messages(jumped, start, 90)
 
 
 def test_jumping_back_repeats_the_same_seconds() -> None:
@@ -39,7 +39,7 @@ def test_jumping_back_repeats_the_same_seconds() -> None:
     assert messages(tape, start, 30) == first
 
 
-def test_each_late_bar_is_sent_incomplete_and_then_once_more_as_the_truth() -> None:
+def test_each_late_bar_is_sent_incomplete_and_later_in_its_final_version() -> None:
     tape, start, count = Tape(MARKET, Rates(correction=0.1, duplicate=0.0)), second_of(10), 120
     truth = MARKET.messages("AAPL", DAY, Rates(correction=0.1, duplicate=0.0))
     assert truth is not None
@@ -77,7 +77,7 @@ def test_first_versions_are_smaller_and_inside_the_final_range() -> None:
     assert 600 < truth.delay[truth.late].max() <= LONGEST_DELAY
 
 
-def test_repeated_messages_are_verbatim() -> None:
+def test_repeated_messages_are_identical() -> None:
     tape = Tape(MARKET, Rates(correction=0.0, duplicate=0.05))
     events = [event for second in messages(tape, second_of(12), 60) for event in second]
     repeated = len(events) - len(set(events))
@@ -100,7 +100,7 @@ def test_the_official_open_is_missing_before_the_regular_session_and_constant_af
     assert opens == {first["o"]}
 
 
-def test_accumulated_volume_ends_at_the_days_volume() -> None:
+def test_the_last_accumulated_volume_is_the_days_volume() -> None:
     truth = MARKET.messages("TSLA", DAY, RATES)
     assert truth is not None
     row = MARKET.day("TSLA", DAY)[0]
@@ -108,7 +108,7 @@ def test_accumulated_volume_ends_at_the_days_volume() -> None:
     assert truth.final.day_vwap[-1] == row["vwap"]
 
 
-def test_corrections_still_come_after_the_session() -> None:
+def test_corrections_continue_after_the_session() -> None:
     tape = Tape(MARKET, Rates(correction=0.5, duplicate=0.0))
     messages(tape, second_of(19, 59), 60)
     late = [event for second in messages(tape, second_of(20), LONGEST_DELAY) for event in second]
@@ -120,7 +120,7 @@ def test_corrections_still_come_after_the_session() -> None:
     ] == late
 
 
-def test_minute_bars_come_with_the_last_second_of_the_minute() -> None:
+def test_minute_bars_are_sent_with_the_last_second_of_the_minute() -> None:
     tape = Tape(MARKET, RATES)
     start = second_of(10)
     counts = [len(tape.minute_bars(second).events) for second in range(start, start + 60)]
