@@ -70,7 +70,7 @@ def locked_block(name: str) -> str:
 def install() -> None:
     """Install the locked packages with uv (seconds), or with pip (minutes) if uv fails.
 
-    uv ignores pip's configuration, so only pip works behind some mirrors and proxies.
+    uv ignores pip's own configuration, which some machines need to reach the packages.
     """
     block = os.path.join(VENV, "uv.lock.txt")
     with open(block, "w") as file:
@@ -78,39 +78,15 @@ def install() -> None:
     print("installing the locked packages into .venv (once; a minute or two)", flush=True)
     pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run([*pip, "--require-hashes", "--no-deps", "-r", block])
-    uv = [
-        PYTHON,
-        "-m",
-        "uv",
-        "pip",
-        "sync",
-        "--quiet",
-        "--python",
-        PYTHON,
-        "--require-hashes",
-        LOCK,
-    ]
-    if subprocess.call(uv):
+    uv = [PYTHON, "-m", "uv", "pip"]
+    sync = ["sync", "--quiet", "--python", PYTHON, "--require-hashes", LOCK]
+    project = ["--no-deps", "--no-build-isolation", "-e", ROOT]
+    if subprocess.call([*uv, *sync]):
         print("uv could not install the packages; trying pip", flush=True)
         run([*pip, "--require-hashes", "--no-deps", "-r", LOCK])
-        run([*pip, "--no-deps", "--no-build-isolation", "-e", ROOT])
+        run([*pip, *project])
     else:
-        run(
-            [
-                PYTHON,
-                "-m",
-                "uv",
-                "pip",
-                "install",
-                "--quiet",
-                "--python",
-                PYTHON,
-                "--no-deps",
-                "--no-build-isolation",
-                "-e",
-                ROOT,
-            ]
-        )
+        run([*uv, "install", "--quiet", "--python", PYTHON, *project])
 
 
 # `list` without a type argument: some Pythons that must parse this file do not support `list[str]`.

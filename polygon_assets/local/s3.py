@@ -141,7 +141,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument(
-        "--path", type=Path, required=True, help="where buckets are kept; created if absent"
+        "--path", type=Path, required=True, help="directory of the buckets; created if absent"
     )
     parser.add_argument("--bucket", required=True, help="bucket to create if absent")
     parser.add_argument(

@@ -29,7 +29,7 @@ from polygon_assets.local.clickhouse.running_query import ClientGoneError
 
 logger = logging.getLogger(__name__)
 # As the real server's buffer: an error within these first bytes still gets its own HTTP status.
-_HELD_BACK_BYTES = 1024 * 1024
+_BUFFER_BYTES = 1024 * 1024
 _IN_MEMORY_BYTES = 16 * 1024 * 1024
 _MAX_EXCEPTION_CHARACTERS = 15_000  # the exception block at the end of a body has at most 16 KiB
 _PLAIN_TEXT = "text/plain; charset=UTF-8"
@@ -178,17 +178,17 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             with (
                 execution.answer() as answer,
-                SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as held,
+                SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as buffer,
             ):
                 encoding = _encoding(request)
-                complete = _hold_back(answer.chunks, encoding, request, held)
+                complete = _fill_buffer(answer.chunks, encoding, request, buffer)
                 headers = _answer_headers(answer, encoding)
-                held.seek(0)
+                buffer.seek(0)
                 head_sent = True
                 if complete:
-                    self._send_held(headers, held)
+                    self._send_buffer(headers, buffer)
                 else:
-                    self._send_stream(headers, encoding, held, answer.chunks)
+                    self._send_stream(headers, encoding, buffer, answer.chunks)
         except ClickHouseError as error:
             if head_sent:
                 raise
@@ -202,18 +202,18 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             return True
 
-    def _send_held(self, headers: dict[str, str], held: "SpooledTemporaryFile[bytes]") -> None:
-        size = held.seek(0, 2)
-        held.seek(0)
+    def _send_buffer(self, headers: dict[str, str], buffer: "SpooledTemporaryFile[bytes]") -> None:
+        size = buffer.seek(0, 2)
+        buffer.seek(0)
         self._send_head(200, headers | {"Content-Length": str(size)})
         if self.command != "HEAD":
-            shutil.copyfileobj(held, self.wfile, _HELD_BACK_BYTES)
+            shutil.copyfileobj(buffer, self.wfile, _BUFFER_BYTES)
 
     def _send_stream(
         self,
         headers: dict[str, str],
         encoding: _Encoding,
-        held: "SpooledTemporaryFile[bytes]",
+        buffer: "SpooledTemporaryFile[bytes]",
         chunks: Iterator[bytes],
     ) -> None:
         """Send an answer while it grows.
@@ -228,7 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_head(200, headers | framing | {"X-ClickHouse-Exception-Tag": tag})
         if self.command == "HEAD":
             return
-        self._send_part(held.read(), chunked)
+        self._send_part(buffer.read(), chunked)
         try:
             for chunk in chunks:
                 self._send_part(encoding.compress(chunk), chunked)
@@ -288,19 +288,19 @@ def _encoding(request: Request) -> _Encoding:
     return _Encoding(name, outer, BlockCompressor() if request.wants_blocks else None)
 
 
-def _hold_back(
+def _fill_buffer(
     chunks: Iterator[bytes],
     encoding: _Encoding,
     request: Request,
-    held: "SpooledTemporaryFile[bytes]",
+    buffer: "SpooledTemporaryFile[bytes]",
 ) -> bool:
     """Buffer the answer's beginning, or all of it if requested; true if the answer is complete."""
-    limit = max(_HELD_BACK_BYTES, request.buffer_bytes)
+    limit = max(_BUFFER_BYTES, request.buffer_bytes)
     for chunk in chunks:
-        held.write(encoding.compress(chunk))
-        if held.tell() >= limit and not request.waits_for_end:
+        buffer.write(encoding.compress(chunk))
+        if buffer.tell() >= limit and not request.waits_for_end:
             return False
-    held.write(encoding.flush())
+    buffer.write(encoding.flush())
     return True
 
 

@@ -74,10 +74,7 @@ def run(
         check_servers = Revival(stack, console.print).check
         if project:
             _wait_for_first_rows(stack, console, started, rows_before, check_servers)
-            if begins := replay_begins(stack.settings()):
-                _wait_for_replay(stack, console, begins, check_servers)
-            else:
-                _wait_for_history(stack, console, check_servers)
+            _wait_for_days(stack, console, check_servers)
         else:
             console.print(f'in another shell: eval "$({_command()} stack env)"', soft_wrap=True)
         while True:
@@ -148,6 +145,14 @@ def _rows(stack: Stack) -> int:
         return 0
 
 
+def _wait_for_days(stack: Stack, console: Console, check_servers: CheckServers) -> None:
+    """Wait until the replayed day is compared or, in a live market, the history is loaded."""
+    if begins := replay_begins(stack.settings()):
+        _wait_for_replay(stack, console, begins, check_servers)
+    else:
+        _wait_for_history(stack, console, check_servers)
+
+
 def _wait_for_replay(
     stack: Stack, console: Console, begins: dt.datetime, check_servers: CheckServers
 ) -> None:
@@ -196,10 +201,10 @@ def _wait_for_history(stack: Stack, console: Console, check_servers: CheckServer
     """Show a progress bar until the sensor `missing_days` has loaded all past trading days."""
     settings = stack.settings()
     calendar = calendar_of(settings)
-    wanted = set(
+    past_days = set(
         calendar.days_before(calendar.day_of(dt.datetime.now(dt.UTC)), settings.daily_history_days)
     )
-    if not wanted:
+    if not past_days:
         return
     columns = (
         TextColumn("daily history in Snowflake"),
@@ -209,9 +214,11 @@ def _wait_for_history(stack: Stack, console: Console, check_servers: CheckServer
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("history", total=len(wanted))
+        task = progress.add_task("history", total=len(past_days))
         while not progress.finished:
             check_servers()
             with suppress(WarehouseUnreachableError):  # the server is busy or restarts
-                progress.update(task, completed=len(wanted & warehouse.fact_days(settings).keys()))
+                progress.update(
+                    task, completed=len(past_days & warehouse.fact_days(settings).keys())
+                )
             time.sleep(WAREHOUSE_POLL_SECONDS)

@@ -154,7 +154,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument(
-        "--path", type=Path, required=True, help="where databases are kept; created if absent"
+        "--path", type=Path, required=True, help="directory of the databases; created if absent"
     )
     parser.add_argument("--database", required=True, help="database to create if absent")
     parser.add_argument(

@@ -52,10 +52,10 @@ def test_a_changed_bit_is_refused(data: bytes, where: float, bit: int) -> None:
 def test_an_incomplete_body_is_refused(data: bytes, where: float) -> None:
     blocks = BlockCompressor()
     body = blocks.compress(data) + blocks.flush()
-    kept = body[: int(where * len(body))]
-    if kept:
+    prefix = body[: int(where * len(body))]
+    if prefix:
         with pytest.raises(ClickHouseError, match="CANNOT_READ_ALL_DATA"):
-            decompress_blocks(kept, 10_000_000)
+            decompress_blocks(prefix, 10_000_000)
 
 
 def test_a_body_over_the_limit_is_refused() -> None:
