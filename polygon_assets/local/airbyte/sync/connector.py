@@ -17,10 +17,10 @@ from typing import Literal
 
 import msgspec
 
+from polygon_assets.child_processes import prepare_child
 from polygon_assets.local.airbyte.sync.job_log import JobLog
 from polygon_assets.local.airbyte.sync.protocol import Message, decoder
 from polygon_assets.local.airbyte.workspace.objects import Json
-from polygon_assets.local.launcher.process import in_child
 
 # The entry point of the same name, called without a search in PATH.
 _COMMAND = (
@@ -61,7 +61,7 @@ class Connector:
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
             # Safe between fork and exec: it calls the kernel and takes no lock.
-            preexec_fn=in_child(signal.SIGKILL),  # noqa: PLW1509
+            preexec_fn=prepare_child(signal.SIGKILL),  # noqa: PLW1509
         )
 
     def __enter__(self) -> "Connector":
