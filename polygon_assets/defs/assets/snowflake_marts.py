@@ -95,27 +95,11 @@ def marts(days: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
 
 
 def _asset(mart: Mart, days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
-    key, sources = mart_key(mart.name), [_source_key(*source) for source in upstreams(mart)]
-    checks = checks_of(mart)
-
-    spec = dg.AssetSpec(
-        key,
-        deps=sources,
-        partitions_def=days if mart.by_day else None,
-        automation_condition=_condition(mart, sources),
-        group_name="batch",
-        owners=OWNERS,
-        kinds={"snowflake", "sql", "table"},
-        metadata={
-            "dagster/column_schema": table_schema(_columns(mart)),
-            "dagster/table_name": mart.table,
-        },
-        description=DESCRIPTIONS[mart.name],
-    )
+    key, checks = mart_key(mart.name), checks_of(mart)
 
     @dg.multi_asset(
         name=f"build_{mart.name}",
-        specs=[spec],
+        specs=[_spec(mart, days)],
         check_specs=[check.spec(key) for check in checks],
         backfill_policy=dg.BackfillPolicy.single_run() if mart.by_day else None,
         pool=mart_pool(mart.name),
@@ -128,21 +112,19 @@ def _asset(mart: Mart, days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinitio
 
         settings = environment.settings()
         decisions = split_decisions.read(settings)
-        asked = (
-            [dt.date.fromisoformat(partition) for partition in context.partition_keys]
-            if mart.by_day
-            else [None]
+        days_to_build = (
+            map(dt.date.fromisoformat, context.partition_keys) if mart.by_day else [None]
         )
         with log_while_running(context.log), closing(snowflake.connect(settings)) as connection:
             built = [
                 Built(connection, mart, day, build(connection, mart, day, decisions))
-                for day in asked
+                for day in days_to_build
             ]
             results = [check.result(key, built) for check in checks]
-        for one in built:
-            if one.day:
+        for part in built:
+            if part.day:
                 context.add_asset_metadata(
-                    {"dagster/partition_row_count": one.rows}, partition_key=one.day.isoformat()
+                    {"dagster/partition_row_count": part.rows}, partition_key=part.day.isoformat()
                 )
         rows = {} if mart.by_day else {"dagster/row_count": built[0].rows}
         yield dg.MaterializeResult(
@@ -152,6 +134,24 @@ def _asset(mart: Mart, days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinitio
         )
 
     return build_mart
+
+
+def _spec(mart: Mart, days: dg.PartitionsDefinition[str]) -> dg.AssetSpec:
+    sources = [_source_key(*source) for source in upstreams(mart)]
+    return dg.AssetSpec(
+        mart_key(mart.name),
+        deps=sources,
+        partitions_def=days if mart.by_day else None,
+        automation_condition=_condition(mart, sources),
+        group_name="batch",
+        owners=OWNERS,
+        kinds={"snowflake", "sql", "table"},
+        metadata={
+            "dagster/column_schema": table_schema(_columns(mart)),
+            "dagster/table_name": mart.table,
+        },
+        description=DESCRIPTIONS[mart.name],
+    )
 
 
 def _condition(mart: Mart, sources: Sequence[dg.AssetKey]) -> dg.AutomationCondition[Any]:

@@ -120,28 +120,16 @@ class Check:
 
 def checks_of(mart: Mart) -> list[Check]:
     """Every check of a mart."""
-    return list(_checks_of(mart))
+    return [*_checks_of_any(mart), *_ONLY_FOR.get(mart.name, ()), *_checks_of_values(mart)]
 
 
-def _checks_of(mart: Mart) -> Iterator[Check]:
+def _checks_of_any(mart: Mart) -> Iterator[Check]:
     if mart.by_day:
         yield Check("rows_like_the_days_around", DAYS_ALIKE, True, _rows_like_days_around)
     elif mart.name not in MAY_BE_EMPTY:
         yield Check("has_rows", "The table is not empty.", True, _of_each(_has_rows))
-    yield Check(
-        "keys_are_unique",
-        f"No two rows have the same {', '.join(mart.primary_key)}.",
-        True,
-        _keys_are_unique,
-    )
-    required = ", ".join((*mart.required, "the key"))
-    have_values = f"{required} have a value{f' on {JUDGED}' if mart.by_day else ''}."
-    yield Check(
-        "nothing_is_missing",
-        f"{have_values} A few missing values pass.",
-        True,
-        _nothing_is_missing,
-    )
+    unique = f"No two rows have the same {', '.join(mart.primary_key)}."
+    yield Check("keys_are_unique", unique, True, _keys_are_unique)
     for column, (other, _) in mart.references.items():
         description = (
             f"Every {column} is in `{other}`; a warning above {TOLERABLE_SHARE:.0%} that are not."
@@ -149,31 +137,16 @@ def _checks_of(mart: Mart) -> Iterator[Check]:
         yield Check(
             f"{column.lower()}_is_known", description, False, _of_each(partial(_is_known, column))
         )
-    if mart.name == "daily_prices_adjusted":
-        yield Check(
-            "continuous_across_splits",
-            "Hardly any adjusted price jumps at a split.",
-            True,
-            _of_each(_continuous),
-        )
-        yield Check(
-            "no_jump_at_a_split",
-            "Over a split's day prices move by the ratio that was applied.",
-            False,
-            _of_each(_continuous),
-        )
-        yield Check("splits_are_decided", SPLITS_DECIDED, True, _of_each(_splits_decided))
-    if mart.name == "fact_daily_trading":
-        yield Check("stamps_are_of_the_day", STAMPS, False, _of_each(_odd_stamps))
-    if mart.name == "dim_ticker":
-        yield Check("reused_symbols", REUSED, False, _of_each(_reused))
+
+
+def _checks_of_values(mart: Mart) -> Iterator[Check]:
+    required = ", ".join((*mart.required, "the key"))
+    have_values = f"{required} have a value{f' on {JUDGED}' if mart.by_day else ''}."
+    few_pass = f"{have_values} A few missing values pass."
+    yield Check("nothing_is_missing", few_pass, True, _nothing_is_missing)
     if mart.required:
-        yield Check(
-            "every_value_is_there",
-            f"{have_values} A few missing values are a warning.",
-            False,
-            _nothing_is_missing,
-        )
+        few_warn = f"{have_values} A few missing values are a warning."
+        yield Check("every_value_is_there", few_warn, False, _nothing_is_missing)
 
 
 def judge_rows(rows: Mapping[dt.date, int], built: Collection[dt.date]) -> Judged:
@@ -390,3 +363,25 @@ def _unless_new(
 def _continuous(built: Built) -> Judgement:
     since = dt.datetime.now(dt.UTC).date() - SPLITS_SINCE
     return judge_jumps(findings.split_jumps(built.connection, since))
+
+
+_ONLY_FOR: Mapping[str, tuple[Check, ...]] = {
+    "daily_prices_adjusted": (
+        Check(
+            "continuous_across_splits",
+            "Hardly any adjusted price jumps at a split.",
+            True,
+            _of_each(_continuous),
+        ),
+        Check(
+            "no_jump_at_a_split",
+            "Over a split's day prices move by the ratio that was applied.",
+            False,
+            _of_each(_continuous),
+        ),
+        Check("splits_are_decided", SPLITS_DECIDED, True, _of_each(_splits_decided)),
+    ),
+    "fact_daily_trading": (Check("stamps_are_of_the_day", STAMPS, False, _of_each(_odd_stamps)),),
+    "dim_ticker": (Check("reused_symbols", REUSED, False, _of_each(_reused)),),
+}
+"""By mart, the checks that no other mart has."""

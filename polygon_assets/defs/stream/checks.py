@@ -6,6 +6,7 @@ belongs to its asset.
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 
@@ -37,75 +38,32 @@ SAMPLE = 100
 Judge = Callable[[Settings, dt.datetime], dg.AssetCheckResult]
 
 
+@dataclass(frozen=True)
+class StreamCheck:
+    """One check of the streams, and how it judges."""
+
+    name: str
+    asset: dg.AssetKey
+    description: str
+    judge: Judge
+
+    def definition(self) -> dg.AssetChecksDefinition:
+        @dg.asset_check(name=self.name, asset=self.asset, description=self.description)
+        def check(environment: Environment) -> dg.AssetCheckResult:
+            return while_open(
+                environment.settings(),
+                environment.calendar(),
+                dt.datetime.now(dt.UTC),
+                self.judge,
+                environment.clock(),
+            )
+
+        return check
+
+
 def stream_checks() -> list[dg.AssetChecksDefinition]:
     """Every check of the streams."""
-    return [
-        _check(
-            "channels_confirmed",
-            WEBSOCKET,
-            "The vendor confirmed every desired channel.",
-            _channels_confirmed,
-        ),
-        _check(
-            "fresh_while_open",
-            RAW,
-            "The newest event is recent during the regular session.",
-            _fresh,
-        ),
-        _check(
-            "filter_keeps_up",
-            RAW,
-            "Nothing received waits for the filter longer than a minute.",
-            _filter_keeps_up,
-        ),
-        _check(
-            "sink_keeps_up",
-            FILTERED,
-            "Nothing received waits for the sink longer than a minute.",
-            _sink_keeps_up,
-        ),
-        _check(
-            "clocks_agree",
-            WEBSOCKET,
-            "The vendor's clock is not ahead of the producer's: no bar arrives before its "
-            "second ends.",
-            _clocks,
-        ),
-        _check(
-            "events_accounted_for",
-            RAW,
-            "Every event read is forwarded, refused or a status; none is lost unseen.",
-            _account,
-        ),
-        _check(
-            "dead_letters_bounded",
-            DEAD_LETTERS,
-            "No program refused more than 1 % of what it read.",
-            _dead_letters_bounded,
-        ),
-        _check(
-            "offsets_account_for_rows",
-            STOCK_AGGREGATES,
-            "The last messages that the sink committed are rows, in this or a newer version.",
-            _offsets_account_for_rows,
-        ),
-    ]
-
-
-def _check(
-    name: str, asset: dg.AssetKey, description: str, judge: Judge
-) -> dg.AssetChecksDefinition:
-    @dg.asset_check(name=name, asset=asset, description=description)
-    def check(environment: Environment) -> dg.AssetCheckResult:
-        return while_open(
-            environment.settings(),
-            environment.calendar(),
-            dt.datetime.now(dt.UTC),
-            judge,
-            environment.clock(),
-        )
-
-    return check
+    return [check.definition() for check in STREAM_CHECKS]
 
 
 def while_open(
@@ -302,3 +260,55 @@ def _silence(beat: Heartbeat | None, now: dt.datetime) -> str:
     if is_recent(beat, now):
         return ""
     return f"no heartbeat for {(now - utc(beat.sent_at)).total_seconds():.0f} s"
+
+
+STREAM_CHECKS = (
+    StreamCheck(
+        "channels_confirmed",
+        WEBSOCKET,
+        "The vendor confirmed every desired channel.",
+        _channels_confirmed,
+    ),
+    StreamCheck(
+        "fresh_while_open",
+        RAW,
+        "The newest event is recent during the regular session.",
+        _fresh,
+    ),
+    StreamCheck(
+        "filter_keeps_up",
+        RAW,
+        "Nothing received waits for the filter longer than a minute.",
+        _filter_keeps_up,
+    ),
+    StreamCheck(
+        "sink_keeps_up",
+        FILTERED,
+        "Nothing received waits for the sink longer than a minute.",
+        _sink_keeps_up,
+    ),
+    StreamCheck(
+        "clocks_agree",
+        WEBSOCKET,
+        "The vendor's clock is not ahead of the producer's: no bar arrives before its second ends.",
+        _clocks,
+    ),
+    StreamCheck(
+        "events_accounted_for",
+        RAW,
+        "Every event read is forwarded, refused or a status; none is lost unseen.",
+        _account,
+    ),
+    StreamCheck(
+        "dead_letters_bounded",
+        DEAD_LETTERS,
+        "No program refused more than 1 % of what it read.",
+        _dead_letters_bounded,
+    ),
+    StreamCheck(
+        "offsets_account_for_rows",
+        STOCK_AGGREGATES,
+        "The last messages that the sink committed are rows, in this or a newer version.",
+        _offsets_account_for_rows,
+    ),
+)
