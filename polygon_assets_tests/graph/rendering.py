@@ -1,6 +1,6 @@
-"""The graph as text, for the snapshot: assets with what people rely on, checks, jobs, schedules and sensors.
+"""The graph as text, for the snapshot: assets, checks, jobs, schedules and sensors.
 
-`python -m polygon_assets_tests.graph.rendering` writes the snapshot anew; what changed is then seen in the diff.
+`python -m polygon_assets_tests.graph.rendering` rewrites the snapshot; its diff shows the change.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,8 @@ def render(defs: dg.Definitions) -> str:
     ]
     blocks += [
         [
-            f"schedule {s.name}: {s.cron_schedule} {s.execution_timezone} -> {s.job_name} ({s.default_status.value})"
+            f"schedule {s.name}: {s.cron_schedule} {s.execution_timezone} "
+            f"-> {s.job_name} ({s.default_status.value})"
         ]
         for s in _schedules(defs)
     ]
@@ -46,9 +47,11 @@ def _targets(sensor: dg.SensorDefinition) -> str:
 def _asset(graph: AssetGraph, key: dg.AssetKey) -> Iterator[str]:
     node: AssetNode = graph.get(key)
     yield key.to_user_string()
-    yield f"  {'computed here' if node.is_materializable else 'external'}, group {node.group_name}, owners {', '.join(node.owners)}"
+    kind = "computed here" if node.is_materializable else "external"
+    yield f"  {kind}, group {node.group_name}, owners {', '.join(node.owners)}"
     yield f"  kinds: {', '.join(sorted(node.kinds))}"
-    yield f"  deps: {', '.join(sorted(parent.to_user_string() for parent in node.parent_keys)) or 'none'}"
+    parents = sorted(parent.to_user_string() for parent in node.parent_keys)
+    yield f"  deps: {', '.join(parents) or 'none'}"
     if node.partitions_def:
         yield f"  partitions: {type(node.partitions_def).__name__}, {node.partitions_def.timezone}"  # type: ignore[attr-defined]
     if node.automation_condition:

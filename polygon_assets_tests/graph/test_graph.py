@@ -171,7 +171,8 @@ def test_a_run_has_one_process(defs: dg.Definitions) -> None:
 
 def test_an_unusable_calendar_is_refused_with_its_name() -> None:
     output = fresh_interpreter(
-        "from polygon_assets.settings import SettingsError\ntry:\n import polygon_assets.definitions\nexcept SettingsError as e: print(e)",
+        "from polygon_assets.settings import SettingsError\n"
+        "try:\n import polygon_assets.definitions\nexcept SettingsError as e: print(e)",
         MARKET_CALENDAR="LSE",
     )
     assert "MARKET_CALENDAR='LSE'" in output
@@ -188,7 +189,8 @@ def test_the_shipped_instance_has_its_limits_and_writes_under_local_alone(
         "with dg.DagsterInstance.get() as i:\n"
         " config = i.get_concurrency_config()\n"
         " queue, pools = config.run_queue_config, config.pool_config\n"
-        " print(json.dumps([i.telemetry_enabled, i.run_retries_enabled, i.run_monitoring_enabled, queue.tag_concurrency_limits]))\n"
+        " print(json.dumps([i.telemetry_enabled, i.run_retries_enabled, "
+        "i.run_monitoring_enabled, queue.tag_concurrency_limits]))\n"
         " print(json.dumps([pools.pool_granularity.value, pools.default_pool_limit]))"
     )
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The asset that lets Airbyte's list of tickers follow the subscriptions, over an Airbyte and a store in memory."""
+"""The asset that keeps Airbyte's tickers equal to the subscriptions, with both in memory."""
 
 from collections.abc import Iterator
 from typing import cast

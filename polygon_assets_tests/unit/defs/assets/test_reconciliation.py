@@ -1,4 +1,4 @@
-"""What the check and the metadata of a compared day say; that the right days are compared is tested on the real servers."""
+"""The check and the metadata of a compared day; process tests compare days on real servers."""
 
 import datetime as dt
 from decimal import Decimal

@@ -1,4 +1,7 @@
-"""What the batch half decides, told as situations. Times are New York's; 2026-11-26 is Thanksgiving, the day after closes early."""
+"""The decisions of the batch half, by situation. Times are New York's.
+
+2026-11-26 is Thanksgiving, and the day after closes early.
+"""
 
 import datetime as dt
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""When a day counts as loaded: what the tables hold decides, and not that a sync or an answer came without an error."""
+"""When a day counts as loaded: the tables' rows decide, not a sync without an error."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ def at(day: dt.date, time: str) -> dt.datetime:
 
 @pytest.fixture
 def tables(monkeypatch: pytest.MonkeyPatch) -> dict[dt.date, Held]:
-    """What Snowflake holds of each day; a sync and a merge succeed and bring nothing of their own."""
+    """The rows that Snowflake holds of each day; syncs and merges succeed and add none."""
     held: dict[dt.date, Held] = {}
 
     def daily_tables(_connection: object, day: dt.date) -> Mapping[str, Held]:
@@ -183,7 +183,8 @@ class TestSync:
         assert tables == {}
         with pytest.raises(
             DayLoadError,
-            match=r"job 7 succeeded, but RAW.GROUPED_DAILY is empty for 2026-11-20, a trading day \(.*MARKET_CLOSURES.*: check",
+            match=r"job 7 succeeded, but RAW.GROUPED_DAILY is empty for 2026-11-20, a trading day "
+            r"\(.*MARKET_CLOSURES.*: check",
         ):
             load(at(FRIDAY + dt.timedelta(days=1), "00:20"), {}).sync(synced, FRIDAY)
 
@@ -234,7 +235,8 @@ class TestFetch:
         vendor |= {WEDNESDAY: [{}], THURSDAY: [], FRIDAY: [{}]}
         with pytest.raises(
             DayLoadError,
-            match=r"no bar of any ticker for 2026-11-19; .*MARKET_CLOSURES.*; loaded are 2026-11-18, 2026-11-20",
+            match=r"no bar of any ticker for 2026-11-19; .*MARKET_CLOSURES.*; "
+            r"loaded are 2026-11-18, 2026-11-20",
         ):
             load(self.NOW, reported).fetch([WEDNESDAY, THURSDAY, FRIDAY])
         assert list(reported) == [FRIDAY, WEDNESDAY]
@@ -254,7 +256,8 @@ class TestFetch:
         vendor |= {THURSDAY: [{}], FRIDAY: []}
         with pytest.raises(
             DayLoadError,
-            match=r"2026-11-20 is not over for the vendor: on the free plan .*; loaded are 2026-11-19",
+            match=r"2026-11-20 is not over for the vendor: on the free plan .*; "
+            r"loaded are 2026-11-19",
         ):
             load(at(FRIDAY, "20:20"), reported).fetch([THURSDAY, FRIDAY])
         assert set(reported) == {THURSDAY}

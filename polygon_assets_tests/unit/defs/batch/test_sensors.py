@@ -1,4 +1,4 @@
-"""Ticks of the batch half's sensors and schedules against an instance: what they request, what they leave alone, and why."""
+"""Ticks of the batch half's sensors and schedules: their requests, and why they skip."""
 
 import datetime as dt
 import json
@@ -356,7 +356,7 @@ class TestReferenceChanged:
 class TestSchedules:
     @pytest.fixture
     def instance(self) -> Iterator[dg.DagsterInstance]:
-        """A schedule's context asks for an instance that can be found again, which one in memory cannot."""
+        """A schedule's context loads its instance again, which one in memory cannot be."""
         with dg.instance_for_test() as one:
             yield one
 

@@ -1,4 +1,4 @@
-"""Which tables follow which, by themselves: the real graph's automation conditions, tick by tick, without a run."""
+"""The automation conditions of the real graph, tick by tick, without a run."""
 
 import datetime as dt
 from collections.abc import Iterable

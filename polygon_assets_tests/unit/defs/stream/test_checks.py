@@ -1,4 +1,4 @@
-"""The checks' judgements; how the evidence is read is tested in unit/inspection."""
+"""The checks' judgements; unit/inspection tests how the facts are read."""
 
 import datetime as dt
 from decimal import Decimal
@@ -172,9 +172,7 @@ def test_every_event_read_is_in_the_account_or_the_check_says_so(outcome: str) -
     assert "filter: cannot account for 1 of 8 events" in str(judgement.description)
 
 
-def test_recent_refusals_fail_the_check_though_they_are_few_since_the_start_and_the_reason_is_named() -> (
-    None
-):
+def test_recent_refusals_fail_the_check_with_their_reason_though_few_since_the_start() -> None:
     good = dict.fromkeys(("producer", "sink"), beat(counters={"read": 1_000_000}))
     recent = beat(
         counters={"read": 1_000_000, "refused": 93},

@@ -1,4 +1,7 @@
-"""What the sensors decide, told as situations. Times are New York's of Friday 2026-11-20 unless a test says otherwise."""
+"""The decisions of the stream half, by situation.
+
+Times are New York's of Friday 2026-11-20 unless a test names another day.
+"""
 
 import datetime as dt
 

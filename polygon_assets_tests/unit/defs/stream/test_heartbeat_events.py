@@ -93,9 +93,7 @@ def test_a_restarted_program_counts_from_zero_and_is_still_progress() -> None:
     assert (dg.AssetMaterialization, RAW) in log.take()
 
 
-def test_the_table_of_record_is_never_materialized_by_a_heartbeat_but_the_copies_filled_by_the_same_insert_are() -> (
-    None
-):
+def test_a_heartbeat_materializes_the_copies_but_never_the_table_of_record() -> None:
     log = Log()
     log.reporter("sink").observe(beat("sink", forwarded=1000), 0)
     assert log.take() == [

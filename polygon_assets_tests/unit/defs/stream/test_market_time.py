@@ -239,8 +239,7 @@ def test_the_replayed_day_is_loaded_as_soon_as_it_is_settled(instance: dg.Dagste
     )
     for gather_backlog in (backlogs.fact_table_backlog, backlogs.comparison_backlog):
         assert (
-            DAY
-            in gather_backlog(instance, REPLAY, CALENDAR, wall("20:15") + SECOND, RUNNING).days
+            DAY in gather_backlog(instance, REPLAY, CALENDAR, wall("20:15") + SECOND, RUNNING).days
         )
 
 

@@ -1,4 +1,4 @@
-"""The sensors' and schedules' ticks against an instance: what they request, and what they leave alone."""
+"""Ticks of the stream half's sensors and schedules: their requests, and why they skip."""
 
 import datetime as dt
 import json
@@ -248,7 +248,7 @@ class TestDays:
 class TestSchedules:
     @pytest.fixture
     def instance(self) -> Iterator[dg.DagsterInstance]:
-        """A schedule's context asks for an instance that can be found again, which one in memory cannot."""
+        """A schedule's context loads its instance again, which one in memory cannot be."""
         with dg.instance_for_test() as one:
             yield one
 

@@ -1,4 +1,7 @@
-"""The supervision of real processes by small programs that crash, hang, refuse or obey. Kafka is replaced by a pair of ears."""
+"""The supervision of real processes: small programs that crash, hang, refuse or obey.
+
+Heartbeats come from a fake instead of Kafka.
+"""
 
 import os
 import signal
@@ -40,21 +43,26 @@ pathlib.Path(sys.argv[1] + ".ready").touch()
 while True: time.sleep(0.05)
 """
 NOT_DRAINED = OBEDIENT.replace("sys.exit(0)", "sys.exit(13)")
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready", flush=True)
+time.sleep(60)
+"""
 
 
 @dataclass
-class FakeEars:
-    """Hears a heartbeat of every living process, or nothing."""
+class FakeHeartbeats:
+    """A heartbeat of every process, or none: because it is silent, or because Kafka is away."""
 
-    deaf: bool = False
+    unreachable: bool = False
     silent: bool = False
     detail: str = ""
 
     def newest(self, pid: int) -> Heartbeat | None:
         return (
             None
-            if self.silent or self.deaf
+            if self.silent or self.unreachable
             else Heartbeat("filter", f"host:{pid}:0", "streaming", 0, 0, self.detail)
         )
 
@@ -63,36 +71,40 @@ class FakeEars:
 
 
 @dataclass
-class Notebook:
-    said: list[str] = field(default_factory=list)
+class RecordingReporter:
+    lines: list[str] = field(default_factory=list)
     restarts: list[int] = field(default_factory=list)
 
     def observe(self, _heartbeat: Heartbeat | None, restarts: int) -> None:
         self.restarts.append(restarts)
 
     def log(self, text: str) -> None:
-        self.said.append(text)
+        self.lines.append(text)
 
     @property
     def pids(self) -> list[int]:
-        return [int(line.rpartition(" ")[2]) for line in self.said if line.startswith("started")]
+        return [int(line.rpartition(" ")[2]) for line in self.lines if line.startswith("started")]
 
 
 def supervision(
     script: str,
     *arguments: str,
-    ears: FakeEars | None = None,
+    heartbeats: FakeHeartbeats | None = None,
     finished: Callable[[], bool] = lambda: False,
 ) -> Supervision:
     command = [sys.executable, "-c", script, *arguments]
     return Supervision(
-        command, ears or FakeEars(), Notebook(), lambda _heartbeat: finished(), LIMITS
+        command,
+        heartbeats or FakeHeartbeats(),
+        RecordingReporter(),
+        lambda _heartbeat: finished(),
+        LIMITS,
     )
 
 
-def notebook(of: Supervision) -> Notebook:
-    assert isinstance(of.reporter, Notebook)
-    return of.reporter
+def reporter_of(supervision: Supervision) -> RecordingReporter:
+    assert isinstance(supervision.reporter, RecordingReporter)
+    return supervision.reporter
 
 
 def lives(pid: int) -> bool:
@@ -109,39 +121,43 @@ def after(seconds: float) -> Callable[[], bool]:
 
 
 def test_a_program_is_stopped_with_sigterm_when_the_session_is_over(tmp_path: Path) -> None:
-    one = supervision(OBEDIENT, str(tmp_path / "out"), finished=(tmp_path / "out.ready").exists)
-    one.run()
+    supervised = supervision(
+        OBEDIENT, str(tmp_path / "out"), finished=(tmp_path / "out.ready").exists
+    )
+    supervised.run()
     assert (tmp_path / "out").read_text() == "drained"
-    assert notebook(one).said[-1].endswith("ended with exit code 0")
+    assert reporter_of(supervised).lines[-1].endswith("ended with exit code 0")
 
 
 def test_a_program_that_does_not_end_well_when_the_session_is_over_is_a_failure_with_its_reason(
     tmp_path: Path,
 ) -> None:
-    ready, ears = (
+    ready, heartbeats = (
         (tmp_path / "out.ready").exists,
-        FakeEars(detail="7 messages could not be handed to Kafka"),
+        FakeHeartbeats(detail="7 messages could not be handed to Kafka"),
     )
-    one = supervision(NOT_DRAINED, str(tmp_path / "out"), ears=ears, finished=ready)
+    supervised = supervision(
+        NOT_DRAINED, str(tmp_path / "out"), heartbeats=heartbeats, finished=ready
+    )
     with pytest.raises(
         ProgramNotDrainedError,
         match=r"the session is over, but process .* ended with exit code 13.*7 messages",
     ):
-        one.run()
-    assert len(notebook(one).pids) == 1
+        supervised.run()
+    assert len(reporter_of(supervised).pids) == 1
 
 
 def test_a_program_that_must_be_killed_when_the_session_is_over_is_a_failure() -> None:
-    one = supervision(STUBBORN, finished=after(0.5))
-    one.limits = Limits(0.2, 5.0, 5.0, 5.0, (0.01,), 2, 0.01)
+    supervised = supervision(STUBBORN, finished=after(0.5))
+    supervised.limits = Limits(0.2, 5.0, 5.0, 5.0, (0.01,), 2, 0.01)
     with pytest.raises(ProgramNotDrainedError, match="was killed by SIGKILL"):
-        one.run()
+        supervised.run()
 
 
 def test_a_program_that_had_not_begun_when_the_session_was_over_is_no_failure() -> None:
-    one = supervision("import time; time.sleep(60)", finished=after(0.1))
-    one.run()
-    assert notebook(one).said[-1].endswith("was killed by SIGTERM")
+    supervised = supervision("import time; time.sleep(60)", finished=after(0.1))
+    supervised.run()
+    assert reporter_of(supervised).lines[-1].endswith("was killed by SIGTERM")
 
 
 def test_the_refusals_are_the_programs_own_exit_codes() -> None:
@@ -154,52 +170,57 @@ def test_the_refusals_are_the_programs_own_exit_codes() -> None:
 
 
 def test_a_program_that_crashes_is_started_again_with_pauses_until_it_is_hopeless() -> None:
-    one = supervision("import sys; sys.exit(3)")
+    supervised = supervision("import sys; sys.exit(3)")
     with pytest.raises(ProgramKeepsFailingError, match="exit code 3; 3 times in a row"):
-        one.run()
-    assert len(set(notebook(one).pids)) == 3
-    assert [line for line in notebook(one).said if "again in" in line][1].endswith(
+        supervised.run()
+    assert len(set(reporter_of(supervised).pids)) == 3
+    assert [line for line in reporter_of(supervised).lines if "again in" in line][1].endswith(
         "starting again in 0.02 s"
     )
 
 
 def test_a_program_that_is_killed_is_named_with_its_signal() -> None:
-    one = supervision("import os; os.kill(os.getpid(), 9)")
+    supervised = supervision("import os; os.kill(os.getpid(), 9)")
     with pytest.raises(ProgramKeepsFailingError, match="was killed by SIGKILL"):
-        one.run()
+        supervised.run()
 
 
 def test_a_program_that_stops_by_itself_in_the_middle_of_the_session_is_started_again() -> None:
-    one = supervision("pass", finished=after(0.4))
+    supervised = supervision("pass", finished=after(0.4))
     with pytest.raises(ProgramKeepsFailingError, match="exit code 0"):
-        one.run()
+        supervised.run()
 
 
 @pytest.mark.parametrize(("code", "cure"), [(10, "POLYGON_API_KEY"), (11, "plan"), (12, "doctor")])
 def test_a_refusal_is_not_tried_again_and_names_the_cure(code: int, cure: str) -> None:
-    one = supervision(f"import sys; sys.exit({code})", ears=FakeEars(detail="vendor: auth_failed"))
+    supervised = supervision(
+        f"import sys; sys.exit({code})", heartbeats=FakeHeartbeats(detail="vendor: auth_failed")
+    )
     with pytest.raises(ProgramRefusedError, match=cure) as caught:
-        one.run()
+        supervised.run()
     assert "auth_failed" in str(caught.value)
-    assert len(notebook(one).pids) == 1
+    assert len(reporter_of(supervised).pids) == 1
 
 
 def test_a_program_that_falls_silent_is_killed_even_if_it_ignores_sigterm() -> None:
-    one = supervision(STUBBORN, ears=FakeEars(silent=True))
-    one.limits = Limits(0.2, 0.3, 0.5, 5.0, (0.01,), 2, 0.01)
+    supervised = supervision(STUBBORN, heartbeats=FakeHeartbeats(silent=True))
+    supervised.limits = Limits(0.2, 0.3, 0.5, 5.0, (0.01,), 2, 0.01)
     with pytest.raises(ProgramKeepsFailingError, match="sent no heartbeat for"):
-        one.run()
-    assert len(notebook(one).pids) == 2
-    assert not any(lives(pid) for pid in notebook(one).pids)
+        supervised.run()
+    assert len(reporter_of(supervised).pids) == 2
+    assert not any(lives(pid) for pid in reporter_of(supervised).pids)
 
 
 def test_while_the_broker_is_away_a_silent_program_is_left_alone(tmp_path: Path) -> None:
     assert LIMITS.first_beat_seconds < 1.0
-    one = supervision(
-        OBEDIENT, str(tmp_path / "out"), ears=FakeEars(deaf=True), finished=after(1.0)
+    supervised = supervision(
+        OBEDIENT,
+        str(tmp_path / "out"),
+        heartbeats=FakeHeartbeats(unreachable=True),
+        finished=after(1.0),
     )
-    one.run()
-    assert len(notebook(one).pids) == 1
+    supervised.run()
+    assert len(reporter_of(supervised).pids) == 1
 
 
 @pytest.mark.parametrize("script", [OBEDIENT, NOT_DRAINED])
@@ -213,11 +234,11 @@ def test_an_interruption_leaves_nothing_behind_and_stays_one(tmp_path: Path, scr
         return False
 
     previous = signal.signal(signal.SIGALRM, interrupt)
-    one = supervision(script, str(tmp_path / "out"), finished=when_ready)
+    supervised = supervision(script, str(tmp_path / "out"), finished=when_ready)
     try:
         with pytest.raises(KeyboardInterrupt):
-            one.run()
+            supervised.run()
     finally:
         signal.signal(signal.SIGALRM, previous)
     assert (tmp_path / "out").read_text() == "drained"
-    assert not lives(notebook(one).pids[0])
+    assert not lives(reporter_of(supervised).pids[0])
