@@ -1,4 +1,4 @@
-"""Clients of the embedded ClickHouse that leave early, at any moment, harm no other client."""
+"""Clients of the embedded ClickHouse may leave at any time without effect on other clients."""
 
 import socket
 import struct

@@ -1,4 +1,4 @@
-"""Parses a statement just far enough: its kind, its format, and the start of an INSERT's data.
+"""Parses only a statement's kind, its format, and the start of an INSERT's data.
 
 Add checks that must happen before the engine runs a statement here; syntax errors belong to the
 engine.

@@ -69,8 +69,8 @@ def dagster(project: Path, port: int, home: Path | None = None) -> Server:
         variables=lambda _: {"DAGSTER_HOME": str(home or project)},
         healthy=lambda port: _answers(port, "/server_info"),
         repair=code_location.reload_failed_locations,
-        # A stream program delivers what it accepted within 10 s (settings.drain_seconds) after its
-        # run is terminated.
+        # A stream program delivers its accepted messages within 10 s (settings.drain_seconds) after
+        # its run is terminated.
         drain_seconds=25.0,
     )
 

@@ -29,7 +29,7 @@ from polygon_assets.local.snowflake.writers import LockHolder, WriteLock, Writer
 logger = logging.getLogger("polygon_assets.local.snowflake")
 # Below 60 s: the connector resends a statement after 60 s without an answer.
 _WRITER_WAIT_SECONDS = 50.0
-# Snowflake lets an idle transaction block another one for 5 minutes; tests need less.
+# Snowflake rolls back an idle transaction that blocks another one after 5 minutes.
 _IDLE_TRANSACTION_SECONDS = 10.0
 _ACCOUNT = "FAKESNOW"
 _DEFAULT_SCHEMA = "PUBLIC"

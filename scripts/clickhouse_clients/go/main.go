@@ -1,7 +1,8 @@
-// Copies a table through clickhouse-go over HTTP, with default settings and with LZ4, and prints what a client must see.
+// Copies a table through clickhouse-go over HTTP, with default settings and with each compression,
+// and prints one line per check: client, check, value.
 //
-// Arguments: host, port, user, password, the table to read, the prefix of the tables to write. One line per check:
-// client, check, value. The caller compares the values and the tables.
+// Arguments: host, port, user, password, the table to read, the prefix of the tables to write. The
+// caller compares the values and the tables.
 package main
 
 import (

@@ -158,8 +158,8 @@ def _notionals(
     shift = (cells.notional - total) // cells.volume
     middle = line + shift[segments.cell]
     rest = cells.notional - total - shift * cells.volume
-    # In floating point, because the product would exceed 64 bits; the last bar's share is exactly
-    # 1.
+    # In floating point, because the product would exceed 64 bits. The last bar's share is exactly
+    # 1, so nothing is lost.
     added = np.floor(rest[segments.cell] * (running / cells.volume[segments.cell])).astype(np.int64)
     return middle, volume * middle + segments.steps(added)
 

@@ -37,7 +37,7 @@ def text_frame(payload: bytes) -> bytes:
 
 @dataclass
 class Sent:
-    """Counts of what was written to one connection's socket."""
+    """Counts of the frames, events and bytes written to one connection's socket."""
 
     frames: int = 0
     events: int = 0

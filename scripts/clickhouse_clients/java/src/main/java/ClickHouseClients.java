@@ -21,10 +21,11 @@ import java.util.Properties;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Copies a table through each Java client of ClickHouse with its default settings, and prints what a client must see.
+ * Copies a table through each Java client of ClickHouse with its default settings, and prints one
+ * line per check: client, check, value.
  *
- * <p>Arguments: host, port, user, password, the table to read, the prefix of the tables to write. One line per check:
- * client, check, value. The caller compares the values and the tables.
+ * <p>Arguments: host, port, user, password, the table to read, the prefix of the tables to write.
+ * The caller compares the values and the tables.
  */
 public final class ClickHouseClients {
   private static final String TIMES =
