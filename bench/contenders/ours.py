@@ -16,7 +16,7 @@ from polygon_assets.settings import Settings
 from polygon_assets.streaming import filter as filter_program
 from polygon_assets.streaming import producer as producer_program
 from polygon_assets.streaming import sink as sink_program
-from polygon_assets.streaming.heartbeat import Pulse
+from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.program import Loop, run_program
 
 OBSERVE_SECONDS = 0.005
@@ -53,16 +53,18 @@ class Observed:
     meter: Meter
     events: int
 
-    def __call__(self, settings: Settings, pulse: Pulse, stop: threading.Event) -> None:
-        threading.Thread(target=self._observe, args=(pulse, stop), daemon=True).start()
-        self.loop(settings, pulse, stop)
-        self.meter.stop(pulse.beat.counters["forwarded"])
+    def __call__(
+        self, settings: Settings, publisher: HeartbeatPublisher, stop: threading.Event
+    ) -> None:
+        threading.Thread(target=self._observe, args=(publisher, stop), daemon=True).start()
+        self.loop(settings, publisher, stop)
+        self.meter.stop(publisher.beat.counters["forwarded"])
 
-    def _observe(self, pulse: Pulse, stop: threading.Event) -> None:
-        while pulse.beat.state != "streaming":
+    def _observe(self, publisher: HeartbeatPublisher, stop: threading.Event) -> None:
+        while publisher.beat.state != "streaming":
             self.meter.start()
             time.sleep(OBSERVE_SECONDS)
         self.meter.ready()
-        while pulse.beat.counters.get("forwarded", 0) < self.events:
+        while publisher.beat.counters.get("forwarded", 0) < self.events:
             time.sleep(OBSERVE_SECONDS)
         stop.set()

@@ -1,6 +1,6 @@
-"""What the vendor's answer to the key means: accepted, refused (key or plan), or not known.
+"""What the vendor's answer to the key means: accepted, refused (key or plan), or unknown.
 
-Only the judgement of its words belongs here; sending the key is `connection`'s business.
+Add a form of answer here; sending the key belongs to `connection`.
 """
 
 from polygon_assets.streaming.program import (
@@ -12,7 +12,7 @@ from polygon_assets.streaming.program import (
 from polygon_assets.streaming.wire import Status
 
 PLAN_WORDS = ("plan", "upgrade", "entitle", "pricing")
-"""They name the plan even where the key is named beside it: `your API key's plan does not include…`."""
+"""They mean the plan even beside the key: `your API key's plan does not include…`."""
 KEY_WORDS = ("key", "authentication failed", "auth_failed", "credential", "http 401", "http 403")
 WEAK_PLAN_WORDS = ("not authorized", "not_authorized", "permission", "forbidden", "subscri")
 REFUSING = ("auth_failed", "error", "not_authorized", "unauthorized", "forbidden", "failed")
@@ -21,41 +21,41 @@ LONGEST_WORDS = 300
 
 WRONG_KEY = "the vendor refused POLYGON_API_KEY ({}); check the key on the vendor's dashboard"
 NO_PLAN = (
-    "the vendor refused the connection ({}): the account's plan lacks this feed; upgrade the plan, or point "
-    "POLYGON_WEBSOCKET_URL at a cluster that it includes, for example the delayed one"
+    "the vendor refused the connection ({}): the account's plan lacks this feed; upgrade the plan, "
+    "or point POLYGON_WEBSOCKET_URL at a cluster that it includes, for example the delayed one"
 )
 UNKNOWN = (
-    "the vendor answered POLYGON_API_KEY with words that are not known ({}); check the key and the plan on the vendor's dashboard, "
-    "and that POLYGON_WEBSOCKET_URL leads to the vendor"
+    "the vendor gave an unknown answer to POLYGON_API_KEY ({}); check the key and the plan on the "
+    "vendor's dashboard, and that POLYGON_WEBSOCKET_URL leads to the vendor"
 )
 
 
 def is_accepted(status: Status) -> bool:
-    """Whether the vendor took the key."""
+    """Whether the vendor accepted the key."""
     return status.status == "auth_success" or (
         status.status == "success" and "authenticated" in status.message.lower()
     )
 
 
 def is_refused(status: Status) -> bool:
-    """Whether the vendor said no, in whatever form."""
+    """Whether the vendor refused the key, in any form."""
     return status.status.lower() in REFUSING or (
         status.status not in UNREMARKABLE and is_known(_words(status))
     )
 
 
 def is_unknown(status: Status) -> bool:
-    """Whether it is no part of a login as it is documented."""
+    """Whether the status is no part of the documented login."""
     return status.status not in UNREMARKABLE
 
 
 def refusal(status: Status) -> ProgramError:
-    """The error that ends the program: the vendor's words, and the cure."""
+    """The error that ends the program: the vendor's words and the cure."""
     return ended_by(status.message if is_known(status.message) else _words(status))
 
 
 def ended_by(words: str) -> ProgramError:
-    """The same for words that came in another way: an HTTP answer, a reason for closing."""
+    """The same error for words from elsewhere: an HTTP answer, the reason of a close."""
     cure = _cure(words)
     code = {WRONG_KEY: EXIT_WRONG_KEY, NO_PLAN: EXIT_NOT_ENTITLED, UNKNOWN: EXIT_UNKNOWN_ANSWER}[
         cure

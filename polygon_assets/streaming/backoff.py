@@ -1,10 +1,16 @@
-"""How long to wait before the next try: exponential, capped, with jitter. Who tries what belongs to the callers."""
+"""Delays before the next attempt: exponential, capped, with jitter.
+
+Only the delay belongs here; what is attempted belongs to the callers.
+"""
 
 import random
 
 
 class Backoff:
-    """Delays of about 0.5, 1, 2, 4 … seconds up to `longest`, each a random part of the full delay, so that copies do not retry in step."""
+    """Delays of about 0.5, 1, 2, 4 … seconds up to `longest`.
+
+    Each is a random part of the full delay, so that copies of a program do not retry in step.
+    """
 
     def __init__(
         self, first: float = 0.5, longest: float = 30.0, rng: random.Random | None = None
@@ -12,14 +18,14 @@ class Backoff:
         self._first = first
         self._longest = longest
         self._rng = rng or random.Random()
-        self._tries = 0
+        self._attempts = 0
 
     def next_delay(self) -> float:
-        """Seconds to wait now; the next call's answer is about twice as long."""
-        full = min(self._longest, self._first * 2.0**self._tries)
-        self._tries += 1
+        """Seconds to wait now; the next delay is about twice as long."""
+        full = min(self._longest, self._first * 2.0**self._attempts)
+        self._attempts += 1
         return full * self._rng.uniform(0.5, 1.0)
 
     def reset(self) -> None:
         """Start from the shortest delay again."""
-        self._tries = 0
+        self._attempts = 0

@@ -14,8 +14,8 @@ from confluent_kafka import Message
 from polygon_assets.clients import clickhouse
 from polygon_assets.messages import DeadLetter
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.delivery import Outbox
-from polygon_assets.streaming.heartbeat import Pulse
+from polygon_assets.streaming.delivery import Delivery
+from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.rows import BadRowsError, newest_ms, to_table
 
 TABLE = "market.stock_aggregates"
@@ -39,13 +39,15 @@ class UnavailableError(Exception):
     """ClickHouse does not take rows now; the rows are not to blame."""
 
 
-class Inserter:
-    """A connection to ClickHouse, made when needed and anew after trouble. Used by one thread at a time."""
+class ClickHouseWriter:
+    """A connection to ClickHouse, made when needed and anew after problem. Used by one thread at a time."""
 
-    def __init__(self, settings: Settings, pulse: Pulse, outbox: Outbox) -> None:
+    def __init__(
+        self, settings: Settings, publisher: HeartbeatPublisher, delivery: Delivery
+    ) -> None:
         self._settings = settings
-        self._pulse = pulse
-        self._outbox = outbox
+        self._publisher = publisher
+        self._delivery = delivery
         self._client: Client | None = None
         self._taken = 0
         """Rows of this batch that ClickHouse has taken."""
@@ -64,8 +66,8 @@ class Inserter:
             raise
         for message, reason in refusals:
             self._refuse(message, reason)
-        if self._outbox.flush(self._settings.drain_seconds):
-            raise UnavailableError(f"dead letters wait for Kafka: {self._outbox.trouble}")
+        if self._delivery.flush(self._settings.drain_seconds):
+            raise UnavailableError(f"dead letters wait for Kafka: {self._delivery.problem}")
         return len(refusals)
 
     def _insert(self, messages: Sequence[Message], refusals: list[Refusal]) -> None:
@@ -99,7 +101,7 @@ class Inserter:
                 raise RowsRefusedError(str(error)) from error
             raise UnavailableError(f"ClickHouse: {error}") from error
         self._taken += table.num_rows
-        beat = self._pulse.beat
+        beat = self._publisher.beat
         beat.newest_event = max(beat.newest_event or 0, newest_ms(table, "start_timestamp"))
         beat.newest_received_at = max(beat.newest_received_at or 0, newest_ms(table, "received_at"))
 
@@ -109,7 +111,7 @@ class Inserter:
             self._client = None
 
     def _refuse(self, message: Message, reason: str) -> None:
-        self._pulse.refusal(reason)
+        self._publisher.refusal(reason)
         value = message.value() or b""
         letter = DeadLetter(
             "sink",
@@ -121,7 +123,7 @@ class Inserter:
             message.partition(),
             message.offset(),
         )
-        self._outbox.send_dead_letter(letter)
+        self._delivery.send_dead_letter(letter)
 
 
 class Insertion(threading.Thread):

@@ -1,7 +1,7 @@
-"""One WebSocket connection to the vendor: opened, authenticated, and how it can end.
+"""One WebSocket connection to the vendor: how it is opened, authenticated and ended.
 
-What is asked for and what is done with the frames is the producer's business; what the vendor's
-answer to the key means is `authentication`'s.
+Add a way in which a connection ends here; requests and frames belong to `producer`, the meaning of
+the vendor's answer to the key belongs to `authentication`.
 """
 
 import asyncio
@@ -25,18 +25,18 @@ MOST_QUOTED = 200
 
 
 class ConnectionLostError(Exception):
-    """This connection is over; the message says why. The next one may be opened."""
+    """This connection has ended; the message names the cause. The next one may be opened."""
 
 
 class TooManyConnectionsError(ConnectionLostError):
-    """Another process uses the account's connection. Coming back at once would only evict it in turn."""
+    """Another process uses the account's connection; reconnecting at once would evict it in turn."""
 
 
 @asynccontextmanager
 async def open_connection(settings: Settings) -> AsyncIterator[ClientConnection]:
     """An authenticated connection.
 
-    Raises ConnectionLostError when it cannot be had now, and ProgramError when the key is refused.
+    Raises ConnectionLostError when it cannot be opened now, and ProgramError for a refused key.
     """
     try:
         async with connect(
@@ -78,8 +78,8 @@ def raise_if_ending(status: Status) -> None:
 async def _authenticate(socket: ClientConnection, key: str) -> None:
     """Send the key and wait until it is accepted.
 
-    Raises ProgramError where the vendor refuses it or says nothing that is known, and
-    ConnectionLostError where the connection ends or stays silent: the next one may be luckier.
+    Raises ProgramError where the vendor refuses it or gives an unknown answer, and
+    ConnectionLostError where the connection ends or no answer comes: the next one may succeed.
     """
     await send(socket, "auth", key)
     unknown: list[str] = []
@@ -98,7 +98,7 @@ async def _authenticate(socket: ClientConnection, key: str) -> None:
 
 
 def _closed(error: ConnectionClosed) -> Exception:
-    """What a close before any answer means: its reason may be the answer."""
+    """The error for a close before any answer: the close's reason may be the answer."""
     reason = error.rcvd.reason if error.rcvd else ""
     if authentication.is_known(reason):
         return authentication.ended_by(reason)
@@ -106,7 +106,7 @@ def _closed(error: ConnectionClosed) -> Exception:
 
 
 def _is_accepted(frame: Frame, unknown: list[str]) -> bool:
-    """Whether a frame says that the key is accepted; words that are no part of a login go to `unknown`."""
+    """Whether a frame accepts the key; words outside the documented login go to `unknown`."""
     for status in frame.statuses:
         if authentication.is_accepted(status):
             return True

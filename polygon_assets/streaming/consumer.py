@@ -1,6 +1,7 @@
-"""A consumer group's view of one topic: reading, committed positions, lag.
+"""A member of a consumer group on one topic: reading, commits, lag.
 
-What the messages mean, and when they are done, is decided by the programs.
+Add how a topic is read and committed here; the meaning of messages, and when they are done, belongs
+to the programs.
 """
 
 import logging
@@ -20,17 +21,17 @@ from polygon_assets.clients import kafka
 from polygon_assets.settings import Settings
 
 JOIN_SECONDS = 5.0
-"""Brokers hold a new group back for 3 s, so that all its members are in the first assignment."""
+"""Brokers delay a new group for 3 s, so that all its members get the first assignment."""
 
-_log = logging.getLogger("inbox")
+_log = logging.getLogger("consumer")
 
 
-class Inbox:
-    """A librdkafka consumer in a group. Partitions come and go inside `read`."""
+class TopicConsumer:
+    """A librdkafka consumer in a group. Partitions are assigned and revoked inside `read`."""
 
     def __init__(self, settings: Settings, group: str, topic: str) -> None:
         self.topic = topic
-        self.trouble = "no partition assigned yet"
+        self.problem = "no partition assigned yet"
         self._positions: dict[int, int] = {}
         self._consumer: Consumer = kafka.connect_consumer(
             settings, group, **{"error_cb": self._on_error}
@@ -45,7 +46,7 @@ class Inbox:
         return frozenset(self._positions)
 
     def read(self, most: int, seconds: float) -> list[Message]:
-        """Up to `most` messages that came within `seconds`."""
+        """Up to `most` messages that arrive within `seconds`."""
         messages = []
         for message in self._consumer.consume(most, seconds):
             if error := message.error():
@@ -54,7 +55,7 @@ class Inbox:
                 messages.append(message)
                 self._positions[message.partition() or 0] = (message.offset() or 0) + 1
         if messages:
-            self.trouble = ""
+            self.problem = ""
         return messages
 
     def pause(self, partition: int) -> None:
@@ -66,13 +67,14 @@ class Inbox:
         self._consumer.resume([TopicPartition(self.topic, partition)])
 
     def positions(self, messages: Iterable[Message]) -> dict[int, int]:
-        """Partition to the offset after its last message."""
+        """By partition, the offset after its last message."""
         return {message.partition() or 0: (message.offset() or 0) + 1 for message in messages}
 
     def commit(self, positions: dict[int, int]) -> None:
         """Mark everything before the given offsets as done.
 
-        A refused commit is only logged: the messages are read again by whoever has the partition, and repeating them changes nothing.
+        A refused commit is only logged: the partition's next owner reads the messages again, and
+        repeating them changes nothing.
         """
         mine = [
             TopicPartition(self.topic, partition, offset)
@@ -87,7 +89,7 @@ class Inbox:
             _log.warning("offsets not committed, their messages will be read again: %s", error)
 
     def lag(self) -> int | None:
-        """Messages not yet read, by the newest high watermarks known to the client; None without a partition."""
+        """Messages not yet read, by the high watermarks known here; None without a partition."""
         if not self._positions:
             return None
         return sum(
@@ -98,8 +100,8 @@ class Inbox:
     def close(self) -> None:
         """Leave the group at once, so that others get the partitions without waiting.
 
-        A member that is still joining first waits for its partitions: the embedded broker never lets anyone into a group again
-        when a member leaves it in that moment.
+        A member that is still joining first waits for its partitions: when a member leaves in that
+        moment, the embedded broker never admits anyone to the group again.
         """
         deadline = time.monotonic() + JOIN_SECONDS
         while not self._positions and time.monotonic() < deadline:
@@ -116,15 +118,14 @@ class Inbox:
         self._positions.update({part.partition: 0 for part in partitions})
         try:
             committed = self._consumer.committed(partitions, timeout=5)
-        except (
-            KafkaException
-        ) as error:  # the positions only serve to tell the lag until the first message is read
+        except KafkaException as error:
+            # The positions only serve the lag until the first message is read.
             _log.warning(
                 "committed offsets unknown, the lag is too high until the first messages: %s", error
             )
         else:
             self._positions.update({part.partition: max(0, part.offset) for part in committed})
-        self.trouble = ""
+        self.problem = ""
         _log.info("%s: partitions %s", self.topic, sorted(self._positions))
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -132,4 +133,4 @@ class Inbox:
             self._positions.pop(part.partition, None)
 
     def _on_error(self, error: KafkaError) -> None:
-        self.trouble = str(error)
+        self.problem = str(error)

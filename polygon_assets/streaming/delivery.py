@@ -28,14 +28,14 @@ MOST_KEPT = 10_000
 LONGEST_REASON = 1_000
 """A reason quotes the value it blames, and that may be as long as the message."""
 
-_log = logging.getLogger("outbox")
+_log = logging.getLogger("delivery")
 
 
 class UndeliverableError(Exception):
     """The broker refused a message for what it is, not for when it came."""
 
 
-class Outbox:
+class Delivery:
     """A librdkafka producer whose failed deliveries are sent again."""
 
     def __init__(self, settings: Settings) -> None:
@@ -49,7 +49,7 @@ class Outbox:
         )
         self._failed: list[tuple[str, bytes | None, bytes]] = []
         self._retry_at = 0.0
-        self.trouble = ""
+        self.problem = ""
         """What the client last complained of; empty when all was well at the last delivery."""
 
     def send(self, topic: str, key: bytes | None, value: bytes) -> bool:
@@ -74,7 +74,7 @@ class Outbox:
                 "%s: a message is lost, %d others wait for Kafka already (%s)",
                 topic,
                 MOST_KEPT,
-                self.trouble,
+                self.problem,
             )
             return
         self._failed.append((topic, key, value))
@@ -102,7 +102,7 @@ class Outbox:
             self._producer.flush(min(left, 0.5))
             self.serve(min(0.05, left) if self._failed else 0.0)
         if not self.pending:
-            self.trouble = ""
+            self.problem = ""
         return self.pending
 
     @property
@@ -121,12 +121,12 @@ class Outbox:
             raise UndeliverableError(
                 f"{message.topic()}: {error}; raise the topic's max.message.bytes"
             )
-        self.trouble = str(error)
+        self.problem = str(error)
         self._retry_at = time.monotonic() + RETRY_SECONDS
         self._failed.append((message.topic() or "", message.key(), message.value() or b""))
 
     def _on_error(self, error: "KafkaError") -> None:
-        self.trouble = str(error)
+        self.problem = str(error)
 
 
 def _parts(letter: DeadLetter) -> "Iterator[DeadLetter]":

@@ -21,9 +21,9 @@ from polygon_assets.messages import (
     encode,
 )
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.consumer import Inbox
-from polygon_assets.streaming.delivery import Outbox
-from polygon_assets.streaming.heartbeat import Pulse
+from polygon_assets.streaming.consumer import TopicConsumer
+from polygon_assets.streaming.delivery import Delivery
+from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
 from polygon_assets.streaming.validation import fault, to_row
@@ -32,50 +32,56 @@ BATCH_MESSAGES = 5_000
 BATCH_SECONDS = 0.05
 
 
-def run(settings: Settings, pulse: Pulse, stop: threading.Event) -> None:
+def run(settings: Settings, publisher: HeartbeatPublisher, stop: threading.Event) -> None:
     """Filter until `stop` is set."""
     watch = SubscriptionWatch(subscription_store.connect(settings))
     watch.start()
     try:
-        _wait_for_subscriptions(watch, pulse, stop)
+        _wait_for_subscriptions(watch, publisher, stop)
         if not stop.is_set():
-            with closing(Inbox(settings, FILTER_GROUP, RAW_TOPIC)) as inbox:
-                Filter(settings, pulse, watch, inbox).run(stop)
+            with closing(TopicConsumer(settings, FILTER_GROUP, RAW_TOPIC)) as consumer:
+                Filter(settings, publisher, watch, consumer).run(stop)
     finally:
         watch.stop()
 
 
-def _wait_for_subscriptions(watch: SubscriptionWatch, pulse: Pulse, stop: threading.Event) -> None:
+def _wait_for_subscriptions(
+    watch: SubscriptionWatch, publisher: HeartbeatPublisher, stop: threading.Event
+) -> None:
     while watch.current is None and not stop.wait(0.2):
-        pulse.tick()
-        pulse.state("waiting", watch.trouble)
+        publisher.tick()
+        publisher.state("waiting", watch.problem)
 
 
 class Filter:
     """The loop. A message that was read is either handed on, counted as unsubscribed, or a dead letter."""
 
     def __init__(
-        self, settings: Settings, pulse: Pulse, watch: SubscriptionWatch, inbox: Inbox
+        self,
+        settings: Settings,
+        publisher: HeartbeatPublisher,
+        watch: SubscriptionWatch,
+        consumer: TopicConsumer,
     ) -> None:
-        self._pulse = pulse
+        self._publisher = publisher
         self._watch = watch
-        self._inbox = inbox
-        self._outbox = Outbox(settings)
+        self._consumer = consumer
+        self._delivery = Delivery(settings)
         self._drain_seconds = settings.drain_seconds
 
     def run(self, stop: threading.Event) -> None:
         """Work batch by batch; what is under way when `stop` comes is finished."""
         while not stop.is_set():
-            self._pulse.tick()
-            messages = self._inbox.read(BATCH_MESSAGES, BATCH_SECONDS)
-            self._pulse.state(
-                "streaming" if self._inbox.assigned else "waiting", self._inbox.trouble
+            self._publisher.tick()
+            messages = self._consumer.read(BATCH_MESSAGES, BATCH_SECONDS)
+            self._publisher.state(
+                "streaming" if self._consumer.assigned else "waiting", self._consumer.problem
             )
             counts = Counter(self._take(message) for message in messages)
-            self._pulse.count_all({"read": len(messages), **counts})
+            self._publisher.count_all({"read": len(messages), **counts})
             if messages and self._deliver(stop):
-                self._inbox.commit(self._inbox.positions(messages))
-            self._pulse.beat.lag = self._inbox.lag()
+                self._consumer.commit(self._consumer.positions(messages))
+            self._publisher.beat.lag = self._consumer.lag()
 
     def _take(self, message: Message) -> str:
         """Hand a message on or refuse it; returns the counter that it belongs to."""
@@ -88,15 +94,15 @@ class Filter:
             return self._refuse(message, value, reason)
         if not self._watch.keeps(event.symbol, event.received_at):
             return "unsubscribed"
-        self._outbox.send_surely(FILTERED_TOPIC, event.symbol.encode(), encode(to_row(event)))
-        self._pulse.beat.newest_event = max(
-            self._pulse.beat.newest_event or 0, event.start_timestamp
+        self._delivery.send_surely(FILTERED_TOPIC, event.symbol.encode(), encode(to_row(event)))
+        self._publisher.beat.newest_event = max(
+            self._publisher.beat.newest_event or 0, event.start_timestamp
         )
-        self._pulse.beat.newest_received_at = event.received_at // 1000
+        self._publisher.beat.newest_received_at = event.received_at // 1000
         return "forwarded"
 
     def _refuse(self, message: Message, value: bytes, reason: str) -> str:
-        self._pulse.refusal(reason)
+        self._publisher.refusal(reason)
         letter = DeadLetter(
             "filter",
             "validate",
@@ -107,17 +113,17 @@ class Filter:
             message.partition(),
             message.offset(),
         )
-        self._outbox.send_dead_letter(letter)
+        self._delivery.send_dead_letter(letter)
         return "refused"
 
     def _deliver(self, stop: threading.Event) -> bool:
         """Wait until all output is acknowledged, however long Kafka is away; False when stopped before that."""
         deadline: float | None = None
-        while self._outbox.flush(1.0):
-            self._pulse.tick()
-            self._pulse.state(
+        while self._delivery.flush(1.0):
+            self._publisher.tick()
+            self._publisher.state(
                 "backing_off",
-                f"{self._outbox.pending} messages wait for Kafka: {self._outbox.trouble}",
+                f"{self._delivery.pending} messages wait for Kafka: {self._delivery.problem}",
             )
             if stop.is_set():
                 deadline = deadline or time.monotonic() + self._drain_seconds

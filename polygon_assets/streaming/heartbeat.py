@@ -37,7 +37,7 @@ PREVIOUS_SECONDS = 3.0
 """How long the previous process's heartbeat is looked for; the first heartbeat of this one waits for it."""
 
 
-class Pulse:
+class HeartbeatPublisher:
     """The one heartbeat of a process. The loop writes `beat` and calls `tick`; a thread publishes."""
 
     def __init__(self, program: ProgramName, settings: Settings) -> None:
@@ -61,7 +61,7 @@ class Pulse:
         self._judged: deque[tuple[int, int]] = deque([(0, 0)], maxlen=RECENT_SECONDS + 1)
         """Events read and refused until each of the last heartbeats."""
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     def start(self) -> None:
         """Begin to publish."""

@@ -31,9 +31,9 @@ from polygon_assets.streaming.connection import (
     raise_if_ending,
     send,
 )
-from polygon_assets.streaming.delivery import Outbox
+from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.gaps import GapTracker, overlaps_session
-from polygon_assets.streaming.heartbeat import Pulse
+from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.program import (
     EXIT_NOT_DRAINED,
     EXIT_NOT_ENTITLED,
@@ -72,21 +72,23 @@ DELAYS = 51
 _log = logging.getLogger("producer")
 
 
-def run(settings: Settings, pulse: Pulse, stop: threading.Event) -> None:
+def run(settings: Settings, publisher: HeartbeatPublisher, stop: threading.Event) -> None:
     """Produce until `stop` is set. Raises ProgramError for a wrong key or a plan without this data."""
     require(settings, "polygon_api_key", "polygon_websocket_url")
-    asyncio.run(Producer(settings, pulse, stop).run())
+    asyncio.run(Producer(settings, publisher, stop).run())
 
 
 class Producer:
     """One process's state: the channels of this connection, the open gap, what is on its way to Kafka."""
 
-    def __init__(self, settings: Settings, pulse: Pulse, stop: threading.Event) -> None:
+    def __init__(
+        self, settings: Settings, publisher: HeartbeatPublisher, stop: threading.Event
+    ) -> None:
         self._settings = settings
-        self._pulse = pulse
+        self._publisher = publisher
         self._stop = stop
         self._calendar = calendar_of(settings)
-        self._outbox = Outbox(settings)
+        self._delivery = Delivery(settings)
         self._watch = SubscriptionWatch(subscription_store.connect(settings))
         self._gaps = GapTracker()
         self._channels = ChannelLedger()
@@ -118,7 +120,7 @@ class Producer:
 
     async def _wait_for_subscriptions(self) -> None:
         while self._watch.current is None and not self._stop.is_set():
-            self._pulse.state("waiting", self._watch.trouble)
+            self._publisher.state("waiting", self._watch.problem)
             await self._pause(KEEPER_SECONDS)
 
     async def _resume_after_previous_process(self) -> None:
@@ -130,7 +132,7 @@ class Producer:
                 previous.epoch,
             )
             beat = (
-                self._pulse.beat
+                self._publisher.beat
             )  # passed on, in case this process ends before it has received anything
             beat.complete_until = previous.complete_until or previous.sent_at
             beat.epoch = beat.epoch or previous.epoch
@@ -147,7 +149,7 @@ class Producer:
         while not self._stop.is_set():
             try:
                 return heartbeats(
-                    self._settings, RESUME_SECONDS, other_than=self._pulse.beat.instance
+                    self._settings, RESUME_SECONDS, other_than=self._publisher.beat.instance
                 )
             except KafkaUnreachableError as error:
                 if not warned:
@@ -162,13 +164,13 @@ class Producer:
         """Sleep in short steps: `stop` and the heartbeat do not wait."""
         until = time.monotonic() + seconds
         while not self._stop.is_set() and time.monotonic() < until:
-            self._pulse.tick()
-            self._outbox.serve()
+            self._publisher.tick()
+            self._delivery.serve()
             await asyncio.sleep(min(KEEPER_SECONDS, max(0.0, until - time.monotonic())))
 
     async def _connection(self, backoff: Backoff) -> float:
         """One connection from opening to end; returns the seconds that must pass before the next."""
-        self._pulse.state("connecting")
+        self._publisher.state("connecting")
         try:
             async with open_connection(self._settings) as socket:
                 await self._stream(socket)
@@ -186,22 +188,24 @@ class Producer:
         return 0.0
 
     def _lost(self, reason: str) -> None:
-        self._pulse.count("reconnects")
-        self._pulse.beat.confirmed = 0
+        self._publisher.count("reconnects")
+        self._publisher.beat.confirmed = 0
         if (
             self._confirmed_at is not None
         ):  # a connection that never carried a channel leaves the loss before it as it is
             self._confirmed_at = None
-            self._gaps.lost("disconnect", self._pulse.beat.newest_event, self._pulse.beat.epoch)
-        self._pulse.state("backing_off", reason)
+            self._gaps.lost(
+                "disconnect", self._publisher.beat.newest_event, self._publisher.beat.epoch
+            )
+        self._publisher.state("backing_off", reason)
 
     async def _stream(self, socket: ClientConnection) -> None:
         """Read frames and keep the channels as desired until the connection ends or `stop` is set."""
         self._channels = ChannelLedger()
         self._confirmed_at = None
         self._connected_at = time.monotonic()
-        self._pulse.beat.epoch = time.time_ns() // 1_000_000
-        self._pulse.state("streaming")
+        self._publisher.beat.epoch = time.time_ns() // 1_000_000
+        self._publisher.state("streaming")
         reader = asyncio.create_task(self._read(socket))
         keeper = asyncio.create_task(self._keep(socket))
         try:
@@ -237,8 +241,8 @@ class Producer:
 
     async def _keep(self, socket: ClientConnection) -> None:
         while not self._stop.is_set():
-            self._pulse.tick()
-            self._outbox.serve()
+            self._publisher.tick()
+            self._delivery.serve()
             await self._follow_subscriptions(socket)
             self._watch_for_silence(time.monotonic(), dt.datetime.now(dt.UTC))
             await asyncio.sleep(KEEPER_SECONDS)
@@ -250,11 +254,11 @@ class Producer:
         for action, requests in (("unsubscribe", plan.unsubscribe), ("subscribe", plan.subscribe)):
             for channels in requests:
                 await send(socket, action, ",".join(channels))
-        beat = self._pulse.beat
+        beat = self._publisher.beat
         beat.subscriptions_version = accepted.version if accepted else ""
         beat.desired, beat.confirmed = len(desired), len(self._channels.confirmed)
         beat.unconfirmed = self._channels.unconfirmed()[:100]
-        beat.lag = self._outbox.pending
+        beat.lag = self._delivery.pending
         beat.arrival_delay_ms = round(statistics.median(self._delays)) if self._delays else None
         if self._confirmed_at and self._is_complete():
             beat.complete_until = time.time_ns() // 1_000_000
@@ -286,7 +290,7 @@ class Producer:
                 await self._forward(frame.aggregates, received_at_us, counts)
         finally:
             dropped = len(frame.aggregates) - counts["forwarded"]
-            self._pulse.count_all({"read": frame.read, "dropped": dropped, **counts})
+            self._publisher.count_all({"read": frame.read, "dropped": dropped, **counts})
         if frame.is_incomplete:
             self._lose_part_of(frame, received_at_us)
         for status in frame.statuses:
@@ -302,8 +306,8 @@ class Producer:
             if _is_plausible(event, received_at_us)
         ]
         # Before the first event of all, what was in it may be as old as the delayed cluster's seconds are.
-        newest = self._pulse.beat.newest_event or received_at_us // 1000 - LIVE_MS
-        self._gaps.lost("unreadable", min([newest, *starts]), self._pulse.beat.epoch)
+        newest = self._publisher.beat.newest_event or received_at_us // 1000 - LIVE_MS
+        self._gaps.lost("unreadable", min([newest, *starts]), self._publisher.beat.epoch)
         _log.error(
             "a frame could not be read to its end; its interval goes into %s, its bytes into the dead letters",
             GAP_TOPIC,
@@ -336,13 +340,13 @@ class Producer:
         if (
             self._is_complete()
         ):  # until then the heartbeat keeps where the gap began, for the next process
-            beat = self._pulse.beat
+            beat = self._publisher.beat
             beat.newest_event = max(beat.newest_event or newest, newest)
             beat.newest_received_at = received_at_us // 1000
 
     def _is_complete(self) -> bool:
         """Whether nothing is missing so far, and no more on its way to Kafka than a heartbeat's second holds."""
-        return not self._gaps.is_open and self._outbox.pending < BACKLOG
+        return not self._gaps.is_open and self._delivery.pending < BACKLOG
 
     async def _send(
         self, events: list[VendorAggregate], received_at_us: int, counts: Counter[str]
@@ -356,7 +360,7 @@ class Producer:
         self._version_us = first_us + len(events) - 1
         for version_us, event in enumerate(events, first_us):
             key, value = event.symbol.encode(), encode(to_raw(event, version_us))
-            if not self._outbox.send(RAW_TOPIC, key, value) and not await self._send_patiently(
+            if not self._delivery.send(RAW_TOPIC, key, value) and not await self._send_patiently(
                 key, value
             ):
                 return
@@ -373,10 +377,10 @@ class Producer:
     async def _send_patiently(self, key: bytes, value: bytes) -> bool:
         """Wait for room in a full queue, which holds back the reading; once that was in vain, only try."""
         until = time.monotonic() + (0 if self._dropping else PATIENCE_SECONDS)
-        while not self._outbox.send(RAW_TOPIC, key, value):
+        while not self._delivery.send(RAW_TOPIC, key, value):
             if time.monotonic() >= until:
                 return False
-            self._outbox.serve()
+            self._delivery.serve()
             await asyncio.sleep(0.01)
         return True
 
@@ -385,27 +389,27 @@ class Producer:
         if not self._dropping:
             _log.error(
                 "the queue to Kafka is full (%s): events are dropped and their interval goes into %s",
-                self._outbox.trouble,
+                self._delivery.problem,
                 GAP_TOPIC,
             )
         self._dropping = True
         starts = [event.start_timestamp for event in events if _is_plausible(event, received_at_us)]
         if starts:
             self._gaps.dropped(
-                len(events), min(starts), max(starts) + WINDOW_MS, self._pulse.beat.epoch
+                len(events), min(starts), max(starts) + WINDOW_MS, self._publisher.beat.epoch
             )
 
     def _refuse(self, part: Refused, received_at_us: int) -> None:
-        self._pulse.refusal(part.reason)
+        self._publisher.refusal(part.reason)
         stage: Literal["frame", "event"] = "frame" if part.is_frame else "event"
-        epoch = self._pulse.beat.epoch
-        self._outbox.send_dead_letter(
+        epoch = self._publisher.beat.epoch
+        self._delivery.send_dead_letter(
             DeadLetter("producer", stage, part.reason, part.raw, received_at_us, epoch=epoch)
         )
 
     def _publish_gap(self, gap: Gap) -> None:
         back_at = self._confirmed_at or dt.datetime.now(dt.UTC)
-        lost_at = _utc(self._pulse.beat.complete_until or gap.since)
+        lost_at = _utc(self._publisher.beat.complete_until or gap.since)
         if gap.events_dropped or self._was_open(lost_at, back_at):
             since, until = _utc(gap.since), _utc(gap.until)
             _log.warning(
@@ -415,9 +419,9 @@ class Producer:
                 until,
                 gap.events_dropped,
             )
-            self._pulse.count("gaps")
+            self._publisher.count("gaps")
             gap.channels = list(self._watch.current.channels) if self._watch.current else []
-            self._outbox.send_eventually(GAP_TOPIC, gap.gap_id.encode(), encode(gap))
+            self._delivery.send_eventually(GAP_TOPIC, gap.gap_id.encode(), encode(gap))
 
     def _was_open(self, since: dt.datetime, until: dt.datetime) -> bool:
         """Whether the market was open between two moments of the wall clock; it counts as open where nobody knows."""
@@ -429,11 +433,11 @@ class Producer:
         return overlaps_session(self._calendar, clock.market(since), clock.market(until))
 
     async def _drain(self) -> None:
-        self._pulse.state("draining")
+        self._publisher.state("draining")
         gap = self._gaps.recovered(0)
         if gap and gap.events_dropped:  # the next start finds the other kinds by itself
             self._publish_gap(gap)
-        left = await asyncio.to_thread(self._outbox.flush, self._settings.drain_seconds)
+        left = await asyncio.to_thread(self._delivery.flush, self._settings.drain_seconds)
         if left:
             raise ProgramError(
                 EXIT_NOT_DRAINED,

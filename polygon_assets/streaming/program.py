@@ -12,7 +12,7 @@ from types import FrameType
 
 from polygon_assets.messages import ProgramName
 from polygon_assets.settings import Settings, SettingsError
-from polygon_assets.streaming.heartbeat import Pulse
+from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 
 EXIT_OK = 0
 EXIT_WRONG_KEY = 10
@@ -30,7 +30,7 @@ class ProgramError(Exception):
         self.code = code
 
 
-Loop = Callable[[Settings, Pulse, threading.Event], None]
+Loop = Callable[[Settings, HeartbeatPublisher, threading.Event], None]
 
 
 def run_program(name: ProgramName, settings: Settings, loop: Loop) -> int:
@@ -46,27 +46,31 @@ def run_program(name: ProgramName, settings: Settings, loop: Loop) -> int:
         signal.signal(number, ask_to_stop)
     try:
         require(settings, "kafka_bootstrap_servers", "subscriptions_bucket")
-        pulse = Pulse(name, settings)
-        return _run(name, settings, loop, pulse, stop)
+        publisher = HeartbeatPublisher(name, settings)
+        return _run(name, settings, loop, publisher, stop)
     except SettingsError as error:
         logging.getLogger(name).error("%s", error)
         return EXIT_BAD_SETTINGS
 
 
 def _run(
-    name: ProgramName, settings: Settings, loop: Loop, pulse: Pulse, stop: threading.Event
+    name: ProgramName,
+    settings: Settings,
+    loop: Loop,
+    publisher: HeartbeatPublisher,
+    stop: threading.Event,
 ) -> int:
-    pulse.start()
+    publisher.start()
     try:
-        loop(settings, pulse, stop)
+        loop(settings, publisher, stop)
     except ProgramError as error:
         logging.getLogger(name).error("%s", error)
-        pulse.stop(str(error))
+        publisher.stop(str(error))
         return error.code
     except Exception as error:
-        pulse.stop(f"crashed: {error!r}")
+        publisher.stop(f"crashed: {error!r}")
         raise
-    pulse.stop("drained")
+    publisher.stop("drained")
     return EXIT_OK
 
 

@@ -13,10 +13,10 @@ from confluent_kafka import Message
 from polygon_assets.messages import FILTERED_TOPIC, SINK_GROUP
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.backoff import Backoff
-from polygon_assets.streaming.clickhouse_writer import Inserter, Insertion, UnavailableError
-from polygon_assets.streaming.consumer import Inbox
-from polygon_assets.streaming.delivery import Outbox
-from polygon_assets.streaming.heartbeat import Pulse
+from polygon_assets.streaming.clickhouse_writer import ClickHouseWriter, Insertion, UnavailableError
+from polygon_assets.streaming.consumer import TopicConsumer
+from polygon_assets.streaming.delivery import Delivery
+from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError, require
 
 READ_MESSAGES = 10_000
@@ -24,11 +24,11 @@ READ_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 5.0
 
 
-def run(settings: Settings, pulse: Pulse, stop: threading.Event) -> None:
+def run(settings: Settings, publisher: HeartbeatPublisher, stop: threading.Event) -> None:
     """Load until `stop` is set."""
     require(settings, "clickhouse_host")
-    with closing(Inbox(settings, SINK_GROUP, FILTERED_TOPIC)) as inbox:
-        Sink(settings, pulse, inbox).run(stop)
+    with closing(TopicConsumer(settings, SINK_GROUP, FILTERED_TOPIC)) as consumer:
+        Sink(settings, publisher, consumer).run(stop)
 
 
 class Sink:
@@ -37,11 +37,13 @@ class Sink:
     One insert holds all partitions: for ClickHouse an insert of 1,000 rows costs nearly as much as one of 6,000.
     """
 
-    def __init__(self, settings: Settings, pulse: Pulse, inbox: Inbox) -> None:
+    def __init__(
+        self, settings: Settings, publisher: HeartbeatPublisher, consumer: TopicConsumer
+    ) -> None:
         self._settings = settings
-        self._pulse = pulse
-        self._inbox = inbox
-        self._inserter = Inserter(settings, pulse, Outbox(settings))
+        self._publisher = publisher
+        self._consumer = consumer
+        self._inserter = ClickHouseWriter(settings, publisher, Delivery(settings))
         self._insertion: Insertion | None = None
         self._waiting: list[Message] = []
         self._oldest_at = 0.0
@@ -56,14 +58,14 @@ class Sink:
         while not stop.is_set():
             self._turn(self._settings.sink_max_age_seconds)
             if time.monotonic() >= self._retry_at:
-                self._pulse.state(
-                    "streaming" if self._inbox.assigned else "waiting", self._inbox.trouble
+                self._publisher.state(
+                    "streaming" if self._consumer.assigned else "waiting", self._consumer.problem
                 )
-        self._pulse.state("draining")
+        self._publisher.state("draining")
         deadline = time.monotonic() + self._settings.drain_seconds
         while self._insertion or self._waiting:
             self._insert_due(0.0)
-            self._pulse.tick()
+            self._publisher.tick()
             if time.monotonic() > deadline:
                 raise ProgramError(
                     EXIT_NOT_DRAINED,
@@ -72,29 +74,29 @@ class Sink:
             time.sleep(0.01)
 
     def _turn(self, age: float) -> None:
-        self._pulse.tick()
+        self._publisher.tick()
         if self._insertion and self._is_full:
             # Not paused: that would throw away what the client has fetched ahead, every time.
             self._insertion.join(READ_SECONDS)
         else:
-            self._collect(self._inbox.read(READ_MESSAGES, min(READ_SECONDS, age)))
+            self._collect(self._consumer.read(READ_MESSAGES, min(READ_SECONDS, age)))
         self._insert_due(age)
         self._hold_back()
-        lag = self._inbox.lag()
-        self._pulse.beat.lag = None if lag is None else lag + self._held
+        lag = self._consumer.lag()
+        self._publisher.beat.lag = None if lag is None else lag + self._held
 
     def _collect(self, messages: list[Message]) -> None:
         if not self._waiting:
             self._oldest_at = time.monotonic()
         self._waiting.extend(messages)
-        held, assigned = self._held, self._inbox.assigned
+        held, assigned = self._held, self._consumer.assigned
         if self._partitions - assigned:
             # Another member has the lost partitions now and reads them from the last commit.
             self._waiting = [
                 message for message in self._waiting if message.partition() in assigned
             ]
         self._partitions = assigned
-        self._pulse.count_all(
+        self._publisher.count_all(
             {"read": len(messages), "released": held - self._held}, waiting=self._held
         )
 
@@ -118,12 +120,12 @@ class Sink:
             self._waiting = insertion.messages + self._waiting
             self._retry_later(str(error))
         else:
-            self._pulse.count_all(
+            self._publisher.count_all(
                 {"forwarded": len(insertion.messages) - refused, "refused": refused},
                 waiting=self._held,
             )
             self._backoff.reset()
-            self._inbox.commit(self._inbox.positions(insertion.messages))
+            self._consumer.commit(self._consumer.positions(insertion.messages))
 
     @property
     def _held(self) -> int:
@@ -136,16 +138,16 @@ class Sink:
 
     def _hold_back(self) -> None:
         """Pause while a full batch waits for ClickHouse to come back: reading goes on, and keeps this member in the group."""
-        paused = self._inbox.assigned if self._is_full and not self._insertion else frozenset()
+        paused = self._consumer.assigned if self._is_full and not self._insertion else frozenset()
         for (
             partition
         ) in paused:  # again each turn: a partition that left and came back is no longer paused
-            self._inbox.pause(partition)
-        for partition in (self._paused - paused) & self._inbox.assigned:
-            self._inbox.resume(partition)
+            self._consumer.pause(partition)
+        for partition in (self._paused - paused) & self._consumer.assigned:
+            self._consumer.resume(partition)
         self._paused = paused
 
     def _retry_later(self, reason: str) -> None:
         self._retry_at = time.monotonic() + self._backoff.next_delay()
-        self._pulse.count("retries")
-        self._pulse.state("backing_off", reason.splitlines()[0][:300])
+        self._publisher.count("retries")
+        self._publisher.state("backing_off", reason.splitlines()[0][:300])

@@ -30,7 +30,7 @@ class SubscriptionWatch:
         self._failed_at = -POLL_SECONDS
         self.loaded_at_us = 0
         """When the set was last known to be the newest."""
-        self.trouble = "nothing is published yet: materialize s3/subscriptions"
+        self.problem = "nothing is published yet: materialize s3/subscriptions"
 
     def start(self) -> None:
         """Read once, then every two seconds in a thread."""
@@ -80,12 +80,12 @@ class SubscriptionWatch:
             _log.info("version %s: %d channels", accepted.version, len(accepted.channels))
         self._symbols = accepted.symbols
         self.current = accepted
-        self.trouble = ""
+        self.problem = ""
 
-    def _complain(self, trouble: str) -> None:
-        if trouble != self.trouble:
-            _log.warning("%s; the last good set stays", trouble)
-        self.trouble = trouble
+    def _complain(self, problem: str) -> None:
+        if problem != self.problem:
+            _log.warning("%s; the last good set stays", problem)
+        self.problem = problem
 
     def _run(self) -> None:
         while not self._stopped.wait(POLL_SECONDS):

@@ -29,7 +29,7 @@ from polygon_assets.messages import (
     encode,
 )
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.delivery import Outbox
+from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.subscriptions import accept
 
 PATIENCE_SECONDS = 60.0
@@ -163,10 +163,10 @@ def put_in_force(settings: Settings, *channels: str) -> None:
 
 def send(settings: Settings, topic: str, messages: Iterable[tuple[str, bytes]]) -> None:
     """Put (key, value) messages into a topic and wait until the broker has them."""
-    outbox = Outbox(settings)
+    delivery = Delivery(settings)
     for key, value in messages:
-        outbox.send_surely(topic, key.encode(), value)
-    assert outbox.flush(30) == 0
+        delivery.send_surely(topic, key.encode(), value)
+    assert delivery.flush(30) == 0
 
 
 def send_raw(settings: Settings, aggregates: Iterable[RawAggregate]) -> None:

@@ -22,7 +22,7 @@ def test_a_channel_is_asked_for_once_and_then_confirmed() -> None:
     ledger = ChannelLedger()
     assert ledger.plan(["A.AAPL"], 0).subscribe == [["A.AAPL"]]
     assert ledger.plan(["A.AAPL"], 1).subscribe == []
-    assert ledger.unconfirmed() == ["A.AAPL: asked, not yet answered"]
+    assert ledger.unconfirmed() == ["A.AAPL: requested, not yet answered"]
     confirm(ledger, "A.AAPL")
     assert ledger.confirmed == {"A.AAPL"}
     assert ledger.unconfirmed() == []

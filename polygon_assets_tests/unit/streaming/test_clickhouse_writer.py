@@ -10,12 +10,12 @@ from polygon_assets.messages import DeadLetter, Heartbeat, encode
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.clickhouse_writer import (
     MOST_REFUSED,
-    Inserter,
+    ClickHouseWriter,
     Insertion,
     UnavailableError,
 )
-from polygon_assets.streaming.delivery import Outbox
-from polygon_assets.streaming.heartbeat import Pulse
+from polygon_assets.streaming.delivery import Delivery
+from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.validation import to_row
 from polygon_assets_tests.unit.streaming.samples import START_MS, raw_aggregate
 
@@ -41,10 +41,10 @@ class FakeMessage:
         return self._offset
 
 
-class FakeOutbox:
+class FakeDelivery:
     """Kafka takes every dead letter."""
 
-    trouble = ""
+    problem = ""
 
     def __init__(self) -> None:
         self.letters: list[DeadLetter] = []
@@ -56,7 +56,7 @@ class FakeOutbox:
         return 0
 
 
-class FakePulse:
+class FakePublisher:
     """A heartbeat that nobody publishes."""
 
     def __init__(self) -> None:
@@ -95,8 +95,10 @@ class Rig:
     """An inserter with its fakes."""
 
     def __init__(self, client: FakeClient) -> None:
-        self.client, self.outbox, self.pulse = client, FakeOutbox(), FakePulse()
-        self.inserter = Inserter(Settings(), cast(Pulse, self.pulse), cast(Outbox, self.outbox))
+        self.client, self.delivery, self.publisher = client, FakeDelivery(), FakePublisher()
+        self.inserter = ClickHouseWriter(
+            Settings(), cast(HeartbeatPublisher, self.publisher), cast(Delivery, self.delivery)
+        )
         self.inserter._client = client  # type: ignore[assignment]
 
 
@@ -104,23 +106,23 @@ def test_only_the_refused_rows_become_dead_letters() -> None:
     rig = Rig(FakeClient(VIOLATED_CONSTRAINT, "BAD"))
     assert rig.inserter.insert(messages("A", "BAD", "B", "C", "BAD")) == 2
     assert rig.client.rows == ["A", "B", "C"]
-    assert [letter.offset for letter in rig.outbox.letters] == [1, 4]
-    assert "Code: 469" in rig.pulse.beat.last_refusal
-    assert rig.pulse.beat.newest_event == START_MS
+    assert [letter.offset for letter in rig.delivery.letters] == [1, 4]
+    assert "Code: 469" in rig.publisher.beat.last_refusal
+    assert rig.publisher.beat.newest_event == START_MS
 
 
 def test_an_error_that_may_pass_refuses_nothing() -> None:
     rig = Rig(FakeClient(UNKNOWN_TABLE, "A"))
     with pytest.raises(UnavailableError, match="Code: 60"):
         rig.inserter.insert(messages("A", "B"))
-    assert rig.outbox.letters == []
+    assert rig.delivery.letters == []
 
 
 def test_when_every_row_is_refused_the_table_is_to_blame_and_nothing_is_thrown_away() -> None:
     rig = Rig(FakeClient(VIOLATED_CONSTRAINT, "A"))
     with pytest.raises(UnavailableError, match="ClickHouse refuses every row"):
         rig.inserter.insert(messages(*["A"] * (MOST_REFUSED + 1)))
-    assert rig.outbox.letters == []
+    assert rig.delivery.letters == []
 
 
 def test_a_batch_of_nothing_but_garbage_blocks_nobody() -> None:
@@ -128,7 +130,7 @@ def test_a_batch_of_nothing_but_garbage_blocks_nobody() -> None:
     rig.inserter.insert(
         [cast(Message, FakeMessage(offset, b"{")) for offset in range(MOST_REFUSED + 1)]
     )
-    assert len(rig.outbox.letters) == MOST_REFUSED + 1
+    assert len(rig.delivery.letters) == MOST_REFUSED + 1
 
 
 def test_an_insertion_hands_its_error_to_the_thread_that_asks() -> None:

@@ -22,7 +22,7 @@ from polygon_assets.messages import (
 from polygon_assets.settings import Settings
 from polygon_assets.streaming import producer as module
 from polygon_assets.streaming.connection import ConnectionLostError
-from polygon_assets.streaming.heartbeat import Pulse
+from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.producer import Producer
 from polygon_assets.streaming.wire import Frame, VendorAggregate, read_frame
 from polygon_assets_tests.unit.streaming.samples import START_MS
@@ -30,7 +30,7 @@ from polygon_assets_tests.unit.streaming.samples import START_MS
 RECEIVED_US = (START_MS + 3000) * 1000
 
 
-class FakePulse:
+class FakePublisher:
     """A heartbeat that nobody publishes."""
 
     def __init__(self) -> None:
@@ -56,10 +56,10 @@ class FakePulse:
         """Not looked at."""
 
 
-class FakeOutbox:
+class FakeDelivery:
     """Takes `room` messages."""
 
-    trouble = "no broker"
+    problem = "no broker"
     pending = 0
 
     def __init__(self, _settings: Settings) -> None:
@@ -96,15 +96,17 @@ class Rig:
     """A producer with its fakes, its only channel confirmed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, calendar: str) -> None:
-        monkeypatch.setattr(module, "Outbox", FakeOutbox)
+        monkeypatch.setattr(module, "Delivery", FakeDelivery)
         monkeypatch.setattr(
             "polygon_assets.streaming.producer.subscription_store.connect", lambda _settings: None
         )
         monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
-        self.pulse = FakePulse()
+        self.publisher = FakePublisher()
         settings = Settings.model_validate({"market_calendar": calendar, "no_data_seconds": 120})
-        self.producer: Any = Producer(settings, cast(Pulse, self.pulse), threading.Event())
-        self.outbox = cast(FakeOutbox, self.producer._outbox)
+        self.producer: Any = Producer(
+            settings, cast(HeartbeatPublisher, self.publisher), threading.Event()
+        )
+        self.delivery = cast(FakeDelivery, self.producer._delivery)
         self.producer._channels.plan(["A.AAPL"], 0)
         self.producer._channels.acknowledge("success", "subscribed to: A.AAPL")
 
@@ -121,8 +123,8 @@ class Rig:
     def is_streaming_at(self, now: dt.datetime) -> None:
         """Its channels carry data at this moment."""
         self.producer._confirmed_at = now
-        self.pulse.beat.complete_until = int(now.timestamp() * 1000)
-        self.pulse.beat.newest_event = int(now.timestamp()) * 1000 - 2000
+        self.publisher.beat.complete_until = int(now.timestamp() * 1000)
+        self.publisher.beat.newest_event = int(now.timestamp()) * 1000 - 2000
 
 
 @pytest.fixture
@@ -140,37 +142,42 @@ def new_york(hour: int, minute: int, second: int = 0) -> dt.datetime:
 
 
 def test_a_full_queue_drops_are_counted_and_their_interval_is_published(always_open: Rig) -> None:
-    always_open.outbox.room = 1
+    always_open.delivery.room = 1
     always_open.receive(START_MS, START_MS + 1000, START_MS + 2000)
     always_open.receive(START_MS + 3000)
-    always_open.outbox.room = 10
+    always_open.delivery.room = 10
     always_open.receive(START_MS + 4000, received_us=RECEIVED_US + 4_000_000)
-    [gap] = always_open.outbox.gaps
+    [gap] = always_open.delivery.gaps
     assert (gap.reason, gap.since, gap.events_dropped) == ("drop", START_MS + 1000, 3)
     assert gap.until >= START_MS + 4000
-    assert always_open.pulse.beat.counters == {"read": 5, "forwarded": 2, "dropped": 3, "gaps": 1}
+    assert always_open.publisher.beat.counters == {
+        "read": 5,
+        "forwarded": 2,
+        "dropped": 3,
+        "gaps": 1,
+    }
 
 
 def test_what_a_kill_would_lose_does_not_count_as_received(always_open: Rig) -> None:
     always_open.receive(START_MS)
-    always_open.outbox.pending = 100_000
+    always_open.delivery.pending = 100_000
     always_open.receive(START_MS + 1000)
-    assert always_open.pulse.beat.newest_event == START_MS
-    always_open.outbox.pending = 10
+    assert always_open.publisher.beat.newest_event == START_MS
+    always_open.delivery.pending = 10
     always_open.receive(START_MS + 2000)
-    assert always_open.pulse.beat.newest_event == START_MS + 2000
+    assert always_open.publisher.beat.newest_event == START_MS + 2000
 
 
 def test_a_wrong_timestamp_moves_neither_the_newest_event_nor_a_gap(always_open: Rig) -> None:
     always_open.is_streaming_at(dt.datetime.fromtimestamp(START_MS / 1000, dt.UTC))
     always_open.receive(START_MS, START_MS + 86_400_000, START_MS * 1_000_000)
-    assert always_open.pulse.beat.newest_event == START_MS
+    assert always_open.publisher.beat.newest_event == START_MS
     always_open.producer._lost("cut")
     always_open.producer._confirmed_at = dt.datetime.fromtimestamp(START_MS / 1000 + 60, dt.UTC)
     always_open.receive(START_MS * 1_000_000)
-    assert always_open.outbox.gaps == []
+    assert always_open.delivery.gaps == []
     always_open.receive(START_MS + 60_000, received_us=RECEIVED_US + 60_000_000)
-    [gap] = always_open.outbox.gaps
+    [gap] = always_open.delivery.gaps
     assert gap.since == START_MS
     assert START_MS + 60_000 <= gap.until <= START_MS + 64_000
 
@@ -184,7 +191,7 @@ def test_an_outage_that_spans_the_close_is_a_gap_however_often_the_vendor_refuse
     nyse.producer._confirmed_at = new_york(20, 5)
     late = int(new_york(20, 5).timestamp()) * 1000
     nyse.receive(late, received_us=(late + 3000) * 1000)
-    [gap] = nyse.outbox.gaps
+    [gap] = nyse.delivery.gaps
     assert gap.since == int(new_york(19, 49, 58).timestamp()) * 1000
 
 
@@ -194,7 +201,7 @@ def test_an_outage_at_night_is_no_gap(nyse: Rig) -> None:
     nyse.producer._confirmed_at = new_york(20, 12)
     late = int(new_york(20, 12).timestamp()) * 1000
     nyse.receive(late, received_us=(late + 3000) * 1000)
-    assert nyse.outbox.gaps == []
+    assert nyse.delivery.gaps == []
 
 
 def test_every_version_has_a_received_at_of_its_own_whatever_the_clock_does(
@@ -204,7 +211,7 @@ def test_every_version_has_a_received_at_of_its_own_whatever_the_clock_does(
     always_open.receive(START_MS)
     always_open.receive(START_MS, received_us=RECEIVED_US - 60_000_000)
     always_open.receive(START_MS + 2000, received_us=RECEIVED_US + 1_000_000)
-    versions = always_open.outbox.versions
+    versions = always_open.delivery.versions
     assert versions == sorted(set(versions))
     assert (len(versions), versions[0], versions[-1]) == (6, RECEIVED_US, RECEIVED_US + 1_000_000)
 
@@ -221,7 +228,7 @@ def test_a_correction_after_a_restart_is_newer_even_if_the_clock_was_set_back(
     )
     asyncio.run(always_open.producer._resume_after_previous_process())
     always_open.receive(START_MS)
-    assert always_open.outbox.versions == [sent_at * 1000 + 1]
+    assert always_open.delivery.versions == [sent_at * 1000 + 1]
 
 
 EVENT = (
@@ -232,17 +239,17 @@ STATUS = b'{"ev":"status","status":"info","message":"hello"}'
 
 
 def test_every_event_of_a_frame_is_in_the_account(always_open: Rig) -> None:
-    always_open.outbox.room = 1
+    always_open.delivery.room = 1
     always_open.take(read_frame(b"[%s,%s,7,%s]" % (EVENT[0], STATUS, EVENT[1])))
-    assert always_open.pulse.beat.counters == {
+    assert always_open.publisher.beat.counters == {
         "read": 4,
         "forwarded": 1,
         "dropped": 1,
         "refused": 1,
         "status": 1,
     }
-    assert unaccounted(always_open.pulse.beat) == 0
-    assert always_open.pulse.beat.last_refusal.startswith("not an aggregate")
+    assert unaccounted(always_open.publisher.beat) == 0
+    assert always_open.publisher.beat.last_refusal.startswith("not an aggregate")
 
 
 def test_one_bad_event_is_a_dead_letter_and_no_gap(always_open: Rig) -> None:
@@ -251,21 +258,21 @@ def test_one_bad_event_is_a_dead_letter_and_no_gap(always_open: Rig) -> None:
         read_frame(b"[%s,%s,%s]" % (EVENT[0], EVENT[0].replace(b":1,", b":NaN,", 1), EVENT[1]))
     )
     always_open.receive(START_MS + 1000)
-    assert [letter.stage for letter in always_open.outbox.letters] == ["event"]
-    assert len(always_open.outbox.versions) == 3
-    assert always_open.outbox.gaps == []
+    assert [letter.stage for letter in always_open.delivery.letters] == ["event"]
+    assert len(always_open.delivery.versions) == 3
+    assert always_open.delivery.gaps == []
 
 
 def test_the_interval_of_a_frame_that_cannot_be_read_to_its_end_is_a_gap(always_open: Rig) -> None:
     always_open.is_streaming_at(dt.datetime.fromtimestamp(START_MS / 1000, dt.UTC))
     always_open.take(read_frame(b"[%s,%s" % (EVENT[0], EVENT[1][:50])))
-    assert [(letter.stage, letter.raw[:1]) for letter in always_open.outbox.letters] == [
+    assert [(letter.stage, letter.raw[:1]) for letter in always_open.delivery.letters] == [
         ("event", b"{"),
         ("frame", b"["),
     ]
-    assert always_open.outbox.gaps == []
+    assert always_open.delivery.gaps == []
     always_open.receive(START_MS + 5000, received_us=RECEIVED_US + 5_000_000)
-    [gap] = always_open.outbox.gaps
+    [gap] = always_open.delivery.gaps
     assert (gap.reason, gap.events_dropped) == ("unreadable", 0)
     assert gap.since <= START_MS
     assert gap.until >= START_MS + 5000
@@ -274,8 +281,8 @@ def test_the_interval_of_a_frame_that_cannot_be_read_to_its_end_is_a_gap(always_
 def test_garbage_before_anything_is_subscribed_is_no_gap(always_open: Rig) -> None:
     always_open.take(read_frame(b"<html>"))
     always_open.receive(START_MS)
-    assert always_open.outbox.gaps == []
-    assert len(always_open.outbox.letters) == 1
+    assert always_open.delivery.gaps == []
+    assert len(always_open.delivery.letters) == 1
 
 
 def test_the_delay_of_arrival_is_the_median_of_frames_and_none_in_a_replay(
@@ -291,7 +298,7 @@ def test_the_delay_of_arrival_is_the_median_of_frames_and_none_in_a_replay(
 
 def test_an_event_from_the_future_hides_no_second_that_is_missing(always_open: Rig) -> None:
     always_open.receive(START_MS + 30_000)
-    assert always_open.pulse.beat.newest_event == RECEIVED_US // 1000
+    assert always_open.publisher.beat.newest_event == RECEIVED_US // 1000
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_when_the_store_does_not_answer_the_message_is_kept() -> None:
     watching = watch(store)
     store.answer = SubscriptionStoreError("away")
     assert watching.keeps("MSFT", IN_THE_FUTURE_US)
-    assert watching.trouble == "away"
+    assert watching.problem == "away"
 
 
 def test_the_last_good_set_stays_while_the_store_is_away() -> None:
@@ -79,4 +79,4 @@ def test_a_wildcard_keeps_every_symbol() -> None:
 def test_before_the_first_set_there_is_a_reason() -> None:
     watching = watch(Store())
     assert watching.current is None
-    assert "materialize s3/subscriptions" in watching.trouble
+    assert "materialize s3/subscriptions" in watching.problem
