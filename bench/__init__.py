@@ -1,1 +1,4 @@
-"""Throughput of the stream programs against the obvious build and against the ceilings, and the full market for minutes."""
+"""Throughput of the stream programs against baselines and ceilings; the full market for minutes.
+
+Add a module here when it measures something; promises about results belong to the tests.
+"""

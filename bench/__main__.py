@@ -1,6 +1,6 @@
-"""`python -m bench`: the throughput table, the batch half's steps, then the full market for some minutes; each also alone.
+"""`python -m bench`: the throughput table, the batch half's steps, the full market for minutes.
 
-Only the command line belongs here.
+Only the command line belongs here; measurements belong to `rounds`, `batch` and `soak`.
 """
 
 import datetime as dt
@@ -34,7 +34,7 @@ console = Console(width=150)
 @click.option("--write", is_flag=True, help="Also write bench/RESULTS.md.")
 @click.pass_context
 def main(context: click.Context, runs: int, minutes: float, quick: bool, write: bool) -> None:
-    """Measure producer, filter, sink and the whole path, then the batch half, then run the full market."""
+    """Measure the stream programs, the whole path and the batch half, then run the full market."""
     if context.invoked_subcommand:
         return
     if quick:
@@ -47,7 +47,8 @@ def main(context: click.Context, runs: int, minutes: float, quick: bool, write: 
     else:
         sections = [_throughput(EVENTS, runs), _batch(DAYS, TICKERS, runs), *_soak(minutes)]
     if write:
-        head = f"# Benchmark\n\n{report.machine(runs, dt.datetime.now(dt.UTC))}. Made by `python -m bench --write`.\n"
+        machine = report.machine(runs, dt.datetime.now(dt.UTC))
+        head = f"# Benchmark\n\n{machine}. Made by `python -m bench --write`.\n"
         report.RESULTS.write_text("\n".join([head, *sections, report.NOTES]))
 
 
@@ -82,7 +83,10 @@ def _batch(days: int, tickers: int, runs: int, pyairbyte: str = "") -> str:
                 for timed in batch.run(Path(folder), days, tickers, pyairbyte):
                     samples[-1].append(timed)
                     status.update(f"run {number} of {runs}: after {timed.step}, {timed.contender}")
-    title = f"the batch half: {days} trading days of {tickers:,} tickers, step by step; medians of {runs} runs"
+    title = (
+        f"the batch half: {days} trading days of {tickers:,} tickers, step by step; "
+        f"medians of {runs} runs"
+    )
     return (
         _show(title, batch_table.COLUMNS, batch_table.rows(samples))
         + "\n"

@@ -1,6 +1,7 @@
-"""The batch half, step by step: the connector, the load, the marts, the definitions, and `make dev` to a ready UI.
+"""The batch half, step by step: connector, load, marts, definitions, `make dev` to a ready UI.
 
-Each step runs against the embedded servers and stands beside its baseline of the same run. Tables and files are `batch_table`'s.
+Each step runs against the embedded servers, next to its baseline in the same run. The table of
+results belongs to `batch_table`.
 """
 
 import datetime as dt
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).parents[1]
 LAST_DAY = dt.date(2026, 11, 20)
 BASELINE_ROWS = 2_000
-"""As many as take some seconds: a row takes 2 to 5 ms."""
+"""Enough for some seconds: a row takes 2 to 5 ms."""
 CONNECTOR = "from airbyte_cdk.cli.source_declarative_manifest import run; run()"
 PATIENCE_SECONDS = 300.0
 OURS = "ours"
@@ -48,7 +49,7 @@ EMPTY_LOCATION = "import dagster as dg; defs = dg.Definitions()"
 
 @dataclass(frozen=True)
 class Timed:
-    """One step of one run; `cpu` is that of the processes that did the work on our side, servers excluded."""
+    """One step of one run; `cpu` is the CPU of our processes, without the servers."""
 
     step: str
     contender: str
@@ -62,7 +63,7 @@ class Timed:
 
 
 def run(folder: Path, days: int, tickers: int, pyairbyte: str = "") -> Iterator[Timed]:
-    """One run over `days` trading days of `tickers` tickers; `pyairbyte` is a Python that has the package `airbyte`."""
+    """One run over `days` trading days; `pyairbyte` is a Python that has the package `airbyte`."""
     exchange = ("--calendar", "NYSE", "--tickers", str(tickers))
     with running_stack(
         folder / "stack",
@@ -97,7 +98,7 @@ def run(folder: Path, days: int, tickers: int, pyairbyte: str = "") -> Iterator[
 def _read(
     settings: Settings, dates: list[dt.date], paths: list[str], folder: Path
 ) -> Iterator[Timed]:
-    """The connector, then the same requests and nothing but their JSON."""
+    """Time the connector, then the same requests with nothing but their JSON parsed."""
     yield _timed(
         "read the days",
         OURS,
@@ -117,7 +118,7 @@ def _read_and_load(
     folder: Path,
     pyairbyte: str,
 ) -> Iterator[Timed]:
-    """From the vendor's answers to a table: ours in Snowflake, PyAirbyte's in its DuckDB, by the same manifest."""
+    """Time answers to table: ours in Snowflake, PyAirbyte's in its DuckDB, by the same manifest."""
     now, stream = dt.datetime.now(dt.UTC), streams()["grouped_daily"]
 
     def ours() -> int:
@@ -134,7 +135,7 @@ def _read_and_load(
             str(folder / "cache"),
         ]
         environment = os.environ | {"AIRBYTE_OFFLINE_MODE": "1", "HOME": str(folder)}
-        said = subprocess.run(
+        output = subprocess.run(
             command,
             check=True,
             stdout=subprocess.PIPE,
@@ -142,7 +143,7 @@ def _read_and_load(
             text=True,
             env=environment,
         ).stdout
-        return int(said.splitlines()[-1])
+        return int(output.splitlines()[-1])
 
     yield _timed("read and load", OURS, ours)
     if pyairbyte:
@@ -164,7 +165,7 @@ def _count(answer: bytes) -> int:
 def _records(
     settings: Settings, stream: str, dates: list[dt.date], folder: Path
 ) -> Iterator[dict[str, Any]]:
-    """What the connector says of one stream."""
+    """The records that the connector emits for one stream."""
     config = {
         "api_key": settings.polygon_api_key.get_secret_value(),
         "base_url": settings.polygon_rest_url,
@@ -172,14 +173,14 @@ def _records(
         "start_date": dates[0].isoformat(),
         "end_date": dates[-1].isoformat(),
     }
-    described = {
+    description = {
         "name": stream,
         "json_schema": {},
         "supported_sync_modes": ["full_refresh", "incremental"],
     }
     catalog = {
         "streams": [
-            {"stream": described, "sync_mode": "full_refresh", "destination_sync_mode": "append"}
+            {"stream": description, "sync_mode": "full_refresh", "destination_sync_mode": "append"}
         ]
     }
     files = {name: folder / f"{name}.json" for name in ("config", "catalog")}
@@ -219,15 +220,16 @@ def _insert_rows(
         cursor.execute("CREATE OR REPLACE TABLE RAW.ROWS_ONE_BY_ONE LIKE RAW.GROUPED_DAILY")
         for name in ("_AIRBYTE_RAW_ID", "_AIRBYTE_EXTRACTED_AT", "_AIRBYTE_META"):
             cursor.execute(f'ALTER TABLE RAW.ROWS_ONE_BY_ONE DROP COLUMN "{name}"')
-        statement = f"INSERT INTO RAW.ROWS_ONE_BY_ONE ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))})"
+        marks = ", ".join(["%s"] * len(names))
         cursor.executemany(
-            statement, [tuple(record.get(name) for name in names) for record in records]
+            f"INSERT INTO RAW.ROWS_ONE_BY_ONE ({', '.join(names)}) VALUES ({marks})",
+            [tuple(record.get(name) for name in names) for record in records],
         )
     return len(records)
 
 
 def _load_reference(connection: "SnowflakeConnection", stack: Stack, dates: list[dt.date]) -> None:
-    """What the marts join besides the days, by the connector and not measured."""
+    """Load the other streams that the marts join; not measured."""
     now = dt.datetime.now(dt.UTC)
     for name, stream in streams().items():
         if name != "grouped_daily":
@@ -257,7 +259,7 @@ def _build(
 
 
 def _facts_by_hand(connection: "SnowflakeConnection", day: dt.date) -> int:
-    """What one would write first: both tables fetched, joined by a dict, and each row inserted."""
+    """The naive build: fetch both tables, join them by a dict, insert each row."""
     columns = ("ticker", "date", "open", "high", "low", "close", "volume")
     with connection.cursor() as cursor:
         cursor.execute("CREATE OR REPLACE TABLE MARTS.FACTS_BY_HAND LIKE MARTS.FACT_DAILY_TRADING")
@@ -266,7 +268,8 @@ def _facts_by_hand(connection: "SnowflakeConnection", day: dt.date) -> int:
         )
         official = {ticker: prices for ticker, *prices in cursor.fetchall()}
         cursor.execute(
-            f"SELECT {', '.join(columns)} FROM RAW.GROUPED_DAILY WHERE date = %s LIMIT {BASELINE_ROWS}",
+            f"SELECT {', '.join(columns)} FROM RAW.GROUPED_DAILY "
+            f"WHERE date = %s LIMIT {BASELINE_ROWS}",
             (day,),
         )
         rows = [(*bar, *official.get(bar[0], (None, None))) for bar in cursor.fetchall()]
@@ -283,12 +286,12 @@ def _definitions() -> Iterator[Timed]:
         ("import dagster alone", "import dagster"),
     ):
         yield _timed(
-            "definitions load", contender, partial(_finished, [sys.executable, "-c", code])
+            "definitions load", contender, partial(_run_once, [sys.executable, "-c", code])
         )
 
 
 def _development(folder: Path) -> Iterator[Timed]:
-    """From the command to a UI that answers and to the first live row, beside `dagster dev` over an empty code location."""
+    """Time the command to a ready UI and to the first live row, next to an empty `dagster dev`."""
     home = folder / "home"
     home.mkdir()
     for name in ("dagster.yaml", "workspace.yaml"):
@@ -346,7 +349,7 @@ def _development(folder: Path) -> Iterator[Timed]:
 
 @contextmanager
 def _interrupted_at_the_end(command: list[str], folder: Path) -> Iterator[float]:
-    """A process tree; yields when it was started."""
+    """Run a process tree until the end of `with`; yields the moment of its start."""
     environment = os.environ | {"DAGSTER_HOME": str(folder)}
     with (folder / "output.log").open("ab") as log:
         process = subprocess.Popen(
@@ -359,11 +362,12 @@ def _interrupted_at_the_end(command: list[str], folder: Path) -> Iterator[float]
         process.wait(PATIENCE_SECONDS)
 
 
-def _until(look: Callable[[], bool]) -> float:
+def _until(is_done: Callable[[], bool]) -> float:
+    """Wait until `is_done`; the monotonic time at which it was."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not look():
+    while not is_done():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {PATIENCE_SECONDS:.0f} s")
+            raise TimeoutError(f"`make dev` was not ready within {PATIENCE_SECONDS:.0f} s")
         time.sleep(0.25)
     return time.monotonic()
 
@@ -385,7 +389,7 @@ def _has_rows(data: Path) -> bool:
         return False
 
 
-def _finished(command: list[str]) -> int:
+def _run_once(command: list[str]) -> int:
     subprocess.run(command, check=True, cwd=PROJECT)
     return 1
 
@@ -397,6 +401,7 @@ def _timed(step: str, contender: str, work: Callable[[], int]) -> Timed:
 
 
 def _cpu() -> float:
-    """Of this process and of the children it has waited for."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
+    """CPU seconds of this process and of the children it has waited for."""
+    scopes = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    usages = [resource.getrusage(scope) for scope in scopes]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)

@@ -1,4 +1,7 @@
-"""The batch half's table: medians, the ratio to the baseline of the same run, and each step's share of the way from vendor to marts."""
+"""The batch half's table: medians, the ratio to the baseline, each step's share of the whole way.
+
+Add a column here; the steps and their measurement belong to `batch`.
+"""
 
 import statistics
 from collections.abc import Sequence
@@ -17,13 +20,18 @@ COLUMNS = (
 )
 NOT_ON_THE_WAY = ("read and load", "load again", "definitions", "make dev")
 NOTES = """\
-- Medians of {runs} runs, {days} trading days of {tickers:,} tickers. CPU is that of our processes, never of a server's.
-- The connector reads from a server that repeats taken answers: the simulated exchange computes a day for 3 s when it is first asked.
-- `baseline : ours` compares the time per record of a baseline with ours of the same run: above 1 we are faster, below 1 it is the part
-  of our time that the bare minimum would take.
-- The share is that of reading, loading and all marts together. The marts' time is the embedded Snowflake's; Snowflake's will differ.
-- PyAirbyte stands in an environment of its own (`--pyairbyte PYTHON`), because it pins duckdb 1.4.3 and the embedded Snowflake needs 2.0.
-- The connector takes the time: about 70 % of it goes into renaming fields in Airbyte's own runtime (a Jinja expression per record).
+- Medians of {runs} runs, {days} trading days of {tickers:,} tickers. CPU is the CPU of our
+  processes, without the servers.
+- The connector reads from a server that replays recorded answers, because the simulated exchange
+  computes a day for 3 s on the first request.
+- `baseline : ours` compares the time per record of a baseline with ours of the same run: above 1 we
+  are faster, below 1 it is the part of our time that the bare minimum would take.
+- The share is a step's part of reading, loading and all marts together. The marts' time is the
+  embedded Snowflake's; Snowflake's will differ.
+- PyAirbyte runs in an environment of its own (`--pyairbyte PYTHON`), because it pins duckdb 1.4.3
+  and the embedded Snowflake needs 2.0.
+- The connector takes the time: about 70 % of it goes into renaming fields in Airbyte's own runtime
+  (a Jinja expression per record).
 """
 
 Runs = Sequence[Sequence[Timed]]
@@ -38,17 +46,17 @@ def rows(runs: Runs) -> list[tuple[str, ...]]:
 
 
 def _row(samples: Sequence[Timed], runs: Runs, way: float) -> tuple[str, ...]:
-    one = samples[0]
+    first = samples[0]
     seconds = statistics.median(timed.seconds for timed in samples)
     return (
-        one.step,
-        one.contender,
-        f"{one.records:,}",
+        first.step,
+        first.contender,
+        f"{first.records:,}",
         f"{seconds:.2f}",
         f"{statistics.median(timed.cpu for timed in samples):.2f}",
-        f"{one.records / seconds:,.0f}" if one.records > 1 else "",
-        "" if one.contender == OURS else f"{_two_digits(_ratio(one, runs)):,g} : 1",
-        f"{seconds / way:.0%}" if _is_on_the_way(one) else "",
+        f"{first.records / seconds:,.0f}" if first.records > 1 else "",
+        "" if first.contender == OURS else f"{_two_digits(_ratio(first, runs)):,g} : 1",
+        f"{seconds / way:.0%}" if _is_on_the_way(first) else "",
     )
 
 
@@ -57,8 +65,8 @@ def _ratio(baseline: Timed, runs: Runs) -> float:
     ratios = []
     for run in runs:
         ours, other = (
-            next(timed for timed in run if (timed.step, timed.contender) == (baseline.step, who))
-            for who in (OURS, baseline.contender)
+            next(timed for timed in run if (timed.step, timed.contender) == (baseline.step, name))
+            for name in (OURS, baseline.contender)
         )
         ratios.append(ours.per_second / other.per_second)
     return statistics.median(ratios)

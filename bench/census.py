@@ -1,4 +1,7 @@
-"""CPU and memory of the processes of a soak, by name, with the rest of the machine beside them."""
+"""CPU and memory of the processes of a soak, by name, and of the rest of the machine.
+
+Add a machine measurement here; lateness belongs to `latency`.
+"""
 
 import time
 from dataclasses import dataclass
@@ -10,7 +13,11 @@ MEGABYTE = 1e6
 
 @dataclass(frozen=True)
 class Reading:
-    """Monotonic seconds; busy seconds of all cores since boot; per process CPU seconds and resident bytes."""
+    """One reading of the machine.
+
+    `at` is monotonic seconds, `machine_busy` the busy seconds of all cores since boot; `cpu` holds
+    CPU seconds and `resident` bytes, by process.
+    """
 
     at: float
     machine_busy: float
@@ -19,18 +26,18 @@ class Reading:
 
 
 class Census:
-    """Readings at the start, now and then, and at the end."""
+    """Readings at the start, about every second, and at the end."""
 
     def __init__(self, pids: dict[str, int]) -> None:
         self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
         self.readings = [self._read()]
 
     def take(self) -> None:
-        """One more reading."""
+        """Take one more reading."""
         self.readings.append(self._read())
 
     def cores(self) -> dict[str, float]:
-        """Cores used on average, by process; what anything else on the machine used is `everything else`."""
+        """Average cores used by each process; `everything else` is the rest of the machine."""
         first, last = self.readings[0], self.readings[-1]
         seconds = last.at - first.at
         used = {name: (last.cpu[name] - first.cpu[name]) / seconds for name in first.cpu}

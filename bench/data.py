@@ -1,6 +1,7 @@
-"""The events of one benchmark, drawn once: as the vendor's frames, as messages of the raw topic and of the filtered topic.
+"""The events of one benchmark, drawn once: as vendor frames, raw messages and filtered messages.
 
-Every contender reads the same files, slow ones only their beginning. What is done with them is the contenders' business.
+Every contender reads the same files; slow ones read only the beginning. What happens to the events
+belongs to `contenders`.
 """
 
 import time
@@ -18,7 +19,7 @@ from polygon_assets.streaming.validation import to_row
 from polygon_assets.streaming.wire import read_frame, to_raw
 
 FULL_MARKET_TICKERS = 13_000
-"""The simulated exchange lists about 92 of 100 tickers on a given day: this universe trades about 12,000."""
+"""The simulated exchange lists about 92 % of the tickers on a given day, so about 12,000 trade."""
 ALL_TRADE_EACH_SECOND = 1e9
 EVENTS_PER_FRAME = 200
 AGE_SECONDS = 3600

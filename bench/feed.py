@@ -1,6 +1,7 @@
-"""A scripted vendor: answers the handshake, then sends prepared frames as fast as the client reads them.
+"""A scripted vendor: answers the handshake, then sends frames as fast as the client reads them.
 
-It computes nothing while it sends, so that it is never slower than the client. What a market looks like is `data`'s business.
+The frames are prepared before the first connection, so this server is never slower than the
+client. Their content belongs to `data`.
 """
 
 import sys
@@ -20,12 +21,12 @@ SUBSCRIBED = '[{"ev":"status","status":"success","message":"subscribed to: A.*"}
 def main(port: int, folder: Path, events: int) -> None:
     """Serve until killed."""
     texts = [frame.decode() for frame in frames(folder, events)]
-    with serve(partial(_talk, texts), "127.0.0.1", port, compression=None) as server:
+    with serve(partial(_send_all, texts), "127.0.0.1", port, compression=None) as server:
         print("ready", flush=True)
         server.serve_forever()
 
 
-def _talk(texts: list[str], connection: ServerConnection) -> None:
+def _send_all(texts: list[str], connection: ServerConnection) -> None:
     try:
         connection.send(CONNECTED)
         connection.recv()

@@ -1,6 +1,6 @@
-"""The embedded servers under a benchmark: an empty broker and an empty table before each contender, and the contenders' processes.
+"""The embedded servers under a benchmark, emptied before each contender, and its processes.
 
-What is compared with what is `rounds`' business.
+Add what a contender needs to run here; the choice and order of contenders belong to `rounds`.
 """
 
 import os
@@ -30,12 +30,12 @@ PATIENCE_SECONDS = 180
 
 
 class ContenderFailedError(Exception):
-    """A contender ended without a measurement; the message shows its log."""
+    """A contender ended without a measurement, or could not start; the message shows why."""
 
 
 @dataclass
 class Running:
-    """A contender's process; its first line says that it is ready, its last is the measurement."""
+    """A contender's process; its first line is `ready`, its last line is the measurement."""
 
     process: subprocess.Popen[str]
     log: Path
@@ -45,7 +45,7 @@ class Running:
             raise self._failure()
 
     def measurement(self) -> Measurement:
-        """Wait for its end."""
+        """Wait for the process to end, and return its last line."""
         lines = self._output.read().splitlines()
         if self.process.wait() or not lines:
             raise self._failure()
@@ -58,7 +58,7 @@ class Running:
 
     def _failure(self) -> ContenderFailedError:
         return ContenderFailedError(
-            f"{self.log.stem} gave no measurement; its log:\n{self.log.read_text()[-3000:]}"
+            f"{self.log.stem} printed no measurement; its log:\n{self.log.read_text()[-3000:]}"
         )
 
 
@@ -74,7 +74,7 @@ class Laboratory:
         self._warm_up()
 
     def reset(self, topic: str, events: int) -> None:
-        """An empty broker and empty tables; then `events` messages of kind `topic` (nothing if it is empty)."""
+        """Empty broker and tables, then send `events` messages of kind `topic`, if given."""
         self._stack.restart("kafka")
         client = clickhouse.connect(self._settings)
         for table in TABLES:
@@ -85,14 +85,14 @@ class Laboratory:
 
     @contextmanager
     def start(self, kind: str, name: str, events: int, **variables: str) -> Iterator[Running]:
-        """A contender with the stack's environment."""
+        """Start a contender with the stack's environment; killed at the end of `with`."""
         arguments = ["-m", "bench.contenders", kind, name, str(self._folder), str(events)]
         with self._process(f"{kind}-{name}", arguments, variables) as running:
             yield running
 
     @contextmanager
     def feed(self, events: int) -> Iterator[str]:
-        """A scripted vendor; yields its address."""
+        """Start a scripted vendor; yields its address."""
         port = free_port(0, set())
         with self._process(
             "feed", ["-m", "bench.feed", str(port), str(self._folder), str(events)], {}
@@ -126,15 +126,18 @@ class Laboratory:
         producer = kafka.connect_producer(self._settings)
         for key, value in data.messages(self._folder, topic, events):
             producer.produce(TOPICS[topic], value, key)
-        if left := producer.flush(PATIENCE_SECONDS):
-            raise ContenderFailedError(f"the broker did not take {left} messages to start with")
+        if unsent := producer.flush(PATIENCE_SECONDS):
+            raise ContenderFailedError(
+                f"{TOPICS[topic]}: {unsent} of the {events} input messages were not acknowledged "
+                f"within {PATIENCE_SECONDS} s; run the benchmark again on a quieter machine"
+            )
 
     def _publish_everything(self) -> None:
         accepted = accept(f"channel\n{WILDCARD}\n", (WILDCARD,), "bench", "2026-01-01T00:00:00Z")
         subscription_store.connect(self._settings).publish(accepted)
 
     def _warm_up(self) -> None:
-        """ClickHouse's first insert takes a second and more, which is not what is measured."""
+        """Insert once before measuring: ClickHouse's first insert takes a second or more."""
         values = [value for _, value in data.messages(self._folder, "filtered", 1_000)]
         client = clickhouse.connect(self._settings)
         client.insert_arrow(TABLE, to_table(values))

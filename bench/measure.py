@@ -1,6 +1,7 @@
-"""Wall time and CPU time of one process at work, taken inside it; and the medians over several rounds.
+"""Wall time and CPU time of one process, measured inside it; and the medians over several rounds.
 
-The CPU time is the process's own (all its threads), never its servers'. What is run is the contenders' business.
+CPU time covers all threads of the process and none of its servers. The measured work belongs to
+`contenders`.
 """
 
 import resource
@@ -12,14 +13,14 @@ import msgspec
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """`monotonic` is the same clock in every process of a machine; `cpu` is user and system time. Seconds."""
+    """Seconds: `monotonic` is one clock for all processes of a machine, `cpu` is user + system."""
 
     monotonic: float
     cpu: float
 
 
 class Measurement(msgspec.Struct, frozen=True):
-    """What one process did between its first and its last event."""
+    """The work of one process between its first and its last event."""
 
     events: int
     start: Sample
@@ -44,7 +45,7 @@ class Rate(msgspec.Struct, frozen=True):
 
 
 class Meter:
-    """Taken along by a contender: `start` may be called again as long as no event was seen, the last call counts."""
+    """A contender's stopwatch: the last `start` before the first event counts."""
 
     def __init__(self) -> None:
         self._start = sample()
@@ -53,31 +54,31 @@ class Meter:
         self._start = sample()
 
     def ready(self) -> None:
-        """Tell the parent that events can come now."""
+        """Signal the parent process that events can come now."""
         print("ready", flush=True)
 
     def stop(self, events: int) -> None:
-        """Report; the last thing a contender does."""
+        """Print the measurement; the last thing a contender does."""
         print(msgspec.json.encode(Measurement(events, self._start, sample())).decode(), flush=True)
 
 
 def sample() -> Sample:
-    """Now."""
+    """The current reading of both clocks."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return Sample(time.monotonic(), used.ru_utime + used.ru_stime)
 
 
 def rate_of(chain: list[Measurement]) -> Rate:
-    """Speed of processes that hand events on to each other, the first one first: one rate for all of them together."""
+    """One rate for all processes of a path together, in the order in which events pass them."""
     events = chain[-1].events
     wall = max(part.end.monotonic for part in chain) - chain[0].start.monotonic
     return Rate(events / wall, events / sum(part.cpu_seconds for part in chain))
 
 
 def median(rates: Iterable[Rate]) -> Rate:
-    """Each number's own median."""
-    known = list(rates)
+    """The median of each number on its own."""
+    samples = list(rates)
     return Rate(
-        statistics.median(rate.per_second for rate in known),
-        statistics.median(rate.per_core for rate in known),
+        statistics.median(rate.per_second for rate in samples),
+        statistics.median(rate.per_core for rate in samples),
     )

@@ -1,6 +1,7 @@
-"""A baseline that needs an environment of its own: PyAirbyte reads grouped_daily by the same manifest into its DuckDB cache.
+"""A baseline in an environment of its own: PyAirbyte reads grouped_daily into its DuckDB cache.
 
-`python bench/pyairbyte.py MANIFEST CONFIG FOLDER`, run by a Python that has the package `airbyte`; prints the number of records.
+The manifest is ours. `python bench/pyairbyte.py MANIFEST CONFIG FOLDER`, run by a Python that has
+the package `airbyte`, prints the number of records.
 """
 
 import json
@@ -9,8 +10,8 @@ from pathlib import Path
 
 
 def main(manifest: str, config: str, folder: str) -> None:
-    """Read once; the last line printed is the count."""
-    import airbyte  # only in that other environment
+    """Read once; the last line on stdout is the number of records."""
+    import airbyte  # installed only in that other environment
 
     source = airbyte.get_source(
         "source-polygon",

@@ -1,4 +1,4 @@
-"""A scripted vendor for REST: answers each path with bytes that were taken beforehand, so that only the reader's time is measured."""
+"""A scripted REST vendor: answers each path with recorded bytes, so only the reader is measured."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -11,13 +11,13 @@ from polygon_assets.local.launcher.ports import HOST
 
 @contextmanager
 def replies(answers: Mapping[str, bytes]) -> Iterator[str]:
-    """Yields the address."""
+    """Serve `answers` by path until the end of `with`; yields the address."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:  # the name is the library's
-            # The connector also asks for weekends, of which there is nothing.
+            # The connector also requests weekends, which have no bars.
             body = answers.get(urlsplit(self.path).path, b'{"status": "OK"}')
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -26,7 +26,7 @@ def replies(answers: Mapping[str, bytes]) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Nothing: a line per request would be in the way."""
+            """Log nothing: a line per request would clutter the terminal."""
 
     server = ThreadingHTTPServer((HOST, 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,4 +1,8 @@
-"""Who is compared with whom, and the rounds: every contender once per round, so that a busy minute of the machine hits all alike."""
+"""The contenders and the rounds: each contender runs once per round.
+
+So a busy minute of the machine hits all of them alike. Add a contender to the list here; its code
+belongs to `contenders`.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -9,14 +13,18 @@ from bench.laboratory import Laboratory
 from bench.measure import Measurement, Rate, rate_of
 
 SLOWER = 6
-"""The obvious builds get the first sixth of the events: their rate is the same, and a round does not take six times as long."""
+"""Obvious builds get the first sixth of the events: the same rate in a sixth of the time."""
 
 PROGRAMS = ("producer", "filter_", "sink")
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One line of the table; `topic` is what must be in Kafka before it starts, `functions` run at the same time, first to last."""
+    """One line of the table.
+
+    `topic` is the topic that must be filled before the start; `functions` run at the same time, in
+    the order of the path.
+    """
 
     program: str
     title: str
@@ -48,7 +56,7 @@ Results = dict[Contender, list[Rate]]
 
 
 def run(lab: Laboratory, events: int, rounds: int) -> Iterator[tuple[Contender, Results]]:
-    """All rounds; yields after each contender with the results so far."""
+    """Run all rounds; yields after each contender, with the results so far."""
     results: Results = defaultdict(list)
     for _ in range(rounds):
         for contender in CONTENDERS:
@@ -61,7 +69,7 @@ def run(lab: Laboratory, events: int, rounds: int) -> Iterator[tuple[Contender, 
 
 
 def _measure(lab: Laboratory, contender: Contender, events: int) -> list[Measurement]:
-    """Measurements of the contender's processes, in the order of the path. The last of the path is started first."""
+    """Measure the contender's processes, in the order of the path; the last one starts first."""
     lab.reset(contender.topic, events)
     with ExitStack() as cleanup:
         variables = {}

@@ -1,6 +1,7 @@
-"""The full market through everything for some minutes: the simulated exchange, the three programs, ClickHouse, on one machine.
+"""The full market for some minutes: simulated exchange, three programs, ClickHouse, one machine.
 
-It answers whether anything is lost, how late rows are, and what each process costs. How fast a program can be is `rounds`' business.
+The soak shows whether rows are lost, how late they are, and what each process costs. The top speed
+of a program belongs to `rounds`.
 """
 
 import json
@@ -18,7 +19,7 @@ from typing import Any
 
 from bench.census import Census
 from bench.data import ALL_TRADE_EACH_SECOND, FULL_MARKET_TICKERS, HOLD_US
-from bench.latency import Lookout, quantile
+from bench.latency import LatencyPoller, quantile
 from polygon_assets.clients import clickhouse, subscription_store
 from polygon_assets.inspection.streams import heartbeats
 from polygon_assets.local.launcher.ports import HOST
@@ -26,19 +27,20 @@ from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets.subscriptions import WILDCARD, accept
 
 PROGRAMS = ("sink", "filter", "producer")
-"""In the order of their start: nothing waits for a reader."""
-LOOK_SECONDS = 0.25
+"""In the order of their start: readers first, so no message waits for its reader."""
+POLL_SECONDS = 0.25
 WARM_UP_SECONDS = 30.0
-"""The exchange draws its first minutes and catches up with them, ClickHouse writes its first parts."""
+"""Meanwhile the exchange draws its first minutes and catches up; ClickHouse writes first parts."""
 DRAIN_SECONDS = 60.0
 
 EXCHANGE_OPTIONS = (
     *("--tickers", str(FULL_MARKET_TICKERS)),
     *("--activity", str(ALL_TRADE_EACH_SECOND)),
-    # Each row once: a correction is late on purpose.
+    # Each row once: a correction is late on purpose and would count as latency.
     *("--correction-rate", "0"),
     *("--duplicate-rate", "0"),
-    # The exchange stops to draw each minute and then sends the seconds it owes at once: its own stall must not count as a slow reader.
+    # The exchange stalls while it draws a minute, then sends the overdue seconds at once. The large
+    # buffer keeps its own stall from counting as a slow reader.
     *("--buffer-bytes", str(256 << 20)),
 )
 
@@ -47,7 +49,10 @@ ROWS_PER_SECOND = """
     FROM market.stock_aggregates GROUP BY second ORDER BY second
 """
 RECEIVED_LATE = """
-    SELECT quantilesExact(0.5, 0.99)((toUnixTimestamp64Micro(received_at) - toUnixTimestamp64Micro(end_timestamp) - {hold_us:Int64}) / 1e6)
+    SELECT quantilesExact(0.5, 0.99)(
+        (toUnixTimestamp64Micro(received_at) - toUnixTimestamp64Micro(end_timestamp)
+            - {hold_us:Int64}) / 1e6
+    )
     FROM market.stock_aggregates WHERE received_at >= fromUnixTimestamp64Micro({since_us:Int64})
 """
 
@@ -62,7 +67,7 @@ class Lateness:
 
 @dataclass(frozen=True)
 class Soak:
-    """What came of it."""
+    """The results of one soak."""
 
     seconds: float
     events_sent: int
@@ -89,19 +94,19 @@ def run(folder: Path, seconds: float, warm_up_seconds: float = WARM_UP_SECONDS) 
         running_stack(folder, exchange_options=EXCHANGE_OPTIONS, fixed_ports=False) as stack,
         _programs(stack, folder) as programs,
     ):
-        lookout = Lookout(clickhouse.connect(stack.settings()))
-        _watch(lookout, warm_up_seconds, None)
+        poller = LatencyPoller(clickhouse.connect(stack.settings()))
+        _watch(poller, warm_up_seconds, None)
         since_us = time.time_ns() // 1000
         census = Census(
             {name: process.pid for name, process in programs.items()}
             | {name: stack.process(name).pid for name in stack.ports}
         )
-        _watch(lookout, seconds, census)
+        _watch(poller, seconds, census)
         _end(programs.pop("producer"))
         _drain(stack)
         for process in programs.values():
             _end(process)
-        return _result(stack, lookout, census, since_us)
+        return _result(stack, poller, census, since_us)
 
 
 @contextmanager
@@ -123,14 +128,14 @@ def _programs(stack: Stack, folder: Path) -> Iterator[dict[str, "subprocess.Pope
             process.wait()
 
 
-def _watch(lookout: Lookout, seconds: float, census: Census | None) -> None:
-    """Look for new rows, and without a census (the warm-up) note nothing."""
+def _watch(poller: LatencyPoller, seconds: float, census: Census | None) -> None:
+    """Poll for new rows; without a census (the warm-up) their latencies are not recorded."""
     end = time.monotonic() + seconds
     while (now := time.monotonic()) < end:
-        lookout.look(note=census is not None)
+        poller.poll(record=census is not None)
         if census and now - census.readings[-1].at >= 1.0:
             census.take()
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -139,7 +144,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _drain(stack: Stack) -> None:
-    """Wait until what the producer forwarded has come through filter and sink, or for DRAIN_SECONDS."""
+    """Wait until filter and sink forwarded as much as the producer, at most DRAIN_SECONDS."""
     deadline = time.monotonic() + DRAIN_SECONDS
     while time.monotonic() < deadline:
         forwarded = _counters(stack, "forwarded")
@@ -155,7 +160,7 @@ def _counters(stack: Stack, name: str) -> dict[str, int]:
     }
 
 
-def _result(stack: Stack, lookout: Lookout, census: Census, since_us: int) -> Soak:
+def _result(stack: Stack, poller: LatencyPoller, census: Census, since_us: int) -> Soak:
     client = clickhouse.connect(stack.settings())
     per_second = {
         int(second): int(rows) for second, rows in client.query(ROWS_PER_SECOND).result_rows
@@ -166,7 +171,7 @@ def _result(stack: Stack, lookout: Lookout, census: Census, since_us: int) -> So
     client.close()
     whole = max(per_second.values())
     sent = range(min(per_second), max(per_second) + 1)
-    # The first and the last second were cut by the start and the end of the producer's connection.
+    # The producer's connection began and ended within the first and the last second.
     inner = [per_second.get(second, 0) for second in sent[1:-1]]
     return Soak(
         seconds=census.readings[-1].at - census.readings[0].at,
@@ -177,8 +182,8 @@ def _result(stack: Stack, lookout: Lookout, census: Census, since_us: int) -> So
         seconds_sent=len(sent),
         rows_per_second=whole,
         incomplete_seconds=sum(rows < whole for rows in inner),
-        due_to_queryable=_lateness(lookout.after_due),
-        received_to_queryable=_lateness(lookout.after_received),
+        due_to_queryable=_lateness(poller.after_due),
+        received_to_queryable=_lateness(poller.after_received),
         due_to_received=Lateness(*received),
         census=census,
     )

@@ -1,4 +1,7 @@
-"""The one table of the throughput runs: medians, ratios within a round, targets."""
+"""The table of the throughput runs: medians, ratios within a round, targets.
+
+Add a target here; the contenders belong to `rounds`.
+"""
 
 import statistics
 from dataclasses import dataclass
@@ -8,7 +11,10 @@ from rich.table import Table
 from bench.measure import Rate, median
 from bench.rounds import CONTENDERS, Contender, Results
 
-TITLE = "medians of {rounds} interleaved runs, {events:,} events each; CPU is that of the program alone, without its servers"
+TITLE = (
+    "medians of {rounds} interleaved runs, {events:,} events each; "
+    "CPU of the program alone, without servers"
+)
 COLUMNS = (
     "program",
     "contender",
@@ -23,7 +29,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Target:
-    """What must be reached; a zero is no target."""
+    """The rates and the ratio that our programs must reach; zero means no target."""
 
     per_core: float = 0
     per_second: float = 0
@@ -59,7 +65,7 @@ def rows(results: Results) -> list[tuple[str, ...]]:
 
 
 def to_table(title: str, columns: tuple[str, ...], lines: list[tuple[str, ...]]) -> Table:
-    """For the terminal."""
+    """The table for the terminal."""
     table = Table(*columns, title=title)
     for line in lines:
         table.add_row(*line)
@@ -67,7 +73,7 @@ def to_table(title: str, columns: tuple[str, ...], lines: list[tuple[str, ...]])
 
 
 def to_markdown(columns: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
-    """For a file."""
+    """The table as Markdown."""
     rule = ("---",) * len(columns)
     return "\n".join("| " + " | ".join(line) + " |" for line in (columns, rule, *lines)) + "\n"
 
@@ -88,7 +94,7 @@ def _row(contender: Contender, results: Results) -> tuple[str, ...]:
 
 
 def _ratio(contender: Contender, results: Results) -> float:
-    """Events per CPU second against the obvious build of the same round; the median of the rounds."""
+    """Events per CPU second relative to the obvious build of the same round; the median."""
     obvious = next(
         other for other in CONTENDERS if other.program == contender.program and other.is_obvious
     )

@@ -1,4 +1,4 @@
-"""What a contender is given besides the settings: where the events are, and how many of them to handle."""
+"""The input of a contender besides the settings: where the events are, and how many to handle."""
 
 from dataclasses import dataclass
 from pathlib import Path

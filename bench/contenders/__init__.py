@@ -1,1 +1,4 @@
-"""What is compared: the programs themselves, the obvious build of each, and what no build can beat."""
+"""The contenders: our programs (`ours`), their plain builds (`obvious`), their limits (`ceiling`).
+
+Add a contender's code here; which contenders run, and in which order, belongs to `bench.rounds`.
+"""

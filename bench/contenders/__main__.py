@@ -1,4 +1,7 @@
-"""One contender as a process: `python -m bench.contenders KIND NAME FOLDER EVENTS`; the last line it prints is its Measurement."""
+"""One contender as a process: `python -m bench.contenders KIND NAME FOLDER EVENTS`.
+
+The last line on stdout is the contender's Measurement as JSON.
+"""
 
 import importlib
 import sys

@@ -1,6 +1,6 @@
-"""What no build can beat: one indispensable part of each program alone, with nothing around it.
+"""The limits that no build can beat: one indispensable part of each program, measured alone.
 
-The data lies ready in memory or in the topic; no rule is applied, nothing is committed.
+The data is ready in memory or in the topic; no rule is applied and nothing is committed.
 """
 
 from itertools import islice
@@ -30,7 +30,7 @@ def decode(_settings: Settings, meter: Meter, work: Work) -> None:
 
 
 def produce(settings: Settings, meter: Meter, work: Work) -> None:
-    """librdkafka sends encoded messages; the end is their acknowledgement."""
+    """librdkafka sends encoded messages; the clock stops when all are acknowledged."""
     messages = data.messages(work.folder, "raw", work.events)
     producer = kafka.connect_producer(settings)
     meter.start()
@@ -55,7 +55,7 @@ def consume(settings: Settings, meter: Meter, work: Work) -> None:
 
 
 def insert(settings: Settings, meter: Meter, work: Work) -> None:
-    """ClickHouse takes ready Arrow tables, as large as the sink's."""
+    """ClickHouse inserts ready Arrow tables, as large as the sink's."""
     values = iter([value for _, value in data.messages(work.folder, "filtered", work.events)])
     tables = []
     while chunk := list(islice(values, settings.sink_max_rows)):

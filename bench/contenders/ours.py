@@ -1,6 +1,7 @@
-"""The programs as they are shipped, started as the command line starts them, with an observer that stops them after their last event.
+"""The programs as shipped, with an observer that stops each one after its last event.
 
-Nothing of the programs is replaced: the observer reads the heartbeat that they publish anyway.
+They start as the command line starts them. Nothing in them is replaced: the observer reads the
+heartbeat that they publish anyway.
 """
 
 import importlib
@@ -23,18 +24,18 @@ OBSERVE_SECONDS = 0.005
 
 
 def producer(settings: Settings, meter: Meter, work: Work) -> None:
-    """The end is the clean end of the program, when Kafka has acknowledged everything."""
+    """The clock stops at the program's clean end, when Kafka has acknowledged everything."""
     _run("producer", producer_program.run, settings, meter, work)
 
 
 def filter_(settings: Settings, meter: Meter, work: Work) -> None:
-    """The end is the clean end of the program: output acknowledged, input committed."""
+    """The clock stops at the program's clean end: output acknowledged, input committed."""
     _run("filter", filter_program.run, settings, meter, work)
 
 
 def sink(settings: Settings, meter: Meter, work: Work) -> None:
-    """The end is the clean end of the program: rows inserted, input committed."""
-    # pyarrow imports it with the first row: start-up like all imports, which no contender is charged for.
+    """The clock stops at the program's clean end: rows inserted, input committed."""
+    # pyarrow imports pandas with the first row; no contender's clock includes its imports.
     importlib.import_module("pandas")
     _run("sink", sink_program.run, settings, meter, work)
 
@@ -47,7 +48,7 @@ def _run(name: ProgramName, loop: Loop, settings: Settings, meter: Meter, work: 
 
 @dataclass(frozen=True)
 class Observed:
-    """A program's loop that is asked to stop after its last event; measured from `streaming` to the end of its draining."""
+    """A program's loop, stopped after its last event; timed from `streaming` until drained."""
 
     loop: Loop
     meter: Meter
