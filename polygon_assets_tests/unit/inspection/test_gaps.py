@@ -1,9 +1,10 @@
-"""The gap ledger as people read it."""
+"""The gap ledger as people read it: its rows, the gap that still lasts, and nonsense stamps."""
 
 import datetime as dt
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from msgspec.structs import replace
 
 from polygon_assets.inspection import streams, tables
 from polygon_assets.inspection.gaps import channels_text, open_gaps, rows
@@ -23,22 +24,15 @@ def ms(hour: int, minute: int) -> int:
 
 
 def gap(name: str, **changes: object) -> Gap:
-    return Gap(
-        **{
-            "gap_id": name,
-            "reason": "disconnect",
-            "since": ms(15, 30),
-            "until": ms(15, 32),
-            "epoch": 1,
-        }
-        | changes
-    )  # type: ignore[arg-type]
+    two_minutes = Gap(gap_id=name, reason="disconnect", since=ms(15, 30), until=ms(15, 32), epoch=1)
+    return replace(two_minutes, **changes)
 
 
 def beat(complete_until: int, **changes: object) -> Heartbeat:
-    return Heartbeat(
-        "producer", "h:1:2", "backing_off", 0, ms(15, 40), complete_until=complete_until, **changes
-    )  # type: ignore[arg-type]
+    backing_off = Heartbeat(
+        "producer", "h:1:2", "backing_off", 0, ms(15, 40), complete_until=complete_until
+    )
+    return replace(backing_off, **changes)
 
 
 def test_what_was_missed_at_10_31_has_an_answer() -> None:
@@ -54,7 +48,7 @@ def test_what_was_missed_at_10_31_has_an_answer() -> None:
     assert row.facts()["since"] == "2026-11-20T15:30:00+00:00"
 
 
-def test_the_gap_that_lasts_is_listed_before_the_ledger_has_it() -> None:
+def test_a_lasting_gap_is_listed_before_the_ledger_has_it() -> None:
     lasting = beat(ms(15, 39), detail="handshake refused with HTTP 503", desired=30)
     [row] = rows([], lasting, True, NOW)
     assert row.cells() == (
@@ -77,7 +71,7 @@ def test_a_nonsense_stamp_hides_no_other_gap(
     gaps = [gap("bad", since=nonsense, until=nonsense), gap("good")]
     assert len(rows(gaps, None, True, NOW)) == 2
     store(client, gaps, NOW)
-    assert {found.gap_id for found in tables.open_gaps(settings)} == {"bad", "good"}
+    assert {stored.gap_id for stored in tables.open_gaps(settings)} == {"bad", "good"}
 
 
 @pytest.mark.parametrize(
@@ -88,12 +82,12 @@ def test_channels_are_counted_and_the_first_are_named(channels: list[str], text:
     assert channels_text(channels) == text
 
 
-def test_a_broker_without_memory_forgets_no_gap(
+def test_gaps_that_the_broker_has_lost_are_read_from_clickhouse(
     client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = gap("old", channels=["A.AAPL"], events_dropped=3)
     for _ in range(2):
         store(client, [old], NOW)
     monkeypatch.setattr(streams, "open_gaps", lambda *_: [gap("new", since=ms(15, 35))])
-    assert [found.gap_id for found in open_gaps(settings)] == ["old", "new"]
+    assert [listed.gap_id for listed in open_gaps(settings)] == ["old", "new"]
     assert tables.open_gaps(settings) == [old]
