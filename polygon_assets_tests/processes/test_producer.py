@@ -9,7 +9,7 @@ from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.messages import Heartbeat, unaccounted
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.program import EXIT_NOT_ENTITLED, EXIT_WRONG_KEY
-from polygon_assets.streaming.validation import fault
+from polygon_assets.streaming.validation import rejection_reason
 from polygon_assets_tests.processes.harness import beat, put_in_force, raw_aggregates
 from polygon_assets_tests.processes.live_market import (
     EXCHANGE_OPTIONS,
@@ -108,7 +108,7 @@ def test_all_channels_refused_ends_it_with_exit_11(live: Live, settings: Setting
     put_in_force(settings, *channels(SYMBOLS))
     program = live.programs.start("producer")
     assert program.exit_code() == EXIT_NOT_ENTITLED == 11
-    sentence = "the account's plan has none of the 10 channels asked for; it needs real-time stocks"
+    sentence = "the account's plan has none of the 10 requested channels; it needs real-time stocks"
     assert sentence in program.log.splitlines()[-1] + program.log.splitlines()[-2]
     assert (live.beat().state, live.beat().detail) == ("stopped", sentence)
 
@@ -158,7 +158,7 @@ def test_a_clock_that_is_seconds_behind_costs_no_event_and_is_measured(live: Liv
     assert (last.counters.get("refused", 0), unaccounted(last)) == (0, 0)
     assert program.stop() == 0
     assert {
-        fault(item) for item in raw_aggregates(live.settings, int((time.time() - 600) * 1e6))
+        rejection_reason(item) for item in raw_aggregates(live.settings, int((time.time() - 600) * 1e6))
     } == {None}
 
 

@@ -48,7 +48,7 @@ def test_a_crash_is_told_of_even_if_the_broker_comes_back_after_the_producer(
     broker.send(signal.SIGSTOP)
     try:
         second = live.start(*SYMBOLS)
-        second.says("cannot be read yet")
+        second.says("last heartbeat is not known")
     finally:
         broker.send(signal.SIGCONT)
     [gap] = second.until(live.gaps, "a gap is in the ledger")

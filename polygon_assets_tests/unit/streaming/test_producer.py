@@ -20,6 +20,7 @@ from polygon_assets.messages import (
     unaccounted,
 )
 from polygon_assets.settings import Settings
+from polygon_assets.streaming import intake
 from polygon_assets.streaming import producer as module
 from polygon_assets.streaming.connection import ConnectionLostError
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
@@ -100,15 +101,15 @@ class Rig:
         monkeypatch.setattr(
             "polygon_assets.streaming.producer.subscription_store.connect", lambda _settings: None
         )
-        monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+        monkeypatch.setattr(intake, "PATIENCE_SECONDS", 0.0)
         self.publisher = FakePublisher()
         settings = Settings.model_validate({"market_calendar": calendar, "no_data_seconds": 120})
         self.producer: Any = Producer(
             settings, cast(HeartbeatPublisher, self.publisher), threading.Event()
         )
         self.delivery = cast(FakeDelivery, self.producer._delivery)
-        self.producer._channels.plan(["A.AAPL"], 0)
-        self.producer._channels.acknowledge("success", "subscribed to: A.AAPL")
+        self.producer._intake.channels.plan(["A.AAPL"], 0)
+        self.producer._intake.channels.acknowledge("success", "subscribed to: A.AAPL")
 
     def receive(self, *starts: int, received_us: int = RECEIVED_US) -> None:
         events = [
@@ -118,11 +119,11 @@ class Rig:
         self.take(Frame(events, read=len(events)), received_us)
 
     def take(self, frame: Frame, received_us: int = RECEIVED_US) -> None:
-        asyncio.run(self.producer._take(frame, received_us))
+        asyncio.run(self.producer._intake.take(frame, received_us))
 
     def is_streaming_at(self, now: dt.datetime) -> None:
         """Its channels carry data at this moment."""
-        self.producer._confirmed_at = now
+        self.producer._intake.confirmed_at = now
         self.publisher.beat.complete_until = int(now.timestamp() * 1000)
         self.publisher.beat.newest_event = int(now.timestamp()) * 1000 - 2000
 
@@ -173,7 +174,9 @@ def test_a_wrong_timestamp_moves_neither_the_newest_event_nor_a_gap(always_open:
     always_open.receive(START_MS, START_MS + 86_400_000, START_MS * 1_000_000)
     assert always_open.publisher.beat.newest_event == START_MS
     always_open.producer._lost("cut")
-    always_open.producer._confirmed_at = dt.datetime.fromtimestamp(START_MS / 1000 + 60, dt.UTC)
+    always_open.producer._intake.confirmed_at = dt.datetime.fromtimestamp(
+        START_MS / 1000 + 60, dt.UTC
+    )
     always_open.receive(START_MS * 1_000_000)
     assert always_open.delivery.gaps == []
     always_open.receive(START_MS + 60_000, received_us=RECEIVED_US + 60_000_000)
@@ -188,7 +191,7 @@ def test_an_outage_that_spans_the_close_is_a_gap_however_often_the_vendor_refuse
     nyse.is_streaming_at(new_york(19, 50))
     nyse.producer._lost("cut")
     nyse.producer._lost("refused after the close")
-    nyse.producer._confirmed_at = new_york(20, 5)
+    nyse.producer._intake.confirmed_at = new_york(20, 5)
     late = int(new_york(20, 5).timestamp()) * 1000
     nyse.receive(late, received_us=(late + 3000) * 1000)
     [gap] = nyse.delivery.gaps
@@ -198,7 +201,7 @@ def test_an_outage_that_spans_the_close_is_a_gap_however_often_the_vendor_refuse
 def test_an_outage_at_night_is_no_gap(nyse: Rig) -> None:
     nyse.is_streaming_at(new_york(20, 10))
     nyse.producer._lost("nightly maintenance")
-    nyse.producer._confirmed_at = new_york(20, 12)
+    nyse.producer._intake.confirmed_at = new_york(20, 12)
     late = int(new_york(20, 12).timestamp()) * 1000
     nyse.receive(late, received_us=(late + 3000) * 1000)
     assert nyse.delivery.gaps == []
@@ -291,9 +294,12 @@ def test_the_delay_of_arrival_is_the_median_of_frames_and_none_in_a_replay(
     for _ in range(5):
         always_open.receive(START_MS, received_us=(START_MS + 1000 - 8000) * 1000)
     always_open.receive(START_MS, START_MS + 900_000, received_us=(START_MS + 1000) * 1000)
-    assert sorted(always_open.producer._delays)[len(always_open.producer._delays) // 2] == -8000
+    assert (
+        sorted(always_open.producer._intake.delays)[len(always_open.producer._intake.delays) // 2]
+        == -8000
+    )
     always_open.receive(START_MS, received_us=(START_MS + 86_400_000) * 1000)
-    assert not always_open.producer._delays
+    assert not always_open.producer._intake.delays
 
 
 def test_an_event_from_the_future_hides_no_second_that_is_missing(always_open: Rig) -> None:
@@ -318,7 +324,7 @@ def test_silence_counts_from_the_open_and_only_while_the_market_trades(
     nyse: Rig, now: dt.datetime, quiet_seconds: int, is_dead: bool
 ) -> None:
     nyse.producer._connected_at = 0.0
-    nyse.producer._last_data_at = 1000.0
+    nyse.producer._intake.last_data_at = 1000.0
     if is_dead:
         with pytest.raises(ConnectionLostError, match="no data for"):
             nyse.producer._watch_for_silence(1000.0 + quiet_seconds, now)
