@@ -1,6 +1,7 @@
-"""The obvious build: the vendor's client and its models, json, kafka-python, row inserts, each with its defaults.
+"""The obvious build: the vendor's client and models, json, kafka-python, row inserts, all defaults.
 
-The fields, the rules and the promises (acknowledged by all replicas, committed after the output) are the same as ours.
+Fields, rules and delivery guarantees (acknowledged by all replicas, committed after the output)
+are the same as ours.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from polygon_assets.messages import (
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.clickhouse_writer import TABLE
 from polygon_assets.streaming.rows import SCHEMA
-from polygon_assets.streaming.validation import fault, to_row
+from polygon_assets.streaming.validation import rejection_reason, to_row
 
 ROWS_PER_INSERT = 1_000
 
@@ -46,7 +47,7 @@ def filter_(settings: Settings, meter: Meter, work: Work) -> None:
     while done < work.events:
         for record in _poll(consumer):
             event = RawAggregate(**json.loads(record.value))
-            if fault(event) is None:
+            if rejection_reason(event) is None:
                 output.send(
                     FILTERED_TOPIC, key=event.symbol, value=msgspec.structs.asdict(to_row(event))
                 )
@@ -145,7 +146,7 @@ def _connect_producer(settings: Settings) -> KafkaProducer:
 
 
 def _connect_consumer(settings: Settings, meter: Meter, group: str, topic: str) -> KafkaConsumer:
-    """A consumer that has its partitions; what its first poll fetched is read again."""
+    """A consumer that has its partitions and reads them from the beginning."""
     consumer = KafkaConsumer(
         topic,
         bootstrap_servers=settings.kafka_bootstrap_servers,

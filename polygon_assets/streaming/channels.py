@@ -43,10 +43,12 @@ class ChannelLedger:
         self._anonymous_refusals = 0
 
     def plan(self, desired: Iterable[str], now: float) -> Plan:
-        """The requests that lead to `desired`: each channel once, failed ones after RETRY_SECONDS."""
+        """The requests that lead to `desired`; a failed channel again after RETRY_SECONDS."""
         self.desired = frozenset(desired)
         self._expire(now)
-        surplus = sorted((self.confirmed | self._requested.keys() | self._failures.keys()) - self.desired)
+        surplus = sorted(
+            (self.confirmed | self._requested.keys() | self._failures.keys()) - self.desired
+        )
         if WILDCARD in self.desired - self.confirmed:
             # The names stay until the wildcard is confirmed: no hole, and no loss if it is refused.
             surplus = []
@@ -55,11 +57,13 @@ class ChannelLedger:
             for name, (_, at) in self._failures.items()
             if name in self.desired and now >= at + RETRY_SECONDS
         )
-        missing = sorted(self.desired - self.confirmed - self._requested.keys() - self._failures.keys())
+        missing = sorted(
+            self.desired - self.confirmed - self._requested.keys() - self._failures.keys()
+        )
         for name in (*surplus, *retry):
             self._forget(name)
         self._requested.update(dict.fromkeys((*missing, *retry), now))
-        # The vendor does not answer a repeated request that had worked, so a retry first unsubscribes.
+        # The vendor does not answer a repeated request that worked: a retry first unsubscribes.
         return Plan(_chunks([*surplus, *retry]), _chunks([*missing, *retry]))
 
     def acknowledge(self, status: str, message: str) -> str | None:
@@ -76,10 +80,10 @@ class ChannelLedger:
 
     def unconfirmed(self) -> list[str]:
         """Each desired channel that is not confirmed, with the reason."""
-        return [
-            f"{name}: {self._failures[name][0] if name in self._failures else 'requested, not yet answered'}"
-            for name in sorted(self.desired - self.confirmed)
-        ]
+        return [f"{name}: {self._reason(name)}" for name in sorted(self.desired - self.confirmed)]
+
+    def _reason(self, name: str) -> str:
+        return self._failures[name][0] if name in self._failures else UNANSWERED_YET
 
     @property
     def settled(self) -> bool:
@@ -110,7 +114,9 @@ class ChannelLedger:
         refused.
         """
         patience = (
-            SETTLE_SECONDS if self._anonymous_refusals >= len(self._requested) else ACKNOWLEDGE_SECONDS
+            SETTLE_SECONDS
+            if self._anonymous_refusals >= len(self._requested)
+            else ACKNOWLEDGE_SECONDS
         )
         expired = [name for name, at in self._requested.items() if now >= at + patience]
         reason = REFUSED if expired and self._anonymous_refusals >= len(expired) else UNANSWERED
@@ -127,6 +133,7 @@ class ChannelLedger:
 
 
 REFUSED = "refused: not authorized for this channel"
+UNANSWERED_YET = "requested, not yet answered"
 UNANSWERED = f"no answer within {ACKNOWLEDGE_SECONDS:.0f} s"
 
 

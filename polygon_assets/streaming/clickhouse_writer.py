@@ -1,6 +1,6 @@
-"""One batch on its way into `market.stock_aggregates`: as columns, with bad rows singled out.
+"""Inserts one batch into `market.stock_aggregates`, and turns bad rows into dead letters.
 
-When and what to insert is the sink's decision.
+Add how rows are inserted here; when and what to insert belongs to `sink`.
 """
 
 import threading
@@ -21,26 +21,32 @@ from polygon_assets.streaming.rows import BadRowsError, newest_ms, to_table
 TABLE = "market.stock_aggregates"
 ANSWER_SECONDS = 15
 INSERT_SETTINGS = {"throw_on_max_partitions_per_insert_block": 0}
-"""More than 100 trading days in one batch are unusual, not wrong; refused, such a batch would be tried for ever."""
+"""A batch of more than 100 trading days is unusual, not wrong; refused, it would be retried for
+ever."""
 
 BAD_DATA_CODES = frozenset({6, 26, 27, 38, 41, 53, 69, 70, 72, 117, 131, 349, 407, 469})
-"""ClickHouse errors that blame the rows: cannot parse, convert or represent them, a constraint. Any other may pass and is tried again."""
+"""ClickHouse errors that blame the rows: it cannot parse, convert or represent them, or a
+constraint fails. Any other error may pass, and the insert is retried."""
 MOST_REFUSED = 200
-"""When so many rows of a batch are refused and not one is taken, the table is to blame, and the rows must not be thrown away."""
+"""When so many rows of a batch are refused and none is accepted, the table is at fault, and the
+rows must not be discarded."""
 
 Refusal = tuple[Message, str]
 
 
 class RowsRefusedError(BadRowsError):
-    """ClickHouse blames the rows."""
+    """ClickHouse refuses the rows for their content."""
 
 
 class UnavailableError(Exception):
-    """ClickHouse does not take rows now; the rows are not to blame."""
+    """ClickHouse accepts no rows now, whatever they contain."""
 
 
 class ClickHouseWriter:
-    """A connection to ClickHouse, made when needed and anew after problem. Used by one thread at a time."""
+    """A connection to ClickHouse, opened when needed and again after an error.
+
+    Used by one thread at a time.
+    """
 
     def __init__(
         self, settings: Settings, publisher: HeartbeatPublisher, delivery: Delivery
@@ -49,16 +55,16 @@ class ClickHouseWriter:
         self._publisher = publisher
         self._delivery = delivery
         self._client: Client | None = None
-        self._taken = 0
-        """Rows of this batch that ClickHouse has taken."""
+        self._accepted = 0
+        """Rows of this batch that ClickHouse has accepted."""
 
     def insert(self, messages: Sequence[Message]) -> int:
-        """Return when every message is a row or a dead letter that Kafka has: how many are dead letters.
+        """Return once every message is a row or a dead letter in Kafka; how many are dead letters.
 
-        Raises UnavailableError; all may then be tried again.
+        Raises UnavailableError; the whole batch may then be retried.
         """
         refusals: list[Refusal] = []
-        self._taken = 0
+        self._accepted = 0
         try:
             self._insert(messages, refusals)
         except UnavailableError:
@@ -71,7 +77,7 @@ class ClickHouseWriter:
         return len(refusals)
 
     def _insert(self, messages: Sequence[Message], refusals: list[Refusal]) -> None:
-        """Insert; where the rows are to blame, halve until the bad one stands alone."""
+        """Insert; where ClickHouse refuses the rows, halve them until the bad one is alone."""
         try:
             self._insert_rows([message.value() or b"" for message in messages])
         except BadRowsError as error:
@@ -84,7 +90,7 @@ class ClickHouseWriter:
             if (
                 isinstance(error, RowsRefusedError)
                 and len(refusals) >= MOST_REFUSED
-                and not self._taken
+                and not self._accepted
             ):
                 raise UnavailableError(
                     f"ClickHouse refuses every row; has {TABLE} changed? {error}"
@@ -100,7 +106,7 @@ class ClickHouseWriter:
             if isinstance(error, Error) and error.code in BAD_DATA_CODES:
                 raise RowsRefusedError(str(error)) from error
             raise UnavailableError(f"ClickHouse: {error}") from error
-        self._taken += table.num_rows
+        self._accepted += table.num_rows
         beat = self._publisher.beat
         beat.newest_event = max(beat.newest_event or 0, newest_ms(table, "start_timestamp"))
         beat.newest_received_at = max(beat.newest_received_at or 0, newest_ms(table, "received_at"))
@@ -127,7 +133,10 @@ class ClickHouseWriter:
 
 
 class Insertion(threading.Thread):
-    """An insert in the background: reading and decoding go on while ClickHouse works. Not waited for when the process ends."""
+    """An insert in the background: reading and decoding go on while ClickHouse works.
+
+    Started by its owner. The process does not wait for it when it ends.
+    """
 
     def __init__(self, messages: list[Message], insert: Callable[[Sequence[Message]], int]) -> None:
         super().__init__(name="insertion", daemon=True)
@@ -135,16 +144,15 @@ class Insertion(threading.Thread):
         self._insert = insert
         self._refused = 0
         self._error: Exception | None = None
-        self.start()
 
     def run(self) -> None:
         try:
             self._refused = self._insert(self.messages)
-        except Exception as error:  # noqa: BLE001  # raised again by outcome(), in the thread that can do something about it
+        except Exception as error:  # noqa: BLE001  # outcome() raises it in the thread that handles it
             self._error = error
 
     def outcome(self) -> int:
-        """How many messages were refused. Raises what the insert raised."""
+        """How many messages were refused. Raises the insert's error."""
         if self._error is not None:
             raise self._error
         return self._refused

@@ -29,7 +29,7 @@ class ConnectionLostError(Exception):
 
 
 class TooManyConnectionsError(ConnectionLostError):
-    """Another process uses the account's connection; reconnecting at once would evict it in turn."""
+    """Another process has the account's connection; reconnecting at once would evict it."""
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
-"""Cuts a frame that is not JSON into its events, so that a syntax error costs its own event and no other.
+"""Cuts a frame that is not JSON into its events, so that a syntax error costs its own event only.
 
-Only the cutting belongs here; what a part means is decided in `wire`. Whole frames never come
-here, so a cut may take a hundred times as long as a decoded frame.
+Only the cutting belongs here; what a part means belongs to `wire`. Intact frames never come here,
+so a cut may take a hundred times as long as decoding.
 """
 
 import json
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MOST_FAILURES = 1_000
-"""Damaged places of one frame that are looked behind. More are no syntax error but nonsense, and
-each costs up to a millisecond in which nothing else is read."""
+"""Damaged places of one frame after which reading goes on. More are nonsense, not syntax errors,
+and each costs up to a millisecond in which nothing else is read."""
 
 _BLANKS = " \t\r\n,"
 _EVENT_KEYS = (re.compile(r'"ev"\s*:'), re.compile(r'"sym"\s*:'))
@@ -20,10 +20,10 @@ _read_object = json.JSONDecoder(strict=False).raw_decode
 
 @dataclass(frozen=True)
 class Part:
-    """The bytes of one event; with a `fault` where they are damaged."""
+    """The bytes of one event; with a `damage` where they cannot be read."""
 
     raw: bytes
-    fault: str = ""
+    damage: str = ""
     may_hold_many: bool = False
     """Whether the damaged bytes may hold another number of events than one."""
 
@@ -38,24 +38,27 @@ def split(message: bytes, error: str) -> list[Part]:
     text, encoding = _decoded(message)
     is_array = text.lstrip("\ufeff" + _BLANKS).startswith("[")
     is_cut_off = is_array and not text.rstrip(_BLANKS).endswith("]")
-    fault = f"the frame is cut off: {error}" if is_cut_off else f"not JSON: {error}"
+    damage = f"the frame is cut off: {error}" if is_cut_off else f"not JSON: {error}"
     pieces = list(_pieces(text, text.index("[") + 1 if is_array else 0))
     if not any(readable for readable, _ in pieces):
-        return [Part(message, fault, is_cut_off or not message or _may_hold_many(text))]
+        return [Part(message, damage, is_cut_off or not message or _may_hold_many(text))]
     parts = [
         Part(piece.encode(encoding))
         if readable
-        else Part(piece.encode(encoding), fault, _may_hold_many(piece))
+        else Part(piece.encode(encoding), damage, _may_hold_many(piece))
         for readable, piece in pieces
     ]
     if is_cut_off:
-        # Nobody knows what followed. The whole message shows how far it came.
-        parts.append(Part(message, fault, may_hold_many=True))
+        # What followed is unknown. The whole message shows how far it came.
+        parts.append(Part(message, damage, may_hold_many=True))
     return parts
 
 
 def _decoded(message: bytes) -> tuple[str, str]:
-    """The text and its encoding. Latin-1 has one character for each byte, so the cuts fall on the same bytes."""
+    """The text and its encoding.
+
+    Latin-1 has one character for each byte, so that cuts in the text are cuts in the bytes.
+    """
     try:
         return message.decode(), "utf-8"
     except UnicodeDecodeError:
@@ -87,7 +90,7 @@ def _objects(text: str, position: int) -> Iterator[tuple[int, int]]:
 
 
 def _may_hold_many(text: str) -> bool:
-    """False for one event, of which a syntax error leaves at least one key whole, and for stray punctuation."""
+    """False for one event, of which a syntax error leaves a key intact, and for punctuation."""
     return (
         re.search(r"\w", text) is not None
         and max(len(key.findall(text)) for key in _EVENT_KEYS) != 1

@@ -1,6 +1,7 @@
-"""Messages on their way to Kafka: nothing handed in is forgotten until the broker has acknowledged it.
+"""Delivery to Kafka: a message is kept until the broker has acknowledged it.
 
-What is sent, and what to do when the queue is full, is the callers' decision.
+Add how messages are delivered here; which are sent, and what follows from a full queue, belongs to
+the programs.
 """
 
 import hashlib
@@ -24,19 +25,19 @@ RETRY_SECONDS = 1.0
 LARGEST_RAW_BYTES = 256 * 1024
 """A dead letter must fit into a Kafka message (1 MiB by default) after base64."""
 MOST_KEPT = 10_000
-"""Dead letters and gaps that wait in memory while Kafka takes nothing."""
+"""Dead letters and gaps that wait in memory while Kafka accepts nothing."""
 LONGEST_REASON = 1_000
-"""A reason quotes the value it blames, and that may be as long as the message."""
+"""A reason quotes the rejected value, which may be as long as the message."""
 
 _log = logging.getLogger("delivery")
 
 
 class UndeliverableError(Exception):
-    """The broker refused a message for what it is, not for when it came."""
+    """The broker refuses this message for its content, now and later."""
 
 
 class Delivery:
-    """A librdkafka producer whose failed deliveries are sent again."""
+    """A librdkafka producer that sends failed deliveries again."""
 
     def __init__(self, settings: Settings) -> None:
         self._producer = kafka.connect_producer(
@@ -50,7 +51,7 @@ class Delivery:
         self._failed: list[tuple[str, bytes | None, bytes]] = []
         self._retry_at = 0.0
         self.problem = ""
-        """What the client last complained of; empty when all was well at the last delivery."""
+        """The client's last error; empty when the last flush delivered everything."""
 
     def send(self, topic: str, key: bytes | None, value: bytes) -> bool:
         """Queue a message. False, and nothing queued, when the queue is full."""
@@ -61,17 +62,20 @@ class Delivery:
         return True
 
     def send_surely(self, topic: str, key: bytes | None, value: bytes) -> None:
-        """Queue a message, waiting for room: for a caller that has nothing better to do."""
+        """Queue a message, waiting for room: for a caller that can wait."""
         while not self.send(topic, key, value):
             self.serve(0.1)
 
     def send_eventually(self, topic: str, key: bytes | None, value: bytes) -> None:
-        """Queue a message, or keep it until there is room: for the few that must be lost no more than the caller may wait."""
+        """Queue a message, or keep it until there is room.
+
+        For the few messages that must not be lost while their caller must not wait.
+        """
         if self.send(topic, key, value):
             return
         if len(self._failed) >= MOST_KEPT:
             _log.error(
-                "%s: a message is lost, %d others wait for Kafka already (%s)",
+                "%s: a message is lost, because %d others already wait for Kafka (%s)",
                 topic,
                 MOST_KEPT,
                 self.problem,
@@ -86,7 +90,7 @@ class Delivery:
             self.send_eventually(DEAD_LETTER_TOPIC, None, encode(part))
 
     def serve(self, seconds: float = 0.0) -> None:
-        """Take delivery reports for up to `seconds` and send again what failed."""
+        """Take delivery reports for up to `seconds` and send failed messages again."""
         self._producer.poll(seconds)
         if self._failed and time.monotonic() >= self._retry_at:
             failed, self._failed = self._failed, []
@@ -96,7 +100,7 @@ class Delivery:
                     break
 
     def flush(self, seconds: float) -> int:
-        """Wait up to `seconds` for everything to be acknowledged; returns how many messages are not."""
+        """Wait up to `seconds` for acknowledgement; returns how many messages have none."""
         deadline = time.monotonic() + seconds
         while self.pending and (left := deadline - time.monotonic()) > 0:
             self._producer.flush(min(left, 0.5))
@@ -107,13 +111,13 @@ class Delivery:
 
     @property
     def pending(self) -> int:
-        """Messages handed in and not yet acknowledged."""
+        """Messages that are not acknowledged yet."""
         return len(self._producer) + len(self._failed)
 
     def _on_failure(self, error: "KafkaError", message: "Message") -> None:
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and message.topic() == DEAD_LETTER_TOPIC:
             _log.error(
-                "a dead letter is lost, the broker takes nothing that long: %.1000s",
+                "a dead letter is lost, because it is too long for the broker: %.1000s",
                 message.value(),
             )
             return
@@ -130,7 +134,7 @@ class Delivery:
 
 
 def _parts(letter: DeadLetter) -> "Iterator[DeadLetter]":
-    """The letter itself, or the numbered parts of one that is too long."""
+    """The letter itself, or the numbered parts of a letter that is too long."""
     if len(letter.raw) <= LARGEST_RAW_BYTES:
         yield letter
         return

@@ -1,6 +1,7 @@
-"""The filter: RAW_TOPIC to FILTERED_TOPIC, keeping what is valid and subscribed, one row per message.
+"""The filter: valid and subscribed aggregates from RAW_TOPIC to FILTERED_TOPIC, a row per message.
 
-What is valid is decided in `validation`; here is only the loop: read, judge, hand on, and commit once the output is acknowledged.
+The loop belongs here: read, judge, deliver, and commit once the output is acknowledged. What is
+valid belongs to `validation`.
 """
 
 import threading
@@ -26,7 +27,7 @@ from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
-from polygon_assets.streaming.validation import fault, to_row
+from polygon_assets.streaming.validation import rejection_reason, to_row
 
 BATCH_MESSAGES = 5_000
 BATCH_SECONDS = 0.05
@@ -54,7 +55,7 @@ def _wait_for_subscriptions(
 
 
 class Filter:
-    """The loop. A message that was read is either handed on, counted as unsubscribed, or a dead letter."""
+    """The loop: each message is forwarded, counted as unsubscribed, or made a dead letter."""
 
     def __init__(
         self,
@@ -70,7 +71,7 @@ class Filter:
         self._drain_seconds = settings.drain_seconds
 
     def run(self, stop: threading.Event) -> None:
-        """Work batch by batch; what is under way when `stop` comes is finished."""
+        """Work batch by batch; the batch that is under way when `stop` is set is finished."""
         while not stop.is_set():
             self._publisher.tick()
             messages = self._consumer.read(BATCH_MESSAGES, BATCH_SECONDS)
@@ -84,13 +85,13 @@ class Filter:
             self._publisher.beat.lag = self._consumer.lag()
 
     def _take(self, message: Message) -> str:
-        """Hand a message on or refuse it; returns the counter that it belongs to."""
+        """Forward a message or refuse it; returns the name of its counter."""
         value = message.value() or b""
         try:
             event = decode_raw(value)
         except UNREADABLE as error:
             return self._refuse(message, value, f"not a raw aggregate: {error}")
-        if reason := fault(event):
+        if reason := rejection_reason(event):
             return self._refuse(message, value, reason)
         if not self._watch.keeps(event.symbol, event.received_at):
             return "unsubscribed"
@@ -117,7 +118,10 @@ class Filter:
         return "refused"
 
     def _deliver(self, stop: threading.Event) -> bool:
-        """Wait until all output is acknowledged, however long Kafka is away; False when stopped before that."""
+        """Wait for Kafka to acknowledge all output, however long it is away.
+
+        Raises ProgramError when the program is stopped and the drain deadline passes first.
+        """
         deadline: float | None = None
         while self._delivery.flush(1.0):
             self._publisher.tick()
@@ -130,6 +134,6 @@ class Filter:
                 if time.monotonic() > deadline:
                     raise ProgramError(
                         EXIT_NOT_DRAINED,
-                        "Kafka did not acknowledge the output; it is read again at the next start",
+                        "Kafka did not acknowledge the output; the next start reads it again",
                     )
         return True

@@ -1,7 +1,8 @@
-"""Intervals in which events may have been missed, as pure bookkeeping. Publishing and filling them is done elsewhere.
+"""Intervals in which events may have been missed, as pure bookkeeping.
 
-The vendor replays nothing and a second without trades has no bar, so a gap is not a hole in the data: it is the time between the
-last event before a loss and the first one after it.
+Add a rule about intervals here; publishing them belongs to `intake`. The vendor replays nothing and
+a second without trades has no bar, so a gap is not a hole in the data: it is the time between the
+last event before a loss and the first event after it.
 """
 
 import datetime as dt
@@ -21,23 +22,26 @@ class GapTracker:
         return self._open is not None
 
     def lost(self, reason: GapReason, since_ms: int | None, epoch: int) -> None:
-        """Events may be missing from `since_ms` on; None when nothing had been received yet, so that nothing can be missing."""
+        """Events may be missing from `since_ms` on.
+
+        None means that nothing had been received yet, so nothing can be missing.
+        """
         if since_ms is None:
             return
         if self._open is None:
             self._open = Gap(f"{epoch}-{since_ms}", reason, since_ms, since_ms, epoch)
-        # What happened first may be known last, and a dropped event may be the correction of an old second.
+        # The earliest loss may be noticed last, and a dropped event may correct an old second.
         self._open.since = min(self._open.since, since_ms)
 
     def dropped(self, events: int, first_ms: int, last_ms: int, epoch: int) -> None:
-        """`events` were thrown away because nothing could take them."""
+        """`events` were dropped because the queue to Kafka was full."""
         self.lost("drop", first_ms, epoch)
         if self._open is not None:
             self._open.events_dropped += events
             self._open.until = max(self._open.until, last_ms)
 
     def recovered(self, until_ms: int) -> Gap | None:
-        """Events arrive again, the newest ending at `until_ms`: the gap that this closes, if one was open."""
+        """Events arrive again, the newest ending at `until_ms`; returns the gap that this ends."""
         gap, self._open = self._open, None
         if gap is not None:
             gap.until = max(gap.until, until_ms)
@@ -45,7 +49,7 @@ class GapTracker:
 
 
 def overlaps_session(calendar: MarketCalendar, since: dt.datetime, until: dt.datetime) -> bool:
-    """Whether the market was open at any time from `since` to `until`: a loss at night loses nothing."""
+    """Whether the market was open between the two: a loss at night loses nothing."""
     day = calendar.day_of(since)
     while day <= calendar.day_of(until):
         session = calendar.session(day)

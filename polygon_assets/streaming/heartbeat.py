@@ -1,6 +1,7 @@
-"""What a stream program says of itself: a heartbeat a second to Kafka, a log line per change of state or 10 seconds.
+"""A program's heartbeat: published to Kafka each second, and summarised in its log.
 
-The thread here only reports. If the program's loop stops turning, the heartbeats stop, so that a hung program is seen as one.
+Add a number that every program reports here; a state or counter of one program belongs to that
+program. When the program's loop hangs, the heartbeats stop, so that a hung program is recognised.
 """
 
 import datetime as dt
@@ -28,17 +29,17 @@ BEAT_SECONDS = 1.0
 LOG_SECONDS = 10.0
 RATE_WINDOW_SECONDS = 10
 HUNG_SECONDS = 20.0
-"""Longer than any single step of a loop may take: the longest is one insert, whose answer is awaited for 15 s."""
+"""Longer than any step of a loop: the longest one waits 15 s for the answer to an insert."""
 RECENT_SECONDS = 300
-"""Refusals of the last five minutes count for health: seen at once, and forgotten soon after the cure."""
+"""Refusals of the last five minutes count for health: they show at once and soon vanish."""
 LONGEST_REASON = 300
-"""A reason quotes the value it blames, and a heartbeat has to stay small."""
+"""A reason quotes the rejected value, and a heartbeat must stay small."""
 PREVIOUS_SECONDS = 3.0
-"""How long the previous process's heartbeat is looked for; the first heartbeat of this one waits for it."""
+"""The first heartbeat waits this long for the heartbeat of the previous process."""
 
 
 class HeartbeatPublisher:
-    """The one heartbeat of a process. The loop writes `beat` and calls `tick`; a thread publishes."""
+    """The heartbeat of a process: the loop writes `beat` and calls `tick`, a thread publishes."""
 
     def __init__(self, program: ProgramName, settings: Settings) -> None:
         now = _now_ms()
@@ -52,7 +53,7 @@ class HeartbeatPublisher:
             counters={},
         )
         self._log = logging.getLogger(program)
-        # A producer of its own: a full data queue must not hold back the news that it is full.
+        # Its own producer: a full data queue must not delay the heartbeat that reports it.
         self._producer: Producer = kafka.connect_producer(
             settings, **{"message.timeout.ms": 5_000, "linger.ms": 0}
         )
@@ -76,7 +77,7 @@ class HeartbeatPublisher:
         self._producer.flush(3)
 
     def tick(self) -> None:
-        """The loop has turned: called at least once a few seconds while the program is healthy."""
+        """Called by the loop every few seconds at least while the program is healthy."""
         self._ticked = time.monotonic()
 
     def state(self, state: ProgramState, detail: str = "") -> None:
@@ -89,18 +90,18 @@ class HeartbeatPublisher:
         """Add to a counter."""
         self.count_all({counter: number})
 
-    def count_all(self, counts: Mapping[str, int], **held: int) -> None:
-        """Add to several counters and set others (`held`) at once.
+    def count_all(self, counts: Mapping[str, int], **levels: int) -> None:
+        """Add to several counters and set others (`levels`) at once.
 
-        One assignment: a heartbeat that is published meanwhile shows all of it or nothing, so that
-        its account is never half an entry.
+        One assignment: a heartbeat published meanwhile shows all changes or none, so that its
+        account always adds up.
         """
         old = self.beat.counters
         grown = {name: old.get(name, 0) + number for name, number in counts.items() if number}
-        self.beat.counters = {**old, **grown, **held}
+        self.beat.counters = {**old, **grown, **levels}
 
     def refusal(self, reason: str) -> None:
-        """Keep the reason of the newest refusal where people look."""
+        """Show the reason of the newest refusal in the heartbeat."""
         self.beat.last_refusal = reason[:LONGEST_REASON]
 
     def _run(self) -> None:
@@ -119,7 +120,8 @@ class HeartbeatPublisher:
         try:
             beats = heartbeats(self._settings, PREVIOUS_SECONDS, other_than=self.beat.instance)
         except KafkaUnreachableError:
-            return  # the broker starts later than this process: how often it was restarted before is not known
+            # The broker starts later than this process, so earlier restarts are unknown.
+            return
         if previous := beats.get(self.beat.program):
             self.beat.restarts = restarts_after(previous, self.beat, calendar_of(self._settings))
 
@@ -141,11 +143,12 @@ def summary(beat: Heartbeat) -> str:
     """One line for the log: state, rate, lag, counters."""
     counters = ", ".join(f"{name} {number:,}" for name, number in sorted(beat.counters.items()))
     channels = f", channels {beat.confirmed}/{beat.desired}" if beat.program == "producer" else ""
-    return f"{beat.state}: {beat.rate:,.0f}/s, lag {beat.lag if beat.lag is not None else '-'}{channels}, {counters or 'nothing yet'}"
+    lag = "-" if beat.lag is None else beat.lag
+    return f"{beat.state}: {beat.rate:,.0f}/s, lag {lag}{channels}, {counters or 'nothing yet'}"
 
 
 def restarts_after(previous: Heartbeat, beat: Heartbeat, calendar: MarketCalendar) -> int:
-    """How often a program was started again on its trading day, by the last heartbeat of the process before it."""
+    """How often a program was restarted on its trading day, by the previous process's heartbeat."""
     days = [
         calendar.day_of(dt.datetime.fromtimestamp(ms / 1000, dt.UTC))
         for ms in (previous.sent_at, beat.started_at)

@@ -1,6 +1,6 @@
 """The frame of every stream program: logging, signals, exit codes, first and last heartbeat.
 
-What a program does belongs to producer, filter and sink.
+Add what all programs share here; what one program does belongs to `producer`, `filter` or `sink`.
 """
 
 import logging
@@ -23,7 +23,7 @@ EXIT_UNKNOWN_ANSWER = 14
 
 
 class ProgramError(Exception):
-    """Ends the program with an exit code of its own and the sentence as its last log line."""
+    """Ends the program with this exit code; the sentence is its last log line."""
 
     def __init__(self, code: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -84,7 +84,7 @@ def require(settings: Settings, *names: str) -> None:
 
 
 def configure_logging() -> None:
-    """One line per event to standard error; a reader that went away must not end the program."""
+    """One line per event to standard error; a closed pipe must not end the program."""
     logging.raiseExceptions = False
     logging.basicConfig(
         stream=sys.stderr,
@@ -92,4 +92,4 @@ def configure_logging() -> None:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         force=True,
     )
-    logging.getLogger("kafka").setLevel(logging.WARNING)  # 18 lines for each look at a topic
+    logging.getLogger("kafka").setLevel(logging.WARNING)  # 18 lines for each read of a topic

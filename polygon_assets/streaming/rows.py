@@ -1,4 +1,8 @@
-"""Messages of FILTERED_TOPIC as columns for ClickHouse. Inserting them, and what happens to bad ones, is the sink's business."""
+"""Messages of FILTERED_TOPIC as Arrow columns for ClickHouse.
+
+Only the conversion belongs here; inserting rows and refusing bad ones belongs to
+`clickhouse_writer`.
+"""
 
 from collections.abc import Sequence
 
@@ -9,7 +13,8 @@ import pyarrow.compute as pc
 from polygon_assets.messages import UNREADABLE, FilteredAggregate
 
 CHUNK = 500
-"""Decoding 500 at a time costs 1.0 µs a row, 10,000 at a time 2.8 µs: the objects of a chunk stay in the processor's cache."""
+"""Decoding 500 messages at a time costs 1.0 µs a row, 10,000 at a time 2.8 µs: the objects of a
+small chunk stay in the processor's cache."""
 
 DECIMAL = pa.decimal128(18, 6)
 MILLISECONDS = pa.timestamp("ms", tz="UTC")
@@ -34,17 +39,23 @@ SCHEMA = pa.schema(
         pa.field("source", pa.string(), nullable=False),
     ]
 )
-"""The stored columns of `market.stock_aggregates`: the fields of FilteredAggregate in their order, without the last (an alias there)."""
+"""The stored columns of `market.stock_aggregates`, as AGGREGATE_COLUMNS declares them.
+
+They are the fields of FilteredAggregate in their order, without the last one, an alias there.
+"""
 
 _decode = msgspec.json.Decoder(list[FilteredAggregate]).decode
 
 
 class BadRowsError(Exception):
-    """At least one of these messages is not a row."""
+    """At least one of these messages is no row."""
 
 
 def to_table(messages: Sequence[bytes]) -> pa.Table:
-    """One Arrow table with a row per message. Raises BadRowsError, without saying which, when a message is no row."""
+    """One Arrow table with a row per message.
+
+    Raises BadRowsError when a message is no row; the error does not name the message.
+    """
     chunks = (messages[start : start + CHUNK] for start in range(0, len(messages), CHUNK))
     return pa.Table.from_batches([_to_batch(chunk) for chunk in chunks], SCHEMA)
 

@@ -1,7 +1,8 @@
-"""The sink: FILTERED_TOPIC into `market.stock_aggregates`, one batch for all partitions, committed after ClickHouse has it.
+"""The sink: FILTERED_TOPIC into `market.stock_aggregates`, committed after ClickHouse has the rows.
 
-A batch may be inserted twice (a crash between insert and commit); the table keeps the newest `received_at` of a key, so that
-changes nothing. Where ClickHouse's official Kafka Connect sink runs instead, this program is not needed.
+When and what to insert belongs here; the insert itself belongs to `clickhouse_writer`. A crash
+between insert and commit makes a second insert, which changes nothing, because the table keeps the
+newest `received_at` of a key. ClickHouse's official Kafka Connect sink replaces this program.
 """
 
 import threading
@@ -34,7 +35,8 @@ def run(settings: Settings, publisher: HeartbeatPublisher, stop: threading.Event
 class Sink:
     """The loop: collect, insert what is due, commit what is inserted.
 
-    One insert holds all partitions: for ClickHouse an insert of 1,000 rows costs nearly as much as one of 6,000.
+    One insert holds all partitions, because ClickHouse needs nearly as much for 1,000 rows as for
+    6,000.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class Sink:
         self._settings = settings
         self._publisher = publisher
         self._consumer = consumer
-        self._inserter = ClickHouseWriter(settings, publisher, Delivery(settings))
+        self._writer = ClickHouseWriter(settings, publisher, Delivery(settings))
         self._insertion: Insertion | None = None
         self._waiting: list[Message] = []
         self._oldest_at = 0.0
@@ -69,14 +71,14 @@ class Sink:
             if time.monotonic() > deadline:
                 raise ProgramError(
                     EXIT_NOT_DRAINED,
-                    "ClickHouse did not take the last rows; they are read again at the next start",
+                    "ClickHouse did not take the last rows; the next start reads them again",
                 )
             time.sleep(0.01)
 
     def _turn(self, age: float) -> None:
         self._publisher.tick()
         if self._insertion and self._is_full:
-            # Not paused: that would throw away what the client has fetched ahead, every time.
+            # Not paused: a pause discards what the client has fetched ahead, every time.
             self._insertion.join(READ_SECONDS)
         else:
             self._collect(self._consumer.read(READ_MESSAGES, min(READ_SECONDS, age)))
@@ -91,7 +93,7 @@ class Sink:
         self._waiting.extend(messages)
         held, assigned = self._held, self._consumer.assigned
         if self._partitions - assigned:
-            # Another member has the lost partitions now and reads them from the last commit.
+            # Another member now reads the lost partitions from their last commit.
             self._waiting = [
                 message for message in self._waiting if message.partition() in assigned
             ]
@@ -110,7 +112,8 @@ class Sink:
         if self._is_full or now >= self._oldest_at + age:
             most = self._settings.sink_max_rows
             batch, self._waiting, self._oldest_at = self._waiting[:most], self._waiting[most:], now
-            self._insertion = Insertion(batch, self._inserter.insert)
+            self._insertion = Insertion(batch, self._writer.insert)
+            self._insertion.start()
 
     def _finish(self, insertion: Insertion) -> None:
         self._insertion = None
@@ -137,11 +140,13 @@ class Sink:
         return len(self._waiting) >= self._settings.sink_max_rows
 
     def _hold_back(self) -> None:
-        """Pause while a full batch waits for ClickHouse to come back: reading goes on, and keeps this member in the group."""
+        """Pause while a full batch waits for ClickHouse.
+
+        Polling goes on, which keeps this member in the group.
+        """
         paused = self._consumer.assigned if self._is_full and not self._insertion else frozenset()
-        for (
-            partition
-        ) in paused:  # again each turn: a partition that left and came back is no longer paused
+        # Each turn: a partition that was revoked and assigned again is no longer paused.
+        for partition in paused:
             self._consumer.pause(partition)
         for partition in (self._paused - paused) & self._consumer.assigned:
             self._consumer.resume(partition)

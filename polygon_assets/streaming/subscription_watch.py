@@ -1,6 +1,6 @@
-"""The accepted subscription set as the programs see it: read from S3 every two seconds, the last good one kept.
+"""The accepted subscription set as the programs see it: read from S3 every two seconds.
 
-What a change means is the programs' business.
+Reading and keeping the last good set belongs here; what a change means belongs to the programs.
 """
 
 import logging
@@ -12,13 +12,13 @@ from polygon_assets.subscriptions import AcceptedSet
 
 POLL_SECONDS = 2.0
 STOP_SECONDS = 1.0
-"""A store that does not answer (30 s until the client gives up) must not use up the time in which a program drains."""
+"""A store that does not answer (the client gives up after 30 s) must not use up the drain time."""
 
 _log = logging.getLogger("subscriptions")
 
 
 class SubscriptionWatch:
-    """The newest accepted set; None until the first was published."""
+    """The newest accepted set; None until the first one is published."""
 
     def __init__(self, store: SubscriptionStore) -> None:
         self._store = store
@@ -29,7 +29,7 @@ class SubscriptionWatch:
         self.current: AcceptedSet | None = None
         self._failed_at = -POLL_SECONDS
         self.loaded_at_us = 0
-        """When the set was last known to be the newest."""
+        """When the set was last known to be the newest, in Unix microseconds."""
         self.problem = "nothing is published yet: materialize s3/subscriptions"
 
     def start(self) -> None:
@@ -43,25 +43,25 @@ class SubscriptionWatch:
         self._thread.join(STOP_SECONDS)
 
     def refresh(self) -> bool:
-        """Read the set now. False when S3 did not answer: the last good set stays."""
+        """Read the set now; False when S3 did not answer, and the last good set stays."""
         with self._lock:
-            asked_at_us = time.time_ns() // 1000
+            requested_at_us = time.time_ns() // 1000
             try:
                 accepted = self._store.accepted()
             except SubscriptionStoreError as error:
-                self._complain(str(error))
+                self._report(str(error))
                 self._failed_at = time.monotonic()
                 return False
             if accepted is not None:
-                self._take(accepted)
-            self.loaded_at_us = asked_at_us
+                self._apply(accepted)
+            self.loaded_at_us = requested_at_us
             return True
 
     def keeps(self, symbol: str, received_at_us: int) -> bool:
         """Whether a symbol is subscribed.
 
-        A producer may have seen a newer set than this process, so a set that is older than the message proves nothing: it is
-        read again before anything is dropped, and when that fails the message is kept.
+        A producer may follow a newer set than this process, so a set older than the message proves
+        nothing: it is read again before a message is dropped, and if that fails, the message stays.
         """
         if self._has(symbol):
             return True
@@ -75,14 +75,14 @@ class SubscriptionWatch:
         symbols = self._symbols
         return symbols is None or symbol in symbols
 
-    def _take(self, accepted: AcceptedSet) -> None:
+    def _apply(self, accepted: AcceptedSet) -> None:
         if self.current is None or accepted.version != self.current.version:
             _log.info("version %s: %d channels", accepted.version, len(accepted.channels))
         self._symbols = accepted.symbols
         self.current = accepted
         self.problem = ""
 
-    def _complain(self, problem: str) -> None:
+    def _report(self, problem: str) -> None:
         if problem != self.problem:
             _log.warning("%s; the last good set stays", problem)
         self.problem = problem

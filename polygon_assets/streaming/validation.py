@@ -1,7 +1,8 @@
-"""What makes an aggregate acceptable, and the row it becomes: pure functions on one message.
+"""What makes an aggregate valid, and the row it becomes: pure functions of one message.
 
-Sources of the limits: the vendor's channel description (one-second windows, Unix milliseconds), its first year of data (2003) and
-the column types of `market.stock_aggregates`.
+Add a reason to reject an aggregate here; rejected ones become dead letters in `filter`. Sources of
+the limits: the vendor's channel description (one-second windows, Unix milliseconds), its first year
+of data (2003), and the column types of `market.stock_aggregates`.
 """
 
 import math
@@ -17,21 +18,24 @@ WINDOW_MS = 1000
 FIRST_DAY_MS = 1_041_379_200_000
 """2003-01-01: the vendor has nothing older."""
 CLOCK_TOLERANCE_MS = 60_000
-"""How far the vendor's clock may be ahead of ours. A stamp in a wrong unit is off by years, while a
-machine whose clock is off by seconds must not refuse the whole market; `status` shows that skew."""
+"""How far the vendor's clock may be ahead of ours. A stamp in a wrong unit is off by years; a
+machine whose clock is off by seconds must not reject the whole market: `status` shows its skew."""
 DECIMAL = re.compile(r"\d{1,12}(?:\.\d{1,6})?")
 """Decimal(18, 6) without loss; fractional shares are reported with up to six decimals."""
 
 
-def fault(event: RawAggregate) -> str | None:
-    """The first reason to refuse an aggregate, or None."""
+def rejection_reason(event: RawAggregate) -> str | None:
+    """The first reason to reject an aggregate, or None."""
     return (
-        _identity_fault(event) or _time_fault(event) or _price_fault(event) or _volume_fault(event)
+        _identity_problem(event)
+        or _time_problem(event)
+        or _price_problem(event)
+        or _volume_problem(event)
     )
 
 
 def to_row(event: RawAggregate) -> FilteredAggregate:
-    """The row of an acceptable aggregate: event_type is dropped, exact decimals replace the vendor's rounded volumes."""
+    """The row of a valid aggregate: without event_type, with exact instead of rounded volumes."""
     return FilteredAggregate(
         event.symbol,
         event.start_timestamp,
@@ -55,25 +59,25 @@ def to_row(event: RawAggregate) -> FilteredAggregate:
 
 @lru_cache(maxsize=4096)
 def readable(timestamp_ms: int) -> str:
-    """`yyyy-MM-ddTHH:mm:ss.SSSZ`. Thousands of symbols share a second, so the text is made once."""
+    """`yyyy-MM-ddTHH:mm:ss.SSSZ`. Thousands of symbols share a second, so the text is cached."""
     return (
         strftime("%Y-%m-%dT%H:%M:%S", gmtime(timestamp_ms // 1000)) + f".{timestamp_ms % 1000:03d}Z"
     )
 
 
 def exact_decimal(decimal: str | None, number: float | None) -> str | None:
-    """A volume as decimal text: the exact one where the vendor sends it, else the number without an exponent."""
+    """A volume as decimal text: the vendor's exact one, or the number without an exponent."""
     if decimal is not None:
         return decimal
     if number is None:
         return None
-    # Without an exponent and without rounding: what does not fit into six decimals must be seen, not made to fit.
-    return (
-        str(number) if isinstance(number, int) else f"{Decimal(repr(number)):f}".removesuffix(".0")
-    )
+    if isinstance(number, int):
+        return str(number)
+    # Not rounded: a number that does not fit into six decimals must be rejected, not changed.
+    return f"{Decimal(repr(number)):f}".removesuffix(".0")
 
 
-def _identity_fault(event: RawAggregate) -> str | None:
+def _identity_problem(event: RawAggregate) -> str | None:
     if event.event_type != "A":
         return f"event_type {event.event_type!r} is not the per-second aggregate 'A'"
     return (
@@ -88,7 +92,7 @@ def _well_formed(symbol: str) -> bool:
     return len(symbol) <= 20 and SYMBOL.fullmatch(symbol) is not None
 
 
-def _time_fault(event: RawAggregate) -> str | None:
+def _time_problem(event: RawAggregate) -> str | None:
     start, end = event.start_timestamp, event.end_timestamp
     if end - start != WINDOW_MS:
         return f"window of {end - start} ms from {start} is not one second"
@@ -97,22 +101,26 @@ def _time_fault(event: RawAggregate) -> str | None:
     if start < FIRST_DAY_MS:
         return f"start_timestamp {start} is before 2003: not Unix milliseconds?"
     if end > event.received_at // 1000 + CLOCK_TOLERANCE_MS:
-        ahead = (end - event.received_at // 1000) / 1000
+        received_ms = event.received_at // 1000
+        ahead = (end - received_ms) / 1000
         return (
-            f"end_timestamp {end} is {ahead:,.1f} s later than its arrival at {event.received_at // 1000}: "
+            f"end_timestamp {end} is {ahead:,.1f} s later than its arrival at {received_ms}: "
             "the vendor's clock or this machine's is wrong"
         )
     return None
 
 
-def _price_fault(event: RawAggregate) -> str | None:
+def _price_problem(event: RawAggregate) -> str | None:
     low, high, open_, close = event.low, event.high, event.open_price, event.close_price
     if low > 0 and low <= open_ <= high and low <= close <= high < math.inf:
-        return _optional_price_fault(event)
-    return f"prices must be > 0 and low <= open, close <= high: open {open_}, high {high}, low {low}, close {close}"
+        return _optional_price_problem(event)
+    return (
+        "prices must be > 0 and low <= open, close <= high: "
+        f"open {open_}, high {high}, low {low}, close {close}"
+    )
 
 
-def _optional_price_fault(event: RawAggregate) -> str | None:
+def _optional_price_problem(event: RawAggregate) -> str | None:
     for name in ("vwap", "official_open_price", "aggregate_vwap"):
         price = getattr(event, name)
         if price is not None and not 0 < price < math.inf:
@@ -120,7 +128,7 @@ def _optional_price_fault(event: RawAggregate) -> str | None:
     return None
 
 
-def _volume_fault(event: RawAggregate) -> str | None:
+def _volume_problem(event: RawAggregate) -> str | None:
     for name, decimal, number in (
         ("volume", event.decimal_volume, event.volume),
         ("accumulated_volume", event.decimal_accumulated_volume, event.accumulated_volume),

@@ -1,6 +1,7 @@
-"""The vendor's frames: JSON arrays of aggregates and status messages, and what becomes of them in our topic.
+"""The vendor's frames, JSON arrays of aggregates and statuses, and the messages they become.
 
-Only decoding and renaming belong here; whether the numbers make sense is the filter's business.
+Add an event of the vendor here, decoded and renamed; whether its numbers are valid belongs to
+`validation`.
 """
 
 import re
@@ -9,6 +10,7 @@ from typing import Annotated
 
 import msgspec
 
+from polygon_assets.aggregate_columns import VENDOR_KEYS
 from polygon_assets.messages import UNREADABLE, RawAggregate
 from polygon_assets.streaming.damaged_frame import Part, split
 
@@ -16,32 +18,15 @@ EXCERPT_BYTES = 20
 """Enough to show the key of the value that an error is about."""
 
 Text = Annotated[str, msgspec.Meta(max_length=64)]
-"""No text of an event is longer than 20 characters; a longer one must not become a message that Kafka refuses."""
+"""No text of an event has more than 20 characters; a very long one would make a message that Kafka
+refuses."""
 
 
-class VendorAggregate(
-    msgspec.Struct,
-    gc=False,
-    rename={
-        "event_type": "ev",
-        "symbol": "sym",
-        "volume": "v",
-        "open_price": "o",
-        "close_price": "c",
-        "high": "h",
-        "low": "l",
-        "start_timestamp": "s",
-        "end_timestamp": "e",
-        "accumulated_volume": "av",
-        "official_open_price": "op",
-        "vwap": "vw",
-        "aggregate_vwap": "a",
-        "average_size": "z",
-        "decimal_volume": "dv",
-        "decimal_accumulated_volume": "dav",
-    },
-):
-    """One event of channel A, fields in the order of RawAggregate (which has received_at and source after the ninth)."""
+class VendorAggregate(msgspec.Struct, gc=False, rename=VENDOR_KEYS):
+    """One event of channel A, with the vendor's keys.
+
+    The fields have the order of RawAggregate, which has received_at and source after the ninth.
+    """
 
     event_type: Text
     symbol: Text
@@ -63,7 +48,7 @@ class VendorAggregate(
 
 
 class Status(msgspec.Struct):
-    """A status message: any event whose `ev` is `status`, and a bare refusal, which has no `ev`."""
+    """A status message: an event whose `ev` is `status`, or a refusal without `ev`."""
 
     status: str
     message: str
@@ -76,22 +61,22 @@ class Refused:
     raw: bytes
     reason: str
     is_frame: bool = False
-    """The bytes may hold any number of events, so that the interval of the frame is a gap."""
+    """The bytes may hold any number of events, so the interval of the frame is a gap."""
 
 
 @dataclass
 class Frame:
-    """What one WebSocket message held: aggregates, statuses, and what could not be read."""
+    """The content of one WebSocket message: aggregates, statuses, and unreadable parts."""
 
     aggregates: list[VendorAggregate] = field(default_factory=list)
     statuses: list[Status] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     read: int = 0
-    """Events found in the message, whatever became of them."""
+    """Events in the message, readable or not."""
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether events may have been in the message that nobody can tell."""
+        """Whether the message may have held events that cannot be identified."""
         return any(part.is_frame for part in self.refused)
 
 
@@ -103,7 +88,7 @@ _decode_value = msgspec.json.Decoder().decode
 
 
 def read_frame(message: bytes) -> Frame:
-    """Decode a frame; one bad event does not cost the others."""
+    """Decode a frame; a bad event does not affect the others."""
     try:
         aggregates = _decode_aggregates(message)
     except UNREADABLE:
@@ -114,7 +99,8 @@ def read_frame(message: bytes) -> Frame:
 def to_raw(event: VendorAggregate, received_at_us: int) -> RawAggregate:
     """The event under the field names of our topic."""
     values = msgspec.structs.astuple(event)
-    return RawAggregate(*values[:9], received_at_us, "websocket", *values[9:])  # type: ignore[call-arg]  # 9 + 2 + 8 fields
+    # mypy cannot count the fields: 9 + 2 + 8.
+    return RawAggregate(*values[:9], received_at_us, "websocket", *values[9:])  # type: ignore[call-arg]
 
 
 def _read_part_by_part(message: bytes) -> Frame:
@@ -129,8 +115,8 @@ def _read_part_by_part(message: bytes) -> Frame:
 
 
 def _read_part(frame: Frame, part: Part) -> None:
-    if part.fault:
-        frame.refused.append(Refused(part.raw, part.fault, part.may_hold_many))
+    if part.damage:
+        frame.refused.append(Refused(part.raw, part.damage, part.may_hold_many))
         return
     try:
         fields = _decode_fields(part.raw)
@@ -145,7 +131,10 @@ def _read_part(frame: Frame, part: Part) -> None:
 
 
 def _status(fields: dict[str, msgspec.Raw]) -> Status | None:
-    """None for any other event: `ev` alone decides, because the vendor may add any field to any event."""
+    """The status, or None for another event.
+
+    `ev` alone decides, because the vendor may add any field to any event.
+    """
     if "ev" in fields and _decode_value(fields["ev"]) != "status":
         return None
     if "ev" not in fields and not fields.keys() & {"status", "message"}:
@@ -155,18 +144,13 @@ def _status(fields: dict[str, msgspec.Raw]) -> Status | None:
 
 def _text(value: msgspec.Raw | None) -> str:
     """A status's words, whatever JSON type the vendor wrote them in; empty for null."""
-    decoded = _decode_value(value) if value is not None else None
-    return (
-        ""
-        if decoded is None
-        else decoded
-        if isinstance(decoded, str)
-        else bytes(value or b"").decode()
-    )
+    if value is None or (decoded := _decode_value(value)) is None:
+        return ""
+    return decoded if isinstance(decoded, str) else bytes(value).decode()
 
 
 def _excerpt(raw: bytes, error: str) -> str:
-    """The bytes before and at the place that a decoder's error names, as `, at '"vw":N'`."""
+    """The bytes up to the place that a decoder's error names, as `, at '"vw":N'`."""
     place = re.search(r"\(byte (\d+)\)", error)
     if place is None:
         return ""

@@ -138,6 +138,7 @@ def test_an_insertion_hands_its_error_to_the_thread_that_asks() -> None:
         raise UnavailableError("away")
 
     insertion = Insertion(messages("A"), fail)
+    insertion.start()
     insertion.join()
     with pytest.raises(UnavailableError, match="away"):
         insertion.outcome()
