@@ -1,4 +1,4 @@
-"""The stream's day against the vendor's bars, in memory: every verdict, exact equality, and the minutes that are named."""
+"""The stream's day against the vendor's bars, in memory: verdicts, tolerances, named minutes."""
 
 import datetime as dt
 import json
@@ -25,8 +25,8 @@ AAPL = DayBar("AAPL", 100.0, 110.0, 90.0, 105.0, Decimal("1000.25"))
 MSFT = DayBar("MSFT", 10.0, 10.0, 10.0, 10.0, Decimal(7))
 
 
-def verdicts(*found: Comparison) -> dict[str, Verdict]:
-    return {one.symbol: one.verdict for one in found}
+def verdicts(*comparisons: Comparison) -> dict[str, Verdict]:
+    return {comparison.symbol: comparison.verdict for comparison in comparisons}
 
 
 def minute(time: str) -> dt.datetime:
@@ -35,8 +35,13 @@ def minute(time: str) -> dt.datetime:
 
 
 def test_equal_days_match_exactly() -> None:
-    [one] = compare([AAPL], [AAPL], {"AAPL"}, EXACT)
-    assert (one.verdict, one.volume_drift, one.price_drift, one.severity) == (
+    [comparison] = compare([AAPL], [AAPL], {"AAPL"}, EXACT)
+    assert (
+        comparison.verdict,
+        comparison.volume_drift,
+        comparison.price_drift,
+        comparison.severity,
+    ) == (
         Verdict.MATCH,
         0,
         0,
@@ -44,10 +49,10 @@ def test_equal_days_match_exactly() -> None:
     )
 
 
-def test_a_thousandth_of_a_share_is_a_drift_where_equality_is_asked_for() -> None:
-    [one] = compare([replace(AAPL, volume=Decimal("1000.249"))], [AAPL], {"AAPL"}, EXACT)
-    assert one.verdict is Verdict.DRIFT
-    assert one.volume_drift == pytest.approx(-0.001 / 1000.25)
+def test_a_thousandth_of_a_share_is_a_drift_without_a_tolerance() -> None:
+    [comparison] = compare([replace(AAPL, volume=Decimal("1000.249"))], [AAPL], {"AAPL"}, EXACT)
+    assert comparison.verdict is Verdict.DRIFT
+    assert comparison.volume_drift == pytest.approx(-0.001 / 1000.25)
 
 
 @pytest.mark.parametrize(
@@ -55,25 +60,25 @@ def test_a_thousandth_of_a_share_is_a_drift_where_equality_is_asked_for() -> Non
     [("990", Verdict.MATCH), ("989.999", Verdict.DRIFT), ("1010.001", Verdict.DRIFT)],
 )
 def test_a_volume_may_differ_by_its_tolerance_either_way(volume: str, verdict: Verdict) -> None:
-    [one] = compare(
+    [comparison] = compare(
         [replace(AAPL, volume=Decimal(volume))],
         [replace(AAPL, volume=Decimal(1000))],
         {"AAPL"},
         Tolerance(0.01, 0),
     )
-    assert one.verdict is verdict
+    assert comparison.verdict is verdict
 
 
 @pytest.mark.parametrize("price", ["open", "high", "low", "close"])
 def test_each_price_counts(price: str) -> None:
-    [one] = compare(
+    [comparison] = compare(
         [replace(AAPL, **{price: getattr(AAPL, price) * 1.002})],
         [AAPL],
         {"AAPL"},
         Tolerance(0, 0.001),
     )
-    assert one.verdict is Verdict.DRIFT
-    assert one.price_drift == pytest.approx(0.002)
+    assert comparison.verdict is Verdict.DRIFT
+    assert comparison.price_drift == pytest.approx(0.002)
 
 
 def test_a_subscribed_symbol_without_a_second_is_missing_and_as_bad_as_it_gets() -> None:
@@ -95,14 +100,18 @@ def test_a_subscribed_symbol_that_did_not_trade_is_no_difference() -> None:
     assert compare([], [], {"AAPL"}, EXACT) == []
 
 
-def test_a_symbol_without_a_bar_is_too_much_even_if_it_is_no_longer_subscribed() -> None:
+def test_a_symbol_without_a_bar_is_surplus_even_if_it_is_no_longer_subscribed() -> None:
     assert verdicts(*compare([MSFT], [], set(), EXACT)) == {"MSFT": Verdict.SURPLUS}
 
 
-def test_a_bar_of_nothing_does_not_divide_by_zero() -> None:
+def test_a_bar_of_zeros_does_not_divide_by_zero() -> None:
     nothing = DayBar("MSFT", 0.0, 0.0, 0.0, 0.0, Decimal(0))
-    [one] = compare([MSFT], [nothing], None, EXACT)
-    assert (one.verdict, one.volume_drift, one.price_drift) == (Verdict.DRIFT, 1.0, 1.0)
+    [comparison] = compare([MSFT], [nothing], None, EXACT)
+    assert (comparison.verdict, comparison.volume_drift, comparison.price_drift) == (
+        Verdict.DRIFT,
+        1.0,
+        1.0,
+    )
 
 
 def test_minutes_with_fewer_or_more_shares_or_on_one_side_alone_differ() -> None:
@@ -115,12 +124,12 @@ def test_minutes_with_fewer_or_more_shares_or_on_one_side_alone_differ() -> None
     assert different_minutes(ours, theirs) == [minute("10:31"), minute("10:32"), minute("10:33")]
 
 
-def test_minutes_are_said_as_spans_in_new_york_time() -> None:
+def test_minutes_are_listed_as_spans_in_new_york_time() -> None:
     minutes = [minute(time) for time in ("10:31", "10:32", "10:33", "15:59", "16:01")]
     assert spans(minutes) == "10:31-10:33, 15:59, 16:01"
     assert spans([]) == ""
     assert spans(
-        [minute(f"{hour:02}:{each:02}") for hour in range(4, 6) for each in range(0, 60, 2)]
+        [minute(f"{hour:02}:{even:02}") for hour in range(4, 6) for even in range(0, 60, 2)]
     ).endswith("04:58, and 30 more")
 
 
@@ -149,7 +158,7 @@ def test_the_vendors_minutes_are_read_exactly() -> None:
         b'{"results": [{"t": 0, "v": null}]}',
     ],
 )
-def test_an_answer_without_minutes_is_shown(answer: bytes) -> None:
+def test_an_answer_without_minutes_is_quoted_in_the_error(answer: bytes) -> None:
     with pytest.raises(ValueError, match=f"no answer with minutes: .*{re.escape(str(answer))}"):
         minute_volumes(answer)
 
@@ -165,14 +174,14 @@ def test_a_comparison_with_an_unknown_is_never_a_match(
     )
     odd = replace(AAPL, **{name: value})
     for stream, batch in ((odd, AAPL), (AAPL, odd), (odd, odd)):
-        [one] = compare([stream], [batch], None, tolerance)
-        assert (one.verdict, one.severity) == (Verdict.DRIFT, float("inf"))
+        [comparison] = compare([stream], [batch], None, tolerance)
+        assert (comparison.verdict, comparison.severity) == (Verdict.DRIFT, float("inf"))
 
 
 @pytest.mark.parametrize(
     "sent", ['"dv": "N/A", "v": 1', '"v": NaN', '"v": "x"', '"v": true', '"v": {}']
 )
-def test_a_minute_whose_volume_is_no_number_differs_from_any(sent: str) -> None:
+def test_a_minute_whose_volume_is_not_a_number_always_differs(sent: str) -> None:
     stamp = int(minute("10:31").timestamp() * 1000)
     volumes = minute_volumes(f'{{"results": [{{"t": {stamp}, {sent}}}]}}'.encode())
     assert different_minutes({minute("10:31"): Decimal(1)}, volumes) == [minute("10:31")]
@@ -180,6 +189,6 @@ def test_a_minute_whose_volume_is_no_number_differs_from_any(sent: str) -> None:
 
 
 @pytest.mark.parametrize("stamp", ["1e300", '"x"', "null", "NaN", "99999999999999999999"])
-def test_a_minute_at_no_moment_is_no_answer(stamp: str) -> None:
+def test_a_minute_without_a_valid_moment_is_refused(stamp: str) -> None:
     with pytest.raises(ValueError, match="no answer with minutes"):
         minute_volumes(f'{{"results": [{{"t": {stamp}, "v": 1}}]}}'.encode())

@@ -1,6 +1,6 @@
-"""An HTTP server that answers one request after the other from a script, for clients whose patience and errors are to be seen.
+"""An HTTP server that answers requests from a script, to test retries and errors of a client.
 
-What is asked and answered is in the tests.
+Requests and answers belong to the tests; answers by path belong to processes/vendor_by_path.
 """
 
 import http.server
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from polygon_assets_tests.http_server import running
 
 Answer = tuple[int, Any] | tuple[int, Any, dict[str, str]]
-"""Status, body (bytes as they are, all else as JSON) and headers."""
+"""Status, body (bytes are sent unchanged, anything else as JSON) and headers."""
 
 
 class Call(NamedTuple):
@@ -24,7 +24,7 @@ class Call(NamedTuple):
 
 
 class ScriptedServer(http.server.ThreadingHTTPServer):
-    """A request beyond the end of the script gets no answer."""
+    """Answers from `script`, in order; a request beyond its end gets no answer."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -57,7 +57,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     do_POST = do_GET  # noqa: N815
 
     def log_message(self, *_: Any) -> None:
-        """Requests are in `calls`."""
+        """Log nothing: requests are in `calls`."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The client of Airbyte's API: tokens renewed in time, patience where it helps, and errors that say what to do."""
+"""The client of Airbyte's API: tokens renewed in time, retries where they help, useful errors."""
 
 import socket
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ def test_one_token_serves_many_requests(airbyte: ScriptedServer, api: AirbyteApi
     ]
 
 
-def test_a_token_that_is_no_longer_known_is_replaced_by_a_new_one(
+def test_a_rejected_token_is_replaced_by_a_new_one(
     airbyte: ScriptedServer, api: AirbyteApi
 ) -> None:
     second = (200, {"access_token": "t2", "expires_in": 180})
@@ -81,7 +81,7 @@ def test_wrong_credentials_name_the_variables(airbyte: ScriptedServer, api: Airb
     assert error.value.status == 401
 
 
-def test_a_passing_failure_is_waited_out(
+def test_a_temporary_failure_is_retried(
     airbyte: ScriptedServer, api: AirbyteApi, waits: list[float]
 ) -> None:
     airbyte.script = [TOKEN, (503, b""), (502, b"<html>"), (200, {"jobId": 1, "status": "running"})]
@@ -89,7 +89,7 @@ def test_a_passing_failure_is_waited_out(
     assert len(waits) == 2
 
 
-def test_a_sync_is_not_started_twice_by_repetition(
+def test_starting_a_sync_is_never_retried_once_it_was_sent(
     airbyte: ScriptedServer, api: AirbyteApi, waits: list[float]
 ) -> None:
     airbyte.script = [TOKEN, (500, {"detail": "An unexpected problem has occurred."})]
@@ -98,7 +98,7 @@ def test_a_sync_is_not_started_twice_by_repetition(
     assert waits == []
 
 
-def test_what_was_never_sent_is_tried_again(waits: list[float]) -> None:
+def test_a_request_that_was_never_sent_is_retried(waits: list[float]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     api = client_of(port, waits)
@@ -108,7 +108,7 @@ def test_what_was_never_sent_is_tried_again(waits: list[float]) -> None:
     api.close()
 
 
-def test_a_refusal_is_told_in_airbytes_words_about_this_request(
+def test_a_refusal_is_reported_in_airbytes_words_about_this_request(
     airbyte: ScriptedServer, api: AirbyteApi
 ) -> None:
     problem = {
@@ -124,7 +124,9 @@ def test_a_refusal_is_told_in_airbytes_words_about_this_request(
     assert error.value.status == 409
 
 
-def test_an_address_that_is_no_api_is_said(airbyte: ScriptedServer, api: AirbyteApi) -> None:
+def test_a_web_page_instead_of_the_api_names_the_setting(
+    airbyte: ScriptedServer, api: AirbyteApi
+) -> None:
     airbyte.script = [TOKEN, (200, b"<html>a web page</html>")]
     with pytest.raises(
         AirbyteError, match="not JSON: '<html>a web page</html>'; check AIRBYTE_API_URL"
@@ -142,7 +144,7 @@ def test_every_page_is_read(airbyte: ScriptedServer, api: AirbyteApi) -> None:
     assert airbyte.calls[-1][1] == "/v1/connections?workspaceIds=w&limit=100&offset=100"
 
 
-def test_a_missing_connection_names_those_there_are_and_the_cure(
+def test_a_missing_connection_names_the_existing_ones_and_the_cure(
     airbyte: ScriptedServer, api: AirbyteApi
 ) -> None:
     airbyte.script = [TOKEN, (200, {"data": [{"name": "other", "connectionId": "1"}]})]
@@ -153,7 +155,7 @@ def test_a_missing_connection_names_those_there_are_and_the_cure(
 
 
 def attempt(committed: int, *messages: str) -> dict[str, Any]:
-    """As the configuration API tells of it."""
+    """An attempt as the configuration API describes it."""
     failures = [{"failureOrigin": "source", "externalMessage": message} for message in messages]
     stats = {
         "streamName": "tickers",
@@ -173,7 +175,7 @@ def test_an_outcome_has_the_last_reason_and_the_rows_of_all_attempts(
     assert (outcome.rows, outcome.running, outcome.succeeded) == (15, False, False)
 
 
-def test_a_summary_of_streams_that_have_said_why_is_left_out(
+def test_a_summary_of_streams_that_have_their_own_reason_is_left_out(
     airbyte: ScriptedServer, api: AirbyteApi
 ) -> None:
     failures = [
@@ -193,7 +195,7 @@ def test_a_summary_of_streams_that_have_said_why_is_left_out(
     assert api.outcome(7).reason == "the key is wrong (source); the table is locked (destination)"
 
 
-def test_an_outcome_without_attempts_is_one_too(airbyte: ScriptedServer, api: AirbyteApi) -> None:
+def test_an_outcome_without_attempts_can_be_read(airbyte: ScriptedServer, api: AirbyteApi) -> None:
     airbyte.script = [TOKEN, (200, {"job": {"id": 7, "status": "pending"}, "attempts": []})]
     outcome = api.outcome(7)
     assert (outcome.running, outcome.reason, outcome.rows) == (True, "", 0)

@@ -1,4 +1,4 @@
-"""The paced REST client: patience where it helps, a clear word where it does not."""
+"""The paced REST client: retries where they help, a clear error where they do not."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -49,7 +49,7 @@ def test_every_page_of_every_market_is_read(api: ScriptedServer) -> None:
     assert "cursor=2" in api.paths[1]
 
 
-def test_too_many_requests_waits_as_long_as_asked(api: ScriptedServer) -> None:
+def test_after_too_many_requests_it_waits_as_long_as_the_vendor_asks(api: ScriptedServer) -> None:
     api.script = [
         (429, {"error": "slow down"}, {"Retry-After": "30"}),
         (503, b""),
@@ -65,7 +65,7 @@ def test_too_many_requests_waits_as_long_as_asked(api: ScriptedServer) -> None:
 @pytest.mark.parametrize(
     ("status", "cure"), [(401, "check POLYGON_API_KEY"), (403, "plan does not include")]
 )
-def test_a_refusal_for_good_ends_at_once_with_the_vendors_words_and_the_cure(
+def test_a_permanent_refusal_ends_at_once_with_the_vendors_words_and_the_cure(
     api: ScriptedServer, status: int, cure: str
 ) -> None:
     api.script = [(status, {"error": "no"})]
@@ -92,7 +92,7 @@ NO_LISTS: list[Any] = [
 
 @pytest.mark.parametrize("body", NO_LISTS, ids=str)
 @pytest.mark.parametrize("page_number", [1, 2])
-def test_an_answer_that_is_no_list_is_asked_for_again_and_then_an_error_on_every_page(
+def test_an_answer_that_is_not_a_list_is_retried_and_then_an_error_on_every_page(
     api: ScriptedServer, body: object, page_number: int
 ) -> None:
     before = [page("AAPL", next_url="http://x/v3/reference/tickers?cursor=2")] * (page_number - 1)
@@ -105,9 +105,7 @@ def test_an_answer_that_is_no_list_is_asked_for_again_and_then_an_error_on_every
 
 
 @pytest.mark.parametrize("body", NO_LISTS, ids=str)
-def test_a_list_that_comes_when_it_is_asked_for_again_is_taken(
-    api: ScriptedServer, body: object
-) -> None:
+def test_a_list_that_comes_with_a_retry_is_used(api: ScriptedServer, body: object) -> None:
     api.script = [(200, body), page("AAPL", "MSFT"), page("OTCX")]
     assert client(api, []).active_tickers() == {"AAPL", "MSFT", "OTCX"}
 
@@ -115,7 +113,7 @@ def test_a_list_that_comes_when_it_is_asked_for_again_is_taken(
 @pytest.mark.parametrize(
     "cycle", [["?cursor=1"], ["?cursor=1", "?cursor=2"], ["?cursor=1", "?cursor=2", "?cursor=3"]]
 )
-def test_a_page_that_was_read_before_ends_the_read_and_is_named(
+def test_a_page_that_repeats_ends_the_read_and_is_named(
     api: ScriptedServer, cycle: list[str]
 ) -> None:
     urls = [f"https://elsewhere/v3/reference/tickers{query}" for query in cycle]
@@ -141,13 +139,13 @@ def test_the_number_of_pages_is_bounded(
 
 
 @pytest.mark.parametrize("next_url", [7, {"url": "x"}, ["/a"], "no address", "http://x"])
-def test_a_next_url_that_is_no_address_is_an_error(api: ScriptedServer, next_url: Any) -> None:
+def test_a_next_url_that_is_not_an_address_is_an_error(api: ScriptedServer, next_url: Any) -> None:
     api.script = [page("AAPL", next_url=next_url)]
     with pytest.raises(PolygonApiError, match="next_url is no address"):
         client(api, []).active_tickers()
 
 
-def test_pages_are_asked_of_the_configured_host_only(api: ScriptedServer) -> None:
+def test_pages_are_requested_from_the_configured_host_only(api: ScriptedServer) -> None:
     with serving() as stranger:
         address = f"http://127.0.0.1:{stranger.server_port}/v3/reference/tickers?cursor=2"
         api.script = [page("AAPL", next_url=address), page("MSFT"), page()]

@@ -1,4 +1,4 @@
-"""How the settings become a session, without any server."""
+"""How the settings become a session, and which error names which cure, without any server."""
 
 from typing import Any
 
@@ -24,10 +24,10 @@ def settings(**values: Any) -> Settings:
 
 @pytest.fixture
 def arguments(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the connector was called with."""
-    seen: dict[str, Any] = {}
-    monkeypatch.setattr(snowflake.connector, "connect", lambda **given: seen.update(given))
-    return seen
+    """The arguments of the connector's call."""
+    arguments: dict[str, Any] = {}
+    monkeypatch.setattr(snowflake.connector, "connect", lambda **given: arguments.update(given))
+    return arguments
 
 
 @pytest.mark.parametrize("pem", [PEM, PEM.replace("\n", "\\n")], ids=["as it is", "in one line"])
@@ -85,7 +85,7 @@ def test_without_an_account_the_variable_to_set_is_named() -> None:
         ),
     ],
 )
-def test_who_does_not_answer_is_told_from_who_refuses(
+def test_an_unreachable_server_and_a_refusal_are_different_errors(
     monkeypatch: pytest.MonkeyPatch, raised: Exception, expected: type[Exception], message: str
 ) -> None:
     def fail(**_: Any) -> None:

@@ -1,4 +1,4 @@
-"""Free space: seen before it is too late, in status, doctor and the terminal."""
+"""Free space: a warning in status, doctor and the terminal before the disk is full."""
 
 import datetime as dt
 from pathlib import Path
@@ -19,7 +19,7 @@ NOWHERE = Settings(
 )
 
 
-def test_the_folder_need_not_be_there_yet(tmp_path: Path) -> None:
+def test_the_folder_need_not_exist_yet(tmp_path: Path) -> None:
     assert free_bytes(tmp_path / "a" / "b") == pytest.approx(free_bytes(tmp_path), rel=0.5)
 
 
@@ -29,9 +29,11 @@ def test_scarce_space_is_a_sentence_with_numbers_folder_and_cure(tmp_path: Path)
     assert sentence.startswith(f"0.47 GB are free for {tmp_path}, 2 GB should be: free some space")
 
 
-def test_status_and_doctor_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_and_doctor_report_scarce_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(status, "free_bytes", lambda _: 1_000_000)
-    facts = status.Status(NOWHERE, tmp_path, {"kafka": 2}).look(NOW)
+    facts = status.Status(NOWHERE, tmp_path, {"kafka": 2}).facts(NOW)
     assert facts["disk"] == {"free_bytes": 1_000_000, "folder": str(tmp_path)}
     assert any(problem.startswith("0.00 GB are free") for problem in facts["problems"])
     assert facts["services"]["kafka"]["restarts"] == 2
@@ -40,7 +42,7 @@ def test_status_and_doctor_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "make clean" in finding.cure
 
 
-def test_the_terminal_is_warned_once_and_told_when_it_is_over(
+def test_the_terminal_gets_one_warning_and_one_all_clear(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free, lines, now = [1_000_000], list[str](), [0.0]

@@ -1,4 +1,4 @@
-"""What `status` makes of the evidence: healthy or not, alive or silent, and a table that holds it all."""
+"""`status`: healthy or not, alive or silent, and the table that shows all of it."""
 
 import datetime as dt
 import io
@@ -33,7 +33,7 @@ def beat(state: ProgramState = "streaming", age_seconds: float = 1, **changes: A
 
 
 def picture(*, service_ok: bool = True, state: str = "streaming") -> dict[str, Any]:
-    """A whole picture."""
+    """The facts of a whole system, without problems unless changed."""
     stream = stream_facts(beat(), NOW) | {"state": state}
     return {
         "problems": [],
@@ -62,7 +62,7 @@ def test_healthy_means_every_service_answers_and_an_open_market_streams(
     assert (not problems(facts, market_is_open)) is healthy
 
 
-def test_a_program_without_a_recent_heartbeat_is_silent_whatever_it_said_last() -> None:
+def test_a_program_without_a_recent_heartbeat_is_silent_whatever_its_last_state() -> None:
     facts = stream_facts(beat(age_seconds=60), NOW)
     assert (facts["state"], facts["rate"], facts["detail"]) == (
         "silent",
@@ -112,7 +112,8 @@ LOSING: dict[str, Any] = {"counters": {"read": 10, "forwarded": 9}}
         (SKEWED, "bars arrive 8.0 s before their second ends"),
         (
             REFUSING,
-            "refused 93 of 93 events in the last five minutes, the newest because: end_timestamp is later than its arrival",
+            "refused 93 of 93 events in the last five minutes, "
+            "the newest because: end_timestamp is later than its arrival",
         ),
         (LOSING, "cannot account for 1 of 10 events"),
     ],
@@ -121,15 +122,15 @@ def test_a_program_that_streams_but_refuses_or_loses_is_not_healthy_and_the_caus
     changes: dict[str, Any], problem: str
 ) -> None:
     facts = picture() | {"streams": dict.fromkeys(PROGRAMS, stream_facts(beat(**changes), NOW))}
-    found = problems(facts, market_is_open=True)
-    assert bool(found) is bool(problem)
-    assert all(f"{name}: {problem}" in "\n".join(found) for name in PROGRAMS if problem)
+    shown = problems(facts, market_is_open=True)
+    assert bool(shown) is bool(problem)
+    assert all(f"{name}: {problem}" in "\n".join(shown) for name in PROGRAMS if problem)
     text = io.StringIO()
-    Console(file=text, width=250).print(render(facts | {"problems": found, "healthy": not found}))
+    Console(file=text, width=250).print(render(facts | {"problems": shown, "healthy": not shown}))
     assert problem in text.getvalue()
 
 
-def test_what_a_program_that_is_gone_once_refused_is_no_problem_of_now() -> None:
+def test_refusals_of_a_stopped_program_are_no_problem() -> None:
     assert stream_facts(beat("stopped", **REFUSING), NOW)["problems"] == []
 
 
@@ -137,7 +138,7 @@ def test_a_gap_ledger_that_cannot_be_read_is_not_the_same_as_no_gap() -> None:
     assert problems(picture() | {"gaps": {"open": None, "filling": 0}}, market_is_open=False)
 
 
-def test_a_program_that_never_ran_says_so() -> None:
+def test_a_program_that_never_ran_is_never_seen() -> None:
     assert stream_facts(None, NOW)["state"] == "never seen"
 
 
@@ -158,7 +159,7 @@ def test_the_table_holds_numbers_that_people_can_read() -> None:
 def test_with_nothing_set_every_service_of_the_stream_is_named_and_nothing_hangs() -> None:
     facts = Status(
         Settings(polygon_websocket_url="ws://127.0.0.1:1", aws_endpoint_url_s3="http://127.0.0.1:1")
-    ).look(NOW)
+    ).facts(NOW)
     assert not facts["healthy"]
     names = ("exchange", "kafka", "clickhouse", "s3")
     assert {name: service["ok"] for name, service in facts["services"].items()} == dict.fromkeys(
@@ -166,7 +167,7 @@ def test_with_nothing_set_every_service_of_the_stream_is_named_and_nothing_hangs
     )
 
 
-def test_the_batch_half_is_looked_at_once_it_is_set() -> None:
+def test_the_batch_half_is_checked_once_its_settings_are_set() -> None:
     nowhere = "http://127.0.0.1:1"
     settings = Settings(
         polygon_websocket_url="ws://127.0.0.1:1",
@@ -175,12 +176,12 @@ def test_the_batch_half_is_looked_at_once_it_is_set() -> None:
         airbyte_workspace_id="workspace",
         snowflake_host="127.0.0.1",
     )
-    services = Status(settings).look(NOW)["services"]
+    services = Status(settings).facts(NOW)["services"]
     assert services["airbyte"]["detail"].startswith(f"POST {nowhere}/applications/token: no answer")
     assert "SNOWFLAKE_ACCOUNT" in services["snowflake"]["detail"]
 
 
-def test_a_service_that_fails_between_two_questions_is_told_as_failed(
+def test_a_service_that_fails_between_two_queries_is_reported_as_failed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def gone(*_: object) -> Any:
@@ -197,7 +198,7 @@ def test_a_service_that_fails_between_two_questions_is_told_as_failed(
         aws_endpoint_url_s3="http://127.0.0.1:1",
         snowflake_account="account",
     )
-    facts = Status(settings).look(NOW)
+    facts = Status(settings).facts(NOW)
     assert not facts["healthy"]
     for name in ("kafka", "snowflake"):
         service = facts["services"][name]
@@ -208,12 +209,14 @@ def test_a_service_that_fails_between_two_questions_is_told_as_failed(
     assert (facts["streams"], facts["tables"]) == ({}, {})
 
 
-def test_what_hangs_is_named_and_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_service_is_named_and_delays_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     released = threading.Event()
-    asked: list[int] = []
+    calls: list[int] = []
 
     def hang(*_: object) -> Any:
-        asked.append(1)
+        calls.append(1)
         released.wait(60)
 
     monkeypatch.setattr(tables, "tables", hang)
@@ -228,10 +231,10 @@ def test_what_hangs_is_named_and_holds_up_nothing(monkeypatch: pytest.MonkeyPatc
     status = Status(settings)
     try:
         for _ in range(2):
-            services = status.look(NOW, 0.2)["services"]
+            services = status.facts(NOW, 0.2)["services"]
             for name in ("clickhouse", "snowflake"):
                 assert services[name]["detail"] == "no answer within 0 s"
-        assert len(asked) == 2, "what hangs is not asked again"
+        assert len(calls) == 2, "a hanging service is not queried again"
     finally:
         released.set()
 
@@ -243,7 +246,7 @@ def test_an_unforeseen_error_is_shown_and_hides_nothing_else(
         raise KeyError("surprise")
 
     monkeypatch.setattr(tables, "tables", broken)
-    facts = Status(Settings(polygon_websocket_url="ws://127.0.0.1:1", clickhouse_host="c")).look(
+    facts = Status(Settings(polygon_websocket_url="ws://127.0.0.1:1", clickhouse_host="c")).facts(
         NOW
     )
     assert facts["services"]["clickhouse"]["detail"] == "'surprise'"

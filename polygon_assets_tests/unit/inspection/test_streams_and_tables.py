@@ -1,4 +1,7 @@
-"""Evidence read from a real broker and a real ClickHouse engine (the embedded ones), whose wrong LATEST offsets it must not believe."""
+"""Facts read from the embedded broker and the embedded ClickHouse.
+
+The embedded broker reports wrong LATEST offsets, so the readers must not rely on them.
+"""
 
 import datetime as dt
 import threading
@@ -58,13 +61,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def settings(stack: Stack) -> Settings:
-    """A broker that remembers nothing, so that each test starts with empty topics."""
+    """The settings of a restarted, hence empty broker: each test starts with empty topics."""
     stack.restart("kafka")
     return stack.settings()
 
 
 def send(settings: Settings, topic: str, *pairs: tuple[str, bytes | None]) -> None:
-    """All of them as one batch for each partition."""
+    """Send all messages as one batch for each partition."""
     producer = connect_producer(settings)
     for key, value in pairs:
         producer.produce(topic, value, key)
@@ -106,11 +109,11 @@ def aggregate(symbol: str, second: int, received_at: int = 1_000_000) -> Filtere
 
 
 def filtered(*aggregates: FilteredAggregate) -> list[tuple[str, bytes | None]]:
-    return [(a.symbol, encode(a)) for a in aggregates]
+    return [(aggregate.symbol, encode(aggregate)) for aggregate in aggregates]
 
 
 def commit(settings: Settings, group: str, topic: str, messages: int) -> None:
-    """Let `group` process the first `messages` it gets."""
+    """Let `group` process and commit the first `messages` messages of `topic`."""
     consumer = connect_consumer(settings, group)
     consumer.subscribe([topic])
     while messages:
@@ -137,50 +140,55 @@ class TestHeartbeats:
             "filter": 99,
         }
 
-    def test_without_any_there_is_none(self, settings: Settings) -> None:
+    def test_an_empty_topic_has_no_heartbeats(self, settings: Settings) -> None:
         assert heartbeats(settings) == {}
 
-    def test_one_that_cannot_be_read_hides_no_other(self, settings: Settings) -> None:
+    def test_an_unreadable_heartbeat_hides_no_other(self, settings: Settings) -> None:
         send(settings, STATUS_TOPIC, beat("sink", 1), ("sink", b"not json"), beat("producer", 2))
         assert set(heartbeats(settings)) == {"sink", "producer"}
 
-    def test_a_follower_hears_them_as_they_come_and_survives_the_brokers_restart(
+    def test_a_follower_gets_heartbeats_as_they_come_and_survives_a_restart_of_the_broker(
         self, stack: Stack, settings: Settings
     ) -> None:
-        heard: list[int] = []
+        received: list[int] = []
         stop = threading.Event()
 
-        def listen() -> None:
+        def follow() -> None:
             while not stop.is_set():
                 try:
-                    heard.extend(one.sent_at for one in follow_heartbeats(settings, stop) if one)
+                    for heartbeat in follow_heartbeats(settings, stop):
+                        received.extend([heartbeat.sent_at] if heartbeat else [])
                 except KafkaUnreachableError:
                     stop.wait(0.1)
 
-        thread = threading.Thread(target=listen)
+        thread = threading.Thread(target=follow)
         thread.start()
         send(settings, STATUS_TOPIC, beat("sink", 1))
-        until(lambda: 1 in heard)
+        until(lambda: 1 in received)
         stack.restart("kafka")
         send(settings, STATUS_TOPIC, beat("sink", 2))
-        until(lambda: 2 in heard)
+        until(lambda: 2 in received)
         stop.set()
         thread.join(5)
         assert not thread.is_alive()
 
 
 class TestOffsets:
-    def test_the_lag_is_what_is_not_committed_up_to_the_true_end(self, settings: Settings) -> None:
+    def test_the_lag_counts_the_messages_after_the_commit_up_to_the_true_end(
+        self, settings: Settings
+    ) -> None:
         send(settings, FILTERED_TOPIC, *filtered(*[aggregate(f"S{n}", n) for n in range(100)]))
         assert positions(settings, SINK_GROUP, FILTERED_TOPIC).lag == 100
         commit(settings, SINK_GROUP, FILTERED_TOPIC, 60)
         assert positions(settings, SINK_GROUP, FILTERED_TOPIC).lag == 40
 
-    def test_a_topic_that_does_not_exist_holds_nothing(self, settings: Settings) -> None:
+    def test_a_topic_that_does_not_exist_is_empty(self, settings: Settings) -> None:
         assert positions(settings, SINK_GROUP, "nosuch").lag == 0
         assert pending_since(settings, SINK_GROUP, "nosuch") is None
 
-    def test_what_waits_longest_is_told_by_when_it_was_received(self, settings: Settings) -> None:
+    def test_pending_since_is_the_arrival_of_the_oldest_waiting_message(
+        self, settings: Settings
+    ) -> None:
         moments = [aggregate(f"S{n}", n, received_at=1_000_000 * (n + 1)) for n in range(30)]
         send(settings, FILTERED_TOPIC, *filtered(*moments))
         assert pending_since(settings, SINK_GROUP, FILTERED_TOPIC) == dt.datetime.fromtimestamp(
@@ -189,7 +197,7 @@ class TestOffsets:
         commit(settings, SINK_GROUP, FILTERED_TOPIC, 30)
         assert pending_since(settings, SINK_GROUP, FILTERED_TOPIC) is None
 
-    def test_a_message_that_cannot_be_read_waits_since_it_was_produced(
+    def test_an_unreadable_message_is_pending_since_it_was_produced(
         self, settings: Settings
     ) -> None:
         send(settings, RAW_TOPIC, ("X", b"\xff not json"))
@@ -204,12 +212,12 @@ class TestOffsets:
         send(settings, FILTERED_TOPIC, *filtered(*sent))
         assert last_processed(settings, SINK_GROUP, FILTERED_TOPIC, 5) == []
         commit(settings, SINK_GROUP, FILTERED_TOPIC, 70)
-        found = last_processed(settings, SINK_GROUP, FILTERED_TOPIC, 5)
-        filled = sum(
+        processed = last_processed(settings, SINK_GROUP, FILTERED_TOPIC, 5)
+        filled_partitions = sum(
             1 for end in positions(settings, SINK_GROUP, FILTERED_TOPIC).ends.values() if end
         )
-        assert len(found) == 5 * filled
-        assert all(message in sent for message in found)
+        assert len(processed) == 5 * filled_partitions
+        assert all(message in sent for message in processed)
 
 
 class TestGaps:
@@ -221,7 +229,7 @@ class TestGaps:
         send(settings, GAP_TOPIC, ("g1", None))
         assert [gap.gap_id for gap in open_gaps(settings)] == ["g2", "g0"]
 
-    def test_one_that_cannot_be_read_is_an_error_because_it_might_be_open(
+    def test_an_unreadable_gap_is_an_error_because_it_might_be_open(
         self, settings: Settings
     ) -> None:
         send(settings, GAP_TOPIC, ("g", b"{}"))
@@ -241,8 +249,8 @@ class TestRows:
         client.close()
 
     def test_tables_have_rows_and_a_newest_time(self, stack: Stack) -> None:
-        found = tables(stack.settings())["market.stock_aggregates"]
-        assert (found.rows, found.newest) == (20, NOW + dt.timedelta(seconds=9))
+        facts = tables(stack.settings())["market.stock_aggregates"]
+        assert (facts.rows, facts.newest) == (20, NOW + dt.timedelta(seconds=9))
 
     def test_an_empty_table_has_no_newest_time(self, stack: Stack) -> None:
         assert tables(stack.settings())["market.ohlcv_1m_by_day"].newest is None
@@ -268,13 +276,13 @@ class TestRows:
 
 
 class TestUnreachable:
-    def test_nothing_set_is_said_by_name(self) -> None:
+    def test_a_missing_setting_is_named(self) -> None:
         with pytest.raises(KafkaUnreachableError, match="KAFKA_BOOTSTRAP_SERVERS is not set"):
             heartbeats(Settings(kafka_bootstrap_servers=""))
         with pytest.raises(ClickHouseUnreachableError, match="CLICKHOUSE_HOST is not set"):
             tables(Settings(clickhouse_host=""))
 
-    def test_nobody_there_is_said_at_once(self) -> None:
+    def test_an_unreachable_server_is_reported_at_once(self) -> None:
         began = time.monotonic()
         with pytest.raises(KafkaUnreachableError, match=r"127\.0\.0\.1:1: .*refused"):
             open_gaps(NOWHERE)
@@ -282,7 +290,7 @@ class TestUnreachable:
             tables(NOWHERE)
         assert time.monotonic() - began < 10
 
-    def test_an_address_that_is_none_is_said(self) -> None:
+    def test_an_unusable_address_is_named(self) -> None:
         with pytest.raises(KafkaUnreachableError, match="broker-without-port"):
             heartbeats(Settings(kafka_bootstrap_servers="broker-without-port"))
 

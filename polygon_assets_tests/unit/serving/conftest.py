@@ -1,4 +1,4 @@
-"""A ClickHouse server for the tests of the serving tables, migrated and emptied before each test."""
+"""A migrated ClickHouse server for the serving tests, whose tables are emptied before each test."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Made-up seconds of made-up symbols, and what the tables must say of them, computed the slow way."""
+"""Random seconds of random symbols, and the rows that must win, computed the slow way."""
 
 import random
 from collections.abc import Iterable
@@ -56,7 +56,7 @@ class Second:
 def random_seconds(
     rng: random.Random, symbols: Iterable[str], first_ms: int, count: int
 ) -> list[Second]:
-    """`count` seconds a symbol with gaps of 1 to 17 s, every tenth one sent a second time with other prices."""
+    """`count` seconds per symbol, 1 to 17 s apart; every tenth is sent again with other prices."""
     seconds: list[Second] = []
     for symbol in symbols:
         start = first_ms
@@ -100,7 +100,10 @@ def insert(client: Client, seconds: Iterable[Second]) -> None:
 def insert_in_disorder(
     client: Client, rng: random.Random, seconds: list[Second], repeats: int = 2
 ) -> None:
-    """Every second `repeats` times, in any order, in batches of any size: late rows, corrections and replays at once."""
+    """Insert every second `repeats` times, in random order, in batches of random size.
+
+    So late rows, corrections and replays come at once.
+    """
     shuffled = seconds * repeats
     rng.shuffle(shuffled)
     while shuffled:

@@ -1,3 +1,5 @@
+"""Price changes over 10 s and the last prices, against the same rules in plain Python."""
+
 import datetime as dt
 import math
 import random
@@ -24,7 +26,7 @@ def moment(unix_ms: int) -> dt.datetime:
 def price_10s_ago(
     seconds: dict[tuple[str, int], Second], symbol: str, start_ms: int
 ) -> float | None:
-    """The rule in its plainest form: the last close at or before 10 s earlier, unless that is older than 60 s."""
+    """The plain rule: the last close at or before 10 s earlier, unless it is older than 60 s."""
     past = [
         start
         for name, start in seconds
@@ -63,7 +65,7 @@ def test_each_delta_matches_the_plain_rule_with_gaps_late_rows_corrections_and_r
 
 
 def test_top_movers_match_the_plain_rule(client: Client) -> None:
-    """In the present, since the hot table keeps the last 6 hours alone."""
+    """The seconds are recent, because the hot table keeps only the last 6 hours."""
     rng = random.Random(6)
     now_ms = int(dt.datetime.now(dt.UTC).timestamp()) * 1000
     symbols = [f"SYM{number}" for number in range(30)]

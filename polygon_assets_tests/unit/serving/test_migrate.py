@@ -1,3 +1,5 @@
+"""Migrations: applied once, recorded with a checksum, refused when files were edited or lost."""
+
 import datetime as dt
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -109,22 +111,22 @@ def test_every_file_can_be_repeated_before_the_next(no_database: Client) -> None
             no_database.command(statement)
 
 
-def test_a_file_that_another_program_has_applied_meanwhile_is_no_failure(client: Client) -> None:
+def test_a_file_that_another_program_applied_meanwhile_is_no_failure(client: Client) -> None:
     overtaken = read_migrations()[2]
     with pytest.raises(DatabaseError):  # a later file dropped the columns that it fills
         client.command(overtaken.statements[-1])
 
     class Behind:
-        """A client that saw the database before the other program migrated it."""
+        """A client whose first query sees the database before the other program migrated it."""
 
         def __init__(self) -> None:
-            self.asked = 0
+            self.queries = 0
 
         def __getattr__(self, name: str) -> object:
             return getattr(client, name)
 
         def query(self, sql: str) -> object:
-            self.asked += 1
-            return client.query(f"{sql} LIMIT 2" if self.asked == 1 else sql)
+            self.queries += 1
+            return client.query(f"{sql} LIMIT 2" if self.queries == 1 else sql)
 
     assert migrate(cast(Client, Behind()), NOW, read_migrations()[:3]) == [overtaken.name]

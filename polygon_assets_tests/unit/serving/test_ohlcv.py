@@ -1,3 +1,5 @@
+"""Minute bars and daily sums of the serving tables, against the same sums in plain Python."""
+
 import datetime as dt
 import random
 from collections import defaultdict
@@ -22,7 +24,7 @@ SYMBOLS = ("AAPL", "MSFT")
 
 
 def bars(seconds: list[Second]) -> dict[tuple[str, int], list[Any]]:
-    """Open, high, low, close, volume, vwap and count of each symbol's minutes, from the winning versions, one by one."""
+    """Open, high, low, close, volume, vwap and count of each minute, from the winning versions."""
     minutes: dict[tuple[str, int], list[Second]] = defaultdict(list)
     for second in sorted(newest(seconds).values(), key=lambda second: second.start_ms):
         minutes[second.symbol, second.start_ms // 60_000 * 60_000].append(second)
@@ -113,7 +115,7 @@ def test_filling_a_day_again_replaces_it(client: Client, seconds: list[Second]) 
 
 
 def test_a_day_is_filled_from_new_york_midnight_to_midnight(client: Client) -> None:
-    """On 10 March 2024 the clocks changed: the trading day begins at 05:00 UTC and ends at 04:00 UTC."""
+    """The clocks changed on 10 March 2024: that day runs from 05:00 UTC to 04:00 UTC."""
     edges = [dt.datetime(2024, 3, 10, 5, tzinfo=dt.UTC), dt.datetime(2024, 3, 11, 4, tzinfo=dt.UTC)]
     starts = [int(edge.timestamp()) * 1000 + offset for edge in edges for offset in (-1000, 0)]
     insert(
@@ -140,14 +142,14 @@ def test_a_symbols_day_has_the_prices_of_regular_hours_and_the_shares_of_the_who
 ) -> None:
     opened, closed = OPENING_MS + 60_000, OPENING_MS + 180_000
     insert(client, [Second("EARLY", OPENING_MS, OPENING_MS, 1, 1, 1, 1, Decimal(1), None)])
-    asked = {
+    parameters = {
         "day": DAY,
         "open": dt.datetime.fromtimestamp(opened / 1000, dt.UTC),
         "close": dt.datetime.fromtimestamp(closed / 1000, dt.UTC),
     }
     rows = {
         row["symbol"]: row
-        for row in client.query(load("day_by_symbol"), parameters=asked).named_results()
+        for row in client.query(load("day_by_symbol"), parameters=parameters).named_results()
     }
     assert rows.keys() == set(SYMBOLS)
     for symbol, row in rows.items():

@@ -1,3 +1,5 @@
+"""The named queries: each runs on bound parameters and begins with a comment on its purpose."""
+
 import datetime as dt
 import random
 import re
@@ -11,15 +13,13 @@ from polygon_assets_tests.unit.serving.seconds import insert, random_seconds
 _PARAMETER = re.compile(r"\{(\w+):(Array\(\w+\)|\w+)")
 
 
-def test_an_unknown_name_lists_those_there_are() -> None:
+def test_an_unknown_name_lists_the_existing_queries() -> None:
     with pytest.raises(UnknownQueryError, match=r"no query is called 'nope'.*last_prices"):
         load("nope")
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_query_says_what_it_answers_and_runs_on_bound_parameters(
-    client: Client, name: str
-) -> None:
+def test_every_query_has_a_comment_and_runs_on_bound_parameters(client: Client, name: str) -> None:
     text = load(name)
     assert text.startswith("-- ")
     now = dt.datetime.now(dt.UTC)

@@ -1,3 +1,5 @@
+"""The table of aggregates: types, the winning version of a second, partitions, the last row."""
+
 import datetime as dt
 import itertools
 import random
@@ -70,19 +72,20 @@ def test_a_message_of_the_topic_loads_unchanged(client: Client) -> None:
 
 
 def test_milliseconds_never_land_in_the_year_9999(client: Client) -> None:
-    """What ClickHouse 26.7 and later make of a bare JSON number: seconds. It must not go unnoticed."""
+    """ClickHouse 26.7 and later read a bare JSON number as seconds; the table must refuse it."""
     block = b'{"symbol":"X","start_timestamp":1709908200123,"received_at":"2024-03-08 14:30:00"}'
     with pytest.raises(DatabaseError, match="plausible_start"):
         client.raw_insert("market.stock_aggregates", insert_block=block, fmt="JSONEachRow")
     assert client.command("SELECT count() FROM market.stock_aggregates") == 0
 
 
-def test_the_newest_version_of_a_second_wins_in_whatever_order_they_come(client: Client) -> None:
+def test_the_newest_version_of_a_second_wins_in_any_order_of_arrival(client: Client) -> None:
     rng = random.Random(1)
     seconds = random_seconds(rng, ("AAPL", "MSFT"), OPENING_MS, 200)
     insert_in_disorder(client, rng, seconds)
     rows = client.query(
-        "SELECT symbol, toUnixTimestamp64Milli(start_timestamp), close, volume FROM market.stock_aggregates FINAL"
+        "SELECT symbol, toUnixTimestamp64Milli(start_timestamp), close, volume "
+        "FROM market.stock_aggregates FINAL"
     ).result_rows
     assert {(symbol, start): (close, volume) for symbol, start, close, volume in rows} == {
         key: (second.close, second.volume) for key, second in newest(seconds).items()
@@ -114,15 +117,15 @@ def test_a_session_is_one_partition_though_it_crosses_midnight_utc(client: Clien
             random_seconds(random.Random(3), ("AAPL",), int(moment.timestamp() * 1000) - 1000, 1),
         )
     partitions = client.query(
-        "SELECT DISTINCT partition FROM system.parts WHERE database = 'market' AND table = 'stock_aggregates' AND active"
+        "SELECT DISTINCT partition FROM system.parts "
+        "WHERE database = 'market' AND table = 'stock_aggregates' AND active"
     )
     assert partitions.result_rows == [("2024-03-08",)]
 
 
 def test_a_day_years_ago_is_kept(client: Client) -> None:
-    insert(
-        client, random_seconds(random.Random(4), ("GE",), 1_078_000_000_000, 50)
-    )  # February 2004
+    february_2004_ms = 1_078_000_000_000
+    insert(client, random_seconds(random.Random(4), ("GE",), february_2004_ms, 50))
     client.command("OPTIMIZE TABLE market.stock_aggregates FINAL")
     assert client.command("SELECT count() > 0 FROM market.stock_aggregates") == 1
 
@@ -170,7 +173,8 @@ def test_the_last_row_of_a_symbol_is_the_newest_version_as_a_whole(
         None,
     )
     rows = client.query(
-        "SELECT close, volume, accumulated_volume FROM market.stock_aggregates FINAL ORDER BY start_timestamp"
+        "SELECT close, volume, accumulated_volume FROM market.stock_aggregates FINAL "
+        "ORDER BY start_timestamp"
     ).result_rows
     assert rows[-1] == (last["close"], last["volume"], last["accumulated_volume"])
 

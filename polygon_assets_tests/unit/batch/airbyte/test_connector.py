@@ -1,4 +1,4 @@
-"""The manifest as data, and the specification that a form in Airbyte is made of."""
+"""The manifest as data: its streams, and the specification from which Airbyte makes its form."""
 
 import datetime as dt
 
@@ -32,7 +32,7 @@ def test_every_field_has_a_type_and_a_description_and_keys_and_cursor_are_fields
     ), "a key is never null"
 
 
-def test_no_two_fields_of_a_stream_are_one_column() -> None:
+def test_no_two_fields_of_a_stream_become_the_same_column() -> None:
     for stream in streams().values():
         assert len({name.upper() for name in stream.properties}) == len(stream.properties)
 

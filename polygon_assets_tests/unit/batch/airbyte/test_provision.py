@@ -1,4 +1,4 @@
-"""What the workspace is given: the configurations of source and destination, from settings alone."""
+"""The configurations of source and destination in the workspace, made from settings alone."""
 
 import datetime as dt
 import json
@@ -40,24 +40,24 @@ def test_another_server_is_reached_under_its_address() -> None:
             "snowflake_private_key": SecretStr(""),
         }
     )
-    found = destination_configuration(
+    configuration = destination_configuration(
         local.model_copy(update={"snowflake_password": SecretStr("p")})
     )
-    assert found["host"] == "http://127.0.0.1:8084"
-    assert found["credentials"] == {"auth_type": "Username and Password", "password": "p"}
+    assert configuration["host"] == "http://127.0.0.1:8084"
+    assert configuration["credentials"] == {
+        "auth_type": "Username and Password",
+        "password": "p",
+    }
 
 
 def test_the_source_is_configured_in_the_connectors_own_fields() -> None:
-    found = source_configuration(CLOUD, dt.date(2026, 11, 2))
+    configuration = source_configuration(CLOUD, dt.date(2026, 11, 2))
     specification = manifest()["spec"]["connection_specification"]
-    assert found.keys() <= specification["properties"].keys()
-    assert set(specification["required"]) <= found.keys()
-    assert (found["api_key"], found["start_date"], found["requests_per_minute"]) == (
-        "k",
-        "2026-11-02",
-        5,
-    )
+    assert configuration.keys() <= specification["properties"].keys()
+    assert set(specification["required"]) <= configuration.keys()
+    names = ("api_key", "start_date", "requests_per_minute")
+    assert [configuration[name] for name in names] == ["k", "2026-11-02", 5]
 
 
-def test_the_manifest_is_what_json_can_hold() -> None:
+def test_the_manifest_survives_json() -> None:
     assert json.loads(json.dumps(manifest())) == manifest()

@@ -1,4 +1,7 @@
-"""The marts' SQL against their declarations: what is selected, what it is made of, and in which order they can be built."""
+"""The marts' SQL against their declarations: selected columns, their sources, the build order.
+
+Marts built from records over the real protocol belong to processes/test_mart_*.py.
+"""
 
 import re
 
@@ -13,14 +16,14 @@ MADE_BY_SQL = [mart for mart in MARTS.values() if mart.sql]
 COLUMNS = {
     f"RAW.{name.upper()}": set(table_writer.columns(stream)) for name, stream in streams().items()
 } | {mart.table: {name for name, _, _ in mart.columns} for mart in MARTS.values()}
-of_each = pytest.mark.parametrize("mart", MADE_BY_SQL, ids=lambda mart: mart.name)
+each_mart = pytest.mark.parametrize("mart", MADE_BY_SQL, ids=lambda mart: mart.name)
 
 
 def test_only_the_comparison_with_the_stream_is_not_made_by_sql() -> None:
     assert [mart.name for mart in MARTS.values() if not mart.sql] == ["stream_vs_batch"]
 
 
-@of_each
+@each_mart
 def test_the_query_selects_the_declared_columns_in_their_order(mart: Mart) -> None:
     assert mart.sql
     query = parse_one(
@@ -30,24 +33,24 @@ def test_the_query_selects_the_declared_columns_in_their_order(mart: Mart) -> No
     assert [name.upper() for name in query.named_selects] == [name for name, _, _ in mart.columns]
 
 
-@of_each
+@each_mart
 def test_every_column_is_made_of_columns_that_exist(mart: Mart) -> None:
     lineage = column_lineage(mart)
     assert list(lineage) == [name for name, _, _ in mart.columns]
     for column, sources in lineage.items():
-        assert sources, f"{mart.name}.{column} is made of nothing"
+        assert sources, f"{mart.name}.{column} has no source column"
         assert all(source in COLUMNS[table] for table, source in sources), (column, sources)
 
 
-@of_each
-def test_each_is_built_after_those_it_is_made_of(mart: Mart) -> None:
+@each_mart
+def test_each_mart_is_built_after_its_sources(mart: Mart) -> None:
     before = list(MARTS)[: list(MARTS).index(mart.name)]
     assert {table.lower() for schema, table in upstreams(mart) if schema == "MARTS"} <= set(before)
     assert {table.lower() for schema, table in upstreams(mart) if schema == "RAW"} <= set(streams())
 
 
-@of_each
-def test_the_day_is_a_parameter_of_those_that_are_filled_by_day_and_decisions_of_the_splits(
+@each_mart
+def test_marts_built_by_day_take_the_day_and_the_splits_take_the_decisions(
     mart: Mart,
 ) -> None:
     assert mart.sql
@@ -78,6 +81,6 @@ def test_keys_references_and_required_columns_are_columns() -> None:
         )
 
 
-def test_every_column_says_what_it_means() -> None:
+def test_every_column_has_a_description() -> None:
     for mart in MARTS.values():
         assert all(meaning for _, _, meaning in mart.columns)

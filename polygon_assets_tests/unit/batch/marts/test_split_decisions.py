@@ -1,4 +1,4 @@
-"""Decisions about contradictory splits: what is read, and a clear error for each line that is none."""
+"""Decisions about contradictory splits: file and setting, and a clear error for each bad line."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_file_and_setting_are_read_and_the_setting_wins(
         "A,2026-11-16,2,inf",
     ],
 )
-def test_a_line_that_is_no_decision_is_named_with_place_and_cure(
+def test_a_bad_line_is_named_with_its_place_and_the_cure(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(SettingsError, match=r"SPLIT_DECISIONS: .*write TICKER,YYYY-MM-DD"):

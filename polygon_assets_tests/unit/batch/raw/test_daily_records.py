@@ -1,4 +1,7 @@
-"""Daily bars by REST: the values of odd bars, and answers that are none."""
+"""Daily bars by REST: the values of odd bars, equal to the connector's, and unusable answers.
+
+The connector itself is run in processes/test_source_polygon.py.
+"""
 
 import ast
 import datetime as dt
@@ -42,25 +45,25 @@ def api() -> Iterator[ScriptedServer]:
 
 
 def as_the_connector_would(stream: str, record: dict[str, Any]) -> dict[str, Any]:
-    """The record by the manifest's own expression."""
-    (definition,) = [each for each in manifest()["streams"] if each["name"] == stream]
+    """The record as the manifest's own expression makes it."""
+    (definition,) = [other for other in manifest()["streams"] if other["name"] == stream]
     expression = definition["transformations"][0]["fields"][0]["value"]
     environment = jinja2.Environment(autoescape=False)  # no HTML is made here
     environment.filters["regex_search"] = _regex_search
     text = environment.from_string(expression).render(
         record=record, stream_interval={"start_time": f"{DAY}T00:00:00"}
     )
-    made: dict[str, Any] = ast.literal_eval(text)
-    return made
+    renamed: dict[str, Any] = ast.literal_eval(text)
+    return renamed
 
 
 def _regex_search(value: str, regex: str) -> str:
-    """The filter of Airbyte's runtime, whose import alone takes seconds; the connector itself is run in processes/test_source_polygon."""
-    found = re.search(regex, value)
-    return found[1] if found else ""
+    """The filter of Airbyte's runtime, rewritten because importing the runtime takes seconds."""
+    match = re.search(regex, value)
+    return match[1] if match else ""
 
 
-def test_volumes_are_exact_decimals_and_what_is_missing_is_null_by_either_way(
+def test_rest_and_connector_give_exact_volumes_and_null_for_missing_values(
     api: ScriptedServer,
 ) -> None:
     api.script = [(200, {"status": "OK", "results": ODD_BARS})]
@@ -73,7 +76,7 @@ def test_volumes_are_exact_decimals_and_what_is_missing_is_null_by_either_way(
     assert "include_otc=true" in api.paths[0]
 
 
-def test_prices_of_a_ticker_without_extended_hours_have_nulls_by_either_way(
+def test_rest_and_connector_give_null_for_prices_of_hours_without_trades(
     api: ScriptedServer,
 ) -> None:
     missing: Answer = (404, {"status": "NOT_FOUND", "message": "Data not found."})
@@ -105,7 +108,7 @@ def test_a_day_that_is_closed_or_not_over_has_no_bars(api: ScriptedServer) -> No
     ],
     ids=str,
 )
-def test_a_wrong_address_a_missing_entitlement_and_an_answer_that_is_none_are_errors(
+def test_a_wrong_address_a_missing_entitlement_and_an_unusable_answer_are_errors(
     api: ScriptedServer, answer: Answer
 ) -> None:
     api.script = [answer] * ATTEMPTS
@@ -133,7 +136,7 @@ NOT_NUMBERS: list[Any] = [
 
 @pytest.mark.parametrize("value", NOT_NUMBERS, ids=str)
 @pytest.mark.parametrize("field", ["o", "h", "l", "c", "vw", "v", "n", "t"])
-def test_a_value_that_is_no_number_costs_itself_alone_by_either_way(
+def test_rest_and_connector_null_only_the_value_that_is_not_a_number(
     api: ScriptedServer, field: str, value: Any
 ) -> None:
     odd = {"T": "ODD", "v": 7, "vw": 1.5, "n": 3, **PRICES, field: value}
@@ -157,7 +160,7 @@ def test_a_value_that_is_no_number_costs_itself_alone_by_either_way(
 @pytest.mark.parametrize(
     "value", ["N/A", "", "1e3", "-1", "1.", ".5", "nan", 7, 7.5, True, {}], ids=str
 )
-def test_an_exact_volume_that_is_no_decimal_is_null_and_not_guessed(
+def test_an_exact_volume_that_is_not_a_decimal_is_null_and_not_guessed(
     api: ScriptedServer, value: Any
 ) -> None:
     bar = {"T": "ODD", "v": 7, "dv": value, **PRICES}
@@ -177,7 +180,7 @@ def test_an_exact_volume_that_is_no_decimal_is_null_and_not_guessed(
         (-0.5, "-0.5"),
     ],
 )
-def test_volumes_are_written_without_an_exponent_by_either_way(
+def test_rest_and_connector_write_volumes_without_an_exponent(
     api: ScriptedServer, volume: float, text: str
 ) -> None:
     bar = {"T": "A", "v": volume, **PRICES}
@@ -190,7 +193,7 @@ def test_volumes_are_written_without_an_exponent_by_either_way(
 @pytest.mark.parametrize(
     "field", ["open", "high", "low", "close", "volume", "preMarket", "afterHours"]
 )
-def test_an_official_price_that_is_no_number_costs_itself_alone_by_either_way(
+def test_rest_and_connector_null_only_the_official_price_that_is_not_a_number(
     api: ScriptedServer, field: str, value: Any
 ) -> None:
     odd = ODD_PRICES | {field: value}
@@ -216,7 +219,9 @@ def test_an_official_price_that_is_no_number_costs_itself_alone_by_either_way(
     ],
     ids=str,
 )
-def test_a_day_without_bars_must_be_proved(api: ScriptedServer, body: Any) -> None:
+def test_a_day_is_empty_only_if_the_vendor_counts_zero_results(
+    api: ScriptedServer, body: Any
+) -> None:
     api.script = [(200, body)] * ATTEMPTS
     with pytest.raises(PolygonNoAnswerError):
         grouped_daily(client(api, []), DAY)
@@ -235,9 +240,7 @@ def test_a_day_without_bars_must_be_proved(api: ScriptedServer, body: Any) -> No
     ],
     ids=str,
 )
-def test_official_prices_are_about_the_ticker_that_was_asked_for(
-    api: ScriptedServer, body: Any
-) -> None:
+def test_official_prices_of_another_ticker_are_refused(api: ScriptedServer, body: Any) -> None:
     api.script = [(200, body)] * ATTEMPTS
     with pytest.raises(PolygonNoAnswerError):
         daily_open_close(client(api, []), DAY, ["BRK.B"])

@@ -1,4 +1,7 @@
-"""What a stream becomes as a table, and what each kind of value becomes in the file that is loaded."""
+"""A stream's columns in its table, and the encoding of each kind of value in the loaded file.
+
+Loads over the real protocol belong to processes/test_warehouse.py.
+"""
 
 import datetime as dt
 from decimal import Decimal
@@ -65,7 +68,7 @@ def test_a_field_becomes_the_column_that_airbyte_makes_of_it(
     assert columns(stream({"id": {"type": "string"}, "field": schema}))["FIELD"] == column
 
 
-def test_two_fields_that_would_be_one_column_are_refused() -> None:
+def test_two_fields_that_would_become_the_same_column_are_refused() -> None:
     with pytest.raises(
         StreamError, match="fields T and t of stream sample would be one column: rename one of them"
     ):
@@ -110,9 +113,7 @@ def test_a_stream_whose_key_or_cursor_is_unknown_is_refused(
         (staging.VOLUME, 7, "7"),
     ],
 )
-def test_a_value_is_carried_without_losing_anything(
-    kind: ColumnType, value: Any, encoded: Any
-) -> None:
+def test_a_value_is_encoded_without_loss(kind: ColumnType, value: Any, encoded: Any) -> None:
     assert kind.encode(value) == encoded
 
 
@@ -132,7 +133,7 @@ def test_a_value_is_carried_without_losing_anything(
         ("ticker", None, r"stream grouped_daily: no ticker, which must not be empty, in \{"),
     ],
 )
-def test_a_record_that_cannot_be_stored_is_named_before_snowflake_hears_of_its_load(
+def test_an_unstorable_record_is_named_before_the_first_statement_to_snowflake(
     field: str, value: Any, message: str
 ) -> None:
     good = {
