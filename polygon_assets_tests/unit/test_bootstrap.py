@@ -1,4 +1,4 @@
-"""What a newcomer's machine may lack is said in a sentence, and a half-made .venv is made anew."""
+"""The bootstrap names what a newcomer's machine lacks, and rebuilds an unfinished .venv."""
 
 import shutil
 import sys
@@ -20,20 +20,22 @@ def test_an_old_python_is_refused_with_the_cure(monkeypatch: pytest.MonkeyPatch)
         bootstrap.check_machine()
 
 
-def test_a_full_disk_is_said_with_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_with_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 10**12, 10**9))
     with pytest.raises(SystemExit, match=r"0\.9 GB are free in .*, 3 GB are needed"):
         bootstrap.check_machine()
 
 
-def test_a_python_without_venv_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_python_without_venv_names_the_cure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(bootstrap, "VENV", str(tmp_path / ".venv"))
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(SystemExit, match="apt install python3-venv"):
         bootstrap.make_venv()
 
 
-def test_a_half_made_venv_does_not_count_as_made(
+def test_an_unfinished_venv_is_installed_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     calls = []
@@ -57,7 +59,7 @@ def test_a_half_made_venv_does_not_count_as_made(
 
 @pytest.fixture
 def venv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A complete .venv with two packages, made by another Python; nothing is really installed."""
+    """A fake of a complete .venv with two packages, made by another Python."""
     folder = tmp_path / ".venv"
     for name, value in {
         "VENV": folder,

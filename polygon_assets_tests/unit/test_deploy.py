@@ -1,4 +1,7 @@
-"""The deployment files agree with the code: variables, topics, extras. Nothing here needs a container engine."""
+"""The deployment files agree with the code: variables, start order, restarts, Dagster's processes.
+
+No test here needs a container engine.
+"""
 
 from pathlib import Path
 
@@ -37,7 +40,7 @@ def test_the_image_runs_without_root() -> None:
 ONE_SHOT = {"subscriptions", "migrate"}
 
 
-def test_every_service_that_goes_on_is_started_again_when_it_dies() -> None:
+def test_every_long_running_service_restarts_when_it_dies() -> None:
     assert {
         name
         for name, service in COMPOSE["services"].items()
@@ -45,9 +48,7 @@ def test_every_service_that_goes_on_is_started_again_when_it_dies() -> None:
     } == ONE_SHOT
 
 
-def test_dagster_runs_as_code_server_webserver_and_exactly_one_daemon_that_find_each_other() -> (
-    None
-):
+def test_dagster_has_a_code_server_a_webserver_and_exactly_one_daemon() -> None:
     services = COMPOSE["services"]
     commands = {
         name: " ".join(services[name]["entrypoint"]) for name in ("code", "webserver", "daemon")

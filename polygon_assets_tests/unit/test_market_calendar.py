@@ -1,4 +1,4 @@
-"""Trading days and sessions, against the library the table was taken from."""
+"""Trading days and sessions, against the library from which the table was made."""
 
 import datetime as dt
 from pathlib import Path
@@ -21,7 +21,7 @@ def new_york(*parts: int) -> dt.datetime:
 
 
 @pytest.mark.filterwarnings("ignore:Series.dt.weekday is deprecated")
-def test_the_table_is_what_the_library_says_today() -> None:
+def test_the_table_equals_the_library_of_today() -> None:
     rows = [tuple(line.split(",")) for line in TARGET.read_text().splitlines()[1:]]
     assert rows == exceptions()
 
@@ -64,7 +64,7 @@ def test_the_change_of_the_clocks_moves_the_session_in_utc() -> None:
     assert long_day.extended_close - long_day.extended_open == dt.timedelta(hours=25)
 
 
-def test_next_and_previous_skip_what_is_closed() -> None:
+def test_next_and_previous_skip_closed_days() -> None:
     assert NYSE.next_session(new_york(2026, 11, 25, 21, 0)).day == dt.date(2026, 11, 27)
     assert NYSE.next_session(new_york(2026, 11, 27, 3, 0)).day == dt.date(2026, 11, 27)
     assert NYSE.previous_day(dt.date(2026, 11, 30)) == dt.date(2026, 11, 27)
@@ -90,7 +90,7 @@ def nyse(closures: str) -> MarketCalendar:
     )
 
 
-def test_a_closure_and_an_early_close_announced_at_short_notice_are_one_line_each() -> None:
+def test_a_closure_or_early_close_at_short_notice_is_one_line_in_the_setting() -> None:
     calendar = nyse("2026-12-10; 2026-12-11 13:00;")
     assert calendar.session(dt.date(2026, 12, 10)) is None
     assert calendar.holidays(dt.date(2026, 12, 1), dt.date(2026, 12, 31)) == [
@@ -107,7 +107,7 @@ def test_a_closure_and_an_early_close_announced_at_short_notice_are_one_line_eac
     assert calendar.session(dt.date(2026, 12, 9)) == NYSE.session(dt.date(2026, 12, 9))
 
 
-def test_the_file_adds_days_too_and_the_setting_wins(
+def test_the_file_adds_days_and_the_setting_wins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "market_closures.csv"
@@ -132,7 +132,7 @@ def test_the_file_adds_days_too_and_the_setting_wins(
         "10.12.2026",
     ],
 )
-def test_a_closure_that_cannot_be_read_is_named_with_the_cure(line: str) -> None:
+def test_an_unreadable_closure_is_named_with_the_cure(line: str) -> None:
     with pytest.raises(SettingsError, match=r"MARKET_CLOSURES: .*YYYY-MM-DD"):
         nyse(line)
 
@@ -175,22 +175,25 @@ def test_a_calendar_that_agrees_with_the_vendor_has_no_difference() -> None:
     [
         (
             [*THANKSGIVING, entry("2026-12-10")],
-            "2026-12-10: the vendor says the market stays closed, the calendar the market closes at 16:00",
+            "2026-12-10: the vendor announces a closed market, the calendar has a close at 16:00",
         ),
         (
             [
                 *THANKSGIVING,
                 entry("2026-12-10", "early-close", "NASDAQ", close="2026-12-10T18:00:00.000Z"),
             ],
-            "2026-12-10: the vendor says the market closes at 13:00 New York, the calendar the market closes at 16:00",
+            "2026-12-10: the vendor announces a close at 13:00 New York, "
+            "the calendar has a close at 16:00",
         ),
         (
             [*THANKSGIVING[:3], *THANKSGIVING[4:]],
-            "2026-11-27: the vendor says the market closes at 16:00 New York, the calendar the market closes at 13:00",
+            "2026-11-27: the vendor announces a close at 16:00 New York, "
+            "the calendar has a close at 13:00",
         ),
         (
             THANKSGIVING[3:],
-            "2026-11-26: the vendor says the market closes at 16:00 New York, the calendar the market stays closed",
+            "2026-11-26: the vendor announces a close at 16:00 New York, "
+            "the calendar has a closed market",
         ),
         ([*THANKSGIVING, entry("soon")], "cannot be read"),
         ([*THANKSGIVING, entry("2026-12-10", "early-close")], "cannot be read"),
@@ -200,5 +203,5 @@ def test_a_calendar_that_agrees_with_the_vendor_has_no_difference() -> None:
     ],
 )
 def test_each_difference_is_a_sentence(announced: list[Any], sentence: str) -> None:
-    [found] = differences(NYSE, announced, TODAY)
-    assert sentence in found
+    [difference] = differences(NYSE, announced, TODAY)
+    assert sentence in difference

@@ -1,4 +1,7 @@
-"""Market time: production's is the wall clock, a replay's follows the exchange, and the replayed day begins where the replay does."""
+"""Market time: the wall clock in production, the exchange's clock in a replay.
+
+The replayed day's session begins where the replay begins.
+"""
 
 import datetime as dt
 import json
@@ -35,7 +38,7 @@ REPLAY = Settings(market_replay="2026-11-20T15:50", market_calendar="NYSE")
 SECOND = dt.timedelta(seconds=1)
 
 
-def test_without_a_replay_market_time_is_wall_time_and_nobody_is_asked() -> None:
+def test_without_a_replay_market_time_is_wall_time_without_a_request() -> None:
     clock = market_clock.connect(Settings())
     assert clock == WALL_CLOCK
     assert clock.market(WALL) is WALL
@@ -43,7 +46,7 @@ def test_without_a_replay_market_time_is_wall_time_and_nobody_is_asked() -> None
     assert type(calendar_of(Settings())) is MarketCalendar
 
 
-def test_a_replay_stands_at_its_beginning_until_it_is_started() -> None:
+def test_a_replay_stays_at_its_beginning_until_it_is_started() -> None:
     assert WAITING.market(WALL) == BEGINS
     assert WAITING.wall(BEGINS + SECOND) is None
     assert not WAITING.is_wall
@@ -74,7 +77,7 @@ def test_a_moment_after_the_end_never_comes() -> None:
 
 @st.composite
 def clocks(draw: st.DrawFn) -> MarketClock:
-    """Clocks whose feed has fallen behind some times: each anchor lies below the line from the one before it."""
+    """Clocks of feeds that fell behind: each anchor lies below the line from the previous one."""
     speed = draw(st.sampled_from([0.5, 1.0, 30.0, 600.0]))
     anchors = [(0.0, 1000.0)]
     for pause, share in draw(
@@ -101,7 +104,7 @@ def test_market_time_never_goes_back_and_the_wall_time_found_is_the_first_that_s
 
 
 @given(clocks())
-def test_a_clock_survives_the_way_over_http(clock: MarketClock) -> None:
+def test_a_clock_survives_json(clock: MarketClock) -> None:
     assert clock_of(json.loads(json.dumps(clock.as_json()))) == clock
 
 
@@ -148,8 +151,8 @@ def exchange(body: bytes) -> Iterator[Settings]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that http.server gives it
-            pass
+        def log_message(self, *_: object) -> None:
+            """Log nothing: a line per request would clutter the test's output."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -161,7 +164,7 @@ def exchange(body: bytes) -> Iterator[Settings]:
         thread.join()
 
 
-def test_the_exchange_says_how_its_clock_runs() -> None:
+def test_the_clock_is_read_from_the_exchange() -> None:
     with exchange(json.dumps(RUNNING.as_json()).encode()) as settings:
         assert market_clock.connect(settings) == RUNNING
 
@@ -170,7 +173,7 @@ def test_the_exchange_says_how_its_clock_runs() -> None:
     "body",
     [b"", b"{}", b'{"speed": 1}', b'{"speed": null, "begins": 0, "ends": 1, "anchors": []}', b"[]"],
 )
-def test_an_answer_that_is_no_clock_is_named_with_the_cure(body: bytes) -> None:
+def test_an_answer_that_is_not_a_clock_names_the_setting_and_the_cure(body: bytes) -> None:
     with (
         exchange(body) as settings,
         pytest.raises(

@@ -1,4 +1,4 @@
-"""Settings: the environment is read once, bad values are named, the example file lists all of them."""
+"""Settings: read from the environment, bad values named, all listed in the example file."""
 
 import re
 from pathlib import Path

@@ -63,7 +63,7 @@ def test_each_bad_line_is_named_with_its_reason(text: str, line: int, reason: st
         'channel,note\nA.AAPL,a 5" drive\n',
     ],
 )
-def test_a_file_as_people_and_spreadsheets_write_it_names_one_channel(text: str) -> None:
+def test_variants_that_people_and_spreadsheets_write_are_read(text: str) -> None:
     parsed = parse(text, KNOWN)
     assert parsed.bad_lines == ()
     assert parsed.channels == ("A.AAPL",)
@@ -101,7 +101,7 @@ def test_a_file_as_people_and_spreadsheets_write_it_names_one_channel(text: str)
         ("\n\n", 1, "header"),
     ],
 )
-def test_what_cannot_be_read_as_one_table_is_refused(text: str, line: int, reason: str) -> None:
+def test_a_file_that_is_not_one_table_is_refused(text: str, line: int, reason: str) -> None:
     [bad] = parse(text, KNOWN).bad_lines
     assert bad.number == line
     assert reason in bad.reason
@@ -122,7 +122,7 @@ def test_a_bad_quote_costs_only_its_own_record() -> None:
     ),
     end=st.sampled_from(["\n", "\r\n", "\r"]),
 )
-def test_whatever_a_note_holds_a_csv_writer_s_file_names_exactly_its_channels(
+def test_no_note_of_a_csv_writer_changes_the_channels_of_its_file(
     rows: list[tuple[str, str]], end: str
 ) -> None:
     file = io.StringIO(newline="")
@@ -151,7 +151,7 @@ def test_the_version_changes_with_the_content() -> None:
     assert first.symbols == frozenset({"AAPL"})
 
 
-def test_difference_names_what_came_and_went() -> None:
+def test_difference_lists_added_and_removed_channels() -> None:
     change = difference(["A.AAPL", "A.MSFT"], ["A.MSFT", "A.TSLA"])
     assert (change.added, change.removed) == (("A.TSLA",), ("A.AAPL",))
 

@@ -1,4 +1,4 @@
-"""The delays between tries."""
+"""The pauses between attempts: doubled, jittered, reset after success."""
 
 import random
 

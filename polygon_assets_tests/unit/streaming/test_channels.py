@@ -18,7 +18,7 @@ def confirm(ledger: ChannelLedger, *names: str) -> None:
         ledger.acknowledge("success", f"subscribed to: {name}")
 
 
-def test_a_channel_is_asked_for_once_and_then_confirmed() -> None:
+def test_a_channel_is_requested_once_and_then_confirmed() -> None:
     ledger = ChannelLedger()
     assert ledger.plan(["A.AAPL"], 0).subscribe == [["A.AAPL"]]
     assert ledger.plan(["A.AAPL"], 1).subscribe == []
@@ -28,7 +28,7 @@ def test_a_channel_is_asked_for_once_and_then_confirmed() -> None:
     assert ledger.unconfirmed() == []
 
 
-def test_a_change_asks_only_for_the_difference() -> None:
+def test_a_change_requests_only_the_difference() -> None:
     ledger = ChannelLedger()
     ledger.plan(["A.AAPL", "A.MSFT"], 0)
     confirm(ledger, "A.AAPL", "A.MSFT")
@@ -46,7 +46,7 @@ def test_a_wildcard_is_a_channel_of_its_own() -> None:
     assert (plan.unsubscribe, plan.subscribe) == ([["A.*"]], [["A.AAPL"]])
 
 
-def test_large_sets_are_asked_for_in_chunks() -> None:
+def test_large_sets_are_requested_in_chunks() -> None:
     names = [f"A.S{number}" for number in range(LARGEST_REQUEST + 1)]
     assert [len(chunk) for chunk in ChannelLedger().plan(names, 0).subscribe] == [
         LARGEST_REQUEST,
@@ -54,7 +54,7 @@ def test_large_sets_are_asked_for_in_chunks() -> None:
     ]
 
 
-def test_a_refusal_without_a_name_falls_on_what_was_not_confirmed() -> None:
+def test_a_refusal_without_a_name_counts_for_the_unconfirmed_channel() -> None:
     ledger = ChannelLedger()
     ledger.plan(["A.AAPL", "A.MSFT"], 0)
     assert "refused" in (ledger.acknowledge("error", "not authorized") or "")
@@ -64,7 +64,7 @@ def test_a_refusal_without_a_name_falls_on_what_was_not_confirmed() -> None:
     assert not ledger.all_refused
 
 
-def test_refusals_of_all_that_is_open_need_no_waiting() -> None:
+def test_as_many_refusals_as_open_channels_settle_them_without_waiting() -> None:
     ledger = ChannelLedger()
     names = ["A.AAPL", "A.MSFT", "A.TSLA"]
     ledger.plan(names, 0)
@@ -78,7 +78,7 @@ def test_refusals_of_all_that_is_open_need_no_waiting() -> None:
     assert ledger.unconfirmed() == [f"A.AAPL: {REFUSED}", f"A.TSLA: {REFUSED}"]
 
 
-def test_a_refusal_of_what_nobody_wants_any_more_does_not_fall_on_the_next_channel() -> None:
+def test_a_refusal_of_a_dropped_channel_does_not_count_for_the_next_one() -> None:
     ledger = ChannelLedger()
     ledger.plan(["A.AAPL"], 0)
     ledger.plan(["A.MSFT"], 0.25)
@@ -89,7 +89,7 @@ def test_a_refusal_of_what_nobody_wants_any_more_does_not_fall_on_the_next_chann
     assert ledger.confirmed == {"A.MSFT"}
 
 
-def test_only_when_every_channel_is_refused_the_plan_is_to_blame() -> None:
+def test_all_refused_is_set_when_every_channel_is_refused() -> None:
     ledger = ChannelLedger()
     ledger.plan(["A.*"], 0)
     ledger.acknowledge("error", "not authorized")
@@ -97,7 +97,7 @@ def test_only_when_every_channel_is_refused_the_plan_is_to_blame() -> None:
     assert ledger.all_refused
 
 
-def test_silence_is_reported_and_tried_again_from_scratch() -> None:
+def test_an_unanswered_channel_is_reported_and_requested_again() -> None:
     ledger = ChannelLedger()
     ledger.plan(["A.AAPL"], 0)
     assert ledger.plan(["A.AAPL"], LATE).subscribe == []
@@ -107,7 +107,7 @@ def test_silence_is_reported_and_tried_again_from_scratch() -> None:
     assert (plan.unsubscribe, plan.subscribe) == ([["A.AAPL"]], [["A.AAPL"]])
 
 
-def test_a_late_confirmation_of_an_unwanted_channel_is_worth_a_line() -> None:
+def test_a_late_confirmation_of_an_unwanted_channel_is_logged() -> None:
     ledger = ChannelLedger()
     ledger.plan(["A.AAPL"], 0)
     ledger.plan([], 1)
@@ -115,7 +115,7 @@ def test_a_late_confirmation_of_an_unwanted_channel_is_worth_a_line() -> None:
     assert ledger.confirmed == set()
 
 
-def test_names_go_on_until_the_wildcard_carries_their_data() -> None:
+def test_single_channels_stay_subscribed_until_the_wildcard_is_confirmed() -> None:
     ledger = ChannelLedger()
     ledger.plan(["A.AAPL"], 0)
     confirm(ledger, "A.AAPL")

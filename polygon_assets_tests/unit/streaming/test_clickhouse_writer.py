@@ -1,4 +1,7 @@
-"""One batch into ClickHouse: what is refused, what may be tried again, and when the table rather than the rows is to blame."""
+"""One batch into ClickHouse: refused rows, errors worth a retry, and a table that refuses all.
+
+The sink as a process belongs to processes/test_sink.py.
+"""
 
 from typing import Any, cast
 
@@ -23,7 +26,7 @@ VIOLATED_CONSTRAINT, UNKNOWN_TABLE = 469, 60
 
 
 class FakeMessage:
-    """A message as librdkafka hands it over."""
+    """The part of librdkafka's message that the writer uses."""
 
     def __init__(self, offset: int, value: bytes) -> None:
         self._offset, self._value = offset, value
@@ -42,7 +45,7 @@ class FakeMessage:
 
 
 class FakeDelivery:
-    """Kafka takes every dead letter."""
+    """A delivery that keeps every dead letter in `letters`."""
 
     problem = ""
 
@@ -57,7 +60,7 @@ class FakeDelivery:
 
 
 class FakePublisher:
-    """A heartbeat that nobody publishes."""
+    """A heartbeat that is never published."""
 
     def __init__(self) -> None:
         self.beat = Heartbeat("sink", "host:1:2", "streaming", started_at=0, sent_at=0, counters={})
@@ -92,7 +95,7 @@ def messages(*symbols: str) -> list[Message]:
 
 
 class Rig:
-    """An inserter with its fakes."""
+    """A writer with its fakes."""
 
     def __init__(self, client: FakeClient) -> None:
         self.client, self.delivery, self.publisher = client, FakeDelivery(), FakePublisher()
@@ -111,21 +114,21 @@ def test_only_the_refused_rows_become_dead_letters() -> None:
     assert rig.publisher.beat.newest_event == START_MS
 
 
-def test_an_error_that_may_pass_refuses_nothing() -> None:
+def test_a_temporary_error_refuses_no_row() -> None:
     rig = Rig(FakeClient(UNKNOWN_TABLE, "A"))
     with pytest.raises(UnavailableError, match="Code: 60"):
         rig.inserter.insert(messages("A", "B"))
     assert rig.delivery.letters == []
 
 
-def test_when_every_row_is_refused_the_table_is_to_blame_and_nothing_is_thrown_away() -> None:
+def test_a_table_that_refuses_every_row_throws_none_away() -> None:
     rig = Rig(FakeClient(VIOLATED_CONSTRAINT, "A"))
     with pytest.raises(UnavailableError, match="ClickHouse refuses every row"):
         rig.inserter.insert(messages(*["A"] * (MOST_REFUSED + 1)))
     assert rig.delivery.letters == []
 
 
-def test_a_batch_of_nothing_but_garbage_blocks_nobody() -> None:
+def test_a_batch_of_garbage_does_not_block_the_sink() -> None:
     rig = Rig(FakeClient(VIOLATED_CONSTRAINT))
     rig.inserter.insert(
         [cast(Message, FakeMessage(offset, b"{")) for offset in range(MOST_REFUSED + 1)]
@@ -133,7 +136,7 @@ def test_a_batch_of_nothing_but_garbage_blocks_nobody() -> None:
     assert len(rig.delivery.letters) == MOST_REFUSED + 1
 
 
-def test_an_insertion_hands_its_error_to_the_thread_that_asks() -> None:
+def test_an_insertion_raises_its_error_in_the_thread_that_reads_the_outcome() -> None:
     def fail(_: object) -> int:
         raise UnavailableError("away")
 

@@ -1,4 +1,4 @@
-"""How a login ends, whatever the vendor answers: the program learns the vendor's words and the cure."""
+"""The login for every answer of the vendor: the error quotes the vendor's words and the cure."""
 
 import asyncio
 
@@ -28,7 +28,7 @@ KEY, PLAN, BOTH = (
 
 
 def log_in(*answers: str, close: tuple[int, str] | None = None) -> None:
-    """Log in at a server that sends `answers` after the key, and then closes or stays silent."""
+    """Log in to a server that sends `answers` after the key, then closes or stays silent."""
 
     async def talk(socket: ServerConnection) -> None:
         await socket.send(CONNECTED)
@@ -132,13 +132,13 @@ def test_an_unknown_answer_that_is_not_followed_by_success_ends_the_program(
     assert "the-secret-key" not in str(caught.value)
 
 
-def test_a_reason_for_closing_is_an_answer_too() -> None:
+def test_the_reason_of_a_close_counts_as_an_answer() -> None:
     with pytest.raises(ProgramError, match="authentication failed") as caught:
         log_in(close=(1008, "authentication failed"))
     assert caught.value.code == EXIT_WRONG_KEY
 
 
-def test_silence_and_a_close_without_words_may_be_tried_again() -> None:
+def test_silence_and_a_close_without_a_reason_may_be_retried() -> None:
     with pytest.raises(ConnectionLostError, match="no answer to the key within 2 s"):
         log_in()
     with pytest.raises(ConnectionLostError, match="closed before the key was accepted"):

@@ -1,4 +1,4 @@
-"""The gap ledger: what may be missing is written down once, with its limits."""
+"""The gap tracker: an interval with possibly missing events is recorded once, with its limits."""
 
 import datetime as dt
 
@@ -15,13 +15,13 @@ def test_a_gap_runs_from_the_last_event_before_to_the_first_after() -> None:
     assert gaps.recovered(10_000) is None
 
 
-def test_nothing_is_missing_before_the_first_event() -> None:
+def test_a_loss_before_the_first_event_is_no_gap() -> None:
     gaps = GapTracker()
     gaps.lost("disconnect", None, epoch=1)
     assert gaps.recovered(9_000) is None
 
 
-def test_losses_within_a_loss_widen_it() -> None:
+def test_further_losses_widen_the_open_gap() -> None:
     gaps = GapTracker()
     gaps.dropped(10, 5_000, 6_000, epoch=1)
     gaps.dropped(5, 7_000, 12_000, epoch=1)
@@ -40,7 +40,7 @@ def test_a_dropped_correction_of_an_old_second_is_in_the_gap() -> None:
     assert (gap.since, gap.until, gap.events_dropped) == (3_000, 6_000, 11)
 
 
-def test_a_closed_market_loses_nothing() -> None:
+def test_an_interval_while_the_market_is_closed_is_no_gap() -> None:
     nyse = MarketCalendar("NYSE")
     friday_evening = dt.datetime(2026, 11, 21, 1, 30, tzinfo=dt.UTC)
     monday_morning = dt.datetime(2026, 11, 23, 8, 59, tzinfo=dt.UTC)

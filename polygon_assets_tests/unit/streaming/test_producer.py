@@ -1,4 +1,7 @@
-"""What the producer decides about gaps, drops and silence, with a queue and a clock that the test holds."""
+"""The producer's decisions about gaps, drops and silence, with a fake queue and a fake clock.
+
+The producer as a process belongs to processes/test_producer*.py.
+"""
 
 import asyncio
 import datetime as dt
@@ -32,7 +35,7 @@ RECEIVED_US = (START_MS + 3000) * 1000
 
 
 class FakePublisher:
-    """A heartbeat that nobody publishes."""
+    """A heartbeat that is never published."""
 
     def __init__(self) -> None:
         self.beat = Heartbeat(
@@ -51,14 +54,14 @@ class FakePublisher:
         self.beat.last_refusal = reason
 
     def state(self, *_: str) -> None:
-        """Not looked at."""
+        """Ignored."""
 
     def tick(self) -> None:
-        """Not looked at."""
+        """Ignored."""
 
 
 class FakeDelivery:
-    """Takes `room` messages."""
+    """A delivery whose queue accepts `room` messages."""
 
     problem = "no broker"
     pending = 0
@@ -79,7 +82,7 @@ class FakeDelivery:
         self.sent.append((topic, value))
 
     def serve(self, seconds: float = 0.0) -> None:
-        """Nothing is ever acknowledged."""
+        """No message is ever acknowledged."""
 
     def send_dead_letter(self, letter: DeadLetter) -> None:
         self.letters.append(letter)
@@ -94,7 +97,7 @@ class FakeDelivery:
 
 
 class Rig:
-    """A producer with its fakes, its only channel confirmed."""
+    """A producer with its fakes, whose only channel is confirmed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, calendar: str) -> None:
         monkeypatch.setattr(module, "Delivery", FakeDelivery)
@@ -122,7 +125,7 @@ class Rig:
         asyncio.run(self.producer._intake.take(frame, received_us))
 
     def is_streaming_at(self, now: dt.datetime) -> None:
-        """Its channels carry data at this moment."""
+        """Set the state of a producer that receives data at `now`."""
         self.producer._intake.confirmed_at = now
         self.publisher.beat.complete_until = int(now.timestamp() * 1000)
         self.publisher.beat.newest_event = int(now.timestamp()) * 1000 - 2000
@@ -142,7 +145,9 @@ def new_york(hour: int, minute: int, second: int = 0) -> dt.datetime:
     return dt.datetime(2026, 11, 20, hour, minute, second, tzinfo=NEW_YORK)
 
 
-def test_a_full_queue_drops_are_counted_and_their_interval_is_published(always_open: Rig) -> None:
+def test_drops_of_a_full_queue_are_counted_and_their_interval_is_published(
+    always_open: Rig,
+) -> None:
     always_open.delivery.room = 1
     always_open.receive(START_MS, START_MS + 1000, START_MS + 2000)
     always_open.receive(START_MS + 3000)
@@ -159,7 +164,7 @@ def test_a_full_queue_drops_are_counted_and_their_interval_is_published(always_o
     }
 
 
-def test_what_a_kill_would_lose_does_not_count_as_received(always_open: Rig) -> None:
+def test_events_that_a_kill_would_lose_do_not_count_as_received(always_open: Rig) -> None:
     always_open.receive(START_MS)
     always_open.delivery.pending = 100_000
     always_open.receive(START_MS + 1000)
@@ -234,14 +239,15 @@ def test_a_correction_after_a_restart_is_newer_even_if_the_clock_was_set_back(
     assert always_open.delivery.versions == [sent_at * 1000 + 1]
 
 
-EVENT = (
-    f'{{"ev":"A","sym":"AAPL","v":1,"o":1,"c":1,"h":1,"l":1,"s":{START_MS},"e":{START_MS + 1000}}}'.encode(),
-    f'{{"ev":"A","sym":"MSFT","v":1,"o":1,"c":1,"h":1,"l":1,"s":{START_MS},"e":{START_MS + 1000}}}'.encode(),
+EVENT = tuple(
+    f'{{"ev":"A","sym":"{symbol}","v":1,"o":1,"c":1,"h":1,"l":1,'
+    f'"s":{START_MS},"e":{START_MS + 1000}}}'.encode()
+    for symbol in ("AAPL", "MSFT")
 )
 STATUS = b'{"ev":"status","status":"info","message":"hello"}'
 
 
-def test_every_event_of_a_frame_is_in_the_account(always_open: Rig) -> None:
+def test_every_event_of_a_frame_is_counted(always_open: Rig) -> None:
     always_open.delivery.room = 1
     always_open.take(read_frame(b"[%s,%s,7,%s]" % (EVENT[0], STATUS, EVENT[1])))
     assert always_open.publisher.beat.counters == {
@@ -266,7 +272,7 @@ def test_one_bad_event_is_a_dead_letter_and_no_gap(always_open: Rig) -> None:
     assert always_open.delivery.gaps == []
 
 
-def test_the_interval_of_a_frame_that_cannot_be_read_to_its_end_is_a_gap(always_open: Rig) -> None:
+def test_the_interval_of_a_frame_with_an_unreadable_end_is_a_gap(always_open: Rig) -> None:
     always_open.is_streaming_at(dt.datetime.fromtimestamp(START_MS / 1000, dt.UTC))
     always_open.take(read_frame(b"[%s,%s" % (EVENT[0], EVENT[1][:50])))
     assert [(letter.stage, letter.raw[:1]) for letter in always_open.delivery.letters] == [
@@ -281,7 +287,7 @@ def test_the_interval_of_a_frame_that_cannot_be_read_to_its_end_is_a_gap(always_
     assert gap.until >= START_MS + 5000
 
 
-def test_garbage_before_anything_is_subscribed_is_no_gap(always_open: Rig) -> None:
+def test_garbage_before_the_first_subscription_is_no_gap(always_open: Rig) -> None:
     always_open.take(read_frame(b"<html>"))
     always_open.receive(START_MS)
     assert always_open.delivery.gaps == []
@@ -302,7 +308,7 @@ def test_the_delay_of_arrival_is_the_median_of_frames_and_none_in_a_replay(
     assert not always_open.producer._intake.delays
 
 
-def test_an_event_from_the_future_hides_no_second_that_is_missing(always_open: Rig) -> None:
+def test_an_event_from_the_future_hides_no_missing_second(always_open: Rig) -> None:
     always_open.receive(START_MS + 30_000)
     assert always_open.publisher.beat.newest_event == RECEIVED_US // 1000
 

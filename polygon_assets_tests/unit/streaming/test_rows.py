@@ -1,4 +1,4 @@
-"""Filtered messages as Arrow columns: exact values, and a clear refusal of what is not a row."""
+"""Filtered messages as Arrow columns: exact values, and an error for messages that are no row."""
 
 import decimal
 
@@ -52,6 +52,6 @@ def test_the_newest_moment_is_in_milliseconds() -> None:
         message().replace(str(START_MS).encode(), b"9" * 30),
     ],
 )
-def test_what_is_no_row_is_refused(bad: bytes) -> None:
+def test_a_message_that_is_not_a_row_is_refused(bad: bytes) -> None:
     with pytest.raises(BadRowsError):
         to_table([message(), bad, message()])

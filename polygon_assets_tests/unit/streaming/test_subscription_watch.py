@@ -1,4 +1,4 @@
-"""The accepted set as a program sees it: nothing is dropped on the word of an old set or of a store that does not answer."""
+"""The accepted set as a program sees it: neither an old set nor a silent store drops a message."""
 
 from typing import cast
 
@@ -11,15 +11,15 @@ IN_THE_FUTURE_US = 10**18
 
 
 class Store:
-    """Answers what it is told to."""
+    """A subscription store that returns or raises `answer`."""
 
     def __init__(self, *channels: str) -> None:
         self.answer: AcceptedSet | SubscriptionStoreError | None = None
         self.reads = 0
         if channels:
-            self.hold(*channels)
+            self.publish(*channels)
 
-    def hold(self, *channels: str) -> None:
+    def publish(self, *channels: str) -> None:
         self.answer = accept(",".join(channels), channels, "etag", "2026-11-22T00:00:00Z")
 
     def accepted(self) -> AcceptedSet | None:
@@ -35,16 +35,16 @@ def watch(store: Store) -> SubscriptionWatch:
     return watching
 
 
-def test_a_subscribed_symbol_is_kept_without_asking_again() -> None:
+def test_a_subscribed_symbol_is_kept_without_another_read() -> None:
     store = Store("A.AAPL")
     assert watch(store).keeps("AAPL", IN_THE_FUTURE_US)
     assert store.reads == 1
 
 
-def test_a_set_older_than_the_message_is_read_again_before_anything_is_dropped() -> None:
+def test_a_set_older_than_the_message_is_read_again_before_a_message_is_dropped() -> None:
     store = Store("A.AAPL")
     watching = watch(store)
-    store.hold("A.AAPL", "A.NVDA")
+    store.publish("A.AAPL", "A.NVDA")
     assert watching.keeps("NVDA", IN_THE_FUTURE_US)
     assert store.reads == 2
 
@@ -76,7 +76,7 @@ def test_a_wildcard_keeps_every_symbol() -> None:
     assert watch(Store("A.*")).keeps("ANY", IN_THE_FUTURE_US)
 
 
-def test_before_the_first_set_there_is_a_reason() -> None:
+def test_before_the_first_set_the_problem_names_the_cure() -> None:
     watching = watch(Store())
     assert watching.current is None
     assert "materialize s3/subscriptions" in watching.problem

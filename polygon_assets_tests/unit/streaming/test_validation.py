@@ -1,4 +1,4 @@
-"""What the filter accepts and refuses, and the row that an accepted aggregate becomes."""
+"""Aggregates that the filter accepts and refuses, and the row made from an accepted one."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def test_real_spellings_of_tickers_are_accepted(symbol: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "named"),
+    ("changes", "reason"),
     [
         ({"event_type": "AM"}, "event_type 'AM'"),
         ({"symbol": ""}, "symbol ''"),
@@ -42,8 +42,8 @@ def test_real_spellings_of_tickers_are_accepted(symbol: str) -> None:
         ({"received_at": (START_MS - 70_000) * 1000}, "later than its arrival"),
     ],
 )
-def test_each_fault_is_named_with_its_value(changes: dict[str, Any], named: str) -> None:
-    assert named in (rejection_reason(raw_aggregate(**changes)) or "")
+def test_each_rejection_names_the_field_and_its_value(changes: dict[str, Any], reason: str) -> None:
+    assert reason in (rejection_reason(raw_aggregate(**changes)) or "")
 
 
 def test_the_row_drops_the_event_type_and_renames_to_the_columns() -> None:

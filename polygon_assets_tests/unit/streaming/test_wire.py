@@ -1,4 +1,4 @@
-"""The vendor's frames: what is read, what is refused, and that one bad event does not cost the others."""
+"""The vendor's frames: events are read or refused, and a bad event costs no other."""
 
 import msgspec
 import pytest
@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from polygon_assets.streaming.wire import Frame, Status, read_frame, to_raw
 
 EVENT = (
-    b'{"ev":"A","sym":"SPCE","v":200,"av":8642007,"op":25.66,"vw":25.3981,"o":25.39,"c":25.4,"h":25.5,"l":25.1,'
-    b'"a":25.3714,"z":50,"s":1610144868000,"e":1610144869000}'
+    b'{"ev":"A","sym":"SPCE","v":200,"av":8642007,"op":25.66,"vw":25.3981,"o":25.39,"c":25.4,'
+    b'"h":25.5,"l":25.1,"a":25.3714,"z":50,"s":1610144868000,"e":1610144869000}'
 )
 
 
@@ -40,7 +40,7 @@ def test_each_field_arrives_under_its_readable_name() -> None:
     }
 
 
-def test_fractional_volumes_are_carried_as_they_are() -> None:
+def test_fractional_volumes_stay_unchanged() -> None:
     [event] = read_frame(
         frame(EVENT[:-1] + b',"dv":"200.5","dav":"8642007.25","otc":true}')
     ).aggregates
@@ -52,7 +52,7 @@ def test_fractional_volumes_are_carried_as_they_are() -> None:
     )
 
 
-def test_statuses_and_bare_refusals_are_told_from_aggregates() -> None:
+def test_statuses_and_bare_refusals_are_not_aggregates() -> None:
     status = b'{"ev":"status","status":"success","message":"subscribed to: A.SPCE"}'
     refusal = b'{"status":"error","message":"not authorized"}'
     read = read_frame(frame(refusal, status, EVENT))
@@ -60,7 +60,7 @@ def test_statuses_and_bare_refusals_are_told_from_aggregates() -> None:
     assert len(read.aggregates) == 1
 
 
-def test_a_bad_event_is_refused_alone() -> None:
+def test_only_the_bad_event_is_refused() -> None:
     bad = EVENT.replace(b'"v":200', b'"v":"many"')
     read = read_frame(frame(EVENT, bad, EVENT))
     assert len(read.aggregates) == 2
@@ -70,7 +70,7 @@ def test_a_bad_event_is_refused_alone() -> None:
     assert not read.is_incomplete
 
 
-def test_an_event_with_an_endless_symbol_is_refused() -> None:
+def test_an_event_with_a_symbol_of_two_megabytes_is_refused() -> None:
     read = read_frame(frame(EVENT.replace(b"SPCE", b"S" * 2_000_000)))
     assert len(read.refused) == 1
 
@@ -90,7 +90,7 @@ def test_garbage_is_refused_whole() -> None:
         assert read.is_incomplete
 
 
-def test_a_text_that_is_not_utf_8_is_refused_alone() -> None:
+def test_only_the_event_that_is_not_utf_8_is_refused() -> None:
     read = read_frame(frame(EVENT, EVENT.replace(b"SPCE", b"SP\xff"), EVENT))
     assert (len(read.aggregates), len(read.refused)) == (2, 1)
 
@@ -132,7 +132,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_syntax_error_costs_its_own_event_alone(damage: str, place: int) -> None:
+def test_a_syntax_error_costs_only_its_own_event(damage: str, place: int) -> None:
     bad = named(b"BAD").replace(*DAMAGES[damage], 1)
     parts = [named(b"ONE"), named(b"TWO")]
     parts.insert(place, bad)
@@ -147,7 +147,7 @@ def test_a_syntax_error_costs_its_own_event_alone(damage: str, place: int) -> No
     "text",
     [b"[%s%s]", b"[%s,,%s]", b"[,%s,%s,]", b"%s,%s]", b" [ %s , %s ] ", b"\xef\xbb\xbf[%s,%s]"],
 )
-def test_errors_between_events_cost_none(text: bytes) -> None:
+def test_errors_between_events_cost_no_event(text: bytes) -> None:
     read = read_frame(text % (named(b"ONE"), named(b"TWO")))
     assert symbols(read) == ["ONE", "TWO"]
     assert not read.refused
@@ -170,7 +170,7 @@ def test_stray_punctuation_is_refused_and_hides_no_event(text: bytes) -> None:
         frame(named(b"ONE"), named(b"BAD")[:-1].replace(b"}", b"") + named(b"BAD")[1:-1] + b"\0"),
     ],
 )
-def test_where_nobody_knows_how_many_events_are_lost_the_frame_is_incomplete(text: bytes) -> None:
+def test_a_frame_with_an_unknown_number_of_lost_events_is_incomplete(text: bytes) -> None:
     read = read_frame(text)
     assert "ONE" in symbols(read)
     assert read.is_incomplete
@@ -185,7 +185,7 @@ def test_one_object_without_a_list_around_it_is_one_event() -> None:
     ).statuses == [Status("error", "authentication failed")]
 
 
-def test_ev_alone_tells_a_status_from_an_aggregate() -> None:
+def test_only_ev_decides_between_status_and_aggregate() -> None:
     delayed = EVENT[:-1] + b',"status":"delayed","message":"15 minutes","unknown":{"x":[1]}}'
     status = (
         b'{"sym":"SPCE","status":"success","ev":"status","message":"subscribed to: A.SPCE","v":1}'
@@ -197,7 +197,7 @@ def test_ev_alone_tells_a_status_from_an_aggregate() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
+    ("status", "expected"),
     [
         (b'{"ev":"status","status":"error","message":null}', Status("error", "")),
         (b'{"ev":"status","status":"error"}', Status("error", "")),
@@ -206,8 +206,8 @@ def test_ev_alone_tells_a_status_from_an_aggregate() -> None:
         (b'{"status":"error","message":"not authorized"}', Status("error", "not authorized")),
     ],
 )
-def test_a_status_is_read_whatever_types_its_words_have(status: bytes, words: Status) -> None:
-    assert read_frame(frame(status, EVENT)).statuses == [words]
+def test_a_status_is_read_whatever_types_its_fields_have(status: bytes, expected: Status) -> None:
+    assert read_frame(frame(status, EVENT)).statuses == [expected]
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_a_status_is_read_whatever_types_its_words_have(status: bytes, words: St
         b'{"ev":"AM"}',
     ],
 )
-def test_what_is_neither_status_nor_aggregate_is_refused_alone(part: bytes) -> None:
+def test_a_part_that_is_neither_status_nor_aggregate_costs_no_event(part: bytes) -> None:
     read = read_frame(frame(EVENT, part))
     assert (len(read.aggregates), len(read.statuses), [item.raw for item in read.refused]) == (
         1,
@@ -239,9 +239,7 @@ def test_the_reason_shows_the_place_of_a_syntax_error() -> None:
 
 
 @given(st.binary(max_size=300), st.integers(0, 400), st.integers(0, 400))
-def test_the_account_of_a_frame_balances_whatever_is_in_it(
-    noise: bytes, start: int, end: int
-) -> None:
+def test_every_part_of_any_frame_is_counted_once(noise: bytes, start: int, end: int) -> None:
     whole = frame(named(b"ONE"), b'{"ev":"status","status":"x"}', named(b"TWO"))
     read = read_frame(whole[:start] + noise + whole[end:])
     assert read.read == len(read.aggregates) + len(read.statuses) + len(read.refused)
