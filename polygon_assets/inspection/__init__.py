@@ -1,11 +1,12 @@
-"""What is true of the running system now: heartbeats, offsets, gaps, rows. Read-only looks with a deadline.
+"""What is true of the running system now: heartbeats, offsets, gaps, rows, read with a deadline.
 
-What should follow from it is decided in `defs.decisions`; nothing here starts, changes or remembers anything.
+Add a read-only question about the system here; what follows from the answer belongs to `defs`.
+Nothing here starts, changes or stores anything.
 """
 
 
 class EvidenceError(Exception):
-    """A system could not be asked; the message names it and the cause."""
+    """A system did not answer; the message names it and the cause."""
 
 
 class KafkaUnreachableError(EvidenceError):
@@ -13,12 +14,12 @@ class KafkaUnreachableError(EvidenceError):
 
 
 class ClickHouseUnreachableError(EvidenceError):
-    """ClickHouse did not answer, or refused the question."""
+    """ClickHouse did not answer, or refused the query."""
 
 
 class WarehouseUnreachableError(EvidenceError):
-    """Snowflake did not answer, or refused the question."""
+    """Snowflake did not answer, or refused the query."""
 
 
 class UnreadableGapError(EvidenceError):
-    """A message in the gap ledger cannot be read, so it is not known whether it is an open gap."""
+    """A message in the gap ledger cannot be read, so it may be an open gap."""

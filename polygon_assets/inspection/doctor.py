@@ -1,6 +1,6 @@
-"""What `polygon-assets doctor` finds: each setting and endpoint tried once, with the cure for what is missing.
+"""What `polygon-assets doctor` finds: each setting and endpoint tried once, with its cure.
 
-It looks and changes nothing, except that a Kafka topic that is missing is only named.
+Add a thing to try here; nothing is changed.
 """
 
 from collections.abc import Callable, Collection
@@ -20,7 +20,7 @@ from polygon_assets.settings import Settings
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was tried."""
+    """One thing that was tried, and the cure if it failed."""
 
     name: str
     ok: bool
@@ -31,7 +31,7 @@ class Finding:
 def examine(settings: Settings, folder: Path, connections: Collection[str]) -> list[Finding]:
     """Try everything, in the order in which it is needed.
 
-    `folder` is where this machine writes, `connections` are those that the Airbyte workspace must have.
+    `folder` is where this machine writes; `connections` must exist in the Airbyte workspace.
     """
     return [
         _disk(folder, free_bytes(folder)),
@@ -90,11 +90,11 @@ def _disk(folder: Path, free: int) -> Finding:
     )
 
 
-def _try(name: str, variable: str, value: str, ask: Callable[[], str], cure: str) -> Finding:
+def _try(name: str, variable: str, value: str, attempt: Callable[[], str], cure: str) -> Finding:
     if not value:
         return Finding(name, False, f"{variable} is not set", cure)
     try:
-        return Finding(name, True, ask())
+        return Finding(name, True, attempt())
     except (AirbyteError, EvidenceError, PolygonApiError, SubscriptionStoreError) as error:
         return Finding(name, False, str(error).splitlines()[0], cure)
 
@@ -113,12 +113,12 @@ def _topics(settings: Settings) -> str:
 
 
 def _tables(settings: Settings) -> str:
-    there = tables.tables(settings)
-    if "market.stock_aggregates" not in there:
+    stored = tables.tables(settings)
+    if "market.stock_aggregates" not in stored:
         raise EvidenceError(
             f"{settings.clickhouse_host} answers, but has no table market.stock_aggregates"
         )
-    return f"{settings.clickhouse_host} has {len(there)} tables in database market"
+    return f"{settings.clickhouse_host} has {len(stored)} tables in database market"
 
 
 def _csv(settings: Settings) -> str:
@@ -129,7 +129,8 @@ def _csv(settings: Settings) -> str:
 
 
 def _warehouse(settings: Settings) -> str:
-    return f"database {settings.snowflake_database} has {len(warehouse.tables(settings))} tables in RAW and MARTS"
+    count = len(warehouse.tables(settings))
+    return f"database {settings.snowflake_database} has {count} tables in RAW and MARTS"
 
 
 def _connections(settings: Settings, needed: Collection[str]) -> str:
@@ -137,7 +138,8 @@ def _connections(settings: Settings, needed: Collection[str]) -> str:
         missing = set(needed) - {connection["name"] for connection in api.connections()}
     if missing:
         raise AirbyteError(
-            f"{settings.airbyte_api_url} answers, but the workspace has no connection {', '.join(sorted(missing))}"
+            f"{settings.airbyte_api_url} answers, but the workspace has no connection "
+            f"{', '.join(sorted(missing))}"
         )
     return f"{settings.airbyte_api_url} has the connections {', '.join(needed)}"
 
@@ -145,11 +147,26 @@ def _connections(settings: Settings, needed: Collection[str]) -> str:
 _DISK_CURE = (
     "delete what is not needed; `make clean` removes the embedded stack's data and all caches"
 )
-_KEY_CURE = "the key is on the dashboard of the market-data account; real-time aggregates need a paid stocks plan"
-_KAFKA_CURE = "the brokers' addresses are on the cluster's page; then `polygon-assets migrate` creates the topics"
-_CLICKHOUSE_CURE = "host, user and password are under Connect in ClickHouse Cloud; `polygon-assets migrate` makes the tables"
+_KEY_CURE = (
+    "the key is on the dashboard of the market-data account; real-time aggregates need a paid "
+    "stocks plan"
+)
+_KAFKA_CURE = (
+    "the brokers' addresses are on the cluster's page; then `polygon-assets migrate` creates the "
+    "topics"
+)
+_CLICKHOUSE_CURE = (
+    "host, user and password are under Connect in ClickHouse Cloud; `polygon-assets migrate` "
+    "creates the tables"
+)
 _S3_CURE = (
     "create the bucket, grant read and write to it, then `polygon-assets subscriptions push FILE`"
 )
-_SNOWFLAKE_CURE = "deploy/snowflake.sql makes database, warehouse, role and service user; its private key goes to SNOWFLAKE_PRIVATE_KEY"
-_AIRBYTE_CURE = "the workspace id is in its address, id and secret under Settings, Applications; then `polygon-assets airbyte provision`"
+_SNOWFLAKE_CURE = (
+    "deploy/snowflake.sql creates database, warehouse, role and service user; its private key goes "
+    "to SNOWFLAKE_PRIVATE_KEY"
+)
+_AIRBYTE_CURE = (
+    "the workspace id is in its address, id and secret under Settings, Applications; then "
+    "`polygon-assets airbyte provision`"
+)

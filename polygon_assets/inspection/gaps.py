@@ -1,7 +1,7 @@
-"""The gap ledger: every interval in which events may have been missed, and how people read it.
+"""The gap ledger as people read it: every interval in which events may have been missed.
 
-Kafka holds what the producer reported, ClickHouse a copy that outlives a broker without memory;
-the copying is `serving.gap_ledger`'s business.
+Add a column of the ledger's display here; copying the ledger belongs to `serving.gap_ledger`. Kafka
+holds the producer's reports, ClickHouse a copy that survives a broker without memory.
 """
 
 import datetime as dt
@@ -14,13 +14,13 @@ from polygon_assets.messages import Gap, Heartbeat
 from polygon_assets.settings import Settings
 
 STALE_SECONDS = 15
-"""A producer that could not vouch for the last 15 s is missing something now."""
+"""A producer without complete data for the last 15 s misses something now."""
 SHOWN_CHANNELS = 3
 
 
 @dataclass(frozen=True)
 class GapRow:
-    """One gap as people read it. `until` is None while it lasts."""
+    """One gap as people read it; `until` is None while it lasts."""
 
     since: dt.datetime
     until: dt.datetime | None
@@ -42,7 +42,7 @@ class GapRow:
         )
 
     def facts(self) -> dict[str, object]:
-        """The same as plain JSON values, times in UTC."""
+        """The row as plain JSON values, times in UTC."""
         return asdict(self) | {
             "since": self.since.isoformat(),
             "until": self.until.isoformat() if self.until else None,
@@ -53,19 +53,21 @@ COLUMNS = ("from (New York)", "to", "length", "cause", "channels", "state")
 
 
 def open_gaps(settings: Settings, deadline_seconds: float = streams.DEADLINE_SECONDS) -> list[Gap]:
-    """Every open gap of both ledgers, oldest first. Raises EvidenceError where one cannot be read: unknown is not none."""
-    found = (
-        {gap.gap_id: gap for gap in tables.open_gaps(settings)} if settings.clickhouse_host else {}
-    )
-    found |= {gap.gap_id: gap for gap in streams.open_gaps(settings, deadline_seconds)}
-    return sorted(found.values(), key=lambda gap: gap.since)
+    """Every open gap of both ledgers, oldest first.
+
+    Raises EvidenceError when a ledger cannot be read, because unknown is not none.
+    """
+    stored = tables.open_gaps(settings) if settings.clickhouse_host else []
+    reported = streams.open_gaps(settings, deadline_seconds)
+    by_id = {gap.gap_id: gap for gap in (*stored, *reported)}
+    return sorted(by_id.values(), key=lambda gap: gap.since)
 
 
 def rows(
     gaps: Sequence[Gap], producer: Heartbeat | None, market_is_open: bool, now: dt.datetime
 ) -> list[GapRow]:
-    """The open gaps, and the one that lasts: it is reported only when the producer receives events again."""
-    found = [
+    """The open gaps, and one that lasts, which the producer reports only when it is over."""
+    gap_rows = [
         GapRow(
             _utc(gap.since),
             _utc(gap.until),
@@ -80,7 +82,7 @@ def rows(
         since = _utc(producer.complete_until)
         if (now - since).total_seconds() > STALE_SECONDS:
             cause = producer.detail or producer.state
-            found.append(
+            gap_rows.append(
                 GapRow(
                     since,
                     None,
@@ -89,11 +91,11 @@ def rows(
                     "lasts",
                 )
             )
-    return found
+    return gap_rows
 
 
 def channels_text(channels: Sequence[str]) -> str:
-    """`3: A.AAPL, A.MSFT, A.TSLA`, the first few of many; `all` for a gap from before channels were recorded."""
+    """`3: A.AAPL, A.MSFT, A.TSLA`, the first few; `all` for an old gap without channels."""
     if not channels:
         return "all"
     more = ", …" if len(channels) > SHOWN_CHANNELS else ""
@@ -107,7 +109,7 @@ def _cause(gap: Gap) -> str:
 
 
 def _utc(milliseconds: int) -> dt.datetime:
-    """Clamped: a stamp of the vendor's that is no time must not hide the other gaps."""
+    """Clamped, because a vendor's stamp that is no time must not hide the other gaps."""
     return dt.datetime.fromtimestamp(min(max(milliseconds, 0), 4_102_444_800_000) / 1000, dt.UTC)
 
 

@@ -1,6 +1,6 @@
-"""What is wrong with a stream program, by its own heartbeat alone: pure sentences for `status` and for the checks.
+"""What is wrong with a stream program, by its own heartbeat: sentences for `status` and the checks.
 
-Whether it has a heartbeat at all, and what should follow from a fault, is judged elsewhere.
+Add a problem that a heartbeat shows here; what follows from it belongs to `status` and `defs`.
 """
 
 import datetime as dt
@@ -11,7 +11,7 @@ HEARTBEAT_LIMIT = dt.timedelta(seconds=15)
 """Heartbeats come once a second; a program that sent none for 15 s does not run."""
 MAX_REFUSED_SHARE = 0.01
 CLOCK_LIMIT_MS = 1_000
-"""A bar cannot arrive before its second has ended; one second is left for clocks that are being corrected."""
+"""A bar cannot arrive before its second ends; one second is left for clocks under correction."""
 
 
 def is_recent(beat: Heartbeat, now: dt.datetime) -> bool:
@@ -20,17 +20,17 @@ def is_recent(beat: Heartbeat, now: dt.datetime) -> bool:
 
 
 def heartbeat_problems(beat: Heartbeat) -> list[str]:
-    """Every sentence that applies, without the program's name."""
+    """Every problem as a sentence without the program's name."""
     return list(filter(None, (refusal_problem(beat), clock_problem(beat), account_problem(beat))))
 
 
 def refusal_problem(beat: Heartbeat) -> str:
-    """More than 1 % of what arrived in the last five minutes was refused: not the events are wrong but the rule."""
+    """More than 1 % of recent events were refused: then the rule is wrong, not the events."""
     if beat.recent_refused <= MAX_REFUSED_SHARE * beat.recent_read:
         return ""
     return (
-        f"refused {beat.recent_refused:,} of {beat.recent_read:,} events in the last five minutes, the newest because: "
-        f"{beat.last_refusal or 'not reported'}"
+        f"refused {beat.recent_refused:,} of {beat.recent_read:,} events in the last five minutes, "
+        f"the newest because: {beat.last_refusal or 'not reported'}"
     )
 
 
@@ -40,13 +40,17 @@ def clock_problem(beat: Heartbeat) -> str:
     if delay is None or delay >= -CLOCK_LIMIT_MS:
         return ""
     return (
-        f"bars arrive {-delay / 1000:.1f} s before their second ends: the vendor's clock is ahead of this machine's; "
-        "check this machine's time synchronisation (NTP)"
+        f"bars arrive {-delay / 1000:.1f} s before their second ends: the vendor's clock is ahead "
+        "of this machine's; check this machine's time synchronisation (NTP)"
     )
 
 
 def account_problem(beat: Heartbeat) -> str:
-    """Events were read of which nobody knows what became."""
+    """Events were read that are neither forwarded nor refused nor dropped."""
     if not (missing := unaccounted(beat)):
         return ""
-    return f"cannot account for {missing:,} of {beat.counters.get('read', 0):,} events that it read: a fault of the program, report it"
+    read = beat.counters.get("read", 0)
+    return (
+        f"cannot account for {missing:,} of {read:,} events that it read: a fault of the program, "
+        "report it"
+    )

@@ -1,7 +1,8 @@
-"""One look into Kafka: a connection without a group membership, with a deadline, and the ways of reading that evidence needs.
+"""Reads topics with a deadline, over a connection that is no member of a group.
 
-What the messages mean is `streams`' business. A broker's LATEST offset is only a hint here: the embedded one answers with the
-base offset of its last batch + 1, so ends are taken from the high watermark that comes with a fetch.
+Add a way of reading a topic here; what the messages mean belongs to `streams`. A broker's LATEST
+offset is only a hint: the embedded one answers with the base offset of its last batch + 1, so ends
+are taken from the high watermark of a fetch.
 """
 
 import socket
@@ -22,19 +23,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Positions:
-    """Where a group stands in a topic; offsets by partition."""
+    """A group's offsets in a topic, and the topic's ends, by partition."""
 
     ends: dict[int, int]
     committed: dict[int, int]
 
     @property
     def lag(self) -> int:
-        """Messages not yet processed. A position beyond the end (the broker lost its memory) counts as none."""
+        """Messages not yet processed; none beyond the end, where the broker has lost data."""
         return sum(max(0, end - self.committed[partition]) for partition, end in self.ends.items())
 
 
-class Look:
-    """One connection with a deadline; every method raises KafkaUnreachableError when it passes."""
+class KafkaReader:
+    """One connection with a deadline; each method raises KafkaUnreachableError after it."""
 
     def __init__(self, consumer: "KafkaConsumer", deadline: float) -> None:
         self._consumer = consumer
@@ -42,12 +43,14 @@ class Look:
 
     @classmethod
     @contextmanager
-    def at(cls, settings: Settings, deadline_seconds: float, **options: Any) -> Iterator["Look"]:
-        """Connect, and close whatever happens."""
+    def at(
+        cls, settings: Settings, deadline_seconds: float, **options: Any
+    ) -> Iterator["KafkaReader"]:
+        """Connect, and close in any case."""
         from kafka.errors import KafkaError
 
         deadline = time.monotonic() + deadline_seconds
-        _knock(settings.kafka_bootstrap_servers, deadline_seconds)
+        _check_listening(settings.kafka_bootstrap_servers, deadline_seconds)
         try:
             consumer = connect_inspector(
                 settings, bootstrap_timeout_ms=int(deadline_seconds * 1000), **options
@@ -62,21 +65,20 @@ class Look:
             ) from error
 
     def positions(self, topic: str) -> Positions:
-        """Needs a connection made with the group's name. A partition without a commit will be read from its beginning."""
+        """The offsets of the group in whose name the connection was made.
+
+        Without a commit a partition counts from its first offset.
+        """
         partitions = self._partitions(topic)
-        first = (
-            self._consumer.beginning_offsets(partitions, timeout_ms=self._left_ms())
-            if partitions
-            else {}
-        )
-        committed = {
-            p.partition: _or(self._consumer.committed(p, timeout_ms=self._left_ms()), first[p])
-            for p in partitions
-        }
+        first, _ = self._bounds(partitions)
+        committed: dict[int, int] = {}
+        for partition in partitions:
+            offset = self._consumer.committed(partition, timeout_ms=self._left_ms())
+            committed[partition.partition] = first[partition] if offset is None else offset
         return Positions(self.ends(topic), committed)
 
     def partition_count(self, topic: str) -> int:
-        """0 where there is no such topic."""
+        """0 without such a topic."""
         return len(self._partitions(topic))
 
     def ends(self, topic: str) -> dict[int, int]:
@@ -87,7 +89,7 @@ class Look:
         }
 
     def tail(self, topic: str, count: int) -> Iterator["ConsumerRecord"]:
-        """The last `count` messages of each partition, and a few more where the end was not known exactly."""
+        """The last `count` messages of each partition, or a few more where its end is inexact."""
         return self._read(self.tail_offsets(topic, count))
 
     def tail_offsets(self, topic: str, count: int) -> dict["TopicPartition", int]:
@@ -96,6 +98,7 @@ class Look:
         return {partition: max(first[partition], end - count) for partition, end in last.items()}
 
     def everything(self, topic: str) -> Iterator["ConsumerRecord"]:
+        """Every message that the topic holds."""
         return self._read(self._bounds(self._partitions(topic))[0])
 
     def first_at(self, topic: str, offsets: dict[int, int]) -> Iterator["ConsumerRecord"]:
@@ -127,14 +130,14 @@ class Look:
             if not missing:
                 return
 
-    def place(self, offsets: dict["TopicPartition", int]) -> None:
+    def read_from(self, offsets: dict["TopicPartition", int]) -> None:
         """Read from these offsets on."""
         self._consumer.assign(list(offsets))
         for partition, offset in offsets.items():
             self._consumer.seek(partition, offset)
 
     def poll(self, seconds: float) -> list["ConsumerRecord"]:
-        """What arrives within `seconds`."""
+        """The messages that arrive within `seconds`."""
         return [
             record
             for batch in self._consumer.poll(timeout_ms=int(seconds * 1000)).values()
@@ -151,7 +154,7 @@ class Look:
         }
         if not starts:
             return
-        self.place(starts)
+        self.read_from(starts)
         while not all(self._caught_up(partition) for partition in starts):
             self._left_ms()
             yield from self.poll(0.2)
@@ -161,7 +164,7 @@ class Look:
         ends = {partition: end for partition, end in last.items() if end == first[partition]}
         filled = [partition for partition in partitions if partition not in ends]
         if filled:
-            self.place({partition: last[partition] - 1 for partition in filled})
+            self.read_from({partition: last[partition] - 1 for partition in filled})
         while any(self._consumer.highwater(partition) is None for partition in filled):
             self._left_ms()
             self.poll(0.2)
@@ -201,12 +204,11 @@ class Look:
         return max(1, int(left * 1000))
 
 
-def _or(committed: int | None, first: int) -> int:
-    return first if committed is None else committed
+def _check_listening(bootstrap_servers: str, deadline_seconds: float) -> None:
+    """Raise within milliseconds where nothing listens.
 
-
-def _knock(bootstrap_servers: str, deadline_seconds: float) -> None:
-    """Fail in milliseconds where nothing listens: the client itself tries until its time-out and leaves a thread behind."""
+    The client itself would retry until its time-out and leave a thread behind.
+    """
     if not bootstrap_servers:
         raise KafkaUnreachableError("KAFKA_BOOTSTRAP_SERVERS is not set")
     causes = []

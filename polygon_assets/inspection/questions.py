@@ -1,6 +1,7 @@
-"""Asks several systems at once and waits for none of them longer than a deadline.
+"""Several systems queried at once, with one deadline for all of them.
 
-What is asked, and what an answer or a failure means, is the callers' business.
+Only the waiting belongs here; the queries, and what an answer or a failure means, belong to the
+callers.
 """
 
 import threading
@@ -12,29 +13,29 @@ from typing import Any
 
 @dataclass
 class Answer:
-    """What came of one question. Neither value nor error: no answer came in time."""
+    """The result of one query; neither value nor error when it did not end in time."""
 
     value: Any = None
     error: Exception | None = None
     seconds: float | None = None
-    """How long the answer took; None while there is none."""
+    """How long the query took; None while it runs."""
 
     @property
-    def is_there(self) -> bool:
+    def has_value(self) -> bool:
         return self.seconds is not None and self.error is None
 
 
 class Questions:
-    """The same questions, asked once or again and again. A system that hangs is not asked again while it hangs."""
+    """The same queries, run once or repeatedly; a system that hangs gets no second query."""
 
     def __init__(self, questions: Mapping[str, Callable[[], Any]]) -> None:
         self._questions = questions
         self._asking: dict[str, tuple[threading.Thread, Answer]] = {}
 
     def ask(self, deadline_seconds: float) -> dict[str, Answer]:
-        """Every question's answer, in their order, after `deadline_seconds` at the latest.
+        """Every query's answer, in their order, after `deadline_seconds` at the latest.
 
-        The threads are daemons: a question that hangs for a minute must not hold up the end of the process.
+        The threads are daemons: a query that hangs for a minute must not delay the process's end.
         """
         until = time.monotonic() + deadline_seconds
         for name in self._questions:
@@ -60,6 +61,6 @@ def _answer(question: Callable[[], Any], answer: Answer) -> None:
     started = time.monotonic()
     try:
         answer.value = question()
-    except Exception as error:  # noqa: BLE001  # handed to the caller, who names the system and decides
+    except Exception as error:  # noqa: BLE001  # the caller names the system and decides
         answer.error = error
     answer.seconds = time.monotonic() - started

@@ -1,7 +1,7 @@
-"""What `polygon-assets status` reports: every piece, reachable or not, and whether the whole is healthy.
+"""What `polygon-assets status` reports: every piece, reachable or not, and whether all is healthy.
 
-The other modules here gather; here the answers become one structure of plain JSON values, and `status_table`
-shows it. The keys of the structure are a contract with scripts: some may be added, none renamed.
+Add a fact or a problem of the report here; the other modules of `inspection` gather, and
+`status_table` displays. The keys are a contract with scripts: keys may be added, never renamed.
 """
 
 import datetime as dt
@@ -27,16 +27,16 @@ from polygon_assets.messages import FILTERED_TOPIC, PROGRAMS, RAW_TOPIC, Heartbe
 from polygon_assets.settings import Settings
 
 DEADLINE_SECONDS = 5.0
-"""For all services together: a person waits, and what does not answer in this time is named."""
-KNOCK_SECONDS = 3.0
+"""For all services together, because a person waits; services without an answer are named."""
+CONNECT_SECONDS = 3.0
 CLIENTS = ("kafka", "clickhouse_connect", "boto3", "snowflake.connector")
-"""Loaded before the clock runs: on a busy machine their imports alone take five seconds."""
+"""Imported before the deadline starts: on a busy machine these imports take five seconds."""
 
 Facts = dict[str, Any]
 
 
 class Status:
-    """The questions to one set of endpoints, asked as often as somebody wants to look."""
+    """The queries to one set of endpoints, which may be repeated."""
 
     def __init__(
         self,
@@ -44,103 +44,115 @@ class Status:
         data: Path | None = None,
         server_restarts: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        """`data` is the folder of the embedded stack, if that is looked at, and `server_restarts` how often it started servers again."""
+        """`data` is the folder of the embedded stack, if there is one.
+
+        `server_restarts` is how often the stack has restarted each server.
+        """
         self._data = data
         self._server_restarts = server_restarts
         self._calendar = calendar_of(settings)
         self._endpoints = _endpoints(settings)
-        asked = {name for name, endpoint in self._endpoints.items() if endpoint}
+        services = {name for name, endpoint in self._endpoints.items() if endpoint}
         self._questions = Questions(
             {
-                part: ask
-                for part, ask in _questions(settings).items()
-                if part.partition(" ")[0] in asked
+                part: query
+                for part, query in _queries(settings).items()
+                if part.partition(" ")[0] in services
             }
         )
-        for module in CLIENTS if "snowflake" in asked else CLIENTS[:-1]:
+        for module in CLIENTS if "snowflake" in services else CLIENTS[:-1]:
             importlib.import_module(module)
 
-    def look(self, now: dt.datetime, deadline_seconds: float = DEADLINE_SECONDS) -> Facts:
-        """The whole picture as described in the module's head; takes no longer than the deadline."""
+    def facts(self, now: dt.datetime, deadline_seconds: float = DEADLINE_SECONDS) -> Facts:
+        """The whole report; takes no longer than the deadline."""
         answers = self._questions.ask(deadline_seconds)
-        failed = {name: _failure(name, answers, deadline_seconds) for name in self._endpoints}
-        beats = _value(answers, "kafka heartbeats")
+        beats, clock = _value(answers, "kafka heartbeats"), _value(answers, "exchange clock")
+        ledger = _value(answers, "kafka gaps")
         facts: Facts = {
-            "services": {
-                name: _service(endpoint, failed[name] or _detail(name, answers), not failed[name])
-                | (
-                    {"restarts": self._server_restarts[name]}
-                    if name in self._server_restarts
-                    else {}
-                )
-                for name, endpoint in self._endpoints.items()
-            },
+            "services": self._services(answers, deadline_seconds),
             "streams": {}
             if beats is None
             else {name: stream_facts(beats.get(name), now) for name in PROGRAMS},
             "tables": _tables(_value(answers, "clickhouse tables") or {})
             | _tables(_value(answers, "snowflake tables") or {}),
-            "disk": {"free_bytes": free_bytes(self._data), "folder": str(self._data.resolve())}
-            if self._data
-            else {},
-            "gaps": {
-                "open": None if (ledger := _value(answers, "kafka gaps")) is None else len(ledger),
-                "filling": 0,
-            },
+            "disk": self._disk(),
+            # Nothing fills gaps yet; the key is part of the contract.
+            "gaps": {"open": None if ledger is None else len(ledger), "filling": 0},
         }
-        clock = _value(answers, "exchange clock")
-        # It counts as open where nobody knows: a replay whose exchange does not answer is not healthy in any case.
-        found = problems(facts, clock is None or self._calendar.is_open(clock.market(now)))
-        return {"healthy": not found, "problems": found, **facts}
+        # Without an answer the market counts as open: a replay without its exchange is not healthy.
+        market_is_open = clock is None or self._calendar.is_open(clock.market(now))
+        sentences = problems(facts, market_is_open)
+        return {"healthy": not sentences, "problems": sentences, **facts}
+
+    def _services(self, answers: Mapping[str, Answer], deadline_seconds: float) -> Facts:
+        services: Facts = {}
+        for name, endpoint in self._endpoints.items():
+            failure = _failure(name, answers, deadline_seconds)
+            services[name] = _service(endpoint, failure or _detail(name, answers), not failure)
+            if name in self._server_restarts:
+                services[name]["restarts"] = self._server_restarts[name]
+        return services
+
+    def _disk(self) -> Facts:
+        if self._data is None:
+            return {}
+        return {"free_bytes": free_bytes(self._data), "folder": str(self._data.resolve())}
 
 
 def problems(facts: Facts, market_is_open: bool) -> list[str]:
-    """A sentence for all that is wrong; none means healthy.
+    """A sentence for each problem; healthy without any.
 
-    Every service answers and the gap ledger can be read; while the market is open, every program
-    streams and its own heartbeat reports nothing wrong.
+    Healthy means: every service answers and the gap ledger can be read; while the market is open,
+    every program streams and its heartbeat shows no problem.
     """
-    found = [
+    sentences = [
         f"{name}: {service['detail']}"
         for name, service in facts["services"].items()
         if not service["ok"]
     ]
     if facts["gaps"]["open"] is None:
-        found.append("gaps: the ledger cannot be read, so nobody knows whether events are missing")
+        sentences.append(
+            "gaps: the ledger cannot be read, so it is unknown whether events are missing"
+        )
     if disk := facts.get("disk"):
-        found.extend(filter(None, [scarcity(Path(disk["folder"]), disk["free_bytes"])]))
+        sentences.extend(filter(None, [scarcity(Path(disk["folder"]), disk["free_bytes"])]))
     if market_is_open:
         for name in PROGRAMS:
             stream = facts["streams"].get(name, {"state": "not known", "detail": ""})
-            if stream["state"] != "streaming":
-                found.append(
-                    f"{name}: {stream['state']}"
-                    + (f": {stream['detail']}" if stream["detail"] else "")
-                )
-            found.extend(f"{name}: {problem}" for problem in stream.get("problems", ()))
-    return found
+            sentences.extend(f"{name}: {problem}" for problem in _stream_problems(stream))
+    return sentences
+
+
+def _stream_problems(stream: Facts) -> list[str]:
+    reported = list(stream.get("problems", ()))
+    if stream["state"] == "streaming":
+        return reported
+    detail = f": {stream['detail']}" if stream["detail"] else ""
+    return [f"{stream['state']}{detail}", *reported]
 
 
 def stream_facts(beat: Heartbeat | None, now: dt.datetime) -> Facts:
-    """One program by its last heartbeat; silent where it should still send some and does not."""
+    """One program by its last heartbeat; silent when heartbeats should arrive and do not."""
     if beat is None:
         return _no_stream("never seen")
-    lost = beat.state != "stopped" and not is_recent(beat, now)
-    alive = not lost and beat.state != "stopped"
+    is_silent = beat.state != "stopped" and not is_recent(beat, now)
+    is_alive = not is_silent and beat.state != "stopped"
+    delay_ms = beat.arrival_delay_ms if is_alive else None
+    silence = (now - utc(beat.sent_at)).total_seconds()
     return {
-        "state": "silent" if lost else beat.state,
-        "rate": 0.0 if lost else beat.rate,
+        "state": "silent" if is_silent else beat.state,
+        "rate": 0.0 if is_silent else beat.rate,
         "lag": beat.lag,
         "newest_event": _iso(beat.newest_event),
         "restarts": beat.restarts,
         "reconnects": beat.counters.get("reconnects", 0),
         "retries": beat.counters.get("retries", 0),
         "refused": beat.counters.get("refused", 0),
-        "arrival_delay_seconds": beat.arrival_delay_ms / 1000
-        if alive and beat.arrival_delay_ms is not None
-        else None,
-        "detail": f"no heartbeat for {(now - utc(beat.sent_at)).total_seconds():,.0f} s" if lost else _channels(beat) or beat.detail,
-        "problems": heartbeat_problems(beat) if alive else [],
+        "arrival_delay_seconds": None if delay_ms is None else delay_ms / 1000,
+        "detail": f"no heartbeat for {silence:,.0f} s"
+        if is_silent
+        else _channels(beat) or beat.detail,
+        "problems": heartbeat_problems(beat) if is_alive else [],
     }
 
 
@@ -151,7 +163,7 @@ def _no_stream(state: str) -> Facts:
 
 
 def _endpoints(settings: Settings) -> dict[str, str]:
-    """Where each service is; empty where that is not set. The batch half may be left out as a whole."""
+    """Each service's address, empty where it is not set; the batch half may be left out."""
     clickhouse = (
         f"{settings.clickhouse_host}:{settings.clickhouse_port}" if settings.clickhouse_host else ""
     )
@@ -173,10 +185,10 @@ def _endpoints(settings: Settings) -> dict[str, str]:
     return endpoints
 
 
-def _questions(settings: Settings) -> dict[str, Callable[[], Any]]:
-    """By `service` (its detail) or `service part`: each one connection, so that they can be asked at once."""
+def _queries(settings: Settings) -> dict[str, Callable[[], Any]]:
+    """By `service` (its detail) or `service part`; each has its own connection, to run at once."""
     return {
-        "exchange": lambda: _knock(settings.polygon_websocket_url),
+        "exchange": lambda: _accepts_connections(settings.polygon_websocket_url),
         "exchange clock": lambda: market_clock.connect(settings),
         "kafka": lambda: _topics(settings),
         "kafka heartbeats": lambda: streams.heartbeats(settings, DEADLINE_SECONDS),
@@ -190,13 +202,16 @@ def _questions(settings: Settings) -> dict[str, Callable[[], Any]]:
 
 
 def _failure(service: str, answers: Mapping[str, Answer], deadline_seconds: float) -> str:
-    """Why a service is not ok; empty for one that answered all its questions. A gap that cannot be read is no failure of Kafka."""
+    """Why a service is not ok; empty when it answered all its queries.
+
+    A gap that cannot be read is no failure of Kafka.
+    """
     for part, answer in answers.items():
         if part.partition(" ")[0] != service or part == "kafka gaps":
             continue
         if answer.error is not None:
             return str(answer.error).splitlines()[0] if str(answer.error) else repr(answer.error)
-        if not answer.is_there:
+        if not answer.has_value:
             return f"no answer within {deadline_seconds:.0f} s"
     return ""
 
@@ -218,17 +233,17 @@ def _service(endpoint: str, detail: str, ok: bool) -> Facts:
 
 
 def _value(answers: Mapping[str, Answer], part: str) -> Any:
-    """None where there is no answer."""
-    return answers[part].value if part in answers and answers[part].is_there else None
+    """None without an answer."""
+    return answers[part].value if part in answers and answers[part].has_value else None
 
 
-def _knock(url: str) -> str:
-    """Whether something listens there: a connection of our own would evict the producer's."""
+def _accepts_connections(url: str) -> str:
+    """Raises OSError when nothing listens. A WebSocket of our own would evict the producer's."""
     parts = urlsplit(url)
     started = time.monotonic()
     with socket.create_connection(
         (parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)),
-        timeout=KNOCK_SECONDS,
+        timeout=CONNECT_SECONDS,
     ):
         return f"accepts connections ({(time.monotonic() - started) * 1000:.0f} ms)"
 

@@ -1,4 +1,7 @@
-"""The facts of `status` as tables for people. What they mean, and whether they are healthy, is decided in `status`."""
+"""The facts of `status` as tables for people.
+
+Only the display belongs here; what is healthy belongs to `status`.
+"""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -23,17 +26,18 @@ STREAM_COLUMNS = (
 
 
 def render(facts: Facts) -> Group:
-    """The picture for people."""
+    """The facts as tables and sentences."""
     services = [
-        (_mark(each["ok"]) + name, each["endpoint"], escape(_service_detail(each)))
-        for name, each in facts["services"].items()
+        (_mark(service["ok"]) + name, service["endpoint"], escape(_service_detail(service)))
+        for name, service in facts["services"].items()
     ]
     programs = [
-        (_mark(_is_well(each)) + name, *_stream_cells(each))
-        for name, each in facts["streams"].items()
+        (_mark(_is_well(stream)) + name, *_stream_cells(stream))
+        for name, stream in facts["streams"].items()
     ]
     rows = [
-        (name, _text(each["rows"]), _time(each["newest"])) for name, each in facts["tables"].items()
+        (name, _text(stored["rows"]), _time(stored["newest"]))
+        for name, stored in facts["tables"].items()
     ]
     return Group(
         table(("services", "endpoint", "detail"), services),
@@ -49,7 +53,7 @@ def render(facts: Facts) -> Group:
 def _service_detail(service: Facts) -> str:
     restarts = service.get("restarts", 0)
     return (
-        f"{service['detail']} (started again {restarts} times by the stack)"
+        f"{service['detail']} (restarted {restarts} times by the stack)"
         if restarts
         else str(service["detail"])
     )
@@ -59,26 +63,29 @@ def _is_well(stream: Facts) -> bool:
     return stream["state"] == "streaming" and not stream["problems"]
 
 
-def _stream_cells(each: Facts) -> tuple[str, ...]:
-    delay = each["arrival_delay_seconds"]
+def _stream_cells(stream: Facts) -> tuple[str, ...]:
+    delay = stream["arrival_delay_seconds"]
     return (
-        each["state"],
-        f"{each['rate']:,.0f}/s",
-        _text(each["lag"]),
-        _time(each["newest_event"]),
+        stream["state"],
+        f"{stream['rate']:,.0f}/s",
+        _text(stream["lag"]),
+        _time(stream["newest_event"]),
         "-" if delay is None else f"{delay:.1f} s",
-        _text(each["refused"]),
-        _text(each["restarts"]),
+        _text(stream["refused"]),
+        _text(stream["restarts"]),
         escape(
             ", ".join(
-                filter(None, (each["detail"], _count(each, "reconnects"), _count(each, "retries")))
+                filter(
+                    None,
+                    (stream["detail"], _count(stream, "reconnects"), _count(stream, "retries")),
+                )
             )
         ),
     )
 
 
-def _count(each: Facts, name: str) -> str:
-    return f"{each[name]:,} {name}" if each[name] else ""
+def _count(stream: Facts, name: str) -> str:
+    return f"{stream[name]:,} {name}" if stream[name] else ""
 
 
 def table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:

@@ -1,6 +1,7 @@
-"""Evidence in Kafka: heartbeats, offsets and lag, gaps, and the messages around a group's position.
+"""What Kafka holds: heartbeats, offsets and lag, gaps, and messages around a group's offset.
 
-How a topic is read is `look`'s business; each function here opens one connection, answers one question and closes it.
+Add a question about Kafka's state here; how a topic is read belongs to `kafka_reader`. Each
+function opens one connection, answers one question, and closes the connection.
 """
 
 import datetime as dt
@@ -13,7 +14,7 @@ import msgspec
 
 from polygon_assets import messages
 from polygon_assets.inspection import UnreadableGapError
-from polygon_assets.inspection.kafka_reader import Look, Positions
+from polygon_assets.inspection.kafka_reader import KafkaReader, Positions
 from polygon_assets.messages import FilteredAggregate, Gap, Heartbeat
 from polygon_assets.settings import Settings
 
@@ -22,22 +23,25 @@ if TYPE_CHECKING:
 
 DEADLINE_SECONDS = 10.0
 TAIL = 20
-"""Heartbeats read back in each partition: three programs, once a second, so a few seconds' worth."""
+"""Heartbeats read in each partition: a few seconds' worth of three programs."""
 LONG_TAIL = 1_000
-"""Where one's own heartbeats are to be passed over: about a quarter of an hour of them."""
+"""About a quarter of an hour of heartbeats, for a reader that skips its own."""
 QUIET_SECONDS = 5.0
-"""A follower that hears nothing for this long connects anew, which also proves that a broker still answers."""
+"""After this long without a heartbeat a follower reconnects: it proves that the broker answers."""
 
 
 def heartbeats(
     settings: Settings, deadline_seconds: float = DEADLINE_SECONDS, other_than: str = ""
 ) -> dict[str, Heartbeat]:
-    """The latest heartbeat of each program that ever sent one, the instance `other_than` left out. Raises KafkaUnreachableError."""
+    """The latest heartbeat of each program, without those of the instance `other_than`.
+
+    Raises KafkaUnreachableError.
+    """
     latest: dict[str, Heartbeat] = {}
-    with Look.at(settings, deadline_seconds) as look:
+    with KafkaReader.at(settings, deadline_seconds) as reader:
         for beat in filter(
             None,
-            map(_heartbeat, look.tail(messages.STATUS_TOPIC, LONG_TAIL if other_than else TAIL)),
+            map(_heartbeat, reader.tail(messages.STATUS_TOPIC, LONG_TAIL if other_than else TAIL)),
         ):
             newer = beat.program not in latest or beat.sent_at >= latest[beat.program].sent_at
             if newer and beat.instance != other_than:
@@ -46,19 +50,19 @@ def heartbeats(
 
 
 def follow_heartbeats(settings: Settings, stop: Event) -> Iterator[Heartbeat | None]:
-    """Each heartbeat as it arrives, and None for each quiet second in which the broker was there.
+    """Each heartbeat as it arrives, and None for each second without one while the broker answers.
 
-    Raises KafkaUnreachableError when no broker can be reached; call again to go on.
+    Raises KafkaUnreachableError when no broker can be reached; call again to continue.
     """
     while not stop.is_set():
-        with Look.at(settings, DEADLINE_SECONDS) as look:
-            look.place(look.tail_offsets(messages.STATUS_TOPIC, TAIL))
+        with KafkaReader.at(settings, DEADLINE_SECONDS) as reader:
+            reader.read_from(reader.tail_offsets(messages.STATUS_TOPIC, TAIL))
             yield None
-            heard = time.monotonic()
-            while not stop.is_set() and time.monotonic() - heard < QUIET_SECONDS:
-                records = look.poll(1.0)
+            heard_at = time.monotonic()
+            while not stop.is_set() and time.monotonic() - heard_at < QUIET_SECONDS:
+                records = reader.poll(1.0)
                 if records:
-                    heard = time.monotonic()
+                    heard_at = time.monotonic()
                 yield from map(_heartbeat, records) if records else [None]
 
 
@@ -66,41 +70,39 @@ def positions(
     settings: Settings, group: str, topic: str, deadline_seconds: float = DEADLINE_SECONDS
 ) -> Positions:
     """The group's committed offsets and the topic's ends. Raises KafkaUnreachableError."""
-    with Look.at(settings, deadline_seconds, group_id=group) as look:
-        return look.positions(topic)
+    with KafkaReader.at(settings, deadline_seconds, group_id=group) as reader:
+        return reader.positions(topic)
 
 
 def missing_topics(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS) -> list[str]:
-    """The topics of the contract that the broker does not have. Raises KafkaUnreachableError."""
-    with Look.at(settings, deadline_seconds) as look:
-        return [
-            topic.name for topic in messages.TOPICS if not look.partition_count(topic.name)
-        ]
+    """The declared topics that the broker does not have. Raises KafkaUnreachableError."""
+    with KafkaReader.at(settings, deadline_seconds) as reader:
+        return [topic.name for topic in messages.TOPICS if not reader.partition_count(topic.name)]
 
 
 def message_count(
     settings: Settings, topic: str, deadline_seconds: float = DEADLINE_SECONDS
 ) -> int:
     """How many messages a topic has ever had, by its end offsets. Raises KafkaUnreachableError."""
-    with Look.at(settings, deadline_seconds) as look:
-        return sum(look.ends(topic).values())
+    with KafkaReader.at(settings, deadline_seconds) as reader:
+        return sum(reader.ends(topic).values())
 
 
 def pending_since(
     settings: Settings, group: str, topic: str, deadline_seconds: float = DEADLINE_SECONDS
 ) -> dt.datetime | None:
-    """When the oldest message that the group has not processed was received; None when it has processed all of them.
+    """When the oldest unprocessed message of the group was received; None without one.
 
     Raises KafkaUnreachableError.
     """
-    with Look.at(settings, deadline_seconds, group_id=group) as look:
-        there = look.positions(topic)
+    with KafkaReader.at(settings, deadline_seconds, group_id=group) as reader:
+        group_positions = reader.positions(topic)
         behind = {
             partition: offset
-            for partition, offset in there.committed.items()
-            if offset < there.ends[partition]
+            for partition, offset in group_positions.committed.items()
+            if offset < group_positions.ends[partition]
         }
-        return min((received_at(record) for record in look.first_at(topic, behind)), default=None)
+        return min((received_at(record) for record in reader.first_at(topic, behind)), default=None)
 
 
 def last_processed(
@@ -110,26 +112,31 @@ def last_processed(
     count: int,
     deadline_seconds: float = DEADLINE_SECONDS,
 ) -> list[FilteredAggregate]:
-    """The last `count` messages of each partition below the group's committed offset. Raises KafkaUnreachableError."""
-    with Look.at(settings, deadline_seconds, group_id=group) as look:
-        there = look.positions(topic)
+    """The last `count` messages of each partition below the group's committed offset.
+
+    Raises KafkaUnreachableError.
+    """
+    with KafkaReader.at(settings, deadline_seconds, group_id=group) as reader:
+        group_positions = reader.positions(topic)
         stops = {
-            partition: min(offset, there.ends[partition])
-            for partition, offset in there.committed.items()
+            partition: min(offset, group_positions.ends[partition])
+            for partition, offset in group_positions.committed.items()
         }
         return [
-            messages.decode_filtered(record.value) for record in look.below(topic, stops, count)
+            messages.decode_filtered(record.value) for record in reader.below(topic, stops, count)
         ]
 
 
 def open_gaps(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS) -> list[Gap]:
-    """Every gap that was reported and not closed, oldest first; a message without a value closes the gap of its key.
+    """Every gap that was reported and not closed, oldest first.
+
+    A message without a value closes the gap of its key.
 
     Raises KafkaUnreachableError and UnreadableGapError.
     """
     gaps: dict[bytes, Gap] = {}
-    with Look.at(settings, deadline_seconds) as look:
-        for record in look.everything(messages.GAP_TOPIC):
+    with KafkaReader.at(settings, deadline_seconds) as reader:
+        for record in reader.everything(messages.GAP_TOPIC):
             if record.value is None:
                 gaps.pop(record.key, None)
             else:
@@ -138,7 +145,7 @@ def open_gaps(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS) ->
 
 
 def _heartbeat(record: "ConsumerRecord") -> Heartbeat | None:
-    """None for one of another version: the next comes within a second."""
+    """None for a heartbeat of another version: the next one comes within a second."""
     try:
         return messages.decode_heartbeat(record.value)
     except messages.UNREADABLE:
@@ -162,7 +169,7 @@ _decode_received = msgspec.json.Decoder(_Received).decode
 
 
 def received_at(record: "ConsumerRecord") -> dt.datetime:
-    """When the vendor's event was first ours; for a message that does not say so, when it was produced."""
+    """When the vendor's event was first ours; without that field, when it was produced."""
     try:
         return dt.datetime.fromtimestamp(_decode_received(record.value).received_at / 1e6, dt.UTC)
     except messages.UNREADABLE:

@@ -1,6 +1,6 @@
-"""Evidence in ClickHouse: rows and newest times, and whether particular messages have become rows.
+"""What ClickHouse holds: rows, newest times, and whether particular messages are rows.
 
-SQL of the serving tables is read from their query files as data; nothing of `serving`'s code is used here.
+Add a question about ClickHouse's state here; its SQL belongs to `serving/queries`.
 """
 
 import datetime as dt
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TableFacts:
-    """Stored rows, earlier versions included, and the newest time in them (UTC); None for an empty table."""
+    """Stored rows, earlier versions included, and their newest time (UTC), None without a row."""
 
     rows: int
     newest: dt.datetime | None
@@ -34,7 +34,10 @@ def tables(settings: Settings) -> dict[str, TableFacts]:
 
 
 def day_rows(settings: Settings, days: Iterable[dt.date]) -> dict[dt.date, int]:
-    """Rows stored for each trading day, earlier versions included. Raises ClickHouseUnreachableError."""
+    """Rows stored for each trading day, earlier versions included.
+
+    Raises ClickHouseUnreachableError.
+    """
     with _client(settings) as client:
         sql = load("day_versions")
         return {
@@ -45,7 +48,10 @@ def day_rows(settings: Settings, days: Iterable[dt.date]) -> dict[dt.date, int]:
 def not_stored(
     settings: Settings, aggregates: Sequence[FilteredAggregate]
 ) -> list[FilteredAggregate]:
-    """Those of `aggregates` that are in the table neither in this version nor in a newer one. Raises ClickHouseUnreachableError."""
+    """The aggregates that the table holds neither in this version nor in a newer one.
+
+    Raises ClickHouseUnreachableError.
+    """
     if not aggregates:
         return []
     symbols = sorted({aggregate.symbol for aggregate in aggregates})

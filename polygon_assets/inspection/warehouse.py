@@ -1,6 +1,7 @@
-"""Evidence in Snowflake: which tables there are, how many rows they hold, and which trading days are loaded.
+"""What Snowflake holds: its tables, their rows, and the trading days that are loaded.
 
-Counts and maxima Snowflake answers from its metadata; the days of the facts take a warehouse for a moment.
+Add a question about Snowflake's state here; loading belongs to `batch`. Snowflake answers counts
+and maxima from its metadata; only the days of the facts need a warehouse.
 """
 
 import datetime as dt
@@ -22,7 +23,10 @@ COMPARISON_TABLE = "MARTS.STREAM_VS_BATCH"
 
 
 def tables(settings: Settings) -> dict[str, TableFacts]:
-    """By `SCHEMA.TABLE`; the newest time is the last load, or midnight of the newest trading day. Raises WarehouseUnreachableError."""
+    """By `SCHEMA.TABLE`; the newest time is the last load, or midnight of the newest trading day.
+
+    Raises WarehouseUnreachableError.
+    """
     with _connection(settings) as connection:
         return {
             name: _facts(connection, name, newest_by)
@@ -31,15 +35,21 @@ def tables(settings: Settings) -> dict[str, TableFacts]:
 
 
 def fact_days(settings: Settings) -> dict[dt.date, int]:
-    """Rows of the daily facts by trading day; none while there is no such table. Raises WarehouseUnreachableError."""
+    """Rows of the daily facts by trading day; empty before the table exists.
+
+    Raises WarehouseUnreachableError.
+    """
     with _connection(settings) as connection:
-        return (
-            dict(_rows(connection, _sql("fact_days"))) if FACT_TABLE in _names(connection) else {}
-        )
+        if FACT_TABLE not in _names(connection):
+            return {}
+        return dict(_rows(connection, _sql("fact_days")))
 
 
 def verdicts(settings: Settings, day: dt.date) -> dict[str, int]:
-    """Symbols of a compared day by verdict; none before it is compared. Raises WarehouseUnreachableError."""
+    """Symbols of a day by verdict; empty before it is compared.
+
+    Raises WarehouseUnreachableError.
+    """
     with _connection(settings) as connection:
         if COMPARISON_TABLE not in _names(connection):
             return {}
@@ -47,7 +57,7 @@ def verdicts(settings: Settings, day: dt.date) -> dict[str, int]:
 
 
 def _names(connection: "SnowflakeConnection") -> dict[str, str | None]:
-    """Each table, with the column that says how new it is."""
+    """Each table, with the column that holds its newest time."""
     return {
         f"{schema}.{table}": newest_by
         for schema, table, newest_by in _rows(connection, _sql("warehouse_tables"))
@@ -71,7 +81,9 @@ def _rows(
     connection: "SnowflakeConnection", sql: str, parameters: dict[str, object] | None = None
 ) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        return [tuple(row) for row in cursor.execute(sql, parameters).fetchall()]  # type: ignore[union-attr]  # None only when executed without waiting
+        result = cursor.execute(sql, parameters)
+        # None only for an asynchronous execution.
+        return [tuple(row) for row in result.fetchall()] if result else []
 
 
 @contextmanager
@@ -86,7 +98,7 @@ def _connection(settings: Settings) -> Iterator["SnowflakeConnection"]:
     except snowflake.SnowflakeError as error:
         raise WarehouseUnreachableError(str(error)) from error
     except Error as error:
-        raise WarehouseUnreachableError(f"Snowflake refused a question: {error}") from error
+        raise WarehouseUnreachableError(f"Snowflake refused a query: {error}") from error
 
 
 def _sql(name: str) -> str:

@@ -13,7 +13,7 @@ import requests
 from clickhouse_connect.driver.client import Client
 
 from polygon_assets.clients import clickhouse, subscription_store
-from polygon_assets.inspection.kafka_reader import Look
+from polygon_assets.inspection.kafka_reader import KafkaReader
 from polygon_assets.inspection.streams import heartbeats
 from polygon_assets.messages import (
     DEAD_LETTER_TOPIC,
@@ -176,7 +176,7 @@ def send_raw(settings: Settings, aggregates: Iterable[RawAggregate]) -> None:
 
 def read_all(settings: Settings, topic: str) -> Iterator[Any]:
     """Every message of a topic, as kafka-python's records."""
-    with Look.at(settings, 30) as look:
+    with KafkaReader.at(settings, 30) as look:
         yield from look.everything(topic)
 
 
