@@ -1,6 +1,6 @@
-"""The environment variables that each part of the graph cannot do without.
+"""The environment variables without which a stream program or a part of the graph cannot work.
 
-Add a part or a variable here; `inspection.doctor` judges whether their values work.
+Add a part or a variable here; whether the values work belongs to `inspection.doctor`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,13 @@ from collections.abc import Mapping, Sequence
 from polygon_assets.settings import Settings
 
 REQUIRED_SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "producer": ("kafka_bootstrap_servers", "polygon_api_key"),
-    "filter": ("kafka_bootstrap_servers",),
+    "producer": (
+        "kafka_bootstrap_servers",
+        "subscriptions_bucket",
+        "polygon_api_key",
+        "polygon_websocket_url",
+    ),
+    "filter": ("kafka_bootstrap_servers", "subscriptions_bucket"),
     "sink": ("kafka_bootstrap_servers", "clickhouse_host"),
     "airbyte": ("airbyte_workspace_id", "airbyte_client_id", "airbyte_client_secret"),
     "warehouse": ("snowflake_account",),

@@ -30,7 +30,7 @@ from polygon_assets.streaming.connection import (
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.intake import Intake
-from polygon_assets.streaming.program import EXIT_NOT_ENTITLED, ProgramError, require
+from polygon_assets.streaming.program import EXIT_NOT_ENTITLED, ProgramError
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
 from polygon_assets.streaming.wire import read_frame
 
@@ -54,7 +54,6 @@ _log = logging.getLogger("producer")
 
 def run(settings: Settings, publisher: HeartbeatPublisher, stop: threading.Event) -> None:
     """Produce until `stop` is set. Raises ProgramError for a wrong key or an insufficient plan."""
-    require(settings, "polygon_api_key", "polygon_websocket_url")
     asyncio.run(Producer(settings, publisher, stop).run())
 
 

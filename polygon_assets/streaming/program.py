@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from polygon_assets.messages import ProgramName
+from polygon_assets.required_settings import missing_settings, not_set
 from polygon_assets.settings import Settings, SettingsError
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 
@@ -45,7 +46,8 @@ def run_program(name: ProgramName, settings: Settings, loop: Loop) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask_to_stop)
     try:
-        require(settings, "kafka_bootstrap_servers", "subscriptions_bucket")
+        if missing := missing_settings(settings, name):
+            raise SettingsError(not_set(missing))
         publisher = HeartbeatPublisher(name, settings)
         return _run(name, settings, loop, publisher, stop)
     except SettingsError as error:
@@ -72,15 +74,6 @@ def _run(
         raise
     publisher.stop("drained")
     return EXIT_OK
-
-
-def require(settings: Settings, *names: str) -> None:
-    """Raise SettingsError naming every setting in `names` that is empty."""
-    missing = [name.upper() for name in names if not getattr(settings, name)]
-    if missing:
-        raise SettingsError(
-            f"not set: {', '.join(missing)}; `polygon-assets doctor` says how to get them"
-        )
 
 
 def configure_logging() -> None:

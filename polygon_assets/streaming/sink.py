@@ -18,7 +18,7 @@ from polygon_assets.streaming.clickhouse_writer import ClickHouseWriter, Inserti
 from polygon_assets.streaming.consumer import TopicConsumer
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
-from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError, require
+from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError
 
 READ_MESSAGES = 10_000
 READ_SECONDS = 0.1
@@ -27,7 +27,6 @@ LONGEST_RETRY_SECONDS = 5.0
 
 def run(settings: Settings, publisher: HeartbeatPublisher, stop: threading.Event) -> None:
     """Load until `stop` is set."""
-    require(settings, "clickhouse_host")
     with closing(TopicConsumer(settings, SINK_GROUP, FILTERED_TOPIC)) as consumer:
         Sink(settings, publisher, consumer).run(stop)
 
