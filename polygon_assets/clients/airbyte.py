@@ -1,6 +1,12 @@
-"""Airbyte's API (Cloud, self-managed or the embedded server): tokens, repetition, and errors that say what happened and what to do.
+"""Airbyte's API (Cloud, self-managed or the embedded server): tokens, retries and error messages.
 
-What the workspace should contain is `batch.provision`'s business; a sync that is an asset is run by dagster-airbyte, not from here.
+Add an endpoint here when the project calls it; what the workspace should contain belongs to
+`batch.airbyte.provision`, and running a sync to `defs.batch.airbyte_sync`.
+
+This client exists beside the official SDK (`airbyte-api`) and dagster-airbyte's client because
+those two do not read or write a connection's state, do not return a failed job's reasons or its
+counts per stream (these are in Airbyte's configuration API), and do not retry a request that
+was never sent.
 """
 
 import time
@@ -15,23 +21,28 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 from polygon_assets.settings import Settings
 
 PATIENCE_SECONDS = 30.0
-# A discovery runs inside some requests: it took Airbyte up to two minutes when it had to start the connector's container first.
+# Some requests wait for a discovery, which took up to two minutes when Airbyte had to start the
+# connector's container first.
 TIMEOUT_SECONDS = (5.0, 180.0)
 PAGE_SIZE = 100
 RUNNING_STATUSES = frozenset({"pending", "queued", "running", "incomplete"})
 
+CHECK_ADDRESSES = "check AIRBYTE_API_URL and AIRBYTE_CONFIGURATION_API_URL"
 CURES = {
     401: "check AIRBYTE_CLIENT_ID and AIRBYTE_CLIENT_SECRET (Airbyte: Settings, Applications)",
     403: "the application of AIRBYTE_CLIENT_ID may not do this in workspace AIRBYTE_WORKSPACE_ID",
 }
-_EARLY_SECONDS = 30.0
+_TOKEN_RENEWAL_SECONDS = 30.0
 """A token is renewed this long before it expires, or after half its life if that is shorter."""
 
 Json = dict[str, Any]
 
 
 class AirbyteError(Exception):
-    """Airbyte refused or answered what cannot be used; the message names the endpoint, the status, Airbyte's words and the cure."""
+    """Airbyte refused a request, or its answer cannot be used.
+
+    The message names the endpoint, the HTTP status, Airbyte's own message and the cure.
+    """
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
@@ -39,16 +50,16 @@ class AirbyteError(Exception):
 
 
 class AirbyteUnavailableError(AirbyteError):
-    """Nobody answered, or a server failed: it may pass."""
+    """Airbyte did not answer, or a server of its own failed; a later request may succeed."""
 
 
 class _NeverSentError(AirbyteUnavailableError):
-    """No connection was made, so that even what must not happen twice can be tried again."""
+    """No connection was made, so even a request that must not happen twice can be repeated."""
 
 
 @dataclass(frozen=True)
 class StreamCounts:
-    """Records of one stream in one job: read from the source, and safe in the destination."""
+    """Records of one stream in one job: read from the source, and committed in the destination."""
 
     emitted: int
     committed: int
@@ -56,12 +67,12 @@ class StreamCounts:
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """How a job stands or ended."""
+    """The state of a running job, or the result of a finished one."""
 
     job_id: int
     status: str
     reason: str = ""
-    """Why it failed, in the words of the connector or the destination; empty unless it failed."""
+    """The failure messages of the connector or the destination; empty unless the job failed."""
     streams: Mapping[str, StreamCounts] = field(default_factory=dict)
 
     @property
@@ -74,12 +85,16 @@ class JobOutcome:
 
     @property
     def rows(self) -> int:
-        """Records of all streams that are safe in the destination."""
+        """Records of all streams that are committed in the destination."""
         return sum(counts.committed for counts in self.streams.values())
 
 
 class AirbyteApi:
-    """One workspace. Every method raises AirbyteError, and AirbyteUnavailableError after `patience_seconds` of trying."""
+    """One workspace of Airbyte.
+
+    Every method raises AirbyteError, and AirbyteUnavailableError after retries for
+    `patience_seconds`.
+    """
 
     def __init__(
         self,
@@ -98,14 +113,15 @@ class AirbyteApi:
         self._patience_seconds = patience_seconds
         self._sleep = sleep
         self._token = ""
-        self._token_ends = 0.0
+        self._token_expires = 0.0
+        """When the token is renewed, on the monotonic clock."""
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the HTTP connections."""
         self._session.close()
 
     def workspace(self) -> Json:
-        """The workspace itself: proof that address, credentials and id are right."""
+        """The workspace itself; an answer proves that address, credentials and id are right."""
         return self._get(f"/workspaces/{self.workspace_id}")
 
     def definitions(self) -> list[Json]:
@@ -123,7 +139,7 @@ class AirbyteApi:
         return list(self._pages("/sources"))
 
     def source(self, source_id: str) -> Json:
-        """With `**********` where the configuration has a secret."""
+        """One source, with `**********` in place of each secret of its configuration."""
         return self._get(f"/sources/{source_id}")
 
     def create_source(self, name: str, definition_id: str, configuration: Json) -> Json:
@@ -133,59 +149,63 @@ class AirbyteApi:
         )
 
     def patch_source(self, source_id: str, configuration: Json) -> Json:
-        """Change the fields given and leave the others."""
+        """Change the given fields of the configuration and keep the others."""
         return self._call("PATCH", f"/sources/{source_id}", {"configuration": configuration})
 
     def destinations(self) -> list[Json]:
         return list(self._pages("/destinations"))
 
     def create_destination(self, name: str, kind: str, configuration: Json) -> Json:
-        """`kind` is Airbyte's name of the connector, such as snowflake."""
+        """Create a destination; `kind` is Airbyte's name of the connector, such as snowflake."""
         return self._create(
             "/destinations",
             {"name": name, "configuration": {"destinationType": kind, **configuration}},
         )
 
     def put_destination(self, destination_id: str, name: str, configuration: Json) -> Json:
-        """Replace its configuration."""
+        """Replace the name and the whole configuration of a destination."""
         return self._call(
             "PUT", f"/destinations/{destination_id}", {"name": name, "configuration": configuration}
         )
 
     def stream_properties(self, source_id: str, *, fresh: bool = False) -> Sequence[Json]:
-        """What the source offers: streamName, syncModes, keys, propertyFields. `fresh` asks the connector again."""
-        found: Any = self._get("/streams", sourceId=source_id, ignoreCache=str(fresh).lower())
-        return list(found)
+        """The streams that the source offers: streamName, syncModes, keys, propertyFields.
+
+        `fresh` makes Airbyte run the connector's discovery again instead of using its cache.
+        """
+        streams: Any = self._get("/streams", sourceId=source_id, ignoreCache=str(fresh).lower())
+        return list(streams)
 
     def connections(self) -> list[Json]:
         return list(self._pages("/connections"))
 
     def connection_id(self, name: str) -> str:
-        """Of the one connection of this name."""
+        """The id of the connection with this name. Raises AirbyteError when there is none."""
         ids = {
             connection["name"]: str(connection["connectionId"]) for connection in self.connections()
         }
         if name not in ids:
             raise AirbyteError(
-                f"workspace {self.workspace_id} has no connection {name!r} (there are: {', '.join(sorted(ids)) or 'none'}): "
+                f"workspace {self.workspace_id} has no connection {name!r} "
+                f"(its connections: {', '.join(sorted(ids)) or 'none'}); "
                 "create it with `polygon-assets airbyte provision`"
             )
         return ids[name]
 
     def connection(self, connection_id: str) -> Json:
-        """In the shape of the configuration API: with the schema of each stream."""
+        """One connection in the configuration API's shape, which has the schema of each stream."""
         return self._configure("/connections/get", {"connectionId": connection_id})
 
     def create_connection(self, connection: Json) -> Json:
-        """`connection`: name, sourceId, destinationId and the rest of Airbyte's ConnectionCreateRequest."""
+        """Create a connection from a body in the shape of Airbyte's ConnectionCreateRequest."""
         return self._call("POST", "/connections", connection, repeatable=False)
 
     def patch_connection(self, connection_id: str, changes: Json) -> Json:
-        """Change the fields given; the connection's state stays."""
+        """Change the given fields of a connection; its state stays."""
         return self._call("PATCH", f"/connections/{connection_id}", changes)
 
     def states(self, connection_id: str) -> dict[str, Json]:
-        """How far each stream has come, in the connector's terms, by the stream's name; those never synced are missing."""
+        """The connector's state (its cursor) by stream name; streams never synced are missing."""
         answer = self._configure("/state/get", {"connectionId": connection_id})
         return {
             entry["streamDescriptor"]["name"]: entry["streamState"]
@@ -193,7 +213,10 @@ class AirbyteApi:
         }
 
     def put_states(self, connection_id: str, states: Mapping[str, Json]) -> None:
-        """Replace those of the streams given; the others keep theirs. Raises AirbyteError with status 423 while a sync is running."""
+        """Replace the states of the given streams; other streams keep theirs.
+
+        Raises AirbyteError with status 423 while a sync is running.
+        """
         streams = [
             {"streamDescriptor": {"name": name}, "streamState": state}
             for name, state in states.items()
@@ -205,15 +228,18 @@ class AirbyteApi:
         )
 
     def start_sync(self, connection_id: str) -> int:
-        """The id of the new job. Raises AirbyteError with status 409 while one is running."""
+        """Start a sync and return the id of its job.
+
+        Raises AirbyteError with status 409 while another sync of the connection is running.
+        """
         job = self._call(
             "POST", "/jobs", {"connectionId": connection_id, "jobType": "sync"}, repeatable=False
         )
         return int(job["jobId"])
 
     def jobs(self, connection_id: str, limit: int = PAGE_SIZE) -> list[Json]:
-        """The newest first."""
-        # Airbyte's own order is the oldest first.
+        """The last `limit` jobs of a connection, newest first."""
+        # Airbyte's own order is oldest first.
         query = {
             "workspaceIds": self.workspace_id,
             "connectionId": connection_id,
@@ -226,11 +252,14 @@ class AirbyteApi:
         return self._get(f"/jobs/{job_id}")
 
     def cancel(self, job_id: int) -> Json:
-        """The job as it is then. Raises AirbyteError with status 409 when it is not running."""
+        """Cancel a job and return its new state.
+
+        Raises AirbyteError with status 409 when the job is not running.
+        """
         return self._call("DELETE", f"/jobs/{job_id}", repeatable=False)
 
     def outcome(self, job_id: int) -> JobOutcome:
-        """How the job stands, why it failed, and its counts per stream."""
+        """A job's status, the reasons of its failure, and its counts per stream."""
         return _outcome(self._configure("/jobs/get_without_logs", {"id": job_id}))
 
     @property
@@ -251,19 +280,24 @@ class AirbyteApi:
             yield from page
 
     def _get(self, path: str, **query: Any) -> Json:
-        return self._patiently("GET", self._rest + path, params=query)
+        return self._request_with_retries("GET", self._rest + path, params=query)
 
     def _configure(self, path: str, body: Json) -> Json:
-        """The configuration API is all POST; what is asked of it here can be asked twice."""
-        return self._patiently("POST", self._configuration + path, json=body)
+        """Call the configuration API: always POST, and every call of this module is repeatable."""
+        return self._request_with_retries("POST", self._configuration + path, json=body)
 
     def _call(
         self, method: str, path: str, body: Json | None = None, *, repeatable: bool = True
     ) -> Json:
-        return self._patiently(method, self._rest + path, repeatable=repeatable, json=body)
+        return self._request_with_retries(
+            method, self._rest + path, repeatable=repeatable, json=body
+        )
 
-    def _patiently(self, method: str, url: str, *, repeatable: bool = True, **request: Any) -> Json:
-        attempts = Retrying(
+    def _request_with_retries(
+        self, method: str, url: str, *, repeatable: bool = True, **request: Any
+    ) -> Json:
+        """One call; a call that is not repeatable is retried only while it was never sent."""
+        retrying = Retrying(
             retry=retry_if_exception_type(
                 AirbyteUnavailableError if repeatable else _NeverSentError
             ),
@@ -272,49 +306,50 @@ class AirbyteApi:
             sleep=self._sleep,
             reraise=True,
         )
-        return attempts(self._authorized, method, url, **request)
+        return retrying(self._authorized_request, method, url, **request)
 
-    def _authorized(self, method: str, url: str, **request: Any) -> Json:
-        """One request; with a new token when the server no longer knows the old one."""
+    def _authorized_request(self, method: str, url: str, **request: Any) -> Json:
+        """Send one request, and again with a new token when the server rejects the old one."""
         try:
-            return self._once(method, url, headers=self._authorization(), **request)
+            return self._request(method, url, headers=self._authorization(), **request)
         except AirbyteError as error:
             if error.status != 401:
                 raise
-        self._token_ends = 0.0
-        return self._once(method, url, headers=self._authorization(), **request)
+        self._token_expires = 0.0
+        return self._request(method, url, headers=self._authorization(), **request)
 
     def _authorization(self) -> dict[str, str]:
         now = time.monotonic()
-        if now >= self._token_ends:
-            answer = self._once("POST", f"{self._rest}/applications/token", json=self._credentials)
+        if now >= self._token_expires:
+            answer = self._request(
+                "POST", f"{self._rest}/applications/token", json=self._credentials
+            )
             seconds = float(answer.get("expires_in", 0))
             self._token = str(answer["access_token"])
-            self._token_ends = now + max(seconds - _EARLY_SECONDS, seconds / 2)
+            self._token_expires = now + max(seconds - _TOKEN_RENEWAL_SECONDS, seconds / 2)
         return {"Authorization": f"Bearer {self._token}"}
 
-    def _once(self, method: str, url: str, **request: Any) -> Json:
-        what = f"{method} {url}"
+    def _request(self, method: str, url: str, **request: Any) -> Json:
+        endpoint = f"{method} {url}"
         try:
             answer = self._session.request(method, url, timeout=TIMEOUT_SECONDS, **request)
         except requests.ConnectionError as error:
-            kind = _NeverSentError if _never_sent(error) else AirbyteUnavailableError
-            raise kind(
-                f"{what}: no answer: {error}; check AIRBYTE_API_URL and AIRBYTE_CONFIGURATION_API_URL"
-            ) from error
+            error_class = _NeverSentError if _never_sent(error) else AirbyteUnavailableError
+            raise error_class(f"{endpoint}: no answer: {error}; {CHECK_ADDRESSES}") from error
         except requests.RequestException as error:
-            raise AirbyteUnavailableError(f"{what}: {error}") from error
+            raise AirbyteUnavailableError(f"{endpoint}: {error}") from error
         if not answer.ok:
-            raise _refusal(what, answer)
-        return _json(what, answer)
+            raise _refusal(endpoint, answer)
+        return _json(endpoint, answer)
 
 
-def _json(what: str, answer: requests.Response) -> Json:
+def _json(endpoint: str, answer: requests.Response) -> Json:
     try:
         return answer.json() if answer.content else {}
     except ValueError as error:
-        message = f"{what}: not JSON: {answer.text[:100]!r}; check AIRBYTE_API_URL and AIRBYTE_CONFIGURATION_API_URL"
-        raise AirbyteError(message, answer.status_code) from error
+        raise AirbyteError(
+            f"{endpoint}: not JSON: {answer.text[:100]!r}; {CHECK_ADDRESSES}", answer.status_code
+        ) from error
 
 
 def _never_sent(error: requests.ConnectionError) -> bool:
@@ -324,16 +359,21 @@ def _never_sent(error: requests.ConnectionError) -> bool:
     )
 
 
-def _refusal(what: str, answer: requests.Response) -> AirbyteError:
+def _refusal(endpoint: str, answer: requests.Response) -> AirbyteError:
     cure = CURES.get(answer.status_code)
-    message = f"{what}: HTTP {answer.status_code}: {_said(answer)}" + (f"; {cure}" if cure else "")
+    message = f"{endpoint}: HTTP {answer.status_code}: {_problem_message(answer)}"
+    if cure:
+        message += f"; {cure}"
     if answer.status_code == 429 or answer.status_code >= 500:
         return AirbyteUnavailableError(message, answer.status_code)
     return AirbyteError(message, answer.status_code)
 
 
-def _said(answer: requests.Response) -> str:
-    """Airbyte's own words: a problem's `data.message` is about this request, its `detail` about all of the kind."""
+def _problem_message(answer: requests.Response) -> str:
+    """Airbyte's own message, the most specific one of its problem object.
+
+    `data.message` is about this request; `detail` is the same for every problem of the type.
+    """
     try:
         problem = answer.json()
     except ValueError:
@@ -341,8 +381,8 @@ def _said(answer: requests.Response) -> str:
     if not isinstance(problem, dict):
         return str(problem)[:300]
     data = problem.get("data")
-    special = data.get("message") if isinstance(data, dict) else None
-    return str(special or problem.get("detail") or problem.get("message") or problem)[:1000]
+    specific = data.get("message") if isinstance(data, dict) else None
+    return str(specific or problem.get("detail") or problem.get("message") or problem)[:1000]
 
 
 def _outcome(details: Json) -> JobOutcome:
@@ -354,17 +394,25 @@ def _outcome(details: Json) -> JobOutcome:
 
 
 def _reason(attempts: Sequence[Json]) -> str:
-    """Of the last attempt: what each failure says, once. A connector that names streams sums them up in one more failure of no stream."""
+    """The distinct failure messages of the last attempt, each with its origin.
+
+    A connector that reports failures of single streams adds one that sums them up and names no
+    stream; that one is left out.
+    """
     failures = (attempts[-1].get("failureSummary") or {}).get("failures", []) if attempts else []
-    named = {
+    origins_with_streams = {
         failure.get("failureOrigin") for failure in failures if failure.get("streamDescriptor")
     }
     reasons = [
         f"{_message(failure)} ({failure.get('failureOrigin', 'unknown')})"
         for failure in failures
-        if failure.get("streamDescriptor") or failure.get("failureOrigin") not in named
+        if failure.get("streamDescriptor")
+        or failure.get("failureOrigin") not in origins_with_streams
     ]
-    return "; ".join(dict.fromkeys(reasons)) or "Airbyte gives no reason; see the job's log"
+    return (
+        "; ".join(dict.fromkeys(reasons))
+        or "Airbyte gives no reason; read the job's log in Airbyte"
+    )
 
 
 def _message(failure: Json) -> str:
@@ -377,7 +425,10 @@ def _message(failure: Json) -> str:
 
 
 def _counts(attempts: Sequence[Json]) -> dict[str, StreamCounts]:
-    """Per stream; a later attempt goes on where an earlier one committed, so their numbers add up."""
+    """The counts of each stream over all attempts of a job.
+
+    A later attempt continues where an earlier one committed, so the numbers are added up.
+    """
     counts: dict[str, StreamCounts] = {}
     for stream in (stream for attempt in attempts for stream in attempt.get("streamStats") or ()):
         so_far = counts.get(stream["streamName"], StreamCounts(0, 0))
