@@ -1,4 +1,4 @@
-"""What every test needs of its process."""
+"""Preparation of the test process: signals and leaked sockets; fixtures belong to each folder."""
 
 import signal
 from collections.abc import Iterator
@@ -8,8 +8,10 @@ import pytest
 
 
 def pytest_configure() -> None:
-    """Begin with a SIGINT that is heard: what a script starts in the background inherits it ignored, Dagster makes SIGTERM the same,
-    and everything started here would then ignore both.
+    """Restore the default SIGINT.
+
+    A process that a script starts in the background inherits an ignored SIGINT, and Dagster then
+    ignores SIGTERM too; every process started by the tests would ignore both.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -17,8 +19,10 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def closed_kafka_sockets() -> Iterator[None]:
-    """kafka-python 3.0.12 leaves two kinds of sockets to the garbage collector, whose warning would fail whichever test runs then:
-    those of a failed connection attempt, and those closed while a request is still waiting to be sent. Both are closed here.
+    """Close two kinds of sockets that kafka-python 3.0.12 leaves to the garbage collector.
+
+    These are the sockets of a failed connection attempt, and those closed while a request is still
+    waiting to be sent. The collector's warning would fail whichever test runs then.
     """
     from kafka.net.inet import KafkaNetSocket
     from kafka.net.transport import KafkaTCPTransport

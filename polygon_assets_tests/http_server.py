@@ -1,4 +1,7 @@
-"""Runs a test's HTTP server in a thread for as long as a `with` block."""
+"""Runs a test's HTTP server in a thread until the end of a `with` block.
+
+Servers with answers belong to unit/clients/scripted_server and processes/vendor_by_path.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The whole embedded stack but the exchange, which each test starts with a replay of its own."""
+"""The embedded stack without the exchange, which each test starts with a replay of its own."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 @pytest.fixture
 def programs(stack: Stack, tmp_path: Path) -> Iterator[Programs]:
-    """Starts stream programs; those still running at the end of the test are killed."""
+    """Start stream programs; kill those still running at the end of the test."""
     started = Programs(stack.environment(), tmp_path)
     yield started
     started.kill_all()

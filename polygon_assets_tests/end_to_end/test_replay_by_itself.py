@@ -1,4 +1,7 @@
-"""`polygon-assets dev --replay`: a replayed day is streamed from its first second, closed and compared without a hand."""
+"""`polygon-assets dev --replay` streams a day from its first second, closes and compares it.
+
+No step of that needs a person.
+"""
 
 import csv
 import datetime as dt
@@ -37,13 +40,16 @@ MINUTES = 60.0
 
 @pytest.fixture
 def replay(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """The command with its data, Dagster's too, in a temporary folder; and the terminal's text in dev.log."""
+    """The running command and its data folder, which also has Dagster's data and dev.log."""
     with running_dev(tmp_path, *REPLAY) as process:
         yield process, tmp_path
 
 
 def first_seconds(market: Market, symbols: list[str]) -> set[tuple[str, int]]:
-    """Symbol and start of the seconds with trades in the first minute, which is more than one second for the rarely traded."""
+    """Symbol and start of the seconds with trades in the replay's first minute.
+
+    A minute, because a rarely traded symbol has no trade in most seconds.
+    """
     begins = int(BEGINS.timestamp()) * 1000
     bars = (bar for symbol in symbols for bar in market.seconds(symbol, DAY))
     return {
@@ -85,11 +91,12 @@ def test_a_replayed_day_is_closed_and_compared_by_itself(
     assert min(start for _, start in expected) == BEGINS.timestamp() * 1000
     with closing(connect_clickhouse(settings)) as client:
         rows = client.query(
-            "SELECT symbol, toUnixTimestamp64Milli(start_timestamp) FROM market.stock_aggregates FINAL"
+            "SELECT symbol, toUnixTimestamp64Milli(start_timestamp) "
+            "FROM market.stock_aggregates FINAL"
         ).result_rows
-    found = {
+    stored = {
         (symbol, start) for symbol, start in rows if start < BEGINS.timestamp() * 1000 + 60_000
     }
-    assert found == expected
+    assert stored == expected
     assert (data / FOLDER / "clickhouse").exists()
-    assert process.poll() is None, "the servers have to stay up"
+    assert process.poll() is None, "the servers must stay up after the replay"

@@ -1,5 +1,7 @@
-"""A whole trading day from the exchange's socket to ClickHouse's views, with a crash in the middle, compared with the market's truth
-and, in the way of the asset, with the vendor's daily bars in Snowflake.
+"""A whole trading day from the exchange's socket to ClickHouse's views, with a crash at noon.
+
+The rows are compared with the simulated market's truth and, as the asset stream_vs_batch does it,
+with the vendor's daily bars in Snowflake.
 """
 
 import csv
@@ -58,16 +60,8 @@ TICKERS, ACTIVITY, FRACTIONS = 60, 0.2, 0.1
 RATES = Rates(correction=0.02, duplicate=0.01)
 EXCHANGE_OPTIONS = (
     *("--calendar", "NYSE", "--replay", str(DAY), "--replay-from", "00:00", "--speed", str(SPEED)),
-    *(
-        "--tickers",
-        str(TICKERS),
-        "--activity",
-        str(ACTIVITY),
-        "--fraction-rate",
-        str(FRACTIONS),
-        "--buffer-bytes",
-        str(1 << 30),
-    ),
+    *("--tickers", str(TICKERS), "--activity", str(ACTIVITY)),
+    *("--fraction-rate", str(FRACTIONS), "--buffer-bytes", str(1 << 30)),
     *("--correction-rate", str(RATES.correction), "--duplicate-rate", str(RATES.duplicate)),
 )
 SYMBOLS_STREAMED = 50
@@ -90,12 +84,12 @@ def test_a_whole_day_with_corrections_and_crashes_is_in_clickhouse_exactly(
     put_in_force(stack.settings(), *sample_channels())
     consumers = [programs.start(name) for name in ("filter", "sink")]
     for program in consumers:
-        program.says(f"{program.name} streaming")
+        program.wait_for_log(f"{program.name} streaming")
     exchange, producer = start_replay(stack, programs)
     session = MarketCalendar("NYSE").session(DAY)
     assert session is not None
     assert exchange.stats()["exchange_time"] < session.extended_open.timestamp(), (
-        "the day had begun when the channels were confirmed"
+        "the replayed day began before the channels were confirmed: lower SPEED"
     )
 
     crash_in_the_middle(exchange, programs, consumers, session)
@@ -135,7 +129,9 @@ def start_replay(stack: Stack, programs: Programs) -> tuple[Exchange, Program]:
     exchange = Exchange(stack.ports["exchange"])
     producer = programs.start("producer", **stack.environment())
     producer.until(
-        lambda: [c for c in exchange.connections() if len(c["channels"]) == SYMBOLS_STREAMED],
+        lambda: any(
+            len(connection["channels"]) == SYMBOLS_STREAMED for connection in exchange.connections()
+        ),
         "every channel is confirmed",
     )
     return exchange, producer
@@ -144,7 +140,7 @@ def start_replay(stack: Stack, programs: Programs) -> tuple[Exchange, Program]:
 def crash_in_the_middle(
     exchange: Exchange, programs: Programs, consumers: list[Program], session: Session
 ) -> None:
-    """Kill filter and sink at about noon, and start them again."""
+    """Kill filter and sink at about noon, then start them again."""
     noon = (session.regular_open + (session.regular_close - session.regular_open) / 2).timestamp()
     eventually(lambda: exchange.stats()["exchange_time"] > noon, "it is noon")
     for program in consumers:
@@ -156,7 +152,7 @@ def crash_in_the_middle(
 def wait_until_everything_arrived(
     settings: Settings, exchange: Exchange, producer: Program, session: Session
 ) -> None:
-    """The last correction has been sent, and every topic is processed to its end."""
+    """Wait until the last correction has been sent and every topic is processed to its end."""
     last = session.extended_close.timestamp() + LONGEST_DELAY
     producer.until(
         lambda: exchange.stats()["feeds"]["/stocks"]["newest_second"] > last,
@@ -165,7 +161,7 @@ def wait_until_everything_arrived(
     [connection] = exchange.connections()
     sent = connection["sent"]["events"]
 
-    def handed_on() -> bool:
+    def has_forwarded_everything() -> bool:
         last_beat = beat(settings, "producer")
         return (
             last_beat is not None
@@ -173,7 +169,7 @@ def wait_until_everything_arrived(
             and last_beat.lag == 0
         )
 
-    producer.until(handed_on, f"the producer has handed on {sent} events")
+    producer.until(has_forwarded_everything, f"the producer has forwarded {sent} events")
     eventually(
         lambda: positions(settings, FILTER_GROUP, RAW_TOPIC).lag == 0,
         "the filter has processed everything",
@@ -185,10 +181,12 @@ def wait_until_everything_arrived(
 
 
 def assert_rows_are_the_truth(client: Client, seconds: Seconds) -> None:
-    """Every row and no other, field by field."""
+    """Assert that the table has every row of the truth and no other, field by field."""
     query = """
-        SELECT symbol, toUnixTimestamp64Milli(start_timestamp) AS start, toUnixTimestamp64Milli(end_timestamp), open, high, low, close,
-            toString(volume), vwap, toString(accumulated_volume), official_open_price, aggregate_vwap, average_size, otc, source
+        SELECT symbol, toUnixTimestamp64Milli(start_timestamp) AS start,
+            toUnixTimestamp64Milli(end_timestamp), open, high, low, close, toString(volume), vwap,
+            toString(accumulated_volume), official_open_price, aggregate_vwap, average_size, otc,
+            source
         FROM market.stock_aggregates FINAL
     """
     rows = {(row[0], row[1]): tuple(row) for row in client.query(query).result_rows}
@@ -225,7 +223,7 @@ def volume_of(second: RawAggregate) -> str:
 def assert_deltas_are_the_truth(
     client: Client, symbols: Iterable[str], seconds: Seconds, session: Session
 ) -> None:
-    """The view's rule in its plainest form: the last close at or before 10 s earlier, unless that is older than 60 s."""
+    """Assert the view's rule: the last close at or before 10 s earlier, if not over 60 s old."""
     by_symbol: dict[str, list[int]] = defaultdict(list)
     for symbol, start in seconds:
         by_symbol[symbol].append(start)
@@ -237,8 +235,8 @@ def assert_deltas_are_the_truth(
         rows = client.query(
             load("delta_10s"), parameters={"symbol": symbol, **window}, tz_mode="aware"
         ).result_rows
-        found = {round(row[1].timestamp() * 1000): (row[2], row[4], row[5]) for row in rows}
-        assert_same(found, expected)
+        deltas = {round(row[1].timestamp() * 1000): (row[2], row[4], row[5]) for row in rows}
+        assert_same(deltas, expected)
         assert all(row[6] is None or math.isclose(row[6], 100 * row[5] / row[4]) for row in rows)
 
 
@@ -255,15 +253,24 @@ def delta_of(
 def assert_minutes_are_the_truth(
     client: Client, market: Market, symbols: Iterable[str], seconds: Seconds, session: Session
 ) -> None:
-    """View and filled table against the exchange's own minutes; the VWAP also against the seconds, whose prices are rounded."""
+    """Compare view and filled table with the exchange's minutes, the VWAP also with the seconds.
+
+    The seconds' prices are rounded, so their VWAP differs a little from the exchange's.
+    """
     sums: dict[Key, list[RawAggregate]] = defaultdict(list)
     for (symbol, start), second in seconds.items():
         sums[symbol, start // 60_000 * 60_000].append(second)
     expected = dict(minutes_of(market, symbols, sums))
     client.command(load("fill_ohlcv_1m_day"), parameters={"day": DAY})
-    columns = "symbol, toUnixTimestamp64Milli(toDateTime64(minute, 3, 'UTC')), open, high, low, close, toString(volume), vwap, seconds"
+    columns = (
+        "symbol, toUnixTimestamp64Milli(toDateTime64(minute, 3, 'UTC')), "
+        "open, high, low, close, toString(volume), vwap, seconds"
+    )
     window = {"from": session.extended_open, "to": session.extended_close}
-    view = f"SELECT {columns} FROM market.ohlcv_1m(from_ts = {{from:DateTime64(3, 'UTC')}}, to_ts = {{to:DateTime64(3, 'UTC')}})"
+    view = (
+        f"SELECT {columns} FROM market.ohlcv_1m("
+        "from_ts = {from:DateTime64(3, 'UTC')}, to_ts = {to:DateTime64(3, 'UTC')})"
+    )
     table = f"SELECT {columns} FROM market.ohlcv_1m_by_day FINAL WHERE trading_day = {{day:Date}}"
     for query, parameters in ((view, window), (table, {"day": DAY})):
         rows = {
@@ -283,7 +290,7 @@ def assert_minutes_are_the_truth(
 
 
 def assert_the_vendors_daily_bars_agree(settings: Settings, symbols: Iterable[str]) -> None:
-    """Every symbol's open, high, low, close and volume, to the last digit."""
+    """Assert that every symbol's prices and volume equal the vendor's to the last digit."""
     with closing(snowflake.connect(settings)) as connection:
         bars = grouped_daily(PolygonRest(settings), DAY)
         assert (
@@ -298,15 +305,15 @@ def assert_the_vendors_daily_bars_agree(settings: Settings, symbols: Iterable[st
             dt.datetime.now(dt.UTC),
         )
         assert build(connection, MARTS["fact_daily_trading"], DAY) == len(bars)
-    found = compare_day(settings, MarketCalendar("NYSE"), DAY)
-    assert {one.symbol for one in found.symbols} == set(symbols)
-    assert found.different == []
+    compared = compare_day(settings, MarketCalendar("NYSE"), DAY)
+    assert {comparison.symbol for comparison in compared.symbols} == set(symbols)
+    assert compared.different == []
 
 
 def minutes_of(
     market: Market, symbols: Iterable[str], sums: dict[Key, list[RawAggregate]]
 ) -> Iterator[tuple[Key, tuple[Any, ...]]]:
-    """(open, high, low, close, volume, the exchange's VWAP, the VWAP of the seconds, number of seconds) of each minute."""
+    """Prices, volume, the exchange's VWAP, the seconds' VWAP and second count of each minute."""
     for symbol in symbols:
         for bar in market.minutes(symbol, DAY):
             key = symbol, int(bar["start_ms"])
@@ -320,7 +327,7 @@ def minutes_of(
                 key,
                 (
                     *prices,
-                    plain(sum(volumes, Decimal(0))),
+                    without_trailing_zeros(sum(volumes, Decimal(0))),
                     float(bar["vwap"]),
                     notional / float(sum(volumes)),
                     len(volumes),
@@ -328,16 +335,16 @@ def minutes_of(
             )
 
 
-def plain(number: Decimal) -> str:
+def without_trailing_zeros(number: Decimal) -> str:
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def assert_same(found: dict[Any, Any], expected: dict[Any, Any]) -> None:
-    """Equal; the message shows the first differences instead of half a million rows."""
-    missing, surplus = expected.keys() - found.keys(), found.keys() - expected.keys()
-    other = [key for key in expected.keys() & found.keys() if expected[key] != found[key]]
-    shown = [(key, found[key], expected[key]) for key in sorted(other)[:3]]
+def assert_same(stored: dict[Any, Any], expected: dict[Any, Any]) -> None:
+    """Assert equality; the message shows the first differences instead of half a million rows."""
+    missing, surplus = expected.keys() - stored.keys(), stored.keys() - expected.keys()
+    other = [key for key in expected.keys() & stored.keys() if expected[key] != stored[key]]
+    shown = [(key, stored[key], expected[key]) for key in sorted(other)[:3]]
     assert not missing, f"{len(missing):,} of {len(expected):,} are missing: {sorted(missing)[:3]}"
-    assert not surplus, f"{len(surplus):,} are too many: {sorted(surplus)[:3]}"
+    assert not surplus, f"{len(surplus):,} are surplus: {sorted(surplus)[:3]}"
     assert not other, f"{len(other):,} of {len(expected):,} are different: {shown}"

@@ -1,4 +1,7 @@
-"""What the simulated exchange's daily bars must have become, and its seconds put into ClickHouse as if they had been streamed."""
+"""The fact rows that the simulated exchange's daily bars must give, and its seconds as stream rows.
+
+The messages that the exchange's socket sends belong to market_truth.
+"""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -15,7 +18,7 @@ Row = tuple[Any, ...]
 
 
 def bars_of(market: Market, days: Sequence[dt.date]) -> list[Row]:
-    """What the fact table must hold."""
+    """The rows that the fact table must have: ticker, day, prices, volume."""
     return sorted(
         (
             str(bar["symbol"]),
@@ -31,7 +34,7 @@ def bars_of(market: Market, days: Sequence[dt.date]) -> list[Row]:
 def stream_seconds(
     settings: Settings, truth: Market, symbol: str, day: dt.date, without: range = range(0)
 ) -> None:
-    """Put the seconds of a symbol into the table, as if they had been streamed."""
+    """Insert a symbol's seconds into ClickHouse, as if they had been streamed."""
     columns = (
         "symbol",
         "start_timestamp",

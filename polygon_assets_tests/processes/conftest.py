@@ -1,4 +1,7 @@
-"""A stack and programs for a test module: real servers on free ports, data in a temporary folder, nothing left behind."""
+"""A stack and programs for a test module: servers on free ports, data in a temporary folder.
+
+Add a fixture here when several modules need it; helpers without a lifetime belong to the harnesses.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 def stack(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Stack]:
-    """The servers that the module names in SERVERS (all without it), the exchange with EXCHANGE_OPTIONS."""
+    """The module's SERVERS (default: all), the exchange with the module's EXCHANGE_OPTIONS."""
     servers = getattr(request.module, "SERVERS", ())
     options = getattr(request.module, "EXCHANGE_OPTIONS", ())
     with running_stack(
@@ -34,13 +37,13 @@ def stack(
 
 @pytest.fixture(scope="module")
 def settings(stack: Stack) -> Settings:
-    """The settings that lead to the stack."""
+    """The settings of the stack."""
     return stack.settings()
 
 
 @pytest.fixture(scope="module")
 def warehouse_session(settings: Settings) -> Iterator["SnowflakeConnection"]:
-    """A session with the stack's Snowflake, in which all tables are there."""
+    """A session with the stack's Snowflake, in which all tables exist."""
     with snowflake.connect(settings, 30) as session:
         create(session)
         yield session
@@ -48,7 +51,7 @@ def warehouse_session(settings: Settings) -> Iterator["SnowflakeConnection"]:
 
 @pytest.fixture
 def ask(settings: Settings) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
-    """Rows of a query to Snowflake."""
+    """Run a query in Snowflake and return its rows."""
 
     def ask(sql: str) -> list[tuple[Any, ...]]:
         with connection.cursor() as cursor:
@@ -61,7 +64,7 @@ def ask(settings: Settings) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
 
 @pytest.fixture
 def programs(stack: Stack, tmp_path: Path) -> Iterator[Programs]:
-    """Starts stream programs; those still running at the end of the test are killed."""
+    """Start stream programs; kill those still running at the end of the test."""
     started = Programs(stack.environment(), tmp_path)
     yield started
     started.kill_all()
@@ -69,13 +72,13 @@ def programs(stack: Stack, tmp_path: Path) -> Iterator[Programs]:
 
 @pytest.fixture(scope="session")
 def truth() -> Truth:
-    """What the exchange of the tests on the live market sends."""
+    """The truth of the exchange in live_market."""
     return live_truth()
 
 
 @pytest.fixture
 def live(stack: Stack, settings: Settings, programs: Programs, truth: Truth) -> Iterator[Live]:
-    """For modules that take SERVERS and EXCHANGE_OPTIONS from live_market: no fault is on before the test, and none after it."""
+    """The live market without faults, for modules with live_market's SERVERS and options."""
     exchange = Exchange(stack.ports["exchange"])
     exchange.clear()
     yield Live(settings, exchange, programs, truth)

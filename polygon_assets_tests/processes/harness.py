@@ -1,4 +1,7 @@
-"""Stream programs as real processes against a real embedded stack: start them, wait for evidence, break them, stop them."""
+"""Stream programs as processes against the embedded stack: start, wait, break and stop them.
+
+Add a helper here when several modules use it; the live market belongs to live_market.
+"""
 
 import os
 import signal
@@ -33,21 +36,21 @@ from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.subscriptions import accept
 
 PATIENCE_SECONDS = 60.0
-"""Far above what anything here takes on an idle machine (at most 12 s): a test fails for lack of evidence, not for a busy neighbour."""
+"""Five times the slowest wait on an idle machine (12 s), so a busy machine does not fail a test."""
 
 T = TypeVar("T")
 RUN = "from polygon_assets.cli import main; main()"
 
 
-def eventually(look: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
-    """The first true answer of `look`; fails naming `what` and the last answer when there is none in time."""
+def eventually(check: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+    """The first true result of `check`; after `seconds`, fail with `what` and the last result."""
     deadline = time.monotonic() + seconds
-    while not (answer := look()):
+    while not (result := check()):
         assert time.monotonic() < deadline, (
-            f"not within {seconds:.0f} s: {what}; last answer {answer!r}"
+            f"not within {seconds:.0f} s: {what}; last result {result!r}"
         )
         time.sleep(0.1)
-    return answer
+    return result
 
 
 class Program:
@@ -72,14 +75,14 @@ class Program:
     def log(self) -> str:
         return self.log_file.read_text()
 
-    def says(self, text: str, times: int = 1) -> None:
-        """Wait until `text` stands in the log `times` times."""
-        self.until(lambda: self.log.count(text) >= times, f"it says {text!r} {times} times")
+    def wait_for_log(self, text: str) -> None:
+        """Wait until the log contains `text`."""
+        self.until(lambda: text in self.log, f"its log contains {text!r}")
 
-    def until(self, look: Callable[[], T], what: str) -> T:
+    def until(self, check: Callable[[], T], what: str) -> T:
         """`eventually`, with the program's log in the failure."""
         try:
-            return eventually(look, what)
+            return eventually(check, what)
         except AssertionError as error:
             raise AssertionError(f"{self.name}: {error}; its log:\n{self.log}") from None
 
@@ -87,7 +90,7 @@ class Program:
         return self._process.poll() is None
 
     def exit_code(self) -> int:
-        """Wait for its end."""
+        """Wait for the end of the process, and return its exit code."""
         return self._process.wait(PATIENCE_SECONDS)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -96,14 +99,14 @@ class Program:
         return self.exit_code()
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """Kill the process at once, as a crash would."""
         if self.is_running():
             self._process.kill()
         self._process.wait()
 
 
 class Programs:
-    """Starts programs with one stack's environment, and leaves none behind."""
+    """Starts programs with one stack's environment, and kills them in the end."""
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self._environment = environment
@@ -117,7 +120,7 @@ class Programs:
         return program
 
     def kill_all(self) -> None:
-        """End whatever still runs."""
+        """Kill the programs that still run."""
         for program in self._started:
             program.kill()
 
@@ -142,11 +145,11 @@ class Exchange:
         return content
 
     def connections(self) -> list[dict[str, Any]]:
-        """Those that are authenticated now."""
+        """The connections that are authenticated now."""
         return list(self.stats()["feeds"]["/stocks"]["connections"])
 
     def all_connections(self) -> list[dict[str, Any]]:
-        """Those that are authenticated now and the last 50 that have ended, oldest first."""
+        """The connections authenticated now and the last 50 that have ended, oldest first."""
         feed = self.stats()["feeds"]["/stocks"]
         return sorted(
             (*feed["ended"], *feed["connections"]), key=lambda connection: int(connection["id"])
@@ -162,7 +165,7 @@ def put_in_force(settings: Settings, *channels: str) -> None:
 
 
 def send(settings: Settings, topic: str, messages: Iterable[tuple[str, bytes]]) -> None:
-    """Put (key, value) messages into a topic and wait until the broker has them."""
+    """Send (key, value) messages to a topic and wait until the broker has acknowledged them."""
     delivery = Delivery(settings)
     for key, value in messages:
         delivery.send_surely(topic, key.encode(), value)
@@ -170,7 +173,7 @@ def send(settings: Settings, topic: str, messages: Iterable[tuple[str, bytes]]) 
 
 
 def send_raw(settings: Settings, aggregates: Iterable[RawAggregate]) -> None:
-    """Put aggregates into RAW_TOPIC."""
+    """Send aggregates to RAW_TOPIC."""
     send(settings, RAW_TOPIC, ((item.symbol, encode(item)) for item in aggregates))
 
 
@@ -181,22 +184,21 @@ def read_all(settings: Settings, topic: str) -> Iterator[Any]:
 
 
 def dead_letters(settings: Settings) -> list[DeadLetter]:
-    """Every dead letter there is."""
+    """Every dead letter in the topic."""
     return [decode_dead_letter(record.value) for record in read_all(settings, DEAD_LETTER_TOPIC)]
 
 
 def gaps(settings: Settings, since_ms: int = 0) -> list[Gap]:
-    """Every gap in the ledger of an epoch that began at or after `since_ms`."""
-    found = [decode_gap(record.value) for record in read_all(settings, GAP_TOPIC)]
-    return [gap for gap in found if gap.epoch >= since_ms]
+    """Every gap in the ledger whose epoch began at or after `since_ms`."""
+    ledger = [decode_gap(record.value) for record in read_all(settings, GAP_TOPIC)]
+    return [gap for gap in ledger if gap.epoch >= since_ms]
 
 
 def raw_aggregates(settings: Settings, since_us: int = 0) -> list[RawAggregate]:
     """Every message of RAW_TOPIC received at or after `since_us`, in the order of arrival."""
-    found = [decode_raw(record.value) for record in read_all(settings, RAW_TOPIC)]
-    return sorted(
-        (item for item in found if item.received_at >= since_us), key=lambda item: item.received_at
-    )
+    messages = [decode_raw(record.value) for record in read_all(settings, RAW_TOPIC)]
+    received = [item for item in messages if item.received_at >= since_us]
+    return sorted(received, key=lambda item: item.received_at)
 
 
 def beat(settings: Settings, program: str) -> Heartbeat | None:
@@ -205,14 +207,15 @@ def beat(settings: Settings, program: str) -> Heartbeat | None:
 
 
 def connect_clickhouse(settings: Settings) -> Client:
-    """A client for looking."""
+    """A client for the tests' own queries."""
     return clickhouse.connect(settings)
 
 
 def final_rows(client: Client, symbol: str) -> list[tuple[Any, ...]]:
-    """(start ms, close, volume, received µs) of a symbol as a reader sees them."""
+    """Start in ms, close, volume, received in µs: a symbol's rows as a reader sees them."""
     query = """
-        SELECT toUnixTimestamp64Milli(start_timestamp), close, toString(volume), toUnixTimestamp64Micro(received_at)
+        SELECT toUnixTimestamp64Milli(start_timestamp), close, toString(volume),
+            toUnixTimestamp64Micro(received_at)
         FROM market.stock_aggregates FINAL WHERE symbol = {symbol:String} ORDER BY start_timestamp
     """
     return [tuple(row) for row in client.query(query, parameters={"symbol": symbol}).result_rows]

@@ -1,4 +1,7 @@
-"""A producer on the simulated live market, and the question that each outage ends with: is anything missing that no gap tells of?"""
+"""A producer on the simulated live market, and the seconds missing from the topic outside any gap.
+
+Programs without the live market belong to harness; the expected messages belong to market_truth.
+"""
 
 import time
 from collections import defaultdict
@@ -26,29 +29,21 @@ SERVERS = ("exchange", "kafka", "s3")
 TICKERS, ACTIVITY, FRACTIONS = 60, 50.0, 0.9
 RATES = Rates(correction=0.2, duplicate=0.05)
 EXCHANGE_OPTIONS = (
-    *(
-        "--tickers",
-        str(TICKERS),
-        "--activity",
-        str(ACTIVITY),
-        "--fraction-rate",
-        str(FRACTIONS),
-        "--hold-seconds",
-        "0.3",
-    ),
+    *("--tickers", str(TICKERS), "--activity", str(ACTIVITY)),
+    *("--fraction-rate", str(FRACTIONS), "--hold-seconds", "0.3"),
     *("--correction-rate", str(RATES.correction), "--duplicate-rate", str(RATES.duplicate)),
 )
-"""Nearly every ticker trades in nearly every second, and one in five seconds is corrected within 15 minutes."""
+"""Nearly every ticker trades every second; one second in five is corrected within 15 minutes."""
 SYMBOLS = ("AAPL", "AMD", "AMZN", "BRK.B", "GOOGL", "META", "MSFT", "NVDA", "SPY", "TSLA")
 
 
 def channels(symbols: Collection[str]) -> list[str]:
-    """Their channels, sorted."""
+    """The channels of the symbols, sorted."""
     return sorted(f"A.{symbol}" for symbol in symbols)
 
 
 class Live:
-    """One test's view: only what was received since the test began counts."""
+    """One test's view of the live market: only messages received since its start count."""
 
     def __init__(
         self, settings: Settings, exchange: Exchange, programs: Programs, truth: Truth
@@ -60,7 +55,7 @@ class Live:
         self._started_us = time.time_ns() // 1000
 
     def start(self, *symbols: str, prelude: str = "", **environment: str) -> Program:
-        """Start a producer for the symbols and wait until it is sent their events."""
+        """Start a producer for the symbols and wait until the exchange sends it their events."""
         put_in_force(self.settings, *channels(symbols))
         program = self.programs.start("producer", prelude=prelude, **environment)
         self.connection(program, symbols)
@@ -69,9 +64,9 @@ class Live:
     def connection(
         self, program: Program, symbols: Collection[str], after: int = 0
     ) -> dict[str, Any]:
-        """The connection with a number above `after` that is sent exactly these symbols' events."""
+        """The connection numbered above `after` that gets exactly these symbols' events."""
 
-        def look() -> dict[str, Any] | None:
+        def find() -> dict[str, Any] | None:
             for connection in self.exchange.connections():
                 started = connection["sent"]["last_second"] is not None and not connection["ended"]
                 if (
@@ -82,12 +77,12 @@ class Live:
                     return connection
             return None
 
-        found = program.until(look, f"a connection above {after} is sent {symbols}")
-        assert found is not None
-        return found
+        connection = program.until(find, f"a connection above {after} gets {symbols}")
+        assert connection is not None
+        return connection
 
     def connections_opened(self) -> list[dict[str, Any]]:
-        """This test's connections, oldest first."""
+        """The connections opened since the test began, oldest first."""
         return [
             connection
             for connection in self.exchange.all_connections()
@@ -100,28 +95,28 @@ class Live:
 
     def beat(self) -> Heartbeat:
         """The newest heartbeat of a producer of this test."""
-        return eventually(
-            lambda: (
-                (last := beat(self.settings, "producer"))
-                and last.started_at * 1000 >= self._started_us
-                and last
-            ),
-            "a heartbeat",
-        )  # type: ignore[return-value]
+
+        def find() -> Heartbeat | None:
+            last = beat(self.settings, "producer")
+            return last if last and last.started_at * 1000 >= self._started_us else None
+
+        last = eventually(find, "a heartbeat")
+        assert last is not None
+        return last
 
     def beat_with(self, program: Program, expected: Callable[[Heartbeat], bool]) -> Heartbeat:
-        """The first heartbeat that is as expected."""
-        found = program.until(
+        """The first heartbeat for which `expected` is true."""
+        [last] = program.until(
             lambda: [last for last in (self.beat(),) if expected(last)], "a heartbeat as expected"
         )
-        return found[0]
+        return last
 
     def received(self) -> list[RawAggregate]:
-        """What this test's producers wrote, in the order in which it was received."""
+        """The messages of this test's producers, in the order of arrival."""
         return raw_aggregates(self.settings, self._started_us)
 
     def written(self) -> set[Key]:
-        """The seconds in the topic."""
+        """Symbol and start of the seconds in the topic."""
         return {(item.symbol, item.start_timestamp) for item in self.received()}
 
     def newest_start(self) -> int:
@@ -129,21 +124,21 @@ class Live:
         return max((start for _, start in self.written()), default=0)
 
     def versions(self) -> dict[Key, list[RawAggregate]]:
-        """The different versions of each second in the topic, in the order in which they were received."""
-        found: dict[Key, list[RawAggregate]] = defaultdict(list)
+        """The different versions of each second in the topic, in the order of arrival."""
+        by_second: dict[Key, list[RawAggregate]] = defaultdict(list)
         received = self.received()
         for item, version in zip(received, as_sent(received), strict=True):
-            versions = found[item.symbol, item.start_timestamp]
+            versions = by_second[item.symbol, item.start_timestamp]
             if not versions or as_sent(versions[-1:]) != [version]:
                 versions.append(item)
-        return found
+        return by_second
 
     def gaps(self) -> list[Gap]:
         """The gaps of this test's connections."""
         return gaps(self.settings, self._started_us // 1000)
 
     def sent(self) -> list[dict[str, Any]]:
-        """What was sent on each connection of this test that carried events, oldest first."""
+        """The exchange's counts for each connection that carried events, oldest first."""
         return [
             connection["sent"]
             for connection in self.connections_opened()
@@ -151,7 +146,7 @@ class Live:
         ]
 
     def missing(self, *symbols: str) -> list[Key]:
-        """Seconds of the symbols from the first to the last second sent that are neither in the topic nor within a gap."""
+        """The seconds sent for the symbols that are neither in the topic nor within a gap."""
         sent = self.sent()
         expected = self.truth.keys(symbols, sent[0]["first_second"], sent[-1]["last_second"])
         assert expected
@@ -163,7 +158,7 @@ class Live:
 
 
 def live_truth() -> Truth:
-    """The truth of the exchange with EXCHANGE_OPTIONS, for the next hour and the revision window before it."""
+    """The exchange's truth for the next hour and for the revision window before it."""
     now = int(time.time())
     market = Market(
         tickers=TICKERS, calendar=MarketCalendar("24/7"), activity=ACTIVITY, fraction_rate=FRACTIONS

@@ -1,4 +1,7 @@
-"""What the simulated exchange must have sent, computed from its seed: the messages of a symbol as our topic should hold them."""
+"""The topic messages that the simulated exchange must have caused, computed from its seed.
+
+Daily bars belong to batch_truth.
+"""
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator
@@ -22,7 +25,7 @@ Version = RawAggregate
 
 @dataclass(frozen=True)
 class Truth:
-    """A market and the rates at which its seconds are corrected and repeated, from one Unix second until before another."""
+    """A market and its correction rates, from the Unix second `first` to before `end`."""
 
     market: Market
     rates: Rates
@@ -31,7 +34,7 @@ class Truth:
     _columns: dict[str, tuple[Columns, Columns]] = field(default_factory=dict)
 
     def versions(self, key: Key) -> tuple[Version, Version]:
-        """First and final version of a second."""
+        """The first and the final version of a second."""
         symbol, start_ms = key
         first, final = self._of(symbol)
         place = int(np.searchsorted(final.start_ms, start_ms))
@@ -47,7 +50,7 @@ class Truth:
         return self._read(symbol, self._of(symbol)[1])
 
     def keys(self, symbols: Collection[str], first: int, last: int) -> set[Key]:
-        """Every second with trades from `first` to `last`, both Unix seconds and both included."""
+        """Every second with trades from `first` to `last`, Unix seconds, both included."""
         assert self.first <= first <= last < self.end
         starts = {symbol: self._of(symbol)[1].start_ms for symbol in symbols}
         return {
@@ -63,16 +66,16 @@ class Truth:
                 self.market.calendar.day_of(dt.datetime.fromtimestamp(second, dt.UTC))
                 for second in (self.first, self.end - 1)
             }
-            found = [
+            by_day = [
                 messages
                 for day in sorted(days)
                 if (messages := self.market.messages(symbol, day, self.rates))
             ]
             first, final = (
-                [self._within(getattr(messages, name)) for messages in found]
+                [self._within(getattr(messages, name)) for messages in by_day]
                 for name in ("first", "final")
             )
-            self._columns[symbol] = _joined(first), _joined(final)
+            self._columns[symbol] = _concatenated(first), _concatenated(final)
         return self._columns[symbol]
 
     def _within(self, columns: Columns) -> Columns:
@@ -112,11 +115,11 @@ class Truth:
 
 
 def as_sent(aggregates: Iterable[RawAggregate]) -> list[Version]:
-    """The aggregates as the vendor sent them: without the moment at which they were received."""
+    """The aggregates as the vendor sent them, without the time of arrival."""
     return [msgspec.structs.replace(item, received_at=0) for item in aggregates]
 
 
-def _joined(parts: list[Columns]) -> Columns:
+def _concatenated(parts: list[Columns]) -> Columns:
     return Columns(
         **{
             name: np.concatenate([getattr(part, name) for part in parts])

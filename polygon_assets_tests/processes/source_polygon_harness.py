@@ -1,6 +1,6 @@
-"""Runs the connector as Airbyte does, a process at a time, and takes its messages apart.
+"""Runs the connector as Airbyte does, in one process at a time, and parses its messages.
 
-What it must have said is in the tests.
+Expected records and errors belong to the tests.
 """
 
 import json
@@ -22,13 +22,13 @@ _PATIENCE_SECONDS = 60
 
 @dataclass
 class Output:
-    """What one process has said: records by stream, the last state of each stream, and the sentences for people."""
+    """A process's messages: records and last state by stream, errors, check and catalog."""
 
     code: int = 0
     records: dict[str, list[Record]] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
     committed: dict[str, list[Record]] = field(default_factory=dict)
-    """The records before the last state of their stream: those that Airbyte keeps of a sync that has failed."""
+    """The records before the last state of their stream: Airbyte keeps these of a failed sync."""
     errors: list[str] = field(default_factory=list)
     connection: dict[str, str] = field(default_factory=dict)
     catalog: list[dict[str, Any]] = field(default_factory=list)
@@ -47,8 +47,8 @@ class Output:
                 self.errors.append(text)
             case {"type": "CONNECTION_STATUS", "connectionStatus": status}:
                 self.connection = status
-            case {"type": "CATALOG", "catalog": {"streams": found}}:
-                self.catalog = found
+            case {"type": "CATALOG", "catalog": {"streams": catalog}}:
+                self.catalog = catalog
 
     def state_of(self, stream: str) -> State:
         content: State = self.states[stream]["stream"]["stream_state"]
@@ -57,12 +57,12 @@ class Output:
 
 @dataclass(frozen=True)
 class Connector:
-    """The connector with one configuration; `folder` takes the files it is given."""
+    """The connector with one configuration; `folder` is for its input files."""
 
     folder: Path
     config: Mapping[str, Any]
     max_retries: int = 0
-    """Above 0: in place of the manifest's, whose pauses take four minutes."""
+    """Above 0: instead of the manifest's number, whose pauses take four minutes."""
 
     def with_config(self, **changes: object) -> "Connector":
         return Connector(self.folder, {**self.config, **changes}, self.max_retries)
@@ -71,15 +71,15 @@ class Connector:
     def running(
         self, verb: str, names: Collection[str] = (), states: Collection[State] = ()
     ) -> Iterator["Running"]:
-        """A process that has been started; it is killed at the end if it still runs."""
+        """Start a process; it is killed at the end of `with` if it still runs."""
         folder = self.folder / str(len(list(self.folder.iterdir())))
         folder.mkdir()
         inputs = {"config": self.config, "catalog": _catalog(names), "state": list(states)}
         manifest = folder / "manifest.yaml"
-        text, used = MANIFEST.read_text(), "max_retries: 7"
-        assert used in text
+        text, retries = MANIFEST.read_text(), "max_retries: 7"
+        assert retries in text
         manifest.write_text(
-            text.replace(used, f"max_retries: {self.max_retries}") if self.max_retries else text
+            text.replace(retries, f"max_retries: {self.max_retries}") if self.max_retries else text
         )
         command = [sys.executable, "-c", _RUN, verb, "--manifest-path", str(manifest)]
         for option in inputs if verb == "read" else ("config",):
@@ -95,7 +95,7 @@ class Connector:
                 process.kill()
 
     def run(self, verb: str, names: Collection[str] = (), states: Collection[State] = ()) -> Output:
-        """Everything that a process says to its end."""
+        """Run a process to its end and return its messages."""
         with self.running(verb, names, states) as running:
             return running.finish()
 
@@ -105,25 +105,25 @@ class Running:
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
-        self.said = Output()
+        self.output = Output()
 
-    def read_until(self, holds: Callable[[Output], object]) -> None:
-        """Take messages until `holds` of all that has been said, or until it ends."""
+    def read_until(self, is_enough: Callable[[Output], object]) -> None:
+        """Read messages until the output `is_enough`, or until the process ends."""
         assert self._process.stdout
         for line in self._process.stdout:
             if not line.endswith(b"\n"):
-                return  # what a killed process was about to say
-            self.said.add(json.loads(line))
-            if holds(self.said):
+                return  # the cut last line of a killed process
+            self.output.add(json.loads(line))
+            if is_enough(self.output):
                 return
 
     def finish(self) -> Output:
         self.read_until(lambda _: False)
-        self.said.code = self._process.wait(_PATIENCE_SECONDS)
-        return self.said
+        self.output.code = self._process.wait(_PATIENCE_SECONDS)
+        return self.output
 
     def kill(self) -> Output:
-        """As a crash would; what it had written by then is taken too."""
+        """Kill the process as a crash would, and read what it had written by then."""
         self._process.kill()
         return self.finish()
 
@@ -134,5 +134,5 @@ def _catalog(names: Collection[str]) -> dict[str, Any]:
 
 def _configured(stream: Stream) -> dict[str, Any]:
     modes = ["full_refresh", "incremental"] if stream.cursor else ["full_refresh"]
-    described = {"name": stream.name, "json_schema": {}, "supported_sync_modes": modes}
-    return {"stream": described, "sync_mode": modes[-1], "destination_sync_mode": "append"}
+    description = {"name": stream.name, "json_schema": {}, "supported_sync_modes": modes}
+    return {"stream": description, "sync_mode": modes[-1], "destination_sync_mode": "append"}

@@ -1,6 +1,6 @@
-"""A code location whose stream programs are small fakes: they say that they started, and that they drained.
+"""A code location whose stream programs are small fakes that note their start and their draining.
 
-FAKE_PROGRAM_NOTES names the folder they write to.
+The notes are files in the folder FAKE_PROGRAM_NOTES; the tests belong to test_supervision.
 """
 
 import os
@@ -17,7 +17,7 @@ def stop(*_):
     (notes / f"{os.getpid()}.drained").touch()
     sys.exit(0)
 signal.signal(signal.SIGTERM, stop)
-print(f"the fake {sys.argv[2]} speaks", flush=True)
+print(f"the fake {sys.argv[2]} prints", flush=True)
 (notes / f"{os.getpid()}.started").touch()
 while True: time.sleep(0.1)
 """

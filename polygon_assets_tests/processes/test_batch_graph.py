@@ -1,6 +1,7 @@
-"""The batch half of the graph on the real servers: loads by sync and by REST, marts, checks, and the comparison with the stream.
+"""The batch half of the graph on the embedded servers: loads, marts, checks, stream comparison.
 
-The days are the exchange's last ones of the NYSE's calendar, so that they are over whenever the tests run.
+The days are the last settled trading days of the NYSE's calendar, so they are over whenever the
+tests run. Weeks with a holiday belong to test_holiday_week.py.
 """
 
 import datetime as dt
@@ -62,12 +63,12 @@ from polygon_assets.definitions import defs
 from polygon_assets.defs.graph.keys import GROUPED_DAILY
 dg.materialize([defs.resolve_assets_def(GROUPED_DAILY)], partition_key=sys.argv[1])
 """
-"""A process of its own that loads a day, to be killed."""
+"""A process of its own that loads a day, so that the test can kill it."""
 
 
 @pytest.fixture(scope="module")
 def settings(stack: Stack) -> Settings:
-    """The stack's, with the exchange's calendar; equality is asked of the stream."""
+    """The stack's settings with the NYSE's calendar; the stream must equal the bars exactly."""
     changes = {
         "market_calendar": "NYSE",
         "volume_tolerance": 0.0,
@@ -87,15 +88,15 @@ def settings(stack: Stack) -> Settings:
 
 
 class Graph:
-    """The definitions over the stack, and an instance that remembers what was run."""
+    """The definitions over the stack, and an instance that records their runs."""
 
     def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
-        class OfTheStack(Environment):
+        class StackEnvironment(Environment):
             def settings(self) -> Settings:
                 return settings
 
         self.instance = instance
-        self.environment = OfTheStack()
+        self.environment = StackEnvironment()
         self._defs = build_defs(
             settings, {"environment": self.environment, "airbyte": Airbyte(poll_seconds=0.2)}
         )
@@ -107,7 +108,7 @@ class Graph:
         days: Sequence[dt.date] = (),
         config: dict[str, Any] | None = None,
     ) -> dg.ExecuteInProcessResult:
-        """One run of these assets: as a whole, of a day, or of a range of days."""
+        """Run these assets once: without partitions, for a day, or for a range of days."""
         assets = {id(asset): asset for asset in map(self._defs.resolve_assets_def, keys)}
         ends = {"start": days[0], "end": days[-1]} if days else {}
         return dg.materialize(
@@ -123,13 +124,13 @@ class Graph:
         )
 
     def tick(self, sensor: dg.SensorDefinition) -> dg.SensorResult:
-        """What a sensor answers now."""
+        """Evaluate a sensor once."""
         with dg.build_sensor_context(
             self.instance, resources={"environment": self.environment}
         ) as context:
-            answer = sensor(context)
-        assert isinstance(answer, dg.SensorResult), answer
-        return answer
+            result = sensor(context)
+        assert isinstance(result, dg.SensorResult), result
+        return result
 
     def skip_reason(self, sensor: dg.SensorDefinition) -> str:
         reason = self.tick(sensor).skip_reason
@@ -137,11 +138,10 @@ class Graph:
         return reason.skip_message or ""
 
     def metadata(self, key: dg.AssetKey, day: dt.date | None = None) -> dict[str, Any]:
-        """Of the newest materialization."""
-        which = dg.AssetRecordsFilter(key, asset_partitions=[day.isoformat()] if day else None)
-        event = (
-            self.instance.fetch_materializations(which, limit=1).records[0].asset_materialization
-        )
+        """The metadata of the newest materialization."""
+        records = dg.AssetRecordsFilter(key, asset_partitions=[day.isoformat()] if day else None)
+        [newest] = self.instance.fetch_materializations(records, limit=1).records
+        event = newest.asset_materialization
         assert event
         return {name: value.value for name, value in event.metadata.items()}
 
@@ -154,15 +154,15 @@ def graph(settings: Settings) -> Iterator[Graph]:
 
 @pytest.fixture
 def exchange(stack: Stack) -> Iterator[Exchange]:
-    """Without a fault before the test and after it."""
+    """The exchange without faults, before the test and after it."""
     exchange = Exchange(stack.ports["exchange"])
     exchange.clear()
     yield exchange
     exchange.clear()
 
 
-def why(result: dg.ExecuteInProcessResult) -> str:
-    """What the failed step says."""
+def failure_text(result: dg.ExecuteInProcessResult) -> str:
+    """The description of the failed step's error."""
     [event] = result.filter_events(lambda event: event.is_step_failure)
     failure = event.step_failure_data.user_failure_data
     assert failure, event.step_failure_data.error
@@ -178,23 +178,23 @@ def failed_checks(result: dg.ExecuteInProcessResult) -> list[str]:
 
 
 def market() -> Market:
-    """The exchange's own truth."""
+    """The simulated market of the exchange."""
     return Market(tickers=COMPANIES, calendar=CALENDAR)
 
 
-def test_from_the_vendor_to_the_marts_and_again_without_a_duplicate(
+def test_two_passes_from_the_vendor_to_the_marts_give_every_row_once(
     graph: Graph, settings: Settings, exchange: Exchange, ask: Callable[[str], list[Row]]
 ) -> None:
     past, newest = DAYS[:3], DAYS[-1]
     assert graph.run(AIRBYTE_SOURCE).success
-    # The sync takes longer than a run needs to start, also on a busy machine.
+    # The sync must last longer than a run needs to start, also on a busy machine.
     exchange.control("rest", status=429, path="/v3/reference/exchanges", retry_after=15)
     with closing(AirbyteApi(settings)) as api:
         assert open_close_tickers(api) == sorted(SUBSCRIBED)
-        # As a run that was killed leaves it behind; the next one joins it.
-        under_way = api.start_sync(api.connection_id(REFERENCE_CONNECTION))
+        # A killed run leaves such a sync behind; the next run joins it.
+        running_job = api.start_sync(api.connection_id(REFERENCE_CONNECTION))
     assert graph.run(TICKERS).success
-    assert graph.metadata(TICKERS)["airbyte_job"] == under_way
+    assert graph.metadata(TICKERS)["airbyte_job"] == running_job
     assert "unchanged since" in graph.skip_reason(reference_changed)
     assert graph.run(GROUPED_DAILY, day=newest).success
     assert graph.run(GROUPED_DAILY, days=past).success
@@ -207,7 +207,7 @@ def test_from_the_vendor_to_the_marts_and_again_without_a_duplicate(
         SUBSCRIBED
     )
 
-    def marts_are_right() -> None:
+    def assert_marts_are_right() -> None:
         dimensions, whole = (
             ("dim_exchange", "dim_ticker", "dim_stock_split"),
             ("daily_prices_adjusted", "report_tickers"),
@@ -221,31 +221,34 @@ def test_from_the_vendor_to_the_marts_and_again_without_a_duplicate(
         assert [failed_checks(run) for run in runs] == [[], [], [], []]
         in_days = f"trading_day IN ({', '.join(f'{str(day)!r}' for day in (*past, newest))})"
         facts = ask(
-            f"SELECT ticker, trading_day, {', '.join(PRICES)}, volume FROM MARTS.FACT_DAILY_TRADING WHERE {in_days}"
+            f"SELECT ticker, trading_day, {', '.join(PRICES)}, volume "
+            f"FROM MARTS.FACT_DAILY_TRADING WHERE {in_days}"
         )
         assert sorted(facts) == bars_of(market(), (*past, newest))
         assert ask(
-            f"SELECT count(*), count(DISTINCT ticker, trading_day) FROM MARTS.DAILY_PRICES_ADJUSTED WHERE {in_days}"
+            "SELECT count(*), count(DISTINCT ticker, trading_day) "
+            f"FROM MARTS.DAILY_PRICES_ADJUSTED WHERE {in_days}"
         ) == [(len(facts), len(facts))]
 
-    marts_are_right()
+    assert_marts_are_right()
     lineage = graph.metadata(FACT_DAILY_TRADING, newest)["dagster/column_lineage"]
     assert [dep.asset_key for dep in lineage.deps_by_column["VOLUME"]] == [GROUPED_DAILY]
-    # The list in Airbyte is an old one: the other symbols come by REST.
+    # Airbyte's list of tickers is outdated, so the other symbols come by REST.
     with closing(AirbyteApi(settings)) as api:
         set_open_close_tickers(api, SUBSCRIBED[:1])
     ask(f"DELETE FROM RAW.DAILY_OPEN_CLOSE WHERE DATE = '{newest}'")
     assert graph.run(GROUPED_DAILY, day=newest).success
     official = graph.metadata(DAILY_OPEN_CLOSE, newest)
-    # Between the regular close and the end of the day the sync begins with today's prices, and the first symbol comes by REST too.
+    # Between the regular close and the end of the day the sync begins with today's prices, so the
+    # first symbol comes by REST too.
     assert official["dagster/partition_row_count"] == len(SUBSCRIBED)
     assert official["rows_by_rest"] in (len(SUBSCRIBED) - 1, len(SUBSCRIBED))
     assert graph.run(GROUPED_DAILY, days=past).success
     assert graph.metadata(GROUPED_DAILY, past[0])["rows_inserted"] == 0
-    marts_are_right()
+    assert_marts_are_right()
 
 
-def test_a_range_that_fails_keeps_what_it_did_and_what_the_sensor_then_asks_for_completes_five_days(
+def test_a_failed_range_keeps_its_loaded_days_and_the_sensor_requests_the_rest(
     graph: Graph, exchange: Exchange, ask: Callable[[str], list[Row]]
 ) -> None:
     wanted = DAYS[-5:]
@@ -254,8 +257,9 @@ def test_a_range_that_fails_keeps_what_it_did_and_what_the_sensor_then_asks_for_
     )
     result = graph.run(GROUPED_DAILY, days=wanted)
     assert not result.success
-    assert re.search(rf"^{wanted[2]}: \S+/{wanted[2]}: HTTP 403: .*the account's plan", why(result))
-    assert f"loaded are {wanted[3]}, {wanted[4]}" in why(result)
+    refusal = rf"^{wanted[2]}: \S+/{wanted[2]}: HTTP 403: .*the account's plan"
+    assert re.search(refusal, failure_text(result))
+    assert f"loaded are {wanted[3]}, {wanted[4]}" in failure_text(result)
     assert graph.instance.get_materialized_partitions(GROUPED_DAILY) == {
         str(day) for day in wanted[3:]
     }
@@ -276,12 +280,13 @@ def test_a_range_that_fails_keeps_what_it_did_and_what_the_sensor_then_asks_for_
     assert graph.run(FACT_DAILY_TRADING, days=wanted).success
     in_days = f"trading_day BETWEEN '{wanted[0]}' AND '{wanted[4]}'"
     facts = ask(
-        f"SELECT ticker, trading_day, {', '.join(PRICES)}, volume FROM MARTS.FACT_DAILY_TRADING WHERE {in_days}"
+        f"SELECT ticker, trading_day, {', '.join(PRICES)}, volume "
+        f"FROM MARTS.FACT_DAILY_TRADING WHERE {in_days}"
     )
     assert sorted(facts) == bars_of(market(), wanted)
 
 
-def test_after_a_kill_9_in_the_middle_of_a_sync_the_next_run_joins_it_and_every_row_is_there_once(
+def test_after_kill_9_during_a_sync_the_next_run_joins_it_and_every_row_is_there_once(
     graph: Graph,
     stack: Stack,
     settings: Settings,
@@ -311,12 +316,13 @@ def test_after_a_kill_9_in_the_middle_of_a_sync_the_next_run_joins_it_and_every_
     assert graph.run(GROUPED_DAILY, day=newest).success
     assert [graph.metadata(GROUPED_DAILY, newest)["airbyte_job"]] == job
     rows = ask(
-        f"SELECT ticker, date, {', '.join(PRICES)}, volume::NUMBER(28, 6) FROM RAW.GROUPED_DAILY WHERE date = '{newest}'"
+        f"SELECT ticker, date, {', '.join(PRICES)}, volume::NUMBER(28, 6) "
+        f"FROM RAW.GROUPED_DAILY WHERE date = '{newest}'"
     )
     assert sorted(rows) == bars_of(market(), (newest,))
 
 
-def test_a_lost_minute_and_a_lost_symbol_are_found_and_named_and_a_whole_day_matches(
+def test_a_lost_minute_and_a_lost_symbol_are_named_and_a_whole_day_matches(
     graph: Graph, settings: Settings
 ) -> None:
     day = DAYS[-2]
@@ -343,7 +349,7 @@ def test_a_lost_minute_and_a_lost_symbol_are_found_and_named_and_a_whole_day_mat
     assert graph.metadata(STREAM_VS_BATCH, day)["dagster/partition_row_count"] == 3
 
 
-def test_every_run_that_holds_a_pool_writes_a_line_now_and_then(
+def test_every_run_in_a_pool_logs_at_intervals(
     graph: Graph, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "LOG_EVERY_SECONDS", 0.001)
@@ -358,28 +364,28 @@ def test_every_run_that_holds_a_pool_writes_a_line_now_and_then(
         assert any("at work" in line for line in lines), result.job_def.name
 
 
-def test_a_sync_that_fails_says_why_in_the_connectors_words(
+def test_a_failed_sync_is_explained_in_the_connectors_words(
     graph: Graph, exchange: Exchange
 ) -> None:
     exchange.control("refuse", entitlement="/v3/reference/exchanges")
     result = graph.run(TICKERS)
     assert not result.success
-    assert "polygon_reference: Airbyte's job" in why(result)
-    assert "The account's plan does not include" in why(result)
+    assert "polygon_reference: Airbyte's job" in failure_text(result)
+    assert "The account's plan does not include" in failure_text(result)
     assert graph.instance.get_latest_materialization_event(TICKERS) is None
 
 
 def test_the_raw_tables_in_the_graph_are_those_of_the_live_connections(settings: Settings) -> None:
     client = Airbyte().client(settings)
-    found = [
+    details = [
         client.get_connection_details(connection["connectionId"])
         for connection in client.get_connections()
     ]
     live = {
         connection.name: connection.streams
-        for connection in map(AirbyteConnection.from_connection_details, found)
+        for connection in map(AirbyteConnection.from_connection_details, details)
     }
-    assert {name: set(found) for name, found in live.items()} == {
+    assert {name: set(of_connection) for name, of_connection in live.items()} == {
         name: set(names) for name, names in CONNECTIONS.items()
     }
     for name, stream in (pair for connection in live.values() for pair in connection.items()):
@@ -387,18 +393,18 @@ def test_the_raw_tables_in_the_graph_are_those_of_the_live_connections(settings:
         assert stream.json_schema["properties"] == streams()[name].properties
 
 
-def test_a_reference_table_that_comes_back_much_smaller_is_not_put_in_place_until_a_person_accepts_it(
+def test_a_much_smaller_reference_table_is_refused_until_a_person_accepts_it(
     graph: Graph, settings: Settings
 ) -> None:
     from polygon_assets.clients import snowflake
 
     def size_check(result: dg.ExecuteInProcessResult) -> AssetCheckEvaluation:
-        [found] = [
-            each
-            for each in result.get_asset_check_evaluations()
-            if each.asset_key == raw("stock_split")
+        [evaluation] = [
+            evaluation
+            for evaluation in result.get_asset_check_evaluations()
+            if evaluation.asset_key == raw("stock_split")
         ]
-        return found
+        return evaluation
 
     assert graph.run(raw("stock_split")).success
     with closing(snowflake.connect(settings)) as connection, connection.cursor() as cursor:
@@ -410,7 +416,8 @@ def test_a_reference_table_that_comes_back_much_smaller_is_not_put_in_place_unti
             "s.id || '-' || n.n" if name == "ID" else f"s.{name}" for name in columns
         )
         cursor.execute(
-            f"INSERT INTO RAW.STOCK_SPLIT_LAST_GOOD SELECT {values} FROM RAW.STOCK_SPLIT AS s, (SELECT 1 AS n UNION ALL SELECT 2) AS n"
+            f"INSERT INTO RAW.STOCK_SPLIT_LAST_GOOD SELECT {values} "
+            "FROM RAW.STOCK_SPLIT AS s, (SELECT 1 AS n UNION ALL SELECT 2) AS n"
         )
         refused = graph.run(raw("stock_split"))
         check = size_check(refused)

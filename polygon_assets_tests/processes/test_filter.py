@@ -1,4 +1,7 @@
-"""The filter as a process: what it hands on, refuses and drops, and that neither crash nor broker loses or hides anything."""
+"""The filter as a process: it forwards, refuses or drops each message, and no crash loses one.
+
+Rules for single messages belong to unit/streaming/test_validation.py.
+"""
 
 import msgspec
 
@@ -52,7 +55,7 @@ def starts(rows: list[FilteredAggregate]) -> set[int]:
     return {row.start_timestamp for row in rows}
 
 
-def test_each_message_is_handed_on_refused_or_dropped_and_then_committed(
+def test_each_message_is_forwarded_refused_or_dropped_and_then_committed(
     settings: Settings, programs: Programs
 ) -> None:
     put_in_force(settings, "A.AAPL")
@@ -81,37 +84,29 @@ def test_each_message_is_handed_on_refused_or_dropped_and_then_committed(
     assert last is not None
     counters = last.counters
     assert (counters["forwarded"], counters["refused"]) == (3, 3)
-    assert counters["unsubscribed"] >= 2  # what other tests left in the topic included
+    assert counters["unsubscribed"] >= 2  # includes messages of other tests in the topic
     assert (
         counters["read"] == counters["forwarded"] + counters["refused"] + counters["unsubscribed"]
     )
 
 
-def test_a_symbol_is_kept_as_soon_as_the_producer_may_know_it(
+def test_a_symbol_is_kept_as_soon_as_its_set_is_published(
     settings: Settings, programs: Programs
 ) -> None:
     put_in_force(settings, "A.AAPL")
     program = programs.start("filter")
-    program.says("filter streaming")
+    program.wait_for_log("filter streaming")
     put_in_force(settings, "A.AAPL", "A.NVDA")
-    now_us = 10**6 * 10**10  # later than any set that the filter has read
-    send(
-        settings,
-        RAW_TOPIC,
-        [
-            (
-                "NVDA",
-                encode(msgspec.structs.replace(raw_aggregate(symbol="NVDA"), received_at=now_us)),
-            )
-        ],
-    )
-    program.until(lambda: filtered(settings, "NVDA"), "the new symbol is handed on")
+    after_any_set_us = 10**6 * 10**10
+    event = msgspec.structs.replace(raw_aggregate(symbol="NVDA"), received_at=after_any_set_us)
+    send_raw(settings, [event])
+    program.until(lambda: filtered(settings, "NVDA"), "the new symbol is forwarded")
 
 
 def test_kill_9_loses_nothing(settings: Settings, programs: Programs) -> None:
     put_in_force(settings, "A.KILL")
     first = programs.start("filter")
-    first.says("filter streaming")
+    first.wait_for_log("filter streaming")
     send_raw(settings, seconds_of("KILL", 20_000))
     eventually(lambda: len(filtered(settings, "KILL")) > 0, "some are through")
     first.kill()
@@ -134,22 +129,22 @@ def test_two_copies_share_the_partitions_and_the_survivor_takes_all(
         "three each",
     )
     assert copies[0].stop() == 0
-    copies[1].says("partitions [0, 1, 2, 3, 4, 5]")
+    copies[1].wait_for_log("partitions [0, 1, 2, 3, 4, 5]")
     assert copies[1].stop() == 0
 
 
-def test_without_an_accepted_set_it_waits_and_says_so(programs: Programs) -> None:
+def test_without_an_accepted_set_the_filter_waits_and_logs_the_cure(programs: Programs) -> None:
     program = programs.start("filter", SUBSCRIPTIONS_KEY="other.csv")
-    program.says("waiting: nothing is published yet: materialize s3/subscriptions")
+    program.wait_for_log("waiting: nothing is published yet: materialize s3/subscriptions")
     assert program.stop() == 0
 
 
-def test_a_broker_that_forgot_everything_does_not_end_it(
+def test_a_broker_that_lost_its_data_does_not_end_the_filter(
     stack: Stack, settings: Settings, programs: Programs
 ) -> None:
     put_in_force(settings, "A.BACK")
     program = programs.start("filter")
-    program.says("filter streaming")
+    program.wait_for_log("filter streaming")
     stack.kill("kafka")
     stack.restart("kafka")
     send_raw(settings, seconds_of("BACK", 10))

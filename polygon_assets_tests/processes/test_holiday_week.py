@@ -1,4 +1,7 @@
-"""Weeks with a holiday and an early close, from the vendor to the facts and the comparison with the stream."""
+"""Weeks with a holiday and an early close, from the vendor to the facts and the comparison.
+
+Ordinary days belong to test_batch_graph.py.
+"""
 
 import datetime as dt
 from collections.abc import Callable
@@ -73,12 +76,13 @@ def assert_facts_are_the_truth(
             build(connection, MARTS["fact_daily_trading"], day)
     within = f"trading_day BETWEEN '{days[0]}' AND '{days[-1]}'"
     facts = ask(
-        f"SELECT ticker, trading_day, {', '.join(PRICES)}, volume FROM MARTS.FACT_DAILY_TRADING WHERE {within}"
+        f"SELECT ticker, trading_day, {', '.join(PRICES)}, volume "
+        f"FROM MARTS.FACT_DAILY_TRADING WHERE {within}"
     )
     assert sorted(facts) == bars_of(Market(tickers=COMPANIES, calendar=CALENDAR), days)
 
 
-def test_one_sync_over_a_holiday_tells_each_trading_day_and_no_other(
+def test_one_sync_over_a_holiday_reports_each_trading_day_and_no_other(
     settings: Settings, ask: Callable[[str], list[Row]]
 ) -> None:
     with closing(AirbyteApi(settings)) as api:
@@ -86,11 +90,11 @@ def test_one_sync_over_a_holiday_tells_each_trading_day_and_no_other(
         ends = {"start_date": str(LABOR_DAY_WEEK[0]), "end_date": str(LABOR_DAY_WEEK[-1])}
         api.patch_source(source["sourceId"], {**ends, "open_close_tickers": ["AAPL"]})
     reported: dict[dt.date, MetadataByTable] = {}
-    # Airbyte stamps records by the wall clock, which the replay is ahead of.
+    # Airbyte stamps records with the wall clock, and the replay is ahead of the wall clock.
     assert load(settings, reported, dt.datetime.now(dt.UTC)).sync(
         partial(run_sync, Airbyte(poll_seconds=0.2), settings, DAILY_CONNECTION), LABOR_DAY_WEEK[-1]
     )
-    # The other test of this module may have loaded its week before: those days are reported too.
+    # If the other test of this module ran first, the days of its week are reported too.
     assert sorted(set(reported) - set(THANKSGIVING_WEEK)) == LABOR_DAY_WEEK
     assert_facts_are_the_truth(settings, ask, LABOR_DAY_WEEK)
 
@@ -103,7 +107,8 @@ def test_an_early_close_is_a_whole_day_for_the_facts_and_for_the_comparison(
     assert sorted(reported) == THANKSGIVING_WEEK
     assert_facts_are_the_truth(settings, ask, THANKSGIVING_WEEK)
     [(official_close, day_close)] = ask(
-        f"SELECT official_close, close FROM MARTS.FACT_DAILY_TRADING WHERE ticker = 'AAPL' AND trading_day = '{EARLY_CLOSE}'"
+        "SELECT official_close, close FROM MARTS.FACT_DAILY_TRADING "
+        f"WHERE ticker = 'AAPL' AND trading_day = '{EARLY_CLOSE}'"
     )
     market = Market(tickers=COMPANIES, calendar=CALENDAR)
     closing_bell = dt.datetime.combine(EARLY_CLOSE, dt.time(13), NEW_YORK).timestamp() * 1000
@@ -113,6 +118,6 @@ def test_an_early_close_is_a_whole_day_for_the_facts_and_for_the_comparison(
         float(market.day("AAPL", EARLY_CLOSE)[0]["close"]),
     )
     stream_seconds(settings, market, "AAPL", EARLY_CLOSE)
-    found = compare_day(settings, CALENDAR, EARLY_CLOSE)
-    assert [one.symbol for one in found.symbols] == ["AAPL"]
-    assert found.different == []
+    compared = compare_day(settings, CALENDAR, EARLY_CLOSE)
+    assert [comparison.symbol for comparison in compared.symbols] == ["AAPL"]
+    assert compared.different == []

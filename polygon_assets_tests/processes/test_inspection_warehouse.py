@@ -1,4 +1,4 @@
-"""What can be told of Snowflake from outside: tables, rows, newest load, loaded days; and a sentence when it cannot be asked."""
+"""Snowflake as the inspection reads it: tables, rows, newest load, loaded days, a clear error."""
 
 import datetime as dt
 
@@ -12,13 +12,15 @@ from polygon_assets.settings import Settings
 SERVERS = ("snowflake",)
 TABLES = """
     CREATE OR REPLACE TABLE MARTS.FACT_DAILY_TRADING AS
-        SELECT column1::DATE AS trading_day FROM VALUES ('2026-11-20'), ('2026-11-19'), ('2026-11-20');
+        SELECT column1::DATE AS trading_day
+        FROM VALUES ('2026-11-20'), ('2026-11-19'), ('2026-11-20');
     CREATE OR REPLACE TABLE MARTS.DIM_EXCHANGE (mic VARCHAR);
-    CREATE OR REPLACE TABLE RAW.TICKERS AS SELECT '2026-11-20 10:00:00+00:00'::TIMESTAMP_TZ AS _airbyte_extracted_at
+    CREATE OR REPLACE TABLE RAW.TICKERS AS
+        SELECT '2026-11-20 10:00:00+00:00'::TIMESTAMP_TZ AS _airbyte_extracted_at
 """
 
 
-def test_each_table_is_told_with_its_rows_and_what_is_newest_in_it(settings: Settings) -> None:
+def test_each_table_has_its_row_count_and_its_newest_time(settings: Settings) -> None:
     assert warehouse.fact_days(settings) == {}
     with snowflake.connect(settings) as connection, connection.cursor() as cursor:
         for statement in TABLES.split(";"):

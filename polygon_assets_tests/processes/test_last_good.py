@@ -1,4 +1,7 @@
-"""A table that is read whole and comes back empty or much smaller: the last good rows stay, what came is kept, a person may accept it."""
+"""A full sync that comes back empty or much smaller: the last good rows stay in the table.
+
+The rejected rows are kept in a table of their own, and a person may accept them.
+"""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -26,7 +29,7 @@ def session(warehouse_session: SnowflakeConnection) -> SnowflakeConnection:
 def synced(
     session: SnowflakeConnection, numbers: Iterable[int], *, accepted: bool = False
 ) -> Judged:
-    """What becomes of the table after a sync that brought these splits."""
+    """The judgement of a sync that brought splits with these numbers."""
     records = [split(str(number), "A", "2026-11-16", 1, number + 1) for number in numbers]
     table_writer.overwrite(session, SPLITS, records, AT + dt.timedelta(days=1))
     return settle(session, [SPLITS], ["stock_split"] if accepted else [])["stock_split"]
@@ -62,7 +65,7 @@ def test_empty_or_more_than_a_tenth_smaller(rows: int, before: int | None, small
 
 
 @pytest.mark.parametrize("left", [0, 1, 89])
-def test_the_last_good_rows_stay_until_a_person_accepts(
+def test_the_last_good_rows_stay_until_a_person_accepts_the_smaller_table(
     session: SnowflakeConnection, left: int
 ) -> None:
     assert synced(session, range(100)) == Judged(100, None, accepted=True)
@@ -78,7 +81,7 @@ def test_the_last_good_rows_stay_until_a_person_accepts(
     assert ids(session) == ids(session, "_LAST_GOOD") == set(range(left))
 
 
-def test_a_table_from_before_tables_were_judged_is_its_own_last_good_one(
+def test_a_table_without_a_last_good_copy_becomes_its_own(
     session: SnowflakeConnection,
 ) -> None:
     table_writer.overwrite(
@@ -90,7 +93,7 @@ def test_a_table_from_before_tables_were_judged_is_its_own_last_good_one(
     assert ids(session) == set(range(100))
 
 
-def test_a_crash_between_the_sync_and_the_judgement_loses_nothing(
+def test_a_crash_between_the_sync_and_the_judgement_loses_no_row(
     session: SnowflakeConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced(session, range(100))
@@ -112,7 +115,7 @@ def test_a_crash_between_the_sync_and_the_judgement_loses_nothing(
     assert ids(session) == set(range(100))
 
 
-def test_a_column_that_airbyte_added_meanwhile_is_empty_in_the_rows_that_are_put_back(
+def test_a_new_column_of_airbyte_is_null_in_the_rows_that_are_put_back(
     session: SnowflakeConnection,
 ) -> None:
     synced(session, range(100))

@@ -1,4 +1,7 @@
-"""The producer as a process: what it asks for, what it writes, when it gives up, and how it stops."""
+"""The producer as a process: subscriptions, messages, the ends that need a person, and a stop.
+
+Faulty connections belong to test_producer_connection.py, crashes to test_producer_crash.py.
+"""
 
 import signal
 import time
@@ -47,12 +50,12 @@ def test_every_event_arrives_exactly_as_sent(live: Live) -> None:
 def test_a_correction_passes_through_with_a_newer_received_at(live: Live) -> None:
     program = live.start("*")
     corrected = program.until(
-        lambda: {key: found for key, found in live.versions().items() if len(found) == 2},
+        lambda: {key: versions for key, versions in live.versions().items() if len(versions) == 2},
         "corrections arrive",
     )
-    for key, found in corrected.items():
-        assert as_sent(found) == list(live.truth.versions(key))
-        assert found[0].received_at < found[1].received_at
+    for key, versions in corrected.items():
+        assert as_sent(versions) == list(live.truth.versions(key))
+        assert versions[0].received_at < versions[1].received_at
     assert program.stop() == 0
 
 
@@ -82,7 +85,7 @@ def test_a_change_of_the_subscriptions_needs_no_new_connection(
     assert live.gaps() == []
 
 
-def test_a_refused_channel_is_told_with_its_reason_while_the_others_stream(
+def test_a_refused_channel_is_reported_with_its_reason_while_the_others_stream(
     live: Live, settings: Settings
 ) -> None:
     live.exchange.control("refuse", channel="A.TSLA")
@@ -102,7 +105,9 @@ def test_a_refused_channel_is_told_with_its_reason_while_the_others_stream(
     )
 
 
-def test_all_channels_refused_ends_it_with_exit_11(live: Live, settings: Settings) -> None:
+def test_a_refusal_of_all_channels_ends_the_producer_with_exit_11(
+    live: Live, settings: Settings
+) -> None:
     for channel in channels(SYMBOLS):
         live.exchange.control("refuse", channel=channel)
     put_in_force(settings, *channels(SYMBOLS))
@@ -113,7 +118,7 @@ def test_all_channels_refused_ends_it_with_exit_11(live: Live, settings: Setting
     assert (live.beat().state, live.beat().detail) == ("stopped", sentence)
 
 
-def test_a_wrong_key_ends_it_with_exit_10(live: Live, settings: Settings) -> None:
+def test_a_wrong_key_ends_the_producer_with_exit_10(live: Live, settings: Settings) -> None:
     put_in_force(settings, *channels(SYMBOLS))
     program = live.programs.start("producer", POLYGON_API_KEY="wrong")
     assert program.exit_code() == EXIT_WRONG_KEY == 10
@@ -123,7 +128,7 @@ def test_a_wrong_key_ends_it_with_exit_10(live: Live, settings: Settings) -> Non
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_handshake_refused_for_the_key_ends_it_with_exit_10(
+def test_a_handshake_refused_for_the_key_ends_the_producer_with_exit_10(
     live: Live, settings: Settings, status: int
 ) -> None:
     live.exchange.control("handshake", status=status)
@@ -143,7 +148,7 @@ time.time_ns = lambda: now_ns() - 8_000_000_000
 def test_a_clock_that_is_seconds_behind_costs_no_event_and_is_measured(live: Live) -> None:
     program = live.start(*SYMBOLS, prelude=CLOCK_8_SECONDS_BEHIND)
 
-    def measured() -> Heartbeat | None:
+    def find() -> Heartbeat | None:
         last = beat(live.settings, "producer")
         return (
             last
@@ -153,29 +158,29 @@ def test_a_clock_that_is_seconds_behind_costs_no_event_and_is_measured(live: Liv
             else None
         )
 
-    last = program.until(measured, "a heartbeat that measured the delay")
+    last = program.until(find, "a heartbeat that measured the delay")
     assert last is not None
     assert (last.counters.get("refused", 0), unaccounted(last)) == (0, 0)
     assert program.stop() == 0
-    assert {
-        rejection_reason(item) for item in raw_aggregates(live.settings, int((time.time() - 600) * 1e6))
-    } == {None}
+    since_us = int((time.time() - 600) * 1e6)
+    received = raw_aggregates(live.settings, since_us)
+    assert {rejection_reason(item) for item in received} == {None}
 
 
-def test_without_an_accepted_set_it_waits_and_says_so(live: Live) -> None:
-    live.programs.start("producer", SUBSCRIPTIONS_KEY="other.csv").says(
+def test_without_an_accepted_set_the_producer_waits_and_logs_the_cure(live: Live) -> None:
+    live.programs.start("producer", SUBSCRIPTIONS_KEY="other.csv").wait_for_log(
         "waiting: nothing is published yet: materialize s3/subscriptions"
     )
 
 
-def test_s3_away_leaves_the_last_good_set_in_force(stack: Stack, live: Live) -> None:
+def test_the_last_good_set_stays_in_force_while_s3_is_away(stack: Stack, live: Live) -> None:
     program = live.start("AAPL", "MSFT")
     before = live.connection(program, ["AAPL", "MSFT"])
     stack.kill("s3")
     try:
-        program.says("the last good set stays")
-        said_ms = time.time() * 1000
-        program.until(lambda: live.newest_start() > said_ms, "it streams on")
+        program.wait_for_log("the last good set stays")
+        logged_ms = time.time() * 1000
+        program.until(lambda: live.newest_start() > logged_ms, "it streams on")
         assert live.connection(program, ["AAPL", "MSFT"])["id"] == before["id"]
     finally:
         stack.restart("s3")
@@ -185,12 +190,12 @@ def test_s3_away_leaves_the_last_good_set_in_force(stack: Stack, live: Live) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_stop_it_hands_on_everything_and_exits_0(
+def test_a_stop_signal_delivers_everything_and_exits_with_0(
     live: Live, number: signal.Signals
 ) -> None:
     program = live.start("*")
-    asked = time.monotonic()
+    signalled = time.monotonic()
     assert program.stop(number) == 0
-    assert time.monotonic() - asked < float(live.settings.drain_seconds)
+    assert time.monotonic() - signalled < float(live.settings.drain_seconds)
     assert len(live.received()) == sum(part["events"] for part in live.sent())
     assert (live.beat().state, live.beat().detail) == ("stopped", "drained")

@@ -1,4 +1,7 @@
-"""The producer when the connection misbehaves: it comes back, never in a storm, and what was missed stands in the gap ledger."""
+"""The producer with a faulty connection: it reconnects with pauses and records what it missed.
+
+Crashes of the producer and of Kafka belong to test_producer_crash.py.
+"""
 
 import hashlib
 import json
@@ -14,8 +17,8 @@ from polygon_assets_tests.processes.live_market import EXCHANGE_OPTIONS, SERVERS
 __all__ = ["EXCHANGE_OPTIONS", "SERVERS"]
 
 
-def assert_one_gap_tells_of_the_outage(live: Live, program: Program) -> None:
-    """The ledger has one gap, from the last event before the outage to the first after it, and no second outside it is missing."""
+def assert_one_gap_covers_the_outage(live: Live, program: Program) -> None:
+    """Assert that one gap spans the outage, from event to event, and no other second is lost."""
     program.until(live.gaps, "a gap is in the ledger")
     assert program.stop() == 0
     [gap] = live.gaps()
@@ -27,14 +30,12 @@ def assert_one_gap_tells_of_the_outage(live: Live, program: Program) -> None:
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1006, 1008, 1009, 1011])
-def test_whatever_the_close_code_it_connects_again_with_every_channel(
-    live: Live, code: int
-) -> None:
+def test_after_any_close_code_it_reconnects_with_every_channel(live: Live, code: int) -> None:
     program = live.start(*SYMBOLS)
     before = live.newest()
     live.exchange.control("close", code=code)
     live.connection(program, SYMBOLS, after=before)
-    assert_one_gap_tells_of_the_outage(live, program)
+    assert_one_gap_covers_the_outage(live, program)
 
 
 def test_a_cut_connection_and_a_vendor_that_is_away_for_a_while_leave_one_gap(live: Live) -> None:
@@ -45,7 +46,7 @@ def test_a_cut_connection_and_a_vendor_that_is_away_for_a_while_leave_one_gap(li
     live.exchange.control("drop")
     live.connection(program, SYMBOLS, after=before)
     assert "backing_off: handshake refused with HTTP 503" in program.log
-    assert_one_gap_tells_of_the_outage(live, program)
+    assert_one_gap_covers_the_outage(live, program)
 
 
 def test_a_gap_lasts_until_new_seconds_come_even_if_an_old_one_is_corrected_first(
@@ -56,26 +57,16 @@ def test_a_gap_lasts_until_new_seconds_come_even_if_an_old_one_is_corrected_firs
     live.exchange.control("silence", seconds=30)
     live.exchange.control("drop")
     program.until(
-        lambda: [
-            c
-            for c in live.exchange.connections()
-            if c["id"] > before and len(c["channels"]) == len(SYMBOLS)
-        ],
-        "it is back",
+        lambda: any(
+            connection["id"] > before and len(connection["channels"]) == len(SYMBOLS)
+            for connection in live.exchange.connections()
+        ),
+        "it has reconnected",
     )
     old = live.sent()[0]["last_second"] * 1000
     eventually(lambda: time.time() * 1000 > old + 3500, "two more seconds have been due")
-    event = {
-        "ev": "A",
-        "sym": "AAPL",
-        "v": 1,
-        "o": 1.0,
-        "c": 1.0,
-        "h": 1.0,
-        "l": 1.0,
-        "s": old,
-        "e": old + 1000,
-    }
+    event = {"ev": "A", "sym": "AAPL", "v": 1, "s": old, "e": old + 1000}
+    event |= dict.fromkeys(("o", "c", "h", "l"), 1.0)
     corrected_ms = time.time() * 1000
     live.exchange.control("garbage", text=json.dumps([event]))
     program.until(
@@ -89,7 +80,7 @@ def test_a_gap_lasts_until_new_seconds_come_even_if_an_old_one_is_corrected_firs
     assert [key for key in live.missing(*SYMBOLS) if key[1] < corrected_ms] == []
 
 
-def test_after_max_connections_it_waits_before_it_comes_back(live: Live) -> None:
+def test_after_max_connections_it_pauses_before_it_reconnects(live: Live) -> None:
     program = live.start(*SYMBOLS, MAX_CONNECTIONS_COOLDOWN_SECONDS="2")
     before = live.newest()
     evicted = time.time()
@@ -98,34 +89,35 @@ def test_after_max_connections_it_waits_before_it_comes_back(live: Live) -> None
     assert after["id"] == before + 1
     assert after["opened_at"] - evicted >= 2
     assert (
-        "backing_off: another connection uses this account: Maximum number of websocket connections exceeded."
-        in program.log
+        "backing_off: another connection uses this account: "
+        "Maximum number of websocket connections exceeded." in program.log
     )
-    assert_one_gap_tells_of_the_outage(live, program)
+    assert_one_gap_covers_the_outage(live, program)
 
 
-def test_a_vendor_that_drops_every_connection_at_once_is_not_stormed(live: Live) -> None:
+def test_a_vendor_that_drops_every_connection_gets_few_attempts(live: Live) -> None:
     program = live.start(*SYMBOLS)
     until = time.monotonic() + 4
     while time.monotonic() < until:
         live.exchange.control("drop")
         time.sleep(0.02)
-    # Pauses of at least 0.25, 0.5, 1 and 2 s: the sixth connection comes after 7.75 s at the earliest.
+    # The pauses are at least 0.25, 0.5, 1 and 2 s, so the sixth connection comes after 7.75 s or
+    # later.
     assert 2 <= len(live.connections_opened()) <= 5
     assert program.is_running()
 
 
-def test_silence_of_everything_while_the_market_is_open_is_a_dead_connection(live: Live) -> None:
+def test_a_silent_connection_while_the_market_is_open_counts_as_dead(live: Live) -> None:
     program = live.start(*SYMBOLS, NO_DATA_SECONDS="3")
     before = live.newest()
     live.exchange.control("silence", seconds=30)
-    program.says("backing_off: no data for 3 s while the market is open")
+    program.wait_for_log("backing_off: no data for 3 s while the market is open")
     live.exchange.clear()
     live.connection(program, SYMBOLS, after=before)
-    assert_one_gap_tells_of_the_outage(live, program)
+    assert_one_gap_covers_the_outage(live, program)
 
 
-def test_silence_of_one_channel_is_nothing_unusual(live: Live) -> None:
+def test_one_silent_channel_does_not_close_the_connection(live: Live) -> None:
     program = live.start("AAPL", "MSFT", NO_DATA_SECONDS="3")
     live.exchange.control("silence", channel="A.AAPL", seconds=30)
     silent_ms = time.time() * 1000
@@ -135,14 +127,14 @@ def test_silence_of_one_channel_is_nothing_unusual(live: Live) -> None:
     assert program.stop() == 0
 
 
-def test_what_cannot_be_read_goes_to_the_dead_letters_and_the_rest_goes_on(live: Live) -> None:
+def test_unreadable_frames_and_events_become_dead_letters_and_the_rest_streams(live: Live) -> None:
     program = live.start(*SYMBOLS)
     epoch = program.until(lambda: live.beat().epoch, "a heartbeat of this connection")
     long = "x" * (LARGEST_RAW_BYTES + 1)
     for body in ({"kind": "frame"}, {"kind": "event"}, {"kind": "large"}, {"text": long}):
         live.exchange.control("garbage", **body)
     letters = program.until(
-        lambda: len(found := dead_letters(live.settings)) >= 6 and found, "six dead letters"
+        lambda: len(letters := dead_letters(live.settings)) >= 6 and letters, "six dead letters"
     )
     assert isinstance(letters, list)
     assert {(letter.program, letter.epoch) for letter in letters} == {("producer", epoch)}
@@ -177,7 +169,7 @@ def assert_reasons(frames: dict[bytes, DeadLetter], events: dict[bytes, DeadLett
 
 
 def assert_whole(raw: bytes, letters: list[DeadLetter]) -> None:
-    """What was too long for one letter is in several: nothing of it is missing."""
+    """Assert that the parts of a frame too long for one letter add up to the whole frame."""
     letters.sort(key=lambda letter: letter.part)
     assert [(letter.part, letter.parts) for letter in letters] == [(1, 2), (2, 2)]
     joined = b"".join(letter.raw for letter in letters)
@@ -195,11 +187,11 @@ def test_a_slow_feed_loses_nothing_and_keeps_its_connection(live: Live) -> None:
     assert live.missing(*SYMBOLS) == []
 
 
-def test_seconds_that_come_late_among_newer_ones_are_written_too(live: Live) -> None:
+def test_late_seconds_among_newer_ones_are_written(live: Live) -> None:
     program = live.start(*SYMBOLS)
     live.exchange.control("late", minutes=0.05, seconds=2)
     late_ms = time.time() * 1000
-    eventually(lambda: live.newest_start() > late_ms + 4000, "the held back seconds have come")
+    eventually(lambda: live.newest_start() > late_ms + 4000, "the late seconds have come")
     newest = live.beat().newest_event
     assert newest is not None
     assert newest > late_ms
@@ -209,7 +201,7 @@ def test_seconds_that_come_late_among_newer_ones_are_written_too(live: Live) -> 
     ]
     assert order != sorted(order)
     sent = live.sent()
-    # The held back seconds end 3 s before the last one sent.
+    # The exchange holds the late seconds back by 3 s, so the last 3 s may not have come yet.
     assert [
         key for key in live.missing(*SYMBOLS) if key[1] / 1000 < sent[-1]["last_second"] - 3
     ] == []

@@ -1,4 +1,7 @@
-"""The producer when it crashes, or Kafka is away: everything it was sent is in the topic or within a gap."""
+"""Crashes of the producer and of Kafka: every event sent is in the topic or within a gap.
+
+Faulty connections to the vendor belong to test_producer_connection.py.
+"""
 
 import signal
 import time
@@ -14,7 +17,9 @@ __all__ = ["EXCHANGE_OPTIONS", "SERVERS"]
 TINY_QUEUE = """
 from polygon_assets.clients import kafka
 connect = kafka.connect_producer
-kafka.connect_producer = lambda settings, **options: connect(settings, **{"queue.buffering.max.messages": 200, **options})
+kafka.connect_producer = lambda settings, **options: connect(
+    settings, **{"queue.buffering.max.messages": 200, **options}
+)
 """
 
 
@@ -36,7 +41,7 @@ def test_kill_9_leaves_a_gap_from_its_last_heartbeat_to_the_first_new_event(live
     assert live.missing(*SYMBOLS) == []
 
 
-def test_a_crash_is_told_of_even_if_the_broker_comes_back_after_the_producer(
+def test_a_crash_leaves_a_gap_even_if_the_broker_comes_back_after_the_producer(
     stack: Stack, live: Live
 ) -> None:
     first = live.start(*SYMBOLS)
@@ -48,7 +53,7 @@ def test_a_crash_is_told_of_even_if_the_broker_comes_back_after_the_producer(
     broker.send(signal.SIGSTOP)
     try:
         second = live.start(*SYMBOLS)
-        second.says("last heartbeat is not known")
+        second.wait_for_log("last heartbeat is not known")
     finally:
         broker.send(signal.SIGCONT)
     [gap] = second.until(live.gaps, "a gap is in the ledger")
@@ -57,12 +62,11 @@ def test_a_crash_is_told_of_even_if_the_broker_comes_back_after_the_producer(
     assert live.missing(*SYMBOLS) == []
 
 
-def test_a_gap_that_was_still_open_at_the_end_is_found_by_the_next_start(live: Live) -> None:
+def test_a_gap_still_open_at_the_stop_is_recorded_by_the_next_start(live: Live) -> None:
     first = live.start("AAPL", "MSFT")
-    put_in_force(
-        live.settings, "A.AAPL", "A.MSFT", "X.SILENT"
-    )  # the vendor does not answer what it does not publish
-    first.until(lambda: live.beat().desired == 3, "it asks for the third channel")
+    # The vendor does not answer requests for channels that it does not publish.
+    put_in_force(live.settings, "A.AAPL", "A.MSFT", "X.SILENT")
+    first.until(lambda: live.beat().desired == 3, "it requests the third channel")
     before = live.newest()
     live.exchange.control("silence", seconds=2)
     live.exchange.control("drop")
@@ -94,7 +98,7 @@ def test_a_process_that_never_streamed_hides_no_gap(live: Live) -> None:
     assert live.missing(*SYMBOLS) == []
 
 
-def test_the_time_between_a_clean_stop_and_the_next_start_is_a_gap_too(live: Live) -> None:
+def test_the_time_between_a_clean_stop_and_the_next_start_is_a_gap(live: Live) -> None:
     first = live.start(*SYMBOLS)
     first.until(live.written, "events arrive")
     assert first.stop() == 0
@@ -106,7 +110,7 @@ def test_the_time_between_a_clean_stop_and_the_next_start_is_a_gap_too(live: Liv
     assert live.missing(*SYMBOLS) == []
 
 
-def test_what_comes_while_the_broker_is_dead_is_delivered_when_it_is_back(
+def test_events_of_a_broker_outage_are_delivered_when_the_broker_is_back(
     stack: Stack, live: Live
 ) -> None:
     program = live.start(*SYMBOLS)
@@ -114,18 +118,19 @@ def test_what_comes_while_the_broker_is_dead_is_delivered_when_it_is_back(
     stack.kill("kafka")
     killed_ms = time.time() * 1000
     program.until(
-        lambda: live.sent()[-1]["last_second"] * 1000 > killed_ms + 2000, "events come meanwhile"
+        lambda: live.sent()[-1]["last_second"] * 1000 > killed_ms + 2000,
+        "events come during the outage",
     )
     stack.restart("kafka")
     program.until(lambda: live.newest_start() > killed_ms + 4000, "it streams on")
     assert live.newest() == before
     assert program.stop() == 0
-    # The embedded broker forgets what it had before.
+    # The embedded broker has lost the messages from before the kill.
     assert [key for key in live.missing(*SYMBOLS) if key[1] > killed_ms] == []
     assert live.gaps() == []
 
 
-def test_a_full_queue_first_holds_back_reading_and_then_drops_by_the_book(
+def test_a_full_queue_first_pauses_reading_and_then_counts_every_drop(
     stack: Stack, live: Live
 ) -> None:
     program = live.start("*", prelude=TINY_QUEUE)
@@ -133,7 +138,7 @@ def test_a_full_queue_first_holds_back_reading_and_then_drops_by_the_book(
     broker = stack.process("kafka")
     broker.send(signal.SIGSTOP)
     try:
-        program.says("the queue to Kafka is full")
+        program.wait_for_log("the queue to Kafka is full")
     finally:
         broker.send(signal.SIGCONT)
     program.until(live.gaps, "a gap is in the ledger")

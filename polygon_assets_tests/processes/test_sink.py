@@ -90,7 +90,7 @@ def test_kill_9_in_the_middle_of_inserts_changes_nothing(
     ]
     for rows_before in (0, 10_000, 20_000):
         program = programs.start("sink", SINK_MAX_ROWS="100")
-        program.says("sink streaming")
+        program.wait_for_log("sink streaming")
         numbers = range(rows_before, rows_before + 10_000)
         send_rows(settings, [second_of("KILL", number) for number in numbers])
         program.until(partial(has_more_rows, settings, "KILL", rows_before), "inserts are going on")
@@ -140,10 +140,10 @@ def test_it_waits_for_clickhouse_and_then_goes_on(
     stack: Stack, settings: Settings, programs: Programs
 ) -> None:
     program = programs.start("sink", SINK_MAX_ROWS="200")
-    program.says("sink streaming")
+    program.wait_for_log("sink streaming")
     stack.kill("clickhouse")
     send_rows(settings, [second_of("AWAY", number) for number in range(2000)])
-    program.says("backing_off: ClickHouse")
+    program.wait_for_log("backing_off: ClickHouse")
     stack.restart("clickhouse")
     program.until(lambda: row_count(settings, "AWAY") == 2000, "every row is in")
     assert program.is_running()
@@ -154,10 +154,10 @@ def test_a_stop_while_clickhouse_is_away_does_not_count_as_drained(
     stack: Stack, settings: Settings, programs: Programs
 ) -> None:
     program = programs.start("sink", DRAIN_SECONDS="1")
-    program.says("sink streaming")
+    program.wait_for_log("sink streaming")
     stack.kill("clickhouse")
     send_rows(settings, [second_of("LATE", number) for number in range(10)])
-    program.says("backing_off: ClickHouse")
+    program.wait_for_log("backing_off: ClickHouse")
     assert program.stop() == 13
     stack.restart("clickhouse")
     programs.start("sink")

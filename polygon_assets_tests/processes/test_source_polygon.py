@@ -1,6 +1,7 @@
-"""The connector, as Airbyte runs it, against the simulated exchange in the week of Thanksgiving 2026: what it reads, and what stops it.
+"""The connector, as Airbyte runs it, against the simulated exchange in Thanksgiving week 2026.
 
-The week has a holiday (Thursday), an early close (Friday) and a weekend; the exchange stands at the Tuesday after, before it opens.
+The week has a holiday (Thursday), an early close (Friday) and a weekend; the exchange's clock shows
+the Tuesday after, before the open. Unusable answers belong to test_source_polygon_answers.py.
 """
 
 import datetime as dt
@@ -42,7 +43,7 @@ WEDNESDAY, FRIDAY, MONDAY, TUESDAY = (
 )
 TRADING_DAYS = (WEDNESDAY, FRIDAY, MONDAY)
 NOW = dt.datetime(2026, 12, 1, 3, tzinfo=NEW_YORK)
-# Months later some tickers are new and some are gone.
+# Some tickers are listed and some delisted in the months until then.
 LATER = dt.datetime(2027, 3, 1, 3, tzinfo=NEW_YORK)
 BY_DAY = itemgetter("date", "ticker")
 LISTS = [(market, active) for market in ("stocks", "otc") for active in ("true", "false")]
@@ -90,7 +91,7 @@ def connector(exchange: RunningExchange, tmp_path: Path) -> Connector:
 
 @pytest.fixture(scope="module")
 def first(server: RunningExchange, tmp_path_factory: pytest.TempPathFactory) -> Output:
-    """A first sync of everything, with a bad spell of the exchange in it."""
+    """A first sync of all streams, during which each kind of path fails once."""
     server.clear_faults()
     server.control("rest", status=503, path="/v2/aggs")
     server.control("rest", status=429, retry_after=1, path="/v3/reference/tickers")
@@ -113,7 +114,7 @@ def rest(exchange: RunningExchange) -> PolygonRest:
 
 
 def listed(market: Market, name: str, active: str, now: dt.datetime) -> list[Record]:
-    """The truth of one list of tickers."""
+    """One of the exchange's lists of tickers, from its own code."""
     query: dict[str, str] = {"market": name, "active": active, "limit": "1000"}
     page = reference.tickers(market, query, now)
     records = page.records
@@ -124,7 +125,7 @@ def listed(market: Market, name: str, active: str, now: dt.datetime) -> list[Rec
 
 
 def every_ticker(market: Market, now: dt.datetime) -> dict[str, Record]:
-    """With the vendor's nanoseconds cut to microseconds."""
+    """Every ticker by symbol, with the vendor's nanoseconds cut to microseconds."""
     records = [record for name, active in LISTS for record in listed(market, name, active, now)]
     return {
         record["ticker"]: record | {"last_updated_utc": f"{record['last_updated_utc'][:26]}Z"}
@@ -137,7 +138,7 @@ def by_ticker(records: list[Record]) -> dict[str, Record]:
 
 
 def newest_changes(output: Output) -> set[str]:
-    """Up to which change each list of tickers has been read."""
+    """The newest change that the state has for each list of tickers."""
     return {state["cursor"]["last_updated_utc"] for state in output.state_of("tickers")["states"]}
 
 
@@ -147,7 +148,7 @@ def requests_during(exchange: RunningExchange, action: Callable[[], Output]) -> 
 
 
 def without_nulls(records: list[Record]) -> list[Record]:
-    """As the connector writes them."""
+    """The records as the connector writes them: without null fields."""
     return [
         {name: value for name, value in record.items() if value is not None} for record in records
     ]
@@ -160,7 +161,7 @@ def test_check_accepts_the_key_or_names_the_cure(connector: Connector) -> None:
         connector.with_config(start_date="yesterday"),
     )
     with ExitStack() as stack:
-        started = [stack.enter_context(each.running("check")) for each in connectors]
+        started = [stack.enter_context(connector.running("check")) for connector in connectors]
         good, unknown, unusable = (running.finish().connection for running in started)
     assert good["status"] == "SUCCEEDED"
     assert unknown["status"] == "FAILED"
@@ -184,7 +185,7 @@ def test_discover_offers_the_streams_of_the_manifest(connector: Connector) -> No
         assert ("incremental" in offered[name]["supported_sync_modes"]) == bool(stream.cursor)
 
 
-def test_a_first_sync_reads_all_reference_data_through_a_bad_spell_and_pages_that_repeat_a_ticker(
+def test_a_first_sync_reads_all_reference_data_despite_failures_and_repeated_tickers(
     first: Output, market: Market
 ) -> None:
     assert (first.code, first.errors) == (0, [])
@@ -198,17 +199,17 @@ def test_a_first_sync_reads_all_reference_data_through_a_bad_spell_and_pages_tha
     assert by_ticker(first.records["tickers"]) == every_ticker(market, NOW)
 
 
-def test_every_day_of_the_week_is_read_and_equals_the_truth_in_number_and_in_last_digit(
+def test_every_trading_day_is_read_with_every_bar_to_the_last_digit(
     first: Output, market: Market
 ) -> None:
     records = first.records["grouped_daily"]
     assert {record["date"] for record in records} == {str(day) for day in TRADING_DAYS}
     names = ("open", "high", "low", "close", "vwap", "transactions")
     for day in TRADING_DAYS:
-        found = {record["ticker"]: record for record in records if record["date"] == str(day)}
+        read = {record["ticker"]: record for record in records if record["date"] == str(day)}
         truth = {str(bar["symbol"]): bar for bar in market.grouped(day)}
-        assert found.keys() == truth.keys()
-        for ticker, record in found.items():
+        assert read.keys() == truth.keys()
+        for ticker, record in read.items():
             assert [record[name] for name in names] == [truth[ticker][name] for name in names]
             assert float(record["volume"]) == truth[ticker]["volume"]
             assert record["otc"] == market.universe.otc[market.universe.index[ticker]]
@@ -219,7 +220,7 @@ def test_every_day_of_the_week_is_read_and_equals_the_truth_in_number_and_in_las
     assert dt.datetime.fromtimestamp(friday["window_start_ms"] / 1000, NEW_YORK).hour == 13
 
 
-def test_open_and_close_are_the_truth_and_a_ticker_without_a_bar_is_none(
+def test_official_prices_are_exact_and_a_ticker_without_a_bar_has_no_record(
     first: Output, market: Market
 ) -> None:
     names = {
@@ -254,10 +255,10 @@ def test_a_day_fetched_by_rest_has_the_records_of_the_connector(
         assert sorted(without_nulls(records), key=BY_DAY) == sorted(first.records[name], key=BY_DAY)
 
 
-def test_a_second_sync_of_unchanged_data_gives_only_the_newest_again(
+def test_a_second_sync_of_unchanged_data_repeats_only_the_newest_records(
     first: Output, connector: Connector
 ) -> None:
-    """A new ticker of daily_open_close starts at the start date, the others go on, and one that is listed twice is one."""
+    """In daily_open_close a new ticker starts at the start date; a doubled ticker counts once."""
     states = deepcopy(
         {name: first.states[name] for name in ("tickers", "grouped_daily", "daily_open_close")}
     )
@@ -277,7 +278,7 @@ def test_a_second_sync_of_unchanged_data_gives_only_the_newest_again(
     assert second.state_of("tickers")["states"] == first.state_of("tickers")["states"]
 
 
-def test_months_later_only_the_tickers_that_changed_came_or_went_are_read_with_one_request_per_list(
+def test_months_later_one_request_per_list_reads_only_the_changed_tickers(
     first: Output, market: Market, tmp_path: Path
 ) -> None:
     with exchange_at(LATER) as later:
@@ -304,7 +305,7 @@ def test_months_later_only_the_tickers_that_changed_came_or_went_are_read_with_o
     assert changed <= by_ticker(output.records["tickers"]).keys() <= changed | newest
 
 
-def test_a_ticker_without_a_stamp_is_read_and_neither_moves_the_state_nor_ends_the_paging(
+def test_a_ticker_without_a_stamp_is_read_and_changes_neither_state_nor_paging(
     tmp_path: Path,
 ) -> None:
     known, newer = "2026-11-20T00:00:00.000000Z", "2026-11-21T00:00:00.000000Z"
@@ -333,18 +334,18 @@ def test_a_ticker_without_a_stamp_is_read_and_neither_moves_the_state_nor_ends_t
             },
         )
         output = connector.run("read", ["tickers"], [{"type": "STREAM", "stream": descriptor}])
-        assert (output.code, len(api.asked)) == (0, 2 * len(LISTS))
+        assert (output.code, len(api.requests)) == (0, 2 * len(LISTS))
     assert {
         (record["ticker"], record["last_updated_utc"]) for record in output.records["tickers"]
     } == {("NEW", newer), ("OLD", known)}
     assert newest_changes(output) == {newer}
 
 
-def test_an_answer_that_is_none_is_asked_for_again_and_never_taken_for_an_empty_one(
+def test_an_unusable_answer_is_retried_and_never_counts_as_empty(
     tmp_path: Path,
 ) -> None:
     soon = {"Retry-After": "0.1"}
-    no_answers: list[Answer] = [
+    unusable: list[Answer] = [
         (200, b"<html>Back soon</html>", soon),
         (200, b'{"status": "OK", "resu', soon),
         (200, {"status": "ERROR"}, soon),
@@ -360,7 +361,7 @@ def test_an_answer_that_is_none_is_asked_for_again_and_never_taken_for_an_empty_
         running = {}
         for name, answer in answers.items():
             api = stack.enter_context(serving())
-            api.script = [*no_answers, (200, answer)]
+            api.script = [*unusable, (200, answer)]
             (folder := tmp_path / name).mkdir()
             config = {
                 "api_key": KEY,
@@ -375,7 +376,7 @@ def test_an_answer_that_is_none_is_asked_for_again_and_never_taken_for_an_empty_
     } == dict.fromkeys(answers, (0, 1))
 
 
-def test_the_rate_limit_holds_and_a_crash_while_newest_tickers_are_read_first_loses_no_older_one(
+def test_the_rate_limit_holds_and_a_crash_while_reading_tickers_loses_no_ticker(
     exchange: RunningExchange, connector: Connector, market: Market
 ) -> None:
     before = exchange.stats()["rest_requests"]
@@ -384,10 +385,11 @@ def test_the_rate_limit_holds_and_a_crash_while_newest_tickers_are_read_first_lo
             lambda: exchange.stats()["rest_requests"] == before + 3,
             "the three requests of the minute",
         )
-        # Nothing to wait for: it is to be seen that nothing happens, and without the limit all is over in two seconds.
+        # No event to wait for: the test shows that no request follows. Without the limit the whole
+        # sync takes two seconds.
         time.sleep(2)
         assert exchange.stats()["rest_requests"] == before + 3
-        running.read_until(lambda said: said.records.get("tickers"))
+        running.read_until(lambda output: output.records.get("tickers"))
         crashed = running.kill()
     assert crashed.records["tickers"]
     resumed = connector.run("read", ["tickers"], list(crashed.states.values()))
@@ -395,10 +397,10 @@ def test_the_rate_limit_holds_and_a_crash_while_newest_tickers_are_read_first_lo
     assert by_ticker(kept + resumed.records["tickers"]) == every_ticker(market, NOW)
 
 
-def test_a_crash_while_the_first_day_is_still_being_read_and_later_ones_are_done_loses_no_day(
+def test_a_crash_during_the_first_day_with_later_days_done_loses_no_day(
     exchange: RunningExchange, connector: Connector, market: Market
 ) -> None:
-    """An empty list of tickers is no failure either."""
+    """The resumed sync also shows that an empty list of tickers is no failure."""
     exchange.control(
         "rest",
         status=429,
@@ -407,8 +409,8 @@ def test_a_crash_while_the_first_day_is_still_being_read_and_later_ones_are_done
     )
     with connector.running("read", ["grouped_daily"]) as running:
         running.read_until(
-            lambda said: (
-                said.records.get("grouped_daily", [{"date": ""}])[-1]["date"] == str(MONDAY)
+            lambda output: (
+                output.records.get("grouped_daily", [{"date": ""}])[-1]["date"] == str(MONDAY)
             )
         )
         crashed = running.kill()
@@ -427,17 +429,18 @@ def test_a_crash_while_the_first_day_is_still_being_read_and_later_ones_are_done
     }
 
 
-def test_a_missing_entitlement_or_a_revoked_key_ends_its_stream_at_once_with_the_cure_and_a_day_that_is_not_over_is_empty(
+def test_a_permanent_refusal_ends_its_stream_at_once_with_the_cure(
     exchange: RunningExchange, connector: Connector, rest: PolygonRest
 ) -> None:
+    """A missing entitlement and a revoked key are permanent; a day that is not over is empty."""
     exchange.control("refuse", entitlement="/v3/reference/tickers", today=True)
-    # Each is given once: a request that was repeated would be answered.
+    # The exchange sends each 401 once, so a retried request would succeed.
     for path in ("/v3/reference/exchanges", f"/v1/open-close/AAPL/{MONDAY}"):
         exchange.control("rest", status=401, path=path)
     streams_read = ["exchanges", "ticker_types", "grouped_daily", "daily_open_close"]
     config = connector.with_config(start_date=str(MONDAY), open_close_tickers=["AAPL"])
     output, requests = requests_during(exchange, lambda: config.run("read", streams_read))
-    # The types, and two days of bars and one of prices; those that the exchange answers with 401 are not counted.
+    # Ticker types, two days of bars, one day of prices; the exchange does not count its 401s.
     assert (output.code, requests) == (1, 4)
     assert any(
         "does not include" in error and "/v3/reference/tickers/types (HTTP 403" in error
@@ -455,11 +458,18 @@ def test_a_missing_entitlement_or_a_revoked_key_ends_its_stream_at_once_with_the
     assert grouped_daily(rest, TUESDAY) == []
 
 
-def test_days_that_the_plan_no_longer_reaches_do_not_end_the_reading_of_a_ticker_that_is_new(
+def test_days_outside_the_plan_do_not_end_the_stream_of_official_prices(
     tmp_path: Path,
 ) -> None:
-    """The stream of all tickers still ends with the vendor's words: there, the start date is a mistake that shows on the first day."""
-    message = "Your plan doesn't include this data timeframe. Please upgrade your plan at https://massive.com/pricing"
+    """A ticker that is new there starts at the start date, which the plan may no longer cover.
+
+    grouped_daily still fails with the vendor's words: there such a start date is a mistake, and it
+    shows on the first day.
+    """
+    message = (
+        "Your plan doesn't include this data timeframe. "
+        "Please upgrade your plan at https://massive.com/pricing"
+    )
     too_old: Answer = (403, {"status": "NOT_AUTHORIZED", "message": message})
     days = {"start_date": str(WEDNESDAY), "end_date": str(FRIDAY), "open_close_tickers": ["NEW"]}
     with serving() as api:
@@ -484,7 +494,7 @@ def test_days_that_the_plan_no_longer_reaches_do_not_end_the_reading_of_a_ticker
     assert any("data timeframe" in error for error in refused.errors)
 
 
-def test_without_an_end_date_the_present_day_in_new_york_is_the_last_one(
+def test_without_an_end_date_the_last_day_is_today_in_new_york(
     exchange: RunningExchange, connector: Connector
 ) -> None:
     days = {"start_date": str(dt.datetime.now(NEW_YORK).date() - ONE_DAY), "end_date": ""}
@@ -492,4 +502,4 @@ def test_without_an_end_date_the_present_day_in_new_york_is_the_last_one(
         exchange, lambda: connector.with_config(**days).run("read", ["grouped_daily"])
     )
     assert output.code == 0
-    assert requests in (2, 3)  # 3 if midnight has passed since
+    assert requests in (2, 3)  # 3 if New York's midnight passed during the test

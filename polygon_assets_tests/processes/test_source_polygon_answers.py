@@ -1,4 +1,4 @@
-"""The connector and answers that are none: asked for again, then an error of their stream; the others go on."""
+"""The connector and unusable answers: retried, then an error of their stream; the others go on."""
 
 import json
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ STREAM_OF = {
 
 @contextmanager
 def vendor(answers: dict[str, list[Any]]) -> Iterator[Vendor]:
-    """Good answers where no others are given."""
+    """A vendor with `answers` for their paths and good answers for all others."""
     with vendor_by_path.serving({path: [body] for path, body in GOOD.items()} | answers) as server:
         yield server
 
@@ -100,7 +100,7 @@ NO_LISTS: list[dict[str, Any]] = [
 @pytest.mark.parametrize(
     "bodies", NO_LISTS, ids=["null or missing", "other types", "without a key, cut or an error"]
 )
-def test_an_answer_that_is_none_is_asked_for_again_then_an_error_and_costs_its_stream_alone(
+def test_an_unusable_answer_is_retried_then_fails_only_its_own_stream(
     tmp_path: Path, bodies: dict[str, Any]
 ) -> None:
     with vendor({path: [body] for path, body in bodies.items()}) as server:
@@ -108,13 +108,13 @@ def test_an_answer_that_is_none_is_asked_for_again_then_an_error_and_costs_its_s
     assert output.code == 1
     assert output.records.keys() == {"tickers"}
     for path in bodies:
-        assert server.requests(path) == 1 + RETRIES
+        assert server.request_count(path) == 1 + RETRIES
         assert any(
             path in error and "gave no answer that can be used" in error for error in output.errors
         ), output.errors
 
 
-def test_an_answer_that_comes_when_it_is_asked_for_again_is_taken(tmp_path: Path) -> None:
+def test_a_good_answer_to_a_retry_is_used(tmp_path: Path) -> None:
     null = {"status": "OK", "count": 0, "results": None}
     second = {
         "status": "OK",
@@ -134,7 +134,7 @@ def test_an_answer_that_comes_when_it_is_asked_for_again_is_taken(tmp_path: Path
 
 
 @pytest.mark.parametrize("cycle", [1, 2, 3])
-def test_a_page_that_was_read_before_ends_the_read_and_is_named(tmp_path: Path, cycle: int) -> None:
+def test_a_page_that_repeats_ends_the_stream_and_is_named(tmp_path: Path, cycle: int) -> None:
     pages = [
         {**GOOD[SPLITS], "next_url": f"https://api.massive.com{SPLITS}?cursor={n % cycle}"}
         for n in range(20)
@@ -142,7 +142,7 @@ def test_a_page_that_was_read_before_ends_the_read_and_is_named(tmp_path: Path, 
     with vendor({SPLITS: pages}) as server:
         output = read(tmp_path, server, "stock_split", "exchanges")
     assert output.code == 1
-    assert server.requests(SPLITS) == cycle + 1
+    assert server.request_count(SPLITS) == cycle + 1
     assert any(
         "a page that was read before" in error and "stocks/v1/splits?cursor=0" in error
         for error in output.errors
@@ -151,11 +151,13 @@ def test_a_page_that_was_read_before_ends_the_read_and_is_named(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("next_url", [7, {"url": "x"}, "no address", "http://host"])
-def test_a_next_url_that_is_no_address_cuts_no_list_short(tmp_path: Path, next_url: Any) -> None:
+def test_an_unusable_next_url_fails_instead_of_ending_the_list(
+    tmp_path: Path, next_url: Any
+) -> None:
     with vendor({SPLITS: [{**GOOD[SPLITS], "next_url": next_url}]}) as server:
         output = read(tmp_path, server, "stock_split")
     assert output.code == 1
-    assert server.requests(SPLITS) == 1 + RETRIES
+    assert server.request_count(SPLITS) == 1 + RETRIES
 
 
 def test_the_key_is_sent_to_the_configured_host_only(tmp_path: Path) -> None:
@@ -164,8 +166,8 @@ def test_the_key_is_sent_to_the_configured_host_only(tmp_path: Path) -> None:
         with vendor({SPLITS: [first, GOOD[SPLITS]]}) as server:
             output = read(tmp_path, server, "stock_split")
         assert (output.code, len(output.records["stock_split"])) == (0, 2)
-        assert stranger.asked == []
-        assert {key for _, key in server.asked} == {"Bearer key"}
+        assert stranger.requests == []
+        assert {key for _, key in server.requests} == {"Bearer key"}
 
 
 def test_a_redirect_has_its_own_cure(tmp_path: Path) -> None:
@@ -179,10 +181,10 @@ def test_a_redirect_has_its_own_cure(tmp_path: Path) -> None:
             for error in output.errors
         ), output.errors
         assert not any("Copy the key" in error for error in output.errors)
-        assert {key for _, key in stranger.asked} == {""}
+        assert {key for _, key in stranger.requests} == {""}
 
 
-def test_a_value_that_is_no_number_costs_itself_alone(tmp_path: Path) -> None:
+def test_a_value_that_is_not_a_number_is_null_and_costs_no_other_value(tmp_path: Path) -> None:
     values: tuple[Any, ...] = (None, True, "1.5", "", {}, "N/A")
     odd = [{**BAR, "T": f"ODD{n}", "vw": value} for n, value in enumerate(values)]
     text = json.dumps(

@@ -1,4 +1,7 @@
-"""A supervised program under a real Dagster instance and code server: whatever dies above it, it is not left behind."""
+"""A supervised program under a real Dagster instance and code server: no crash orphans it.
+
+The supervisor's decisions belong to the unit tests.
+"""
 
 import os
 import signal
@@ -22,14 +25,14 @@ from polygon_assets_tests.processes.harness import eventually
 
 ORPHAN_SECONDS = 10.0
 STAND_IN = "import subprocess, sys; subprocess.run(sys.argv[2:])"
-"""In the place of `dagster dev`: a script of that name, with the code server below it."""
+"""Instead of `dagster dev`: a script of that name, whose child is the code server."""
 JOB = "run_filter"
 
 
 class Location:
-    """A code server of its own, and the runs launched through it."""
+    """A code server and the runs launched through it; `under_dagster_dev` adds a parent process."""
 
-    def __init__(self, home: Path, *, above: bool) -> None:
+    def __init__(self, home: Path, *, under_dagster_dev: bool) -> None:
         self.notes = home / "notes"
         self.notes.mkdir()
         self.port = _free_port()
@@ -45,24 +48,13 @@ class Location:
         }
         module = "polygon_assets_tests.processes.supervised_location"
         command = [
-            sys.executable,
-            "-m",
-            "dagster",
-            "api",
-            "grpc",
-            "-m",
-            module,
-            "-p",
-            str(self.port),
-            "-h",
-            "127.0.0.1",
-            "--heartbeat",
+            *(sys.executable, "-m", "dagster", "api", "grpc", "-m", module),
+            *("-h", "127.0.0.1", "-p", str(self.port)),
+            *("--heartbeat", "--heartbeat-timeout", "600"),
         ]
         (home / "dagster").write_text(STAND_IN)
-        stand_in = [sys.executable, str(home / "dagster"), "dev"] if above else []
-        self.server = subprocess.Popen(
-            [*stand_in, *command, "--heartbeat-timeout", "600"], env=environment
-        )
+        stand_in = [sys.executable, str(home / "dagster"), "dev"] if under_dagster_dev else []
+        self.server = subprocess.Popen([*stand_in, *command], env=environment)
         eventually(self._answers, "the code server answers")
         self.instance = dg.DagsterInstance.from_config(str(home))
 
@@ -70,11 +62,11 @@ class Location:
         assert self.server.poll() is None, "the code server ended"
         try:
             return bool(DagsterGrpcClient(port=self.port, host="127.0.0.1").ping("hello"))
-        except Exception:  # noqa: BLE001  # whatever it raises while the server is not there yet
+        except Exception:  # noqa: BLE001  # the client raises many types until the server is up
             return False
 
     def launch(self) -> tuple[str, int]:
-        """A run of the job, once its program has started; the program's process id."""
+        """Launch a run and wait until its program has started; the run's and the process's id."""
         before = set(self.notes.glob("*.started"))
         with WorkspaceProcessContext(
             self.instance, GrpcServerTarget("127.0.0.1", self.port, None, "test")
@@ -120,9 +112,9 @@ def build_job() -> dg.JobDefinition:
 
 
 @contextmanager
-def location(home: Path, *, above: bool = False) -> Iterator[Location]:
+def location(home: Path, *, under_dagster_dev: bool = False) -> Iterator[Location]:
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-    running = Location(home, above=above)
+    running = Location(home, under_dagster_dev=under_dagster_dev)
     try:
         yield running
     finally:
@@ -155,10 +147,10 @@ def test_a_cancelled_run_lets_its_program_drain_and_its_lines_are_in_the_compute
         path.read_text()
         for path in Path(shared.instance.root_directory).glob(f"storage/{run_id}/compute_logs/*")
     )
-    assert "the fake filter speaks" in logs
+    assert "the fake filter prints" in logs
 
 
-def test_kill_9_of_the_run_worker_leaves_no_orphan_and_the_run_is_known_to_have_failed(
+def test_kill_9_of_the_run_worker_leaves_no_orphan_and_marks_the_run_as_failed(
     shared: Location,
 ) -> None:
     run_id, pid = shared.launch()
@@ -206,7 +198,7 @@ def test_kill_9_of_the_code_server_leaves_no_orphan(tmp_path: Path) -> None:
 def test_kill_9_of_dagster_dev_ends_the_program_although_the_code_server_lives_on(
     tmp_path: Path,
 ) -> None:
-    with location(tmp_path, above=True) as own:
+    with location(tmp_path, under_dagster_dev=True) as own:
         (code_server,) = psutil.Process(own.server.pid).children()
         run_id, pid = own.launch()
         own.server.kill()

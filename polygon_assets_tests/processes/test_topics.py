@@ -1,4 +1,4 @@
-"""The topics as `polygon-assets migrate` creates them, against a broker that has none."""
+"""The topics as `polygon-assets migrate` creates them, on a broker without topics."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,7 @@
-"""Writing RAW over the real protocol: which record wins, what stays when a load fails, and what a second load changes."""
+"""Loads into RAW over the real protocol: the winning record, failed loads, repeated loads.
+
+Encodings of single values belong to unit/batch/raw/test_table_writer.py.
+"""
 
 import datetime as dt
 import threading
@@ -33,7 +36,7 @@ EARLIER = AT - dt.timedelta(hours=1)
 
 @pytest.fixture
 def session(warehouse_session: SnowflakeConnection) -> SnowflakeConnection:
-    """With empty tables."""
+    """A session whose tables are empty."""
     clear(warehouse_session, "RAW.TICKERS", "RAW.GROUPED_DAILY")
     return warehouse_session
 
@@ -84,7 +87,7 @@ def test_the_newest_record_of_a_key_wins_within_a_load_and_the_last_of_equals(
 
 
 def test_an_older_record_never_replaces_a_newer_row(session: SnowflakeConnection) -> None:
-    """By the cursor's moment, whatever its offset; and by when it was extracted where the cursors are equal."""
+    """Newer means a later cursor in UTC, or, if the cursors are equal, a later extraction."""
     held, before, after = (
         "2026-01-02T00:00:00Z",
         "2026-01-02T12:00:00+14:00",
@@ -163,7 +166,7 @@ def test_readers_never_see_an_overwritten_table_empty(
     assert seen == {1}
 
 
-def test_a_load_that_fails_changes_nothing_and_leaves_nothing(session: SnowflakeConnection) -> None:
+def test_a_failed_load_changes_no_row_and_leaves_no_table(session: SnowflakeConnection) -> None:
     merge(session, "tickers", ticker("A"))
 
     def records() -> Iterator[dict[str, Any]]:
@@ -171,7 +174,8 @@ def test_a_load_that_fails_changes_nothing_and_leaves_nothing(session: Snowflake
         yield ticker("C", market=None)
 
     with pytest.raises(
-        RecordError, match=r"stream tickers: no market, which must not be empty, in \{'ticker': 'C'"
+        RecordError,
+        match=r"stream tickers: the required field market is missing in \{'ticker': 'C'",
     ):
         table_writer.merge(session, streams()["tickers"], records(), AT)
     ask(session, "ALTER TABLE RAW.TICKERS ADD COLUMN LATER DATE")
@@ -194,7 +198,7 @@ def test_a_load_that_fails_changes_nothing_and_leaves_nothing(session: Snowflake
     ask(session, "ALTER TABLE RAW.TICKERS DROP COLUMN LATER")
 
 
-def test_schema_table_and_new_columns_are_made_as_they_are_needed(
+def test_schema_table_and_new_columns_are_created_when_needed(
     session: SnowflakeConnection,
 ) -> None:
     old = Stream("grown", ("id",), None, {"id": {"type": "integer"}})
@@ -215,20 +219,20 @@ def test_schema_table_and_new_columns_are_made_as_they_are_needed(
     day = dt.date(2026, 11, 20)
     grown = "SELECT id, since, tags[0]::VARCHAR, note FROM ELSEWHERE.GROWN ORDER BY id"
     assert ask(session, grown) == [(1, None, None, None), (2, day, "a", "n")]
-    # A row from before there was a cursor is older than any that has one.
+    # A row without a cursor is older than any row that has one.
     assert table_writer.merge(
         session, new, [{"id": 1, "since": day}], EARLIER, schema="ELSEWHERE"
     ) == Written(1, 0, 1)
 
 
-def test_a_table_is_there_after_a_load_without_records(session: SnowflakeConnection) -> None:
+def test_a_load_without_records_creates_the_table(session: SnowflakeConnection) -> None:
     ask(session, "DROP TABLE RAW.DAILY_OPEN_CLOSE")
     assert merge(session, "daily_open_close") == Written(0, 0, 0)
     assert ask(session, "SELECT COUNT(*) FROM RAW.DAILY_OPEN_CLOSE") == [(0,)]
 
 
 @pytest.mark.parametrize("load", [table_writer.merge, table_writer.overwrite])
-def test_a_value_that_does_not_fit_is_null_and_named_as_by_airbytes_destination(
+def test_a_value_that_does_not_fit_is_nulled_and_recorded_as_airbyte_does(
     session: SnowflakeConnection, load: Any
 ) -> None:
     create(session)
@@ -241,39 +245,46 @@ def test_a_value_that_does_not_fit_is_null_and_named_as_by_airbytes_destination(
         "split_to": 2.0,
         "adjustment_type": "forward_split",
     }
-    sent: list[dict[str, Any]] = [
-        {"split_from": "N/A"}, {"split_to": float("nan")}, {"split_to": True}, {"split_from": {}}, {"execution_date": "soon"},
-        {"adjustment_type": float("nan")}, {"ticker": float("inf")}, {"split_to": ""},
-    ]  # fmt: skip
+    misfits: list[dict[str, Any]] = [
+        {"split_from": "N/A"},
+        {"split_to": float("nan")},
+        {"split_to": True},
+        {"split_from": {}},
+        {"execution_date": "soon"},
+        {"adjustment_type": float("nan")},
+        {"ticker": float("inf")},
+        {"split_to": ""},
+    ]
     records = [
         right,
-        *(right | {"id": str(number)} | each for number, each in enumerate(sent, start=2)),
+        *(right | {"id": str(number)} | misfit for number, misfit in enumerate(misfits, start=2)),
     ]
     load(session, streams()["stock_split"], records, AT, null_misfits=True)
-    asked = "SELECT id, ticker, execution_date, split_from, split_to, adjustment_type FROM RAW.STOCK_SPLIT ORDER BY id"
     expected = ("1", "A", dt.date(2026, 1, 2), 1.0, 2.0, "forward_split")
     names = ("id", "ticker", "execution_date", "split_from", "split_to", "adjustment_type")
-    rows = [tuple(row) for row in ask(session, asked)]
+    query = f"SELECT {', '.join(names)} FROM RAW.STOCK_SPLIT ORDER BY id"
+    rows = [tuple(row) for row in ask(session, query)]
     assert rows[0] == expected
     assert rows[1:] == [
         tuple(
-            str(number) if name == "id" else None if name in each else value
+            str(number) if name == "id" else None if name in misfit else value
             for name, value in zip(names, expected, strict=True)
         )
-        for number, each in enumerate(sent, start=2)
+        for number, misfit in enumerate(misfits, start=2)
     ]
     changed = ask(
         session,
-        "SELECT _AIRBYTE_META:changes[0]:field::VARCHAR, _AIRBYTE_META:changes[0]:change::VARCHAR FROM RAW.STOCK_SPLIT ORDER BY id",
+        "SELECT _AIRBYTE_META:changes[0]:field::VARCHAR, "
+        "_AIRBYTE_META:changes[0]:change::VARCHAR FROM RAW.STOCK_SPLIT ORDER BY id",
     )
     assert [tuple(row) for row in changed] == [
         (None, None),
-        *((name, "NULLED") for each in sent for name in each),
+        *((name, "NULLED") for misfit in misfits for name in misfit),
     ]
-    assert reference_tables(session)["stock_split"].flawed_rows == len(sent)
+    assert reference_tables(session)["stock_split"].flawed_rows == len(misfits)
 
 
-def test_a_key_that_does_not_fit_still_changes_nothing(session: SnowflakeConnection) -> None:
+def test_a_key_that_does_not_fit_fails_the_load(session: SnowflakeConnection) -> None:
     with pytest.raises(RecordError, match="id=nan is no VARCHAR"):
         table_writer.overwrite(
             session, streams()["stock_split"], [{"id": float("nan")}], AT, null_misfits=True

@@ -1,4 +1,7 @@
-"""Records of the vendor's streams as small as they can be, put into the embedded Snowflake, and questions to it."""
+"""Small records of the vendor's streams, loaded into the embedded Snowflake, and queries to it.
+
+Servers and sessions belong to conftest.
+"""
 
 import datetime as dt
 from typing import TYPE_CHECKING, Any
@@ -15,7 +18,7 @@ AT = dt.datetime(2026, 11, 21, 3, 0, tzinfo=dt.UTC)
 
 
 def ask(session: "SnowflakeConnection", sql: str) -> list[Any]:
-    """All rows."""
+    """All rows of a query."""
     with session.cursor() as cursor:
         cursor.execute(sql)
         return cursor.fetchall()
@@ -24,12 +27,12 @@ def ask(session: "SnowflakeConnection", sql: str) -> list[Any]:
 def merge(
     session: "SnowflakeConnection", stream: str, *records: dict[str, Any], at: dt.datetime = AT
 ) -> Written:
-    """Records into their table."""
+    """Load records into the stream's table."""
     return table_writer.merge(session, streams()[stream], records, at)
 
 
 def create(session: "SnowflakeConnection") -> None:
-    """All tables of RAW and MARTS, empty if they are new."""
+    """Create the missing tables of RAW and MARTS."""
     with session.cursor() as cursor:
         for stream in streams().values():
             ensure_table.ensure(cursor, "RAW", stream.name, table_writer.columns(stream))
@@ -38,7 +41,7 @@ def create(session: "SnowflakeConnection") -> None:
 
 
 def clear(session: "SnowflakeConnection", *names: str) -> None:
-    """Delete all rows of tables (of all of them by default), so that no test sees another's."""
+    """Delete all rows of the tables, by default of all, so that no test sees another's rows."""
     everything = [*(f"RAW.{name}" for name in streams()), *(mart.table for mart in MARTS.values())]
     for name in names or everything:
         ask(session, f"DELETE FROM {name}")
