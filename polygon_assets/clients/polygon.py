@@ -1,7 +1,9 @@
-"""The vendor's REST API (Polygon, now Massive): its own client, paced by our token bucket and with errors that say what happened.
+"""The vendor's REST API (Polygon, now Massive): the vendor's client, paced and with retries.
 
-The vendor's client retries three times within a second (useless at 5 requests a minute), passes on no time-out, hides the
-HTTP status and turns an unreadable answer into an empty list. This module corrects that at the one place all its calls go through.
+The vendor's client retries three times within a second (useless at 5 requests a minute), sets no
+time-out, hides the HTTP status and turns an unreadable answer into an empty list; this module
+corrects that at the one method through which all calls go. Add an endpoint here when more than one
+module calls it; what a table reads from an answer belongs to `batch.raw.daily_records`.
 """
 
 import json
@@ -28,13 +30,13 @@ TIMEOUT = urllib3.Timeout(connect=5.0, read=20.0)
 PATIENCE_SECONDS = 180
 PAGE_SIZE = 1000
 MOST_PAGES = 1_000
-"""A million tickers; there are about 30,000, delisted ones included."""
+"""Room for a million tickers; there are about 30,000, delisted ones included."""
 ATTEMPTS = 4
-"""An answer without what was asked for is asked for again so often: the vendor sometimes sends null where there are results."""
+"""Requests in all when answers are unusable: the vendor sometimes sends null instead of results."""
 REDIRECTS = (301, 302, 303, 307, 308)
 REDIRECT_CURE = (
-    "the API, or a proxy before it, sends to another address, to which the key is not sent: "
-    "set POLYGON_REST_URL to the address that is right"
+    "the API, or a proxy before it, redirects to another address, to which the key is not sent: "
+    "set POLYGON_REST_URL to the right address"
 )
 T = TypeVar("T")
 
@@ -46,19 +48,22 @@ CURES = {
 
 
 class PolygonApiError(Exception):
-    """The API refused for good; the message names the path, the status and the cure where there is one."""
+    """The API refused a request for good; the message names the path, the status and the cure."""
 
 
 class PolygonNoDataError(PolygonApiError):
-    """There is nothing to what was asked: no such ticker on that day, or a day that the account's plan gives only when it is over."""
+    """The vendor has no data: no such ticker on that day, or a day that is not over yet.
+
+    The account's plan decides whether a day can be read before it is over.
+    """
 
 
 class PolygonNoAnswerError(PolygonApiError):
-    """HTTP 200 without what was asked for: null, malformed or missing results. It proves nothing, least of all that there is nothing."""
+    """HTTP 200 with null, malformed or missing results; no proof that there is no data."""
 
 
 class PolygonUnavailableError(PolygonApiError):
-    """A refusal that may pass: too many requests, a server error, no connection."""
+    """A temporary refusal: too many requests, a server error, no connection."""
 
     def __init__(self, message: str, retry_after_seconds: float = 0.0) -> None:
         super().__init__(message)
@@ -66,7 +71,7 @@ class PolygonUnavailableError(PolygonApiError):
 
 
 class TokenBucket:
-    """At most `per_minute` calls a minute, evenly spaced; 0 is unlimited."""
+    """Allows `per_minute` calls a minute, evenly spaced; 0 is unlimited."""
 
     def __init__(
         self,
@@ -80,7 +85,7 @@ class TokenBucket:
         self._next = clock()
 
     def take(self) -> None:
-        """Wait for this call's turn."""
+        """Wait until the next call is allowed."""
         now = self._clock()
         wait = self._next - now
         self._next = max(self._next, now) + self._spacing
@@ -89,7 +94,7 @@ class TokenBucket:
 
 
 class PacedPool:
-    """Stands where the vendor's client keeps its connection pool: paces, times out, retries, and raises by status."""
+    """Replaces the vendor client's connection pool: paces, times out, retries and raises errors."""
 
     def __init__(
         self,
@@ -104,15 +109,18 @@ class PacedPool:
         self._sleep = sleep
 
     def request(self, method: str, url: str, **options: Any) -> urllib3.BaseHTTPResponse:
-        """Answer 200, or a PolygonApiError; what may pass is tried again for `patience_seconds`."""
-        patiently = Retrying(
+        """Return an answer with HTTP 200; a temporary refusal is retried for `patience_seconds`.
+
+        Raises PolygonApiError.
+        """
+        retrying = Retrying(
             retry=retry_if_exception_type(PolygonUnavailableError),
-            wait=_as_asked_or_longer,
+            wait=_retry_pause,
             stop=stop_before_delay(self._patience_seconds),
             sleep=self._sleep,
             reraise=True,
         )
-        return patiently(self._request_once, method, url, **options)
+        return retrying(self._request_once, method, url, **options)
 
     def _request_once(self, method: str, url: str, **options: Any) -> urllib3.BaseHTTPResponse:
         self._bucket.take()
@@ -126,7 +134,7 @@ class PacedPool:
 
 
 class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no types
-    """The vendor's client with every call paced and retried. Its methods raise PolygonApiError."""
+    """The vendor's client with paced and retried calls. Its methods raise PolygonApiError."""
 
     def __init__(
         self,
@@ -142,41 +150,44 @@ class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no type
         self.client: Any = PacedPool(self.client, bucket, patience_seconds, sleep)
 
     def active_tickers(self) -> set[str]:
-        """Every ticker the reference data lists as active, OTC included."""
-        found = {
+        """Every ticker that the reference data lists as active, OTC included."""
+        tickers = {
             ticker.ticker
             for market in ("stocks", "otc")
             for ticker in self.list_tickers(market=market, active=True, limit=PAGE_SIZE)
         }
-        if None in found:
+        if None in tickers:
             raise PolygonNoAnswerError(
                 "/v3/reference/tickers: an entry has no ticker, so the list may be incomplete"
             )
-        return found
+        return tickers
 
     def upcoming_closures(self) -> list[Any]:
-        """The entries of /v1/marketstatus/upcoming as they are sent."""
+        """The entries of /v1/marketstatus/upcoming, unchanged."""
 
-        def ask() -> list[Any]:
+        def request() -> list[Any]:
             content = _json(self.get_market_holidays(raw=True).data)
             if not isinstance(content, list):
                 raise PolygonNoAnswerError(
-                    f"/v1/marketstatus/upcoming: no list but {str(content)[:200]}"
+                    f"/v1/marketstatus/upcoming: the answer is not a list: {str(content)[:200]}"
                 )
             return content
 
-        return self.asked_again(ask)
+        return self.asked_again(request)
 
-    def asked_again(self, ask: Callable[[], T]) -> T:
-        """What `ask` returns; asked again after a pause while it raises PolygonNoAnswerError, ATTEMPTS times in all."""
-        patiently = Retrying(
+    def asked_again(self, request: Callable[[], T]) -> T:
+        """The result of `request`, which is called up to ATTEMPTS times, with pauses.
+
+        Raises PolygonNoAnswerError when the last answer is unusable too, other errors at once.
+        """
+        retrying = Retrying(
             retry=retry_if_exception_type(PolygonNoAnswerError),
             wait=wait_exponential_jitter(initial=1, max=20),
             stop=stop_after_attempt(ATTEMPTS),
             sleep=self._sleep,
             reraise=True,
         )
-        return patiently(ask)
+        return retrying(request)
 
     def _paginate_iter(
         self,
@@ -186,7 +197,10 @@ class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no type
         result_key: str = "results",
         options: Any = None,
     ) -> Iterator[T]:
-        """Every page of a list, in place of the vendor's client, which takes a page without results for the end of the list."""
+        """Yield the entries of every page of a list.
+
+        Overrides the vendor's method, which takes a page without results for the end of the list.
+        """
         seen: set[str] = set()
         next_path: str | None = path
         while next_path is not None:
@@ -209,13 +223,18 @@ class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no type
 
 
 def answer(data: bytes, path: str) -> Mapping[str, Any]:
-    """An answer as a JSON object. Raises PolygonNoAnswerError for anything else, and for an error under HTTP 200."""
+    """An answer as a JSON object.
+
+    Raises PolygonNoAnswerError for anything else, and for an error sent with HTTP 200.
+    """
     content = _json(data)
     if not isinstance(content, dict):
-        raise PolygonNoAnswerError(f"{path.partition('?')[0]}: no answer but {data[:200]!r}")
+        raise PolygonNoAnswerError(
+            f"{path.partition('?')[0]}: the answer is not a JSON object: {data[:200]!r}"
+        )
     if content.get("status") == "ERROR":
         raise PolygonNoAnswerError(
-            f"{path.partition('?')[0]}: HTTP 200 with an error for an answer: {data[:200]!r}"
+            f"{path.partition('?')[0]}: HTTP 200 with status ERROR: {data[:200]!r}"
         )
     return content
 
@@ -224,13 +243,13 @@ def rows(
     content: Mapping[str, Any], path: str, result_key: str = "results"
 ) -> list[Mapping[str, Any]]:
     """The results of an answer, which must be a list of objects. Raises PolygonNoAnswerError."""
-    found = content.get(result_key)
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-        shown = str(found)[:200] if result_key in content else "none"
+    results = content.get(result_key)
+    if not isinstance(results, list) or not all(isinstance(row, dict) for row in results):
+        shown = str(results)[:200] if result_key in content else "none"
         raise PolygonNoAnswerError(
             f"{path.partition('?')[0]}: HTTP 200 without a list of {result_key}: {shown}"
         )
-    return found
+    return results
 
 
 def _json(data: bytes) -> Any:
@@ -241,20 +260,21 @@ def _json(data: bytes) -> Any:
 
 
 def _next_path(page: Mapping[str, Any], path: str, seen: set[str]) -> str | None:
-    """Path and query of the next page, which is always asked of the configured address; None after the last page.
+    """Path and query of the next page; None after the last page.
 
-    Raises PolygonApiError for a page that was read before, and for too many.
+    The host of `next_url` is dropped: every page is read from the configured address. Raises
+    PolygonApiError for a page that was read before, and for more than MOST_PAGES.
     """
     next_url = page.get("next_url")
     if not next_url:
         return None
     parts = urlsplit(next_url) if isinstance(next_url, str) else None
     if parts is None or not parts.path.startswith("/"):
-        raise PolygonApiError(f"{path}: next_url is no address: {str(next_url)[:200]}")
+        raise PolygonApiError(f"{path}: next_url is not an address: {str(next_url)[:200]}")
     following = parts.path + (f"?{parts.query}" if parts.query else "")
     if following in seen:
         raise PolygonApiError(
-            f"{path}: page {len(seen) + 1} is one that was read before, so the list has no end: {following}"
+            f"{path}: page {len(seen) + 1} was read before, so the list has no end: {following}"
         )
     if len(seen) >= MOST_PAGES:
         raise PolygonApiError(
@@ -268,20 +288,21 @@ def _refusal(url: str, answer: urllib3.BaseHTTPResponse) -> PolygonApiError:
     if answer.status in REDIRECTS:
         detail = f"redirected to {answer.headers.get('Location', 'nowhere')}"
     cure = CURES.get(answer.status)
-    message = f"{url.partition('?')[0]}: HTTP {answer.status}: {detail}" + (
-        f"; {cure}" if cure else ""
-    )
+    message = f"{url.partition('?')[0]}: HTTP {answer.status}: {detail}"
+    if cure:
+        message += f"; {cure}"
     if answer.status == 429 or answer.status >= 500:
-        asked = answer.headers.get("Retry-After", "")
-        return PolygonUnavailableError(message, float(asked) if asked.isdecimal() else 0.0)
-    # 404 with the first words: no such bar (an unknown address says otherwise); 403 with the others: the free plan gives
-    # a day from the following midnight in New York on.
+        seconds = answer.headers.get("Retry-After", "")
+        return PolygonUnavailableError(message, float(seconds) if seconds.isdecimal() else 0.0)
+    # 404 with NOT_FOUND: no such bar (an unknown address has another text). 403 with "before end of
+    # day": the free plan serves a day from the following midnight in New York on.
     if "NOT_FOUND" in detail or "before end of day" in detail:
         return PolygonNoDataError(message)
     return PolygonApiError(message)
 
 
-def _as_asked_or_longer(state: RetryCallState) -> float:
+def _retry_pause(state: RetryCallState) -> float:
+    """Seconds before the next attempt: the server's Retry-After, or the back-off if longer."""
     error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after_seconds if isinstance(error, PolygonUnavailableError) else 0.0
-    return max(asked, wait_exponential_jitter(initial=1, max=20)(state))
+    requested = error.retry_after_seconds if isinstance(error, PolygonUnavailableError) else 0.0
+    return max(requested, wait_exponential_jitter(initial=1, max=20)(state))

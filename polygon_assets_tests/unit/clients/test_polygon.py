@@ -141,7 +141,7 @@ def test_the_number_of_pages_is_bounded(
 @pytest.mark.parametrize("next_url", [7, {"url": "x"}, ["/a"], "no address", "http://x"])
 def test_a_next_url_that_is_not_an_address_is_an_error(api: ScriptedServer, next_url: Any) -> None:
     api.script = [page("AAPL", next_url=next_url)]
-    with pytest.raises(PolygonApiError, match="next_url is no address"):
+    with pytest.raises(PolygonApiError, match="next_url is not an address"):
         client(api, []).active_tickers()
 
 
@@ -171,7 +171,7 @@ def test_upcoming_closures_are_a_bare_list(api: ScriptedServer) -> None:
     api.script = [(200, {"status": "OK"}), (200, [{"date": "2026-11-26"}])]
     assert client(api, []).upcoming_closures() == [{"date": "2026-11-26"}]
     api.script = [(200, None)] * ATTEMPTS
-    with pytest.raises(PolygonNoAnswerError, match="no list but None"):
+    with pytest.raises(PolygonNoAnswerError, match="not a list: None"):
         client(api, []).upcoming_closures()
 
 
