@@ -1,1 +1,4 @@
-"""The batch half: the Airbyte connector, what its streams are, how records get into Snowflake, and the marts' SQL."""
+"""The batch half: the Airbyte connector, the raw tables in Snowflake, and the SQL of the marts.
+
+Add how batch data is fetched, loaded or computed here; when a run does it belongs to `defs.batch`.
+"""

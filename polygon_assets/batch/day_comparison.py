@@ -1,6 +1,6 @@
-"""One trading day as it was streamed, compared with the vendor's daily bars, and stored.
+"""Compares one streamed trading day with the vendor's daily bars, and stores the result.
 
-What reads both sides and writes the result belongs here; the rules of the comparison belong to
+Add what reads the two sides or writes the result here; the rules of the comparison belong to
 `reconciliation`.
 """
 
@@ -35,23 +35,23 @@ SYMBOLS_EXPLAINED = 20
 
 
 class NothingToCompareError(Exception):
-    """One side has no row of the day; the message names it and the cure."""
+    """ClickHouse or Snowflake has no row of the day; the message names the table and the cure."""
 
 
 @dataclass(frozen=True)
 class DayComparison:
-    """All symbols of a day, and the minutes that differ of the worst ones."""
+    """All symbols of a day, and the differing minutes of the worst symbols."""
 
     day: dt.date
     symbols: Sequence[Comparison]
     minutes: Mapping[str, str]
     """By symbol, as text; empty where no minute's volume differs."""
     note: str = ""
-    """What a reader should know of how the day was compared."""
+    """Limits of the comparison, such as symbols or minutes that were left out."""
 
     @property
     def different(self) -> list[Comparison]:
-        """The worst first."""
+        """The symbols that do not match, the worst first."""
         different = [symbol for symbol in self.symbols if symbol.verdict is not Verdict.MATCH]
         return sorted(different, key=lambda symbol: (-symbol.severity, symbol.symbol))
 
@@ -59,9 +59,9 @@ class DayComparison:
 def compare_day(
     settings: Settings, calendar: MarketCalendar, day: dt.date, clock: MarketClock = WALL_CLOCK
 ) -> DayComparison:
-    """Compare a day; where the vendor's REST does not answer, only the minutes are unknown.
+    """Compare a day; if the vendor's REST API fails, only the minutes stay unknown.
 
-    Raises NothingToCompareError, because nothing compared would look like nothing wrong, and the
+    Raises NothingToCompareError, because an empty comparison would look like a perfect one, and the
     errors of ClickHouse, Snowflake and the subscription store.
     """
     from polygon_assets.clients import snowflake
@@ -118,19 +118,19 @@ def _streamed_bars(settings: Settings, session: Session) -> list[DayBar]:
 def _subscribed(
     settings: Settings, session: Session, streamed: Sequence[DayBar], clock: MarketClock
 ) -> tuple[Collection[str] | None, str]:
-    """The symbols that must be in the stream, None for all, and what is uncertain about them."""
+    """The symbols that must be in the stream (None: all), and a note if they are uncertain."""
     from polygon_assets.clients import subscription_store
 
     accepted: AcceptedSet | None = subscription_store.connect(settings).accepted()
     only_streamed = {bar.symbol for bar in streamed}
     if accepted is None:
         return only_streamed, (
-            "no subscription set is in force: only what was streamed is compared"
+            "no subscription set is in force: only streamed symbols are compared"
         )
     if clock.market(dt.datetime.fromisoformat(accepted.accepted_at)) > session.extended_open:
         return only_streamed, (
             "the subscription set in force was accepted after the day began "
-            f"({accepted.accepted_at}): only what was streamed is compared"
+            f"({accepted.accepted_at}): only streamed symbols are compared"
         )
     return accepted.symbols, ""
 
@@ -138,7 +138,7 @@ def _subscribed(
 def _minutes(
     settings: Settings, day: dt.date, symbols: Sequence[str]
 ) -> tuple[dict[str, str], str]:
-    """By symbol the minutes whose volume differs; and why those of further symbols are unknown."""
+    """The minutes with different volume by symbol; and why further symbols' minutes are unknown."""
     from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
 
     if not symbols:
@@ -152,7 +152,7 @@ def _minutes(
             )
             volumes = minute_volumes(answer.data)
         except (PolygonApiError, ValueError) as error:
-            return minutes, f"the minutes of {symbol} and what follows are unknown: {error}"
+            return minutes, f"the minutes of {symbol} and of later symbols are unknown: {error}"
         minutes[symbol] = spans(different_minutes(streamed.get(symbol, {}), volumes))
     return minutes, ""
 

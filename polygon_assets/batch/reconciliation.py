@@ -1,7 +1,8 @@
-"""The stream's trading day against the vendor's daily bars: which symbols differ, by how much, and in which minutes.
+"""Rules that compare a streamed trading day with the vendor's daily bars, by symbol and minute.
 
-Rows come in, judgements go out. What is missing in the stream, what is too much and what drifts are told apart, because each has another
-cause: a channel that was never confirmed, an older subscription, a gap.
+Add a rule as a pure function here; reading and storing the two sides belongs to `day_comparison`.
+Missing symbols, surplus symbols and drift are separate verdicts, because each has another cause: a
+channel that was never confirmed, an older subscription, a gap.
 """
 
 import datetime as dt
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 
 ONE_MINUTE = dt.timedelta(minutes=1)
 SHOWN_SPANS = 30
-"""A symbol that is wholly missing may have hundreds."""
+"""Spans of minutes shown per symbol; a symbol missing in the stream may have hundreds."""
 _DAY_BARS = resources.files("polygon_assets.batch") / "reconciliation" / "day_bars.sql"
 
 
 class Verdict(StrEnum):
-    """What the comparison says of one symbol."""
+    """The result of comparing one symbol."""
 
     MATCH = "match"
     MISSING = "missing_in_stream"
@@ -57,7 +58,7 @@ class DayBar:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """By which fraction of the vendor's bar the stream may differ from it; 0 asks for equality."""
+    """The largest accepted difference, as a fraction of the vendor's bar; 0 demands equality."""
 
     volume: float
     price: float
@@ -65,27 +66,27 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One symbol's day in the stream and in the vendor's bar, of which at least one is there."""
+    """One symbol's day in the stream and in the vendor's bars; at least one side is not None."""
 
     symbol: str
     verdict: Verdict
     stream: DayBar | None
     batch: DayBar | None
     volume_drift: float | None
-    """(stream - batch) / batch; None where one of them is missing or has a value that is no number."""
+    """(stream - batch) / batch; None if a side is missing or has a value that is no number."""
     price_drift: float | None
     """The largest of the four prices' differences, as a fraction of the vendor's price."""
 
     @property
     def severity(self) -> float:
-        """How far apart the two are; a bar that is wholly missing is as far as it gets."""
+        """How far apart the sides are; infinite if a bar is missing or not all numbers."""
         if self.volume_drift is None or self.price_drift is None:
             return float("inf")
         return max(abs(self.volume_drift), self.price_drift)
 
 
 def day_bars(connection: "SnowflakeConnection", day: dt.date) -> list[DayBar]:
-    """The vendor's bars as the fact table has them. Raises snowflake.connector.errors.Error."""
+    """The vendor's bars in the fact table. Raises snowflake.connector.errors.Error."""
     with connection.cursor() as cursor:
         cursor.execute(_DAY_BARS.read_text(), {"day": day})
         return [DayBar(*row) for row in cursor.fetchall()]
@@ -97,11 +98,14 @@ def compare(
     subscribed: Collection[str] | None,
     tolerance: Tolerance,
 ) -> list[Comparison]:
-    """Each symbol of the stream, and each of `subscribed` (None: every one) that has a bar, in alphabetical order."""
+    """Compare each streamed symbol and each subscribed symbol with a bar, in alphabetical order.
+
+    `subscribed` None means all symbols.
+    """
     streamed, bars = ({bar.symbol: bar for bar in side} for side in (stream, batch))
     expected = bars.keys() if subscribed is None else bars.keys() & set(subscribed)
     return [
-        _judged(symbol, streamed.get(symbol), bars.get(symbol), tolerance)
+        _compare_symbol(symbol, streamed.get(symbol), bars.get(symbol), tolerance)
         for symbol in sorted(streamed.keys() | expected)
     ]
 
@@ -109,7 +113,7 @@ def compare(
 def different_minutes(
     stream: Mapping[dt.datetime, Decimal], batch: Mapping[dt.datetime, Decimal]
 ) -> list[dt.datetime]:
-    """The minutes in which the two have not the same shares, in order; a minute that one side has not counts as 0 shares."""
+    """The minutes with different volumes, in order; a minute missing on a side counts 0 shares."""
     return [
         minute
         for minute in sorted(stream.keys() | batch.keys())
@@ -118,9 +122,10 @@ def different_minutes(
 
 
 def minute_volumes(answer: bytes) -> dict[dt.datetime, Decimal]:
-    """Shares by minute (UTC) from an answer of the vendor's aggregate endpoint; where it sends `dv`, that is exact.
+    """Shares by minute (UTC) in an answer of the vendor's aggregate endpoint, from `dv` if sent.
 
-    A volume that is no number is NaN, which equals nothing. Raises ValueError for what is no such answer.
+    `dv` is exact. A volume that is no number is NaN, which equals nothing. Raises ValueError for
+    any other answer.
     """
     try:
         results = json.loads(answer, parse_float=Decimal).get("results") or []
@@ -134,7 +139,7 @@ def minute_volumes(answer: bytes) -> dict[dt.datetime, Decimal]:
         OSError,
         ArithmeticError,
     ) as error:
-        raise ValueError(f"no answer with minutes: {error}: {answer[:200]!r}") from error
+        raise ValueError(f"the answer has no usable minutes: {error}: {answer[:200]!r}") from error
 
 
 def _shares(bar: Mapping[str, Any]) -> Decimal:
@@ -151,28 +156,22 @@ def _shares(bar: Mapping[str, Any]) -> Decimal:
 
 
 def spans(minutes: Sequence[dt.datetime]) -> str:
-    """Minutes as people say them, in New York time: `10:31-10:33, 15:59`; empty for none."""
-    found = [_span(first, last) for first, last in _runs(minutes)]
-    more = [f"and {len(found) - SHOWN_SPANS} more"] if len(found) > SHOWN_SPANS else []
-    return ", ".join(found[:SHOWN_SPANS] + more)
+    """The minutes as text in New York time: `10:31-10:33, 15:59`; empty for no minutes."""
+    texts = [_span(first, last) for first, last in _runs(minutes)]
+    more = [f"and {len(texts) - SHOWN_SPANS} more"] if len(texts) > SHOWN_SPANS else []
+    return ", ".join(texts[:SHOWN_SPANS] + more)
 
 
-def _judged(
+def _compare_symbol(
     symbol: str, stream: DayBar | None, batch: DayBar | None, tolerance: Tolerance
 ) -> Comparison:
     if stream is None or batch is None:
-        return Comparison(
-            symbol,
-            Verdict.MISSING if stream is None else Verdict.SURPLUS,
-            stream,
-            batch,
-            None,
-            None,
-        )
-    # A comparison with NaN is false, which would pass for "not different".
+        verdict = Verdict.MISSING if stream is None else Verdict.SURPLUS
+        return Comparison(symbol, verdict, stream, batch, None, None)
+    # Any comparison with NaN is false, so NaN would count as "not different" below.
     if not (stream.is_known and batch.is_known):
         return Comparison(symbol, Verdict.DRIFT, stream, batch, None, None)
-    # Exact numbers decide; the fractions that are shown are rounded like any float.
+    # The verdict uses exact decimals; the reported fractions are rounded floats.
     volume_differs = (
         abs(stream.volume - batch.volume) > Decimal(str(tolerance.volume)) * batch.volume
     )
@@ -196,7 +195,7 @@ def _signed_fraction(ours: Decimal, theirs: Decimal) -> float:
 
 
 def _runs(minutes: Sequence[dt.datetime]) -> Iterator[tuple[dt.datetime, dt.datetime]]:
-    """First and last of each run of consecutive minutes."""
+    """The first and last minute of each run of consecutive minutes."""
     first = last = None
     for minute in minutes:
         if first is not None and last is not None and minute - last > ONE_MINUTE:

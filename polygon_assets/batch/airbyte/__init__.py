@@ -1,4 +1,5 @@
-"""The Airbyte connector: its manifest, its streams as data, its state, and the workspace it runs in.
+"""The Airbyte connector: its manifest, its streams as data, its state and its workspace.
 
-Add a stream to `source_polygon/manifest.yaml`; how its records get into Snowflake belongs to `batch.raw`.
+Add a stream to `source_polygon/manifest.yaml`; how records get into Snowflake belongs to
+`batch.raw`.
 """

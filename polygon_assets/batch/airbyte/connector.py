@@ -1,10 +1,13 @@
-"""The connector's streams as data: names, schemas, keys, and the Airbyte connection each belongs to. Read from the manifest, once.
+"""The connector's streams as data, read once from the manifest: names, schemas, keys, connections.
 
-The manifest says how a stream is fetched, `batch.raw` how its table is written, `defs` where it stands in the graph.
+Add what a stream declares here. How it is fetched belongs to the manifest, how its table is written
+to `batch.raw`, its place in the graph to `defs`.
 
-To run the connector: `source-declarative-manifest check|discover|read --config FILE [--catalog FILE] [--state FILE]` of airbyte-cdk, with
-the manifest in the configuration's `__injected_declarative_manifest`, or in a file named by `--manifest-path` (both start in 2 s).
-Its `spec` is that of all manifests; this connector's own stands in the manifest. A field that is null is missing from a record.
+To run the connector, use airbyte-cdk's `source-declarative-manifest check|discover|read --config
+FILE [--catalog FILE] [--state FILE]`. Pass the manifest in the configuration's
+`__injected_declarative_manifest`, or as a file by `--manifest-path` (both start in 2 s). The
+command's `spec` is that of all manifests; the manifest holds this connector's own. Records leave
+out fields that are null.
 """
 
 from collections.abc import Mapping
@@ -26,31 +29,31 @@ CONNECTIONS = {
 
 @dataclass(frozen=True)
 class Stream:
-    """One stream, and the table of the same name that holds its records."""
+    """One stream; its records go into the table of the same name."""
 
     name: str
     primary_key: tuple[str, ...]
     cursor: str | None
-    """The field by which it is incremental; None for a stream that is read whole each time."""
+    """The field of an incremental stream's cursor; None for a stream read whole each time."""
     properties: Mapping[str, Mapping[str, Any]]
-    """JSON schema of each field, in the order of the manifest."""
+    """JSON schema of each field, in the manifest's order."""
 
 
 @cache
 def manifest() -> Mapping[str, Any]:
-    """The manifest as Airbyte is given it."""
+    """The manifest in the form that Airbyte receives."""
     content: Mapping[str, Any] = yaml.safe_load(MANIFEST.read_text())
     return content
 
 
 @cache
 def streams() -> Mapping[str, Stream]:
-    """All streams of the manifest by name, in its order."""
+    """All streams by name, in the manifest's order."""
     return {stream["name"]: _stream(stream) for stream in manifest()["streams"]}
 
 
 def _stream(definition: Mapping[str, Any]) -> Stream:
-    """What is read here must stand in the stream itself, not in a shared definition."""
+    """The stream itself must declare these keys: a `$ref` to a definition is not resolved."""
     return Stream(
         name=definition["name"],
         primary_key=tuple(definition["primary_key"]),

@@ -1,6 +1,7 @@
-"""The connector's state, as far as someone other than the connector has to change it.
+"""Changes to the connector's state that the connector itself cannot make.
 
-What a state means is in the manifest; fetching it from Airbyte and putting it back is `provision`'s business.
+Add a change as a pure function here; fetching a state from Airbyte and storing it back belongs to
+`provision`. The manifest defines what a state means.
 """
 
 import datetime as dt
@@ -11,17 +12,17 @@ from typing import Any
 def with_new_tickers(
     state: Mapping[str, Any], tickers: Iterable[str], start_date: dt.date
 ) -> dict[str, Any]:
-    """The state of `daily_open_close` in which tickers that have none yet begin at `start_date`.
+    """The state of `daily_open_close`, in which each ticker without a state begins at `start_date`.
 
-    Airbyte's runtime starts a partition that it does not know at the newest date of all the others, so without this a ticker that
-    is added to the list would never get the days before. Whoever changes the list has to put this in the connection's state.
+    Airbyte's runtime starts an unknown partition at the newest date of all the others, so a newly
+    listed ticker would never get earlier days. Store this state whenever the list changes.
     """
     states = list(state.get("states", ()))
-    known = {each["partition"]["ticker"] for each in states}
+    known_tickers = {partition["partition"]["ticker"] for partition in states}
     cursor = {"date": start_date.isoformat()}
     new = [
         {"partition": {"ticker": ticker}, "cursor": cursor}
         for ticker in tickers
-        if ticker not in known
+        if ticker not in known_tickers
     ]
     return {**state, "states": states + new}

@@ -1,7 +1,8 @@
-"""What an Airbyte workspace (Cloud, self-managed or the embedded server) must contain for this project, made or brought up to date.
+"""Creates or updates what this project needs in an Airbyte workspace (Cloud or self-managed).
 
-Repeatable, and never a step back: what the workspace learnt stays, that is the states of its connections, the first day and the tickers.
-Syncs are started elsewhere.
+Add workspace objects and their configuration here; starting syncs belongs to
+`defs.batch.airbyte_sync`. A repetition keeps the connections' states, the first day and the
+tickers.
 """
 
 import datetime as dt
@@ -23,23 +24,24 @@ from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError
 from polygon_assets.settings import Settings
 
 NAME = "polygon"
-"""Of the connector and of its source."""
+"""Name of the connector and of its source."""
 DESTINATION = "snowflake"
 SCHEMA = "RAW"
 TICKERS = "open_close_tickers"
 OPEN_CLOSE_STREAM = "daily_open_close"
-_KEPT = ("start_date", TICKERS)
+_NEVER_UPDATED = ("start_date", TICKERS)
+"""Source settings that are written once, when the source is created."""
 
 Json = dict[str, Any]
 
 
 class ProvisionError(AirbyteError):
-    """The settings do not say enough; the message names the variables."""
+    """Settings are missing, or a name in the workspace is taken; the message gives the cure."""
 
 
 @dataclass(frozen=True)
 class Provisioned:
-    """The ids in the workspace, and what had to be changed, in words; secrets are sent each time without being mentioned."""
+    """Ids in the workspace, and the changes in words; secrets are always sent and never listed."""
 
     definition_id: str
     source_id: str
@@ -49,9 +51,10 @@ class Provisioned:
 
 
 def provision(settings: Settings, start_date: dt.date) -> Provisioned:
-    """Create or update connector, source, destination and connections. Raises ProvisionError or AirbyteError.
+    """Create or update connector, source, destination and connections.
 
-    `start_date` is the first day of the daily streams of a source that is new; one that is there keeps its own.
+    `start_date` is the first day of a new source's daily streams; an existing source keeps its own.
+    Raises ProvisionError or AirbyteError.
     """
     _check(settings)
     with closing(AirbyteApi(settings)) as api:
@@ -59,21 +62,21 @@ def provision(settings: Settings, start_date: dt.date) -> Provisioned:
 
 
 def open_close_tickers(api: AirbyteApi) -> list[str]:
-    """The tickers of which the source reads daily_open_close. Raises AirbyteError."""
+    """The tickers for which the source reads daily_open_close. Raises AirbyteError."""
     return _tickers(_source(api))
 
 
 def set_open_close_tickers(api: AirbyteApi, tickers: Iterable[str]) -> list[str]:
-    """Make these the tickers of daily_open_close; returns those it had before. Raises AirbyteError.
+    """Replace the tickers of daily_open_close; returns the previous ones. Raises AirbyteError.
 
-    A new one is read from the source's first day on. First the state, then the list: done in part, it is done as a whole the next time.
+    A new ticker is read from the source's first day on. The state is stored before the list, so a
+    repetition after a failure in between completes the change.
     """
     source = _source(api)
     before, wanted = _tickers(source), sorted(set(tickers))
     if before != wanted:
-        _begin_new_tickers(
-            api, wanted, dt.date.fromisoformat(source["configuration"]["start_date"])
-        )
+        start_date = dt.date.fromisoformat(source["configuration"]["start_date"])
+        _begin_new_tickers(api, wanted, start_date)
         api.patch_source(source["sourceId"], {TICKERS: wanted})
     return before
 
@@ -89,7 +92,7 @@ def _begin_new_tickers(api: AirbyteApi, tickers: list[str], start_date: dt.date)
 
 
 class _Workspace:
-    """One run over a workspace; collects what it changes."""
+    """One run over a workspace; collects the changes it makes."""
 
     def __init__(self, api: AirbyteApi) -> None:
         self._api = api
@@ -100,7 +103,7 @@ class _Workspace:
         source_id = self._source(settings, definition_id, start_date)
         destination_id = self._destination(settings)
         if manifest_changed:
-            # Airbyte keeps the schema it discovered with the old manifest.
+            # Airbyte caches the schema that it discovered with the old manifest.
             self._api.stream_properties(source_id, fresh=True)
         existing = _by_name(self._api.connections())
         connection_ids = {
@@ -114,83 +117,81 @@ class _Workspace:
         )
 
     def _definition(self) -> tuple[str, bool]:
-        """Its id, and whether a known one got another manifest."""
-        # As JSON has it, which is how Airbyte keeps it.
+        """The connector's id, and whether an existing connector got another manifest."""
+        # Airbyte stores the manifest as JSON, so it is compared as JSON.
         wanted: Json = json.loads(json.dumps(manifest()))
-        found = _by_name(self._api.definitions()).get(NAME)
-        if not found:
+        existing = _by_name(self._api.definitions()).get(NAME)
+        if not existing:
             self._changes.append(f"connector {NAME}: created")
             return str(self._api.create_definition(NAME, wanted)["id"]), False
-        changed = found["manifest"] != wanted
+        changed = existing["manifest"] != wanted
         if changed:
-            version = self._api.update_definition(found["id"], wanted)["version"]
+            version = self._api.update_definition(existing["id"], wanted)["version"]
             self._changes.append(f"connector {NAME}: manifest updated to version {version}")
-        return str(found["id"]), changed
+        return str(existing["id"]), changed
 
     def _source(self, settings: Settings, definition_id: str, start_date: dt.date) -> str:
         wanted = source_configuration(settings, start_date)
-        found = _by_name(self._api.sources()).get(NAME)
-        if not found:
+        existing = _by_name(self._api.sources()).get(NAME)
+        if not existing:
             self._changes.append(f"source {NAME}: created, from {start_date}")
             return str(self._api.create_source(NAME, definition_id, wanted)["sourceId"])
-        if found["definitionId"] != definition_id:
+        if existing["definitionId"] != definition_id:
             raise ProvisionError(
-                f"source {NAME} in workspace {self._api.workspace_id} is of another connector: rename it or delete it"
+                f"source {NAME} in workspace {self._api.workspace_id} is of another connector: "
+                "rename it or delete it"
             )
-        wanted = {name: value for name, value in wanted.items() if name not in _KEPT}
-        after = self._api.patch_source(found["sourceId"], wanted)
-        self._note(f"source {NAME}", found["configuration"], after["configuration"])
-        return str(found["sourceId"])
+        updated = {name: value for name, value in wanted.items() if name not in _NEVER_UPDATED}
+        after = self._api.patch_source(existing["sourceId"], updated)
+        self._note(f"source {NAME}", existing["configuration"], after["configuration"])
+        return str(existing["sourceId"])
 
     def _destination(self, settings: Settings) -> str:
         wanted = destination_configuration(settings)
-        found = _by_name(self._api.destinations()).get(DESTINATION)
-        if not found:
+        existing = _by_name(self._api.destinations()).get(DESTINATION)
+        if not existing:
             self._changes.append(f"destination {DESTINATION}: created")
-            return str(
-                self._api.create_destination(DESTINATION, DESTINATION, wanted)["destinationId"]
-            )
-        after = self._api.put_destination(found["destinationId"], DESTINATION, wanted)
-        self._note(f"destination {DESTINATION}", found["configuration"], after["configuration"])
-        return str(found["destinationId"])
+            created = self._api.create_destination(DESTINATION, DESTINATION, wanted)
+            return str(created["destinationId"])
+        after = self._api.put_destination(existing["destinationId"], DESTINATION, wanted)
+        self._note(f"destination {DESTINATION}", existing["configuration"], after["configuration"])
+        return str(existing["destinationId"])
 
     def _connection(
         self,
         name: str,
-        found: Json | None,
+        existing: Json | None,
         source_id: str,
         destination_id: str,
         manifest_changed: bool,
     ) -> str:
         choices = [_choice(streams()[stream]) for stream in CONNECTIONS[name]]
-        if not found:
+        if not existing:
             self._changes.append(f"connection {name}: created")
-            return str(
-                self._api.create_connection(_connection(name, source_id, destination_id, choices))[
-                    "connectionId"
-                ]
-            )
-        if (found["sourceId"], found["destinationId"]) != (source_id, destination_id):
+            wanted = _connection(name, source_id, destination_id, choices)
+            return str(self._api.create_connection(wanted)["connectionId"])
+        if (existing["sourceId"], existing["destinationId"]) != (source_id, destination_id):
             raise ProvisionError(
-                f"connection {name} in workspace {self._api.workspace_id} is not from {NAME} to {DESTINATION}: rename it"
+                f"connection {name} in workspace {self._api.workspace_id} is not from {NAME} to "
+                f"{DESTINATION}: rename it"
             )
-        if manifest_changed or not _fits(found, choices):
+        if manifest_changed or not _fits(existing, choices):
             self._api.patch_connection(
-                found["connectionId"], {"configurations": {"streams": choices}}
+                existing["connectionId"], {"configurations": {"streams": choices}}
             )
             self._changes.append(f"connection {name}: streams updated")
-        return str(found["connectionId"])
+        return str(existing["connectionId"])
 
-    def _note(self, what: str, before: Json, after: Json) -> None:
+    def _note(self, changed_object: str, before: Json, after: Json) -> None:
         changed = sorted(
             name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
         )
         if changed:
-            self._changes.append(f"{what}: {', '.join(changed)} updated")
+            self._changes.append(f"{changed_object}: {', '.join(changed)} updated")
 
 
 def source_configuration(settings: Settings, start_date: dt.date) -> Json:
-    """The configuration of a new source, as the connector's specification has it."""
+    """The configuration of a new source, by the connector's specification."""
     return {
         "api_key": settings.polygon_api_key.get_secret_value(),
         "base_url": settings.polygon_rest_url,
@@ -201,7 +202,10 @@ def source_configuration(settings: Settings, start_date: dt.date) -> Json:
 
 
 def destination_configuration(settings: Settings) -> Json:
-    """In the fields of Airbyte's Snowflake destination. Its host may have a scheme, which leads to a server that is not Snowflake's own."""
+    """The configuration of Airbyte's Snowflake destination.
+
+    A host with a scheme makes the destination use a server that is not Snowflake's own.
+    """
     key = settings.snowflake_private_key.get_secret_value()
     address = f"{settings.snowflake_protocol}://{settings.snowflake_host}:{settings.snowflake_port}"
     return {
@@ -223,7 +227,7 @@ def destination_configuration(settings: Settings) -> Json:
 
 
 def _check(settings: Settings) -> None:
-    """Airbyte itself would refuse some of it and take the rest for granted until the first sync."""
+    """Raises ProvisionError for empty settings, which Airbyte would partly accept until a sync."""
     needed = {
         "AIRBYTE_WORKSPACE_ID": settings.airbyte_workspace_id,
         "POLYGON_API_KEY": settings.polygon_api_key.get_secret_value(),
@@ -239,17 +243,19 @@ def _check(settings: Settings) -> None:
         }
     if missing := [name for name, value in needed.items() if not value]:
         raise ProvisionError(
-            f"Airbyte cannot be set up without {', '.join(missing)}: set them (see deploy/env.example)"
+            f"Airbyte cannot be set up without {', '.join(missing)}: set them "
+            "(see deploy/env.example)"
         )
 
 
 def _source(api: AirbyteApi) -> Json:
-    found = _by_name(api.sources()).get(NAME)
-    if not found:
+    source = _by_name(api.sources()).get(NAME)
+    if not source:
         raise AirbyteError(
-            f"workspace {api.workspace_id} has no source {NAME!r}: create it with `polygon-assets airbyte provision`"
+            f"workspace {api.workspace_id} has no source {NAME!r}: create it with "
+            "`polygon-assets airbyte provision`"
         )
-    return found
+    return source
 
 
 def _tickers(source: Json) -> list[str]:
@@ -257,7 +263,7 @@ def _tickers(source: Json) -> list[str]:
 
 
 def _choice(stream: Stream) -> Json:
-    """The stream in a connection: increments are merged by the key, what is read whole replaces its table."""
+    """The stream in a connection: merged by key if incremental, else replacing its table."""
     if stream.cursor is None:
         return {"name": stream.name, "syncMode": "full_refresh_overwrite"}
     keys = {"cursorField": [stream.cursor], "primaryKey": [[name] for name in stream.primary_key]}
@@ -278,14 +284,14 @@ def _connection(name: str, source_id: str, destination_id: str, choices: list[Js
 
 
 def _fits(connection: Json, choices: list[Json]) -> bool:
-    """Whether each stream is there as chosen, and no other; Airbyte adds fields of its own."""
-    existing = {stream["name"]: stream for stream in connection["configurations"]["streams"]}
-    return existing.keys() == {choice["name"] for choice in choices} and all(
-        existing[choice["name"]].get(name) == value
+    """Whether the connection has exactly the chosen streams; Airbyte adds fields of its own."""
+    streams_by_name = {stream["name"]: stream for stream in connection["configurations"]["streams"]}
+    return streams_by_name.keys() == {choice["name"] for choice in choices} and all(
+        streams_by_name[choice["name"]].get(name) == value
         for choice in choices
         for name, value in choice.items()
     )
 
 
 def _by_name(objects: Iterable[Json]) -> dict[str, Json]:
-    return {str(one["name"]): one for one in objects}
+    return {str(json_object["name"]): json_object for json_object in objects}

@@ -1,7 +1,7 @@
-"""What an Airbyte sync that succeeded has brought, as plain values.
+"""The result of a successful Airbyte sync, as plain values.
 
-How a sync is started and followed belongs to `defs.batch.airbyte_sync`, because dagster-airbyte
-does it.
+Add a fact about a finished sync here; starting and following a sync belongs to
+`defs.batch.airbyte_sync`, because dagster-airbyte does it.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ class Sync:
     job_id: int
     seconds: float
     link: str
-    """To the connection's history in Airbyte's UI."""
+    """Address of the connection's history in Airbyte's UI."""
     streams: Mapping[str, StreamCounts] = field(default_factory=dict)
 
     def metadata(self, stream: str) -> dict[str, int | float | str]:
-        """What the asset's page shows of one stream's table."""
+        """Dagster metadata of the table of one stream."""
         return {
             "rows_synced": self.streams.get(stream, StreamCounts(0, 0)).committed,
             "airbyte_job": self.job_id,

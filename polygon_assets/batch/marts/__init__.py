@@ -1,6 +1,7 @@
-"""The marts: tables made of RAW for people and for comparison, each by one SQL file that says what its rows are.
+"""The marts: tables computed from RAW for reports and comparison, each by one SQL file.
 
-`tables` declares them, `build` fills them, `lineage` says what each column is made of, `findings` asks what may be wrong with them.
+Add a mart to `tables` and its query as an SQL file; writing RAW belongs to `batch.raw`. `build`
+fills the marts, `lineage` derives each column's sources, `findings` queries possible defects.
 """
 
 from polygon_assets.batch.marts.build import build, replace_day

@@ -1,6 +1,7 @@
-"""Fills the marts: a table at once, or one day of it; readers see the old rows or the new ones, and a repetition changes nothing.
+"""Fills the marts, a whole table or one day, atomically and idempotently.
 
-What the rows are stands in the SQL files.
+Add a way of replacing rows here; the query of a mart's rows belongs to its SQL file. Readers see
+either the old rows or the new.
 """
 
 import datetime as dt
@@ -24,32 +25,32 @@ def build(
     day: dt.date | None = None,
     decisions: Sequence[SplitDecision] = (),
 ) -> int:
-    """Make the mart's rows anew, those of `day` where it is filled by day; returns how many were made.
+    """Rebuild the mart's rows, or those of `day` if it is filled by day; returns their number.
 
-    `decisions` are what people decided about contradictory splits. Creates table and columns that
-    are missing. Raises ValueError for a day too many or too few, and snowflake.connector.errors.Error.
+    `decisions` are people's decisions about contradictory splits. Creates missing table and
+    columns. Raises ValueError if `day` does not suit the mart, and
+    snowflake.connector.errors.Error.
     """
     if mart.sql is None:
-        raise ValueError(f"the rows of {mart.name} are not made by SQL: use replace_day")
+        raise ValueError(f"{mart.name} has no SQL file to build it from: use replace_day")
     if (day is not None) != mart.by_day:
-        raise ValueError(
-            f"{mart.name} is filled {'day by day: name one' if mart.by_day else 'at once: no day can be chosen'} (day={day})"
-        )
+        rule = "day by day: pass a day" if mart.by_day else "as a whole: pass no day"
+        raise ValueError(f"{mart.name} is filled {rule} (day={day})")
     columns = ", ".join(quoted(name) for name, _, _ in mart.columns)
     with connection.cursor() as cursor:
         ensure_table.ensure(cursor, SCHEMA, mart.name, mart.definitions)
         parameters = {"day": day, "decisions": as_json(decisions)}
         if mart.by_day:
-            which, rows = "trading_day = %(day)s", mart.sql
+            condition, rows = "trading_day = %(day)s", mart.sql
         elif mart.kept_sql:
-            which = f"ticker NOT IN ({mart.kept_sql})"
-            rows = f"SELECT * FROM ({mart.sql}) AS made WHERE {which}"
+            condition = f"ticker NOT IN ({mart.kept_sql})"
+            rows = f"SELECT * FROM ({mart.sql}) AS made WHERE {condition}"
         else:
             cursor.execute(
                 f"INSERT OVERWRITE INTO {mart.table} ({columns})\n{mart.sql}", parameters
             )
             return _count(cursor)
-        with _replaced(cursor, mart, which, parameters):
+        with _replacing(cursor, mart, condition, parameters):
             cursor.execute(f"INSERT INTO {mart.table} ({columns})\n{rows}", parameters)
             return _count(cursor)
 
@@ -57,9 +58,10 @@ def build(
 def replace_day(
     connection: "SnowflakeConnection", mart: Mart, day: dt.date, rows: Iterable[Mapping[str, Any]]
 ) -> int:
-    """Put `rows`, keyed by column in lower case, in place of all that the mart holds of `day`; returns how many.
+    """Replace the mart's rows of `day` by `rows`, keyed by lower-case column; returns their number.
 
-    Raises RowError for a value that its column cannot hold and ValueError for a row of another day, before anything is changed.
+    Raises RowError for an unfit value and ValueError for a row of another day, both before
+    anything is changed.
     """
     types = {name.lower(): kind for name, kind in mart.types.items()}
     key = [name.lower() for name in mart.primary_key]
@@ -67,23 +69,22 @@ def replace_day(
     with staging.row_file(types, key, _only_of(day, rows)) as file, connection.cursor() as cursor:
         ensure_table.ensure(cursor, SCHEMA, mart.name, mart.definitions)
         with (
-            staging.loaded(cursor, SCHEMA, file) as loaded,
-            _replaced(cursor, mart, "trading_day = %(day)s", {"day": day}),
+            staging.staged_table(cursor, SCHEMA, file) as staged,
+            _replacing(cursor, mart, "trading_day = %(day)s", {"day": day}),
         ):
-            cursor.execute(
-                f"INSERT INTO {mart.table} ({', '.join(map(quoted, types))}) SELECT {values} FROM {loaded}"
-            )
+            columns = ", ".join(map(quoted, types))
+            cursor.execute(f"INSERT INTO {mart.table} ({columns}) SELECT {values} FROM {staged}")
     return file.count
 
 
 @contextmanager
-def _replaced(
-    cursor: "SnowflakeCursor", mart: Mart, which: str, parameters: dict[str, Any]
+def _replacing(
+    cursor: "SnowflakeCursor", mart: Mart, condition: str, parameters: dict[str, Any]
 ) -> Iterator[None]:
-    """A transaction that begins by deleting the rows to be made anew, `which` as a condition."""
+    """A transaction that begins by deleting the rows that meet `condition`."""
     cursor.execute("BEGIN")
     try:
-        cursor.execute(f"DELETE FROM {mart.table} WHERE {which}", parameters)
+        cursor.execute(f"DELETE FROM {mart.table} WHERE {condition}", parameters)
         yield
         cursor.execute("COMMIT")
     except BaseException:
@@ -99,5 +100,5 @@ def _only_of(day: dt.date, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mappin
 
 
 def _count(cursor: "SnowflakeCursor") -> int:
-    """Rows that the INSERT just executed has inserted."""
+    """The number of rows inserted by the cursor's last statement."""
     return int(cursor.fetchall()[0][0])

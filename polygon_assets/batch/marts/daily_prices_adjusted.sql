@@ -1,28 +1,38 @@
--- Every bar in terms of the newest trading day's shares: what splits executed since then made of its prices and its volume.
--- Rows of tickers with undecided splits stay as they are (daily_prices_adjusted_kept.sql).
+-- Every bar in the newest trading day's shares: prices and volume adjusted for all splits executed
+-- since. Rows of tickers with undecided splits are kept (daily_prices_adjusted_kept.sql).
 WITH RECURSIVE executed AS (
-    -- What is only announced changes nothing yet.
+    -- Splits that are only announced change nothing yet.
     SELECT
         ticker,
         execution_date,
         split_from,
         split_to,
-        ROW_NUMBER() OVER (PARTITION BY ticker ORDER BY execution_date DESC, split_from, split_to) AS place
+        ROW_NUMBER() OVER (
+            PARTITION BY ticker ORDER BY execution_date DESC, split_from, split_to
+        ) AS place
     FROM MARTS.DIM_STOCK_SPLIT
-    WHERE status IN ('applied', 'decided') AND execution_date <= (SELECT MAX(trading_day) FROM MARTS.FACT_DAILY_TRADING)
+    WHERE status IN ('applied', 'decided')
+        AND execution_date <= (SELECT MAX(trading_day) FROM MARTS.FACT_DAILY_TRADING)
 ),
--- The newest split, the two newest, and so on. Both sides of the ratio are multiplied, and divided once where they are used: whole numbers
--- stay exact, where exp(sum(ln(ratio))) is not, and a split and its reverse leave a price as it was.
+-- The product of the newest split, of the two newest, and so on. Both sides of the ratio are
+-- multiplied separately and divided once at the end: whole numbers stay exact, unlike with
+-- exp(sum(ln(ratio))), and a split followed by its reverse leaves a price unchanged.
 products (ticker, execution_date, place, old_shares, new_shares) AS (
     SELECT ticker, execution_date, place, split_from, split_to
     FROM executed
     WHERE place = 1
     UNION ALL
-    SELECT e.ticker, e.execution_date, e.place, p.old_shares * e.split_from, p.new_shares * e.split_to
+    SELECT
+        e.ticker,
+        e.execution_date,
+        e.place,
+        p.old_shares * e.split_from,
+        p.new_shares * e.split_to
     FROM products AS p
     INNER JOIN executed AS e ON e.ticker = p.ticker AND e.place = p.place + 1
 ),
--- Each product holds for the days before its oldest split, back to the next older one; two splits of one day leave none between them.
+-- Each product applies to the days before its oldest split, back to the next older split. Between
+-- two splits of the same day there is no day.
 factors AS (
     SELECT
         ticker,

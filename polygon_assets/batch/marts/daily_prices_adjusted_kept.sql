@@ -1,5 +1,5 @@
--- Tickers whose rows stay as they are: their splits contradict each other and no person has decided yet. What lies before the first
--- bar or after the last one changes no price.
+-- Tickers whose rows are kept unchanged: their splits contradict each other, and no person has
+-- decided yet. Splits before the first bar or after the last bar change no price.
 SELECT DISTINCT s.ticker
 FROM MARTS.DIM_STOCK_SPLIT AS s
 WHERE s.status = 'undecided'

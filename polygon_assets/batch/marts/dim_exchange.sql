@@ -1,4 +1,5 @@
--- Every exchange and reporting facility of the vendor, one row each: Airbyte's overwriting loads keep what a page repeats.
+-- Every exchange and reporting facility, one row each: Airbyte's overwriting loads keep records
+-- that a page repeats.
 SELECT
     e.id AS exchange_id,
     e.mic,

@@ -1,5 +1,6 @@
--- Every split that was executed or is announced, one row each, with what is made of it (STATUS). The vendor publishes some splits
--- twice, with other numbers or on another day; entries that contradict each other are not guessed but decided by a person.
+-- Every executed or announced split, one row each, with its treatment (STATUS). The vendor
+-- publishes some splits twice, with other numbers or on another day. A person decides between
+-- contradictory entries; no rule guesses.
 WITH decisions AS (
     SELECT
         d.value:ticker::VARCHAR AS ticker,
@@ -8,7 +9,7 @@ WITH decisions AS (
         d.value:split_to::FLOAT AS split_to
     FROM TABLE(FLATTEN(INPUT => PARSE_JSON(%(decisions)s))) AS d
 ),
--- Airbyte's overwriting loads keep what a page repeats.
+-- Airbyte's overwriting loads keep records that a page repeats.
 listed AS (
     SELECT
         s.id AS split_id,
@@ -16,13 +17,16 @@ listed AS (
         s.execution_date,
         s.split_from,
         s.split_to,
-        CASE WHEN s.split_from > 0 AND s.split_to > 0 THEN s.split_from / s.split_to END AS price_factor,
+        CASE
+            WHEN s.split_from > 0 AND s.split_to > 0 THEN s.split_from / s.split_to
+        END AS price_factor,
         s.adjustment_type,
         s.historical_adjustment_factor
     FROM RAW.STOCK_SPLIT AS s
     QUALIFY ROW_NUMBER() OVER (PARTITION BY s.id ORDER BY s._airbyte_extracted_at DESC) = 1
 ),
--- Within a thousandth two ratios are the same one, rounded: 3 to 4 is also published as 1 to 1.3333.
+-- Entries whose ratio was also published for another day within a week. Ratios within a thousandth
+-- count as equal, because the vendor rounds: 3 to 4 is also published as 1 to 1.3333.
 redated AS (
     SELECT DISTINCT a.split_id
     FROM listed AS a
@@ -40,14 +44,22 @@ compared AS (
         d.ticker IS NOT NULL AS is_decided,
         r.split_id IS NOT NULL AS is_redated,
         COUNT(l.price_factor) OVER (PARTITION BY l.ticker, l.execution_date) AS usable,
-        MAX(CASE WHEN l.price_factor <> 1 THEN l.price_factor END) OVER (PARTITION BY l.ticker, l.execution_date) AS largest,
-        MIN(CASE WHEN l.price_factor <> 1 THEN l.price_factor END) OVER (PARTITION BY l.ticker, l.execution_date) AS smallest,
-        -- Whole numbers are exact, and fractions may be rounded.
+        MAX(CASE WHEN l.price_factor <> 1 THEN l.price_factor END) OVER (
+            PARTITION BY l.ticker, l.execution_date
+        ) AS largest,
+        MIN(CASE WHEN l.price_factor <> 1 THEN l.price_factor END) OVER (
+            PARTITION BY l.ticker, l.execution_date
+        ) AS smallest,
+        -- Entries with whole numbers come first, because fractions may be rounded.
         ROW_NUMBER() OVER (
             PARTITION BY l.ticker, l.execution_date
             ORDER BY
                 CASE WHEN l.price_factor IS NULL OR l.price_factor = 1 THEN 1 ELSE 0 END,
-                CASE WHEN l.split_from = ROUND(l.split_from) AND l.split_to = ROUND(l.split_to) THEN 0 ELSE 1 END,
+                CASE
+                    WHEN l.split_from = ROUND(l.split_from) AND l.split_to = ROUND(l.split_to)
+                    THEN 0
+                    ELSE 1
+                END,
                 l.split_id
         ) AS place
     FROM listed AS l

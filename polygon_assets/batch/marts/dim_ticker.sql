@@ -1,8 +1,9 @@
--- Every ticker there is or was, one row each: where it stands in two markets, was listed again, or is another company's today, what is
--- active and then newest wins.
--- RAW keeps a listing's entry among the active ones after the vendor has moved it to the delisted ones: the newer of the two counts, where
--- both are the same security. Another security's entry never ends it.
+-- Every current or former ticker, one row each. A ticker may be in two markets, be listed again, or
+-- belong to another company today: active entries take precedence, then newer ones.
 WITH delistings AS (
+    -- When the vendor moves a listing to the delisted entries, RAW still contains its active entry.
+    -- The newer of the two counts if both are the same security; another security's entry does not
+    -- end a listing.
     SELECT DISTINCT listed.ticker, listed.market
     FROM RAW.TICKERS AS listed
     INNER JOIN RAW.TICKERS AS gone
@@ -10,7 +11,12 @@ WITH delistings AS (
         AND gone.market = listed.market
         AND NOT gone.active
         AND gone.last_updated_utc >= listed.last_updated_utc
-        AND COALESCE(gone.composite_figi = listed.composite_figi, gone.cik = listed.cik, gone.name = listed.name, FALSE)
+        AND COALESCE(
+            gone.composite_figi = listed.composite_figi,
+            gone.cik = listed.cik,
+            gone.name = listed.name,
+            FALSE
+        )
     WHERE listed.active
 ),
 current_entries AS (
@@ -32,22 +38,31 @@ current_entries AS (
     LEFT JOIN delistings AS d ON d.ticker = t.ticker AND d.market = t.market AND t.active
     WHERE d.ticker IS NULL
     QUALIFY ROW_NUMBER() OVER (
-        PARTITION BY t.ticker ORDER BY COALESCE(t.active, FALSE) DESC, t.last_updated_utc DESC NULLS LAST, t.market DESC
+        PARTITION BY t.ticker
+        ORDER BY
+            COALESCE(t.active, FALSE) DESC,
+            t.last_updated_utc DESC NULLS LAST,
+            t.market DESC
     ) = 1
 ),
--- The vendor gives the same code to types of other asset classes and locales, and a page may repeat one.
+-- The vendor uses the same code for types of other asset classes and locales, and a page may repeat
+-- a type.
 types AS (
     SELECT code, locale, description
     FROM RAW.TICKER_TYPES
     WHERE asset_class = 'stocks'
-    QUALIFY ROW_NUMBER() OVER (PARTITION BY code, locale ORDER BY _airbyte_extracted_at DESC) = 1
+    QUALIFY
+        ROW_NUMBER() OVER (PARTITION BY code, locale ORDER BY _airbyte_extracted_at DESC) = 1
 ),
--- Several facilities may share a code; a listing means the exchange.
+-- Several facilities may share a code; a listing refers to the exchange among them.
 exchanges AS (
     SELECT mic, name
     FROM MARTS.DIM_EXCHANGE
     WHERE mic IS NOT NULL
-    QUALIFY ROW_NUMBER() OVER (PARTITION BY mic ORDER BY CASE WHEN type = 'exchange' THEN 0 ELSE 1 END, exchange_id) = 1
+    QUALIFY ROW_NUMBER() OVER (
+        PARTITION BY mic
+        ORDER BY CASE WHEN type = 'exchange' THEN 0 ELSE 1 END, exchange_id
+    ) = 1
 )
 SELECT
     t.ticker,

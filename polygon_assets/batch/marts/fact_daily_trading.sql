@@ -1,4 +1,5 @@
--- One trading day of every ticker that traded: the vendor's bar, with the official prices where they were asked for.
+-- One trading day of every traded ticker: the vendor's bar, with the official prices of subscribed
+-- symbols.
 SELECT
     b.ticker,
     b.date AS trading_day,
@@ -14,19 +15,28 @@ SELECT
     o.pre_market,
     o.after_hours,
     b.otc,
-    -- A stamp that is not of the trading day is none: another unit, or nonsense. RAW keeps what came.
+    -- A stamp outside the trading day is in another unit or nonsense, so it becomes null here; RAW
+    -- keeps the original.
     DATEADD(
         millisecond,
         CASE
-            WHEN b.window_start_ms >= DATE_PART(epoch_second, CONVERT_TIMEZONE('America/New_York', 'UTC', b.date::TIMESTAMP_NTZ)) * 1000
+            WHEN b.window_start_ms >= DATE_PART(
+                    epoch_second,
+                    CONVERT_TIMEZONE('America/New_York', 'UTC', b.date::TIMESTAMP_NTZ)
+                ) * 1000
                 AND b.window_start_ms < DATE_PART(
-                    epoch_second, CONVERT_TIMEZONE('America/New_York', 'UTC', DATEADD(day, 1, b.date)::TIMESTAMP_NTZ)
+                    epoch_second,
+                    CONVERT_TIMEZONE(
+                        'America/New_York', 'UTC', DATEADD(day, 1, b.date)::TIMESTAMP_NTZ
+                    )
                 ) * 1000
             THEN b.window_start_ms
         END,
         '1970-01-01 00:00:00 +00:00'::TIMESTAMP_TZ
     ) AS window_start,
-    GREATEST(b._airbyte_extracted_at, COALESCE(o._airbyte_extracted_at, b._airbyte_extracted_at)) AS loaded_at
+    GREATEST(
+        b._airbyte_extracted_at, COALESCE(o._airbyte_extracted_at, b._airbyte_extracted_at)
+    ) AS loaded_at
 FROM RAW.GROUPED_DAILY AS b
 LEFT JOIN RAW.DAILY_OPEN_CLOSE AS o ON o.ticker = b.ticker AND o.date = b.date
 WHERE b.date = %(day)s

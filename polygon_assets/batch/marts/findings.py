@@ -1,6 +1,7 @@
-"""What may be wrong with a mart, as questions to Snowflake and plain answers; whether an answer is bad enough is decided elsewhere.
+"""Queries of possible defects in a mart, with plain results.
 
-The questions stand in `findings/`, with the names of tables and columns left open.
+Add a query as an SQL template in `findings/` and its function here; deciding whether a result fails
+a check belongs to `defs.batch.mart_checks`.
 """
 
 import datetime as dt
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 _QUERIES = resources.files("polygon_assets.batch.marts") / "findings"
 _EXAMPLES = 10
 _OVERNIGHT = 1.25
-"""Prices hardly ever move by more overnight; a wrong ratio that is nearer to the true one than this is not noticed."""
+"""Factor. Prices hardly ever move more overnight; a ratio wrong by less goes undetected."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """How many values are wrong, and the first few of them, each with one text for each column."""
+    """The number of wrong values, and the first few: one text per column."""
 
     count: int
     examples: Sequence[tuple[str, ...]]
@@ -32,7 +33,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Missing:
-    """Rows, and in how many of them each column that must be filled is not; none are left out."""
+    """The number of rows, and of rows without a value for each required column, zeros included."""
 
     rows: int = 0
     by_column: Mapping[str, int] = field(default_factory=dict)
@@ -40,55 +41,54 @@ class Missing:
 
 @dataclass(frozen=True)
 class SplitJump:
-    """A ticker's price from the last close before a split to the first open after it, as fractions of that close."""
+    """Price changes from the last close before a split to the first open after, as fractions."""
 
     ticker: str
     execution_date: dt.date
     price_factor: float
-    """What the split (or all of that day) should do to earlier prices."""
+    """The product of the ratios of that day's splits."""
     adjusted_jump: float
     unadjusted_jump: float
 
     @property
     def is_continuous(self) -> bool:
-        """Whether the move over the split's day is the ratio that was applied, but for what prices do overnight.
+        """Whether the adjusted prices move over the split's day by no more than overnight.
 
-        Judged by what is left after the adjustment, whatever the size of the entry: one that is too
-        small or too large leaves the rest of the true split.
+        The adjusted jump decides, whatever the ratio: a ratio that is too small or too large leaves
+        the rest of the true split in it.
         """
         return abs(math.log1p(self.adjusted_jump)) < math.log(_OVERNIGHT)
 
 
 def duplicates(connection: "SnowflakeConnection", mart: Mart) -> Finding:
-    """Primary keys that more than one row has, in the whole mart."""
-    return _finding(
-        _ask(connection, "duplicates", table=mart.table, key=", ".join(mart.primary_key))
-    )
+    """Primary keys of more than one row, in the whole mart."""
+    key = ", ".join(mart.primary_key)
+    return _finding(_query(connection, "duplicates", table=mart.table, key=key))
 
 
 def missing_values(
     connection: "SnowflakeConnection", mart: Mart
 ) -> Mapping[dt.date | None, Missing]:
-    """By day, or under None of the whole mart where it is not filled by day; nothing of what has no rows."""
+    """By day, or under None for a mart not filled by day; days without rows are left out."""
     columns = tuple(dict.fromkeys((*mart.primary_key, *mart.required)))
     counts = ", ".join(f"COUNT(*) - COUNT({column})" for column in columns)
-    found = _ask(
+    rows_by_day = _query(
         connection,
         "missing_values",
         table=mart.table,
         counts=counts,
-        of="trading_day" if mart.by_day else "NULL",
+        day_column="trading_day" if mart.by_day else "NULL",
     )
     return {
         day: Missing(int(rows), dict(zip(columns, map(int, missing), strict=True)))
-        for day, rows, *missing in found
+        for day, rows, *missing in rows_by_day
     }
 
 
 def orphans(
     connection: "SnowflakeConnection", mart: Mart, column: str, day: dt.date | None = None
 ) -> Finding:
-    """Values of `column`, one of `mart.references`, that the mart it refers to does not have."""
+    """Values of `column`, one of `mart.references`, that the referenced mart does not contain."""
     other, other_column = mart.references[column]
     names = {
         "table": mart.table,
@@ -96,29 +96,31 @@ def orphans(
         "other": MARTS[other].table,
         "other_column": other_column,
     }
-    return _finding(_ask(connection, "orphans", day, rows=_rows(day), **names))
+    rows = "trading_day = %(day)s" if day else "TRUE"
+    return _finding(_query(connection, "orphans", day, rows=rows, **names))
 
 
 def odd_stamps(connection: "SnowflakeConnection", mart: Mart, day: dt.date) -> Finding:
-    """Bars of a day whose stamp is of another one, with that stamp in the vendor's milliseconds."""
-    return _finding(_ask(connection, "odd_stamps", day, table=mart.table))
+    """Bars of a day whose time stamp is of another day, with that stamp in milliseconds."""
+    return _finding(_query(connection, "odd_stamps", day, table=mart.table))
 
 
 def day_rows(connection: "SnowflakeConnection", mart: Mart) -> Mapping[dt.date, int]:
-    """Rows by day, of a mart that is filled by day; oldest first, days without rows are left out."""
-    return {day: int(count) for day, count in _ask(connection, "day_rows", table=mart.table)}
+    """Rows by day in a mart that is filled by day, oldest first; days without rows are left out."""
+    return {day: int(count) for day, count in _query(connection, "day_rows", table=mart.table)}
 
 
 def split_jumps(connection: "SnowflakeConnection", since: dt.date) -> Sequence[SplitJump]:
-    """Every split executed on `since` or later with prices on both sides, newest first."""
+    """Every split executed on `since` or later with prices before and after it, newest first."""
     with connection.cursor() as cursor:
         cursor.execute((_QUERIES / "split_jumps.sql").read_text(), {"since": since})
+        # A price of 0 or a missing price makes the adjusted jump, the fourth column, null.
         return [SplitJump(*row) for row in cursor.fetchall() if row[3] is not None]
 
 
 @dataclass(frozen=True)
 class SplitEntry:
-    """One of the entries of a ticker that contradict each other."""
+    """One of the contradictory split entries of a ticker."""
 
     ticker: str
     execution_date: dt.date
@@ -129,7 +131,7 @@ class SplitEntry:
 
 @dataclass(frozen=True)
 class ReusedSymbol:
-    """A symbol of a listed security that another one had until `delisted_day`."""
+    """A symbol of a listed security that another security had until `delisted_day`."""
 
     ticker: str
     name: str | None
@@ -139,38 +141,34 @@ class ReusedSymbol:
 
     @property
     def shares_bars(self) -> bool:
-        """Whether bars of the other security stand under the symbol; unknown counts as yes."""
+        """Whether the symbol's bars include the former security's; unknown counts as yes."""
         if self.first_bar is None:
             return False
         return self.delisted_day is None or self.first_bar <= self.delisted_day
 
 
 def undecided_splits(connection: "SnowflakeConnection") -> Sequence[SplitEntry]:
-    """Every entry that waits for a person's decision and moves prices of the loaded days."""
-    return [SplitEntry(*row) for row in _ask(connection, "undecided_splits")]
+    """Every entry that needs a person's decision and changes prices of the loaded days."""
+    return [SplitEntry(*row) for row in _query(connection, "undecided_splits")]
 
 
 def reused_symbols(connection: "SnowflakeConnection") -> Sequence[ReusedSymbol]:
-    """Every listed security whose symbol another one had."""
-    return [ReusedSymbol(*row) for row in _ask(connection, "reused_symbols")]
+    """Every listed security whose symbol another security had before."""
+    return [ReusedSymbol(*row) for row in _query(connection, "reused_symbols")]
 
 
-def _rows(day: dt.date | None) -> str:
-    return "trading_day = %(day)s" if day else "TRUE"
-
-
-def _ask(
-    connection: "SnowflakeConnection", question: str, day: dt.date | None = None, **names: str
+def _query(
+    connection: "SnowflakeConnection", name: str, day: dt.date | None = None, **names: str
 ) -> list[tuple[Any, ...]]:
-    sql = Template((_QUERIES / f"{question}.sql").read_text()).substitute(
-        examples=_EXAMPLES, **names
-    )
+    """The rows of the query in the SQL file `name`; `names` fill in its tables and columns."""
+    template = Template((_QUERIES / f"{name}.sql").read_text())
+    sql = template.substitute(examples=_EXAMPLES, **names)
     with connection.cursor() as cursor:
         cursor.execute(sql, {"day": day})
         return [tuple(row) for row in cursor.fetchall()]
 
 
 def _finding(rows: Sequence[tuple[Any, ...]]) -> Finding:
-    return Finding(
-        int(rows[0][0]) if rows else 0, [tuple(str(value) for value in row[1:]) for row in rows]
-    )
+    """The finding of a query whose first column is the total count."""
+    examples = [tuple(str(value) for value in row[1:]) for row in rows]
+    return Finding(int(rows[0][0]) if rows else 0, examples)

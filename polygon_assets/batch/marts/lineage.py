@@ -1,4 +1,7 @@
-"""What each mart and each of its columns is made of, read from the very SQL that fills it."""
+"""Derives the sources of each mart and each of its columns from the SQL that fills it.
+
+Add what can be parsed from that SQL here; the marts' declared columns belong to `tables`.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -15,18 +18,18 @@ _DIALECT = "snowflake"
 
 
 def upstreams(mart: Mart) -> Sequence[tuple[str, str]]:
-    """Schema and table of each that is read, in alphabetical order; none if the rows are not made by SQL."""
-    from sqlglot import exp, parse_one  # 0.3 s CPU: paid by those who ask
+    """Schema and name of each table that the mart reads, sorted; empty for a mart without SQL."""
+    from sqlglot import exp, parse_one  # 0.3 s CPU, so only where lineage is needed
 
     if mart.sql is None:
         return []
     tables = parse_one(_query(mart.sql), dialect=_DIALECT).find_all(exp.Table)
-    # Without a schema it is a part of the query itself.
+    # A table without a schema is a common table expression of the query itself.
     return sorted({(table.db.upper(), table.name.upper()) for table in tables if table.db})
 
 
 def column_lineage(mart: Mart) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """By column: SCHEMA.TABLE and column of each that goes into it; empty if the rows are not made by SQL."""
+    """By column: SCHEMA.TABLE and column of each source; empty for a mart without SQL."""
     from sqlglot.lineage import lineage
 
     if mart.sql is None:
@@ -36,15 +39,15 @@ def column_lineage(mart: Mart) -> Mapping[str, Sequence[tuple[str, str]]]:
 
 
 def _query(sql: str) -> str:
-    """With a value in place of each parameter, which is the connector's and no SQL."""
+    """The SQL with a value for each parameter, because sqlglot cannot parse the placeholders."""
     return sql.replace("%(day)s", "NULL").replace("%(decisions)s", "'[]'")
 
 
 def _sources(node: "Node") -> list[tuple[str, str]]:
     from sqlglot import exp
 
-    ends = [end for end in node.walk() if not end.downstream]
-    tables = [(end.expression, end.name.rpartition(".")[2]) for end in ends]
+    leaves = [leaf for leaf in node.walk() if not leaf.downstream]
+    tables = [(leaf.expression, leaf.name.rpartition(".")[2]) for leaf in leaves]
     return sorted(
         {
             (f"{table.db}.{table.name}", column)
@@ -56,7 +59,7 @@ def _sources(node: "Node") -> list[tuple[str, str]]:
 
 @cache
 def _schema() -> dict[str, dict[str, dict[str, str]]]:
-    """Every table and column that a query may name, with types."""
+    """Every table and column that a query may read, with types."""
     raw = {
         name.upper(): {
             column: kind.split()[0] for column, kind in table_writer.columns(stream).items()

@@ -1,4 +1,5 @@
--- What people ask of a ticker that is listed today: who it is, where it stands and where it has been. Prices in today's shares.
+-- One row for every ticker that is listed today: its company, latest prices, recent range and last
+-- split. Prices are in today's shares.
 WITH bars AS (
     SELECT
         ticker,
@@ -27,7 +28,9 @@ summaries AS (
 last_splits AS (
     SELECT ticker, execution_date, split_from, split_to
     FROM MARTS.DIM_STOCK_SPLIT
-    WHERE status IN ('applied', 'decided') AND price_factor <> 1 AND execution_date <= (SELECT MAX(trading_day) FROM MARTS.DAILY_PRICES_ADJUSTED)
+    WHERE status IN ('applied', 'decided')
+        AND price_factor <> 1
+        AND execution_date <= (SELECT MAX(trading_day) FROM MARTS.DAILY_PRICES_ADJUSTED)
     QUALIFY ROW_NUMBER() OVER (PARTITION BY ticker ORDER BY execution_date DESC, split_id) = 1
 )
 SELECT

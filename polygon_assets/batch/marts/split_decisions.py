@@ -1,6 +1,6 @@
-"""What people decided about splits that the vendor publishes in contradiction: a CSV beside this file, and a setting.
+"""Reads people's decisions about contradictory splits, from a CSV beside this file and a setting.
 
-Which entries contradict each other is decided in dim_stock_split.sql; here the decisions are read.
+Add a form or a check of decisions here; finding the contradictions belongs to dim_stock_split.sql.
 """
 
 import csv
@@ -15,12 +15,15 @@ from polygon_assets.settings import Settings, SettingsError
 
 FILE = resources.files("polygon_assets.batch.marts") / "split_decisions.csv"
 SETTING = "SPLIT_DECISIONS"
-FORM = "TICKER,YYYY-MM-DD,OLD SHARES,NEW SHARES, for example META,2026-11-16,1,2; 1,1 means that there was no split"
+FORM = (
+    "TICKER,YYYY-MM-DD,OLD SHARES,NEW SHARES, for example META,2026-11-16,1,2; "
+    "1,1 means that there was no split"
+)
 
 
 @dataclass(frozen=True)
 class SplitDecision:
-    """All that happened to the shares of a ticker on a day: `split_from` old ones became `split_to` new ones."""
+    """All splits of a ticker on a day: `split_from` old shares became `split_to` new shares."""
 
     ticker: str
     execution_date: str
@@ -30,15 +33,19 @@ class SplitDecision:
 
 
 def read(settings: Settings) -> list[SplitDecision]:
-    """The decisions of the CSV and of SPLIT_DECISIONS, which wins where both name a day. Raises SettingsError for a bad line."""
+    """The decisions of the CSV and of SPLIT_DECISIONS, which overrides the CSV's of the same day.
+
+    Raises SettingsError for a line of another form.
+    """
     records = csv.reader(FILE.read_text().splitlines())
     next(records)
-    found = [(f"{FILE.name}, line {records.line_num}", record) for record in records if any(record)]
-    found += [(SETTING, record) for record in _records(settings.split_decisions)]
-    decisions = [_decision(place, record) for place, record in found]
-    return list(
-        {(decision.ticker, decision.execution_date): decision for decision in decisions}.values()
-    )
+    lines = [(f"{FILE.name}, line {records.line_num}", record) for record in records if any(record)]
+    lines += [(SETTING, record) for record in _records(settings.split_decisions)]
+    decisions = [_decision(place, record) for place, record in lines]
+    by_ticker_and_day = {
+        (decision.ticker, decision.execution_date): decision for decision in decisions
+    }
+    return list(by_ticker_and_day.values())
 
 
 def as_json(decisions: Sequence[SplitDecision]) -> str:
@@ -59,7 +66,7 @@ def _decision(place: str, record: Sequence[str]) -> SplitDecision:
         )
     except ValueError as error:
         raise SettingsError(
-            f"{place}: {','.join(record)!r} is no decision about a split ({error}); write {FORM}"
+            f"{place}: {','.join(record)!r} is no decision about a split ({error}): write {FORM}"
         ) from None
     if not (
         decision.ticker
@@ -67,6 +74,7 @@ def _decision(place: str, record: Sequence[str]) -> SplitDecision:
         and 0 < decision.split_to < float("inf")
     ):
         raise SettingsError(
-            f"{place}: {','.join(record)!r} names no ticker or no positive numbers of shares; write {FORM}"
+            f"{place}: {','.join(record)!r} has no ticker or no positive numbers of shares: "
+            f"write {FORM}"
         )
     return decision

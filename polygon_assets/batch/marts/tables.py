@@ -1,6 +1,7 @@
 """The marts as data: columns with type and meaning, keys, and whether a table is filled day by day.
 
-How the rows come about stands in the SQL file of the same name. Prices are US dollars, and unadjusted unless it is said.
+Add a mart or a column here; the query of its rows belongs to the SQL file of the same name. Prices
+are US dollars, unadjusted unless a column's meaning states otherwise.
 """
 
 from collections.abc import Mapping
@@ -34,15 +35,15 @@ class Mart:
     """One table of the schema MARTS."""
 
     name: str
-    """In lower case; the table's is the same in upper case."""
+    """In lower case; the table has the same name in upper case."""
     columns: tuple[Column, ...]
     primary_key: tuple[str, ...]
     by_day: bool = False
-    """Whether it is filled one TRADING_DAY at a time."""
+    """Whether each build fills one TRADING_DAY."""
     required: tuple[str, ...] = ()
-    """Columns, besides the primary key, without which a row is of no use."""
+    """Columns, besides the primary key, without which a row is useless."""
     references: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Columns whose values stand in another mart: its name and column."""
+    """By column with values of another mart: that mart's name and column."""
 
     @property
     def table(self) -> str:
@@ -50,13 +51,13 @@ class Mart:
 
     @property
     def sql(self) -> str | None:
-        """The query that makes its rows, those of day `%(day)s` where it is filled by day; None if they are not made by SQL."""
+        """The query of the mart's rows, with `%(day)s` if filled by day; None without a file."""
         file = _DIRECTORY / f"{self.name}.sql"
         return file.read_text() if file.is_file() else None
 
     @property
     def kept_sql(self) -> str | None:
-        """The query of the tickers whose rows a build leaves as they are; None where it makes all rows anew."""
+        """The query of the tickers whose rows a build keeps; None if it rebuilds all rows."""
         file = _DIRECTORY / f"{self.name}_kept.sql"
         return file.read_text() if file.is_file() else None
 
@@ -68,10 +69,12 @@ class Mart:
     @property
     def definitions(self) -> dict[str, str]:
         """By column, for CREATE TABLE."""
-        return {
-            name: f"{kind}{' NOT NULL' if name in self.primary_key else ''} COMMENT '{meaning.replace(chr(39), chr(39) * 2)}'"
-            for name, kind, meaning in self.columns
-        }
+        return {name: self._definition(name, kind, meaning) for name, kind, meaning in self.columns}
+
+    def _definition(self, name: str, kind: str, meaning: str) -> str:
+        null = " NOT NULL" if name in self.primary_key else ""
+        comment = meaning.replace("'", "''")
+        return f"{kind}{null} COMMENT '{comment}'"
 
 
 _TICKER = ("TICKER", "VARCHAR", "Symbol, case-sensitive.")
@@ -87,7 +90,7 @@ _DIM_EXCHANGE = Mart(
         ("MIC", "VARCHAR", "Market identifier code (ISO 10383); several facilities may share one."),
         ("OPERATING_MIC", "VARCHAR", "Market identifier code of the operator."),
         ("NAME", "VARCHAR", "Name."),
-        ("ACRONYM", "VARCHAR", "Common short name, where there is one."),
+        ("ACRONYM", "VARCHAR", "Common short name, if any."),
         (
             "TYPE",
             "VARCHAR",
@@ -108,7 +111,7 @@ _DIM_TICKER = Mart(
         ("NAME", "VARCHAR", "Name of the company or fund."),
         ("MARKET", "VARCHAR", "stocks (listed on an exchange) or otc."),
         ("LOCALE", "VARCHAR", "Country, such as us."),
-        ("ACTIVE", "BOOLEAN", "Whether it is listed at present."),
+        ("ACTIVE", "BOOLEAN", "Whether the security is listed now."),
         ("TYPE", "VARCHAR", "Code of the security's type, such as CS."),
         ("TYPE_DESCRIPTION", "VARCHAR", "The type in words, such as Common Stock."),
         (
@@ -117,12 +120,16 @@ _DIM_TICKER = Mart(
             "Market identifier code of the listing exchange; empty over the counter.",
         ),
         ("EXCHANGE_NAME", "VARCHAR", "Name of the listing exchange."),
-        ("CURRENCY_NAME", "VARCHAR", "Currency it is traded in, such as usd."),
+        ("CURRENCY_NAME", "VARCHAR", "Trading currency, such as usd."),
         ("CIK", "VARCHAR", "Central index key of the issuer at the SEC, with leading zeros."),
         ("COMPOSITE_FIGI", "VARCHAR", "OpenFIGI number of the security in its country."),
         ("SHARE_CLASS_FIGI", "VARCHAR", "OpenFIGI number of the share class."),
         ("LAST_UPDATED_UTC", "TIMESTAMP_TZ", "When the vendor last changed the entry (UTC)."),
-        ("DELISTED_UTC", "TIMESTAMP_TZ", "When it was delisted (UTC); empty while it is listed."),
+        (
+            "DELISTED_UTC",
+            "TIMESTAMP_TZ",
+            "When the security was delisted (UTC); empty while listed.",
+        ),
     ),
 )
 _DIM_STOCK_SPLIT = Mart(
@@ -136,26 +143,27 @@ _DIM_STOCK_SPLIT = Mart(
         (
             "EXECUTION_DATE",
             "DATE",
-            "Day (New York) from which it is traded at the new price, pre-market included.",
+            "First day (New York) of trading at the new price, pre-market included.",
         ),
-        ("SPLIT_FROM", "FLOAT", "So many old shares ..."),
-        ("SPLIT_TO", "FLOAT", "... became so many new ones."),
+        ("SPLIT_FROM", "FLOAT", "Number of old shares that become SPLIT_TO new ones."),
+        ("SPLIT_TO", "FLOAT", "Number of new shares that replace SPLIT_FROM old ones."),
         (
             "PRICE_FACTOR",
             "FLOAT",
-            "What earlier prices are multiplied by for this event alone; empty if the ratio is no use.",
+            "Factor on earlier prices for this event alone; empty if the ratio is unusable.",
         ),
         ("ADJUSTMENT_TYPE", "VARCHAR", "forward_split, reverse_split or stock_dividend."),
         (
             "HISTORICAL_ADJUSTMENT_FACTOR",
             "FLOAT",
-            "The vendor's own product with all later events, announced ones included.",
+            "The vendor's own factor, multiplied over all later events, announced ones included.",
         ),
         (
             "STATUS",
             "VARCHAR",
-            "applied, decided (by a person), repeated (the same ratio again), no effect, unusable (no ratio), overruled (by a decision) or "
-            "undecided (contradicts another entry: adjusted prices of the ticker wait for a decision).",
+            "applied, decided (by a person), repeated (the same ratio again), no effect, "
+            "unusable (no ratio), overruled (by a decision) or undecided (contradicts another "
+            "entry: the ticker's adjusted prices stay unchanged until a person decides).",
         ),
     ),
 )
@@ -188,19 +196,19 @@ _FACT_DAILY_TRADING = Mart(
         (
             "PRE_MARKET",
             "FLOAT",
-            "First price before regular hours, dollars, unadjusted; empty if it was not traded then.",
+            "First price before regular hours, dollars, unadjusted; empty without a trade then.",
         ),
         (
             "AFTER_HOURS",
             "FLOAT",
-            "Last price after regular hours, dollars, unadjusted; empty if it was not traded then.",
+            "Last price after regular hours, dollars, unadjusted; empty without a trade then.",
         ),
-        ("OTC", "BOOLEAN", "Whether it is traded over the counter."),
-        ("WINDOW_START", "TIMESTAMP_TZ", "The vendor's stamp of the bar (UTC)."),
+        ("OTC", "BOOLEAN", "Whether the ticker is traded over the counter."),
+        ("WINDOW_START", "TIMESTAMP_TZ", "The vendor's time stamp of the bar (UTC)."),
         (
             "LOADED_AT",
             "TIMESTAMP_TZ",
-            "When the newest of its sources was read from the vendor (UTC).",
+            "When the newest source of the row was read from the vendor (UTC).",
         ),
     ),
 )
@@ -214,7 +222,7 @@ _DAILY_PRICES_ADJUSTED = Mart(
         (
             "PRICE_FACTOR",
             "FLOAT",
-            "What the day's prices were multiplied by: old shares for each new one, over all splits executed since.",
+            "Factor on the day's prices: old shares per new share, over all splits executed since.",
         ),
         ("OPEN", "FLOAT", f"Price of the first trade in regular hours, {_ADJUSTED}."),
         ("HIGH", "FLOAT", f"Highest price in regular hours, {_ADJUSTED}."),
@@ -234,24 +242,24 @@ _REPORT_TICKERS = Mart(
         ("MARKET", "VARCHAR", "stocks (listed on an exchange) or otc."),
         ("EXCHANGE_NAME", "VARCHAR", "Name of the listing exchange."),
         ("TYPE_DESCRIPTION", "VARCHAR", "Type of the security in words."),
-        ("LAST_TRADING_DAY", "DATE", "The last day on which it was traded."),
-        ("LAST_CLOSE", "FLOAT", f"Price of its last trade in regular hours, {_ADJUSTED}."),
+        ("LAST_TRADING_DAY", "DATE", "The last day with a trade of the ticker."),
+        ("LAST_CLOSE", "FLOAT", f"Price of the last trade in regular hours, {_ADJUSTED}."),
         (
             "PREVIOUS_CLOSE",
             "FLOAT",
-            f"Price of the last trade of the session before in which it was traded, {_ADJUSTED}.",
+            f"Close of the last earlier session with a trade of the ticker, {_ADJUSTED}.",
         ),
-        ("CHANGE_PERCENT", "FLOAT", "Change from the one to the other, percent."),
+        ("CHANGE_PERCENT", "FLOAT", "Change from PREVIOUS_CLOSE to LAST_CLOSE, percent."),
         (
             "AVERAGE_VOLUME_20",
             "FLOAT",
-            "Shares per session, over those of the market's last 20 sessions in which it was traded.",
+            "Shares per session, over the sessions with a trade among the market's last 20.",
         ),
         ("HIGH_252", "FLOAT", f"Highest price of the market's last 252 sessions, {_ADJUSTED}."),
         ("LOW_252", "FLOAT", f"Lowest price of the market's last 252 sessions, {_ADJUSTED}."),
-        ("LAST_SPLIT_DAY", "DATE", "When its last split was executed."),
-        ("LAST_SPLIT_FROM", "FLOAT", "So many old shares ..."),
-        ("LAST_SPLIT_TO", "FLOAT", "... became so many new ones."),
+        ("LAST_SPLIT_DAY", "DATE", "Execution day of the last split."),
+        ("LAST_SPLIT_FROM", "FLOAT", "Number of old shares that became LAST_SPLIT_TO new ones."),
+        ("LAST_SPLIT_TO", "FLOAT", "Number of new shares that replaced LAST_SPLIT_FROM old ones."),
     ),
 )
 _STREAM_VS_BATCH = Mart(
@@ -281,13 +289,14 @@ _STREAM_VS_BATCH = Mart(
         (
             "PRICE_DRIFT",
             "FLOAT",
-            "The largest difference of the four prices, a fraction of the vendor's; empty where one is missing.",
+            "Largest difference of the four prices, a fraction of the vendor's; "
+            "empty where one is missing.",
         ),
         (
             "DIFFERENT_MINUTES",
             "VARCHAR",
-            "Minutes (New York) with fewer or more shares streamed than in the vendor's minute, such as 10:31-10:33, 15:59; "
-            "empty where there are none or they were not looked at.",
+            "Minutes (New York) with fewer or more shares streamed than in the vendor's minute, "
+            "such as 10:31-10:33, 15:59; empty if there are none or they were not compared.",
         ),
         ("COMPARED_AT", "TIMESTAMP_TZ", "When the two were compared (UTC)."),
     ),
@@ -305,4 +314,4 @@ MARTS: Mapping[str, Mart] = {
         _STREAM_VS_BATCH,
     )
 }
-"""By name, each after those it is made of."""
+"""By name, each after the marts that it reads."""

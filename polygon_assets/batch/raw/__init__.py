@@ -1,4 +1,4 @@
-"""The raw tables in Snowflake: how records are staged and merged, and what the tables hold.
+"""The raw tables in Snowflake: loading days, staging and merging records, and the tables' contents.
 
-Add a question about a raw table to `queries`; tables that are computed from them belong to `batch.marts`.
+Add a query of a raw table to `queries`; tables computed from raw tables belong to `batch.marts`.
 """

@@ -1,6 +1,7 @@
-"""Daily bars of any day by REST, in the shape of the connector's records, for days that Airbyte cannot be asked for.
+"""Fetches daily bars of any day by REST, as records of the connector's shape.
 
-Fetching only: `table_writer` writes what is given here into the table that Airbyte loads. The same day has the same values either way.
+Airbyte cannot be told to read one past day. Both ways give the same day the same values. Add
+another daily endpoint here; writing its records belongs to `table_writer`.
 """
 
 import datetime as dt
@@ -23,37 +24,44 @@ T = TypeVar("T")
 
 
 def grouped_daily(rest: PolygonRest, day: dt.date) -> list[Record]:
-    """The day's bar of every ticker, OTC included, unadjusted; none if the market was closed. Raises PolygonApiError."""
+    """The day's unadjusted bar of every ticker, OTC included; empty if the market was closed.
 
-    def ask() -> list[Mapping[str, Any]]:
+    Raises PolygonApiError.
+    """
+
+    def request() -> list[Mapping[str, Any]]:
         data = rest.get_grouped_daily_aggs(day, adjusted=False, raw=True, include_otc=True).data
         return _bars(answer(data, PATH.format(day)), PATH.format(day))
 
-    return [_grouped(bar, day) for bar in _unless_none(rest, ask) or ()]
+    return [_grouped_record(bar, day) for bar in _with_retries(rest, request) or ()]
 
 
 def daily_open_close(rest: PolygonRest, day: dt.date, tickers: Iterable[str]) -> list[Record]:
-    """The day's official prices of each ticker, one request each; those that did not trade are left out. Raises PolygonApiError."""
+    """The day's official prices, by one request per ticker; tickers without a trade are left out.
 
-    def ask(ticker: str) -> Mapping[str, Any]:
+    Raises PolygonApiError.
+    """
+
+    def request(ticker: str) -> Mapping[str, Any]:
         content = answer(
             rest.get_daily_open_close_agg(ticker, day, adjusted=False, raw=True).data,
             f"/v1/open-close/{ticker}/{day}",
         )
         if content.get("symbol") != ticker:
             raise PolygonNoAnswerError(
-                f"/v1/open-close/{ticker}/{day}: the answer is not about {ticker}: {str(content)[:200]}"
+                f"/v1/open-close/{ticker}/{day}: the answer is not about {ticker}: "
+                f"{str(content)[:200]}"
             )
         return content
 
-    answers = [_unless_none(rest, partial(ask, ticker)) for ticker in tickers]
-    return [_open_close(found, day) for found in answers if found]
+    answers = [_with_retries(rest, partial(request, ticker)) for ticker in tickers]
+    return [_open_close_record(content, day) for content in answers if content]
 
 
-def _unless_none(rest: PolygonRest, ask: Callable[[], T]) -> T | None:
-    """What `ask` returns, asked again where it is no answer; None where the vendor says that there is nothing."""
+def _with_retries(rest: PolygonRest, request: Callable[[], T]) -> T | None:
+    """The answer to `request`, repeated while unusable; None if the vendor has no data."""
     try:
-        return rest.asked_again(ask)
+        return rest.asked_again(request)
     except PolygonNoDataError:
         return None
 
@@ -61,8 +69,8 @@ def _unless_none(rest: PolygonRest, ask: Callable[[], T]) -> T | None:
 def _bars(content: Mapping[str, Any], path: str) -> list[Mapping[str, Any]]:
     """The bars of a grouped answer, each with its ticker.
 
-    On a closed day the vendor leaves `results` out and counts 0: both together prove that there is
-    nothing. Null results, or fewer than are counted, are no answer.
+    On a closed day the vendor leaves out `results` and sends a count of 0: only both together prove
+    an empty day. Null results, or fewer than the count, are an unusable answer.
     """
     if "results" not in content and content.get("resultsCount") == 0:
         return []
@@ -74,7 +82,7 @@ def _bars(content: Mapping[str, Any], path: str) -> list[Mapping[str, Any]]:
     return bars
 
 
-def _grouped(bar: Mapping[str, Any], day: dt.date) -> Record:
+def _grouped_record(bar: Mapping[str, Any], day: dt.date) -> Record:
     return {
         "ticker": bar["T"],
         "date": day.isoformat(),
@@ -90,18 +98,18 @@ def _grouped(bar: Mapping[str, Any], day: dt.date) -> Record:
     }
 
 
-def _open_close(found: Mapping[str, Any], day: dt.date) -> Record:
+def _open_close_record(content: Mapping[str, Any], day: dt.date) -> Record:
     return {
-        "ticker": found["symbol"],
+        "ticker": content["symbol"],
         "date": day.isoformat(),
-        "open": number(found.get("open")),
-        "high": number(found.get("high")),
-        "low": number(found.get("low")),
-        "close": number(found.get("close")),
-        "volume": decimal_text(None, found.get("volume")),
-        "pre_market": number(found.get("preMarket")),
-        "after_hours": number(found.get("afterHours")),
-        "otc": _flag(found.get("otc")),
+        "open": number(content.get("open")),
+        "high": number(content.get("high")),
+        "low": number(content.get("low")),
+        "close": number(content.get("close")),
+        "volume": decimal_text(None, content.get("volume")),
+        "pre_market": number(content.get("preMarket")),
+        "after_hours": number(content.get("afterHours")),
+        "otc": _flag(content.get("otc")),
     }
 
 

@@ -1,6 +1,6 @@
-"""Makes tables of Snowflake what they are declared to be: schema, table and columns, as far as they are missing.
+"""Creates what a declared Snowflake table lacks: schema, table or columns.
 
-Nothing is ever dropped or retyped here: that is decided by people.
+Add what can be created without losing data here. Dropping or retyping a column belongs to people.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,10 @@ _COLUMNS_SQL = resources.files("polygon_assets.batch.raw") / "table_columns.sql"
 
 
 def ensure(cursor: "SnowflakeCursor", schema: str, table: str, columns: Mapping[str, str]) -> None:
-    """`columns`: name to definition. A column that is added later is empty in the rows that are there, so it is not NOT NULL."""
+    """Create what is missing; `columns` maps a name to its definition.
+
+    A column added to an existing table loses its NOT NULL, because the existing rows have no value.
+    """
     cursor.execute(_COLUMNS_SQL.read_text(), {"schema": schema.upper(), "table": table.upper()})
     existing = {name for (name,) in cursor.fetchall()}
     path = f"{quoted(schema)}.{quoted(table)}"
@@ -29,6 +32,5 @@ def ensure(cursor: "SnowflakeCursor", schema: str, table: str, columns: Mapping[
         return
     for name, definition in columns.items():
         if name.upper() not in existing:
-            cursor.execute(
-                f"ALTER TABLE {path} ADD COLUMN IF NOT EXISTS {quoted(name)} {definition.replace(' NOT NULL', '')}"
-            )
+            nullable = definition.replace(" NOT NULL", "")
+            cursor.execute(f"ALTER TABLE {path} ADD COLUMN IF NOT EXISTS {quoted(name)} {nullable}")

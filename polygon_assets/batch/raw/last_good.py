@@ -1,8 +1,8 @@
-"""Keeps the last good rows of tables that are read whole: one that comes back empty or much smaller is put back.
+"""Keeps the last good rows of tables that are read whole, and restores an emptied or shrunk table.
 
-Airbyte replaces such a table by itself, in its cloud as here, so it is judged right after the sync and
-before anything is made of it. RAW.X_LAST_GOOD holds what was accepted last, RAW.X_REJECTED what was
-refused last. What a refusal means for the graph is `defs`' business.
+Airbyte replaces such a table itself, in its cloud as here, so each table is judged right after the
+sync, before any mart reads it. RAW.X_LAST_GOOD holds the rows accepted last, RAW.X_REJECTED the
+rows refused last. Add a rule of acceptance here; the consequences in the graph belong to `defs`.
 """
 
 from collections.abc import Collection, Iterable
@@ -19,14 +19,17 @@ if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
 
 LARGEST_LOSS = 0.1
-"""The vendor withdraws an entry now and then, and never a tenth of a list."""
+"""Fraction of a table's keys. The vendor withdraws single entries, never a tenth of a list."""
 _SQL = resources.files("polygon_assets.batch.raw") / "last_good"
 _COLUMNS_SQL = (resources.files("polygon_assets.batch.raw") / "table_columns.sql").read_text()
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What became of a table after a sync; keys counted once. `rows_before` is None the first time."""
+    """The verdict on a table after a sync; rows are distinct keys.
+
+    `rows_before` is None for the first sync.
+    """
 
     rows: int
     rows_before: int | None
@@ -48,7 +51,7 @@ def is_smaller(rows: int, rows_before: int | None) -> bool:
 
 
 def remember(connection: "SnowflakeConnection", whole: Iterable[Stream]) -> None:
-    """Before a sync: copy tables of which there is no last good one yet, such as those from before tables were judged."""
+    """Before a sync: copy each table without a last good copy, such as one of an older release."""
     with connection.cursor() as cursor:
         for stream in whole:
             if _columns(cursor, stream.name) and not _columns(cursor, f"{stream.name}_last_good"):
@@ -58,37 +61,30 @@ def remember(connection: "SnowflakeConnection", whole: Iterable[Stream]) -> None
 def settle(
     connection: "SnowflakeConnection", whole: Iterable[Stream], accepted: Collection[str] = ()
 ) -> dict[str, Judged]:
-    """Judge each table of RAW that was just read whole; keep it, or put the last good one back.
+    """Judge each table of RAW that was just read whole; keep it, or restore its last good rows.
 
-    `accepted` names tables that a person accepts as they are. Raises snowflake.connector.errors.Error;
-    repeating it after a failure is harmless.
+    `accepted` names tables that a person accepts as they are. A repetition after a failure is
+    harmless. Raises snowflake.connector.errors.Error.
     """
     with connection.cursor() as cursor:
         return {stream.name: _settle(cursor, stream, stream.name in accepted) for stream in whole}
 
 
-def _settle(cursor: "SnowflakeCursor", stream: Stream, by_person: bool) -> Judged:
+def _settle(cursor: "SnowflakeCursor", stream: Stream, accepted_by_person: bool) -> Judged:
     table, good, rejected = (f"{stream.name}{suffix}" for suffix in ("", "_last_good", "_rejected"))
-    rows, before = (
-        _keys(cursor, stream, table),
-        _keys(cursor, stream, good) if _columns(cursor, good) else None,
-    )
-    smaller = is_smaller(rows, before)
-    if smaller and not by_person:
+    rows = _count_keys(cursor, stream, table)
+    rows_before = _count_keys(cursor, stream, good) if _columns(cursor, good) else None
+    smaller = is_smaller(rows, rows_before)
+    if smaller and not accepted_by_person:
+        columns = ", ".join(map(quoted, _columns(cursor, good)))
         _run(cursor, "copy", source=table, target=rejected)
-        _run(
-            cursor,
-            "put_back",
-            source=good,
-            target=table,
-            columns=", ".join(map(quoted, _columns(cursor, good))),
-        )
-        return Judged(rows, before, accepted=False)
+        _run(cursor, "put_back", source=good, target=table, columns=columns)
+        return Judged(rows, rows_before, accepted=False)
     _run(cursor, "copy", source=table, target=good)
-    return Judged(rows, before, accepted=True, accepted_by_person=smaller)
+    return Judged(rows, rows_before, accepted=True, accepted_by_person=smaller)
 
 
-def _keys(cursor: "SnowflakeCursor", stream: Stream, table: str) -> int:
+def _count_keys(cursor: "SnowflakeCursor", stream: Stream, table: str) -> int:
     key = ", ".join(quoted(field) for field in stream.primary_key)
     cursor.execute(
         Template((_SQL / "count_keys.sql").read_text()).substitute(table=_name(table), key=key)
@@ -97,7 +93,7 @@ def _keys(cursor: "SnowflakeCursor", stream: Stream, table: str) -> int:
 
 
 def _columns(cursor: "SnowflakeCursor", table: str) -> list[str]:
-    """None of a table that is not there."""
+    """The table's columns; empty if there is no such table."""
     cursor.execute(_COLUMNS_SQL, {"schema": "RAW", "table": table.upper()})
     return [name for (name,) in cursor.fetchall()]
 
@@ -110,4 +106,5 @@ def _run(
 
 
 def _name(table: str) -> str:
+    """The table's name for SQL."""
     return f"RAW.{quoted(table)}"

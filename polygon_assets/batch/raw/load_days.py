@@ -1,7 +1,7 @@
-"""Loads trading days into the daily raw tables: the newest by an Airbyte sync, past ones by REST.
+"""Loads trading days into the daily raw tables: the newest by an Airbyte sync, past days by REST.
 
-How a day is loaded and proved belongs here; which days a run takes belongs to the graph. Each day
-is reported as soon as it is loaded, so that a run that is cut off leaves a record of finished days.
+Add how a day is loaded or proved here; which days a run takes belongs to the graph. Each day is
+reported as soon as it is loaded, so that an interrupted run leaves a record of its finished days.
 """
 
 import datetime as dt
@@ -34,16 +34,16 @@ EVERY_TICKER, NAMED_TICKERS = TABLES
 
 READ_WITHIN = dt.timedelta(days=7)
 """A failed load is retried within hours; the first success reports every row read since then."""
-GIVEN_FROM = "on the free plan a day is given from midnight New York on"
+GIVEN_FROM = "the free plan includes a day from the following midnight in New York on"
 
 Metadata = Mapping[str, int | float | str]
 MetadataByTable = Mapping[str, Metadata]
 
 
 class DayLoadError(Exception):
-    """Days were not loaded, and the same attempt again would not load them; the message says why.
+    """Days were not loaded, and a retry would not load them either; the message gives the cause.
 
-    `link` leads to the Airbyte connection where a sync is the cause.
+    `link` is the address of the Airbyte connection if a sync is the cause.
     """
 
     def __init__(self, message: str, link: str = "") -> None:
@@ -76,7 +76,7 @@ class DailyLoad:
         return self.clock.market(self.now)
 
     def refuse_unsettled(self, days: Sequence[dt.date]) -> None:
-        """Raises DayLoadError for a day that goes on: its bars would cover a part of it."""
+        """Raises DayLoadError for an unfinished day, whose bars would cover only a part of it."""
         for day in days:
             session = self.calendar.session(day)
             if session and not self.calendar.is_settled(day, self.market_now):
@@ -86,13 +86,13 @@ class DailyLoad:
                 )
 
     def sync(self, run_sync: Callable[[], Sync], day: dt.date) -> bool:
-        """Sync the daily connection; whether the newest settled day has arrived.
+        """Sync the daily connection; returns whether `day`, the newest settled day, has arrived.
 
-        On the day's own evening it may not have. Named symbols that the sync left out are requested
-        by REST: Airbyte's list of tickers may be older than the subscription set.
+        On its own evening a day may still be missing. Named symbols that the sync left out are
+        requested by REST: Airbyte's list of tickers may be older than the subscription set.
 
-        Raises DayLoadError when the sync succeeds without a day that it must have brought, or when
-        the vendor refuses; and the errors of `run_sync` and Snowflake.
+        Raises DayLoadError when the sync succeeds without a day that must be there, or when the
+        vendor refuses; and the errors of `run_sync` and Snowflake.
         """
         from polygon_assets.clients import snowflake
 
@@ -114,12 +114,13 @@ class DailyLoad:
         return True
 
     def fetch(self, days: Sequence[dt.date]) -> bool:
-        """Fetch each day by REST and merge it, newest first; whether they have arrived.
+        """Fetch and merge each day by REST, newest first; returns whether all have arrived.
 
-        A plan reaches back a limited time: older days must not hold back the newer ones.
+        The newest come first, because a plan reaches back a limited time and a refused old day must
+        not hold back newer ones.
 
-        Raises DayLoadError at once when the vendor refuses, and at the end when some days came and
-        others did not, or when none came that must be there; and the errors of Snowflake.
+        Raises DayLoadError at once when the vendor refuses, and at the end when only some days
+        arrived or when a day that must be there did not; and the errors of Snowflake.
         """
         from polygon_assets.clients import snowflake
         from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
@@ -153,7 +154,7 @@ class DailyLoad:
             )
         if empty and done:
             raise DayLoadError(
-                f"{_listed(empty)} is not over for the vendor: {GIVEN_FROM}; {_so_far(done)}"
+                f"the vendor has no bar of {_listed(empty)} yet: {GIVEN_FROM}; {_so_far(done)}"
             )
 
     def _report_others(self, connection: "SnowflakeConnection", sync: Sync, day: dt.date) -> None:
@@ -177,9 +178,9 @@ class DailyLoad:
                 self.log(f"{other} was read again since it was last reported")
 
     def _fetch_unsynced(self, connection: "SnowflakeConnection", day: dt.date) -> int:
-        """Fetch and merge official prices of named symbols that the table lacks; how many came.
+        """Fetch and merge official prices of named symbols that the table lacks; returns the count.
 
-        The vendor has none of symbols that were not traded that day.
+        The vendor has no prices of symbols that were not traded that day.
         """
         from polygon_assets.batch.raw import daily_records, table_writer
         from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
@@ -196,19 +197,19 @@ class DailyLoad:
             raise DayLoadError(f"{day} is synced, but without {missing}: {error}") from error
         if records:
             table_writer.merge(connection, streams()[NAMED_TICKERS], records, extracted_at)
-            came = ", ".join(record["ticker"] for record in records)
-            self.log(f"{day}: the sync had no official prices of {came}; they came by REST")
+            tickers = ", ".join(record["ticker"] for record in records)
+            self.log(f"{day}: the sync had no official prices of {tickers}; REST had them")
         return len(records)
 
     def _is_young(self, day: dt.date) -> bool:
-        """Whether it is still the evening of the day, when an answer without bars proves nothing."""
+        """Whether it is still the evening of `day`, when an answer without bars proves nothing."""
         return self.calendar.day_of(self.market_now) == day
 
     def _log_not_given(self, day: dt.date) -> None:
         self.log(f"the vendor has no bar of {day} yet; {GIVEN_FROM}")
 
     def _prove(self, sync: Sync, held: Held, day: dt.date) -> None:
-        """Raises DayLoadError when the table does not hold the day as it was after its end."""
+        """Raises DayLoadError when the table lacks the day, or was read before the day ended."""
         session = self.calendar.session(day)
         if not held.rows:
             problem = f"is empty for {day}, a trading day ({ADD_A_DAY})"
@@ -222,8 +223,8 @@ class DailyLoad:
         else:
             return
         raise DayLoadError(
-            f"Airbyte's job {sync.job_id} succeeded, but RAW.{EVERY_TICKER.upper()} {problem}: "
-            "check start_date and end_date of its source",
+            f"Airbyte job {sync.job_id} succeeded, but RAW.{EVERY_TICKER.upper()} {problem}: "
+            "check start_date and end_date of the source",
             sync.link,
         )
 
@@ -235,9 +236,9 @@ def _fetch_day(
     tickers: Sequence[str],
     selected: Collection[str],
 ) -> MetadataByTable:
-    """Fetch and merge one day; empty where the vendor has no bar of any ticker.
+    """Fetch and merge one day; empty if the vendor has no bar of any ticker.
 
-    The bars of all tickers prove the day for either table.
+    The bars of all tickers prove the day for both tables.
     """
     from polygon_assets.batch.raw import daily_records, table_writer
 
@@ -246,7 +247,7 @@ def _fetch_day(
     if not bars:
         return {}
     prices = daily_records.daily_open_close(rest, day, tickers) if NAMED_TICKERS in selected else []
-    # A table that is not selected gets no row, but it must exist to be counted.
+    # An unselected table gets no row, but must exist to be counted.
     records = {EVERY_TICKER: bars if EVERY_TICKER in selected else [], NAMED_TICKERS: prices}
     written = {
         table: table_writer.merge(connection, streams()[table], records[table], extracted_at)

@@ -1,6 +1,7 @@
-"""Values of the vendor's daily records as they are stored: a number that is none becomes null, never text and never a guess.
+"""Converts the vendor's values to stored values: an invalid number becomes null, never a guess.
 
-The connector's manifest has the same rules as Jinja expressions, and a test holds the two together.
+Add a conversion of a daily record's value here; types of table columns belong to `staging`. The
+manifest has the same rules as Jinja expressions, and a test compares the two.
 """
 
 import math
@@ -8,12 +9,12 @@ import re
 from typing import Any
 
 LARGEST = 1e300
-"""Above it a number is as good as infinite; the manifest has no word for infinity."""
+"""Larger numbers count as infinite: a Jinja expression of the manifest cannot name infinity."""
 DECIMAL = re.compile(r"[0-9]+([.][0-9]+)?")
 
 
 def number(value: Any) -> float | None:
-    """A finite JSON number; None for NaN, infinities, text, booleans and everything else."""
+    """A finite JSON number; None for NaN, infinities, text, booleans and any other value."""
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
@@ -25,22 +26,22 @@ def number(value: Any) -> float | None:
 
 
 def integer(value: Any) -> int | None:
-    """A whole JSON number, also one that is written with a fraction of zero."""
-    found = number(value)
-    return None if found is None or found != int(found) else int(found)
+    """A whole JSON number, also if written with a fraction of zero; None for any other value."""
+    finite = number(value)
+    return None if finite is None or finite != int(finite) else int(finite)
 
 
 def decimal_text(exact: Any, rounded: Any) -> str | None:
-    """A volume as decimal digits: `exact` (the vendor's decimal string) where it is sent, else the number written out.
+    """A volume as decimal digits: the vendor's decimal string `exact` if sent, else `rounded`.
 
-    A string that is no decimal number is null: the rounded number beside it would be a guess.
+    An `exact` that is no decimal number gives None: the rounded number would be a guess.
     """
     if exact is not None:
         return exact if isinstance(exact, str) and DECIMAL.fullmatch(exact) else None
-    found = number(rounded)
-    if found is None:
+    finite = number(rounded)
+    if finite is None:
         return None
-    if found == int(found):
-        return str(int(found))
-    # The column holds six decimals, and no exponent.
-    return f"{found:.6f}" if "e" in repr(found) else repr(found)
+    if finite == int(finite):
+        return str(int(finite))
+    # The column stores six decimals and no exponent.
+    return f"{finite:.6f}" if "e" in repr(finite) else repr(finite)

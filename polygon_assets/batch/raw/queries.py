@@ -1,6 +1,7 @@
-"""What the raw tables hold: the questions whose answers prove that a load has arrived. How it got there is no matter here.
+"""Queries of the raw tables that prove whether a load has arrived.
 
-Everything is counted in Snowflake, so that a sync that says it succeeded is not taken at its word.
+Add a question about a raw table here; loading it belongs to `load_days` and `table_writer`. Rows
+are counted in Snowflake, because a sync can succeed without loading any.
 """
 
 import datetime as dt
@@ -16,46 +17,54 @@ _QUERIES = resources.files("polygon_assets.batch.raw") / "queries"
 
 @dataclass(frozen=True)
 class Held:
-    """Rows of a table (or of one day of it), and when the newest of them was read from the vendor."""
+    """Rows of a table or of one of its days, and when the newest was read from the vendor (UTC)."""
 
     rows: int
     extracted_at: dt.datetime | None
     flawed_rows: int = 0
-    """Rows without a value that they should have: the vendor sent something else, such as NaN. Of a reference table, those that
-    _AIRBYTE_META.changes names."""
+    """Rows without a value that they should have, because the vendor sent something else, such as
+    NaN. In a reference table: rows with an entry in _AIRBYTE_META.changes."""
 
 
 def reference_tables(connection: "SnowflakeConnection") -> dict[str, Held]:
-    """By stream. Raises snowflake.connector.errors.ProgrammingError when a table is not there."""
-    return {name: _held(*held) for name, *held in _ask(connection, "reference_tables")}
+    """The reference tables by stream.
+
+    Raises snowflake.connector.errors.ProgrammingError when a table does not exist.
+    """
+    return {name: _held(*counts) for name, *counts in _query(connection, "reference_tables")}
 
 
 def newest_ticker_change(connection: "SnowflakeConnection") -> dt.datetime:
-    """When the vendor changed what it changed last, of the tickers that are in the table; there must be some."""
-    [[changed]] = _ask(connection, "newest_ticker_change")
+    """When the vendor made the newest change in RAW.TICKERS, which must not be empty."""
+    [[changed]] = _query(connection, "newest_ticker_change")
     return _utc(changed)
 
 
 def daily_tables(connection: "SnowflakeConnection", day: dt.date) -> dict[str, Held]:
-    """By stream, of one trading day. Raises snowflake.connector.errors.ProgrammingError when a table is not there."""
-    return {name: _held(*held) for name, *held in _ask(connection, "daily_tables", {"day": day})}
+    """One trading day of the daily tables, by stream.
+
+    Raises snowflake.connector.errors.ProgrammingError when a table does not exist.
+    """
+    rows = _query(connection, "daily_tables", {"day": day})
+    return {name: _held(*counts) for name, *counts in rows}
 
 
 def days_read_since(connection: "SnowflakeConnection", moment: dt.datetime) -> list[dt.date]:
-    """Trading days of which a daily table has rows that were read from the vendor since then, oldest first."""
-    return [day for (day,) in _ask(connection, "days_read_since", {"moment": moment.isoformat()})]
+    """Trading days of which rows were read from the vendor since `moment`, oldest first."""
+    return [day for (day,) in _query(connection, "days_read_since", {"moment": moment.isoformat()})]
 
 
 def open_close_tickers(connection: "SnowflakeConnection", day: dt.date) -> set[str]:
-    """Those with official prices of one trading day."""
-    return {ticker for (ticker,) in _ask(connection, "open_close_tickers", {"day": day})}
+    """The tickers with official prices of one trading day."""
+    return {ticker for (ticker,) in _query(connection, "open_close_tickers", {"day": day})}
 
 
-def _ask(
-    connection: "SnowflakeConnection", query: str, parameters: dict[str, Any] | None = None
+def _query(
+    connection: "SnowflakeConnection", name: str, parameters: dict[str, Any] | None = None
 ) -> list[tuple[Any, ...]]:
+    """The rows of the query in the SQL file `name`."""
     with connection.cursor() as cursor:
-        cursor.execute((_QUERIES / f"{query}.sql").read_text(), parameters)
+        cursor.execute((_QUERIES / f"{name}.sql").read_text(), parameters)
         return [tuple(row) for row in cursor.fetchall()]
 
 

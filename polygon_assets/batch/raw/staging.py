@@ -1,6 +1,7 @@
-"""Rows into Snowflake by file: what each type of column is in the file, and a temporary table that holds the rows of one load.
+"""Stages rows in a temporary Snowflake table: the types of columns, a Parquet file, its load.
 
-What then happens to the rows is the caller's statement. Rows are never sent one by one: that is 60 times slower.
+Add a column type here; the statement that moves the staged rows on belongs to the caller. Rows are
+never sent one by one: that is 60 times slower.
 """
 
 import datetime as dt
@@ -21,38 +22,39 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 ORDINAL = "_ORDINAL"
-"""Column of the temporary table that numbers the rows in the order in which they came."""
+"""Column of the temporary table with each row's position in the input."""
 CHANGES = "_CHANGES"
-"""Column of the temporary table that says, in Airbyte's words, which values of a row were made null; the last, where it is asked for."""
+"""Optional last column of the temporary table: Airbyte's entries for values that became null."""
 _ROWS_OF_A_BATCH = 20_000
 _SHOWN_CHARACTERS = 300
 _TIDY_SECONDS = 10
 
 
 class RowError(Exception):
-    """A row cannot be stored; the message names field and row. Nothing was written."""
+    """A row cannot be stored, and nothing was written; the message names field and row."""
 
 
 @dataclass(frozen=True)
 class ColumnType:
-    """How a value travels: Python's, then the file's, then the column's.
+    """How a Python value is encoded for the file and decoded into the column.
 
-    Dates and times travel as text: what a loader makes of a file's own types depends on its settings.
+    The file contains dates and times as text, because the conversion of its own date types depends
+    on the loader's settings.
     """
 
     name: str
-    """Snowflake's."""
+    """Snowflake's name of the type."""
     encode: Callable[[Any], Any]
-    """Raises ValueError, TypeError or ArithmeticError for what is no such value; not called for None."""
+    """Not called for None; raises ValueError, TypeError or ArithmeticError for an unfit value."""
     decode: str = "{}"
-    """SQL that makes the column's value of the loaded one."""
+    """SQL expression that converts the staged value to the column's value."""
     carrier: str = "VARCHAR"
-    """Type of the loaded value."""
+    """Type of the staged value."""
 
 
 @dataclass(frozen=True)
 class RowFile:
-    """Rows in a file, ready to be loaded."""
+    """A Parquet file of rows."""
 
     path: Path
     columns: Mapping[str, ColumnType]
@@ -60,7 +62,7 @@ class RowFile:
 
 
 def quoted(name: str) -> str:
-    """An identifier in SQL, upper-case as Airbyte makes them."""
+    """An SQL identifier, in upper case like the names that Airbyte creates."""
     return '"' + name.upper().replace('"', '""') + '"'
 
 
@@ -68,10 +70,10 @@ def quoted(name: str) -> str:
 def row_file(
     columns: Mapping[str, ColumnType], required: Collection[str], rows: Iterable[Row]
 ) -> Iterator[RowFile]:
-    """Write `rows` into a file that is gone at the end. Keys of a row that are no column are left out.
+    """Write `rows` into a file that is deleted at the end. Keys without a column are left out.
 
-    Raises RowError for a value that its column cannot hold, or for none where one is `required`. With a column CHANGES, such a value is
-    null instead where none is `required`, and named in that column.
+    Raises RowError for an unfit value, and for a missing value of a `required` column. With a
+    column CHANGES, an unfit value of any other column becomes null and gets an entry in CHANGES.
     """
     with TemporaryDirectory(prefix="polygon-load-") as directory:
         path = Path(directory) / "rows.parquet"
@@ -79,8 +81,11 @@ def row_file(
 
 
 @contextmanager
-def loaded(cursor: "SnowflakeCursor", schema: str, file: RowFile) -> Iterator[str]:
-    """The name of a temporary table with the rows of `file` and ORDINAL, dropped at the end; the session is left in `schema`."""
+def staged_table(cursor: "SnowflakeCursor", schema: str, file: RowFile) -> Iterator[str]:
+    """The name of a temporary table with the rows of `file` and ORDINAL, dropped at the end.
+
+    Sets the session's schema to `schema`.
+    """
     table = f"LOAD_{uuid.uuid4().hex.upper()}"
     definitions = ", ".join(f"{quoted(name)} {kind.carrier}" for name, kind in file.columns.items())
     cursor.execute(f"USE SCHEMA {quoted(schema)}")
@@ -89,10 +94,11 @@ def loaded(cursor: "SnowflakeCursor", schema: str, file: RowFile) -> Iterator[st
     )
     try:
         if file.count:
-            # Into the stage that each table has: nothing else to name, to create or to drop.
+            # Each table has a stage of its own, so no stage must be named, created or dropped.
             cursor.execute(f"PUT 'file://{file.path.as_posix()}' @%{table} AUTO_COMPRESS = FALSE")
             cursor.execute(
-                f"COPY INTO {table} FROM @%{table} FILE_FORMAT = (TYPE = PARQUET) MATCH_BY_COLUMN_NAME = CASE_SENSITIVE PURGE = TRUE"
+                f"COPY INTO {table} FROM @%{table} FILE_FORMAT = (TYPE = PARQUET) "
+                "MATCH_BY_COLUMN_NAME = CASE_SENSITIVE PURGE = TRUE"
             )
         yield table
     finally:
@@ -100,7 +106,10 @@ def loaded(cursor: "SnowflakeCursor", schema: str, file: RowFile) -> Iterator[st
 
 
 def tidy(cursor: "SnowflakeCursor", statement: str) -> None:
-    """Run what the end of the session would do as well: that it cannot be done must not hide why the work before it failed."""
+    """Run a clean-up that the session's end would do too; its failure is suppressed.
+
+    An error of the clean-up would hide the error that made it necessary.
+    """
     from snowflake.connector.errors import Error
 
     with suppress(Error):
@@ -110,7 +119,7 @@ def tidy(cursor: "SnowflakeCursor", statement: str) -> None:
 def _write(
     path: Path, columns: Mapping[str, ColumnType], required: Collection[str], rows: Iterable[Row]
 ) -> int:
-    """The rows as Parquet; returns how many."""
+    """Write the rows as Parquet; returns how many there were."""
     import pyarrow as pa  # 0.1 s CPU
     from pyarrow import parquet
 
@@ -145,7 +154,11 @@ def _encoded(
     batch: Sequence[Row],
     changes: dict[int, list[dict[str, str]]] | None,
 ) -> list[Any]:
-    """`changes`: by the number of a row in the batch, to be added to; without it a value that does not fit is an error."""
+    """The batch's values of the column `name`, encoded.
+
+    Unfit values become null and are added to `changes`, by the row's number in the batch; with
+    None an unfit value raises RowError.
+    """
     if name == CHANGES:
         return [
             json.dumps(changes[number]) if changes and number in changes else None
@@ -155,14 +168,13 @@ def _encoded(
     for number, row in enumerate(batch):
         value = row.get(name)
         if value is None and required:
-            raise RowError(f"no {name}, which must not be empty, in {_shown(row)}")
+            raise RowError(f"the required field {name} is missing in {_shown(row)}")
         try:
             values.append(None if value is None else kind.encode(value))
         except (ValueError, TypeError, ArithmeticError) as error:
             if required or changes is None:
-                raise RowError(
-                    f"{name}={value!r} is no {kind.name} ({error}) in {_shown(row)}"
-                ) from None
+                message = f"{name}={value!r} is no {kind.name} ({error}) in {_shown(row)}"
+                raise RowError(message) from None
             values.append(None)
             change = {
                 "field": name,
@@ -183,7 +195,7 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, float | Decimal) and not isfinite(value):
-        raise ValueError("no number, and no text")
+        raise ValueError("neither a finite number nor text")
     return format(value, "f") if isinstance(value, Decimal) else json.dumps(value)
 
 
@@ -216,19 +228,18 @@ def _date(value: Any) -> str:
 
 
 def _moment(value: Any) -> str:
-    """Without an offset it counts as UTC."""
-    moment = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(value)
-    return (
-        moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-    ).isoformat()
+    """A time in UTC; a time without an offset counts as UTC."""
+    moment = _datetime(value)
+    in_utc = moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    return in_utc.isoformat()
 
 
 def _clock_time(value: Any) -> str:
-    return (
-        (value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(value))
-        .replace(tzinfo=None)
-        .isoformat()
-    )
+    return _datetime(value).replace(tzinfo=None).isoformat()
+
+
+def _datetime(value: Any) -> dt.datetime:
+    return value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(value)
 
 
 def _decimal(value: Any) -> str:

@@ -1,6 +1,7 @@
-"""Writes the records of a stream into its table of Snowflake, in the shape of Airbyte's own destination.
+"""Writes a stream's records into its Snowflake table, in the shape of Airbyte's own destination.
 
-What is fetched, and what is made of the tables, does not belong here: any stream with a primary key can be written.
+Add a way of writing any stream with a primary key here; fetching records belongs to
+`daily_records`, computing with the tables to `batch.marts`.
 """
 
 import datetime as dt
@@ -31,7 +32,7 @@ _METADATA_VALUES = (
     "PARSE_JSON(%(meta_before)s || {changes} || '}}')",
     "%(generation_id)s",
 )
-# What Airbyte's destination makes of a JSON schema; without a type it is a VARIANT.
+# Airbyte's destination maps JSON schema types this way; a field without a type is a VARIANT.
 _TYPES = {
     "string": staging.VARCHAR,
     "integer": staging.INTEGER,
@@ -43,20 +44,23 @@ _TYPES = {
 
 
 class RecordError(Exception):
-    """A record cannot be stored; the message names stream, field and record. Nothing of its load was written."""
+    """A record cannot be stored, so nothing was written; names stream, field and record."""
 
 
 class StreamError(Exception):
-    """A stream cannot be a table; the message names the fields and the cure."""
+    """A stream cannot be stored as a table; the message names the fields and the cure."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a load did: records read, rows inserted, rows replaced. A record that is repeated, or older than its row, is read alone."""
+    """Counts of one load. A repeated record, or one older than its row, counts only as read."""
 
     read: int
+    """Records."""
     inserted: int
+    """Rows."""
     updated: int
+    """Rows."""
 
 
 def columns(stream: Stream) -> dict[str, str]:
@@ -75,12 +79,13 @@ def merge(
     sync_id: int = 0,
     null_misfits: bool = False,
 ) -> Written:
-    """Put each record into the row with its primary key; a row that is newer, by cursor and then by when it was extracted, stays.
+    """Merge the records by primary key; a row newer by cursor, then by extraction time, stays.
 
-    Creates schema, table and columns that are missing. Fields that the stream does not declare are left out, as Airbyte leaves them out.
-    Raises RecordError before anything is written, StreamError, or snowflake.connector.errors.Error; the table is changed wholly or not at
-    all. The session is left in `schema`. With `null_misfits`, a value that its column cannot hold is null, as Airbyte's destination
-    makes it, and _AIRBYTE_META names it; one of the key or the cursor is still an error.
+    Creates missing schema, table and columns, and sets the session's schema to `schema`. Like
+    Airbyte, drops fields that the stream does not declare. With `null_misfits`, a value that does
+    not fit its column becomes null and is listed in _AIRBYTE_META, as by Airbyte's destination; in
+    a key or cursor it stays an error. Changes all or nothing. Raises RecordError before anything is
+    written, StreamError, or snowflake.connector.errors.Error.
     """
     table = _Table(stream, schema, null_misfits=null_misfits)
     [read, inserted, updated] = _load(
@@ -100,7 +105,7 @@ def overwrite(
     sync_id: int = 0,
     null_misfits: bool = False,
 ) -> Written:
-    """Let the table hold exactly these records, of those with one primary key the newest. Otherwise as `merge`."""
+    """Replace the table's rows by the newest record of each primary key. Otherwise as `merge`."""
     table = _Table(stream, schema, null_misfits=null_misfits)
     [read, inserted] = _load(
         connection, table, records, "overwrite", _metadata(extracted_at, generation_id, sync_id)
@@ -115,7 +120,7 @@ def _load(
     statement: str,
     metadata: Mapping[str, Any],
 ) -> tuple[int, ...]:
-    """Records read, and the counts that the statement answers with."""
+    """Records read, and the row counts that the statement returns."""
     try:
         types = table.types | ({staging.CHANGES: staging.VARCHAR} if table.null_misfits else {})
         with (
@@ -123,17 +128,17 @@ def _load(
             connection.cursor() as cursor,
         ):
             ensure_table.ensure(cursor, table.schema, table.stream.name, table.columns)
-            with staging.loaded(cursor, table.schema, file) as loaded:
-                cursor.execute(table.statement(statement, loaded), dict(metadata))
+            with staging.staged_table(cursor, table.schema, file) as staged:
+                cursor.execute(table.statement(statement, staged), dict(metadata))
                 return file.count, *(int(count) for count in cursor.fetchall()[0])
     except staging.RowError as error:
         raise RecordError(f"stream {table.stream.name}: {error}") from None
 
 
 def _metadata(extracted_at: dt.datetime, generation_id: int, sync_id: int) -> dict[str, Any]:
-    """Airbyte's shape; `sync_id` 0 is a load that no sync of Airbyte's did."""
+    """Parameters of the metadata columns; `sync_id` 0 marks a load outside Airbyte."""
     if extracted_at.tzinfo is None:
-        raise ValueError(f"extracted_at={extracted_at} has no time zone")
+        raise ValueError(f"extracted_at={extracted_at} has no time zone: pass an aware datetime")
     return {
         "extracted_at": extracted_at.isoformat(),
         "meta_before": f'{{"sync_id": {sync_id}, "changes": ',
@@ -142,7 +147,7 @@ def _metadata(extracted_at: dt.datetime, generation_id: int, sync_id: int) -> di
 
 
 class _Table:
-    """The table of a stream, as the parts of SQL that name it."""
+    """The SQL of one stream's table."""
 
     def __init__(self, stream: Stream, schema: str, *, null_misfits: bool = False) -> None:
         self.stream = stream
@@ -154,7 +159,7 @@ class _Table:
             *stream.primary_key,
             *([stream.cursor] if stream.cursor and stream.cursor not in stream.primary_key else []),
         )
-        self._refuse_what_no_table_can_hold()
+        self._refuse_invalid_streams()
 
     @cached_property
     def columns(self) -> dict[str, str]:
@@ -164,8 +169,8 @@ class _Table:
             field.upper(): kind.name + nulls.get(field, "") for field, kind in self.types.items()
         }
 
-    def statement(self, name: str, loaded: str) -> str:
-        """The SQL file `name` for this table and the table of loaded rows."""
+    def statement(self, name: str, staged: str) -> str:
+        """The SQL file `name`, filled in for this table and the table of staged rows."""
         columns = [quoted(column) for column in self.columns]
         changes = f"COALESCE({quoted(staging.CHANGES)}, '[]')" if self.null_misfits else "'[]'"
         metadata = (value.format(changes=changes) for value in _METADATA_VALUES)
@@ -173,10 +178,10 @@ class _Table:
         newest = [f"{self._decoded(self.stream.cursor)} DESC"] if self.stream.cursor else []
         return _template(name).substitute(
             table=self.name,
-            loaded=loaded,
+            staged=staged,
             key=", ".join(quoted(field) for field in self.stream.primary_key),
             same_key=" AND ".join(
-                f"held.{quoted(field)} = loaded.{quoted(field)}"
+                f"stored.{quoted(field)} = loaded.{quoted(field)}"
                 for field in self.stream.primary_key
             ),
             newest_first=", ".join([*newest, f"{quoted(ORDINAL)} DESC"]),
@@ -190,36 +195,38 @@ class _Table:
         )
 
     def _not_older(self) -> str:
-        extracted = 'held."_AIRBYTE_EXTRACTED_AT" <= loaded."_AIRBYTE_EXTRACTED_AT"'
+        extracted = 'stored."_AIRBYTE_EXTRACTED_AT" <= loaded."_AIRBYTE_EXTRACTED_AT"'
         if not self.stream.cursor:
             return extracted
-        held, loaded = (f"{side}.{quoted(self.stream.cursor)}" for side in ("held", "loaded"))
-        return f"({held} IS NULL OR {held} < {loaded} OR ({held} = {loaded} AND {extracted}))"
+        stored, loaded = (f"{side}.{quoted(self.stream.cursor)}" for side in ("stored", "loaded"))
+        return f"({stored} IS NULL OR {stored} < {loaded} OR ({stored} = {loaded} AND {extracted}))"
 
     def _decoded(self, field: str) -> str:
         return self.types[field].decode.format(quoted(field))
 
-    def _refuse_what_no_table_can_hold(self) -> None:
+    def _refuse_invalid_streams(self) -> None:
         name = self.stream.name
         if not self.stream.primary_key:
             raise StreamError(
-                f"stream {name} has no primary key, by which a record is told from another: declare one"
+                f"stream {name} has no primary key to merge records by: declare one in the manifest"
             )
         if missing := [field for field in self.required if field not in self.types]:
             raise StreamError(
-                f"stream {name} does not declare {', '.join(missing)}, of its primary key or cursor: add it to the schema"
+                f"stream {name} does not declare {', '.join(missing)} of its primary key or "
+                "cursor: add it to the schema in the manifest"
             )
         columns: dict[str, str] = {}
         for field in self.types:
             if other := columns.get(field.upper()):
                 raise StreamError(
-                    f"fields {other} and {field} of stream {name} would be one column: rename one of them"
+                    f"fields {other} and {field} of stream {name} would be the same column: "
+                    "rename one of them in the manifest"
                 )
             columns[field.upper()] = field
 
 
 def _type(definition: Mapping[str, Any]) -> ColumnType:
-    """The column for a field's JSON schema."""
+    """The column type of a field's JSON schema."""
     kinds = definition.get("type", ())
     named = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null"]
     if len(named) != 1:

@@ -1,8 +1,10 @@
-"""The stream's day against the vendor's bars, in memory: verdicts, tolerances, named minutes."""
+"""The rules of the reconciliation, in memory: verdicts, tolerances, differing minutes.
+
+Comparing a real day over the embedded stack belongs to end_to_end/test_replayed_day.py.
+"""
 
 import datetime as dt
 import json
-import re
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -81,22 +83,22 @@ def test_each_price_counts(price: str) -> None:
     assert comparison.price_drift == pytest.approx(0.002)
 
 
-def test_a_subscribed_symbol_without_a_second_is_missing_and_as_bad_as_it_gets() -> None:
-    found = compare([AAPL], [AAPL, MSFT], {"AAPL", "MSFT"}, EXACT)
-    assert verdicts(*found) == {"AAPL": Verdict.MATCH, "MSFT": Verdict.MISSING}
-    assert found[1].severity == float("inf")
-    assert found[1].volume_drift is None
+def test_a_subscribed_symbol_missing_in_the_stream_has_infinite_severity() -> None:
+    comparisons = compare([AAPL], [AAPL, MSFT], {"AAPL", "MSFT"}, EXACT)
+    assert verdicts(*comparisons) == {"AAPL": Verdict.MATCH, "MSFT": Verdict.MISSING}
+    assert comparisons[1].severity == float("inf")
+    assert comparisons[1].volume_drift is None
 
 
-def test_a_symbol_that_nobody_subscribed_need_not_be_in_the_stream() -> None:
+def test_an_unsubscribed_symbol_may_be_missing_in_the_stream() -> None:
     assert verdicts(*compare([AAPL], [AAPL, MSFT], {"AAPL"}, EXACT)) == {"AAPL": Verdict.MATCH}
 
 
-def test_where_all_are_subscribed_every_bar_must_be_in_the_stream() -> None:
+def test_with_all_symbols_subscribed_every_bar_must_be_in_the_stream() -> None:
     assert verdicts(*compare([AAPL], [AAPL, MSFT], None, EXACT))["MSFT"] is Verdict.MISSING
 
 
-def test_a_subscribed_symbol_that_did_not_trade_is_no_difference() -> None:
+def test_a_subscribed_symbol_without_trades_is_no_difference() -> None:
     assert compare([], [], {"AAPL"}, EXACT) == []
 
 
@@ -159,14 +161,15 @@ def test_the_vendors_minutes_are_read_exactly() -> None:
     ],
 )
 def test_an_answer_without_minutes_is_quoted_in_the_error(answer: bytes) -> None:
-    with pytest.raises(ValueError, match=f"no answer with minutes: .*{re.escape(str(answer))}"):
+    with pytest.raises(ValueError, match="the answer has no usable minutes: ") as error:
         minute_volumes(answer)
+    assert str(answer) in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["open", "high", "low", "close", "volume"])
 @pytest.mark.parametrize("unknown", ["NaN", "Infinity", "-Infinity", None])
 @pytest.mark.parametrize("tolerance", [EXACT, Tolerance(1, 1)])
-def test_a_comparison_with_an_unknown_is_never_a_match(
+def test_a_bar_with_an_unknown_value_never_matches(
     name: str, unknown: str | None, tolerance: Tolerance
 ) -> None:
     value: Any = (
@@ -190,5 +193,5 @@ def test_a_minute_whose_volume_is_not_a_number_always_differs(sent: str) -> None
 
 @pytest.mark.parametrize("stamp", ["1e300", '"x"', "null", "NaN", "99999999999999999999"])
 def test_a_minute_without_a_valid_moment_is_refused(stamp: str) -> None:
-    with pytest.raises(ValueError, match="no answer with minutes"):
+    with pytest.raises(ValueError, match="the answer has no usable minutes"):
         minute_volumes(f'{{"results": [{{"t": {stamp}, "v": 1}}]}}'.encode())

@@ -1,4 +1,4 @@
--- Rows of each day, oldest first.
+-- Number of rows by day, oldest first.
 SELECT trading_day, COUNT(*) AS row_count
 FROM $table
 GROUP BY trading_day

@@ -1,4 +1,4 @@
--- Keys that stand in more than one row: how many there are, and the first of them.
+-- Keys of more than one row: their number, and the first of them.
 SELECT COUNT(*) OVER () AS total, $key
 FROM $table
 GROUP BY $key

@@ -1,4 +1,5 @@
--- Rows, and rows without a value for each column that must have one: of each day, or of the whole table where $of is NULL.
-SELECT $of AS of_day, COUNT(*) AS row_count, $counts
+-- Rows, and rows without a value for each required column: by day, or of the whole table if
+-- $day_column is NULL.
+SELECT $day_column AS of_day, COUNT(*) AS row_count, $counts
 FROM $table
 GROUP BY of_day

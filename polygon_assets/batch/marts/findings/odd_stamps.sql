@@ -1,4 +1,5 @@
--- Bars whose stamp is not of their trading day, and what it is: how many there are, and the first of them.
+-- Bars whose time stamp is not of their trading day, with that stamp: their number, and the first
+-- of them.
 SELECT COUNT(*) OVER () AS total, b.ticker, b.window_start_ms
 FROM RAW.GROUPED_DAILY AS b
 INNER JOIN $table AS f ON f.ticker = b.ticker AND f.trading_day = b.date

@@ -1,4 +1,4 @@
--- Values that the other table does not have: how many there are, and the first of them.
+-- Values that the other table does not contain: their number, and the first of them.
 SELECT COUNT(*) OVER () AS total, referring.$column
 FROM $table AS referring
 LEFT JOIN $other AS referred ON referred.$other_column = referring.$column

@@ -1,4 +1,5 @@
--- What a split did to prices, and what is left of it after the adjustment: the last bar before it against the first one after.
+-- The price change over each split, before and after the adjustment: from the last bar before the
+-- split to the first bar after it.
 WITH events AS (
     SELECT ticker, execution_date, EXP(SUM(LN(price_factor))) AS price_factor
     FROM MARTS.DIM_STOCK_SPLIT
@@ -23,10 +24,14 @@ SELECT
     NULLIF(first_adjusted.open, 0) / NULLIF(last_adjusted.close, 0) - 1 AS adjusted_jump,
     NULLIF(first_bar.open, 0) / NULLIF(last_bar.close, 0) - 1 AS unadjusted_jump
 FROM neighbours AS n
-INNER JOIN MARTS.DAILY_PRICES_ADJUSTED AS last_adjusted ON last_adjusted.ticker = n.ticker AND last_adjusted.trading_day = n.last_day
-INNER JOIN MARTS.DAILY_PRICES_ADJUSTED AS first_adjusted ON first_adjusted.ticker = n.ticker AND first_adjusted.trading_day = n.first_day
-INNER JOIN MARTS.FACT_DAILY_TRADING AS last_bar ON last_bar.ticker = n.ticker AND last_bar.trading_day = n.last_day
-INNER JOIN MARTS.FACT_DAILY_TRADING AS first_bar ON first_bar.ticker = n.ticker AND first_bar.trading_day = n.first_day
--- After a longer pause the price says nothing about the split.
+INNER JOIN MARTS.DAILY_PRICES_ADJUSTED AS last_adjusted
+    ON last_adjusted.ticker = n.ticker AND last_adjusted.trading_day = n.last_day
+INNER JOIN MARTS.DAILY_PRICES_ADJUSTED AS first_adjusted
+    ON first_adjusted.ticker = n.ticker AND first_adjusted.trading_day = n.first_day
+INNER JOIN MARTS.FACT_DAILY_TRADING AS last_bar
+    ON last_bar.ticker = n.ticker AND last_bar.trading_day = n.last_day
+INNER JOIN MARTS.FACT_DAILY_TRADING AS first_bar
+    ON first_bar.ticker = n.ticker AND first_bar.trading_day = n.first_day
+-- After a pause of more than ten days the change has other causes than the split.
 WHERE DATEDIFF(day, n.last_day, n.first_day) <= 10
 ORDER BY n.execution_date DESC, n.ticker

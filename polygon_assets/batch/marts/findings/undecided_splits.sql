@@ -1,4 +1,5 @@
--- Splits that contradict each other and move prices of the loaded days: every entry of each such ticker, by day.
+-- Contradictory splits that change prices of the loaded days: every entry of each such ticker, by
+-- day.
 SELECT s.ticker, s.execution_date, s.split_from, s.split_to, s.split_id
 FROM MARTS.DIM_STOCK_SPLIT AS s
 WHERE s.status = 'undecided'

@@ -1,3 +1,3 @@
--- What the source holds now, in place of what the target held.
+-- Replaces the target by a copy of the source.
 CREATE OR REPLACE TABLE $target AS
 SELECT * FROM $source

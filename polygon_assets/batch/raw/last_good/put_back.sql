@@ -1,3 +1,3 @@
--- The last good rows in place of what the sync left; readers see one or the other.
+-- Replaces the synced rows by the last good ones; readers see either the old rows or the new.
 INSERT OVERWRITE INTO $target ($columns)
 SELECT $columns FROM $source

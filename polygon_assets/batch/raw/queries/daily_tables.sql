@@ -1,10 +1,16 @@
--- Rows of the trading day `day` in each daily table, when the newest of them was read from the vendor, and how many lack a value that a
--- bar should have.
+-- Each daily table on the trading day `day`: rows, when the newest was read from the vendor, and
+-- how many rows lack a value that a bar should have.
 SELECT
     'grouped_daily' AS stream,
     count(*) AS row_count,
     max(_AIRBYTE_EXTRACTED_AT) AS extracted_at,
-    count(CASE WHEN OPEN IS NULL OR HIGH IS NULL OR LOW IS NULL OR CLOSE IS NULL OR VOLUME IS NULL OR VWAP IS NULL THEN 1 END) AS flawed_rows
+    count(
+        CASE
+            WHEN OPEN IS NULL OR HIGH IS NULL OR LOW IS NULL OR CLOSE IS NULL OR VOLUME IS NULL
+                OR VWAP IS NULL
+            THEN 1
+        END
+    ) AS flawed_rows
 FROM RAW.GROUPED_DAILY
 WHERE DATE = %(day)s
 UNION ALL
@@ -12,6 +18,11 @@ SELECT
     'daily_open_close',
     count(*),
     max(_AIRBYTE_EXTRACTED_AT),
-    count(CASE WHEN OPEN IS NULL OR HIGH IS NULL OR LOW IS NULL OR CLOSE IS NULL OR VOLUME IS NULL THEN 1 END)
+    count(
+        CASE
+            WHEN OPEN IS NULL OR HIGH IS NULL OR LOW IS NULL OR CLOSE IS NULL OR VOLUME IS NULL
+            THEN 1
+        END
+    )
 FROM RAW.DAILY_OPEN_CLOSE
 WHERE DATE = %(day)s

@@ -1,4 +1,4 @@
--- Trading days of which a daily table has rows that were read from the vendor at `moment` or later.
+-- Trading days of which a daily table has rows read from the vendor at `moment` or later.
 SELECT DATE AS trading_day
 FROM RAW.GROUPED_DAILY
 WHERE _AIRBYTE_EXTRACTED_AT >= %(moment)s::TIMESTAMP_TZ

@@ -1,3 +1,3 @@
--- The newest change that the vendor made to a ticker and that has been read.
+-- When the vendor made the newest of the changes that RAW.TICKERS contains.
 SELECT max(LAST_UPDATED_UTC) AS newest_change
 FROM RAW.TICKERS

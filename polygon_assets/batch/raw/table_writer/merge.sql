@@ -1,8 +1,8 @@
--- The newest of each key among the loaded rows, put into the table unless the row that is there is newer.
-MERGE INTO $table AS held
+-- Merges the newest staged row of each key into the table, unless the stored row is newer.
+MERGE INTO $table AS stored
 USING (
     SELECT $values
-    FROM $loaded
+    FROM $staged
     QUALIFY ROW_NUMBER() OVER (PARTITION BY $key ORDER BY $newest_first) = 1
 ) AS loaded
 ON $same_key

@@ -1,5 +1,5 @@
--- The newest of each key among the loaded rows in place of all that the table holds; readers see one or the other.
+-- Replaces the table's rows by the newest staged row of each key; readers see old rows or new ones.
 INSERT OVERWRITE INTO $table ($columns)
 SELECT $values
-FROM $loaded
+FROM $staged
 QUALIFY ROW_NUMBER() OVER (PARTITION BY $key ORDER BY $newest_first) = 1

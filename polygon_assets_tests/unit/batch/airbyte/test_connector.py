@@ -1,4 +1,7 @@
-"""The manifest as data: its streams, and the specification from which Airbyte makes its form."""
+"""The manifest as data: its streams, and the specification that Airbyte renders as a form.
+
+Running the connector belongs to processes/test_source_polygon.py.
+"""
 
 import datetime as dt
 
@@ -49,7 +52,7 @@ def test_the_form_explains_each_field_in_order_and_hides_the_key() -> None:
     ] == ["end_date"]
 
 
-def test_a_new_ticker_starts_at_the_start_date_and_the_others_keep_their_place() -> None:
+def test_a_new_ticker_starts_at_the_start_date_and_the_others_keep_their_state() -> None:
     known = {"partition": {"ticker": "AAPL"}, "cursor": {"date": "2026-11-20T00:00:00"}}
     state = {
         "use_global_cursor": False,

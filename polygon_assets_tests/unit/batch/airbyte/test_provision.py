@@ -1,4 +1,7 @@
-"""The configurations of source and destination in the workspace, made from settings alone."""
+"""The configurations of source and destination, made from settings alone.
+
+Provisioning a workspace over its API belongs to processes/test_airbyte_api.py.
+"""
 
 import datetime as dt
 import json
@@ -19,7 +22,7 @@ CLOUD = Settings(
 )
 
 
-def test_a_snowflake_account_is_reached_under_its_own_name_with_the_key() -> None:
+def test_a_snowflake_account_gives_the_host_and_the_private_key_logs_in() -> None:
     assert destination_configuration(CLOUD) == {
         "host": "ORG-ACCOUNT.snowflakecomputing.com",
         "role": "LOADER",
@@ -31,7 +34,7 @@ def test_a_snowflake_account_is_reached_under_its_own_name_with_the_key() -> Non
     }
 
 
-def test_another_server_is_reached_under_its_address() -> None:
+def test_a_host_setting_gives_the_address_of_another_server() -> None:
     local = CLOUD.model_copy(
         update={
             "snowflake_host": "127.0.0.1",
@@ -50,7 +53,7 @@ def test_another_server_is_reached_under_its_address() -> None:
     }
 
 
-def test_the_source_is_configured_in_the_connectors_own_fields() -> None:
+def test_the_source_configuration_has_the_fields_of_the_connectors_specification() -> None:
     configuration = source_configuration(CLOUD, dt.date(2026, 11, 2))
     specification = manifest()["spec"]["connection_specification"]
     assert configuration.keys() <= specification["properties"].keys()

@@ -1,4 +1,7 @@
-"""Decisions about contradictory splits: file and setting, and a clear error for each bad line."""
+"""Decisions about contradictory splits: the file, the setting, and an error for each bad line.
+
+Their effect on the marts belongs to processes/test_mart_splits.py.
+"""
 
 from pathlib import Path
 
@@ -15,7 +18,7 @@ def settings(decisions: str) -> Settings:
     return Settings.model_validate({"split_decisions": decisions})
 
 
-def test_the_repository_s_file_can_be_read() -> None:
+def test_the_file_in_the_repository_is_valid() -> None:
     assert all(decision.split_from > 0 for decision in read(settings("")))
 
 

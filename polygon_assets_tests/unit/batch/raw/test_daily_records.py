@@ -1,6 +1,6 @@
 """Daily bars by REST: the values of odd bars, equal to the connector's, and unusable answers.
 
-The connector itself is run in processes/test_source_polygon.py.
+Running the connector itself belongs to processes/test_source_polygon.py.
 """
 
 import ast
@@ -45,8 +45,8 @@ def api() -> Iterator[ScriptedServer]:
 
 
 def as_the_connector_would(stream: str, record: dict[str, Any]) -> dict[str, Any]:
-    """The record as the manifest's own expression makes it."""
-    (definition,) = [other for other in manifest()["streams"] if other["name"] == stream]
+    """The record that the manifest's own expression makes."""
+    [definition] = [declared for declared in manifest()["streams"] if declared["name"] == stream]
     expression = definition["transformations"][0]["fields"][0]["value"]
     environment = jinja2.Environment(autoescape=False)  # no HTML is made here
     environment.filters["regex_search"] = _regex_search

@@ -62,7 +62,7 @@ def test_the_tables_have_airbytes_columns_first_and_its_types() -> None:
         ({}, "VARIANT"),
     ],
 )
-def test_a_field_becomes_the_column_that_airbyte_makes_of_it(
+def test_a_field_becomes_the_column_type_that_airbyte_would_create(
     schema: dict[str, Any], column: str
 ) -> None:
     assert columns(stream({"id": {"type": "string"}, "field": schema}))["FIELD"] == column
@@ -70,7 +70,7 @@ def test_a_field_becomes_the_column_that_airbyte_makes_of_it(
 
 def test_two_fields_that_would_become_the_same_column_are_refused() -> None:
     with pytest.raises(
-        StreamError, match="fields T and t of stream sample would be one column: rename one of them"
+        StreamError, match="fields T and t of stream sample would be the same column: rename one"
     ):
         columns(stream({"T": {"type": "string"}, "t": {"type": "integer"}}, key=("T",)))
 
@@ -130,7 +130,7 @@ def test_a_value_is_encoded_without_loss(kind: ColumnType, value: Any, encoded: 
         ("transactions", 1.5, r"transactions=1.5 is no NUMBER\(38,0\) \(not a whole number\)"),
         ("transactions", 2**63, "too large"),
         ("date", "20.11.2026", "date='20.11.2026' is no DATE"),
-        ("ticker", None, r"stream grouped_daily: no ticker, which must not be empty, in \{"),
+        ("ticker", None, r"stream grouped_daily: the required field ticker is missing in \{"),
     ],
 )
 def test_an_unstorable_record_is_named_before_the_first_statement_to_snowflake(

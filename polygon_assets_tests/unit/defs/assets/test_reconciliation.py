@@ -114,7 +114,7 @@ def test_minutes_that_cannot_be_read_are_unknown_and_end_nothing(
     minutes, note = day_comparison._minutes(ALWAYS_OPEN, FRIDAY, ["AAPL", "MSFT"])
     assert minutes == {}
     assert note.startswith(
-        "the minutes of AAPL and what follows are unknown: no answer with minutes: "
+        "the minutes of AAPL and of later symbols are unknown: the answer has no usable minutes: "
     )
 
 

@@ -256,7 +256,7 @@ class TestFetch:
         vendor |= {THURSDAY: [{}], FRIDAY: []}
         with pytest.raises(
             DayLoadError,
-            match=r"2026-11-20 is not over for the vendor: on the free plan .*; "
+            match=r"no bar of 2026-11-20 yet: the free plan .*; "
             r"loaded are 2026-11-19",
         ):
             load(at(FRIDAY, "20:20"), reported).fetch([THURSDAY, FRIDAY])
