@@ -1,4 +1,7 @@
-"""Connections to ClickHouse's HTTP interface (ClickHouse Cloud, a server of one's own or the embedded one)."""
+"""Connections to ClickHouse's HTTP interface (ClickHouse Cloud, self-managed or embedded).
+
+Add a connection option here; queries belong to `serving`, checks of the server to `inspection`.
+"""
 
 from typing import Any
 
@@ -14,9 +17,10 @@ ANSWER_TIMEOUT_SECONDS = 60
 def connect(
     settings: Settings, answer_timeout_seconds: int = ANSWER_TIMEOUT_SECONDS, **options: Any
 ) -> Client:
-    """A client of its own for the caller: clients are not shared between threads.
+    """A new client for the caller; threads must not share one.
 
-    Raises clickhouse_connect's OperationalError when the server cannot be reached and DatabaseError when it refuses.
+    Raises clickhouse_connect's OperationalError when the server cannot be reached, and its
+    DatabaseError when the server refuses.
     """
     return clickhouse_connect.get_client(
         host=settings.clickhouse_host,
@@ -26,7 +30,7 @@ def connect(
         secure=settings.clickhouse_secure,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         send_receive_timeout=answer_timeout_seconds,
-        # A session allows one query at a time; no caller here needs its temporary tables.
+        # A session allows one query at a time, and no caller needs its temporary tables.
         autogenerate_session_id=False,
         **options,
     )

@@ -1,4 +1,8 @@
-"""Connections to Kafka: librdkafka for the stream programs, kafka-python for looking and administration."""
+"""Connections to Kafka: librdkafka for stream programs, kafka-python for inspection and admin.
+
+Add a client option here; topics and messages belong to `messages`, reading topics for the status to
+`inspection.kafka_reader`.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +16,8 @@ if TYPE_CHECKING:
 def connect_producer(settings: Settings, **options: Any) -> "Producer":
     """A librdkafka producer that waits for all replicas.
 
-    Idempotence stays off: the newest `received_at` wins downstream, so a duplicate changes nothing, while an idempotent producer
-    is dead for good once a broker has forgotten its producer id.
+    Idempotence stays off: the newest `received_at` wins downstream, so a duplicate changes nothing,
+    while an idempotent producer fails for good once the broker has lost its producer id.
     """
     from confluent_kafka import Producer
 
@@ -25,7 +29,7 @@ def connect_producer(settings: Settings, **options: Any) -> "Producer":
             "compression.type": "lz4",
             "linger.ms": 20,
             "batch.size": 262_144,
-            # The Java client's and kafka-python's choice: a symbol has one partition, whoever writes it.
+            # As the Java client and kafka-python: a symbol has one partition, whoever writes it.
             "partitioner": "murmur2_random",
             "message.timeout.ms": 0,
             "queue.buffering.max.messages": 1_000_000,
@@ -36,7 +40,7 @@ def connect_producer(settings: Settings, **options: Any) -> "Producer":
 
 
 def connect_consumer(settings: Settings, group: str, **options: Any) -> "Consumer":
-    """A librdkafka consumer in `group` that starts at the oldest message and commits only when told to."""
+    """A librdkafka consumer in `group`: starts at the oldest message, never commits by itself."""
     from confluent_kafka import Consumer
 
     return Consumer(
@@ -58,7 +62,7 @@ def connect_consumer(settings: Settings, group: str, **options: Any) -> "Consume
 
 
 def connect_inspector(settings: Settings, *topics: str, **options: Any) -> "KafkaConsumer":
-    """A kafka-python consumer without a group, for reading what is there."""
+    """A kafka-python consumer without a group, which reads topics and commits nothing."""
     from kafka import KafkaConsumer
 
     return KafkaConsumer(
@@ -71,7 +75,7 @@ def connect_inspector(settings: Settings, *topics: str, **options: Any) -> "Kafk
 
 
 def connect_admin(settings: Settings) -> "KafkaAdminClient":
-    """A kafka-python admin client: topics, groups, committed offsets."""
+    """A kafka-python admin client for topics, groups and committed offsets."""
     from kafka import KafkaAdminClient
 
     return KafkaAdminClient(**_kafka_python(settings))

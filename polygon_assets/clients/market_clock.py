@@ -1,4 +1,7 @@
-"""Reads the market's clock: the wall clock, or that of the simulated exchange while it replays a day (MARKET_REPLAY)."""
+"""Reads the market's clock: the wall clock or, with MARKET_REPLAY, the simulated exchange's.
+
+Only the HTTP request belongs here; computing with a clock belongs to `market_clock`.
+"""
 
 import requests
 
@@ -9,7 +12,7 @@ ANSWER_SECONDS = 4.0
 
 
 class MarketClockError(Exception):
-    """The exchange does not say what time its market has; the message names the address and the cure."""
+    """The exchange's clock cannot be read; the message names the address and the cure."""
 
 
 def connect(settings: Settings) -> MarketClock:
@@ -18,7 +21,7 @@ def connect(settings: Settings) -> MarketClock:
         return WALL_CLOCK
     address = f"{settings.polygon_rest_url.rstrip('/')}/control/clock"
     try:
-        # Without the environment's proxies: the exchange of a replay is on this machine.
+        # No proxies of the environment: the exchange of a replay is on this machine.
         with requests.Session() as session:
             session.trust_env = False
             answer = session.get(address, timeout=ANSWER_SECONDS)
@@ -27,5 +30,6 @@ def connect(settings: Settings) -> MarketClock:
     except (requests.RequestException, KeyError, TypeError, ValueError) as error:
         cure = "start the replay again, or unset MARKET_REPLAY where the market is not replayed"
         raise MarketClockError(
-            f"MARKET_REPLAY={settings.market_replay}, but {address} gives no clock ({error}): {cure}"
+            f"MARKET_REPLAY={settings.market_replay}, but {address} gives no clock ({error}): "
+            f"{cure}"
         ) from error

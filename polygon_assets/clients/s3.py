@@ -1,4 +1,7 @@
-"""Connections to S3 or a server that speaks its protocol."""
+"""Connections to S3, or to a server with its protocol.
+
+Add a client option here; the objects of the subscriptions belong to `clients.subscription_store`.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -9,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def connect(settings: Settings) -> "S3Client":
-    """A boto3 S3 client; empty settings leave the choice to boto3 (roles, profiles)."""
-    import boto3  # 0.7 s CPU: paid by those who read S3, not by every import of this package
+    """A boto3 S3 client; with empty settings boto3 finds the credentials (roles, profiles)."""
+    import boto3  # 0.7 s CPU, which only readers of S3 pay, not every import of this package
     from botocore.config import Config
 
     return boto3.client(

@@ -1,4 +1,7 @@
-"""Connections to Snowflake, or to a server that speaks its protocol."""
+"""Connections to Snowflake, or to a server with its protocol.
+
+Add a session option here; tables and statements belong to `batch`.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,27 +15,29 @@ ANSWER_TIMEOUT_SECONDS = 600
 
 
 class SnowflakeError(Exception):
-    """No session: Snowflake refused it or the settings are no use; the message names the server and the cause."""
+    """Snowflake refused a session, or the settings are unusable; names the server and the cause."""
 
 
 class SnowflakeUnreachableError(SnowflakeError):
-    """Nobody answered; the message names the server."""
+    """Snowflake did not answer; the message names the server."""
 
 
 def connect(
     settings: Settings, answer_timeout_seconds: int = ANSWER_TIMEOUT_SECONDS, **options: Any
 ) -> "SnowflakeConnection":
-    """A session of its own for the caller, in UTC: sessions are not shared between threads. Close it.
+    """A new session in UTC for the caller, who closes it; threads must not share one.
 
-    `answer_timeout_seconds` is how long a statement may take before it is cancelled, and how long a request is repeated when the server
-    fails or is gone. Raises SnowflakeUnreachableError or SnowflakeError; its statements raise `snowflake.connector.errors.Error`.
+    A statement is cancelled after `answer_timeout_seconds`; a request is repeated for as long while
+    the server fails or cannot be reached. Raises SnowflakeUnreachableError or SnowflakeError; the
+    session's statements raise `snowflake.connector.errors.Error`.
     """
-    import snowflake.connector  # 1.5 s CPU: paid by those who connect
+    import snowflake.connector  # 1.5 s CPU, which only those who connect pay
     from snowflake.connector.errors import Error, InterfaceError, OperationalError
 
     if not settings.snowflake_account:
         raise SnowflakeError(
-            "no Snowflake to connect to: set SNOWFLAKE_ACCOUNT (and SNOWFLAKE_USER, SNOWFLAKE_PRIVATE_KEY)"
+            "SNOWFLAKE_ACCOUNT is not set, so there is no Snowflake to connect to: "
+            "set SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER and SNOWFLAKE_PRIVATE_KEY"
         )
     arguments = {
         "account": settings.snowflake_account,
@@ -41,15 +46,17 @@ def connect(
         "role": settings.snowflake_role or None,
         "warehouse": settings.snowflake_warehouse or None,
         "timezone": "UTC",
-        # An account may have formats of its own, with which dates as the vendor writes them would not be read.
+        # With date formats set for the account, Snowflake would refuse the dates as the vendor
+        # writes them.
         "session_parameters": {"DATE_INPUT_FORMAT": "AUTO", "TIMESTAMP_INPUT_FORMAT": "AUTO"},
         "autocommit": True,
-        # Otherwise the connector asks the metadata services of three clouds where it runs, for Snowflake's statistics.
+        # By default the connector queries the metadata services of three clouds, to find where it
+        # runs for Snowflake's statistics.
         "platform_detection_timeout_seconds": 0.0,
         "login_timeout": LOGIN_TIMEOUT_SECONDS,
         "network_timeout": answer_timeout_seconds,
     }
-    where = (
+    server = (
         f"{settings.snowflake_host}:{settings.snowflake_port}"
         if settings.snowflake_host
         else settings.snowflake_account
@@ -60,11 +67,11 @@ def connect(
         )
     except (InterfaceError, OperationalError) as error:
         raise SnowflakeUnreachableError(
-            f"Snowflake at {where} cannot be reached: {error}"
+            f"Snowflake at {server} cannot be reached: {error}"
         ) from error
     except Error as error:
         raise SnowflakeError(
-            f"Snowflake at {where} refused user {settings.snowflake_user!r}: {error}"
+            f"Snowflake at {server} refused user {settings.snowflake_user!r}: {error}"
         ) from error
 
 
@@ -79,7 +86,7 @@ def _server(settings: Settings) -> dict[str, Any]:
 
 
 def _credentials(settings: Settings) -> dict[str, Any]:
-    """The private key where there is one, since Snowflake refuses passwords to services; otherwise the password."""
+    """The private key or, without one, the password: Snowflake refuses services' passwords."""
     pem = settings.snowflake_private_key.get_secret_value()
     if not pem:
         return {"password": settings.snowflake_password.get_secret_value()}

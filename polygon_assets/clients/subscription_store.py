@@ -1,7 +1,8 @@
-"""The subscription CSV and the accepted set in S3: reading, and publishing a new version.
+"""The subscription CSV and the accepted set in S3: reading both, and publishing a new version.
 
-`<key>` is the CSV people edit, `<key without ending>/accepted.json` the set in force, and
-`<key without ending>/versions/<version>.json` keeps every set that ever was.
+`<key>` is the CSV that people edit, `<key without ending>/accepted.json` the set in force, and
+`<key without ending>/versions/` keeps every published set as `<version>.json`. Add an object of the
+subscriptions here; parsing and validating the CSV belongs to `subscriptions`.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class SubscriptionStoreError(Exception):
-    """The CSV or the accepted set cannot be read or written; the message names the object and the cause."""
+    """The CSV or the accepted set cannot be read or written; names the object and the cause."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class CsvVersion:
 
 
 class SubscriptionStore:
-    """The objects, over one S3 client. Every method raises SubscriptionStoreError when S3 does not do as asked."""
+    """The CSV and the accepted sets in one bucket. Every method raises SubscriptionStoreError."""
 
     def __init__(self, client: "S3Client", bucket: str, csv_key: str) -> None:
         folder = PurePosixPath(csv_key).with_suffix("")
@@ -44,14 +45,14 @@ class SubscriptionStore:
         self._versions = folder / "versions"
 
     def csv_etag(self) -> str:
-        """The CSV's ETag without its quotes: changes whenever the file does."""
+        """The CSV's ETag without its quotes; it changes whenever the file does."""
         with self._named_errors(self._csv_key):
             return self._client.head_object(Bucket=self._bucket, Key=self._csv_key)["ETag"].strip(
                 '"'
             )
 
     def read_csv(self) -> CsvVersion:
-        """The CSV as it is now. Bytes that are not UTF-8 become U+FFFD, which no ticker contains."""
+        """The current CSV. Bytes that are not UTF-8 become U+FFFD, which no ticker contains."""
         with self._named_errors(self._csv_key):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._csv_key)
             return CsvVersion(
@@ -59,7 +60,7 @@ class SubscriptionStore:
             )
 
     def write_csv(self, text: str) -> str:
-        """Replace the CSV; returns the new ETag."""
+        """Replace the CSV and return its new ETag."""
         with self._named_errors(self._csv_key):
             return self._client.put_object(
                 Bucket=self._bucket, Key=self._csv_key, Body=text.encode()
@@ -78,11 +79,12 @@ class SubscriptionStore:
             return msgspec.json.decode(body, type=AcceptedSet)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise SubscriptionStoreError(
-                f"s3://{self._bucket}/{self._accepted_key} is no accepted set: {error}"
+                f"s3://{self._bucket}/{self._accepted_key} is not an accepted set: {error}; "
+                "materialize s3/subscriptions to publish it again"
             ) from error
 
     def publish(self, accepted: AcceptedSet) -> None:
-        """Put a set in force. The history is written first: what is in force can always be found there."""
+        """Put a set in force. The history is written first, so that it has every set in force."""
         body = msgspec.json.format(msgspec.json.encode(accepted))
         for key in (str(self._versions / f"{accepted.version}.json"), self._accepted_key):
             with self._named_errors(key):
@@ -99,18 +101,18 @@ class SubscriptionStore:
 
 
 def connect(settings: Settings) -> SubscriptionStore:
-    """The store over a new S3 client. Raises SubscriptionStoreError for an unusable address."""
+    """A store with a new S3 client. Raises SubscriptionStoreError for an unusable address."""
     try:
         client = s3.connect(settings)
     except ValueError as error:
         raise SubscriptionStoreError(
-            f"AWS_ENDPOINT_URL_S3={settings.aws_endpoint_url_s3!r}: {error}; write http://host:port"
+            f"AWS_ENDPOINT_URL_S3={settings.aws_endpoint_url_s3!r}: {error}; write http://HOST:PORT"
         ) from error
     return SubscriptionStore(client, settings.subscriptions_bucket, settings.subscriptions_key)
 
 
 def named_symbols(settings: Settings) -> list[str] | None:
-    """The symbols of the set in force, in order; None where it is `A.*` or no set is in force.
+    """The symbols of the set in force, sorted; None if it is `A.*` or if no set is in force.
 
     Raises SubscriptionStoreError.
     """
