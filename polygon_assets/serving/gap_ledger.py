@@ -1,4 +1,8 @@
-"""Copies the gap ledger from Kafka to `market.stream_gaps`. Reading it, from either place, belongs to `inspection.gaps`."""
+"""Stores gaps in `market.stream_gaps`, ClickHouse's copy of the gap ledger in Kafka.
+
+Add a column of the ledger here; reading the ledger, from Kafka or ClickHouse, belongs to
+`inspection.gaps`.
+"""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -19,10 +23,15 @@ COLUMNS = (
     "epoch",
     "updated_at",
 )
+LATEST_MS = 4_102_444_800_000
+"""2100-01-01 in Unix milliseconds."""
 
 
 def store(client: Client, gaps: Sequence[Gap], now: dt.datetime) -> None:
-    """Store open gaps; repeating it changes nothing but `updated_at`. Raises clickhouse_connect's errors."""
+    """Store open gaps; a repetition changes only `updated_at`.
+
+    Raises clickhouse_connect's errors.
+    """
     if gaps:
         client.insert(TABLE, [_row(gap, now) for gap in gaps], column_names=COLUMNS)
 
@@ -41,6 +50,6 @@ def _row(gap: Gap, now: dt.datetime) -> tuple[object, ...]:
     )
 
 
-def _utc(milliseconds: int) -> dt.datetime:
-    """Clamped to what the column can hold: a nonsense stamp must not keep the other gaps out."""
-    return dt.datetime.fromtimestamp(min(max(milliseconds, 0), 4_102_444_800_000) / 1000, dt.UTC)
+def _utc(unix_ms: int) -> dt.datetime:
+    """A time, clamped to the column's range, so that one wrong time does not refuse all gaps."""
+    return dt.datetime.fromtimestamp(min(max(unix_ms, 0), LATEST_MS) / 1000, dt.UTC)

@@ -1,7 +1,8 @@
-"""Applies the numbered SQL files of `migrations/` to ClickHouse, each once, in order, and records name, checksum and time.
+"""Applies the numbered files of `migrations/` to ClickHouse, each once, and records checksums.
 
-Only that belongs here: the schema itself is in the files. Each statement must be repeatable (IF NOT EXISTS): ClickHouse has no transaction
-around a file, and two programs may migrate at the same time.
+Add a schema change as a new file in `migrations/`; queries belong to `serving.queries`. Each
+statement must be repeatable (IF NOT EXISTS), because ClickHouse has no transaction around a file
+and two programs may migrate at the same time.
 """
 
 import datetime as dt
@@ -23,28 +24,29 @@ _UNKNOWN_TABLE, _UNKNOWN_DATABASE = 60, 81
 
 
 class MigrationError(Exception):
-    """The files and the database disagree about the past; the message names the file and the cure."""
+    """The files differ from the applied migrations; the message names the file and the cure."""
 
 
 @dataclass(frozen=True)
 class Migration:
-    """`name` is the file's, without `.sql`; `sha256` that of its bytes."""
+    """One migration file: its name without `.sql`, and its text."""
 
     name: str
     sql: str
 
     @property
     def sha256(self) -> str:
+        """The checksum of the file's bytes, in hexadecimal."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
     @property
     def statements(self) -> list[str]:
-        """What stands between semicolons at line ends."""
+        """The file's statements; a semicolon at a line's end terminates one."""
         return [text.strip() for text in _STATEMENT_END.split(self.sql) if text.strip()]
 
 
 def read_migrations(directory: Traversable = _DIRECTORY) -> list[Migration]:
-    """In order of their numbers."""
+    """The migrations of a directory, in the order of their numbers."""
     files = sorted(
         (entry for entry in directory.iterdir() if entry.name.endswith(".sql")),
         key=lambda entry: entry.name,
@@ -55,10 +57,11 @@ def read_migrations(directory: Traversable = _DIRECTORY) -> list[Migration]:
 def migrate(
     client: Client, now: dt.datetime, migrations: Sequence[Migration] | None = None
 ) -> list[str]:
-    """Bring the database up to date; returns the names applied, none when it already was.
+    """Bring the database up to date and return the names of the applied migrations, often none.
 
-    Raises MigrationError when an applied file was edited or is missing, and DatabaseError when a statement fails: what ran before it stays,
-    and the next call starts again with the same file.
+    Raises MigrationError when an applied file was edited or is missing, and DatabaseError when a
+    statement fails. The statements before the failed one stay applied, and the next call starts
+    again with the same file.
     """
     todo = pending(read_migrations() if migrations is None else migrations, applied(client))
     for migration in todo:
@@ -68,7 +71,8 @@ def migrate(
         except DatabaseError:
             if migration.name not in applied(client):
                 raise
-            continue  # another program was faster, and a later file of its has changed what this one expects
+            # Another program applied this file meanwhile, and a later one: the schema has changed.
+            continue
         record = [migration.name, migration.sha256, now]
         client.insert(
             "market.schema_migrations", [record], column_names=["name", "sha256", "applied_at"]
@@ -78,7 +82,7 @@ def migrate(
 
 
 def applied(client: Client) -> dict[str, str]:
-    """Checksum by name of what was applied; empty for a database that does not exist yet."""
+    """The checksum of each applied migration; empty for a database that does not exist yet."""
     try:
         rows = client.query(
             "SELECT name, sha256 FROM market.schema_migrations FINAL ORDER BY name"
@@ -91,12 +95,17 @@ def applied(client: Client) -> dict[str, str]:
 
 
 def pending(migrations: Sequence[Migration], recorded: Mapping[str, str]) -> list[Migration]:
-    """The files still to apply. Raises MigrationError when one that was applied is edited, missing, or has a new one before it."""
+    """The migrations still to apply.
+
+    Raises MigrationError when an applied file was edited or is missing, or when a new file has a
+    lower number than an applied one.
+    """
     names = [migration.name for migration in migrations]
     for name in recorded:
         if name not in names:
             raise MigrationError(
-                f"{name}.sql was applied to this database but is missing here: restore the file or install the version with it"
+                f"{name}.sql was applied to this database but is missing here: "
+                "restore the file, or install the version of polygon_assets that has it"
             )
     for migration in migrations:
         _refuse_edited(migration, recorded.get(migration.name))
@@ -104,7 +113,8 @@ def pending(migrations: Sequence[Migration], recorded: Mapping[str, str]) -> lis
     newest = max(recorded, default="")
     if todo and todo[0].name < newest:
         raise MigrationError(
-            f"{todo[0].name}.sql is new but numbered before {newest}, which was applied: give it the next free number"
+            f"{todo[0].name}.sql is new but numbered before {newest}, which was applied: "
+            "give it the next free number"
         )
     return todo
 
@@ -112,6 +122,7 @@ def pending(migrations: Sequence[Migration], recorded: Mapping[str, str]) -> lis
 def _refuse_edited(migration: Migration, recorded: str | None) -> None:
     if recorded not in (None, migration.sha256):
         raise MigrationError(
-            f"{migration.name}.sql was edited after it was applied (recorded sha256 {recorded}, the file has {migration.sha256}): "
+            f"{migration.name}.sql was edited after it was applied (recorded sha256 {recorded}, "
+            f"the file has {migration.sha256}): "
             "restore its text and put the change into a new numbered file"
         )

@@ -1,6 +1,6 @@
-"""Computes the one-minute bars of a trading day in ClickHouse, with the proof that none is short.
+"""Computes a trading day's one-minute bars in ClickHouse and proves that they hold every share.
 
-What fills a serving table by a query belongs here; when a day is filled belongs to the graph.
+Change how the bars are filled here; when a day is filled belongs to `defs.stream`.
 """
 
 import datetime as dt
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Seconds:
-    """How many seconds with a trade there are, and their shares."""
+    """The number of seconds with a trade, and their shares."""
 
     count: int
     volume: Decimal
@@ -37,8 +37,8 @@ class FilledBars:
     def hold_every_share(self) -> bool:
         """Whether the bars add up to their source.
 
-        While seconds arrive, the bars hold no fewer than there were before the computation, and no
-        more than there are after it.
+        While seconds arrive, the bars must have at least as many as the source had before the
+        computation, and at most as many as it has after it.
         """
         if self.before == self.after:
             return self.seconds == self.after
@@ -46,7 +46,7 @@ class FilledBars:
 
 
 def fill_bars(settings: Settings, day: dt.date, comment: str) -> FilledBars:
-    """Compute and store the bars of a day; `comment` stands in ClickHouse's query log.
+    """Compute and store the bars of a day; `comment` appears in ClickHouse's query log.
 
     Raises clickhouse_connect's errors.
     """
@@ -54,18 +54,21 @@ def fill_bars(settings: Settings, day: dt.date, comment: str) -> FilledBars:
 
     client = clickhouse.connect(settings)
     try:
-        before = _source(client, day)
+        before = _source_seconds(client, day)
         client.command(
             load("fill_ohlcv_1m_day"), parameters={"day": day}, settings={"log_comment": comment}
         )
         totals = client.query(load("ohlcv_1m_day_totals"), parameters={"day": day})
         bars, symbols, count, volume = totals.result_rows[0]
-        return FilledBars(bars, symbols, Seconds(count, volume), before, _source(client, day))
+        return FilledBars(
+            bars, symbols, Seconds(count, volume), before, _source_seconds(client, day)
+        )
     finally:
         client.close()
 
 
-def _source(client: "Client", day: dt.date) -> Seconds:
+def _source_seconds(client: "Client", day: dt.date) -> Seconds:
+    """The stored seconds of a day and their shares; both are 0 for a day without rows."""
     query, parameters = load("row_counts_by_day"), {"from": day, "to": day}
     rows = client.query(query, parameters=parameters).named_results()
     totals = (Seconds(int(row["rows"]), row["volume"]) for row in rows)

@@ -1,6 +1,7 @@
-"""The named queries of the serving tables: one `.sql` file each, with typed parameters that ClickHouse binds.
+"""The named queries of the serving tables: one `.sql` file each, with parameters ClickHouse binds.
 
-Nothing here connects or formats values; `client.query(load("last_prices"), parameters={...})` is how they are used.
+Use one as `client.query(load("last_prices"), parameters={...})`. Add a query as a file in
+`queries/`; connections belong to `clients.clickhouse`.
 """
 
 from functools import cache
@@ -10,17 +11,17 @@ _DIRECTORY = resources.files("polygon_assets.serving") / "queries"
 
 
 class UnknownQueryError(Exception):
-    """No query file has this name; the message lists those there are."""
+    """No query file has this name; the message lists the existing names."""
 
 
 @cache
 def load(name: str) -> str:
-    """The text of `queries/<name>.sql`; its first line says what it answers and its `{name:Type}` are the parameters.
+    """The text of `queries/<name>.sql`; `{name:Type}` in it are its parameters.
 
     Raises UnknownQueryError.
     """
     if name not in names():
-        raise UnknownQueryError(f"no query is called {name!r}; there are: {', '.join(names())}")
+        raise UnknownQueryError(f"no query is called {name!r}; choose one of {', '.join(names())}")
     return (_DIRECTORY / f"{name}.sql").read_text()
 
 

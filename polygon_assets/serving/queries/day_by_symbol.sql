@@ -1,7 +1,9 @@
--- One row per symbol of the trading day `day`: what the stream says of it, for comparing with the vendor's daily bar.
--- As there, prices are those of regular hours, from `open` until before `close`, and shares those of the whole day; a symbol that was
--- traded outside regular hours only has no row.
-WITH s.start_timestamp >= {open:DateTime64(3, 'UTC')} AND s.start_timestamp < {close:DateTime64(3, 'UTC')} AS regular
+-- One row per symbol of the trading day `day`, to compare the stream with the vendor's daily bar.
+-- As in that bar, prices are from regular hours (`open` included, `close` excluded), and shares are
+-- from the whole day. A symbol that was traded only outside regular hours has no row.
+WITH
+    s.start_timestamp >= {open:DateTime64(3, 'UTC')}
+    AND s.start_timestamp < {close:DateTime64(3, 'UTC')} AS regular
 SELECT
     s.symbol AS symbol,
     argMinIf(s.open, s.start_timestamp, regular) AS open,

@@ -1,4 +1,4 @@
--- The newest second of each of `symbols`, of every symbol when the array is empty.
+-- The newest second of each of `symbols`, or of every symbol if the array is empty.
 SELECT
     symbol,
     max(l.last_timestamp) AS last_timestamp,

@@ -1,4 +1,5 @@
--- Per trading day from `from` to `to` (both included): distinct seconds, symbols, first and last second, shares.
+-- Distinct seconds, symbols, first and last second, and shares of each trading day from `from` to
+-- `to` (both included).
 SELECT
     toDate(s.start_timestamp, 'America/New_York') AS trading_day,
     count() AS rows,

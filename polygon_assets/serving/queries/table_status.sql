@@ -1,5 +1,7 @@
--- Rows (every stored version) and newest time of each table. The two large ones answer from their parts' metadata.
-SELECT 'market.stock_aggregates' AS table, count() AS rows, maxOrNull(start_timestamp) AS newest FROM market.stock_aggregates
+-- Rows (every stored version) and newest time of each table. For the two large tables ClickHouse
+-- answers from the parts' metadata.
+SELECT 'market.stock_aggregates' AS table, count() AS rows, maxOrNull(start_timestamp) AS newest
+FROM market.stock_aggregates
 UNION ALL
 SELECT 'market.stock_recent', count(), maxOrNull(start_timestamp) FROM market.stock_recent
 UNION ALL
