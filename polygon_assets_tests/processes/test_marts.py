@@ -1,4 +1,7 @@
-"""The marts, made of hand-made records over the real protocol: known answers, the same again, one day without touching the others."""
+"""The marts built from small records over the real protocol: dimensions, facts, report, findings.
+
+Splits and adjusted prices belong to test_mart_splits.py, the SQL's text to unit/batch/marts.
+"""
 
 import datetime as dt
 from decimal import Decimal
@@ -10,59 +13,34 @@ from snowflake.connector.errors import Error
 
 from polygon_assets.batch import marts, reconciliation
 from polygon_assets.batch.marts import MARTS, findings
-from polygon_assets.batch.marts.findings import Finding, SplitJump
-from polygon_assets.batch.marts.split_decisions import SplitDecision
+from polygon_assets.batch.marts.findings import Finding
 from polygon_assets.batch.raw.staging import RowError
 from polygon_assets.batch.reconciliation import DayBar
 from polygon_assets_tests.processes.warehouse_harness import (
     AT,
     ask,
     bar,
+    build_all,
     clear,
     merge,
+    merge_closes,
     split,
     ticker,
 )
 
 SERVERS = ("snowflake",)
 THURSDAY, FRIDAY, MONDAY, TUESDAY = (dt.date(2026, 11, day) for day in (12, 13, 16, 17))
-FACT, ADJUSTED, REPORT = (
-    MARTS["fact_daily_trading"],
-    MARTS["daily_prices_adjusted"],
-    MARTS["report_tickers"],
-)
+FACT, REPORT = MARTS["fact_daily_trading"], MARTS["report_tickers"]
 
 
 @pytest.fixture
 def session(warehouse_session: SnowflakeConnection) -> SnowflakeConnection:
-    """With empty tables."""
+    """A session whose tables are empty."""
     clear(warehouse_session)
     return warehouse_session
 
 
-def build_all(session: SnowflakeConnection, *days: dt.date) -> None:
-    for mart in MARTS.values():
-        for day in days if mart.by_day and mart.sql else ([None] if mart.sql else []):
-            marts.build(session, mart, day)
-
-
-def bars(session: SnowflakeConnection, prices: dict[dt.date, float], symbol: str = "A") -> None:
-    merge(
-        session,
-        "grouped_daily",
-        *(bar(symbol, day.isoformat(), price) for day, price in prices.items()),
-    )
-
-
-def adjusted(session: SnowflakeConnection, symbol: str = "A") -> list[tuple[Any, ...]]:
-    """Close and volume by day, adjusted."""
-    return ask(
-        session,
-        f"SELECT trading_day, close, volume FROM {ADJUSTED.table} WHERE ticker = '{symbol}' ORDER BY trading_day",
-    )
-
-
-def test_a_ticker_has_one_row_the_active_or_newest_with_type_and_exchange_in_words(
+def test_a_ticker_has_one_row_the_active_or_newest_with_names_of_type_and_exchange(
     session: SnowflakeConnection,
 ) -> None:
     merge(
@@ -150,7 +128,7 @@ def test_a_dead_company_of_the_same_symbol_never_replaces_the_living_one(
         dt.date(2026, 11, 2),
         False,
     )
-    bars(session, {THURSDAY: 1}, "META")
+    merge_closes(session, {THURSDAY: 1}, "META")
     build_all(session, THURSDAY)
     assert not findings.reused_symbols(session)[0].shares_bars
     marts.build(session, FACT, dt.date(2026, 11, 2))
@@ -160,7 +138,7 @@ def test_a_dead_company_of_the_same_symbol_never_replaces_the_living_one(
 
 
 @pytest.mark.parametrize("without", [(), ("composite_figi",), ("composite_figi", "cik")])
-def test_a_delisted_security_is_no_longer_active_though_its_old_entry_stays(
+def test_a_delisted_security_is_inactive_although_its_old_entry_stays(
     session: SnowflakeConnection, without: tuple[str, ...]
 ) -> None:
     listed = ticker("META", **META | dict.fromkeys(without))
@@ -248,7 +226,7 @@ CLOSE_MS = int(dt.datetime(2026, 11, 13, 21, 0, tzinfo=dt.UTC).timestamp() * 100
         (None, False),
     ],
 )
-def test_an_odd_stamp_costs_itself_alone_and_is_named(
+def test_an_odd_stamp_is_null_and_named_and_costs_no_other_value(
     session: SnowflakeConnection, stamp: int | None, kept: bool
 ) -> None:
     merge(
@@ -265,7 +243,7 @@ def test_an_odd_stamp_costs_itself_alone_and_is_named(
 
 
 @pytest.mark.parametrize("volume", ["no number", "", "nan", None])
-def test_a_volume_that_is_no_number_costs_itself_alone(
+def test_a_volume_that_is_not_a_number_is_null_and_costs_no_other_value(
     session: SnowflakeConnection, volume: str | None
 ) -> None:
     merge(
@@ -281,13 +259,13 @@ def test_a_volume_that_is_no_number_costs_itself_alone(
     )
 
 
-def test_building_again_changes_nothing_and_one_day_leaves_the_others(
+def test_a_rebuild_changes_nothing_and_a_rebuilt_day_leaves_the_others(
     session: SnowflakeConnection,
 ) -> None:
     merge(session, "tickers", ticker("A"), ticker("B"))
     merge(session, "stock_split", split("1", "A", "2026-11-13", 1, 2))
-    bars(session, {THURSDAY: 10, FRIDAY: 5})
-    bars(session, {FRIDAY: 7}, "B")
+    merge_closes(session, {THURSDAY: 10, FRIDAY: 5})
+    merge_closes(session, {FRIDAY: 7}, "B")
     rows = []
     for _ in range(2):
         build_all(session, THURSDAY, FRIDAY)
@@ -299,9 +277,9 @@ def test_building_again_changes_nothing_and_one_day_leaves_the_others(
             ]
         )
     assert rows[0] == rows[1]
-    # A bar that the vendor withdrew, and one that it corrected, on Friday alone.
+    # On Friday the vendor withdrew one bar and corrected another; Thursday is not rebuilt.
     clear(session, "RAW.GROUPED_DAILY")
-    bars(session, {THURSDAY: 99, FRIDAY: 6})
+    merge_closes(session, {THURSDAY: 99, FRIDAY: 6})
     assert marts.build(session, FACT, FRIDAY) == 1
     assert ask(session, f"SELECT ticker, trading_day, close FROM {FACT.table} ORDER BY 2") == [
         ("A", THURSDAY, 10.0),
@@ -315,7 +293,7 @@ def test_a_day_that_fails_keeps_its_old_rows(session: SnowflakeConnection) -> No
         def sql(self) -> str:
             return (FACT.sql or "").replace("RAW.GROUPED_DAILY", "RAW.NOT_THERE")
 
-    bars(session, {FRIDAY: 10})
+    merge_closes(session, {FRIDAY: 10})
     marts.build(session, FACT, FRIDAY)
     with pytest.raises(Error):
         marts.build(session, Broken(**vars(FACT)), FRIDAY)
@@ -325,175 +303,14 @@ def test_a_day_that_fails_keeps_its_old_rows(session: SnowflakeConnection) -> No
 @pytest.mark.parametrize(
     ("mart", "day"), [(FACT, None), (REPORT, FRIDAY), (MARTS["stream_vs_batch"], FRIDAY)]
 )
-def test_a_mart_is_built_by_day_or_at_once_as_it_is_declared(
+def test_a_build_that_contradicts_the_declaration_of_the_mart_is_refused(
     session: SnowflakeConnection, mart: marts.Mart, day: dt.date | None
 ) -> None:
     with pytest.raises(ValueError, match=mart.name):
         marts.build(session, mart, day)
 
 
-def test_prices_are_multiplied_by_every_split_executed_since_and_volume_divided(
-    session: SnowflakeConnection,
-) -> None:
-    """3 for 1 on Monday after a 1 for 2 on the Saturday before it, the latter listed twice; another one is only announced."""
-    merge(
-        session,
-        "stock_split",
-        split("1", "A", "2026-11-16", 1, 3),
-        split("2", "A", "2026-11-14", 2, 1),
-        split("2 again", "A", "2026-11-14", 2, 1),
-        split("3", "A", "2026-11-18", 1, 100),
-        split("4", "A", "2010-01-04", 1, 7),
-        split("unusable", "A", "2026-11-16", 0, 1),
-        split("5", "B", "2026-11-16", 1, 3),
-        split("6", "B", "2026-11-17", 3, 1),
-    )
-    bars(session, {THURSDAY: 7.77, FRIDAY: 3, MONDAY: 2, TUESDAY: 2.2})
-    bars(session, {FRIDAY: 7.77, MONDAY: 2.59, TUESDAY: 7.77}, "B")
-    bars(session, {FRIDAY: 3.14}, "C")
-    build_all(session, THURSDAY, FRIDAY, MONDAY, TUESDAY)
-    volume = Decimal("100.5")
-    assert adjusted(session) == [
-        (THURSDAY, 7.77 * 2 / 3, volume * 3 / 2),
-        (FRIDAY, 2.0, volume * 3 / 2),
-        (MONDAY, 2.0, volume),
-        (TUESDAY, 2.2, volume),
-    ]
-    # A split and its reverse leave the price exactly as it was.
-    assert [row[1] for row in adjusted(session, "B")] == [7.77, 2.59 * 3, 7.77]
-    assert adjusted(session, "C") == [(FRIDAY, 3.14, volume)]
-
-
-@pytest.mark.parametrize(
-    "entries",
-    [
-        [(2, 3), (1, 1.5)],
-        [(1, 1.5), (2, 3)],
-        [(2, 3), (4, 6), (1, 1.5)],
-        [(2, 3), (1, 1.4999)],
-        [(2, 3), (1, 1)],
-        [(2, 3), (0, 3)],
-        [(2, 3), (-2, 3)],
-        [(2, 3), (None, 3)],
-        [(2, 3), (2, None)],
-    ],
-)
-def test_entries_with_the_same_ratio_are_one_split(
-    session: SnowflakeConnection, entries: list[tuple[Any, Any]]
-) -> None:
-    merge(
-        session,
-        "stock_split",
-        *(split(str(n), "A", "2026-11-16", *ratio) for n, ratio in enumerate(entries)),
-    )
-    bars(session, {FRIDAY: 30, MONDAY: 20})
-    build_all(session, FRIDAY, MONDAY)
-    assert [row[1] for row in adjusted(session)] == [20.0, 20.0]
-    assert findings.undecided_splits(session) == []
-    assert [jump.is_continuous for jump in findings.split_jumps(session, THURSDAY)] == [True]
-
-
-CONTRADICTIONS: dict[str, list[tuple[str, Any, Any]]] = {
-    "two ratios": [("2026-11-16", 1, 2), ("2026-11-16", 1, 5)],
-    "a ratio and its reverse": [("2026-11-16", 1, 2), ("2026-11-16", 2, 1)],
-    "three ratios of which two agree": [
-        ("2026-11-16", 1, 2),
-        ("2026-11-16", 2, 4),
-        ("2026-11-16", 1, 3),
-    ],
-    "the same ratio a day later": [("2026-11-16", 1, 2), ("2026-11-17", 1, 2)],
-    "the same ratio a day earlier, before the first bar": [
-        ("2026-11-16", 1, 2),
-        ("2026-11-11", 2, 4),
-    ],
-    "no usable ratio": [("2026-11-16", 0, 2)],
-    "no ratio": [("2026-11-16", None, None)],
-}
-
-
-@pytest.mark.parametrize("contradiction", CONTRADICTIONS)
-def test_entries_that_contradict_each_other_leave_the_last_good_prices_until_one_line_decides(
-    session: SnowflakeConnection, contradiction: str
-) -> None:
-    bars(session, {THURSDAY: 40, FRIDAY: 41})
-    bars(session, {THURSDAY: 7, FRIDAY: 8}, "B")
-    build_all(session, THURSDAY, FRIDAY)
-    good = adjusted(session)
-    merge(
-        session,
-        "stock_split",
-        *(split(str(n), "A", *entry) for n, entry in enumerate(CONTRADICTIONS[contradiction])),
-    )
-    merge(session, "stock_split", split("b", "B", "2026-11-16", 1, 2))
-    bars(session, {MONDAY: 20, TUESDAY: 21})
-    bars(session, {MONDAY: 4, TUESDAY: 4}, "B")
-    for _ in range(2):
-        build_all(session, MONDAY, TUESDAY)
-        assert adjusted(session) == good
-        assert [row[1] for row in adjusted(session, "B")] == [3.5, 4.0, 4.0, 4.0]
-        assert {
-            (entry.ticker, entry.execution_date) for entry in findings.undecided_splits(session)
-        } >= {("A", MONDAY)}
-    others = {dt.date.fromisoformat(day) for day, *_ in CONTRADICTIONS[contradiction]} - {MONDAY}
-    decisions = [
-        SplitDecision("A", "2026-11-16", 1, 2),
-        *(SplitDecision("A", str(day), 1, 1) for day in others),
-    ]
-    marts.build(session, MARTS["dim_stock_split"], decisions=decisions)
-    marts.build(session, ADJUSTED)
-    assert [row[1] for row in adjusted(session)] == [20.0, 20.5, 20.0, 21.0]
-    assert findings.undecided_splits(session) == []
-
-
-def test_one_decision_is_enough_for_one_split_on_two_days(session: SnowflakeConnection) -> None:
-    merge(
-        session,
-        "stock_split",
-        split("1", "A", "2026-11-16", 1, 2),
-        split("2", "A", "2026-11-17", 1, 2),
-    )
-    bars(session, {FRIDAY: 40, MONDAY: 20, TUESDAY: 20})
-    build_all(session, FRIDAY, MONDAY, TUESDAY)
-    assert adjusted(session) == []
-    marts.build(
-        session, MARTS["dim_stock_split"], decisions=[SplitDecision("A", "2026-11-17", 1, 1)]
-    )
-    marts.build(session, ADJUSTED)
-    assert [row[1] for row in adjusted(session)] == [20.0, 20.0, 20.0]
-
-
-def test_a_contradiction_that_moves_no_loaded_price_stops_nothing(
-    session: SnowflakeConnection,
-) -> None:
-    merge(
-        session,
-        "stock_split",
-        *(
-            split(f"{day}{n}", "A", day, 1, n)
-            for day in ("2010-01-04", "2026-12-01")
-            for n in (2, 3)
-        ),
-    )
-    bars(session, {FRIDAY: 40, MONDAY: 41})
-    build_all(session, FRIDAY, MONDAY)
-    assert [row[1] for row in adjusted(session)] == [40.0, 41.0]
-    assert findings.undecided_splits(session) == []
-    assert ask(session, "SELECT DISTINCT status FROM MARTS.DIM_STOCK_SPLIT") == [("undecided",)]
-
-
-def test_a_split_moves_earlier_prices_only_once_its_day_is_there(
-    session: SnowflakeConnection,
-) -> None:
-    merge(session, "stock_split", split("1", "A", "2026-11-16", 1, 2))
-    bars(session, {FRIDAY: 20})
-    build_all(session, FRIDAY)
-    assert [row[1] for row in adjusted(session)] == [20.0]
-    bars(session, {MONDAY: 10})
-    build_all(session, MONDAY)
-    assert [row[1] for row in adjusted(session)] == [10.0, 10.0]
-
-
-def test_the_report_says_where_an_active_ticker_stands_and_where_it_has_been(
+def test_the_report_has_last_change_averages_and_extremes_of_each_active_ticker(
     session: SnowflakeConnection,
 ) -> None:
     merge(session, "tickers", ticker("A"), ticker("new"), ticker("gone", active=False))
@@ -503,13 +320,14 @@ def test_the_report_says_where_an_active_ticker_stands_and_where_it_has_been(
         split("1", "A", "2026-11-16", 1, 4),
         split("2", "A", "2026-12-01", 1, 2),
     )
-    bars(session, {THURSDAY: 40, FRIDAY: 80, MONDAY: 22})
-    bars(session, {TUESDAY: 1}, "gone")
+    merge_closes(session, {THURSDAY: 40, FRIDAY: 80, MONDAY: 22})
+    merge_closes(session, {TUESDAY: 1}, "gone")
     build_all(session, THURSDAY, FRIDAY, MONDAY, TUESDAY)
-    columns = "ticker, last_trading_day, last_close, previous_close, round(change_percent, 6), average_volume_20, high_252, low_252"
     rows = ask(
         session,
-        f"SELECT {columns}, last_split_day, last_split_from, last_split_to FROM {REPORT.table} ORDER BY ticker",
+        "SELECT ticker, last_trading_day, last_close, previous_close, round(change_percent, 6), "
+        "average_volume_20, high_252, low_252, last_split_day, last_split_from, last_split_to "
+        f"FROM {REPORT.table} ORDER BY ticker",
     )
     average = (100.5 * 4 + 100.5 * 4 + 100.5) / 3
     assert rows == [
@@ -522,19 +340,20 @@ def test_windows_of_the_report_count_the_markets_sessions(session: SnowflakeConn
     merge(session, "tickers", ticker("A"), ticker("B"))
     first = dt.date(2025, 1, 1)
     days = [first + dt.timedelta(number) for number in range(260)]
-    bars(session, {day: 1 + number for number, day in enumerate(days)})
+    merge_closes(session, {day: 1 + number for number, day in enumerate(days)})
     merge(
         session,
         "grouped_daily",
         bar("B", days[-30].isoformat(), volume="1"),
         bar("B", days[-1].isoformat(), volume="9"),
     )
-    # The fact table is filled at once here: 260 transactions would prove nothing more.
+    # One statement fills the fact table: 260 transactions would prove no more.
     marts.build(session, FACT, first)
-    day = "SELECT b.ticker, b.date, b.open, b.high, b.low, b.close, b.volume::NUMBER(28, 6) FROM RAW.GROUPED_DAILY AS b"
     ask(
         session,
-        f"INSERT INTO {FACT.table} (ticker, trading_day, open, high, low, close, volume) {day} WHERE b.date > '{first}'",
+        f"INSERT INTO {FACT.table} (ticker, trading_day, open, high, low, close, volume) "
+        "SELECT ticker, date, open, high, low, close, volume::NUMBER(28, 6) "
+        f"FROM RAW.GROUPED_DAILY WHERE date > '{first}'",
     )
     build_all(session)
     assert ask(
@@ -550,7 +369,7 @@ def comparison(day: dt.date, symbol: str, **changes: Any) -> dict[str, Any]:
     return {"trading_day": day, "symbol": symbol, "verdict": "match", "compared_at": AT, **changes}
 
 
-def test_rows_computed_elsewhere_replace_their_day(session: SnowflakeConnection) -> None:
+def test_compared_rows_replace_their_day(session: SnowflakeConnection) -> None:
     mart = MARTS["stream_vs_batch"]
     drift = comparison(
         FRIDAY,
@@ -566,7 +385,10 @@ def test_rows_computed_elsewhere_replace_their_day(session: SnowflakeConnection)
         == 2
     )
     assert marts.replace_day(session, mart, FRIDAY, [drift]) == 1
-    columns = "trading_day, symbol, verdict, stream_open, stream_volume, volume_drift, different_minutes, compared_at"
+    columns = (
+        "trading_day, symbol, verdict, stream_open, stream_volume, volume_drift, "
+        "different_minutes, compared_at"
+    )
     assert ask(session, f"SELECT {columns} FROM {mart.table} ORDER BY 1") == [
         (THURSDAY, "A", "match", None, None, None, None, AT),
         (FRIDAY, "A", "drift", None, Decimal("1.000001"), -0.5, "10:31-10:33", AT),
@@ -581,9 +403,9 @@ def test_rows_computed_elsewhere_replace_their_day(session: SnowflakeConnection)
     assert ask(session, f"SELECT symbol FROM {mart.table}") == [("A",)]
 
 
-def test_findings_name_what_is_wrong(session: SnowflakeConnection) -> None:
+def test_findings_name_duplicates_missing_values_and_orphans(session: SnowflakeConnection) -> None:
     merge(session, "tickers", ticker("A"))
-    bars(session, {THURSDAY: 1, MONDAY: 1})
+    merge_closes(session, {THURSDAY: 1, MONDAY: 1})
     merge(
         session,
         "grouped_daily",
@@ -593,78 +415,23 @@ def test_findings_name_what_is_wrong(session: SnowflakeConnection) -> None:
     build_all(session, THURSDAY, MONDAY)
     ask(
         session,
-        f"INSERT INTO {FACT.table} SELECT * FROM {FACT.table} WHERE ticker <> 'B' AND trading_day = '{MONDAY}'",
+        f"INSERT INTO {FACT.table} SELECT * FROM {FACT.table} "
+        f"WHERE ticker <> 'B' AND trading_day = '{MONDAY}'",
     )
     assert findings.duplicates(session, FACT) == Finding(
         2, [("A", "2026-11-16"), ("C", "2026-11-16")]
     )
-    missing = {
-        day: (found.rows, {name: count for name, count in found.by_column.items() if count})
-        for day, found in findings.missing_values(session, FACT).items()
+    missing_by_day = {
+        day: (missing.rows, {name: count for name, count in missing.by_column.items() if count})
+        for day, missing in findings.missing_values(session, FACT).items()
     }
-    assert missing == {THURSDAY: (1, {}), MONDAY: (5, {"OPEN": 1, "CLOSE": 1})}
+    assert missing_by_day == {THURSDAY: (1, {}), MONDAY: (5, {"OPEN": 1, "CLOSE": 1})}
     assert findings.missing_values(session, MARTS["dim_ticker"])[None].rows == 1
     assert findings.orphans(session, FACT, "TICKER", MONDAY) == Finding(2, [("B",), ("C",)])
     assert findings.day_rows(session, FACT) == {THURSDAY: 1, MONDAY: 5}
 
 
-def test_a_split_that_is_not_applied_or_applied_twice_is_not_continuous(
-    session: SnowflakeConnection,
-) -> None:
-    merge(
-        session,
-        "stock_split",
-        split("1", "A", "2026-11-16", 1, 4),
-        split("2", "B", "2026-11-16", 100, 101),
-        split("3", "C", "2026-11-16", 1, 2),
-    )
-    bars(session, {FRIDAY: 40, MONDAY: 11})
-    bars(session, {FRIDAY: 40, MONDAY: 30}, "B")
-    bars(session, {FRIDAY: 40, MONDAY: 40}, "C")
-    build_all(session, FRIDAY, MONDAY)
-    jumps = {jump.ticker: jump for jump in findings.split_jumps(session, THURSDAY)}
-    assert (
-        jumps["A"].price_factor,
-        jumps["A"].adjusted_jump,
-        jumps["A"].unadjusted_jump,
-    ) == pytest.approx((0.25, 0.1, -0.725))
-    assert {name: jump.is_continuous for name, jump in jumps.items()} == {
-        "A": True,
-        "B": False,
-        "C": False,
-    }
-    assert not SplitJump(
-        "A", MONDAY, 0.25, adjusted_jump=-0.725, unadjusted_jump=-0.725
-    ).is_continuous
-    assert findings.split_jumps(session, TUESDAY) == []
-
-
-@pytest.mark.parametrize("published", [(10, 11), (1, 2), (1, 5), (1, 20), (10, 1), (100, 101)])
-def test_an_entry_that_is_smaller_or_larger_than_the_true_split_leaves_a_jump(
-    session: SnowflakeConnection, published: tuple[int, int]
-) -> None:
-    """The true split is 10 for 1."""
-    merge(session, "stock_split", split("1", "A", "2026-11-16", *published))
-    bars(session, {FRIDAY: 400, MONDAY: 40})
-    build_all(session, FRIDAY, MONDAY)
-    [jump] = findings.split_jumps(session, THURSDAY)
-    assert not jump.is_continuous
-
-
-def test_a_split_around_a_price_of_nothing_is_not_judged(session: SnowflakeConnection) -> None:
-    merge(
-        session,
-        "stock_split",
-        split("1", "A", "2026-11-16", 1, 4),
-        split("2", "B", "2026-11-16", 1, 4),
-    )
-    bars(session, {FRIDAY: 40, MONDAY: 0})
-    bars(session, {FRIDAY: 0, MONDAY: 10}, "B")
-    build_all(session, FRIDAY, MONDAY)
-    assert findings.split_jumps(session, THURSDAY) == []
-
-
-def test_a_bar_that_lacks_a_value_is_none_to_compare_a_stream_with(
+def test_a_bar_without_all_values_is_left_out_of_the_comparison(
     session: SnowflakeConnection,
 ) -> None:
     merge(

@@ -6,6 +6,7 @@ Servers and sessions belong to conftest.
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
+from polygon_assets.batch import marts
 from polygon_assets.batch.airbyte.connector import streams
 from polygon_assets.batch.marts import MARTS
 from polygon_assets.batch.raw import ensure_table, table_writer
@@ -89,3 +90,19 @@ def split(
         "split_from": split_from,
         "split_to": split_to,
     }
+
+
+def merge_closes(
+    session: "SnowflakeConnection", closes: dict[dt.date, float], symbol: str = "A"
+) -> None:
+    """Load a bar of `symbol` for each day, all of whose prices are the close."""
+    bars = (bar(symbol, day.isoformat(), close) for day, close in closes.items())
+    merge(session, "grouped_daily", *bars)
+
+
+def build_all(session: "SnowflakeConnection", *days: dt.date) -> None:
+    """Build every SQL mart in order, those by day for `days` only."""
+    for mart in MARTS.values():
+        if mart.sql:
+            for day in days if mart.by_day else (None,):
+                marts.build(session, mart, day)

@@ -1,6 +1,6 @@
 """The marts' SQL against their declarations: selected columns, their sources, the build order.
 
-Marts built from records over the real protocol belong to processes/test_marts.py and test_mart_splits.py.
+Builds over the real protocol belong to processes/test_marts.py and test_mart_splits.py.
 """
 
 import re
