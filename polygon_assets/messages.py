@@ -1,7 +1,7 @@
-"""The contract of the Kafka topics: one struct per message, field names as they stand in the JSON.
+"""The contract of the Kafka topics: one struct per message, with the field names of the JSON.
 
-Only shapes, names and encodings belong here: what makes a message valid is the filter's business,
-where it goes is the programs'.
+Add a topic, a field or an encoding here; whether a message is valid belongs to
+`streaming.validation`, and where it goes to the programs of `streaming`.
 """
 
 import datetime as dt
@@ -19,17 +19,17 @@ GAP_TOPIC = "polygon_stream_gaps"
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic: how it is created, by the embedded stack and by `polygon-assets migrate`."""
+    """One topic, as the embedded stack and `polygon-assets migrate` create it."""
 
     name: str
     retention_days: int | None
-    """None for a compacted topic, which keeps the newest message of each key for ever."""
+    """None for a compacted topic, which keeps the newest message of each key forever."""
     partitions: int = 6
-    """Enough for parallel consumers, few enough for a small broker."""
+    """Enough for parallel consumers, and few enough for a small broker."""
 
     @property
     def configs(self) -> dict[str, str]:
-        """The broker's settings of the topic."""
+        """The broker's configuration of the topic."""
         if self.retention_days is None:
             return {"cleanup.policy": "compact"}
         milliseconds = self.retention_days * 24 * 60 * 60 * 1000
@@ -59,9 +59,10 @@ GapReason = Literal["disconnect", "drop", "crash", "stop", "unreadable"]
 class RawAggregate(msgspec.Struct, omit_defaults=True, gc=False):
     """One per-second aggregate in RAW_TOPIC, keyed by symbol, as the vendor sent it.
 
-    Prices in US dollars, volumes in shares, `start_timestamp`/`end_timestamp` in Unix milliseconds (end exclusive),
-    `received_at` in Unix microseconds: when this version was first ours. `volume` is the vendor's whole number;
-    where fractional shares traded, `decimal_volume` holds the exact decimal and is the one to use.
+    Prices are in US dollars, volumes in shares, `start_timestamp` and `end_timestamp` in Unix
+    milliseconds (end excluded). `received_at` is when the producer first received this version, in
+    Unix microseconds. `volume` is the vendor's whole number; where fractional shares traded,
+    `decimal_volume` has the exact decimal, which takes precedence.
     """
 
     event_type: str
@@ -88,8 +89,9 @@ class RawAggregate(msgspec.Struct, omit_defaults=True, gc=False):
 class FilteredAggregate(msgspec.Struct, gc=False):
     """One message of FILTERED_TOPIC, keyed by symbol: exactly one row of `market.stock_aggregates`.
 
-    Volumes are decimal strings of at most 12 digits before and 6 after the point (no float can round them);
-    timestamps as in RawAggregate; `readable_timestamp` is the start in UTC, `yyyy-MM-ddTHH:mm:ss.SSSZ`.
+    Volumes are decimal strings of at most 12 digits before and 6 after the point, so that no float
+    rounds them; timestamps are as in RawAggregate; `readable_timestamp` is the start in UTC,
+    `yyyy-MM-ddTHH:mm:ss.SSSZ`.
     """
 
     symbol: str
@@ -112,7 +114,7 @@ class FilteredAggregate(msgspec.Struct, gc=False):
 
 
 class DeadLetter(msgspec.Struct, omit_defaults=True):
-    """What was refused, where and why, with the bytes themselves (base64 in JSON) so that it can be replayed."""
+    """Refused bytes with their origin and the reason; base64 in JSON, for a replay."""
 
     program: ProgramName
     stage: Literal["frame", "event", "validate", "insert"]
@@ -126,14 +128,17 @@ class DeadLetter(msgspec.Struct, omit_defaults=True):
     epoch: int | None = None
     """Connection epoch of the producer: Unix milliseconds at which that connection was opened."""
     part: int = 0
-    """What is too long for one message is kept in `parts` letters, numbered from 1; 0 for a whole one."""
+    """Bytes too long for one message fill `parts` letters, numbered from 1; 0 for one letter."""
     parts: int = 0
     sha256: str = ""
-    """Of all parts joined, in hexadecimal: which parts belong together, and whether all are there."""
+    """Of all parts joined, in hexadecimal: it shows which parts belong together, and if all exist."""
 
 
 class Gap(msgspec.Struct, omit_defaults=True):
-    """An interval in which events may have been missed; Unix milliseconds, `until` excluded. Keyed by `gap_id`."""
+    """An interval in which events may have been missed, keyed by `gap_id`.
+
+    Times are Unix milliseconds; `until` is excluded.
+    """
 
     gap_id: str
     reason: GapReason
@@ -142,55 +147,62 @@ class Gap(msgspec.Struct, omit_defaults=True):
     epoch: int
     events_dropped: int = 0
     channels: list[str] = []
-    """The channels that were desired, sorted."""
+    """The channels that the producer was to subscribe to, sorted."""
 
 
 OUTCOMES = ("forwarded", "refused", "status", "unsubscribed", "dropped", "released", "waiting")
-"""What becomes of an event that was read: these counters add up to `read` in every heartbeat.
+"""The outcomes of events that were read: these counters add up to `read` in every heartbeat.
 
-`status` is a message about the connection, `dropped` one that a full queue could not take (a gap),
-`released` one that another member of the group reads again, `waiting` one that is still held.
+`status` counts messages about the connection, `dropped` events that a full queue could not take (a
+gap), `released` events that another member of the group reads again, `waiting` events that are not
+delivered yet.
 """
 
 
 class Heartbeat(msgspec.Struct, omit_defaults=True):
-    """What a stream program says of itself once a second in STATUS_TOPIC, keyed by program.
+    """The status that a stream program publishes once a second in STATUS_TOPIC, keyed by program.
 
-    Times are Unix milliseconds. Counters only grow while the instance lives; a new instance starts at 0.
+    Times are Unix milliseconds. Counters only grow within an instance; a new instance starts at 0.
     """
 
     program: ProgramName
     instance: str
-    """`host:pid:started_at`: changes with each start."""
+    """`host:pid:started_at`, which changes with each start."""
     state: ProgramState
     started_at: int
     sent_at: int
     detail: str = ""
-    """Why the state is what it is, in words."""
+    """The reason for the state, in words."""
     epoch: int = 0
     newest_event: int | None = None
-    """Newest `start_timestamp` handed on."""
+    """The newest `start_timestamp` that was delivered."""
     newest_received_at: int | None = None
-    """When the newest event handed on was received by the producer."""
+    """When the producer received the newest event that was delivered."""
     complete_until: int | None = None
-    """Until when (wall time) nothing can be missing: now, while a producer's channels carry data; the moment of the loss during one."""
+    """Nothing is missing before this wall time.
+
+    It is now while the producer's channels carry data, and the time of the loss during a loss.
+    """
     rate: float = 0.0
-    """Events handed on per second, over the last 10 s."""
+    """Events delivered per second, over the last 10 s."""
     lag: int | None = None
-    """Messages not yet processed in the topic read; events queued for the producer."""
+    """Unprocessed messages of the topic that the program reads; for the producer, queued events."""
     counters: dict[str, int] = {}
-    """Of messages or events: read, and what became of them (OUTCOMES); also reconnects, retries, gaps."""
+    """Messages or events read, their OUTCOMES, and reconnects, retries and gaps."""
     restarts: int = 0
-    """How often the program was started again on this trading day."""
+    """How often the program was restarted on this trading day."""
     recent_read: int = 0
-    """Of `read`, over the last five minutes."""
+    """The increase of `read` over the last five minutes."""
     recent_refused: int = 0
-    """Of `refused`, over the last five minutes."""
+    """The increase of `refused` over the last five minutes."""
     last_refusal: str = ""
     """The reason of the newest refusal."""
     arrival_delay_ms: int | None = None
-    """From the end of a second to the arrival of its bar, the median of the last frames. Below 0 the
-    vendor's clock is ahead of ours. None while replayed events arrive, whose delay means nothing."""
+    """From the end of a second to the arrival of its bar, the median of the last frames.
+
+    Below 0 the vendor's clock is ahead of ours. None while replayed events arrive, because their
+    delay is meaningless.
+    """
     desired: int = 0
     confirmed: int = 0
     unconfirmed: list[str] = []
@@ -199,20 +211,20 @@ class Heartbeat(msgspec.Struct, omit_defaults=True):
 
 
 def utc(unix_ms: int) -> dt.datetime:
-    """A time of the messages as an aware moment.
+    """A message's time as an aware datetime.
 
-    Raises ValueError, OverflowError or OSError for a number that is no time in milliseconds.
+    Raises ValueError, OverflowError or OSError for a number that is not a time in milliseconds.
     """
     return dt.datetime.fromtimestamp(unix_ms / 1000, dt.UTC)
 
 
 def unaccounted(beat: Heartbeat) -> int:
-    """Events that were read and of which the program cannot say what became of them; 0 unless it has a fault."""
+    """The number of events that were read and have no outcome; 0 unless the program has a bug."""
     return beat.counters.get("read", 0) - sum(beat.counters.get(name, 0) for name in OUTCOMES)
 
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises for bytes that are not a message: not JSON or the wrong shape, not UTF-8 inside a text, nested without end."""
+"""Raised by decoding: not JSON or another shape, text that is not UTF-8, endless nesting."""
 
 encode = msgspec.json.Encoder().encode
 decode_raw = msgspec.json.Decoder(RawAggregate).decode
