@@ -123,9 +123,7 @@ def _tables(settings: Settings) -> str:
 
 def _csv(settings: Settings) -> str:
     etag = subscription_store.connect(settings).csv_etag()
-    return (
-        f"s3://{settings.subscriptions_bucket}/{settings.subscriptions_key} is there (ETag {etag})"
-    )
+    return f"s3://{settings.subscriptions_bucket}/{settings.subscriptions_key} exists (ETag {etag})"
 
 
 def _warehouse(settings: Settings) -> str:

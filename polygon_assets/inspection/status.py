@@ -295,10 +295,10 @@ def _channels(beat: Heartbeat) -> str:
     )
 
 
-def _tables(found: Mapping[str, TableFacts]) -> Facts:
+def _tables(tables_by_name: Mapping[str, TableFacts]) -> Facts:
     return {
         name: {"rows": table.rows, "newest": table.newest.isoformat() if table.newest else None}
-        for name, table in sorted(found.items())
+        for name, table in sorted(tables_by_name.items())
     }
 
 

@@ -58,11 +58,11 @@ def follow_heartbeats(settings: Settings, stop: Event) -> Iterator[Heartbeat | N
         with KafkaReader.at(settings, DEADLINE_SECONDS) as reader:
             reader.read_from(reader.tail_offsets(messages.STATUS_TOPIC, TAIL))
             yield None
-            heard_at = time.monotonic()
-            while not stop.is_set() and time.monotonic() - heard_at < QUIET_SECONDS:
+            newest_at = time.monotonic()
+            while not stop.is_set() and time.monotonic() - newest_at < QUIET_SECONDS:
                 records = reader.poll(1.0)
                 if records:
-                    heard_at = time.monotonic()
+                    newest_at = time.monotonic()
                 yield from map(_heartbeat, records) if records else [None]
 
 

@@ -57,10 +57,10 @@ def not_stored(
     symbols = sorted({aggregate.symbol for aggregate in aggregates})
     starts = sorted({aggregate.start_timestamp for aggregate in aggregates})
     with _client(settings) as client:
-        found = client.query(
+        rows = client.query(
             load("stored_versions"), parameters={"symbols": symbols, "starts": starts}
         ).result_rows
-    stored = {(symbol, start): received for symbol, start, received in found}
+    stored = {(symbol, start): received for symbol, start, received in rows}
     return [a for a in aggregates if stored.get((a.symbol, a.start_timestamp), -1) < a.received_at]
 
 

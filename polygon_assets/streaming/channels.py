@@ -12,7 +12,8 @@ from polygon_assets.subscriptions import WILDCARD
 
 ACKNOWLEDGE_SECONDS = 10.0
 SETTLE_SECONDS = 1.0
-"""A refusal may belong to a channel that is no longer desired, so a later answer is awaited."""
+"""A refusal may belong to a channel that is no longer desired, so the ledger waits
+for a later answer."""
 RETRY_SECONDS = 60.0
 LARGEST_REQUEST = 500
 """Channels per request, as in other public clients: 4,000 names would make a 40 kB frame."""
@@ -108,7 +109,7 @@ class ChannelLedger:
         return f"the vendor confirmed {name}, which is no longer desired"
 
     def _expire(self, now: float) -> None:
-        """Turn requests without an answer into faults.
+        """Turn requests without an answer into failures.
 
         Refusals name no channel. Once there are as many as unanswered channels, all of them were
         refused.

@@ -59,8 +59,8 @@ class HeartbeatPublisher:
         )
         self._ticked = time.monotonic()
         self._forwarded: deque[int] = deque(maxlen=RATE_WINDOW_SECONDS + 1)
-        self._judged: deque[tuple[int, int]] = deque([(0, 0)], maxlen=RECENT_SECONDS + 1)
-        """Events read and refused until each of the last heartbeats."""
+        self._totals: deque[tuple[int, int]] = deque([(0, 0)], maxlen=RECENT_SECONDS + 1)
+        """Events read and refused in total, at each of the last heartbeats."""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
@@ -127,8 +127,8 @@ class HeartbeatPublisher:
 
     def _publish(self) -> None:
         counters = self.beat.counters
-        self._judged.append((counters.get("read", 0), counters.get("refused", 0)))
-        (first_read, first_refused), (read, refused) = self._judged[0], self._judged[-1]
+        self._totals.append((counters.get("read", 0), counters.get("refused", 0)))
+        (first_read, first_refused), (read, refused) = self._totals[0], self._totals[-1]
         self.beat.recent_read, self.beat.recent_refused = read - first_read, refused - first_refused
         self._forwarded.append(counters.get("forwarded", 0))
         self.beat.rate = round(

@@ -1,4 +1,4 @@
-"""What becomes of received frames: forwarded, refused, dropped, and recorded where events may miss.
+"""What becomes of received frames: events forwarded, refused or dropped, and gaps published.
 
 Add what happens to an event between the vendor's frame and Kafka here; connecting and requesting
 channels belongs to `producer`, bookkeeping of intervals to `gaps`.
@@ -32,8 +32,8 @@ BACKLOG = 12_000
 """About one second of the whole market. Above this, stop advancing `complete_until`; otherwise a
 crash loses data that no gap records."""
 PATIENCE_SECONDS = 2.0
-"""A full queue holds reading back for this long; after more, the vendor disconnects us as a slow
-consumer, which loses more."""
+"""A full queue pauses reading for this long. After a longer pause the vendor disconnects us as a
+slow consumer, which loses more."""
 DELAYS = 51
 """Frames whose median delay is reported: one wrong stamp must not look like a wrong clock."""
 
@@ -74,7 +74,7 @@ class Intake:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing misses so far, and Kafka's queue is shorter than about a second."""
+        """Whether no gap is open, and Kafka's queue is shorter than about a second."""
         return not self._gaps.is_open and self._delivery.pending < BACKLOG
 
     def resume(self, previous: Heartbeat) -> None:
@@ -181,7 +181,7 @@ class Intake:
             counts["forwarded"] += 1
 
     async def _send_patiently(self, key: bytes, value: bytes) -> bool:
-        """Wait for room in a full queue, which holds reading back; while dropping, do not wait."""
+        """Wait for room in a full queue, which pauses reading; while dropping, do not wait."""
         until = time.monotonic() + (0 if self._is_dropping else PATIENCE_SECONDS)
         while not self._delivery.send(RAW_TOPIC, key, value):
             if time.monotonic() >= until:
@@ -269,7 +269,7 @@ def _plausible_starts(events: list[VendorAggregate], received_at_us: int) -> lis
 def _newest_ms(events: list[VendorAggregate], received_at_us: int) -> int | None:
     """The newest plausible start, in Unix milliseconds; None when no event has one.
 
-    At most the moment of arrival: a stamp from the future would hide that earlier seconds miss.
+    At most the moment of arrival: a stamp from the future would hide missing earlier seconds.
     """
     starts = _plausible_starts(events, received_at_us)
     return min(max(starts), received_at_us // 1000) if starts else None

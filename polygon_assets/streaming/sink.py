@@ -82,7 +82,7 @@ class Sink:
         else:
             self._collect(self._consumer.read(READ_MESSAGES, min(READ_SECONDS, age)))
         self._insert_due(age)
-        self._hold_back()
+        self._pause_when_full()
         lag = self._consumer.lag()
         self._publisher.beat.lag = None if lag is None else lag + self._held
 
@@ -138,7 +138,7 @@ class Sink:
     def _is_full(self) -> bool:
         return len(self._waiting) >= self._settings.sink_max_rows
 
-    def _hold_back(self) -> None:
+    def _pause_when_full(self) -> None:
         """Pause while a full batch waits for ClickHouse.
 
         Polling goes on, which keeps this member in the group.
