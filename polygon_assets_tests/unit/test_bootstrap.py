@@ -1,4 +1,4 @@
-"""The bootstrap names what a newcomer's machine lacks, and rebuilds an unfinished .venv."""
+"""The bootstrap names missing parts of a newcomer's machine and rebuilds an unfinished .venv."""
 
 import shutil
 import sys

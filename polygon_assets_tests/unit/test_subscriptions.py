@@ -1,4 +1,4 @@
-"""The subscription CSV: what is accepted, and a reason for each line that is not."""
+"""The subscription CSV: accepted spellings, and a reason for each refused line."""
 
 import csv
 import io

@@ -35,7 +35,7 @@ def beat(complete_until: int, **changes: object) -> Heartbeat:
     return replace(backing_off, **changes)
 
 
-def test_what_was_missed_at_10_31_has_an_answer() -> None:
+def test_a_gap_is_listed_in_new_york_time_with_reason_and_channels() -> None:
     [row] = rows([gap("a", channels=["A.AAPL", "A.MSFT"])], None, True, NOW)
     assert row.cells() == (
         "2026-11-20 10:30:00",

@@ -75,7 +75,7 @@ def test_a_program_that_stopped_is_stopped_however_long_ago() -> None:
     assert stream_facts(beat("stopped", age_seconds=3600), NOW)["state"] == "stopped"
 
 
-def test_a_living_producer_shows_its_channels_and_what_it_had_to_repeat() -> None:
+def test_a_running_producer_shows_its_channels_restarts_reconnects_and_retries() -> None:
     facts = stream_facts(
         beat(
             desired=52,
@@ -134,7 +134,7 @@ def test_refusals_of_a_stopped_program_are_no_problem() -> None:
     assert stream_facts(beat("stopped", **REFUSING), NOW)["problems"] == []
 
 
-def test_a_gap_ledger_that_cannot_be_read_is_not_the_same_as_no_gap() -> None:
+def test_an_unreadable_gap_ledger_is_a_problem() -> None:
     assert problems(picture() | {"gaps": {"open": None, "filling": 0}}, market_is_open=False)
 
 

@@ -116,5 +116,5 @@ def test_the_last_price_survives_late_rows_and_replays(client: Client) -> None:
         symbol: (moment(second.start_ms), second.close, second.volume)
         for symbol, second in expected.items()
     }
-    one = client.query(load("last_prices"), parameters={"symbols": ["TSLA"]})
-    assert [row["symbol"] for row in one.named_results()] == ["TSLA"]
+    tsla = client.query(load("last_prices"), parameters={"symbols": ["TSLA"]})
+    assert [row["symbol"] for row in tsla.named_results()] == ["TSLA"]
