@@ -131,7 +131,7 @@ class DeadLetter(msgspec.Struct, omit_defaults=True):
     """Bytes too long for one message fill `parts` letters, numbered from 1; 0 for one letter."""
     parts: int = 0
     sha256: str = ""
-    """Of all parts joined, in hexadecimal: it shows which parts belong together, and if all exist."""
+    """Of all parts joined, in hexadecimal; identifies a letter's parts, and proves them whole."""
 
 
 class Gap(msgspec.Struct, omit_defaults=True):

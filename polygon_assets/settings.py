@@ -1,6 +1,7 @@
-"""Every environment variable the project reads, once, with its default and its reason.
+"""Every environment variable that the project reads, once, with its default and its meaning.
 
-Nothing here opens a connection, and nothing else in the project reads the environment.
+Add a variable here, because nothing else in the project reads the environment; opening a connection
+with it belongs to `clients`.
 """
 
 from typing import Literal
@@ -12,22 +13,22 @@ NO_SECRET = SecretStr("")
 
 
 class SettingsError(Exception):
-    """A variable has a value that cannot be used; the message names it and the cure."""
+    """A variable has an unusable value; the message names the variable and the cure."""
 
 
 class Settings(BaseSettings):
     """Endpoints, credentials and the few choices that differ between machines.
 
-    The defaults are production's public endpoints; what has no sensible default is empty, so that the
-    definitions load with nothing set, and `polygon-assets doctor` says what is missing.
+    The defaults are production's public endpoints. A variable without a sensible default is empty,
+    so that the definitions load with nothing set; `polygon-assets doctor` lists what is missing.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     @field_validator("snowflake_private_key", mode="before")
     @classmethod
-    def _with_line_ends(cls, value: object) -> object:
-        """Many places that hold variables keep a line's end as two characters."""
+    def _with_line_breaks(cls, value: object) -> object:
+        """Restore line breaks, which many secret stores keep as a backslash and an n."""
         return value.replace("\\n", "\n") if isinstance(value, str) else value
 
     polygon_api_key: SecretStr = Field(
@@ -35,7 +36,7 @@ class Settings(BaseSettings):
     )
     polygon_websocket_url: str = Field(
         "wss://socket.massive.com/stocks",
-        description="Real-time stocks cluster; wss://delayed.massive.com/stocks is 15 minutes late.",
+        description="Real-time stocks cluster; wss://delayed.massive.com/stocks lags 15 minutes.",
     )
     polygon_rest_url: str = Field(
         "https://api.massive.com", description="Base address of the REST API."
@@ -58,18 +59,18 @@ class Settings(BaseSettings):
     clickhouse_port: int = Field(
         8443, ge=1, le=65535, description="8443 for ClickHouse Cloud, 8123 without TLS."
     )
-    clickhouse_secure: bool = Field(True, description="TLS on or off.")
+    clickhouse_secure: bool = Field(True, description="Whether the connection uses TLS.")
     clickhouse_user: str = Field(
-        "default", description="User that may create and write database `market`."
+        "default", description="User that can create and write the database `market`."
     )
-    clickhouse_password: SecretStr = Field(NO_SECRET, description="Its password.")
+    clickhouse_password: SecretStr = Field(NO_SECRET, description="Password of CLICKHOUSE_USER.")
 
     aws_endpoint_url_s3: str = Field(
-        "", description="Empty for AWS; any S3-compatible server otherwise."
+        "", description="Empty for AWS; otherwise the address of an S3-compatible server."
     )
     aws_region: str = Field("us-east-1", description="Region of the bucket.")
-    aws_access_key_id: str = Field("", description="Empty where a role grants access (ECS, EC2).")
-    aws_secret_access_key: SecretStr = Field(NO_SECRET, description="Goes with AWS_ACCESS_KEY_ID.")
+    aws_access_key_id: str = Field("", description="Empty if a role grants access (ECS, EC2).")
+    aws_secret_access_key: SecretStr = Field(NO_SECRET, description="Secret of AWS_ACCESS_KEY_ID.")
     subscriptions_bucket: str = Field(
         "polygon-assets", description="Bucket of the subscription CSV."
     )
@@ -83,24 +84,28 @@ class Settings(BaseSettings):
         "", description="User that owns the schemas RAW and MARTS of the database."
     )
     snowflake_password: SecretStr = Field(
-        NO_SECRET, description="Its password; a key pair is what Snowflake asks of services."
+        NO_SECRET,
+        description="Password of SNOWFLAKE_USER; services need a key pair instead.",
     )
     snowflake_private_key: SecretStr = Field(
         NO_SECRET,
-        description="Its private key, PEM without a passphrase; used instead of a password.",
+        description="Private key of SNOWFLAKE_USER, PEM without a passphrase; used instead of "
+        "the password.",
     )
-    snowflake_role: str = Field("", description="Role to work as; empty for the user's default.")
+    snowflake_role: str = Field(
+        "", description="Role of the sessions; empty for the user's default."
+    )
     snowflake_warehouse: str = Field(
-        "", description="Warehouse that computes; empty for the user's default."
+        "", description="Warehouse of the sessions; empty for the user's default."
     )
     snowflake_database: str = Field(
         "POLYGON", description="Database with the schemas RAW (written by Airbyte) and MARTS."
     )
     snowflake_host: str = Field(
         "",
-        description="Empty for Snowflake; the host of a server that speaks its protocol otherwise.",
+        description="Empty for Snowflake; otherwise the host of a server with its protocol.",
     )
-    snowflake_port: int = Field(443, ge=1, le=65535, description="Its port.")
+    snowflake_port: int = Field(443, ge=1, le=65535, description="Port of SNOWFLAKE_HOST.")
     snowflake_protocol: Literal["https", "http"] = Field(
         "https", description="http only for a server on the same machine."
     )
@@ -118,67 +123,78 @@ class Settings(BaseSettings):
     )
     airbyte_client_id: str = Field(
         "",
-        description="Application that may change the workspace (Airbyte: Settings, Applications).",
+        description="Application that can change the workspace (Airbyte: Settings, Applications).",
     )
-    airbyte_client_secret: SecretStr = Field(NO_SECRET, description="Its secret.")
+    airbyte_client_secret: SecretStr = Field(NO_SECRET, description="Secret of AIRBYTE_CLIENT_ID.")
 
     daily_history_days: int = Field(
         10,
         ge=0,
         le=2500,
-        description="Trading days before today that are kept complete in Snowflake, back to 2026-01-02 at most.",
+        description="Trading days before today that are kept complete in Snowflake, back to "
+        "2026-01-02 at most.",
     )
     split_decisions: str = Field(
         "",
-        description="What is right where the vendor's splits contradict each other: TICKER,DAY,OLD SHARES,NEW SHARES; separated by "
-        "semicolons. The same as lines of polygon_assets/batch/marts/split_decisions.csv.",
+        description="The right splits where the vendor's contradict each other: "
+        "TICKER,DAY,OLD SHARES,NEW SHARES; separated by semicolons. The same as lines of "
+        "polygon_assets/batch/marts/split_decisions.csv.",
     )
     volume_tolerance: float = Field(
         0.01,
         ge=0,
         le=1,
-        description="Fraction by which a day's volume in the stream may differ from the vendor's bar.",
+        description="Fraction by which a day's volume in the stream may differ from the vendor's "
+        "bar.",
     )
     price_tolerance: float = Field(
-        0.001, ge=0, le=1, description="Fraction by which its open, high, low or close may differ."
+        0.001,
+        ge=0,
+        le=1,
+        description="Fraction by which a day's open, high, low or close may differ from that bar.",
     )
 
     market_calendar: Literal["NYSE", "24/7"] = Field(
         "NYSE",
-        description="NYSE: pre-market to post-market of US trading days. 24/7: the simulated exchange, which never closes.",
+        description="NYSE: pre-market to post-market of US trading days. 24/7: the simulated "
+        "exchange, which never closes.",
     )
     market_closures: str = Field(
         "",
-        description="Closures and early closes announced at short notice: YYYY-MM-DD (closed) or YYYY-MM-DD HH:MM (early close, New York), "
-        "separated by semicolons. The same as lines of polygon_assets/market_closures.csv.",
+        description="Closures and early closes announced at short notice: YYYY-MM-DD (closed) or "
+        "YYYY-MM-DD HH:MM (early close, New York), separated by semicolons. The same as lines of "
+        "polygon_assets/market_closures.csv.",
     )
     market_replay: str = Field(
         "",
         pattern=r"^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2})?$",
-        description="Day and New York time (2026-11-20T15:50) from which the simulated exchange replays; empty: market time is wall time.",
+        description="Day and New York time (2026-11-20T15:50) from which the simulated exchange "
+        "replays; empty: market time is wall time.",
     )
     no_data_seconds: float = Field(
         120.0,
         gt=0,
-        description="This long without any event in regular hours means a dead connection; raise it for a set of rarely traded symbols.",
+        description="A connection counts as dead after this long without any event in regular "
+        "hours; raise it for a set of rarely traded symbols.",
     )
     max_connections_cooldown_seconds: float = Field(
         60.0,
         ge=0,
-        description="Pause after the vendor said that another process uses the account's connection.",
+        description="Pause after the vendor reported that another process uses the account's "
+        "connection.",
     )
-    sink_max_rows: int = Field(50_000, ge=1, description="Rows of one insert at the most.")
+    sink_max_rows: int = Field(50_000, ge=1, description="Most rows of one insert.")
     sink_max_age_seconds: float = Field(
-        0.5, gt=0, le=60, description="A row waits this long at the most before it is inserted."
+        0.5, gt=0, le=60, description="Longest wait of a row before it is inserted."
     )
     drain_seconds: float = Field(
         10.0,
         gt=0,
-        description="How long a stopped stream program may take to hand on what it accepted.",
+        description="How long a stopped stream program may take to deliver what it accepted.",
     )
     alert_webhook_url: SecretStr = Field(
         NO_SECRET,
-        description="Failed runs are posted here as JSON {text}; empty for the log alone.",
+        description="Failed runs are posted here as JSON {text}; empty for the log only.",
     )
 
 
@@ -195,11 +211,11 @@ ENDPOINTS = frozenset(
         "airbyte_workspace_id",
     }
 )
-"""The settings that say which systems are meant; with one of them set, nobody means the embedded stack."""
+"""The settings that choose systems: if one is set, commands do not use the embedded stack."""
 
 
 def load_settings() -> Settings:
-    """Read the environment. Raises SettingsError naming each bad variable."""
+    """Read the environment. Raises SettingsError, which names each variable with a bad value."""
     try:
         return Settings()
     except ValidationError as error:
