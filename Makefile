@@ -1,32 +1,34 @@
-# Each target makes its own .venv first; only python3 (3.11 or newer) and make have to be there.
+# Each target makes .venv first; only python3 (3.11 or newer) and make must be installed.
 PYTHON ?= python3
 BIN := .venv/bin
 
 .PHONY: dev test check bench clean venv lock picture
 
-dev: venv          ## the embedded stack and the Dagster UI; Ctrl-C stops all
+dev: venv          ## start the embedded stack and the Dagster UI; Ctrl-C stops both
 	@$(BIN)/polygon-assets dev
 
-test: venv         ## every test but the long ones, two files at a time
+test: venv         ## run every test but the long ones, two files at a time
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
 
-check: venv        ## formatting, lint, types, layers
+check: venv        ## check formatting, lint, types and layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-bench: venv        ## throughput against baselines, one table
+bench: venv        ## measure throughput against baselines, in one table
 	@$(BIN)/python -m bench
 
-picture: venv      ## docs/lineage.png from the running UI (needs chromium)
+picture: venv      ## take docs/lineage.png from the running UI (needs chromium)
 	@$(BIN)/python scripts/picture.py
 
 lock: venv         ## resolve pyproject.toml into requirements.lock again
-	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 
-clean:             ## remove .venv, the embedded stack's data, all caches and the empty folders that Dagster makes
-	rm -rf .venv .venv.former .local .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache logs .logs_queue
+clean:             ## remove .venv, the embedded stack's data, caches and Dagster's empty folders
+	rm -rf .venv .venv.former .local .hypothesis .mypy_cache .ruff_cache .pytest_cache \
+		.import_linter_cache logs .logs_queue
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 venv:

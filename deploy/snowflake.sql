@@ -1,10 +1,17 @@
--- What an administrator of the Snowflake account runs once: a database, a small warehouse, and a service user that may do no more than
--- its work. Put the service's public key in first (openssl genrsa 2048 | openssl pkcs8 -topk8 -nocrypt; openssl rsa -pubout); the
--- private key goes to SNOWFLAKE_PRIVATE_KEY. Airbyte's destination uses the same user.
+-- An administrator of the Snowflake account runs this file once. It creates a database, a small
+-- warehouse and a service user with only the rights that the project needs. Airbyte's destination
+-- uses the same user.
+-- Insert the service's public key below first. To make a key pair:
+--   openssl genrsa 2048 | openssl pkcs8 -topk8 -nocrypt; openssl rsa -pubout
+-- The private key is the value of SNOWFLAKE_PRIVATE_KEY.
 USE ROLE ACCOUNTADMIN;
 
 CREATE DATABASE IF NOT EXISTS POLYGON;
-CREATE WAREHOUSE IF NOT EXISTS POLYGON_WH WAREHOUSE_SIZE = XSMALL AUTO_SUSPEND = 60 AUTO_RESUME = TRUE INITIALLY_SUSPENDED = TRUE;
+CREATE WAREHOUSE IF NOT EXISTS POLYGON_WH
+    WAREHOUSE_SIZE = XSMALL
+    AUTO_SUSPEND = 60
+    AUTO_RESUME = TRUE
+    INITIALLY_SUSPENDED = TRUE;
 
 CREATE ROLE IF NOT EXISTS POLYGON_ROLE;
 GRANT USAGE ON WAREHOUSE POLYGON_WH TO ROLE POLYGON_ROLE;
