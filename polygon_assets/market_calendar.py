@@ -1,9 +1,11 @@
 """Trading days and sessions: when US stocks trade, and whether the market is open at a moment.
 
-The rule (weekdays 04:00 to 20:00 New York) is code; holidays, early closes and late opens are rows of
-`nyse_exceptions.csv`, taken from pandas_market_calendars by `scripts/update_calendar.py`. The library itself
-costs 2.5 s CPU to import, which the definitions and each stream program would pay at every start. What is
-announced at short notice is a line of `market_closures.csv` or of the setting MARKET_CLOSURES.
+Add a question about days and sessions here; the moment itself, of the wall clock or of a replay,
+belongs to `market_clock`. The rule (weekdays 04:00 to 20:00 New York) is code. Holidays, early
+closes and late opens are rows of `nyse_exceptions.csv`, which `scripts/update_calendar.py` takes
+from pandas_market_calendars: importing that library costs 2.5 s CPU, which the definitions and each
+stream program would pay at every start. A closure announced at short notice is a line of
+`market_closures.csv` or an entry of the setting MARKET_CLOSURES.
 """
 
 import csv
@@ -22,18 +24,19 @@ NEW_YORK = ZoneInfo("America/New_York")
 ONE_DAY = dt.timedelta(days=1)
 CLOSURES = resources.files("polygon_assets") / "market_closures.csv"
 REVISION_WINDOW = dt.timedelta(minutes=15)
-"""The vendor re-broadcasts corrected seconds for this long after the fact."""
+"""The vendor re-broadcasts corrected seconds for this long after the original."""
 POST_MARKET = dt.timedelta(hours=4)
-"""The post-market after an early close: until 17:00 after a close at 13:00."""
+"""The post-market's length after an early close: until 17:00 after a close at 13:00."""
 ADD_A_DAY = (
-    "if the market was closed on it or closed early, the calendar does not know: add the day to MARKET_CLOSURES "
-    "(`2026-12-10` for a closed day, `2026-12-11 13:00` for an early close) or to polygon_assets/market_closures.csv"
+    "if the market was closed on that day or closed early, add the day to MARKET_CLOSURES "
+    "(`2026-12-10` for a closed day, `2026-12-11 13:00` for an early close) "
+    "or to polygon_assets/market_closures.csv"
 )
-"""What to do about a trading day on which nothing seems to have been traded."""
+"""The cure in messages about a trading day that has no trades."""
 
 
 class CalendarHorizonError(Exception):
-    """A day was asked for that the exception table does not reach."""
+    """A requested day is outside the table of exceptions."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Session:
 
     @property
     def settled_at(self) -> dt.datetime:
-        """From when on the vendor sends nothing of this day any more."""
+        """The moment from which the vendor sends nothing more of this day."""
         return self.extended_close + REVISION_WINDOW
 
     def phase(self, now: dt.datetime) -> str:
@@ -61,17 +64,17 @@ class Session:
 
 
 class MarketCalendar:
-    """`NYSE`, or `24/7`: each New York day is one regular session from midnight to midnight."""
+    """The calendar `NYSE`, or `24/7`, where each New York day is one regular session."""
 
     def __init__(
         self, name: str, changes: Mapping[dt.date, "_Times | None"] = MappingProxyType({})
     ) -> None:
-        """`changes` are days that differ from the NYSE's table; the simulated exchange keeps none."""
+        """`changes` are days that differ from the NYSE's table; `24/7` ignores them."""
         self.name = name
         self._exceptions = {**_nyse_exceptions(), **changes} if name == "NYSE" else {}
 
     def session(self, day: dt.date) -> Session | None:
-        """The session of `day`, or None when the market stays closed."""
+        """The session of `day`, or None if the market is closed all day."""
         if self.name == "24/7":
             start, end = _new_york(day, dt.time(0)), _new_york(day + ONE_DAY, dt.time(0))
             return Session(day, start, start, end, end)
@@ -82,7 +85,7 @@ class MarketCalendar:
         return Session(day, *(_new_york(day, time) for time in times)) if times else None
 
     def session_at(self, now: dt.datetime) -> Session | None:
-        """The session that is under way at `now`, extended hours included."""
+        """The session in progress at `now`, extended hours included."""
         session = self.session(self.day_of(now))
         return (
             session if session and session.extended_open <= now < session.extended_close else None
@@ -92,7 +95,7 @@ class MarketCalendar:
         return self.session_at(now) is not None
 
     def day_of(self, now: dt.datetime) -> dt.date:
-        """The New York date of a moment: the key of every daily partition."""
+        """The New York date of a moment, which is the key of every daily partition."""
         return now.astimezone(NEW_YORK).date()
 
     def next_session(self, now: dt.datetime) -> Session:
@@ -118,7 +121,7 @@ class MarketCalendar:
         return days[::-1]
 
     def is_settled(self, day: dt.date, now: dt.datetime) -> bool:
-        """Whether the vendor sends nothing of that day any more; False for a day without a session."""
+        """Whether the vendor sends nothing more of `day`; False for a day without a session."""
         session = self.session(day)
         return session is not None and now >= session.settled_at
 
@@ -145,7 +148,8 @@ class MarketCalendar:
         first, last = min(self._exceptions), max(self._exceptions)
         if not first <= day <= last:
             raise CalendarHorizonError(
-                f"{day} is outside the NYSE table ({first} to {last}); extend it with scripts/update_calendar.py"
+                f"{day} is outside the NYSE table ({first} to {last}); "
+                "extend it with scripts/update_calendar.py"
             )
 
 
@@ -157,18 +161,21 @@ Closures = Mapping[dt.date, _Times | None]
 
 
 def announced_closures(settings: Settings) -> Closures:
-    """Days that differ from the NYSE's table: those of the file and of MARKET_CLOSURES, which wins. Raises SettingsError."""
+    """Days that differ from the NYSE's table: from the file and from MARKET_CLOSURES, which wins.
+
+    Raises SettingsError.
+    """
     return _file_closures() | _setting_closures(settings.market_closures)
 
 
 def _new_york(day: dt.date, time: dt.time) -> dt.datetime:
-    """An aware UTC moment: arithmetic on zone-aware local times ignores the change of the clocks."""
+    """A New York time in UTC; arithmetic on local times would ignore the change of the clocks."""
     return dt.datetime.combine(day, time, NEW_YORK).astimezone(dt.UTC)
 
 
 @lru_cache(maxsize=1)
 def _nyse_exceptions() -> dict[dt.date, _Times | None]:
-    """Weekdays that differ from the rule; None where the market stays closed."""
+    """Weekdays that differ from the rule; None for a day without a session."""
     text = resources.files("polygon_assets").joinpath("nyse_exceptions.csv").read_text()
     return {
         dt.date.fromisoformat(row["date"]): _times(row) for row in csv.DictReader(text.splitlines())
@@ -198,27 +205,27 @@ def _setting_closures(closures: str) -> dict[dt.date, _Times | None]:
 
 
 def _closure(place: str, day: str, close: str) -> tuple[dt.date, _Times | None]:
-    """A day and its times; None for a closed one. Raises SettingsError naming value and cure."""
-    pre, open_, usual, _ = _REGULAR_TIMES
+    """A day and its times, or None for a closed day.
+
+    Raises SettingsError, which names the place, the value and the cure.
+    """
+    pre, open_, usual_close, _ = _REGULAR_TIMES
     try:
         date = dt.date.fromisoformat(day.strip())
         regular_close = dt.time.fromisoformat(close.strip()) if close.strip() else None
     except ValueError as error:
-        raise SettingsError(f"{place}: {day} {close}: {error}; write {_FORM}") from None
+        raise SettingsError(f"{place}: {day} {close}: {error}; write {_CLOSURE_FORMAT}") from None
     if regular_close is None:
         return date, None
-    if not open_ < regular_close <= usual:
+    if not open_ < regular_close <= usual_close:
         raise SettingsError(
-            f"{place}: {day} {close}: an early close lies between 09:30 and 16:00 New York; write {_FORM}"
+            f"{place}: {day} {close}: an early close is between 09:30 and 16:00 New York; "
+            f"write {_CLOSURE_FORMAT}"
         )
-    return date, (
-        pre,
-        open_,
-        regular_close,
-        (dt.datetime.combine(date, regular_close) + POST_MARKET).time(),
-    )
+    extended_close = (dt.datetime.combine(date, regular_close) + POST_MARKET).time()
+    return date, (pre, open_, regular_close, extended_close)
 
 
-_FORM = (
+_CLOSURE_FORMAT = (
     "YYYY-MM-DD for a closed day and YYYY-MM-DD HH:MM for an early close, separated by semicolons"
 )

@@ -1,7 +1,8 @@
-"""Market time: which moment of the market belongs to a moment of the wall clock, and which session is under way on it.
+"""Market time as a function of the wall clock, and the calendar of the configured market.
 
-Production's market time is the wall clock; where the simulated exchange replays a day, market time is its clock. How that clock is read
-over HTTP belongs to `clients.market_clock`; holidays and opening hours belong to `market_calendar`.
+In production market time is the wall clock; in a replay it is the simulated exchange's clock. Add a
+conversion between the two here; reading that clock over HTTP belongs to `clients.market_clock`, and
+holidays and opening hours belong to `market_calendar`.
 """
 
 import datetime as dt
@@ -26,8 +27,8 @@ from polygon_assets.settings import Settings
 class MarketClock:
     """Market time as a function of wall time; all numbers are Unix seconds.
 
-    Market time stands at `begins` until the first anchor. From each anchor (wall, market) on it runs `speed` times as fast as the wall,
-    and it never passes the next anchor's market time, nor `ends`.
+    Market time is `begins` until the first anchor (wall, market). From each anchor on it runs
+    `speed` times as fast as the wall clock, up to the next anchor's market time, or up to `ends`.
     """
 
     speed: float = 1.0
@@ -37,34 +38,37 @@ class MarketClock:
 
     @property
     def is_wall(self) -> bool:
-        """Whether cron schedules, which tick by the wall clock, are in time for the market."""
+        """Whether market time is the wall clock, so that cron schedules fit the market."""
         return self == WALL_CLOCK
 
     def market(self, wall: dt.datetime) -> dt.datetime:
-        """The market's moment at a moment of the wall clock."""
+        """The market time at a moment of the wall clock."""
         return wall if self.is_wall else _utc(self.market_seconds(wall.timestamp()))
 
     def market_seconds(self, wall: float) -> float:
-        place = bisect_right(self.anchors, wall, key=lambda anchor: anchor[0]) - 1
-        if place < 0:
+        """The market time at a moment of the wall clock, both in Unix seconds."""
+        index = bisect_right(self.anchors, wall, key=lambda anchor: anchor[0]) - 1
+        if index < 0:
             return self.begins
-        wall_anchor, market_anchor = self.anchors[place]
-        return min(market_anchor + (wall - wall_anchor) * self.speed, self._limit(place))
+        wall_anchor, market_anchor = self.anchors[index]
+        return min(market_anchor + (wall - wall_anchor) * self.speed, self._limit(index))
 
     def wall(self, market: dt.datetime) -> dt.datetime | None:
-        """When the wall clock first showed, or will show, a moment of the market; None for one that it may never reach."""
+        """The first wall time of a moment of the market; None if the market may never reach it."""
         if self.is_wall:
             return market
         seconds = market.timestamp()
-        for place, (wall_anchor, market_anchor) in enumerate(self.anchors):
-            if seconds <= self._limit(place):
+        for index, (wall_anchor, market_anchor) in enumerate(self.anchors):
+            if seconds <= self._limit(index):
                 return _utc(wall_anchor + max(0.0, seconds - market_anchor) / self.speed)
         return None
 
-    def _limit(self, place: int) -> float:
-        return self.anchors[place + 1][1] if place + 1 < len(self.anchors) else self.ends
+    def _limit(self, index: int) -> float:
+        """The market time at which the stretch after an anchor ends."""
+        return self.anchors[index + 1][1] if index + 1 < len(self.anchors) else self.ends
 
     def as_json(self) -> dict[str, Any]:
+        """The clock as JSON, which `clock_of` reads."""
         return {
             "speed": self.speed,
             "begins": self.begins,
@@ -74,11 +78,14 @@ class MarketClock:
 
 
 WALL_CLOCK = MarketClock()
-"""Production's."""
+"""Production's clock."""
 
 
 def clock_of(answer: Mapping[str, Any]) -> MarketClock:
-    """The clock that `as_json` described. Raises KeyError, TypeError or ValueError for anything else."""
+    """The clock in the output of `as_json`.
+
+    Raises KeyError, TypeError or ValueError for any other JSON.
+    """
     anchors = tuple((float(wall), float(market)) for wall, market in answer["anchors"])
     return MarketClock(
         float(answer["speed"]), float(answer["begins"]), float(answer["ends"]), anchors
@@ -86,10 +93,10 @@ def clock_of(answer: Mapping[str, Any]) -> MarketClock:
 
 
 class ReplayedCalendar(MarketCalendar):
-    """A calendar on which the session of the replayed day begins where the replay begins.
+    """A calendar in which the session of the replayed day begins when the replay begins.
 
-    The replayed market has no trade before that, in its stream or in its daily bars. A day that counted as open from 04:00 could
-    never be proved complete by a stream that begins at 15:50.
+    The replayed market has no earlier trade, neither in its stream nor in its daily bars. If the
+    day counted as open from 04:00, a stream that begins at 15:50 could never prove it complete.
     """
 
     def __init__(
@@ -110,7 +117,7 @@ class ReplayedCalendar(MarketCalendar):
 
 
 def replay_begins(settings: Settings) -> dt.datetime | None:
-    """The market's moment at which the replay begins (aware, UTC); None where nothing is replayed."""
+    """The market time at which the replay begins (aware, UTC); None if nothing is replayed."""
     if not settings.market_replay:
         return None
     return (
@@ -121,12 +128,9 @@ def replay_begins(settings: Settings) -> dt.datetime | None:
 
 
 def calendar_of(settings: Settings) -> MarketCalendar:
-    """The calendar of the market that the settings lead to."""
-    begins, name, closures = (
-        replay_begins(settings),
-        settings.market_calendar,
-        announced_closures(settings),
-    )
+    """The calendar of the market that the settings name, with its announced closures."""
+    name, closures = settings.market_calendar, announced_closures(settings)
+    begins = replay_begins(settings)
     return ReplayedCalendar(name, begins, closures) if begins else MarketCalendar(name, closures)
 
 

@@ -1,6 +1,7 @@
-"""The subscription CSV: which channels to stream. Parsing, validation, difference and cost, all pure.
+"""The subscription CSV, which lists the channels to stream: parsing, validation, difference, cost.
 
-Reading and publishing it in S3 is `clients.subscription_store`'s business.
+Add a rule for the CSV here, as a pure function; reading and publishing it in S3 belongs to
+`clients.subscription_store`.
 """
 
 import csv
@@ -21,14 +22,17 @@ SYMBOL = re.compile(r"[A-Z][A-Za-z0-9]*(?:[./-][A-Za-z0-9]+)*")
 REGULAR_SECONDS = 6.5 * 3600
 EXTENDED_SECONDS = 16 * 3600
 NAMED_SYMBOL_RATE = 1.0
-"""Events per second: a symbol that is worth naming trades in nearly every second of regular hours, and no symbol has more than one."""
+"""Events per second of a named symbol: an upper bound, as each symbol has one bar a second at most.
+
+Symbols that somebody names trade in nearly every second of regular hours.
+"""
 WHOLE_MARKET_RATE = 1_000.0
 """Events per second of A.*: the vendor's published mean."""
 
 
 @dataclass(frozen=True)
 class BadLine:
-    """A record of the CSV that cannot be used; `number` is its first line, counted from 1 with the header."""
+    """An invalid record of the CSV; `number` is its first line, and the header is line 1."""
 
     number: int
     text: str
@@ -40,7 +44,7 @@ class BadLine:
 
 @dataclass(frozen=True)
 class ParsedCsv:
-    """What a CSV asks for: channels in sorted order, and the records that cannot be used. Valid without bad lines."""
+    """The channels of a CSV, sorted, and its invalid records; a valid CSV has none."""
 
     channels: tuple[str, ...]
     bad_lines: tuple[BadLine, ...]
@@ -48,7 +52,7 @@ class ParsedCsv:
 
 @dataclass(frozen=True)
 class Difference:
-    """Channels that one version has and the other has not, each sorted."""
+    """The channels added and removed between two versions, each sorted."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
@@ -56,14 +60,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a set of channels will cost: for names an upper bound, for A.* the vendor's published mean."""
+    """The expected load of a set of channels: an upper bound for names, the mean for A.*."""
 
     events_per_second: float
     rows_per_day: int
 
 
 class AcceptedSet(msgspec.Struct, frozen=True):
-    """A validated set as it is published: what producer and filter obey until the next one."""
+    """A validated set of channels, as published; producer and filter follow the newest one."""
 
     version: str
     """`<etag>-<first 12 digits of the content's SHA-256>`."""
@@ -85,12 +89,12 @@ class AcceptedSet(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class _Record:
-    """One record of the CSV: the line it begins on, its text, its cells, and why it is no record."""
+    """One record of the CSV: its first line's number, its text, its cells, and the syntax error."""
 
     number: int
     text: str
     cells: list[str]
-    fault: str = ""
+    syntax_error: str = ""
 
     def bad(self, reason: str) -> BadLine:
         return BadLine(self.number, self.text, reason)
@@ -98,50 +102,51 @@ class _Record:
 
 @dataclass
 class _Channels:
-    """What has been collected while reading: each channel with the record that first named it."""
+    """The result so far of reading: each channel with its first record, and the bad lines."""
 
-    first: dict[str, _Record] = field(default_factory=dict)
-    bad: list[BadLine] = field(default_factory=list)
+    first_records: dict[str, _Record] = field(default_factory=dict)
+    bad_lines: list[BadLine] = field(default_factory=list)
 
 
 def parse(text: str, known_tickers: Collection[str]) -> ParsedCsv:
     """Validate every record of a subscription CSV.
 
-    The header names the column `channel` and, optionally, `note`; a channel is `A.<TICKER>` or `A.*`.
-    A quoted note may span lines. Empty records and empty columns without a name are skipped, as
-    spreadsheets write them. A ticker must be in `known_tickers`, because the vendor confirms a
-    mistyped one and then stays silent.
+    The header names the column `channel` and, optionally, `note`; a channel is `A.<TICKER>` or
+    `A.*`. A quoted note may span lines. Empty records and empty columns without a name are skipped,
+    because spreadsheets write them. A ticker must be in `known_tickers`, because the vendor
+    confirms the channel of a mistyped ticker and then never sends an event.
     """
     records = [
         record
         for record in _records(text.removeprefix("\ufeff"))
-        if record.fault or any(record.cells)
+        if record.syntax_error or any(record.cells)
     ]
     header, rows = (records[0], records[1:]) if records else (_Record(1, "", []), [])
-    if fault := header.fault or _header_fault(header):
-        return ParsedCsv((), (header.bad(fault),))
+    if reason := header.syntax_error or _header_error(header):
+        return ParsedCsv((), (header.bad(reason),))
     columns = [name.lower() for name in header.cells]
     channels = _Channels()
     for record in rows:
         _read_record(channels, record, columns, known_tickers)
-    channels.bad.extend(_wildcard_faults(channels.first))
+    channels.bad_lines.extend(_wildcard_errors(channels.first_records))
     if not rows:
         reason = (
-            "the file names no channel; an empty set would stop the stream: stop its runs instead"
+            "the file names no channel, and an empty set would stop the stream; add a channel, "
+            "or stop the stream's runs"
         )
-        channels.bad.append(header.bad(reason))
-    return ParsedCsv(tuple(sorted(channels.first)), tuple(channels.bad))
+        channels.bad_lines.append(header.bad(reason))
+    return ParsedCsv(tuple(sorted(channels.first_records)), tuple(channels.bad_lines))
 
 
 def accept(csv_text: str, channels: tuple[str, ...], etag: str, accepted_at: str) -> AcceptedSet:
-    """The publishable form of a valid CSV."""
+    """The set to publish for a valid CSV and its channels."""
     digest = hashlib.sha256(csv_text.encode()).hexdigest()
     etag = etag.strip('"')
     return AcceptedSet(f"{etag}-{digest[:12]}", etag, digest, accepted_at, channels)
 
 
 def difference(previous: Iterable[str], current: Iterable[str]) -> Difference:
-    """What changed from one set of channels to the next."""
+    """The channels that were added and removed from one set to the next."""
     before, after = set(previous), set(current)
     return Difference(tuple(sorted(after - before)), tuple(sorted(before - after)))
 
@@ -155,41 +160,46 @@ def estimate(channels: Collection[str]) -> Estimate:
 
 
 def _records(text: str) -> Iterator[_Record]:
-    """Every record, its cells without surrounding blanks. Only CR, LF and CRLF end a line."""
-    taken: list[str] = []
+    """Every record, with cells without surrounding blanks. Only CR, LF and CRLF end a line."""
+    record_lines: list[str] = []
 
     def lines() -> Iterator[str]:
         for line in io.StringIO(text, newline=""):
-            taken.append(line)
+            record_lines.append(line)
             yield line
 
-    # Strict, because the lenient reader takes an unclosed quote, and every line after it, for a note.
-    # Blanks before a quote are skipped, because the quote would otherwise not count as one.
+    # Strict, because the lenient reader takes an unclosed quote and all lines after it for a note.
+    # Blanks before a quote are skipped, because otherwise the quote would be part of the cell.
     reader = csv.reader(lines(), strict=True, skipinitialspace=True)
     number = 1
     while True:
-        taken.clear()
-        fault, cells = "", []
+        record_lines.clear()
+        syntax_error, cells = "", []
         try:
             cells = [cell.strip() for cell in next(reader)]
         except StopIteration:
             return
         except csv.Error as error:
-            fault = f"not a CSV record ({error}); close every quote, and write a quote inside a note twice"
-        yield _Record(number, "".join(taken).rstrip("\r\n"), cells, fault)
-        number += len(taken)
+            syntax_error = (
+                f"not a CSV record ({error}); "
+                "close every quote, and write a quote inside a note twice"
+            )
+        yield _Record(number, "".join(record_lines).rstrip("\r\n"), cells, syntax_error)
+        number += len(record_lines)
 
 
-def _header_fault(header: _Record) -> str | None:
+def _header_error(header: _Record) -> str | None:
+    """Why the header is invalid; None if it is valid."""
     names = [name.lower() for name in header.cells]
     for name in KNOWN_COLUMNS:
         if names.count(name) > 1:
-            places = " and ".join(
-                str(place) for place, each in enumerate(names, start=1) if each == name
+            columns = " and ".join(
+                str(column) for column, other in enumerate(names, start=1) if other == name
             )
-            return f"column {name!r} stands more than once (columns {places}); keep one of them"
+            return f"column {name!r} occurs more than once (columns {columns}); keep one of them"
     if "channel" not in names:
-        return f"the first line must be the header `channel` or `channel,note`{_header_hint(header.text)}"
+        hint = _header_hint(header.text)
+        return f"the first line must be the header `channel` or `channel,note`{hint}"
     unknown = [name for name in names if name and name not in KNOWN_COLUMNS]
     return (
         f"unknown column {unknown[0]!r}; known are {', '.join(KNOWN_COLUMNS)}" if unknown else None
@@ -197,6 +207,7 @@ def _header_fault(header: _Record) -> str | None:
 
 
 def _header_hint(text: str) -> str:
+    """The likely cause and the cure of a missing header; empty if there is no guess."""
     if "\ufffd" in text or "\0" in text:
         return "; the file is not UTF-8 text: save it as `CSV UTF-8`"
     if ";" in text or "\t" in text:
@@ -207,40 +218,42 @@ def _header_hint(text: str) -> str:
 def _read_record(
     channels: _Channels, record: _Record, columns: list[str], known_tickers: Collection[str]
 ) -> None:
-    channel, fault = "", record.fault or _surplus_fault(record.cells, columns)
-    if not fault:
+    """Add a record's channel, or the record as a bad line."""
+    channel, reason = "", record.syntax_error or _surplus_error(record.cells, columns)
+    if not reason:
         channel = dict(zip(columns, record.cells, strict=False)).get("channel", "")
-        fault = _channel_fault(channel, known_tickers) or ""
-    if not fault and channel in channels.first:
-        fault = f"duplicate of line {channels.first[channel].number}"
-    if fault:
-        channels.bad.append(record.bad(fault))
+        reason = _channel_error(channel, known_tickers) or ""
+    if not reason and channel in channels.first_records:
+        reason = f"duplicate of line {channels.first_records[channel].number}; remove one of them"
+    if reason:
+        channels.bad_lines.append(record.bad(reason))
     else:
-        channels.first[channel] = record
+        channels.first_records[channel] = record
 
 
-def _surplus_fault(cells: list[str], columns: list[str]) -> str:
-    """Why a record has too many cells: one that is not empty stands in a column without a name."""
-    named = [*columns, *[""] * (len(cells) - len(columns))]
-    surplus = [cell for name, cell in zip(named, cells, strict=False) if cell and not name]
+def _surplus_error(cells: list[str], columns: list[str]) -> str:
+    """The error of a record with a value in a column without a name; empty if it has none."""
+    names = [*columns, *[""] * (len(cells) - len(columns))]
+    surplus = [cell for name, cell in zip(names, cells, strict=False) if cell and not name]
     if not surplus:
         return ""
     return (
         f"{len(cells)} values for {len(list(filter(None, columns)))} columns: "
-        f"{surplus[0]!r} is in a column without a name; quote a note that holds a comma"
+        f"{surplus[0]!r} is in a column without a name; quote a note that contains a comma"
     )
 
 
-def _channel_fault(channel: str, known_tickers: Collection[str]) -> str | None:
+def _channel_error(channel: str, known_tickers: Collection[str]) -> str | None:
+    """Why a channel is invalid; None if it is valid."""
     kind, dot, symbol = channel.partition(".")
     if not dot or not symbol:
         return "a channel is written A.<TICKER>, for example A.AAPL, or A.*"
     if kind != PER_SECOND:
-        return f"unknown channel {kind!r}; per-second aggregates are A"
+        return f"unknown channel {kind!r}; write A, the channel of per-second aggregates"
     if symbol == "*":
         return None
     if not SYMBOL.fullmatch(symbol):
-        return f"{symbol!r} is not a ticker symbol"
+        return f"{symbol!r} is not a ticker symbol; write it as the vendor does, for example BRK.B"
     return (
         None
         if symbol in known_tickers
@@ -248,8 +261,8 @@ def _channel_fault(channel: str, known_tickers: Collection[str]) -> str | None:
     )
 
 
-def _wildcard_faults(first: dict[str, _Record]) -> Iterator[BadLine]:
-    if WILDCARD in first and len(first) > 1:
-        yield first[WILDCARD].bad(
-            "A.* already holds every symbol; keep it alone or name the symbols"
+def _wildcard_errors(first_records: dict[str, _Record]) -> Iterator[BadLine]:
+    if WILDCARD in first_records and len(first_records) > 1:
+        yield first_records[WILDCARD].bad(
+            "A.* already includes every symbol; keep only this line, or remove it"
         )
