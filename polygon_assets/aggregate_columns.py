@@ -1,4 +1,4 @@
-"""The columns of a per-second aggregate, each declared once: name, types, unit, meaning, vendor key.
+"""The columns of a per-second aggregate, declared once: name, types, unit, meaning, vendor key.
 
 Add a column here when the vendor adds a field; the messages, the Arrow schema, the table and the
 assets' pages are derived from this list or tested against it. Which values are valid belongs to

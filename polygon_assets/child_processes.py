@@ -13,7 +13,7 @@ _PR_SET_PDEATHSIG = 1  # from <sys/prctl.h>
 
 
 def prepare_child(death_signal: signal.Signals) -> Callable[[], None] | None:
-    """A `preexec_fn`: the child gets `death_signal` when its parent ends, and hears SIGINT and SIGTERM.
+    """A `preexec_fn`: the child gets `death_signal` when its parent ends, and heeds other signals.
 
     The kernel sends the signal when the thread that started the child ends, however it ends. A
     shell starts background programs with SIGINT ignored, which they inherit and Dagster never
