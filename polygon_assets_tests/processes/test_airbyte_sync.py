@@ -119,9 +119,9 @@ def test_a_failed_sync_reports_the_reason_and_leaves_the_tables_unchanged(
     exchange.control("refuse", key=True)
     outcome = workspace.sync(connection)
     assert outcome.status == "failed"
-    assert outcome.reason.startswith("The vendor does not know this API key (HTTP 401).")
+    assert outcome.reason.startswith("The vendor rejected this API key (HTTP 401).")
     assert outcome.reason.endswith("into `api_key`. (source)")
-    assert "does not know this API key (HTTP 401)" in workspace.log(outcome.job_id)
+    assert "rejected this API key (HTTP 401)" in workspace.log(outcome.job_id)
     with tables(workspace.settings) as raw:
         assert raw.rows(connection, "exchanges", "ID")
 

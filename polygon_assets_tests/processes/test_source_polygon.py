@@ -166,7 +166,7 @@ def test_check_accepts_the_key_or_names_the_cure(connector: Connector) -> None:
     assert good["status"] == "SUCCEEDED"
     assert unknown["status"] == "FAILED"
     assert (
-        "does not know this API key (HTTP 401). Copy the key from the account's dashboard"
+        "rejected this API key (HTTP 401). Copy the key from the account's dashboard"
         in unknown["message"]
     )
     assert unusable["status"] == "FAILED"
@@ -450,7 +450,7 @@ def test_a_permanent_refusal_ends_its_stream_at_once_with_the_cure(
     unknown_key = [
         error
         for error in output.errors
-        if "does not know this API key (HTTP 401). Copy the key from the account's" in error
+        if "rejected this API key (HTTP 401). Copy the key from the account's" in error
     ]
     assert len(unknown_key) == 2
     assert output.records.keys() == {"grouped_daily"}

@@ -110,7 +110,7 @@ def test_an_unusable_answer_is_retried_then_fails_only_its_own_stream(
     for path in bodies:
         assert server.request_count(path) == 1 + RETRIES
         assert any(
-            path in error and "gave no answer that can be used" in error for error in output.errors
+            path in error and "returned no usable answer" in error for error in output.errors
         ), output.errors
 
 
