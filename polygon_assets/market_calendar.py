@@ -18,6 +18,7 @@ from importlib import resources
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.settings import Settings, SettingsError
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -35,7 +36,7 @@ ADD_A_DAY = (
 """The cure in messages about a trading day that has no trades."""
 
 
-class CalendarHorizonError(Exception):
+class CalendarHorizonError(PolygonAssetsError):
     """A requested day is outside the table of exceptions."""
 
 

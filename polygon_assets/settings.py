@@ -9,10 +9,12 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from polygon_assets.errors import PolygonAssetsError
+
 NO_SECRET = SecretStr("")
 
 
-class SettingsError(Exception):
+class SettingsError(PolygonAssetsError):
     """A variable has an unusable value; the message names the variable and the cure."""
 
 

@@ -24,6 +24,7 @@ from polygon_assets.batch.reconciliation import (
     minute_volumes,
     spans,
 )
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.market_calendar import MarketCalendar, Session
 from polygon_assets.market_clock import WALL_CLOCK, MarketClock
 from polygon_assets.settings import Settings
@@ -34,7 +35,7 @@ SYMBOLS_EXPLAINED = 20
 """Symbols whose minutes are requested, one request each: 4 minutes at 5 requests a minute."""
 
 
-class NothingToCompareError(Exception):
+class NothingToCompareError(PolygonAssetsError):
     """ClickHouse or Snowflake has no row of the day; the message names the table and the cure."""
 
 

@@ -18,6 +18,7 @@ import requests
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.settings import Settings
 
 PATIENCE_SECONDS = 30.0
@@ -38,7 +39,7 @@ _TOKEN_RENEWAL_SECONDS = 30.0
 Json = dict[str, Any]
 
 
-class AirbyteError(Exception):
+class AirbyteError(PolygonAssetsError):
     """Airbyte refused a request, or its answer cannot be used.
 
     The message names the endpoint, the HTTP status, Airbyte's own message and the cure.

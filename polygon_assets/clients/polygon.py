@@ -24,6 +24,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.settings import Settings
 
 TIMEOUT = urllib3.Timeout(connect=5.0, read=20.0)
@@ -47,7 +48,7 @@ CURES = {
 }
 
 
-class PolygonApiError(Exception):
+class PolygonApiError(PolygonAssetsError):
     """The API refused a request for good; the message names the path, the status and the cure."""
 
 

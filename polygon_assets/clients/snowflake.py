@@ -5,6 +5,7 @@ Add a session option here; tables and statements belong to `batch`.
 
 from typing import TYPE_CHECKING, Any
 
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ LOGIN_TIMEOUT_SECONDS = 30
 ANSWER_TIMEOUT_SECONDS = 600
 
 
-class SnowflakeError(Exception):
+class SnowflakeError(PolygonAssetsError):
     """Snowflake refused a session, or the settings are unusable; names the server and the cause."""
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polygon_assets.clients import s3
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import AcceptedSet
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-class SubscriptionStoreError(Exception):
+class SubscriptionStoreError(PolygonAssetsError):
     """The CSV or the accepted set cannot be read or written; names the object and the cause."""
 
 

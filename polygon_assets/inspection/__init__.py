@@ -4,8 +4,10 @@ Add a read-only question about the system here; what follows from the answer bel
 Nothing here starts, changes or stores anything.
 """
 
+from polygon_assets.errors import PolygonAssetsError
 
-class EvidenceError(Exception):
+
+class EvidenceError(PolygonAssetsError):
     """A system did not answer; the message names it and the cause."""
 
 

@@ -7,11 +7,12 @@ The broker keeps everything in memory, so each start begins with empty topics.
 from importlib.util import find_spec
 from pathlib import Path
 
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.topics import create_missing_topics
 
 
-class BrokerError(Exception):
+class BrokerError(PolygonAssetsError):
     """The broker is not installed."""
 
 

@@ -17,13 +17,15 @@ from importlib.resources.abc import Traversable
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from polygon_assets.errors import PolygonAssetsError
+
 logger = logging.getLogger(__name__)
 _DIRECTORY = resources.files("polygon_assets.serving") / "migrations"
 _STATEMENT_END = re.compile(r";[ \t]*$", re.MULTILINE)
 _UNKNOWN_TABLE, _UNKNOWN_DATABASE = 60, 81
 
 
-class MigrationError(Exception):
+class MigrationError(PolygonAssetsError):
     """The files differ from the applied migrations; the message names the file and the cure."""
 
 

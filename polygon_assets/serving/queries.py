@@ -7,10 +7,12 @@ Use one as `client.query(load("last_prices"), parameters={...})`. Add a query as
 from functools import cache
 from importlib import resources
 
+from polygon_assets.errors import PolygonAssetsError
+
 _DIRECTORY = resources.files("polygon_assets.serving") / "queries"
 
 
-class UnknownQueryError(Exception):
+class UnknownQueryError(PolygonAssetsError):
     """No query file has this name; the message lists the existing names."""
 
 

@@ -12,6 +12,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 from confluent_kafka import Message
 
 from polygon_assets.clients import clickhouse
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.messages import DeadLetter
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.delivery import Delivery
@@ -38,7 +39,7 @@ class RowsRefusedError(BadRowsError):
     """ClickHouse refuses the rows for their content."""
 
 
-class UnavailableError(Exception):
+class UnavailableError(PolygonAssetsError):
     """ClickHouse accepts no rows now, whatever they contain."""
 
 

@@ -12,6 +12,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.settings import Settings
 from polygon_assets.streaming import authentication
 from polygon_assets.streaming.wire import Frame, Status, read_frame
@@ -24,7 +25,7 @@ MOST_QUOTED = 200
 """Bytes of an unreadable answer that the error shows."""
 
 
-class ConnectionLostError(Exception):
+class ConnectionLostError(PolygonAssetsError):
     """This connection has ended; the message names the cause. The next one may be opened."""
 
 

@@ -13,6 +13,7 @@ import msgspec
 from confluent_kafka import KafkaError
 
 from polygon_assets.clients import kafka
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.messages import DEAD_LETTER_TOPIC, DeadLetter, encode
 from polygon_assets.settings import Settings
 
@@ -32,7 +33,7 @@ LONGEST_REASON = 1_000
 _log = logging.getLogger("delivery")
 
 
-class UndeliverableError(Exception):
+class UndeliverableError(PolygonAssetsError):
     """The broker refuses this message for its content, now and later."""
 
 

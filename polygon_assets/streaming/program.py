@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.messages import ProgramName
 from polygon_assets.required_settings import missing_settings, not_set
 from polygon_assets.settings import Settings, SettingsError
@@ -23,7 +24,7 @@ EXIT_NOT_DRAINED = 13
 EXIT_UNKNOWN_ANSWER = 14
 
 
-class ProgramError(Exception):
+class ProgramError(PolygonAssetsError):
     """Ends the program with this exit code; the sentence is its last log line."""
 
     def __init__(self, code: int, sentence: str) -> None:

@@ -10,6 +10,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.messages import UNREADABLE, FilteredAggregate
 
 CHUNK = 500
@@ -47,7 +48,7 @@ They are the fields of FilteredAggregate in their order, without the last one, a
 _decode = msgspec.json.Decoder(list[FilteredAggregate]).decode
 
 
-class BadRowsError(Exception):
+class BadRowsError(PolygonAssetsError):
     """At least one of these messages is no row."""
 
 

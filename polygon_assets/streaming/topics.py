@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from polygon_assets.clients.kafka import connect_admin
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.inspection import KafkaUnreachableError
 from polygon_assets.inspection.streams import missing_topics
 from polygon_assets.messages import TOPICS
@@ -16,7 +17,7 @@ BROKERS_CHOICE = -1
 _NO_ERROR, _TOPIC_ALREADY_EXISTS = 0, 36
 
 
-class TopicError(Exception):
+class TopicError(PolygonAssetsError):
     """The broker refused to create a topic, or cannot be reached; the message names the cause."""
 
 

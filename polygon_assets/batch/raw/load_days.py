@@ -19,6 +19,7 @@ from polygon_assets.batch.raw.queries import (
     open_close_tickers,
 )
 from polygon_assets.clients.subscription_store import named_symbols
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.market_calendar import ADD_A_DAY, NEW_YORK, MarketCalendar
 from polygon_assets.market_clock import WALL_CLOCK, MarketClock
 from polygon_assets.settings import Settings
@@ -40,7 +41,7 @@ Metadata = Mapping[str, int | float | str]
 MetadataByTable = Mapping[str, Metadata]
 
 
-class DayLoadError(Exception):
+class DayLoadError(PolygonAssetsError):
     """Days were not loaded, and a retry would not load them either; the message gives the cause.
 
     `link` is the address of the Airbyte connection if a sync is the cause.

@@ -17,6 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from polygon_assets.errors import PolygonAssetsError
+
 if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
 
@@ -30,7 +32,7 @@ _SHOWN_CHARACTERS = 300
 _TIDY_SECONDS = 10
 
 
-class RowError(Exception):
+class RowError(PolygonAssetsError):
     """A row cannot be stored, and nothing was written; the message names field and row."""
 
 

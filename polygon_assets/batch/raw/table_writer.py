@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from polygon_assets.batch.airbyte.connector import Stream
 from polygon_assets.batch.raw import ensure_table, staging
 from polygon_assets.batch.raw.staging import ORDINAL, ColumnType, quoted
+from polygon_assets.errors import PolygonAssetsError
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -43,11 +44,11 @@ _TYPES = {
 }
 
 
-class RecordError(Exception):
+class RecordError(PolygonAssetsError):
     """A record cannot be stored, so nothing was written; names stream, field and record."""
 
 
-class StreamError(Exception):
+class StreamError(PolygonAssetsError):
     """A stream cannot be stored as a table; the message names the fields and the cure."""
 
 

@@ -13,6 +13,7 @@ import dagster as dg
 from polygon_assets.defs.graph.descriptions import OWNERS, as_diff, described
 from polygon_assets.defs.graph.keys import SUBSCRIPTIONS
 from polygon_assets.defs.graph.resources import Environment
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import AcceptedSet, BadLine, accept, difference, estimate, parse
 
@@ -27,7 +28,7 @@ EVERY_LINE_VALID = dg.AssetCheckSpec(
 )
 
 
-class NoReferenceDataError(Exception):
+class NoReferenceDataError(PolygonAssetsError):
     """The vendor listed no ticker at all, so every line would be refused."""
 
 

@@ -7,10 +7,12 @@ import json
 import urllib.error
 import urllib.request
 
+from polygon_assets.errors import PolygonAssetsError
+
 TIMEOUT_SECONDS = 10
 
 
-class AlertError(Exception):
+class AlertError(PolygonAssetsError):
     """The alert was not delivered; the message names the cause, never the address, a secret."""
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from polygon_assets.defs.stream.program_process import ProgramProcess, ending
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.messages import Heartbeat
 
 REFUSALS = {
@@ -27,15 +28,15 @@ They stand here again because the graph does not import the programs; a test tie
 SESSION_OVER = "the session is over"
 
 
-class ProgramRefusedError(Exception):
+class ProgramRefusedError(PolygonAssetsError):
     """The program ended for a reason that only a person can cure; the message names it."""
 
 
-class ProgramNotDrainedError(Exception):
+class ProgramNotDrainedError(PolygonAssetsError):
     """The program did not end well after the session: something it accepted may be missing."""
 
 
-class ProgramKeepsFailingError(Exception):
+class ProgramKeepsFailingError(PolygonAssetsError):
     """The program ended too often without a healthy minute in between."""
 
 

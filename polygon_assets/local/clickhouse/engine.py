@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.local.clickhouse.errors import ClickHouseError
 
 CONFIG_FILE = Path(__file__).with_name("config.xml")
@@ -26,7 +27,7 @@ can find a query by the client's id.
 _CANCEL_BY_ID = "KILL QUERY WHERE Settings['{setting}'] = {{id:String}} ASYNC"
 
 
-class DataDirectoryError(Exception):
+class DataDirectoryError(PolygonAssetsError):
     """The data directory or the address is unusable; the message has the cause and the cure."""
 
 

@@ -6,6 +6,8 @@ belongs to the module that reads it.
 
 import re
 
+from polygon_assets.errors import PolygonAssetsError
+
 # ClickHouse's HTTP handler answers these codes with these statuses, and every other error with 500.
 _CODES_BY_STATUS: dict[int, tuple[int, ...]] = {
     # BAD_ARGUMENTS, SYNTAX_ERROR, CANNOT_PARSE_*, TOO_DEEP_AST and other faults of a statement
@@ -32,7 +34,7 @@ _REPEATED = re.compile(r"^(Code: \d+\. DB::Exception: )\1")
 _UNKNOWN_EXCEPTION = 1002
 
 
-class ClickHouseError(Exception):
+class ClickHouseError(PolygonAssetsError):
     """A failed request: `code` is ClickHouse's number, `str()` its text, `status` HTTP's."""
 
     def __init__(self, code: int, text: str) -> None:
@@ -58,5 +60,5 @@ class ClickHouseError(Exception):
         return cls(int(match[1]), _REPEATED.sub(r"\1", text[match.start() :].strip()))
 
 
-class TruncatedBodyError(Exception):
+class TruncatedBodyError(PolygonAssetsError):
     """The client closed its connection before its request was complete."""

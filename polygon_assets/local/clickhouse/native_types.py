@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.local.clickhouse.errors import ClickHouseError
 
 _NAME_AND_ARGUMENTS = re.compile(r"(\w+)\s*(?:\((.*)\))?\s*", re.DOTALL)
@@ -32,7 +33,7 @@ _NULL_VARIANT = 255
 _MAX_DEPTH = 200  # parentheses: far more than a table uses, far fewer than Python's stack allows
 
 
-class OpaqueTypeError(Exception):
+class OpaqueTypeError(PolygonAssetsError):
     """The length of such a column needs its decoded values; the message is the type's name."""
 
 

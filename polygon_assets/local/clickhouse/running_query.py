@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.local.clickhouse.errors import ClickHouseError
 
 _PIPE_BYTES = 1024 * 1024  # the most that Linux gives an ordinary user
@@ -21,7 +22,7 @@ _IDLE_MS = 100
 _CANCEL_AGAIN_SECONDS = 0.2
 
 
-class ClientGoneError(Exception):
+class ClientGoneError(PolygonAssetsError):
     """The client closed its connection while its query was still computing."""
 
 

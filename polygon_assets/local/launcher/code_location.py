@@ -9,6 +9,7 @@ import json
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.local.launcher.ports import HOST
 
 ANSWER_SECONDS = 30.0
@@ -27,7 +28,7 @@ mutation ($name: String!) { reloadRepositoryLocation(repositoryLocationName: $na
 """
 
 
-class DagsterError(Exception):
+class DagsterError(PolygonAssetsError):
     """The webserver did not answer with data; the message names the port and the cause."""
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import psutil
 
+from polygon_assets.errors import PolygonAssetsError
+
 HOST = "127.0.0.1"
 _ATTEMPTS = 100
 _TCP_LISTEN = "0A"  # state in /proc/net/tcp
 
 
-class NoFreePortError(Exception):
+class NoFreePortError(PolygonAssetsError):
     """Every candidate port is taken; the message names the range."""
 
 

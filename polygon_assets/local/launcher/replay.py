@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.market_calendar import NEW_YORK, CalendarHorizonError, MarketCalendar, Session
 
 FIRST_DAY = dt.date(2026, 1, 2)
@@ -24,7 +25,7 @@ as closed before the new replay begins.
 """
 
 
-class ReplayError(Exception):
+class ReplayError(PolygonAssetsError):
     """The day cannot be replayed; the message names the option, its value and the cure."""
 
 

@@ -17,6 +17,7 @@ from typing import IO
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from polygon_assets.clients.airbyte import AirbyteError
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.local.launcher import state
 from polygon_assets.local.launcher.ports import free_port, listens
 from polygon_assets.local.launcher.process import Process
@@ -36,7 +37,7 @@ STOP_SECONDS = 8.0
 _POLL_SECONDS = 0.05
 
 
-class ServerFailedError(Exception):
+class ServerFailedError(PolygonAssetsError):
     """A server did not start or ended by itself; the message names it and ends with its log."""
 
 

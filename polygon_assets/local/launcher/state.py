@@ -12,16 +12,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from polygon_assets.errors import PolygonAssetsError
 
-class StackNotRunningError(Exception):
+
+class StackNotRunningError(PolygonAssetsError):
     """No stack runs on this data directory; the message names the command that starts one."""
 
 
-class UnusableFolderError(Exception):
+class UnusableFolderError(PolygonAssetsError):
     """The folder of the stack's data cannot be written; the message names it and the cure."""
 
 
-class StackRunningError(Exception):
+class StackRunningError(PolygonAssetsError):
     """A stack runs on this data directory already; the message names its process."""
 
 

@@ -10,8 +10,10 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from polygon_assets.errors import PolygonAssetsError
 
-class WriterWaitError(Exception):
+
+class WriterWaitError(PolygonAssetsError):
     """Another session kept the write lock for too long; the message gives the time."""
 
 

@@ -5,10 +5,12 @@ Add a kind of problem here; the decision to refuse a request belongs to its endp
 
 from typing import Any
 
+from polygon_assets.errors import PolygonAssetsError
+
 _REFERENCE = "https://reference.airbyte.com/reference/errors"
 
 
-class Problem(Exception):  # noqa: N818 - the API's own word
+class Problem(PolygonAssetsError):  # noqa: N818 - the API's own word
     """An error answer: `status` for HTTP and `content` for the body."""
 
     def __init__(

@@ -18,6 +18,7 @@ from typing import Literal
 import msgspec
 
 from polygon_assets.child_processes import prepare_child
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.local.airbyte.sync.job_log import JobLog
 from polygon_assets.local.airbyte.sync.protocol import Message, decoder
 from polygon_assets.local.airbyte.workspace.objects import Json
@@ -32,7 +33,7 @@ _STOP_SECONDS = 5.0
 _PIPE_BYTES = 1 << 20
 
 
-class ConnectorError(Exception):
+class ConnectorError(PolygonAssetsError):
     """The connector failed; the message is its own if it sent one."""
 
 

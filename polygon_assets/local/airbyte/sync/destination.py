@@ -18,6 +18,7 @@ from polygon_assets.batch.airbyte.connector import Stream
 from polygon_assets.batch.raw import table_writer
 from polygon_assets.batch.raw.table_writer import RecordError, StreamError
 from polygon_assets.clients import snowflake
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.local.airbyte.sync.job_log import JobLog
 from polygon_assets.local.airbyte.workspace.objects import Json
 from polygon_assets.settings import Settings
@@ -32,7 +33,7 @@ DEFINITION_ID = "424892c4-daac-4491-b35d-c6688ba547ba"
 _ANSWER_SECONDS = 120
 
 
-class DestinationError(Exception):
+class DestinationError(PolygonAssetsError):
     """A load failed; the message has the table and the cause."""
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from polygon_assets.errors import PolygonAssetsError
+
 Record = dict[str, Any]
 
 Value = str | float
@@ -27,7 +29,7 @@ _OF_CURSORS = {"at", "offset"}
 SUFFIXES = (*_COMPARISONS, ANY_OF)
 
 
-class BadRequestError(Exception):
+class BadRequestError(PolygonAssetsError):
     """The query cannot be answered; the message goes to the client with status 400."""
 
 
