@@ -292,59 +292,29 @@ def _definitions() -> Iterator[Timed]:
 
 def _development(folder: Path) -> Iterator[Timed]:
     """Time the command to a ready UI and to the first live row, next to an empty `dagster dev`."""
-    home = folder / "home"
+    home, data, port = _dagster_home(folder / "home"), folder / "dev", free_port(0, set())
+    ready, first_row = "make dev to a ready UI", "make dev to the first live row"
+    options = ("--data", str(data), "--project", str(home), "--port", str(port))
+    command = [sys.executable, "-m", "polygon_assets.cli", "dev", *options]
+    with _interrupted_at_the_end(command, home) as started:
+        yield Timed(ready, OURS, 1, _until(lambda: _answers(port)) - started, 0.0)
+        yield Timed(first_row, OURS, 1, _until(lambda: _has_rows(data)) - started, 0.0)
+    (home / "empty.py").write_text(EMPTY_LOCATION)
+    options = ("-f", "empty.py", "-h", HOST, "-p", str(port))
+    command = [sys.executable, "-m", "dagster", "dev", *options]
+    with _interrupted_at_the_end(command, home) as started:
+        contender = "dagster dev, nothing defined"
+        yield Timed(ready, contender, 1, _until(lambda: _answers(port)) - started, 0.0)
+
+
+def _dagster_home(home: Path) -> Path:
+    """A folder with the project's Dagster files, whose code location is still the project's."""
     home.mkdir()
     for name in ("dagster.yaml", "workspace.yaml"):
-        (home / name).write_text(
-            (PROJECT / name)
-            .read_text()
-            .replace("working_directory: .", f"working_directory: {PROJECT}")
-        )
-    data, port = folder / "dev", free_port(0, set())
-    command = [
-        sys.executable,
-        "-m",
-        "polygon_assets.cli",
-        "dev",
-        "--data",
-        str(data),
-        "--project",
-        str(home),
-        "--port",
-        str(port),
-    ]
-    with _interrupted_at_the_end(command, home) as started:
-        yield Timed(
-            "make dev to a ready UI", OURS, 1, _until(lambda: _answers(port)) - started, 0.0
-        )
-        yield Timed(
-            "make dev to the first live row",
-            OURS,
-            1,
-            _until(lambda: _has_rows(data)) - started,
-            0.0,
-        )
-    (home / "empty.py").write_text(EMPTY_LOCATION)
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "-f",
-        "empty.py",
-        "-h",
-        HOST,
-        "-p",
-        str(port),
-    ]
-    with _interrupted_at_the_end(command, home) as started:
-        yield Timed(
-            "make dev to a ready UI",
-            "dagster dev, nothing defined",
-            1,
-            _until(lambda: _answers(port)) - started,
-            0.0,
-        )
+        text = (PROJECT / name).read_text()
+        text = text.replace("working_directory: .", f"working_directory: {PROJECT}")
+        (home / name).write_text(text)
+    return home
 
 
 @contextmanager
