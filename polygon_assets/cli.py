@@ -1,6 +1,7 @@
-"""The `polygon-assets` command: reads the settings, calls the part that does the work, prints what came of it.
+"""The `polygon-assets` command: reads the settings, calls the part that works, prints the result.
 
-No logic of its own belongs here. Imports stand inside the commands, so that `--help` and each stream program load only what they use.
+Add a command here; its logic belongs to the part that it calls. Imports are inside the commands, so
+that `--help` and each stream program load only what they use.
 """
 
 import datetime as dt
@@ -20,7 +21,7 @@ from polygon_assets.settings import ENDPOINTS, Settings, SettingsError, load_set
 
 DATA = Path(".local")
 PATIENCE_SECONDS = 15
-"""A person waits at the terminal; the asset has the whole patience of clients.polygon."""
+"""Short, because a person waits at the terminal; the asset retries for clients.polygon's 180 s."""
 WATCH_SECONDS = 2.0
 PROJECT = Path(__file__).parents[1]
 
@@ -31,7 +32,7 @@ def main() -> None:
 
 
 def exchange_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of the simulated exchange, and where its data and the others' are kept."""
+    """Add the options of the simulated exchange, and the folder of all data, to a command."""
     options = [
         click.option(
             "--data",
@@ -47,8 +48,10 @@ def exchange_options(command: Callable[..., None]) -> Callable[..., None]:
             "--replay-from", metavar="HH:MM", help="New York time at which the replay starts."
         ),
         click.option("--speed", type=float, help="How many times as fast the replay runs."),
-        click.option("--seed", type=int, help="Another seed is another market."),
-        click.option("--tickers", type=int, help="Tickers the exchange trades (10,000)."),
+        click.option("--seed", type=int, help="Seed of the market; each seed is another market."),
+        click.option(
+            "--tickers", type=int, help="Number of tickers that the exchange trades (10,000)."
+        ),
         click.option("--activity", type=float, help="Scales how often everything trades (1.0)."),
     ]
     for option in reversed(options):
@@ -62,7 +65,7 @@ def exchange_options(command: Callable[..., None]) -> Callable[..., None]:
     "--port",
     default=3000,
     show_default=True,
-    help="Port of the Dagster UI; the next free one if it is taken.",
+    help="Port of the Dagster UI; the next free port if it is taken.",
 )
 @click.option(
     "--project",
@@ -90,7 +93,7 @@ def up(data: Path, **exchange: Any) -> None:
 @stack.command()
 @click.option("--data", default=DATA, type=click.Path(path_type=Path), show_default=True)
 def env(data: Path) -> None:
-    """Print the variables that lead to the running stack: eval "$(polygon-assets stack env)"."""
+    """Print the variables of the running stack, for eval "$(polygon-assets stack env)"."""
     from polygon_assets.local.launcher.environment import shell_lines
     from polygon_assets.local.launcher.state import StackNotRunningError, read_environment
 
@@ -108,17 +111,22 @@ def env(data: Path) -> None:
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="For scripts; with --watch one line a look.")
-@click.option("--watch", is_flag=True, help="Look again every two seconds until Ctrl-C.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="For scripts; with --watch, one line per check."
+)
+@click.option("--watch", is_flag=True, help="Check again every two seconds until Ctrl-C.")
 def status(as_json: bool, watch: bool) -> None:
-    """Show every piece: reachable or not, rates, lag, newest event, rows. Exit code 1 if something is unhealthy."""
+    """Show each part's reachability, rates, lag, newest event and rows.
+
+    Exit code 1 if something is unhealthy.
+    """
     from polygon_assets.inspection.status import Status
 
     settings, data = _endpoints()
-    look = Status(settings, data, _server_restarts(data) if data else {}).look
+    read_facts = Status(settings, data, _server_restarts(data) if data else {}).facts
     if watch:
-        _watch(look, as_json)
-    facts = look(dt.datetime.now(dt.UTC))
+        _watch(read_facts, as_json)
+    facts = read_facts(dt.datetime.now(dt.UTC))
     _show(facts, as_json)
     sys.exit(0 if facts["healthy"] else 1)
 
@@ -134,7 +142,7 @@ def _show(facts: dict[str, Any], as_json: bool) -> None:
         Console().print(render(facts))
 
 
-def _watch(look: Callable[[dt.datetime], dict[str, Any]], as_json: bool) -> NoReturn:
+def _watch(read_facts: Callable[[dt.datetime], dict[str, Any]], as_json: bool) -> NoReturn:
     from rich.live import Live
 
     from polygon_assets.inspection.status_table import render
@@ -142,7 +150,7 @@ def _watch(look: Callable[[dt.datetime], dict[str, Any]], as_json: bool) -> NoRe
     try:
         with nullcontext() if as_json else Live(auto_refresh=False) as live:
             while True:
-                facts = look(dt.datetime.now(dt.UTC))
+                facts = read_facts(dt.datetime.now(dt.UTC))
                 if live:
                     live.update(render(facts), refresh=True)
                 else:
@@ -155,7 +163,10 @@ def _watch(look: Callable[[dt.datetime], dict[str, Any]], as_json: bool) -> NoRe
 @main.command("gaps")
 @click.option("--json", "as_json", is_flag=True, help="For scripts; times in UTC.")
 def list_gaps(as_json: bool) -> None:
-    """List the intervals in which events may have been missed, oldest first: from, to, cause, channels, state."""
+    """List the intervals in which events may have been missed, oldest first.
+
+    Each with its start, end, cause, channels and state.
+    """
     from rich.console import Console
 
     from polygon_assets.clients import market_clock
@@ -176,12 +187,15 @@ def list_gaps(as_json: bool) -> None:
     elif rows:
         Console().print(table(gaps.COLUMNS, [row.cells() for row in rows]))
     else:
-        click.echo("no open gap in the ledger")
+        click.echo("the ledger has no open gap")
 
 
 @main.command()
 def doctor() -> None:
-    """Check the settings and each endpoint; say what is missing and how to get it. Exit code 1 if anything is."""
+    """Check the settings and each endpoint, and show how to get what is missing.
+
+    Exit code 1 if anything is missing.
+    """
     from polygon_assets.batch.airbyte.connector import CONNECTIONS
     from polygon_assets.inspection import doctor as checks
 
@@ -199,8 +213,8 @@ def doctor() -> None:
 def stream(name: str) -> None:
     """Run one stream program until SIGTERM or SIGINT.
 
-    Exit codes: 0 drained, 10 wrong key, 11 the plan lacks the data, 12 unusable settings, 13 not drained in time,
-    14 the vendor gave an unknown answer to the key.
+    Exit codes: 0 drained, 10 wrong key, 11 the plan lacks the data, 12 unusable settings,
+    13 not drained in time, 14 the vendor gave an unknown answer to the key.
     """
     from importlib import import_module
 
@@ -212,7 +226,8 @@ def stream(name: str) -> None:
         click.echo(str(error), err=True)
         sys.exit(EXIT_BAD_SETTINGS)
     program = import_module(f"polygon_assets.streaming.{name}")
-    sys.exit(run_program(name, settings, program.run))  # type: ignore[arg-type]  # click has checked the name
+    # click has checked the name.
+    sys.exit(run_program(name, settings, program.run))  # type: ignore[arg-type]
 
 
 @main.command()
@@ -232,7 +247,7 @@ def migrate() -> None:
     except (ClickHouseError, MigrationError, TopicError) as error:
         raise click.ClickException(str(error)) from error
     if topics is None:
-        click.echo("no topic was created: KAFKA_BOOTSTRAP_SERVERS is not set")
+        click.echo("created no topic, because KAFKA_BOOTSTRAP_SERVERS is not set")
     changes = [f"created topic {topic}" for topic in topics or ()]
     changes += [f"applied {name}" for name in names]
     click.echo("\n".join(changes) or "up to date")
@@ -247,10 +262,11 @@ def airbyte() -> None:
 @click.option(
     "--start-date",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="First day that Airbyte loads, if the source is new; the last trading day before today by default.",
+    help="First day that Airbyte loads if the source is new; by default the last trading day "
+    "before today.",
 )
 def provision(start_date: dt.datetime | None) -> None:
-    """Create or update connector, source, destination and connections; what is already right stays."""
+    """Create or update connector, source, destination and connections where they differ."""
     from polygon_assets.batch.airbyte.provision import provision as make
     from polygon_assets.clients.airbyte import AirbyteError
     from polygon_assets.market_clock import calendar_of
@@ -263,10 +279,10 @@ def provision(start_date: dt.datetime | None) -> None:
         else calendar.previous_day(calendar.day_of(dt.datetime.now(dt.UTC)))
     )
     try:
-        made = make(settings, day)
+        result = make(settings, day)
     except AirbyteError as error:
         raise click.ClickException(str(error)) from error
-    click.echo("\n".join(made.changes) or "up to date")
+    click.echo("\n".join(result.changes) or "up to date")
 
 
 @main.group()
@@ -284,7 +300,7 @@ def check(file: Path) -> None:
 @subscriptions.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def push(file: Path) -> None:
-    """Validate FILE and upload it; the asset s3/subscriptions then puts it in force."""
+    """Validate FILE and upload it; then the asset s3/subscriptions puts it in force."""
     from polygon_assets.clients import subscription_store
 
     settings = _settings()
@@ -294,12 +310,13 @@ def push(file: Path) -> None:
     except subscription_store.SubscriptionStoreError as error:
         raise click.ClickException(str(error)) from error
     click.echo(
-        f"uploaded to s3://{settings.subscriptions_bucket}/{settings.subscriptions_key} (ETag {etag})"
+        f"uploaded to s3://{settings.subscriptions_bucket}/{settings.subscriptions_key} "
+        f"(ETag {etag})"
     )
 
 
 def _checked_text(settings: Settings, file: Path) -> str:
-    """The text of a valid CSV; ends the command naming each bad line otherwise."""
+    """The text of a valid CSV. Raises ClickException, which lists every bad line."""
     from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
     from polygon_assets.subscriptions import estimate, parse
 
@@ -317,7 +334,8 @@ def _checked_text(settings: Settings, file: Path) -> str:
         )
     cost = estimate(parsed.channels)
     click.echo(
-        f"{len(parsed.channels)} channels, about {cost.events_per_second:,.0f} events/s and {cost.rows_per_day:,} rows a day"
+        f"{len(parsed.channels)} channels, about {cost.events_per_second:,.0f} events/s and "
+        f"{cost.rows_per_day:,} rows a day"
     )
     return text
 
@@ -358,7 +376,10 @@ def _settings() -> Settings:
 
 
 def _endpoints() -> tuple[Settings, Path | None]:
-    """The environment's settings; where it names no endpoint, those of the stack that runs in this folder, and that folder."""
+    """The environment's settings, or those of the running stack and its folder.
+
+    The stack that runs in this folder counts only if the environment names no endpoint.
+    """
     from polygon_assets.local.launcher.environment import clean_this_process
     from polygon_assets.local.launcher.state import StackNotRunningError, read_environment
 
@@ -367,17 +388,18 @@ def _endpoints() -> tuple[Settings, Path | None]:
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
     if settings.model_fields_set & ENDPOINTS:
-        click.echo("looking at the endpoints that the environment names", err=True)
+        click.echo("using the endpoints that the environment names", err=True)
         return settings, None
     try:
         variables = read_environment(DATA)
     except StackNotRunningError:
         click.echo(
-            f"looking at production's defaults: no endpoint is set, and no stack runs in {DATA.resolve()}",
+            "using production's defaults: no endpoint is set, and no stack runs in "
+            f"{DATA.resolve()}",
             err=True,
         )
         return settings, None
-    click.echo(f"looking at the stack that runs in {DATA.resolve()}: no endpoint is set", err=True)
+    click.echo(f"using the stack that runs in {DATA.resolve()}: no endpoint is set", err=True)
     clean_this_process()
     return Settings.model_validate({name.lower(): value for name, value in variables.items()}), DATA
 
