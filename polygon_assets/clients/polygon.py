@@ -174,9 +174,9 @@ class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no type
                 )
             return content
 
-        return self.asked_again(request)
+        return self.repeat_while_unusable(request)
 
-    def asked_again(self, request: Callable[[], T]) -> T:
+    def repeat_while_unusable(self, request: Callable[[], T]) -> T:
         """The result of `request`, which is called up to ATTEMPTS times, with pauses.
 
         Raises PolygonNoAnswerError when the last answer is unusable too, other errors at once.
@@ -205,7 +205,7 @@ class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no type
         seen: set[str] = set()
         next_path: str | None = path
         while next_path is not None:
-            page = self.asked_again(
+            page = self.repeat_while_unusable(
                 partial(self._page, next_path, {} if seen else params, result_key, options)
             )
             yield from map(deserializer, page[result_key])

@@ -61,7 +61,7 @@ def daily_open_close(rest: PolygonRest, day: dt.date, tickers: Iterable[str]) ->
 def _with_retries(rest: PolygonRest, request: Callable[[], T]) -> T | None:
     """The answer to `request`, repeated while unusable; None if the vendor has no data."""
     try:
-        return rest.asked_again(request)
+        return rest.repeat_while_unusable(request)
     except PolygonNoDataError:
         return None
 
