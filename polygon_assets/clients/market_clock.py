@@ -5,13 +5,14 @@ Only the HTTP request belongs here; computing with a clock belongs to `market_cl
 
 import requests
 
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.market_clock import WALL_CLOCK, MarketClock, clock_of
 from polygon_assets.settings import Settings
 
 ANSWER_SECONDS = 4.0
 
 
-class MarketClockError(Exception):
+class MarketClockError(PolygonAssetsError):
     """The exchange's clock cannot be read; the message names the address and the cure."""
 
 

@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 CURES = {
     **dict.fromkeys(REDIRECTS, REDIRECT_CURE),
-    401: "check POLYGON_API_KEY: the vendor does not know this key",
+    401: "check POLYGON_API_KEY: the vendor rejects this key",
     403: "the account's plan does not include this data; see the vendor's pricing page",
 }
 

@@ -40,7 +40,26 @@ def connect(
             "SNOWFLAKE_ACCOUNT is not set, so there is no Snowflake to connect to: "
             "set SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER and SNOWFLAKE_PRIVATE_KEY"
         )
-    arguments = {
+    server = (
+        f"{settings.snowflake_host}:{settings.snowflake_port}"
+        if settings.snowflake_host
+        else settings.snowflake_account
+    )
+    arguments = _session(settings, answer_timeout_seconds) | _server(settings)
+    try:
+        return snowflake.connector.connect(**arguments | _credentials(settings) | options)
+    except (InterfaceError, OperationalError) as error:
+        raise SnowflakeUnreachableError(
+            f"Snowflake at {server} cannot be reached: {error}"
+        ) from error
+    except Error as error:
+        raise SnowflakeError(
+            f"Snowflake at {server} refused user {settings.snowflake_user!r}: {error}"
+        ) from error
+
+
+def _session(settings: Settings, answer_timeout_seconds: int) -> dict[str, Any]:
+    return {
         "account": settings.snowflake_account,
         "user": settings.snowflake_user,
         "database": settings.snowflake_database,
@@ -57,23 +76,6 @@ def connect(
         "login_timeout": LOGIN_TIMEOUT_SECONDS,
         "network_timeout": answer_timeout_seconds,
     }
-    server = (
-        f"{settings.snowflake_host}:{settings.snowflake_port}"
-        if settings.snowflake_host
-        else settings.snowflake_account
-    )
-    try:
-        return snowflake.connector.connect(
-            **arguments | _server(settings) | _credentials(settings) | options
-        )
-    except (InterfaceError, OperationalError) as error:
-        raise SnowflakeUnreachableError(
-            f"Snowflake at {server} cannot be reached: {error}"
-        ) from error
-    except Error as error:
-        raise SnowflakeError(
-            f"Snowflake at {server} refused user {settings.snowflake_user!r}: {error}"
-        ) from error
 
 
 def _server(settings: Settings) -> dict[str, Any]:
