@@ -182,19 +182,67 @@ def market() -> Market:
     return Market(tickers=COMPANIES, calendar=CALENDAR)
 
 
+def join_running_sync(graph: Graph, settings: Settings, exchange: Exchange) -> None:
+    """Run the reference tables while Airbyte still syncs them; the run must join that sync."""
+    # The sync must last longer than a run needs to start, also on a busy machine.
+    exchange.control("rest", status=429, path="/v3/reference/exchanges", retry_after=15)
+    with closing(AirbyteApi(settings)) as api:
+        # A killed run leaves such a sync behind.
+        running_job = api.start_sync(api.connection_id(REFERENCE_CONNECTION))
+    assert graph.run(TICKERS).success
+    assert graph.metadata(TICKERS)["airbyte_job"] == running_job
+
+
+def load_with_an_outdated_ticker_list(
+    graph: Graph, settings: Settings, day: dt.date, ask: Callable[[str], list[Row]]
+) -> None:
+    """Sync the day while Airbyte's list has one ticker; the other symbols must come by REST."""
+    with closing(AirbyteApi(settings)) as api:
+        set_open_close_tickers(api, SUBSCRIBED[:1])
+    ask(f"DELETE FROM RAW.DAILY_OPEN_CLOSE WHERE DATE = '{day}'")
+    assert graph.run(GROUPED_DAILY, day=day).success
+    official = graph.metadata(DAILY_OPEN_CLOSE, day)
+    # Between the regular close and the end of the day the sync begins with today's prices, so the
+    # first symbol comes by REST too.
+    assert official["dagster/partition_row_count"] == len(SUBSCRIBED)
+    assert official["rows_by_rest"] in (len(SUBSCRIBED) - 1, len(SUBSCRIBED))
+
+
+def build_marts(graph: Graph, past: Sequence[dt.date], newest: dt.date) -> None:
+    """Build every mart; all checks must pass."""
+    dimensions = ("dim_exchange", "dim_ticker", "dim_stock_split")
+    whole = ("daily_prices_adjusted", "report_tickers")
+    results = [
+        graph.run(*map(mart, dimensions)),
+        graph.run(FACT_DAILY_TRADING, days=past),
+        graph.run(FACT_DAILY_TRADING, day=newest),
+        graph.run(*map(mart, whole)),
+    ]
+    assert [failed_checks(result) for result in results] == [[], [], [], []]
+
+
+def assert_facts_equal_the_market(ask: Callable[[str], list[Row]], days: Sequence[dt.date]) -> None:
+    """The facts are the market's bars, and the adjusted prices have one row for each."""
+    in_days = f"trading_day IN ({', '.join(f'{str(day)!r}' for day in days)})"
+    facts = ask(
+        f"SELECT ticker, trading_day, {', '.join(PRICES)}, volume "
+        f"FROM MARTS.FACT_DAILY_TRADING WHERE {in_days}"
+    )
+    assert sorted(facts) == bars_of(market(), days)
+    assert ask(
+        "SELECT count(*), count(DISTINCT ticker, trading_day) "
+        f"FROM MARTS.DAILY_PRICES_ADJUSTED WHERE {in_days}"
+    ) == [(len(facts), len(facts))]
+
+
 def test_two_passes_from_the_vendor_to_the_marts_give_every_row_once(
     graph: Graph, settings: Settings, exchange: Exchange, ask: Callable[[str], list[Row]]
 ) -> None:
     past, newest = DAYS[:3], DAYS[-1]
     assert graph.run(AIRBYTE_SOURCE).success
-    # The sync must last longer than a run needs to start, also on a busy machine.
-    exchange.control("rest", status=429, path="/v3/reference/exchanges", retry_after=15)
     with closing(AirbyteApi(settings)) as api:
         assert open_close_tickers(api) == sorted(SUBSCRIBED)
-        # A killed run leaves such a sync behind; the next run joins it.
-        running_job = api.start_sync(api.connection_id(REFERENCE_CONNECTION))
-    assert graph.run(TICKERS).success
-    assert graph.metadata(TICKERS)["airbyte_job"] == running_job
+    join_running_sync(graph, settings, exchange)
     assert "unchanged since" in graph.skip_reason(reference_changed)
     assert graph.run(GROUPED_DAILY, day=newest).success
     assert graph.run(GROUPED_DAILY, days=past).success
@@ -203,49 +251,19 @@ def test_two_passes_from_the_vendor_to_the_marts_give_every_row_once(
     assert graph.metadata(TICKERS)["dagster/row_count"] == COMPANIES
     assert graph.metadata(GROUPED_DAILY, newest)["loaded_by"] == "airbyte"
     assert {graph.metadata(GROUPED_DAILY, day)["loaded_by"] for day in past} == {"rest"}
-    assert graph.metadata(DAILY_OPEN_CLOSE, past[0])["dagster/partition_row_count"] == len(
-        SUBSCRIBED
-    )
+    official = graph.metadata(DAILY_OPEN_CLOSE, past[0])
+    assert official["dagster/partition_row_count"] == len(SUBSCRIBED)
 
-    def assert_marts_are_right() -> None:
-        dimensions, whole = (
-            ("dim_exchange", "dim_ticker", "dim_stock_split"),
-            ("daily_prices_adjusted", "report_tickers"),
-        )
-        runs = [
-            graph.run(*map(mart, dimensions)),
-            graph.run(FACT_DAILY_TRADING, days=past),
-            graph.run(FACT_DAILY_TRADING, day=newest),
-            graph.run(*map(mart, whole)),
-        ]
-        assert [failed_checks(run) for run in runs] == [[], [], [], []]
-        in_days = f"trading_day IN ({', '.join(f'{str(day)!r}' for day in (*past, newest))})"
-        facts = ask(
-            f"SELECT ticker, trading_day, {', '.join(PRICES)}, volume "
-            f"FROM MARTS.FACT_DAILY_TRADING WHERE {in_days}"
-        )
-        assert sorted(facts) == bars_of(market(), (*past, newest))
-        assert ask(
-            "SELECT count(*), count(DISTINCT ticker, trading_day) "
-            f"FROM MARTS.DAILY_PRICES_ADJUSTED WHERE {in_days}"
-        ) == [(len(facts), len(facts))]
-
-    assert_marts_are_right()
+    build_marts(graph, past, newest)
+    assert_facts_equal_the_market(ask, (*past, newest))
     lineage = graph.metadata(FACT_DAILY_TRADING, newest)["dagster/column_lineage"]
     assert [dep.asset_key for dep in lineage.deps_by_column["VOLUME"]] == [GROUPED_DAILY]
-    # Airbyte's list of tickers is outdated, so the other symbols come by REST.
-    with closing(AirbyteApi(settings)) as api:
-        set_open_close_tickers(api, SUBSCRIBED[:1])
-    ask(f"DELETE FROM RAW.DAILY_OPEN_CLOSE WHERE DATE = '{newest}'")
-    assert graph.run(GROUPED_DAILY, day=newest).success
-    official = graph.metadata(DAILY_OPEN_CLOSE, newest)
-    # Between the regular close and the end of the day the sync begins with today's prices, so the
-    # first symbol comes by REST too.
-    assert official["dagster/partition_row_count"] == len(SUBSCRIBED)
-    assert official["rows_by_rest"] in (len(SUBSCRIBED) - 1, len(SUBSCRIBED))
+
+    load_with_an_outdated_ticker_list(graph, settings, newest, ask)
     assert graph.run(GROUPED_DAILY, days=past).success
     assert graph.metadata(GROUPED_DAILY, past[0])["rows_inserted"] == 0
-    assert_marts_are_right()
+    build_marts(graph, past, newest)
+    assert_facts_equal_the_market(ask, (*past, newest))
 
 
 def test_a_failed_range_keeps_its_loaded_days_and_the_sensor_requests_the_rest(
@@ -393,18 +411,20 @@ def test_the_raw_tables_in_the_graph_are_those_of_the_live_connections(settings:
         assert stream.json_schema["properties"] == streams()[name].properties
 
 
+def size_check(result: dg.ExecuteInProcessResult) -> AssetCheckEvaluation:
+    """The check of the splits' table in a run."""
+    [evaluation] = [
+        evaluation
+        for evaluation in result.get_asset_check_evaluations()
+        if evaluation.asset_key == raw("stock_split")
+    ]
+    return evaluation
+
+
 def test_a_much_smaller_reference_table_is_refused_until_a_person_accepts_it(
     graph: Graph, settings: Settings
 ) -> None:
     from polygon_assets.clients import snowflake
-
-    def size_check(result: dg.ExecuteInProcessResult) -> AssetCheckEvaluation:
-        [evaluation] = [
-            evaluation
-            for evaluation in result.get_asset_check_evaluations()
-            if evaluation.asset_key == raw("stock_split")
-        ]
-        return evaluation
 
     assert graph.run(raw("stock_split")).success
     with closing(snowflake.connect(settings)) as connection, connection.cursor() as cursor:

@@ -1,7 +1,7 @@
 """Fetches daily bars of any day by REST, as records of the connector's shape.
 
-Airbyte cannot be told to read one past day. Both ways give the same day the same values. Add
-another daily endpoint here; writing its records belongs to `table_writer`.
+Add another daily endpoint here; writing its records belongs to `table_writer`. A sync cannot
+request a single past day. Both ways give the same day the same values.
 """
 
 import datetime as dt
