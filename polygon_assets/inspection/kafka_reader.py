@@ -93,7 +93,7 @@ class KafkaReader:
         return self._read(self.tail_offsets(topic, count))
 
     def tail_offsets(self, topic: str, count: int) -> dict["TopicPartition", int]:
-        """`count` messages before each partition's end, as far as the broker knows it."""
+        """`count` messages before each partition's end, as the broker reports it."""
         first, last = self._bounds(self._partitions(topic))
         return {partition: max(first[partition], end - count) for partition, end in last.items()}
 

@@ -83,7 +83,7 @@ DESCRIPTIONS: Mapping[str, str] = {
         wrong=_REFERENCE_WRONG,
     ),
     "tickers": described(
-        "All tickers that the vendor knows, delisted ones and OTC included. Only what changed "
+        "All tickers that the vendor lists, delisted ones and OTC included. Only what changed "
         "since the last sync is read.",
         grain="one row per ticker and market.",
         lateness=_WEEKLY,

@@ -1,6 +1,6 @@
 """One Airbyte sync: started or joined, followed to its end, and explained where it failed.
 
-dagster-airbyte runs a sync and cancels it with the run, but knows only the job's number of a
+dagster-airbyte runs a sync and cancels it with the run, but reports only the job's number of a
 failure; the reason is read here. What a sync brought belongs to `batch.airbyte.sync`.
 """
 

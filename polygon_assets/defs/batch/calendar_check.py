@@ -48,7 +48,7 @@ def judge(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
     found = differences(calendar, announced, calendar.day_of(now))
     return dg.AssetCheckResult(
         passed=not found,
-        description="\n\n".join([*found, f"If the vendor is right: {ADD_A_DAY}."])
+        description="\n\n".join([*found, f"{ADD_A_DAY[0].upper()}{ADD_A_DAY[1:]}."])
         if found
         else f"{len(announced)} announcements agree",
         metadata={"announced": len(announced), "different": len(found)},

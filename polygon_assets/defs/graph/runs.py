@@ -38,7 +38,7 @@ ScheduleAnswer = dg.RunRequest | dg.SkipReason
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What Dagster knows of one run; all moments are aware and in UTC."""
+    """Dagster's record of one run; all moments are aware and in UTC."""
 
     run_id: str
     status: dg.DagsterRunStatus
