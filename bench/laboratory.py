@@ -19,10 +19,10 @@ from bench.measure import Measurement
 from polygon_assets.clients import clickhouse, kafka, subscription_store
 from polygon_assets.local.launcher.ports import HOST, free_port
 from polygon_assets.local.launcher.stack import Stack, running_stack
-from polygon_assets.messages import FILTERED_TOPIC, RAW_TOPIC
 from polygon_assets.streaming.clickhouse_writer import TABLE
 from polygon_assets.streaming.rows import to_table
 from polygon_assets.subscriptions import WILDCARD, accept
+from polygon_assets.topics import FILTERED_TOPIC, RAW_TOPIC
 
 TOPICS = {"raw": RAW_TOPIC, "filtered": FILTERED_TOPIC}
 TABLES = (TABLE, "market.stock_recent", "market.stock_last")

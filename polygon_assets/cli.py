@@ -238,7 +238,7 @@ def migrate() -> None:
     from polygon_assets.clients import clickhouse
     from polygon_assets.serving.migrate import MigrationError
     from polygon_assets.serving.migrate import migrate as apply_migrations
-    from polygon_assets.streaming.topics import TopicError, create_missing_topics
+    from polygon_assets.streaming.create_topics import TopicError, create_missing_topics
 
     settings = _settings()
     try:

@@ -23,9 +23,10 @@ from polygon_assets.defs.batch import calendar_check
 from polygon_assets.defs.batch import jobs as batch_jobs
 from polygon_assets.defs.batch.schedules import daily_batch, reference_weekly
 from polygon_assets.defs.batch.sensors import BATCH_SENSORS
+from polygon_assets.defs.graph.alerts import alert_on_failure
+from polygon_assets.defs.graph.automation import AUTOMATION
 from polygon_assets.defs.graph.partitions import trading_days
 from polygon_assets.defs.graph.resources import Airbyte, Environment, StreamPrograms
-from polygon_assets.defs.graph.sensors import GRAPH_SENSORS
 from polygon_assets.defs.stream import jobs as stream_jobs
 from polygon_assets.defs.stream.checks import stream_checks
 from polygon_assets.defs.stream.schedules import checks_schedule, ohlcv_1m_while_open
@@ -80,7 +81,7 @@ def build_defs(
             reference_weekly,
             calendar_check.calendar_daily,
         ],
-        sensors=[*STREAM_SENSORS, *BATCH_SENSORS, *GRAPH_SENSORS],
+        sensors=[*STREAM_SENSORS, *BATCH_SENSORS, alert_on_failure, AUTOMATION],
         resources={"environment": Environment(), "programs": StreamPrograms(), "airbyte": Airbyte()}
         | dict(resource_overrides or {}),
         # One process per run: a second one costs 2 s CPU, and it would survive the run's death.

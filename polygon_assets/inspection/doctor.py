@@ -14,8 +14,8 @@ from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
 from polygon_assets.clients.subscription_store import SubscriptionStoreError
 from polygon_assets.inspection import EvidenceError, streams, tables, warehouse
 from polygon_assets.inspection.disk import free_bytes, scarcity
-from polygon_assets.messages import TOPICS
 from polygon_assets.settings import Settings
+from polygon_assets.topics import TOPICS
 
 
 @dataclass(frozen=True)

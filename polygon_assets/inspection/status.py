@@ -23,8 +23,9 @@ from polygon_assets.inspection.health import heartbeat_problems, is_recent
 from polygon_assets.inspection.questions import Answer, Questions
 from polygon_assets.inspection.tables import TableFacts
 from polygon_assets.market_clock import calendar_of
-from polygon_assets.messages import FILTERED_TOPIC, PROGRAMS, RAW_TOPIC, Heartbeat, utc
+from polygon_assets.messages import PROGRAMS, Heartbeat, utc
 from polygon_assets.settings import Settings
+from polygon_assets.topics import FILTERED_TOPIC, RAW_TOPIC
 
 DEADLINE_SECONDS = 5.0
 """For all services together, because a person waits; services without an answer are named."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from polygon_assets import messages
+from polygon_assets import messages, topics
 from polygon_assets.inspection import UnreadableGapError
 from polygon_assets.inspection.kafka_reader import KafkaReader, Positions
 from polygon_assets.messages import FilteredAggregate, Gap, Heartbeat
@@ -41,7 +41,7 @@ def heartbeats(
     with KafkaReader.at(settings, deadline_seconds) as reader:
         for beat in filter(
             None,
-            map(_heartbeat, reader.tail(messages.STATUS_TOPIC, LONG_TAIL if other_than else TAIL)),
+            map(_heartbeat, reader.tail(topics.STATUS_TOPIC, LONG_TAIL if other_than else TAIL)),
         ):
             newer = beat.program not in latest or beat.sent_at >= latest[beat.program].sent_at
             if newer and beat.instance != other_than:
@@ -56,7 +56,7 @@ def follow_heartbeats(settings: Settings, stop: Event) -> Iterator[Heartbeat | N
     """
     while not stop.is_set():
         with KafkaReader.at(settings, DEADLINE_SECONDS) as reader:
-            reader.read_from(reader.tail_offsets(messages.STATUS_TOPIC, TAIL))
+            reader.read_from(reader.tail_offsets(topics.STATUS_TOPIC, TAIL))
             yield None
             newest_at = time.monotonic()
             while not stop.is_set() and time.monotonic() - newest_at < QUIET_SECONDS:
@@ -77,7 +77,7 @@ def positions(
 def missing_topics(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS) -> list[str]:
     """The declared topics that the broker does not have. Raises KafkaUnreachableError."""
     with KafkaReader.at(settings, deadline_seconds) as reader:
-        return [topic.name for topic in messages.TOPICS if not reader.partition_count(topic.name)]
+        return [topic.name for topic in topics.TOPICS if not reader.partition_count(topic.name)]
 
 
 def message_count(
@@ -136,7 +136,7 @@ def open_gaps(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS) ->
     """
     gaps: dict[bytes, Gap] = {}
     with KafkaReader.at(settings, deadline_seconds) as reader:
-        for record in reader.everything(messages.GAP_TOPIC):
+        for record in reader.everything(topics.GAP_TOPIC):
             if record.value is None:
                 gaps.pop(record.key, None)
             else:

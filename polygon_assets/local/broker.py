@@ -9,7 +9,7 @@ from pathlib import Path
 
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.topics import create_missing_topics
+from polygon_assets.streaming.create_topics import create_missing_topics
 
 
 class BrokerError(PolygonAssetsError):

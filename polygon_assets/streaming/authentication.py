@@ -9,7 +9,7 @@ from polygon_assets.streaming.program import (
     EXIT_WRONG_KEY,
     ProgramError,
 )
-from polygon_assets.streaming.wire import Status
+from polygon_assets.streaming.vendor_events import Status
 
 PLAN_WORDS = ("plan", "upgrade", "entitle", "pricing")
 """They mean the plan even beside the key: `your API key's plan does not include…`."""

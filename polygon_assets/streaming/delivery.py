@@ -14,8 +14,9 @@ from confluent_kafka import KafkaError
 
 from polygon_assets.clients import kafka
 from polygon_assets.errors import PolygonAssetsError
-from polygon_assets.messages import DEAD_LETTER_TOPIC, DeadLetter, encode
+from polygon_assets.messages import DeadLetter, encode
 from polygon_assets.settings import Settings
+from polygon_assets.topics import DEAD_LETTER_TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

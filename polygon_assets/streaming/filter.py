@@ -12,15 +12,7 @@ from contextlib import closing
 from confluent_kafka import Message
 
 from polygon_assets.clients import subscription_store
-from polygon_assets.messages import (
-    FILTER_GROUP,
-    FILTERED_TOPIC,
-    RAW_TOPIC,
-    UNREADABLE,
-    DeadLetter,
-    decode_raw,
-    encode,
-)
+from polygon_assets.messages import UNREADABLE, DeadLetter, decode_raw, encode
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.consumer import TopicConsumer
 from polygon_assets.streaming.delivery import Delivery
@@ -28,6 +20,7 @@ from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
 from polygon_assets.streaming.validation import rejection_reason, to_row
+from polygon_assets.topics import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC
 
 BATCH_MESSAGES = 5_000
 BATCH_SECONDS = 0.05

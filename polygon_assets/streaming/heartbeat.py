@@ -19,8 +19,9 @@ from polygon_assets.inspection import KafkaUnreachableError
 from polygon_assets.inspection.streams import heartbeats
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.market_clock import calendar_of
-from polygon_assets.messages import STATUS_TOPIC, Heartbeat, ProgramName, ProgramState, encode
+from polygon_assets.messages import Heartbeat, ProgramName, ProgramState, encode
 from polygon_assets.settings import Settings
+from polygon_assets.topics import STATUS_TOPIC
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer

@@ -14,9 +14,9 @@ from typing import Literal
 
 from polygon_assets.clients import market_clock
 from polygon_assets.market_clock import calendar_of
-from polygon_assets.messages import GAP_TOPIC, RAW_TOPIC, DeadLetter, Gap, Heartbeat, encode, utc
+from polygon_assets.messages import DeadLetter, Gap, Heartbeat, encode, utc
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.channels import ChannelLedger
+from polygon_assets.streaming.channel_ledger import ChannelLedger
 from polygon_assets.streaming.connection import raise_if_ending
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.gaps import GapTracker, overlaps_session
@@ -24,7 +24,8 @@ from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
 from polygon_assets.streaming.validation import CLOCK_TOLERANCE_MS, FIRST_DAY_MS, WINDOW_MS
-from polygon_assets.streaming.wire import Frame, Refused, Status, VendorAggregate, to_raw
+from polygon_assets.streaming.vendor_events import Frame, Refused, Status, VendorAggregate, to_raw
+from polygon_assets.topics import GAP_TOPIC, RAW_TOPIC
 
 LIVE_MS = 20 * 60 * 1000
 """Younger events are live, also on the cluster that is 15 minutes late; older ones are replayed."""

@@ -32,7 +32,7 @@ from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.intake import Intake
 from polygon_assets.streaming.program import EXIT_NOT_ENTITLED, ProgramError
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
-from polygon_assets.streaming.wire import read_frame
+from polygon_assets.streaming.vendor_events import read_frame
 
 KEEPER_SECONDS = 0.25
 YIELD_SECONDS = 0.05

@@ -11,7 +11,6 @@ from contextlib import closing
 
 from confluent_kafka import Message
 
-from polygon_assets.messages import FILTERED_TOPIC, SINK_GROUP
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.backoff import Backoff
 from polygon_assets.streaming.clickhouse_writer import ClickHouseWriter, Insertion, UnavailableError
@@ -19,6 +18,7 @@ from polygon_assets.streaming.consumer import TopicConsumer
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError
+from polygon_assets.topics import FILTERED_TOPIC, SINK_GROUP
 
 READ_MESSAGES = 10_000
 READ_SECONDS = 0.1

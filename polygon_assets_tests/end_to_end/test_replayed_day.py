@@ -31,16 +31,11 @@ from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.launcher.servers import embedded_servers
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.market_calendar import MarketCalendar, Session
-from polygon_assets.messages import (
-    FILTER_GROUP,
-    FILTERED_TOPIC,
-    RAW_TOPIC,
-    SINK_GROUP,
-    RawAggregate,
-)
+from polygon_assets.messages import RawAggregate
 from polygon_assets.serving.queries import load
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.validation import exact_decimal
+from polygon_assets.topics import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC, SINK_GROUP
 from polygon_assets_tests.processes.harness import (
     Exchange,
     Program,

@@ -19,9 +19,6 @@ from polygon_assets.clients import clickhouse, subscription_store
 from polygon_assets.inspection.kafka_reader import KafkaReader
 from polygon_assets.inspection.streams import heartbeats
 from polygon_assets.messages import (
-    DEAD_LETTER_TOPIC,
-    GAP_TOPIC,
-    RAW_TOPIC,
     DeadLetter,
     Gap,
     Heartbeat,
@@ -34,6 +31,7 @@ from polygon_assets.messages import (
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.subscriptions import accept
+from polygon_assets.topics import DEAD_LETTER_TOPIC, GAP_TOPIC, RAW_TOPIC
 
 PATIENCE_SECONDS = 60.0
 """Five times the slowest wait on an idle machine (12 s), so a busy machine does not fail a test."""

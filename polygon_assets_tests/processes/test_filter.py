@@ -7,16 +7,9 @@ import msgspec
 
 from polygon_assets.inspection.streams import positions
 from polygon_assets.local.launcher.stack import Stack
-from polygon_assets.messages import (
-    FILTER_GROUP,
-    FILTERED_TOPIC,
-    RAW_TOPIC,
-    FilteredAggregate,
-    RawAggregate,
-    decode_filtered,
-    encode,
-)
+from polygon_assets.messages import FilteredAggregate, RawAggregate, decode_filtered, encode
 from polygon_assets.settings import Settings
+from polygon_assets.topics import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC
 from polygon_assets_tests.processes.harness import (
     Programs,
     beat,

@@ -30,8 +30,8 @@ from polygon_assets.local.launcher.process import Process
 from polygon_assets.local.launcher.revival import Revival, is_hopeless
 from polygon_assets.local.launcher.servers import Server, embedded_servers
 from polygon_assets.local.launcher.stack import ServerFailedError, Stack, running_stack
-from polygon_assets.messages import TOPICS
 from polygon_assets.settings import Settings
+from polygon_assets.topics import TOPICS
 
 PYTHON = sys.executable
 

@@ -9,9 +9,9 @@ from polygon_assets.inspection.streams import missing_topics
 from polygon_assets.local.launcher.ports import free_port
 from polygon_assets.local.launcher.servers import embedded_servers
 from polygon_assets.local.launcher.stack import Stack
-from polygon_assets.messages import GAP_TOPIC, RAW_TOPIC, STATUS_TOPIC, TOPICS
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.topics import TopicError, create_missing_topics
+from polygon_assets.streaming.create_topics import TopicError, create_missing_topics
+from polygon_assets.topics import GAP_TOPIC, RAW_TOPIC, STATUS_TOPIC, TOPICS
 
 NAMES = [topic.name for topic in TOPICS]
 

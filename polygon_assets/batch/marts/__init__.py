@@ -5,7 +5,7 @@ fills the marts, `lineage` derives each column's sources, `findings` queries pos
 """
 
 from polygon_assets.batch.marts.build import build, replace_day
+from polygon_assets.batch.marts.columns import MARTS, Mart
 from polygon_assets.batch.marts.lineage import column_lineage, upstreams
-from polygon_assets.batch.marts.tables import MARTS, Mart
 
 __all__ = ["MARTS", "Mart", "build", "column_lineage", "replace_day", "upstreams"]

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from polygon_assets.batch.marts.columns import SCHEMA, Mart
 from polygon_assets.batch.marts.split_decisions import SplitDecision, as_json
-from polygon_assets.batch.marts.tables import SCHEMA, Mart
 from polygon_assets.batch.raw import ensure_table, staging
 from polygon_assets.batch.raw.staging import quoted
 

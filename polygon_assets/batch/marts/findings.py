@@ -12,7 +12,7 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from polygon_assets.batch.marts.tables import MARTS, Mart
+from polygon_assets.batch.marts.columns import MARTS, Mart
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from polygon_assets.batch.airbyte.connector import streams
-from polygon_assets.batch.marts.tables import MARTS, SCHEMA, Mart
+from polygon_assets.batch.marts.columns import MARTS, SCHEMA, Mart
 from polygon_assets.batch.raw import table_writer
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from polygon_assets.batch.raw.staging import quoted
 if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
 
-_COLUMNS_SQL = resources.files("polygon_assets.batch.raw") / "table_columns.sql"
+_COLUMNS_SQL = resources.files("polygon_assets.batch.raw") / "existing_columns.sql"
 
 
 def ensure(cursor: "SnowflakeCursor", schema: str, table: str, columns: Mapping[str, str]) -> None:

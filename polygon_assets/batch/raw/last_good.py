@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LARGEST_LOSS = 0.1
 """Fraction of a table's keys. The vendor withdraws single entries, never a tenth of a list."""
 _SQL = resources.files("polygon_assets.batch.raw") / "last_good"
-_COLUMNS_SQL = (resources.files("polygon_assets.batch.raw") / "table_columns.sql").read_text()
+_COLUMNS_SQL = (resources.files("polygon_assets.batch.raw") / "existing_columns.sql").read_text()
 
 
 @dataclass(frozen=True)

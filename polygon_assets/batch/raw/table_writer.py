@@ -13,8 +13,9 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from polygon_assets.batch.airbyte.connector import Stream
-from polygon_assets.batch.raw import ensure_table, staging
-from polygon_assets.batch.raw.staging import ORDINAL, ColumnType, quoted
+from polygon_assets.batch.raw import column_types, ensure_table, staging
+from polygon_assets.batch.raw.column_types import column_type
+from polygon_assets.batch.raw.staging import ORDINAL, quoted
 from polygon_assets.errors import PolygonAssetsError
 
 if TYPE_CHECKING:
@@ -33,15 +34,6 @@ _METADATA_VALUES = (
     "PARSE_JSON(%(meta_before)s || {changes} || '}}')",
     "%(generation_id)s",
 )
-# Airbyte's destination maps JSON schema types this way; a field without a type is a VARIANT.
-_TYPES = {
-    "string": staging.VARCHAR,
-    "integer": staging.INTEGER,
-    "number": staging.FLOAT,
-    "boolean": staging.BOOLEAN,
-    "object": staging.OBJECT,
-    "array": staging.ARRAY,
-}
 
 
 class RecordError(PolygonAssetsError):
@@ -123,7 +115,9 @@ def _load(
 ) -> tuple[int, ...]:
     """Records read, and the row counts that the statement returns."""
     try:
-        types = table.types | ({staging.CHANGES: staging.VARCHAR} if table.null_misfits else {})
+        types = table.types | (
+            {staging.CHANGES: column_types.VARCHAR} if table.null_misfits else {}
+        )
         with (
             staging.row_file(types, table.required, records) as file,
             connection.cursor() as cursor,
@@ -155,7 +149,9 @@ class _Table:
         self.null_misfits = null_misfits
         self.schema = schema
         self.name = f"{quoted(schema)}.{quoted(stream.name)}"
-        self.types = {field: _type(definition) for field, definition in stream.properties.items()}
+        self.types = {
+            field: column_type(definition) for field, definition in stream.properties.items()
+        }
         self.required = (
             *stream.primary_key,
             *([stream.cursor] if stream.cursor and stream.cursor not in stream.primary_key else []),
@@ -224,23 +220,6 @@ class _Table:
                     "rename one of them in the manifest"
                 )
             columns[field.upper()] = field
-
-
-def _type(definition: Mapping[str, Any]) -> ColumnType:
-    """The column type of a field's JSON schema."""
-    kinds = definition.get("type", ())
-    named = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null"]
-    if len(named) != 1:
-        return staging.VARIANT
-    if named == ["string"] and definition.get("format") == "date":
-        return staging.DATE
-    if named == ["string"] and definition.get("format") == "date-time":
-        return (
-            staging.TIMESTAMP_NTZ
-            if definition.get("airbyte_type") == "timestamp_without_timezone"
-            else staging.TIMESTAMP_TZ
-        )
-    return _TYPES[named[0]]
 
 
 def _template(name: str) -> Template:

@@ -60,3 +60,13 @@ def follows_any_day(*by_day: dg.AssetKey) -> dg.AutomationCondition[Any]:
         & dg.AutomationCondition.any_deps_match(~dg.AutomationCondition.missing()).allow(days)
         & _BLOCKING_CHECKS_PASSED
     ).with_label("eager on any day, checks passed")
+
+
+AUTOMATION = dg.AutomationConditionSensorDefinition(
+    "automation",
+    target=dg.AssetSelection.all(),
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Evaluates the automation conditions of the assets: daily tables follow the proof "
+    "of their day.",
+)

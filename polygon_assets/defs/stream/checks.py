@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from polygon_assets import messages
+from polygon_assets import messages, topics
 from polygon_assets.clients import market_clock
 from polygon_assets.defs.graph.keys import DEAD_LETTERS, FILTERED, RAW, STOCK_AGGREGATES, WEBSOCKET
 from polygon_assets.defs.graph.resources import Environment
@@ -222,11 +222,11 @@ def _fresh(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
 
 
 def _filter_keeps_up(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
-    return _keeps_up(settings, messages.FILTER_GROUP, messages.RAW_TOPIC, now)
+    return _keeps_up(settings, topics.FILTER_GROUP, topics.RAW_TOPIC, now)
 
 
 def _sink_keeps_up(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
-    return _keeps_up(settings, messages.SINK_GROUP, messages.FILTERED_TOPIC, now)
+    return _keeps_up(settings, topics.SINK_GROUP, topics.FILTERED_TOPIC, now)
 
 
 def _keeps_up(settings: Settings, group: str, topic: str, now: dt.datetime) -> dg.AssetCheckResult:
@@ -247,9 +247,7 @@ def _account(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
 
 
 def _offsets_account_for_rows(settings: Settings, _now: dt.datetime) -> dg.AssetCheckResult:
-    processed = streams.last_processed(
-        settings, messages.SINK_GROUP, messages.FILTERED_TOPIC, SAMPLE
-    )
+    processed = streams.last_processed(settings, topics.SINK_GROUP, topics.FILTERED_TOPIC, SAMPLE)
     return judge_rows(len(processed), tables.not_stored(settings, processed))
 
 

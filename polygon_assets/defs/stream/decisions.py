@@ -1,8 +1,8 @@
 """What the stream half does next: pure functions of (facts, calendar, now).
 
 Add a decision about a stream program or the CSV here; whether a day is complete is decided in
-`day_proof`, and sensors, schedules and ops gather the facts and act. Sessions are the market's and
-`now` is market time, but runs and heartbeats have wall time: `decide` takes a clock to relate them.
+`day_closing`, and sensors, schedules and ops gather the facts and act. Sessions are the market's
+and `now` is market time, but runs and heartbeats have wall time: `decide` takes a clock for both.
 """
 
 import datetime as dt

@@ -1,6 +1,6 @@
-"""The facts for `decisions` and `day_proof`, read from Dagster, Kafka and ClickHouse.
+"""The facts for `decisions` and `day_closing`, read from Dagster, Kafka and ClickHouse.
 
-Add a read here; what follows from the facts belongs to `decisions` and `day_proof`.
+Add a read here; what follows from the facts belongs to `decisions` and `day_closing`.
 """
 
 import datetime as dt
@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import dagster as dg
 
-from polygon_assets import messages
+from polygon_assets import topics
 from polygon_assets.clients import market_clock
 from polygon_assets.defs.graph.keys import WEBSOCKET
 from polygon_assets.defs.graph.runs import run_facts
-from polygon_assets.defs.stream.day_proof import DayFacts, Sighting
+from polygon_assets.defs.stream.day_closing import DayFacts, Sighting
 from polygon_assets.defs.stream.decisions import CsvFacts, StreamFacts
 from polygon_assets.defs.stream.jobs import ETAG_TAG, stream_job_name
 from polygon_assets.inspection import streams, tables
@@ -70,12 +70,12 @@ def _edges(settings: Settings, clock: MarketClock, days: Sequence[dt.date]) -> l
 
 
 def _pending_since(settings: Settings, clock: MarketClock) -> dict[str, dt.datetime | None]:
-    topics = {
-        messages.FILTER_GROUP: messages.RAW_TOPIC,
-        messages.SINK_GROUP: messages.FILTERED_TOPIC,
+    topic_of = {
+        topics.FILTER_GROUP: topics.RAW_TOPIC,
+        topics.SINK_GROUP: topics.FILTERED_TOPIC,
     }
     pending = {
-        group: streams.pending_since(settings, group, topic) for group, topic in topics.items()
+        group: streams.pending_since(settings, group, topic) for group, topic in topic_of.items()
     }
     return {group: clock.market(since) if since else None for group, since in pending.items()}
 

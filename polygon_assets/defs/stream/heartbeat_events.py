@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from polygon_assets import messages
+from polygon_assets import topics
 from polygon_assets.defs.graph.keys import (
     DEAD_LETTERS,
     FILTERED,
@@ -192,5 +192,5 @@ def _channels(beat: Heartbeat) -> Metadata:
 
 
 def _no_heartbeat(kafka_error: str, restarts: int) -> Metadata:
-    text = f"no heartbeat: {kafka_error or f'none in {messages.STATUS_TOPIC} yet'}"
+    text = f"no heartbeat: {kafka_error or f'none in {topics.STATUS_TOPIC} yet'}"
     return {"state": dg.MetadataValue.text(text), "restarts": dg.MetadataValue.int(restarts)}

@@ -1,8 +1,7 @@
 """What the stream half reacts to: programs that are down, a new CSV, and the end of a day.
 
-Add a sensor of the live data here: it gathers facts, asks `decisions` or `day_proof`, and acts on
-the answer. Failed runs and automation conditions, which concern both halves, belong to
-`defs.graph.sensors`.
+Add a sensor of the live data here: it gathers facts, asks `decisions` or `day_closing`, and acts on
+the answer. Alerts and automation conditions, which concern both halves, belong to `defs.graph`.
 """
 
 import datetime as dt
@@ -16,7 +15,7 @@ from polygon_assets.defs.graph.keys import STOCK_AGGREGATES
 from polygon_assets.defs.graph.partitions import FIRST_DAY
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.graph.runs import FailOrphanedRun, Wait, fail_orphaned_run
-from polygon_assets.defs.stream import day_proof, decisions, facts
+from polygon_assets.defs.stream import day_closing, decisions, facts
 from polygon_assets.defs.stream.jobs import (
     ATTEMPT_TAG,
     ETAG_TAG,
@@ -141,7 +140,9 @@ def trading_day_closer(
         days = facts.day_facts(context.instance, settings, open_and_over)
     except EvidenceError as error:
         return dg.SkipReason(f"nothing can be proved now: {error}")
-    verdicts = {known.day.isoformat(): day_proof.day_closed(known, calendar, now) for known in days}
+    verdicts = {
+        known.day.isoformat(): day_closing.day_closed(known, calendar, now) for known in days
+    }
     events = list(_day_events(verdicts, last_reasons))
     open_reasons = {day: verdict.reason for day, verdict in verdicts.items() if not verdict.closed}
     summary = "; ".join(f"{day}: {reason}" for day, reason in open_reasons.items())
@@ -164,7 +165,7 @@ def open_days(
 
 
 def _day_events(
-    verdicts: dict[str, day_proof.Verdict], last_reasons: dict[str, str]
+    verdicts: dict[str, day_closing.Verdict], last_reasons: dict[str, str]
 ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
     """A materialization for each proved day, an observation where the reason has changed."""
     for day, verdict in verdicts.items():

@@ -25,7 +25,7 @@ from polygon_assets.local.launcher.replay import FOLDER, replay_of
 from polygon_assets.local.launcher.servers import Server, embedded_servers
 from polygon_assets.serving.migrate import MigrationError
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.topics import TopicError
+from polygon_assets.streaming.create_topics import TopicError
 
 logger = logging.getLogger(__name__)
 

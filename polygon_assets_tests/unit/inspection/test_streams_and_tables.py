@@ -28,19 +28,9 @@ from polygon_assets.inspection.streams import (
 )
 from polygon_assets.inspection.tables import day_rows, not_stored, tables
 from polygon_assets.local.launcher.stack import Stack, running_stack
-from polygon_assets.messages import (
-    FILTERED_TOPIC,
-    GAP_TOPIC,
-    RAW_TOPIC,
-    SINK_GROUP,
-    STATUS_TOPIC,
-    FilteredAggregate,
-    Gap,
-    Heartbeat,
-    ProgramName,
-    encode,
-)
+from polygon_assets.messages import FilteredAggregate, Gap, Heartbeat, ProgramName, encode
 from polygon_assets.settings import Settings
+from polygon_assets.topics import FILTERED_TOPIC, GAP_TOPIC, RAW_TOPIC, SINK_GROUP, STATUS_TOPIC
 
 NOW = dt.datetime(2026, 11, 20, 15, 0, tzinfo=dt.UTC)
 NOWHERE = Settings(

@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 
 from polygon_assets.batch.airbyte.connector import Stream, streams
-from polygon_assets.batch.raw import staging, table_writer
-from polygon_assets.batch.raw.staging import ColumnType
+from polygon_assets.batch.raw import column_types, table_writer
+from polygon_assets.batch.raw.column_types import ColumnType
 from polygon_assets.batch.raw.table_writer import RecordError, StreamError, columns
 
 NO_CONNECTION = cast(Any, None)
@@ -93,24 +93,24 @@ def test_a_stream_whose_key_or_cursor_is_unknown_is_refused(
 @pytest.mark.parametrize(
     ("kind", "value", "encoded"),
     [
-        (staging.VARCHAR, "0000320193", "0000320193"),
-        (staging.VARCHAR, Decimal("1E+3"), "1000"),
-        (staging.VARCHAR, 5, "5"),
-        (staging.VARCHAR, {"a": [1]}, '{"a": [1]}'),
-        (staging.INTEGER, 5.0, 5),
-        (staging.FLOAT, 5, 5.0),
-        (staging.FLOAT, Decimal("1.5"), 1.5),
-        (staging.DATE, dt.date(2026, 11, 20), "2026-11-20"),
+        (column_types.VARCHAR, "0000320193", "0000320193"),
+        (column_types.VARCHAR, Decimal("1E+3"), "1000"),
+        (column_types.VARCHAR, 5, "5"),
+        (column_types.VARCHAR, {"a": [1]}, '{"a": [1]}'),
+        (column_types.INTEGER, 5.0, 5),
+        (column_types.FLOAT, 5, 5.0),
+        (column_types.FLOAT, Decimal("1.5"), 1.5),
+        (column_types.DATE, dt.date(2026, 11, 20), "2026-11-20"),
         (
-            staging.TIMESTAMP_TZ,
+            column_types.TIMESTAMP_TZ,
             "2026-11-20T09:30:00.123456789-05:00",
             "2026-11-20T14:30:00.123456+00:00",
         ),
-        (staging.TIMESTAMP_TZ, "2026-11-20T14:30:00Z", "2026-11-20T14:30:00+00:00"),
-        (staging.TIMESTAMP_TZ, "2026-11-20T14:30:00", "2026-11-20T14:30:00+00:00"),
-        (staging.TIMESTAMP_NTZ, "2026-11-20T14:30:00+02:00", "2026-11-20T14:30:00"),
-        (staging.VOLUME, "123456789012345.123456", "123456789012345.123456"),
-        (staging.VOLUME, 7, "7"),
+        (column_types.TIMESTAMP_TZ, "2026-11-20T14:30:00Z", "2026-11-20T14:30:00+00:00"),
+        (column_types.TIMESTAMP_TZ, "2026-11-20T14:30:00", "2026-11-20T14:30:00+00:00"),
+        (column_types.TIMESTAMP_NTZ, "2026-11-20T14:30:00+02:00", "2026-11-20T14:30:00"),
+        (column_types.VOLUME, "123456789012345.123456", "123456789012345.123456"),
+        (column_types.VOLUME, 7, "7"),
     ],
 )
 def test_a_value_is_encoded_without_loss(kind: ColumnType, value: Any, encoded: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from dagster import DagsterRunStatus as Status
 
 from polygon_assets.defs.graph.runs import FailOrphanedRun, RunFacts, Wait
-from polygon_assets.defs.stream.day_proof import DayFacts, Sighting, day_closed
+from polygon_assets.defs.stream.day_closing import DayFacts, Sighting, day_closed
 from polygon_assets.defs.stream.decisions import (
     MAX_FAILURES,
     CsvFacts,

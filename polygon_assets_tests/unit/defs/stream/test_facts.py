@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from polygon_assets.defs.stream import facts
-from polygon_assets.defs.stream.day_proof import Sighting
+from polygon_assets.defs.stream.day_closing import Sighting
 from polygon_assets.defs.stream.heartbeat_events import EventReporter
 from polygon_assets.messages import Heartbeat
 

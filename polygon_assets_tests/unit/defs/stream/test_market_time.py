@@ -21,7 +21,7 @@ from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.graph.runs import RunFacts, Wait
 from polygon_assets.defs.stream import facts, jobs
 from polygon_assets.defs.stream.checks import judge_freshness
-from polygon_assets.defs.stream.day_proof import DayFacts, Sighting, Verdict, day_closed
+from polygon_assets.defs.stream.day_closing import DayFacts, Sighting, Verdict, day_closed
 from polygon_assets.defs.stream.decisions import Start, StreamFacts, decide, streams_until
 from polygon_assets.defs.stream.schedules import ohlcv_1m_while_open
 from polygon_assets.inspection import streams, tables

@@ -15,13 +15,12 @@ from polygon_assets import market_calendar
 from polygon_assets.clients import subscription_store
 from polygon_assets.clients.subscription_store import SubscriptionStoreError
 from polygon_assets.definitions import build_defs
-from polygon_assets.defs.graph.alerts import AlertError, post_alert
+from polygon_assets.defs.graph.alerts import AlertError, failure_cause, post_alert
 from polygon_assets.defs.graph.keys import OHLCV_1M, STOCK_AGGREGATES
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.graph.runs import NEEDS_HUMAN_TAG
-from polygon_assets.defs.graph.sensors import failure_cause
 from polygon_assets.defs.stream import decisions, facts, sensors
-from polygon_assets.defs.stream.day_proof import DayFacts, Sighting
+from polygon_assets.defs.stream.day_closing import DayFacts, Sighting
 from polygon_assets.defs.stream.jobs import ETAG_TAG, PROGRAM_TAG
 from polygon_assets.defs.stream.schedules import _settling, ohlcv_1m_while_open
 from polygon_assets.defs.stream.sensors import (

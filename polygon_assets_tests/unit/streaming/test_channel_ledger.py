@@ -1,6 +1,6 @@
 """The ledger of channels: every desired channel ends as confirmed or with a reason."""
 
-from polygon_assets.streaming.channels import (
+from polygon_assets.streaming.channel_ledger import (
     ACKNOWLEDGE_SECONDS,
     LARGEST_REQUEST,
     REFUSED,

@@ -1,4 +1,4 @@
-"""Creates the topics that `messages.TOPICS` declares.
+"""Creates the topics that `topics.TOPICS` declares.
 
 How a topic is created belongs here; its partitions and retention belong to `messages`.
 """
@@ -10,8 +10,8 @@ from polygon_assets.clients.kafka import connect_admin
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.inspection import KafkaUnreachableError
 from polygon_assets.inspection.streams import missing_topics
-from polygon_assets.messages import TOPICS
 from polygon_assets.settings import Settings
+from polygon_assets.topics import TOPICS
 
 BROKERS_CHOICE = -1
 _NO_ERROR, _TOPIC_ALREADY_EXISTS = 0, 36

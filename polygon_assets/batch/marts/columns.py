@@ -8,21 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 
-from polygon_assets.batch.raw import staging
-from polygon_assets.batch.raw.staging import ColumnType
+from polygon_assets.batch.raw import column_types
+from polygon_assets.batch.raw.column_types import ColumnType
 
 SCHEMA = "MARTS"
 _DIRECTORY = resources.files("polygon_assets.batch.marts")
 _TYPES = {
     kind.name: kind
     for kind in (
-        staging.VARCHAR,
-        staging.INTEGER,
-        staging.FLOAT,
-        staging.BOOLEAN,
-        staging.DATE,
-        staging.TIMESTAMP_TZ,
-        staging.VOLUME,
+        column_types.VARCHAR,
+        column_types.INTEGER,
+        column_types.FLOAT,
+        column_types.BOOLEAN,
+        column_types.DATE,
+        column_types.TIMESTAMP_TZ,
+        column_types.VOLUME,
     )
 }
 
