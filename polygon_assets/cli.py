@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import click
 
+from polygon_assets.messages import PROGRAMS, ProgramName
 from polygon_assets.settings import ENDPOINTS, Settings, SettingsError, load_settings
 
 DATA = Path(".local")
@@ -209,8 +210,8 @@ def doctor() -> None:
 
 
 @main.command()
-@click.argument("name", type=click.Choice(["producer", "filter", "sink"]))
-def stream(name: str) -> None:
+@click.argument("name", type=click.Choice(PROGRAMS))
+def stream(name: ProgramName) -> None:
     """Run one stream program until SIGTERM or SIGINT.
 
     Exit codes: 0 drained, 10 wrong key, 11 the plan lacks the data, 12 unusable settings,
@@ -226,8 +227,7 @@ def stream(name: str) -> None:
         click.echo(str(error), err=True)
         sys.exit(EXIT_BAD_SETTINGS)
     program = import_module(f"polygon_assets.streaming.{name}")
-    # click has checked the name.
-    sys.exit(run_program(name, settings, program.run))  # type: ignore[arg-type]
+    sys.exit(run_program(name, settings, program.run))
 
 
 @main.command()

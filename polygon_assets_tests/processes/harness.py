@@ -177,8 +177,8 @@ def send_raw(settings: Settings, aggregates: Iterable[RawAggregate]) -> None:
 
 def read_all(settings: Settings, topic: str) -> Iterator[Any]:
     """Every message of a topic, as kafka-python's records."""
-    with KafkaReader.at(settings, 30) as look:
-        yield from look.everything(topic)
+    with KafkaReader.at(settings, 30) as reader:
+        yield from reader.everything(topic)
 
 
 def dead_letters(settings: Settings) -> list[DeadLetter]:
