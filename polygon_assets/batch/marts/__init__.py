@@ -1,6 +1,6 @@
 """The marts: tables computed from RAW for reports and comparison, each by one SQL file.
 
-Add a mart to `tables` and its query as an SQL file; writing RAW belongs to `batch.raw`. `build`
+Add a mart to `columns` and its query as an SQL file; writing RAW belongs to `batch.raw`. `build`
 fills the marts, `lineage` derives each column's sources, `findings` queries possible defects.
 """
 

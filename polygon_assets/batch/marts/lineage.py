@@ -1,6 +1,6 @@
 """Derives the sources of each mart and each of its columns from the SQL that fills it.
 
-Add what can be parsed from that SQL here; the marts' declared columns belong to `tables`.
+Add what can be parsed from that SQL here; the marts' declared columns belong to `columns`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """Converts the vendor's values to stored values: an invalid number becomes null, never a guess.
 
-Add a conversion of a daily record's value here; types of table columns belong to `staging`. The
-manifest has the same rules as Jinja expressions, and a test compares the two.
+Add a conversion of a daily record's value here; types of table columns belong to `column_types`.
+The manifest has the same rules as Jinja expressions, and a test compares the two.
 """
 
 import math

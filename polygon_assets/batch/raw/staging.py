@@ -1,8 +1,7 @@
 """Stages rows in a temporary Snowflake table: a Parquet file, and its load.
 
-Only the way into the temporary table belongs here; column types belong to `column_types`, the
-statement that moves the staged rows on to the caller. Rows are never sent one by one: that is 60
-times slower.
+Add a step between rows and the temporary table here; types belong to `column_types`, moving the
+staged rows into their table to the caller. Rows are never sent one by one: that is 60 times slower.
 """
 
 import json
