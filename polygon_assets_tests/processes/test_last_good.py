@@ -11,7 +11,7 @@ from snowflake.connector import SnowflakeConnection
 
 from polygon_assets.batch.airbyte.connector import streams
 from polygon_assets.batch.raw import last_good, table_writer
-from polygon_assets.batch.raw.last_good import Judged, is_smaller, settle
+from polygon_assets.batch.raw.last_good import Judged, is_much_smaller, keep_or_restore
 from polygon_assets_tests.processes.warehouse_harness import AT, ask, clear, split
 
 SERVERS = ("snowflake",)
@@ -32,7 +32,7 @@ def synced(
     """The judgement of a sync that brought splits with these numbers."""
     records = [split(str(number), "A", "2026-11-16", 1, number + 1) for number in numbers]
     table_writer.overwrite(session, SPLITS, records, AT + dt.timedelta(days=1))
-    return settle(session, [SPLITS], ["stock_split"] if accepted else [])["stock_split"]
+    return keep_or_restore(session, [SPLITS], ["stock_split"] if accepted else [])["stock_split"]
 
 
 def ids(session: SnowflakeConnection, suffix: str = "") -> set[int]:
@@ -61,7 +61,7 @@ def ids(session: SnowflakeConnection, suffix: str = "") -> set[int]:
     ],
 )
 def test_empty_or_more_than_a_tenth_smaller(rows: int, before: int | None, smaller: bool) -> None:
-    assert is_smaller(rows, before) is smaller
+    assert is_much_smaller(rows, before) is smaller
 
 
 @pytest.mark.parametrize("left", [0, 1, 89])
@@ -88,7 +88,7 @@ def test_a_table_without_a_last_good_copy_becomes_its_own(
         session, SPLITS, [split(str(number), "A", "2026-11-16", 1, 2) for number in range(100)], AT
     )
     for _ in range(2):
-        last_good.remember(session, [SPLITS])
+        last_good.copy_missing(session, [SPLITS])
     assert synced(session, []) == Judged(0, 100, accepted=False)
     assert ids(session) == set(range(100))
 
@@ -98,12 +98,12 @@ def test_a_crash_between_the_sync_and_the_judgement_loses_no_row(
 ) -> None:
     synced(session, range(100))
     table_writer.overwrite(session, SPLITS, [], AT + dt.timedelta(days=1))
-    assert settle(session, [SPLITS])["stock_split"] == Judged(0, 100, accepted=False)
+    assert keep_or_restore(session, [SPLITS])["stock_split"] == Judged(0, 100, accepted=False)
     assert ids(session) == set(range(100))
     run = last_good._run
 
     def crash(cursor: object, query: str, **names: str) -> None:
-        if query == "put_back":
+        if query == "restore":
             raise RuntimeError("killed")
         run(cursor, query, **names)  # type: ignore[arg-type]
 
@@ -111,11 +111,11 @@ def test_a_crash_between_the_sync_and_the_judgement_loses_no_row(
     with pytest.raises(RuntimeError):
         synced(session, range(3))
     monkeypatch.undo()
-    assert settle(session, [SPLITS])["stock_split"] == Judged(3, 100, accepted=False)
+    assert keep_or_restore(session, [SPLITS])["stock_split"] == Judged(3, 100, accepted=False)
     assert ids(session) == set(range(100))
 
 
-def test_a_new_column_of_airbyte_is_null_in_the_rows_that_are_put_back(
+def test_a_new_column_of_airbyte_is_null_in_the_restored_rows(
     session: SnowflakeConnection,
 ) -> None:
     synced(session, range(100))

@@ -38,10 +38,11 @@ class Judged:
 
     @property
     def rows_in_place(self) -> int:
+        """Rows of the table after the verdict."""
         return self.rows if self.accepted or self.rows_before is None else self.rows_before
 
 
-def is_smaller(rows: int, rows_before: int | None) -> bool:
+def is_much_smaller(rows: int, rows_before: int | None) -> bool:
     """Whether a table lost more than a tenth of its keys, or all of them."""
     return (
         rows_before is not None
@@ -50,35 +51,40 @@ def is_smaller(rows: int, rows_before: int | None) -> bool:
     )
 
 
-def remember(connection: "SnowflakeConnection", whole: Iterable[Stream]) -> None:
-    """Before a sync: copy each table without a last good copy, such as one of an older release."""
+def copy_missing(connection: "SnowflakeConnection", whole: Iterable[Stream]) -> None:
+    """Before a sync: copy each table that has no last good copy, such as an older release's."""
     with connection.cursor() as cursor:
         for stream in whole:
             if _columns(cursor, stream.name) and not _columns(cursor, f"{stream.name}_last_good"):
                 _run(cursor, "copy", source=stream.name, target=f"{stream.name}_last_good")
 
 
-def settle(
+def keep_or_restore(
     connection: "SnowflakeConnection", whole: Iterable[Stream], accepted: Collection[str] = ()
 ) -> dict[str, Judged]:
     """Judge each table of RAW that was just read whole; keep it, or restore its last good rows.
 
-    `accepted` names tables that a person accepts as they are. A repetition after a failure is
-    harmless. Raises snowflake.connector.errors.Error.
+    `accepted` names tables that a person accepts as they are. The call may be repeated after a
+    failure. Raises snowflake.connector.errors.Error.
     """
     with connection.cursor() as cursor:
-        return {stream.name: _settle(cursor, stream, stream.name in accepted) for stream in whole}
+        return {
+            stream.name: _keep_or_restore_table(cursor, stream, stream.name in accepted)
+            for stream in whole
+        }
 
 
-def _settle(cursor: "SnowflakeCursor", stream: Stream, accepted_by_person: bool) -> Judged:
+def _keep_or_restore_table(
+    cursor: "SnowflakeCursor", stream: Stream, accepted_by_person: bool
+) -> Judged:
     table, good, rejected = (f"{stream.name}{suffix}" for suffix in ("", "_last_good", "_rejected"))
     rows = _count_keys(cursor, stream, table)
     rows_before = _count_keys(cursor, stream, good) if _columns(cursor, good) else None
-    smaller = is_smaller(rows, rows_before)
+    smaller = is_much_smaller(rows, rows_before)
     if smaller and not accepted_by_person:
         columns = ", ".join(map(quoted, _columns(cursor, good)))
         _run(cursor, "copy", source=table, target=rejected)
-        _run(cursor, "put_back", source=good, target=table, columns=columns)
+        _run(cursor, "restore", source=good, target=table, columns=columns)
         return Judged(rows, rows_before, accepted=False)
     _run(cursor, "copy", source=table, target=good)
     return Judged(rows, rows_before, accepted=True, accepted_by_person=smaller)

@@ -188,11 +188,11 @@ def sync_reference_tables(
         )
     settings = environment.settings()
     with closing(snowflake.connect(settings)) as connection:
-        last_good.remember(connection, WHOLE)
+        last_good.copy_missing(connection, WHOLE)
     with log_while_running(context.log):
         sync = run_sync(airbyte, settings, REFERENCE_CONNECTION)
     with closing(snowflake.connect(settings)) as connection:
-        judged = last_good.settle(connection, WHOLE, config.accept_smaller)
+        judged = last_good.keep_or_restore(connection, WHOLE, config.accept_smaller)
         held = reference_tables(connection)
         if empty := [
             name for name, table in held.items() if not table.rows and name not in MAY_BE_EMPTY
