@@ -2,8 +2,10 @@
 -- warehouse and a service user with only the rights that the project needs. Airbyte's destination
 -- uses the same user.
 -- Insert the service's public key below first. To make a key pair:
---   openssl genrsa 2048 | openssl pkcs8 -topk8 -nocrypt; openssl rsa -pubout
--- The private key is the value of SNOWFLAKE_PRIVATE_KEY.
+--   openssl genrsa 2048 | openssl pkcs8 -topk8 -nocrypt -out snowflake.pem
+--   openssl rsa -in snowflake.pem -pubout
+-- The first command writes the private key, the value of SNOWFLAKE_PRIVATE_KEY; the second one
+-- prints the public key.
 USE ROLE ACCOUNTADMIN;
 
 CREATE DATABASE IF NOT EXISTS POLYGON;
