@@ -48,11 +48,14 @@ def _difference(
     calendar: MarketCalendar, day: dt.date, closes: dict[dt.date, dt.time | None]
 ) -> str | None:
     session = calendar.session(day)
-    ours = session.regular_close.astimezone(NEW_YORK).time() if session else None
-    theirs = closes[day] if day in closes else (dt.time(16) if day.weekday() < 5 else None)
-    if ours == theirs:
+    in_calendar = session.regular_close.astimezone(NEW_YORK).time() if session else None
+    usual = dt.time(16) if day.weekday() < 5 else None
+    announced = closes.get(day, usual)
+    if announced == in_calendar:
         return None
-    return f"{day}: the vendor announces {_hours(theirs)}, the calendar has {_hours(ours)}"
+    return (
+        f"{day}: the vendor announces {_hours(announced)}, the calendar has {_hours(in_calendar)}"
+    )
 
 
 def _hours(close: dt.time | None) -> str:

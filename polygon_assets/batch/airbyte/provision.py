@@ -1,8 +1,8 @@
 """Creates or updates what this project needs in an Airbyte workspace (Cloud or self-managed).
 
 Add workspace objects and their configuration here; starting syncs belongs to
-`defs.batch.airbyte_sync`. A repetition keeps the connections' states, the first day and the
-tickers.
+`defs.batch.airbyte_sync`. Provisioning again keeps the connections' states, the source's first day
+and its tickers.
 """
 
 import datetime as dt
@@ -56,7 +56,7 @@ def provision(settings: Settings, start_date: dt.date) -> Provisioned:
     `start_date` is the first day of a new source's daily streams; an existing source keeps its own.
     Raises ProvisionError or AirbyteError.
     """
-    _check(settings)
+    _refuse_missing_settings(settings)
     with closing(AirbyteApi(settings)) as api:
         return _Workspace(api).provision(settings, start_date)
 
@@ -70,24 +70,24 @@ def set_open_close_tickers(api: AirbyteApi, tickers: Iterable[str]) -> list[str]
     """Replace the tickers of daily_open_close; returns the previous ones. Raises AirbyteError.
 
     A new ticker is read from the source's first day on. The state is stored before the list, so a
-    repetition after a failure in between completes the change.
+    second call after a failure in between completes the change.
     """
     source = _source(api)
     before, wanted = _tickers(source), sorted(set(tickers))
     if before != wanted:
         start_date = dt.date.fromisoformat(source["configuration"]["start_date"])
-        _begin_new_tickers(api, wanted, start_date)
+        _store_state_of_new_tickers(api, wanted, start_date)
         api.patch_source(source["sourceId"], {TICKERS: wanted})
     return before
 
 
-def _begin_new_tickers(api: AirbyteApi, tickers: list[str], start_date: dt.date) -> None:
+def _store_state_of_new_tickers(api: AirbyteApi, tickers: list[str], start_date: dt.date) -> None:
     connection_id = api.connection_id(DAILY_CONNECTION)
     states = api.states(connection_id)
-    if known := states.get(OPEN_CLOSE_STREAM):
+    if state := states.get(OPEN_CLOSE_STREAM):
         api.put_states(
             connection_id,
-            {**states, OPEN_CLOSE_STREAM: with_new_tickers(known, tickers, start_date)},
+            {**states, OPEN_CLOSE_STREAM: with_new_tickers(state, tickers, start_date)},
         )
 
 
@@ -138,12 +138,12 @@ class _Workspace:
             return str(self._api.create_source(NAME, definition_id, wanted)["sourceId"])
         if existing["definitionId"] != definition_id:
             raise ProvisionError(
-                f"source {NAME} in workspace {self._api.workspace_id} is of another connector: "
-                "rename it or delete it"
+                f"source {NAME} in workspace {self._api.workspace_id} belongs to another "
+                f"connector than {NAME}: rename it or delete it"
             )
         updated = {name: value for name, value in wanted.items() if name not in _NEVER_UPDATED}
         after = self._api.patch_source(existing["sourceId"], updated)
-        self._note(f"source {NAME}", existing["configuration"], after["configuration"])
+        self._note_changes(f"source {NAME}", existing["configuration"], after["configuration"])
         return str(existing["sourceId"])
 
     def _destination(self, settings: Settings) -> str:
@@ -154,7 +154,9 @@ class _Workspace:
             created = self._api.create_destination(DESTINATION, DESTINATION, wanted)
             return str(created["destinationId"])
         after = self._api.put_destination(existing["destinationId"], DESTINATION, wanted)
-        self._note(f"destination {DESTINATION}", existing["configuration"], after["configuration"])
+        self._note_changes(
+            f"destination {DESTINATION}", existing["configuration"], after["configuration"]
+        )
         return str(existing["destinationId"])
 
     def _connection(
@@ -165,24 +167,24 @@ class _Workspace:
         destination_id: str,
         manifest_changed: bool,
     ) -> str:
-        choices = [_choice(streams()[stream]) for stream in CONNECTIONS[name]]
+        configurations = [_stream_configuration(streams()[stream]) for stream in CONNECTIONS[name]]
         if not existing:
             self._changes.append(f"connection {name}: created")
-            wanted = _connection(name, source_id, destination_id, choices)
+            wanted = _connection(name, source_id, destination_id, configurations)
             return str(self._api.create_connection(wanted)["connectionId"])
         if (existing["sourceId"], existing["destinationId"]) != (source_id, destination_id):
             raise ProvisionError(
-                f"connection {name} in workspace {self._api.workspace_id} is not from {NAME} to "
-                f"{DESTINATION}: rename it"
+                f"connection {name} in workspace {self._api.workspace_id} does not lead from "
+                f"source {NAME} to destination {DESTINATION}: rename it"
             )
-        if manifest_changed or not _fits(existing, choices):
+        if manifest_changed or not _fits(existing, configurations):
             self._api.patch_connection(
-                existing["connectionId"], {"configurations": {"streams": choices}}
+                existing["connectionId"], {"configurations": {"streams": configurations}}
             )
             self._changes.append(f"connection {name}: streams updated")
         return str(existing["connectionId"])
 
-    def _note(self, changed_object: str, before: Json, after: Json) -> None:
+    def _note_changes(self, changed_object: str, before: Json, after: Json) -> None:
         changed = sorted(
             name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
         )
@@ -226,9 +228,9 @@ def destination_configuration(settings: Settings) -> Json:
     }
 
 
-def _check(settings: Settings) -> None:
-    """Raises ProvisionError for empty settings, which Airbyte would partly accept until a sync."""
-    needed = {
+def _refuse_missing_settings(settings: Settings) -> None:
+    """Raises ProvisionError for empty settings, some of which would only fail the first sync."""
+    required = {
         "AIRBYTE_WORKSPACE_ID": settings.airbyte_workspace_id,
         "POLYGON_API_KEY": settings.polygon_api_key.get_secret_value(),
         "SNOWFLAKE_USER": settings.snowflake_user,
@@ -236,12 +238,12 @@ def _check(settings: Settings) -> None:
         or settings.snowflake_password.get_secret_value(),
     }
     if not settings.snowflake_host:
-        needed |= {
+        required |= {
             "SNOWFLAKE_ACCOUNT": settings.snowflake_account,
             "SNOWFLAKE_ROLE": settings.snowflake_role,
             "SNOWFLAKE_WAREHOUSE": settings.snowflake_warehouse,
         }
-    if missing := [name for name, value in needed.items() if not value]:
+    if missing := [name for name, value in required.items() if not value]:
         raise ProvisionError(
             f"Airbyte cannot be set up without {', '.join(missing)}: set them "
             "(see deploy/env.example)"
@@ -262,20 +264,20 @@ def _tickers(source: Json) -> list[str]:
     return list(source["configuration"].get(TICKERS, []))
 
 
-def _choice(stream: Stream) -> Json:
-    """The stream in a connection: merged by key if incremental, else replacing its table."""
+def _stream_configuration(stream: Stream) -> Json:
+    """The stream in a connection: merged by key if incremental, else it replaces its table."""
     if stream.cursor is None:
         return {"name": stream.name, "syncMode": "full_refresh_overwrite"}
     keys = {"cursorField": [stream.cursor], "primaryKey": [[name] for name in stream.primary_key]}
     return {"name": stream.name, "syncMode": "incremental_deduped_history", **keys}
 
 
-def _connection(name: str, source_id: str, destination_id: str, choices: list[Json]) -> Json:
+def _connection(name: str, source_id: str, destination_id: str, configurations: list[Json]) -> Json:
     return {
         "name": name,
         "sourceId": source_id,
         "destinationId": destination_id,
-        "configurations": {"streams": choices},
+        "configurations": {"streams": configurations},
         "schedule": {"scheduleType": "manual"},
         "namespaceDefinition": "destination",
         "nonBreakingSchemaUpdatesBehavior": "ignore",
@@ -283,13 +285,14 @@ def _connection(name: str, source_id: str, destination_id: str, choices: list[Js
     }
 
 
-def _fits(connection: Json, choices: list[Json]) -> bool:
-    """Whether the connection has exactly the chosen streams; Airbyte adds fields of its own."""
+def _fits(connection: Json, configurations: list[Json]) -> bool:
+    """Whether the connection has exactly these streams; Airbyte adds fields of its own."""
     streams_by_name = {stream["name"]: stream for stream in connection["configurations"]["streams"]}
-    return streams_by_name.keys() == {choice["name"] for choice in choices} and all(
-        streams_by_name[choice["name"]].get(name) == value
-        for choice in choices
-        for name, value in choice.items()
+    wanted_by_name = {stream["name"]: stream for stream in configurations}
+    return streams_by_name.keys() == wanted_by_name.keys() and all(
+        streams_by_name[name].get(setting) == value
+        for name, wanted in wanted_by_name.items()
+        for setting, value in wanted.items()
     )
 
 
