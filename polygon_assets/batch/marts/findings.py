@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _QUERIES = resources.files("polygon_assets.batch.marts") / "findings"
 _EXAMPLES = 10
-_OVERNIGHT = 1.25
-"""Factor. Prices hardly ever move more overnight; a ratio wrong by less goes undetected."""
+_LARGEST_OVERNIGHT_FACTOR = 1.25
+"""Prices hardly ever move more overnight; a ratio that is wrong by less goes undetected."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,36 @@ class SplitJump:
         The adjusted jump decides, whatever the ratio: a ratio that is too small or too large leaves
         the rest of the true split in it.
         """
-        return abs(math.log1p(self.adjusted_jump)) < math.log(_OVERNIGHT)
+        return abs(math.log1p(self.adjusted_jump)) < math.log(_LARGEST_OVERNIGHT_FACTOR)
+
+
+@dataclass(frozen=True)
+class SplitEntry:
+    """One of the contradictory split entries of a ticker."""
+
+    ticker: str
+    execution_date: dt.date
+    split_from: float | None
+    split_to: float | None
+    split_id: str
+
+
+@dataclass(frozen=True)
+class ReusedSymbol:
+    """A symbol of a listed security that another security had until `delisted_day`."""
+
+    ticker: str
+    name: str | None
+    former_name: str | None
+    delisted_day: dt.date | None
+    first_bar: dt.date | None
+
+    @property
+    def shares_bars(self) -> bool:
+        """Whether the symbol's bars include the former security's; unknown counts as yes."""
+        if self.first_bar is None:
+            return False
+        return self.delisted_day is None or self.first_bar <= self.delisted_day
 
 
 def duplicates(connection: "SnowflakeConnection", mart: Mart) -> Finding:
@@ -116,35 +145,6 @@ def split_jumps(connection: "SnowflakeConnection", since: dt.date) -> Sequence[S
         cursor.execute((_QUERIES / "split_jumps.sql").read_text(), {"since": since})
         # A price of 0 or a missing price makes the adjusted jump, the fourth column, null.
         return [SplitJump(*row) for row in cursor.fetchall() if row[3] is not None]
-
-
-@dataclass(frozen=True)
-class SplitEntry:
-    """One of the contradictory split entries of a ticker."""
-
-    ticker: str
-    execution_date: dt.date
-    split_from: float | None
-    split_to: float | None
-    split_id: str
-
-
-@dataclass(frozen=True)
-class ReusedSymbol:
-    """A symbol of a listed security that another security had until `delisted_day`."""
-
-    ticker: str
-    name: str | None
-    former_name: str | None
-    delisted_day: dt.date | None
-    first_bar: dt.date | None
-
-    @property
-    def shares_bars(self) -> bool:
-        """Whether the symbol's bars include the former security's; unknown counts as yes."""
-        if self.first_bar is None:
-            return False
-        return self.delisted_day is None or self.first_bar <= self.delisted_day
 
 
 def undecided_splits(connection: "SnowflakeConnection") -> Sequence[SplitEntry]:
