@@ -83,7 +83,7 @@ class ReusedSymbol:
 
     @property
     def shares_bars(self) -> bool:
-        """Whether the symbol's bars include the former security's; unknown counts as yes."""
+        """Whether the symbol's bars include the former security's; an unknown end counts as yes."""
         if self.first_bar is None:
             return False
         return self.delisted_day is None or self.first_bar <= self.delisted_day
