@@ -171,7 +171,7 @@ def _compare_symbol(
     # Any comparison with NaN is false, so NaN would count as "not different" below.
     if not (stream.is_known and batch.is_known):
         return Comparison(symbol, Verdict.DRIFT, stream, batch, None, None)
-    # The verdict uses exact decimals; the reported fractions are rounded floats.
+    # Volumes are judged as exact decimals, prices by the same fraction that is reported.
     volume_differs = (
         abs(stream.volume - batch.volume) > Decimal(str(tolerance.volume)) * batch.volume
     )

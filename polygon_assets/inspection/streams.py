@@ -119,6 +119,7 @@ def last_processed(
     with KafkaReader.at(settings, deadline_seconds, group_id=group) as reader:
         group_positions = reader.positions(topic)
         stops = {
+            # A topic that was created again may end before the committed offset.
             partition: min(offset, group_positions.ends[partition])
             for partition, offset in group_positions.committed.items()
         }

@@ -38,6 +38,7 @@ class Mirror:
         self._region = region
         self._backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
         self._saved: dict[Path, tuple[str, dt.datetime]] = {}
+        """ETag and last change of each object as it stands on disk."""
         self._lock = threading.Lock()
 
     def load(self) -> None:

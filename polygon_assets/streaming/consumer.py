@@ -54,6 +54,7 @@ class TopicConsumer:
             else:
                 messages.append(message)
                 self._positions[message.partition() or 0] = (message.offset() or 0) + 1
+        # Messages arrive, so an earlier problem is over.
         if messages:
             self.problem = ""
         return messages

@@ -167,10 +167,10 @@ class Intake:
     async def _send(
         self, events: list[VendorAggregate], received_at_us: int, counts: Counter[str]
     ) -> None:
-        """Queue events for Kafka until there is no room, and count those that were queued.
+        """Queue events for Kafka, waiting for room; stop when the wait fails. Counts the queued.
 
-        No two events share a `received_at`: it is the version by which the tables choose, and each
-        engine has its own rule for versions that are equal.
+        No two events share a `received_at`: tables keep the row with the highest one, and each
+        engine has its own rule for ties.
         """
         first_us = max(received_at_us, self._version_us + 1)
         self._version_us = first_us + len(events) - 1

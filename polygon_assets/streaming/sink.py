@@ -58,6 +58,7 @@ class Sink:
         """Work until stopped, then insert what was read, within the drain deadline."""
         while not stop.is_set():
             self._turn(self._settings.sink_max_age_seconds)
+            # While a retry is pending, the state remains that of the failure.
             if time.monotonic() >= self._retry_at:
                 self._publisher.state(
                     "streaming" if self._consumer.assigned else "waiting", self._consumer.problem

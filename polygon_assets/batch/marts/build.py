@@ -27,6 +27,8 @@ def build(
 ) -> int:
     """Rebuild the mart's rows, or those of `day` if it is filled by day; returns their number.
 
+    Rows of the tickers in `mart.kept_sql` stay as they are.
+
     `decisions` are people's decisions about contradictory splits. Creates missing table and
     columns. Raises ValueError if `day` does not suit the mart, and
     snowflake.connector.errors.Error.
@@ -41,16 +43,16 @@ def build(
         ensure_table.ensure(cursor, SCHEMA, mart.name, mart.definitions)
         parameters = {"day": day, "decisions": as_json(decisions)}
         if mart.by_day:
-            condition, rows = "trading_day = %(day)s", mart.sql
+            replaced, rows = "trading_day = %(day)s", mart.sql
         elif mart.kept_sql:
-            condition = f"ticker NOT IN ({mart.kept_sql})"
-            rows = f"SELECT * FROM ({mart.sql}) AS made WHERE {condition}"
+            replaced = f"ticker NOT IN ({mart.kept_sql})"
+            rows = f"SELECT * FROM ({mart.sql}) AS made WHERE {replaced}"
         else:
             cursor.execute(
                 f"INSERT OVERWRITE INTO {mart.table} ({columns})\n{mart.sql}", parameters
             )
             return _count(cursor)
-        with _replacing(cursor, mart, condition, parameters):
+        with _replacing(cursor, mart, replaced, parameters):
             cursor.execute(f"INSERT INTO {mart.table} ({columns})\n{rows}", parameters)
             return _count(cursor)
 

@@ -151,7 +151,7 @@ def count_attempt(backlog: Backlog, attempts: Attempts, answer: Load | Wait) -> 
 
 
 def reference_load_due(facts: ReferenceFacts, now: dt.datetime) -> Load | Wait | None:
-    """Load what was never loaded; None when it is time to ask the vendor for its newest change."""
+    """Load what was never loaded, or wait; None when the vendor's newest change must decide."""
     if facts.missing_settings:
         return Wait(not_set(facts.missing_settings))
     if facts.under_way:

@@ -343,13 +343,13 @@ def _odd_stamps(built: Built) -> Judgement:
 
 
 def _reused(built: Built) -> Judgement:
-    return judge_reused(_unless_new(lambda: findings.reused_symbols(built.connection)))
+    return judge_reused(_empty_before_first_load(lambda: findings.reused_symbols(built.connection)))
 
 
-def _unless_new(
+def _empty_before_first_load(
     ask: Callable[[], Sequence[findings.ReusedSymbol]],
 ) -> Sequence[findings.ReusedSymbol]:
-    """Empty while a table of the query does not exist yet, as during the first load."""
+    """Empty as long as a table that the query reads does not exist."""
     from snowflake.connector.errors import ProgrammingError
 
     try:

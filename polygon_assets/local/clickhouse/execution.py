@@ -65,6 +65,7 @@ class Execution:
         statement, revision = self._statement(), request.native_revision
         session_id = request.parameters.get("session_id", "")
         must_exist = request.parameters.get("session_check") == "1"
+        # A SET must outlive its request, whose own settings are undone at the end.
         settings = {} if _is_set(statement) else request.settings
         with (
             self.engine.running(self.query_id),

@@ -27,7 +27,7 @@ from polygon_assets.inspection import (
     warehouse,
 )
 from polygon_assets.local.launcher.environment import clean_this_process
-from polygon_assets.local.launcher.replay import dagster_home, refuse_unprovable, replay_of
+from polygon_assets.local.launcher.replay import dagster_home, refuse_unprovable, replay_start
 from polygon_assets.local.launcher.revival import Revival
 from polygon_assets.local.launcher.servers import dagster
 from polygon_assets.local.launcher.stack import Stack, running_stack
@@ -68,7 +68,9 @@ def run(
         if project:
             rows_before = _rows(stack)
             console.print("starting Dagster")
-            home = dagster_home(project, stack.servers_dir) if replay_of(exchange_options) else None
+            home = (
+                dagster_home(project, stack.servers_dir) if replay_start(exchange_options) else None
+            )
             stack.add(dagster(project, ui_port, home))
         _print_addresses(stack, console)
         check_servers = Revival(stack, console.print).check

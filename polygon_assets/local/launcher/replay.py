@@ -29,7 +29,7 @@ class ReplayError(PolygonAssetsError):
     """The day cannot be replayed; the message names the option, its value and the cure."""
 
 
-def replay_of(options: Sequence[str]) -> dt.datetime | None:
+def replay_start(options: Sequence[str]) -> dt.datetime | None:
     """New York time, without zone, at which a replay begins; None if the options start no replay.
 
     `options` are those of `python -m polygon_assets.local.exchange`. Raises ReplayError.
@@ -55,7 +55,7 @@ def refuse_unprovable(options: Sequence[str], today: dt.date) -> None:
             f"--replay {day}: days before {FIRST_DAY} have no partition; "
             f"choose a trading day from {FIRST_DAY} on"
         )
-    begins = replay_of(options)
+    begins = replay_start(options)
     if begins is None:
         return
     day, session = begins.date(), _session(begins.date())

@@ -16,7 +16,7 @@ from polygon_assets.clients import clickhouse
 from polygon_assets.local import broker
 from polygon_assets.local.launcher import code_location
 from polygon_assets.local.launcher.ports import HOST
-from polygon_assets.local.launcher.replay import replay_of
+from polygon_assets.local.launcher.replay import replay_start
 from polygon_assets.market_clock import calendar_of, replay_begins
 from polygon_assets.serving.migrate import migrate
 from polygon_assets.settings import Settings
@@ -76,7 +76,7 @@ def dagster(project: Path, port: int, home: Path | None = None) -> Server:
 
 
 def _exchange(options: Sequence[str]) -> Server:
-    begins = replay_of(options)
+    begins = replay_start(options)
     market = ("--calendar", "NYSE", "--no-earlier-trades") if begins else ("--calendar", "24/7")
     return Server(
         name="exchange",

@@ -21,7 +21,7 @@ from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.local.launcher import state
 from polygon_assets.local.launcher.ports import free_port, listens
 from polygon_assets.local.launcher.process import Process
-from polygon_assets.local.launcher.replay import FOLDER, replay_of
+from polygon_assets.local.launcher.replay import FOLDER, replay_start
 from polygon_assets.local.launcher.servers import Server, embedded_servers
 from polygon_assets.serving.migrate import MigrationError
 from polygon_assets.settings import Settings
@@ -268,7 +268,7 @@ def running_stack(
         data_dir,
         servers,
         fixed_ports=fixed_ports,
-        emptied=FOLDER if replay_of(exchange_options) else "",
+        emptied=FOLDER if replay_start(exchange_options) else "",
     )
     stack.start()
     try:

@@ -177,6 +177,7 @@ class Session(FakeSnowflakeConnection, LockHolder):
         self._duck_conn.interrupt()
 
     def abandon(self) -> None:
+        """Roll back an idle transaction; the session's next statement then fails and says so."""
         logger.warning(
             "rolled back a transaction that was idle while another session waited to write"
         )
@@ -217,7 +218,7 @@ class Cursor(FakeSnowflakeCursor):
     def _execute_or_sum_text(
         self, kind: str, run: Callable[[], FakeSnowflakeCursor]
     ) -> FakeSnowflakeCursor:
-        """Run a statement, and again with sums of text if DuckDB refuses to sum a text column.
+        """Run a statement; if DuckDB refuses SUM over text, run it again with text cast to numbers.
 
         Only DuckDB has the columns' types, and it refuses before it has changed anything.
         """

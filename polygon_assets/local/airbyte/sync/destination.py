@@ -32,6 +32,8 @@ DEFINITION_ID = "424892c4-daac-4491-b35d-c6688ba547ba"
 # Short, so that a job without Snowflake fails while its caller still waits.
 _ANSWER_SECONDS = 120
 
+SNOWFLAKE_DOMAIN = ".snowflakecomputing.com"
+
 
 class DestinationError(PolygonAssetsError):
     """A load failed; the message has the table and the cause."""
@@ -55,12 +57,12 @@ def settings_for(configuration: Json) -> Settings:
     host = configuration["host"]
     address = urlsplit(host if "://" in host else f"https://{host}")
     name, credentials = address.hostname or "", configuration["credentials"]
-    account = name.removesuffix(".snowflakecomputing.com")
+    is_snowflake = name.endswith(SNOWFLAKE_DOMAIN)
     # All fields, because a missing one would come from the environment.
     return Settings.model_validate(
         {
-            "snowflake_account": account,
-            "snowflake_host": "" if account != name else name,
+            "snowflake_account": name.removesuffix(SNOWFLAKE_DOMAIN),
+            "snowflake_host": "" if is_snowflake else name,
             "snowflake_port": address.port or 443,
             "snowflake_protocol": address.scheme,
             "snowflake_user": configuration["username"],

@@ -147,10 +147,10 @@ def cusip_of(cik: str) -> str:
 
 
 def last_updated(market: Market, moment: dt.datetime) -> Ints:
-    """Per ticker: the Unix second of its last change before `moment`.
+    """Per ticker: the Unix second of its last change at or before `moment`.
 
-    A ticker changes every 60 to 570 days, so that some change each day, and when it is listed or
-    delisted.
+    A ticker changes when it is listed, when it is delisted, and in between at its own interval of
+    60 to 571 days, so that some tickers change each day.
     """
     keys = hashed(market.seed, 9, market.universe.keys)
     period = 86_400 * (60 + bits(keys, 0, 9))

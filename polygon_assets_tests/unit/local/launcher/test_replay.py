@@ -11,7 +11,7 @@ from polygon_assets.local.launcher.replay import (
     ReplayError,
     dagster_home,
     refuse_unprovable,
-    replay_of,
+    replay_start,
 )
 from polygon_assets.local.launcher.servers import embedded_servers
 
@@ -31,7 +31,7 @@ TODAY = dt.date(2026, 11, 27)
 def test_a_replay_begins_at_the_time_of_its_options(
     options: tuple[str, ...], begins: str | None
 ) -> None:
-    start = replay_of(options)
+    start = replay_start(options)
     assert (start.isoformat("T", "minutes") if start else None) == begins
     refuse_unprovable(options, TODAY)
 
