@@ -186,7 +186,7 @@ def test_a_program_that_is_killed_is_named_with_its_signal() -> None:
 
 
 def test_a_program_that_stops_by_itself_in_the_middle_of_the_session_is_started_again() -> None:
-    supervised = supervision("pass", finished=after(0.4))
+    supervised = supervision("pass", finished=after(60.0))
     with pytest.raises(ProgramKeepsFailingError, match="exit code 0"):
         supervised.run()
 
