@@ -442,7 +442,7 @@ def test_a_much_smaller_reference_table_is_refused_until_a_person_accepts_it(
         refused = graph.run(raw("stock_split"))
         check = size_check(refused)
         assert (check.passed, check.blocking) == (False, True)
-        assert f"{rows:,} rows came, {3 * rows:,} were there" in (check.description or "")
+        assert f"{rows:,} rows arrived, {3 * rows:,} were stored" in (check.description or "")
         assert "accept_smaller: [stock_split]" in (check.description or "")
         cursor.execute("SELECT COUNT(*) FROM RAW.STOCK_SPLIT")
         assert cursor.fetchall() == [(3 * rows,)]

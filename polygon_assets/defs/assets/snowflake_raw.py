@@ -198,8 +198,9 @@ def sync_reference_tables(
             name for name, table in held.items() if not table.rows and name not in MAY_BE_EMPTY
         ]:
             raise dg.Failure(
-                f"Airbyte's job {sync.job_id} succeeded, but empty is "
-                f"RAW.{', RAW.'.join(empty).upper()}",
+                f"Airbyte's job {sync.job_id} succeeded, but no row is in "
+                f"RAW.{', RAW.'.join(empty).upper()}: check the source in Airbyte and the plan, "
+                "then materialize the tables again",
                 allow_retries=False,
             )
         newest_change = newest_ticker_change(connection)
@@ -307,14 +308,14 @@ def _has_further_steps(context: dg.AssetExecutionContext) -> bool:
 
 def _size_check(name: str, judged: Judged) -> dg.AssetCheckResult:
     """The judgement, with what a person can do about it."""
-    counts = f"{judged.rows:,} rows came" + (
-        "" if judged.rows_before is None else f", {judged.rows_before:,} were there"
-    )
+    counts = f"{judged.rows:,} rows arrived"
+    if judged.rows_before is not None:
+        counts += f", {judged.rows_before:,} were stored"
     if not judged.accepted:
         counts += (
-            f". They are not put in place; look at RAW.{name.upper()}_REJECTED. If they are right, "
-            f"materialize snowflake/raw/{name} with the run configuration `accept_smaller: "
-            f"[{name}]`"
+            f". The stored rows stay; RAW.{name.upper()}_REJECTED holds those that arrived. If "
+            f"they are right, materialize snowflake/raw/{name} with the run configuration "
+            f"`accept_smaller: [{name}]`"
         )
     return dg.AssetCheckResult(
         passed=judged.accepted,

@@ -3,10 +3,7 @@
 Add port look-ups here; which server uses which port belongs to `servers`.
 """
 
-import re
 import socket
-import sys
-from pathlib import Path
 
 import psutil
 
@@ -14,7 +11,6 @@ from polygon_assets.errors import PolygonAssetsError
 
 HOST = "127.0.0.1"
 _ATTEMPTS = 100
-_TCP_LISTEN = "0A"  # state in /proc/net/tcp
 
 
 class NoFreePortError(PolygonAssetsError):
@@ -46,32 +42,20 @@ def listens(pid: int, port: int) -> bool:
     An answer on the port proves too little: a broker whose port another process took can stay alive
     without reporting an error.
     """
-    if not sys.platform.startswith("linux"):
-        with socket.socket() as probe:
-            return probe.connect_ex((HOST, port)) == 0
     try:
-        family = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:
         return False
-    return any(_listening_sockets(port) & _sockets_of(member) for member in family)
+    return any(port in _listening_ports(process) for process in family)
 
 
-def _listening_sockets(port: int) -> set[str]:
-    """Inodes of the sockets that listen on `port`, from /proc/net/tcp.
-
-    Columns: number, local address:port in hexadecimal, remote address:port, state, ..., inode.
-    """
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return {
-        row[9]
-        for row in rows
-        if row[3] == _TCP_LISTEN and int(row[1].rpartition(":")[2], 16) == port
-    }
-
-
-def _sockets_of(pid: int) -> set[str]:
+def _listening_ports(process: psutil.Process) -> set[int]:
     try:
-        links = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
-    except OSError:
-        return set()  # the process or a descriptor is gone; the caller polls again
-    return {match[1] for link in links if (match := re.fullmatch(r"socket:\[(\d+)\]", link))}
+        connections = process.net_connections(kind="tcp")
+    except psutil.Error:
+        return set()  # the process has ended; the caller polls again
+    return {
+        connection.laddr.port
+        for connection in connections
+        if connection.status == psutil.CONN_LISTEN
+    }
