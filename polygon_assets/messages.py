@@ -172,12 +172,21 @@ class Heartbeat(msgspec.Struct, omit_defaults=True):
     subscriptions_version: str = ""
 
 
+LATEST_MS = 4_102_444_800_000
+"""2100-01-01 in Unix milliseconds."""
+
+
 def utc(unix_ms: int) -> dt.datetime:
     """A message's time as an aware datetime.
 
     Raises ValueError, OverflowError or OSError for a number that is not a time in milliseconds.
     """
     return dt.datetime.fromtimestamp(unix_ms / 1000, dt.UTC)
+
+
+def clamped_utc(unix_ms: int) -> dt.datetime:
+    """A time of the messages, clamped to 1970 to 2100: one wrong stamp must not hide other gaps."""
+    return utc(min(max(unix_ms, 0), LATEST_MS))
 
 
 def unaccounted(beat: Heartbeat) -> int:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from polygon_assets.inspection import streams, tables
 from polygon_assets.market_calendar import NEW_YORK
-from polygon_assets.messages import Gap, Heartbeat
+from polygon_assets.messages import Gap, Heartbeat, clamped_utc
 from polygon_assets.settings import Settings
 
 STALE_SECONDS = 15
@@ -69,8 +69,8 @@ def rows(
     """The open gaps, and one that lasts, which the producer reports only when it is over."""
     gap_rows = [
         GapRow(
-            _utc(gap.since),
-            _utc(gap.until),
+            clamped_utc(gap.since),
+            clamped_utc(gap.until),
             _cause(gap),
             channels_text(gap.channels),
             "open",
@@ -79,7 +79,7 @@ def rows(
         for gap in gaps
     ]
     if producer and producer.complete_until and market_is_open:
-        since = _utc(producer.complete_until)
+        since = clamped_utc(producer.complete_until)
         if (now - since).total_seconds() > STALE_SECONDS:
             cause = producer.detail or producer.state
             gap_rows.append(
@@ -106,11 +106,6 @@ def _cause(gap: Gap) -> str:
     return (
         f"{gap.reason}, {gap.events_dropped:,} events dropped" if gap.events_dropped else gap.reason
     )
-
-
-def _utc(milliseconds: int) -> dt.datetime:
-    """Clamped, because a vendor's stamp that is no time must not hide the other gaps."""
-    return dt.datetime.fromtimestamp(min(max(milliseconds, 0), 4_102_444_800_000) / 1000, dt.UTC)
 
 
 def _new_york(moment: dt.datetime) -> str:

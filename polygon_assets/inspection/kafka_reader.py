@@ -37,8 +37,9 @@ class Positions:
 class KafkaReader:
     """One connection with a deadline; each method raises KafkaUnreachableError after it."""
 
-    def __init__(self, consumer: "KafkaConsumer", deadline: float) -> None:
+    def __init__(self, consumer: "KafkaConsumer", servers: str, deadline: float) -> None:
         self._consumer = consumer
+        self._servers = servers
         self._deadline = deadline
 
     @classmethod
@@ -56,7 +57,7 @@ class KafkaReader:
                 settings, bootstrap_timeout_ms=int(deadline_seconds * 1000), **options
             )
             try:
-                yield cls(consumer, deadline)
+                yield cls(consumer, settings.kafka_bootstrap_servers, deadline)
             finally:
                 consumer.close(autocommit=False)
         except KafkaError as error:
@@ -200,7 +201,7 @@ class KafkaReader:
     def _left_ms(self) -> int:
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise KafkaUnreachableError("Kafka did not answer in time")
+            raise KafkaUnreachableError(f"Kafka at {self._servers} did not answer in time")
         return max(1, int(left * 1000))
 
 
@@ -222,4 +223,6 @@ def _check_listening(bootstrap_servers: str, deadline_seconds: float) -> None:
             causes.append(f"{server}: {error}")
         else:
             return
-    raise KafkaUnreachableError("Kafka: " + "; ".join(causes))
+    raise KafkaUnreachableError(
+        f"Kafka: {'; '.join(causes)}; check KAFKA_BOOTSTRAP_SERVERS and the brokers"
+    )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from clickhouse_connect.driver.client import Client
 
-from polygon_assets.messages import Gap
+from polygon_assets.messages import Gap, clamped_utc
 
 TABLE = "market.stream_gaps"
 COLUMNS = (
@@ -23,8 +23,6 @@ COLUMNS = (
     "epoch",
     "updated_at",
 )
-LATEST_MS = 4_102_444_800_000
-"""2100-01-01 in Unix milliseconds."""
 
 
 def store(client: Client, gaps: Sequence[Gap], now: dt.datetime) -> None:
@@ -39,17 +37,12 @@ def store(client: Client, gaps: Sequence[Gap], now: dt.datetime) -> None:
 def _row(gap: Gap, now: dt.datetime) -> tuple[object, ...]:
     return (
         gap.gap_id,
-        _utc(gap.since),
-        _utc(gap.until),
+        clamped_utc(gap.since),
+        clamped_utc(gap.until),
         gap.reason,
         gap.channels,
         "open",
         gap.events_dropped,
-        _utc(gap.epoch),
+        clamped_utc(gap.epoch),
         now,
     )
-
-
-def _utc(unix_ms: int) -> dt.datetime:
-    """A time, clamped to the column's range, so that one wrong time does not refuse all gaps."""
-    return dt.datetime.fromtimestamp(min(max(unix_ms, 0), LATEST_MS) / 1000, dt.UTC)
