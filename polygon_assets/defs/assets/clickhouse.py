@@ -117,7 +117,7 @@ def stock_aggregates(days: dg.PartitionsDefinition[str]) -> dg.AssetSpec:
             grain="one row per symbol and second; partitioned by New York trading day.",
             lateness="about 1 s after the filtered topic; a day is proved 15 min after the "
             "extended close.",
-            wrong="the sensor `trading_day_closer` says why a day is still open. Rows missing "
+            wrong="the sensor `trading_day_closer` names why a day is still open. Rows missing "
             "against the topic: see the check `offsets_account_for_rows` and the log of "
             "`run_sink`. Reading a topic again is harmless: the newest `received_at` wins.",
         ),
