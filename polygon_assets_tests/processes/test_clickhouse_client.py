@@ -246,8 +246,10 @@ def test_large_results_are_streamed(client: Client) -> None:
 
 
 def test_an_error_in_the_middle_of_a_stream_is_raised(client: Client) -> None:
+    # In one thread, or the failing row could be read before the first rows are sent.
     with client.query_row_block_stream(
-        "SELECT number, throwIf(number = 300000) FROM numbers(500000)"
+        "SELECT number, throwIf(number = 3000000) FROM numbers(5000000)",
+        settings={"max_threads": 1},
     ) as blocks:
         assert next(blocks)
         with pytest.raises(StreamFailureError, match="FUNCTION_THROW_IF_VALUE_IS_NON_ZERO"):
