@@ -149,7 +149,7 @@ class Insertion(threading.Thread):
     def run(self) -> None:
         try:
             self._refused = self._insert(self.messages)
-        except Exception as error:  # noqa: BLE001  # outcome() raises it in the thread that handles it
+        except Exception as error:  # noqa: BLE001  # outcome() raises it in its caller's thread
             self._error = error
 
     def outcome(self) -> int:

@@ -100,7 +100,9 @@ def to_raw(event: VendorAggregate, received_at_us: int) -> RawAggregate:
     """The event under the field names of our topic."""
     values = msgspec.structs.astuple(event)
     # mypy cannot count the fields: 9 + 2 + 8.
-    return RawAggregate(*values[:9], received_at_us, "websocket", *values[9:])  # type: ignore[call-arg]
+    return RawAggregate(  # type: ignore[call-arg]
+        *values[:9], received_at_us, "websocket", *values[9:]
+    )
 
 
 def _read_part_by_part(message: bytes) -> Frame:

@@ -53,7 +53,9 @@ def _asset(graph: AssetGraph, key: dg.AssetKey) -> Iterator[str]:
     parents = sorted(parent.to_user_string() for parent in node.parent_keys)
     yield f"  deps: {', '.join(parents) or 'none'}"
     if node.partitions_def:
-        yield f"  partitions: {type(node.partitions_def).__name__}, {node.partitions_def.timezone}"  # type: ignore[attr-defined]
+        days = node.partitions_def
+        assert isinstance(days, dg.TimeWindowPartitionsDefinition)
+        yield f"  partitions: {type(days).__name__}, {days.timezone}"
     if node.automation_condition:
         yield f"  automation: {node.automation_condition.get_label()}"
     if node.backfill_policy:

@@ -299,12 +299,21 @@ def test_the_last_query_has_an_id(session: SnowflakeConnection) -> None:
         ("DATE_TRUNC('year', DATE '2026-11-20')", dt.date(2026, 1, 1)),
         ("DATE_TRUNC('day', '2026-11-20'::DATE)", dt.date(2026, 11, 20)),
         ("TRUNC(d, 'month')", dt.date(2026, 11, 1)),
-        ("DATE_TRUNC('month', '2026-11-20 10:11:12'::TIMESTAMP)", dt.datetime(2026, 11, 1)),  # noqa: DTZ001 - a TIMESTAMP_NTZ
-        ("DATE_TRUNC('hour', '2026-11-20 10:11:12'::TIMESTAMP)", dt.datetime(2026, 11, 20, 10)),  # noqa: DTZ001
+        (
+            "DATE_TRUNC('month', '2026-11-20 10:11:12'::TIMESTAMP)",
+            dt.datetime.fromisoformat("2026-11-01T00:00"),
+        ),
+        (
+            "DATE_TRUNC('hour', '2026-11-20 10:11:12'::TIMESTAMP)",
+            dt.datetime.fromisoformat("2026-11-20T10:00"),
+        ),
         ("DATEADD(day, 1, d)", dt.date(2026, 11, 21)),
         ("DATEADD(month, -1, d)", dt.date(2026, 10, 20)),
         ("DATEADD(hour, 1, d)", dt.datetime(2026, 11, 20, 1)),  # noqa: DTZ001
-        ("DATEADD(day, 1, '2026-11-20 10:00:00'::TIMESTAMP)", dt.datetime(2026, 11, 21, 10)),  # noqa: DTZ001
+        (
+            "DATEADD(day, 1, '2026-11-20 10:00:00'::TIMESTAMP)",
+            dt.datetime.fromisoformat("2026-11-21T10:00"),
+        ),
         ("LAST_DAY(d)", dt.date(2026, 11, 30)),
     ],
 )

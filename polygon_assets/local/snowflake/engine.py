@@ -156,7 +156,10 @@ class Session(FakeSnowflakeConnection, LockHolder):
         """Whether the session keeps the write lock until COMMIT or ROLLBACK."""
         return self.began or self._in_transaction
 
-    def cursor(self, cursor_class: type[SnowflakeCursor] = SnowflakeCursor) -> "Cursor":  # noqa: ARG002
+    def cursor(
+        self,
+        cursor_class: type[SnowflakeCursor] = SnowflakeCursor,  # noqa: ARG002
+    ) -> "Cursor":
         return Cursor(self, self._duck_conn)
 
     def set_login(self, user: str, parameters: Mapping[str, str]) -> None:

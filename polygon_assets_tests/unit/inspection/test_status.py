@@ -2,6 +2,11 @@
 
 import datetime as dt
 import io
+import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -207,6 +212,25 @@ def test_a_service_that_fails_between_two_queries_is_reported_as_failed(
             "Snowflake refused a question: no such table",
         )
     assert (facts["streams"], facts["tables"]) == ({}, {})
+
+
+def test_watching_repeats_the_report_until_it_is_interrupted() -> None:
+    endpoints = {
+        "POLYGON_WEBSOCKET_URL": "ws://127.0.0.1:1",
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "CLICKHOUSE_HOST": "127.0.0.1",
+        "CLICKHOUSE_PORT": "1",
+    }
+    command = [sys.executable, "-m", "polygon_assets.cli", "status", "--watch", "--json"]
+    with subprocess.Popen(
+        command, env=os.environ | endpoints, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        reports = [json.loads(process.stdout.readline()) for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    assert [report["healthy"] for report in reports] == [False, False]
+    assert "127.0.0.1:1" in reports[1]["services"]["kafka"]["endpoint"]
 
 
 def test_a_hanging_service_is_named_and_delays_nothing_else(

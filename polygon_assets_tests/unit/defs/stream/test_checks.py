@@ -4,6 +4,7 @@ import datetime as dt
 from decimal import Decimal
 
 import dagster as dg
+import msgspec
 import pytest
 
 from polygon_assets.defs.stream.checks import (
@@ -33,7 +34,8 @@ def ago(seconds: float) -> int:
 
 
 def beat(age: float = 1, **changes: object) -> Heartbeat:
-    return Heartbeat("producer", "host:1:1", "streaming", 0, ago(age), **changes)  # type: ignore[arg-type]
+    plain = Heartbeat("producer", "host:1:1", "streaming", 0, ago(age))
+    return msgspec.structs.replace(plain, **changes)
 
 
 def judged_good(_settings: Settings, _now: dt.datetime) -> dg.AssetCheckResult:
