@@ -7,13 +7,20 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from polygon_assets.child_processes import prepare_child
 from polygon_assets.local.launcher.environment import cleaned
+
+SETTLE_SECONDS = 3.0
+"""Dagster's servers end within 1 s after their runs. On a full disk its code server never ends: it
+cannot store how its runs ended."""
+
+_POLL_SECONDS = 0.05
 
 
 class Process:
@@ -75,33 +82,68 @@ class Process:
             self.send(signal.SIGKILL)
             self._popen.wait()
 
-    def stop_tree(self, seconds: float) -> None:
-        """Send SIGTERM, wait for the process and its descendants, SIGKILL the rest after `seconds`.
+    def stop_tree(self, seconds: float, delivers: Callable[[Sequence[str]], bool]) -> None:
+        """Send SIGTERM, wait for the descendants that deliver, and SIGKILL what remains.
 
-        If the process has already ended, its children are found by their session and get SIGTERM
-        at once.
+        `delivers` takes a descendant's command line. All have `seconds` at most; those that deliver
+        nothing have SETTLE_SECONDS after the last delivery. If the process has already ended, its
+        children are found by their session and get SIGTERM at once.
         """
         deadline = time.monotonic() + seconds
+        descendants = self._descendants()
+        delivering = [process for process in descendants if delivers(_command_of(process))]
+        self.send(signal.SIGTERM)
+        _wait_for(delivering, deadline)
+        deadline = min(deadline, time.monotonic() + SETTLE_SECONDS)
+        self.stop(max(0.0, deadline - time.monotonic()))
+        for process in _wait_for(descendants, deadline):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        _wait_for(descendants, time.monotonic() + seconds)
+
+    def _descendants(self) -> list[psutil.Process]:
         if self.exit_code is None:
-            descendants = psutil.Process(self.pid).children(recursive=True)
-        else:
-            children = [
-                process for process in psutil.process_iter() if _session_of(process.pid) == self.pid
-            ]
-            descendants = [
-                *children,
-                *(child for process in children for child in process.children(recursive=True)),
-            ]
-            for process in descendants:
+            return psutil.Process(self.pid).children(recursive=True)
+        children = [
+            process for process in psutil.process_iter() if _session_of(process.pid) == self.pid
+        ]
+        descendants = [
+            *children,
+            *(child for process in children for child in process.children(recursive=True)),
+        ]
+        for process in descendants:
+            with suppress(psutil.NoSuchProcess):
                 process.terminate()
-        self.stop(seconds)
-        _, alive = psutil.wait_procs(descendants, timeout=max(0.0, deadline - time.monotonic()))
-        for process in alive:
-            process.kill()
-        psutil.wait_procs(alive, timeout=seconds)
+        return descendants
 
     def last_lines(self, count: int = 15) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
+
+
+def _wait_for(processes: Sequence[psutil.Process], deadline: float) -> list[psutil.Process]:
+    """Wait until the processes have ended; those that still run at the deadline.
+
+    A zombie has ended: a parent that hangs never collects it.
+    """
+    while (alive := [process for process in processes if _runs(process)]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(_POLL_SECONDS)
+    return alive
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _command_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def _session_of(pid: int) -> int | None:

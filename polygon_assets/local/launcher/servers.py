@@ -50,6 +50,8 @@ class Server:
     """A sentence about the data that a new process of the server has lost."""
     drain_seconds: float = 0.0
     """Above 0, the server uses the others: it and its children stop first, within this time."""
+    delivers: Callable[[Sequence[str]], bool] = lambda _: True
+    """Takes a descendant's command line: whether a stop waits until that process has ended."""
 
 
 def embedded_servers(exchange_options: Sequence[str] = ()) -> tuple[Server, ...]:
@@ -72,7 +74,13 @@ def dagster(project: Path, port: int, home: Path | None = None) -> Server:
         # A stream program delivers its accepted messages within 10 s (settings.drain_seconds) after
         # its run is terminated.
         drain_seconds=25.0,
+        delivers=_is_run_or_program,
     )
+
+
+def _is_run_or_program(command: Sequence[str]) -> bool:
+    """Whether a process below `dagster dev` is a run (Dagster forks it) or a stream program."""
+    return "--multiprocessing-fork" in command or "stream" in command
 
 
 def _exchange(options: Sequence[str]) -> Server:

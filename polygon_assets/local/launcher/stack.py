@@ -94,7 +94,8 @@ class Stack:
     def stop(self) -> None:
         """Stop all servers with SIGTERM, later SIGKILL; those that use others stop first."""
         for name in [name for name in self._processes if self._servers[name].drain_seconds]:
-            self._processes.pop(name).stop_tree(self._servers[name].drain_seconds)
+            server = self._servers[name]
+            self._processes.pop(name).stop_tree(server.drain_seconds, server.delivers)
         processes = list(reversed(self._processes.values()))
         for process in processes:
             process.send(signal.SIGTERM)
@@ -136,7 +137,7 @@ class Stack:
         if name in self._processes:
             process = self._processes.pop(name)
             if self._servers[name].drain_seconds:
-                process.stop_tree(STOP_SECONDS)
+                process.stop_tree(STOP_SECONDS, self._servers[name].delivers)
             else:
                 process.stop(STOP_SECONDS)
         self._launch(self._servers[name])
