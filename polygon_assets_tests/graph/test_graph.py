@@ -75,12 +75,8 @@ def fresh_interpreter(code: str, **environment: str) -> str:
 
 
 def test_it_loads_in_a_fresh_interpreter_without_anything_set_and_without_heavy_imports() -> None:
-    load = "import sys, time, polygon_assets.definitions as d; d.defs.get_repository_def()"
-    cpu_seconds, *loaded = fresh_interpreter(
-        f"{load}; print(time.process_time(), *sys.modules, sep='\\n')"
-    ).splitlines()
-    # About 1 s; above 3 s every start of a run and of the code server is felt.
-    assert float(cpu_seconds) < 3
+    load = "import sys, polygon_assets.definitions as d; d.defs.get_repository_def()"
+    loaded = fresh_interpreter(f"{load}; print(*sys.modules, sep='\\n')").splitlines()
     assert "dagster" in loaded
     assert [module for module in HEAVY if module in loaded] == []
 

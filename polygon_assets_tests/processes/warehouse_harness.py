@@ -7,9 +7,10 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from polygon_assets.batch import marts
-from polygon_assets.batch.airbyte.connector import streams
+from polygon_assets.batch.airbyte.connector import streams, whole_streams
 from polygon_assets.batch.marts import MARTS
 from polygon_assets.batch.raw import ensure_table, table_writer
+from polygon_assets.batch.raw.last_good import keep_or_restore
 from polygon_assets.batch.raw.table_writer import Written
 
 if TYPE_CHECKING:
@@ -28,22 +29,31 @@ def ask(session: "SnowflakeConnection", sql: str) -> list[Any]:
 def merge(
     session: "SnowflakeConnection", stream: str, *records: dict[str, Any], at: dt.datetime = AT
 ) -> Written:
-    """Load records into the stream's table."""
-    return table_writer.merge(session, streams()[stream], records, at)
+    """Load records into the stream's table, and accept it if marts read the last good rows."""
+    written = table_writer.merge(session, streams()[stream], records, at)
+    if streams()[stream] in whole_streams():
+        keep_or_restore(session, [streams()[stream]], [stream])
+    return written
 
 
 def create(session: "SnowflakeConnection") -> None:
     """Create the missing tables of RAW and MARTS."""
     with session.cursor() as cursor:
         for stream in streams().values():
-            ensure_table.ensure(cursor, "RAW", stream.name, table_writer.columns(stream))
+            for suffix in ("", "_last_good") if stream in whole_streams() else ("",):
+                name, columns = f"{stream.name}{suffix}", table_writer.columns(stream)
+                ensure_table.ensure(cursor, "RAW", name, columns)
         for mart in MARTS.values():
             ensure_table.ensure(cursor, "MARTS", mart.name, mart.definitions)
 
 
 def clear(session: "SnowflakeConnection", *names: str) -> None:
     """Delete all rows of the tables, by default of all, so that no test sees another's rows."""
-    everything = [*(f"RAW.{name}" for name in streams()), *(mart.table for mart in MARTS.values())]
+    everything = [
+        *(f"RAW.{name}" for name in streams()),
+        *(f"RAW.{stream.name}_LAST_GOOD" for stream in whole_streams()),
+        *(mart.table for mart in MARTS.values()),
+    ]
     for name in names or everything:
         ask(session, f"DELETE FROM {name}")
 

@@ -52,6 +52,11 @@ def streams() -> Mapping[str, Stream]:
     return {stream["name"]: _stream(stream) for stream in manifest()["streams"]}
 
 
+def whole_streams() -> tuple[Stream, ...]:
+    """The streams that are read whole: each sync replaces their tables."""
+    return tuple(stream for stream in streams().values() if stream.cursor is None)
+
+
 def _stream(definition: Mapping[str, Any]) -> Stream:
     """The stream itself must declare these keys: a `$ref` to a definition is not resolved."""
     return Stream(

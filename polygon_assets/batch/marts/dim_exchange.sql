@@ -10,5 +10,5 @@ SELECT
     e.participant_id,
     e.locale,
     e.url
-FROM RAW.EXCHANGES AS e
+FROM RAW.EXCHANGES_LAST_GOOD AS e
 QUALIFY ROW_NUMBER() OVER (PARTITION BY e.id ORDER BY e._airbyte_extracted_at DESC) = 1

@@ -22,7 +22,7 @@ listed AS (
         END AS price_factor,
         s.adjustment_type,
         s.historical_adjustment_factor
-    FROM RAW.STOCK_SPLIT AS s
+    FROM RAW.STOCK_SPLIT_LAST_GOOD AS s
     QUALIFY ROW_NUMBER() OVER (PARTITION BY s.id ORDER BY s._airbyte_extracted_at DESC) = 1
 ),
 -- Entries whose ratio was also published for another day within a week. Ratios within a thousandth

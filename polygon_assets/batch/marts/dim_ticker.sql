@@ -49,7 +49,7 @@ current_entries AS (
 -- a type.
 types AS (
     SELECT code, locale, description
-    FROM RAW.TICKER_TYPES
+    FROM RAW.TICKER_TYPES_LAST_GOOD
     WHERE asset_class = 'stocks'
     QUALIFY
         ROW_NUMBER() OVER (PARTITION BY code, locale ORDER BY _airbyte_extracted_at DESC) = 1

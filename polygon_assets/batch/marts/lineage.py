@@ -39,8 +39,12 @@ def column_lineage(mart: Mart) -> Mapping[str, Sequence[tuple[str, str]]]:
 
 
 def _query(sql: str) -> str:
-    """The SQL with a value for each parameter, because sqlglot cannot parse the placeholders."""
-    return sql.replace("%(day)s", "NULL").replace("%(decisions)s", "'[]'")
+    """The SQL with a value for each parameter, because sqlglot cannot parse the placeholders.
+
+    A table of last good rows stands for the raw table that they were accepted from.
+    """
+    parsable = sql.replace("%(day)s", "NULL").replace("%(decisions)s", "'[]'")
+    return parsable.replace("_LAST_GOOD", "")
 
 
 def _sources(node: "Node") -> list[tuple[str, str]]:

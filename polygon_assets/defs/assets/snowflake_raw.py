@@ -19,6 +19,7 @@ from polygon_assets.batch.airbyte.connector import (
     REFERENCE_CONNECTION,
     Stream,
     streams,
+    whole_streams,
 )
 from polygon_assets.batch.raw import last_good, table_writer
 from polygon_assets.batch.raw.last_good import Judged
@@ -50,10 +51,7 @@ META_MEANINGS = {
     "_AIRBYTE_GENERATION_ID": "counts the refreshes of the table; 0 where REST filled it",
 }
 MAY_BE_EMPTY = ("stock_split",)
-WHOLE = tuple(
-    streams()[name] for name in CONNECTIONS[REFERENCE_CONNECTION] if streams()[name].cursor is None
-)
-"""Streams whose tables are replaced by each sync."""
+WHOLE = whole_streams()
 _WEEKLY = "synced when the vendor changes a ticker (asked hourly) and every Sunday evening."
 _DAILY = (
     "the newest day is synced 15 min after its extended close (on the free plan after midnight); "
