@@ -20,7 +20,7 @@ bench: venv        ## measure throughput against baselines, in one table
 	@$(BIN)/python -m bench
 
 picture: venv      ## take docs/lineage.png from the running UI (needs chromium)
-	@$(BIN)/python scripts/picture.py
+	@$(BIN)/python -m scripts.picture
 
 lock: venv         ## resolve pyproject.toml into requirements.lock again
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \

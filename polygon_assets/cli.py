@@ -76,7 +76,8 @@ def exchange_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 def dev(data: Path, port: int, project: Path, **exchange: Any) -> None:
     """Run the embedded stack and Dagster until Ctrl-C."""
-    _run_locally(data, exchange, project=project, ui_port=port)
+    next_command = _status_command(data)
+    _run_locally(data, exchange, next_command=next_command, project=project, ui_port=port)
 
 
 @main.group()
@@ -88,7 +89,7 @@ def stack() -> None:
 @exchange_options
 def up(data: Path, **exchange: Any) -> None:
     """Run the servers until Ctrl-C."""
-    _run_locally(data, exchange)
+    _run_locally(data, exchange, next_command=_environment_command(data))
 
 
 @stack.command()
@@ -340,7 +341,27 @@ def _checked_text(settings: Settings, file: Path) -> str:
     return text
 
 
-def _run_locally(data: Path, exchange: dict[str, Any], **dagster: Any) -> None:
+def _status_command(data: Path) -> str:
+    """A line for any other shell that prints the status of the stack with this folder of data."""
+    if data.resolve() == DATA.resolve():
+        return f"cd {shlex.quote(str(Path.cwd()))} && {_this_command()} status"
+    return f"{_environment_command(data)} && {_this_command()} status"
+
+
+def _environment_command(data: Path) -> str:
+    """A line for any other shell that sets the variables of the stack with this folder of data."""
+    command = f"{_this_command()} stack env --data {shlex.quote(str(data))}"
+    return f'cd {shlex.quote(str(Path.cwd()))} && eval "$({command})"'
+
+
+def _this_command() -> str:
+    """The command as this process was started."""
+    if Path(sys.argv[0]).name == "polygon-assets":
+        return shlex.quote(sys.argv[0])
+    return f"{shlex.quote(sys.executable)} -m polygon_assets.cli"
+
+
+def _run_locally(data: Path, exchange: dict[str, Any], **dev: Any) -> None:
     from polygon_assets.local.launcher import dev as local
     from polygon_assets.local.launcher.ports import NoFreePortError
     from polygon_assets.local.launcher.replay import ReplayError
@@ -354,7 +375,7 @@ def _run_locally(data: Path, exchange: dict[str, Any], **dagster: Any) -> None:
         for part in (f"--{name.replace('_', '-')}", str(value))
     ]
     try:
-        local.run(data, options, **dagster)
+        local.run(data, options, **dev)
     except (
         NoFreePortError,
         ReplayError,

@@ -5,15 +5,13 @@ changes, take a new one.
 """
 
 import json
-import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
+
+from scripts import headless_browser
 
 ROOT = Path(__file__).parents[1]
 GROUPS = ("stream", "serving", "batch")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def graph_url() -> str:
@@ -31,37 +29,9 @@ def take(url: str, target: Path, size: str = "1700,1750") -> None:
 
     In a wider or lower window the UI zooms in and cuts off the top of the graph.
     """
-    browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if browser is None:
-        sys.exit(f"none of {', '.join(BROWSERS)} is installed")
-    with tempfile.TemporaryDirectory() as profile:
-        subprocess.run(
-            [
-                *(
-                    browser,
-                    "--headless",
-                    "--no-sandbox",
-                    "--disable-gpu",
-                    "--disable-dev-shm-usage",
-                    "--no-first-run",
-                    "--hide-scrollbars",
-                ),
-                *(
-                    "--disable-background-networking",
-                    "--disable-component-update",
-                    f"--user-data-dir={profile}",
-                ),
-                *(
-                    f"--window-size={size}",
-                    "--virtual-time-budget=45000",
-                    f"--screenshot={target}",
-                    url,
-                ),
-            ],
-            check=True,
-            capture_output=True,
-            timeout=180,
-        )
+    if not headless_browser.installed():
+        sys.exit(f"none of {', '.join(headless_browser.NAMES)} is installed")
+    headless_browser.visit(url, f"--window-size={size}", f"--screenshot={target}")
     print(f"wrote {target}")
 
 

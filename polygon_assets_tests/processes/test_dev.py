@@ -3,12 +3,12 @@
 import datetime as dt
 import json
 import os
+import re
+import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -16,7 +16,16 @@ import requests
 
 from polygon_assets.clients import snowflake
 from polygon_assets.settings import Settings
-from polygon_assets_tests.processes.dev_process import running_dev
+from polygon_assets_tests.processes.dev_process import (
+    COMMAND,
+    START_SECONDS,
+    address_of,
+    ask_the_ui,
+    environment_of,
+    run_cli,
+    running_dev,
+    status_of,
+)
 from polygon_assets_tests.processes.harness import eventually
 
 LAUNCH_BACKFILL = """
@@ -29,31 +38,6 @@ query ($id: String!) {
   partitionBackfillOrError(backfillId: $id) {
     ... on PartitionBackfill { status error { message } } }
 }"""
-COMMAND = [sys.executable, "-m", "polygon_assets.cli"]
-START_SECONDS = 150.0
-"""Dagster loads, its sensors tick and three runs start, on a machine busy with other tests."""
-
-
-def run_cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def environment_of(data: Path) -> dict[str, str]:
-    """The variables that `stack env` prints, parsed as a shell would."""
-    lines = run_cli("stack", "env", "--data", str(data)).stdout.splitlines()
-    return dict(
-        line.removeprefix("export ").replace("'", "").split("=", 1)
-        for line in lines
-        if line.startswith("export ")
-    )
 
 
 SECRET = "-----BEGIN PRIVATE KEY-----production's key"
@@ -80,35 +64,6 @@ def development(
     data = tmp_path_factory.mktemp("dev")
     with running_dev(data, "--tickers", "300", environment=os.environ | PRODUCTION) as process:
         yield process, data
-
-
-def status_of(data: Path) -> dict[str, Any]:
-    """The facts that `status --json` prints; empty until the stack runs."""
-    if not (data / "stack.json").exists():
-        return {}
-    answer = run_cli("status", "--json", **environment_of(data))
-    facts: dict[str, Any] = json.loads(answer.stdout)
-    assert answer.returncode == (0 if facts["healthy"] else 1)
-    return facts
-
-
-def address_of(data: Path) -> str:
-    """The UI's address that the command printed."""
-    return next(
-        word
-        for word in (data / "dev.log").read_text().split()
-        if word.startswith("http://127.0.0.1:33")
-    )
-
-
-def ask_the_ui(data: Path, query: str, **variables: Any) -> dict[str, Any]:
-    """The answer to a query as the UI's pages send it."""
-    answer = requests.post(
-        f"{address_of(data)}/graphql", json={"query": query, "variables": variables}, timeout=30
-    ).json()
-    assert "errors" not in answer, answer
-    [result] = answer["data"].values()
-    return dict(result)
 
 
 @pytest.mark.timeout(300)
@@ -148,6 +103,28 @@ def test_one_command_brings_a_trading_market_into_clickhouse(
         **environment_of(data),
     )
     assert "52 channels" in check.stdout
+
+
+def test_what_it_prints_can_be_pasted_into_another_shell(
+    development: tuple[subprocess.Popen[bytes], Path],
+) -> None:
+    _, data = development
+    eventually(
+        lambda: "in another shell: " in (data / "dev.log").read_text(),
+        "the first rows",
+        START_SECONDS,
+    )
+    [command] = re.findall("in another shell: (.*)", (data / "dev.log").read_text())
+    pasted = subprocess.run(
+        ["sh", "-c", command], cwd="/", capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "producer" in pasted.stdout, pasted
+    addresses = dict(re.findall(r"^  (\w+) +(\S+)$", (data / "dev.log").read_text(), re.MULTILINE))
+    assert addresses.keys() == json.loads((data / "stack.json").read_text())["servers"].keys()
+    for name, address in addresses.items():
+        host, port = address.removeprefix("http://").split(":")
+        socket.create_connection((host, int(port)), timeout=10).close()
+        assert address.startswith("http://") is (name != "kafka")
 
 
 @pytest.mark.timeout(400)
@@ -235,34 +212,6 @@ def test_no_production_variable_of_the_shell_reaches_the_stack(
         check=False,
     )
     assert report.returncode == 0, report.stdout + report.stderr
-
-
-@pytest.mark.long
-@pytest.mark.timeout(400)
-def test_a_killed_code_server_is_reloaded_with_a_line_and_the_streams_restart(
-    development: tuple[subprocess.Popen[bytes], Path],
-) -> None:
-    process, data = development
-    eventually(lambda: status_of(data).get("healthy"), "all is up", START_SECONDS)
-    [code_server] = [
-        child
-        for child in psutil.Process(process.pid).children(recursive=True)
-        if "api" in child.cmdline() and "grpc" in child.cmdline()
-    ]
-    before = status_of(data)["streams"]["producer"]["restarts"]
-    code_server.kill()
-    log = data / "dev.log"
-    eventually(
-        lambda: "dagster: code location polygon_assets was in error" in log.read_text(),
-        "the terminal reports the reload",
-        START_SECONDS,
-    )
-
-    def restarted() -> bool:
-        facts = status_of(data)
-        return bool(facts.get("healthy")) and facts["streams"]["producer"]["restarts"] > before
-
-    eventually(restarted, "the streams are back", START_SECONDS)
 
 
 def test_a_second_stack_on_the_same_data_is_refused_with_a_sentence(

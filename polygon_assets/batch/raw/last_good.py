@@ -1,8 +1,9 @@
 """Keeps the last good rows of tables that are read whole, and restores an emptied or shrunk table.
 
 Airbyte replaces such a table itself, in its cloud as here, so each table is judged right after the
-sync. RAW.X_LAST_GOOD holds the rows accepted last: marts read it, so that they never see rows that
-were not judged. RAW.X_REJECTED holds the rows refused last. Add a rule of acceptance here; the consequences in the graph belong to `defs`.
+sync. RAW.X_LAST_GOOD holds the rows accepted last, and marts read them: never rows that were not
+judged. RAW.X_REJECTED holds the rows refused last. Add a rule of acceptance here; the consequences
+in the graph belong to `defs`.
 """
 
 from collections.abc import Collection, Iterable

@@ -7,7 +7,6 @@ to `stack`.
 import datetime as dt
 import logging
 import os
-import shlex
 import signal
 import sys
 import time
@@ -44,9 +43,15 @@ CheckServers = Callable[[], None]
 
 
 def run(
-    data_dir: Path, exchange_options: Sequence[str], project: Path | None = None, ui_port: int = 0
+    data_dir: Path,
+    exchange_options: Sequence[str],
+    next_command: str,
+    project: Path | None = None,
+    ui_port: int = 0,
 ) -> None:
     """Run until SIGINT or SIGTERM, with Dagster if its project folder is given.
+
+    Once all is up, `next_command` is shown as a suggestion for another shell.
 
     Raises ServerFailedError when a server fails, after stopping the others, and ReplayError for a
     day that cannot be replayed.
@@ -76,9 +81,9 @@ def run(
         check_servers = Revival(stack, console.print).check
         if project:
             _wait_for_first_rows(stack, console, started, rows_before, check_servers)
+        console.print(f"in another shell: {next_command}", soft_wrap=True)
+        if project:
             _wait_for_days(stack, console, check_servers)
-        else:
-            console.print(f'in another shell: eval "$({_command()} stack env)"', soft_wrap=True)
         while True:
             check_servers()
             time.sleep(IDLE_SECONDS)
@@ -110,13 +115,6 @@ def _print_addresses(stack: Stack, console: Console) -> None:
     console.print(f"logs: {stack.data_dir / 'logs'}", soft_wrap=True)
 
 
-def _command() -> str:
-    """The command as this process was started, for another shell in the same folder."""
-    return (
-        shlex.quote(sys.argv[0]) if Path(sys.argv[0]).name == "polygon-assets" else "polygon-assets"
-    )
-
-
 def _wait_for_first_rows(
     stack: Stack,
     console: Console,
@@ -133,10 +131,7 @@ def _wait_for_first_rows(
         check_servers()
         time.sleep(POLL_SECONDS)
     seconds = time.monotonic() - started
-    console.print(
-        f"{rows:,} rows in {AGGREGATES} after {seconds:.0f} s; more: {_command()} status",
-        soft_wrap=True,
-    )
+    console.print(f"{rows:,} rows in {AGGREGATES} after {seconds:.0f} s")
 
 
 def _rows(stack: Stack) -> int:

@@ -19,7 +19,11 @@ def test_rows_of_an_earlier_start_do_not_count_as_streamed_rows(
     console = Console(record=True, file=io.StringIO())
     checked: list[None] = []
     dev._wait_for_first_rows(
-        cast("Stack", None), console, 0.0, 3364, check_servers=lambda: checked.append(None)
+        cast("Stack", None),
+        console,
+        0.0,
+        3364,
+        check_servers=lambda: checked.append(None),
     )
     assert len(checked) == 3
     assert "3,365 rows in market.stock_aggregates" in console.export_text()

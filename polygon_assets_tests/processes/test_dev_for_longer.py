@@ -1,0 +1,129 @@
+"""A running `polygon-assets dev` for longer: its pages keep up, and servers may die.
+
+What `dev` shows in its first minutes belongs to test_dev.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from polygon_assets_tests.processes.dev_process import (
+    START_SECONDS,
+    ask_the_ui,
+    running_dev,
+    status_of,
+)
+from polygon_assets_tests.processes.harness import eventually
+from scripts import headless_browser
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture(scope="module")
+def development(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A running `polygon-assets dev` with its data, Dagster's too, in a temporary folder."""
+    data = tmp_path_factory.mktemp("dev")
+    with running_dev(data, "--tickers", "300") as process:
+        yield process, data
+
+
+OVERVIEW = """
+query ($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset {
+  assetMaterializations(limit: 1) { metadataEntries {
+    label ... on IntMetadataEntry { intValue } } } } } }"""
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    "key", [["polygon", "websocket"], ["kafka", "polygon_stream_aggregates"]], ids="/".join
+)
+def test_the_overview_of_a_streaming_asset_follows_its_numbers(
+    development: tuple[subprocess.Popen[bytes], Path], key: list[str]
+) -> None:
+    """The overview shows the newest materialization, which a session must not write only once."""
+    _, data = development
+    eventually(lambda: status_of(data).get("healthy"), "all is up", START_SECONDS)
+
+    def shown() -> list[int]:
+        asset = ask_the_ui(data, OVERVIEW, key={"path": key})
+        return [
+            entry["intValue"]
+            for materialization in asset["assetMaterializations"]
+            for entry in materialization["metadataEntries"]
+            if entry["label"] == ("read" if key[0] == "polygon" else "forwarded")
+        ]
+
+    eventually(shown, "a first value is shown", START_SECONDS)
+    first = shown()
+    eventually(lambda: shown() > first, "a newer value is shown", START_SECONDS)
+
+
+@pytest.mark.skipif(not headless_browser.installed(), reason="no Chromium is installed")
+@pytest.mark.timeout(400)
+def test_the_printed_link_opens_the_graph_with_every_group_unfolded(
+    development: tuple[subprocess.Popen[bytes], Path],
+) -> None:
+    _, data = development
+    eventually(lambda: status_of(data).get("healthy"), "all is up", START_SECONDS)
+    [link] = re.findall("lineage: (.*)", (data / "dev.log").read_text())
+    # The UI draws only what is in the window, and shortens long names.
+    page = headless_browser.visit(link, "--dump-dom", "--window-size=1700,1750")
+    one_of_each_group = {"websocket", "stock_aggregates", "fact_daily_trading"}
+    assert {name for name in one_of_each_group if name not in page} == set()
+
+
+@pytest.mark.timeout(900)
+def test_each_server_may_die_while_rows_stream(
+    development: tuple[subprocess.Popen[bytes], Path],
+) -> None:
+    _, data = development
+    log = data / "dev.log"
+    for name in ("exchange", "clickhouse", "s3", "snowflake", "airbyte", "kafka"):
+        eventually(lambda: status_of(data).get("healthy"), f"all is up before {name} dies", 200)
+        before = status_of(data)["tables"]["market.stock_aggregates"]["rows"]
+        server = json.loads((data / "stack.json").read_text())["servers"][name]
+        psutil.Process(server["pid"]).kill()
+        back = f"{name} is back after"
+        eventually(lambda back=back: back in log.read_text(), back, START_SECONDS)  # type: ignore[misc]
+        eventually(
+            lambda before=before: (  # type: ignore[misc]
+                status_of(data)["tables"].get("market.stock_aggregates", {"rows": 0})["rows"]
+                > before
+            ),
+            f"rows arrive after the death of {name}",
+            200,
+        )
+
+
+@pytest.mark.timeout(400)
+def test_a_killed_code_server_is_reloaded_with_a_line_and_the_streams_restart(
+    development: tuple[subprocess.Popen[bytes], Path],
+) -> None:
+    process, data = development
+    eventually(lambda: status_of(data).get("healthy"), "all is up", START_SECONDS)
+    [code_server] = [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if "api" in child.cmdline() and "grpc" in child.cmdline()
+    ]
+    before = status_of(data)["streams"]["producer"]["restarts"]
+    code_server.kill()
+    log = data / "dev.log"
+    eventually(
+        lambda: "dagster: code location polygon_assets was in error" in log.read_text(),
+        "the terminal reports the reload",
+        START_SECONDS,
+    )
+
+    def restarted() -> bool:
+        facts = status_of(data)
+        return bool(facts.get("healthy")) and facts["streams"]["producer"]["restarts"] > before
+
+    eventually(restarted, "the streams are back", START_SECONDS)
