@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from polygon_assets.inspection import ClickHouseUnreachableError
-from polygon_assets.messages import FilteredAggregate, Gap
+from polygon_assets.messages import FilteredAggregate, Gap, Heartbeat
 from polygon_assets.serving.queries import load
 from polygon_assets.settings import Settings
 
@@ -68,6 +68,24 @@ def open_gaps(settings: Settings) -> list[Gap]:
     """The open gaps in `market.stream_gaps`, oldest first. Raises ClickHouseUnreachableError."""
     with _client(settings) as client:
         return [Gap(**row) for row in client.query(load("open_gaps")).named_results()]
+
+
+def heartbeats_between(
+    settings: Settings, program: str, intervals: Iterable[tuple[dt.datetime, dt.datetime]]
+) -> list[Heartbeat]:
+    """The stored heartbeats of a program within each interval, oldest first in each.
+
+    Raises ClickHouseUnreachableError.
+    """
+    with _client(settings) as client:
+        return [
+            Heartbeat(**row)
+            for since, until in intervals
+            for row in client.query(
+                load("heartbeats_between"),
+                parameters={"program": program, "since": since, "until": until},
+            ).named_results()
+        ]
 
 
 @contextmanager

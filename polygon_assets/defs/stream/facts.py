@@ -1,4 +1,4 @@
-"""The facts for `decisions` and `day_closing`, read from Dagster, Kafka and ClickHouse.
+"""The facts for `decisions` and `day_closing`, read from Dagster's runs, Kafka and ClickHouse.
 
 Add a read here; what follows from the facts belongs to `decisions` and `day_closing`.
 """
@@ -11,7 +11,6 @@ import dagster as dg
 
 from polygon_assets import topics
 from polygon_assets.clients import market_clock
-from polygon_assets.defs.graph.keys import WEBSOCKET
 from polygon_assets.defs.graph.runs import run_facts
 from polygon_assets.defs.stream.day_closing import DayFacts, Sighting
 from polygon_assets.defs.stream.decisions import CsvFacts, StreamFacts
@@ -24,9 +23,7 @@ from polygon_assets.required_settings import missing_settings
 from polygon_assets.settings import Settings
 
 SEEN_WITHIN = dt.timedelta(minutes=2)
-"""A living producer is observed every 30 s; a later observation tells less of the moment itself."""
-OBSERVATIONS = 25
-"""More than fit into that time: a change of state is observed every 5 s at most."""
+"""A living producer's heartbeat is stored every 10 s; a later one proves less about the moment."""
 
 
 def stream_facts(
@@ -40,9 +37,7 @@ def csv_facts(instance: dg.DagsterInstance, etag: str, seen_etag: str) -> CsvFac
     return CsvFacts(etag, seen_etag, run_facts(instance, dg.RunsFilter(tags={ETAG_TAG: etag})))
 
 
-def day_facts(
-    instance: dg.DagsterInstance, settings: Settings, days: Sequence[dt.date]
-) -> list[DayFacts]:
+def day_facts(settings: Settings, days: Sequence[dt.date]) -> list[DayFacts]:
     """What is known of each day; all times are market time, as the stamps of events are.
 
     Raises EvidenceError, because a system that does not answer proves nothing, and
@@ -50,7 +45,7 @@ def day_facts(
     """
     clock = market_clock.connect(settings)
     newest = streams.heartbeats(settings).get("producer")
-    producers = producers_seen(instance, _edges(settings, clock, days), newest)
+    producers = producers_seen(settings, _edges(settings, clock, days), newest)
     in_market_time = [_in_market_time(seen, clock) for seen in producers]
     gaps = open_gaps(settings)
     pending = _pending_since(settings, clock)
@@ -85,40 +80,19 @@ def _in_market_time(seen: Sighting, clock: MarketClock) -> Sighting:
 
 
 def producers_seen(
-    instance: dg.DagsterInstance, moments: Iterable[dt.datetime], newest: Heartbeat | None
+    settings: Settings, moments: Iterable[dt.datetime], newest: Heartbeat | None
 ) -> list[Sighting]:
-    """The producers observed soon after each moment, and the one of the newest heartbeat.
+    """The producers that sent a heartbeat soon after each moment, and that of the newest heartbeat.
 
-    The newest heartbeat counts even if Dagster did not start its producer. A run by itself proves
-    nothing: it may be hours of a program that crashes at every start.
+    The newest heartbeat counts even if no run stores its producer's heartbeats. A run by itself
+    proves nothing: it may be hours of a program that crashes at every start.
+
+    Raises EvidenceError.
     """
-    seen = [_sighting_of(newest)] if newest else []
-    for moment in moments:
-        records_filter = dg.AssetRecordsFilter(
-            WEBSOCKET,
-            after_timestamp=moment.timestamp(),
-            before_timestamp=(moment + SEEN_WITHIN).timestamp(),
-        )
-        result = instance.fetch_observations(records_filter, OBSERVATIONS, ascending=True)
-        seen += filter(None, (_sighting(record.asset_observation) for record in result.records))
-    return seen
+    intervals = [(moment, moment + SEEN_WITHIN) for moment in moments]
+    stored = tables.heartbeats_between(settings, "producer", intervals) if intervals else []
+    return [_sighting(beat) for beat in ([newest] if newest else []) + stored]
 
 
-def _sighting_of(beat: Heartbeat) -> Sighting:
+def _sighting(beat: Heartbeat) -> Sighting:
     return Sighting(utc(beat.started_at), utc(beat.sent_at), beat.desired, beat.confirmed)
-
-
-def _sighting(observation: dg.AssetObservation | None) -> Sighting | None:
-    """None for an observation that was made without a heartbeat."""
-    entries = observation.metadata.items() if observation else ()
-    match {name: entry.value for name, entry in entries}:
-        case {
-            "instance": str(instance),
-            "sent_at": float(sent_at),
-            "channels_desired": int(desired),
-            "channels_confirmed": int(confirmed),
-        }:
-            started_at = utc(int(instance.rpartition(":")[2]))
-            at = dt.datetime.fromtimestamp(sent_at, dt.UTC)
-            return Sighting(started_at, at, desired, confirmed)
-    return None

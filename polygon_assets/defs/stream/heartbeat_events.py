@@ -156,9 +156,6 @@ def _metadata(subject: Subject, beat: Heartbeat, restarts: int) -> Metadata:
         **counters,
         "restarts": dg.MetadataValue.int(restarts),
         "instance": dg.MetadataValue.text(beat.instance),
-        # The proof of a day judges what the producer had at the close by this moment; the event
-        # itself is written seconds later.
-        "sent_at": dg.MetadataValue.timestamp(beat.sent_at / 1000),
     }
 
 

@@ -5,6 +5,7 @@ Add how heartbeats reach a supervision here; what they mean for it belongs to `s
 
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -21,8 +22,12 @@ STOP_SECONDS = 5.0
 class HeartbeatListener:
     """A HeartbeatSource that a slow broker never delays; entered, it listens."""
 
-    def __init__(self, settings: Settings, program: str) -> None:
+    def __init__(
+        self, settings: Settings, program: str, record: Callable[[Heartbeat], None]
+    ) -> None:
+        """`record` gets each heartbeat of the program, also another process's; it may not wait."""
         self._settings = settings
+        self._record = record
         self._program = program
         self._stop = threading.Event()
         self._thread = threading.Thread(
@@ -75,6 +80,7 @@ class HeartbeatListener:
                 self._listening_since, self.error = time.monotonic(), ""
             if beat and beat.program == self._program:
                 self._newest, self._newest_at = beat, time.monotonic()
+                self._record(beat)
 
 
 def _pid_of(heartbeat: Heartbeat) -> int:

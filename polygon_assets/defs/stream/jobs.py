@@ -18,6 +18,7 @@ from polygon_assets.defs.graph.runs import NEEDS_HUMAN_TAG
 from polygon_assets.defs.stream import decisions
 from polygon_assets.defs.stream.heartbeat_events import EventReporter
 from polygon_assets.defs.stream.heartbeat_listener import HeartbeatListener
+from polygon_assets.defs.stream.heartbeat_recorder import HeartbeatRecorder
 from polygon_assets.defs.stream.interruption import Interruption
 from polygon_assets.defs.stream.supervision import (
     Limits,
@@ -93,7 +94,11 @@ def _keep_running(
         now = dt.datetime.now(dt.UTC)
         return decisions.is_finished(program, heartbeat, _wall_time(environment, until), now)
 
-    with Interruption() as interruption, HeartbeatListener(settings, program) as listener:
+    with (
+        Interruption() as interruption,
+        HeartbeatRecorder(settings) as recorder,
+        HeartbeatListener(settings, program, recorder.take) as listener,
+    ):
         supervision = Supervision(
             programs.command_for(program),
             listener,

@@ -137,7 +137,7 @@ def trading_day_closer(
     if not open_and_over:
         return dg.SkipReason("no day is over and unproved")
     try:
-        days = facts.day_facts(context.instance, settings, open_and_over)
+        days = facts.day_facts(settings, open_and_over)
     except EvidenceError as error:
         return dg.SkipReason(f"nothing can be proved now: {error}")
     verdicts = {

@@ -165,20 +165,21 @@ def evidence(
     monkeypatch.setattr(streams, "heartbeats", lambda _settings: {"producer": beat})
     monkeypatch.setattr(facts, "open_gaps", lambda _settings: gaps)
     monkeypatch.setattr(streams, "pending_since", lambda *_: waits)
+    monkeypatch.setattr(tables, "heartbeats_between", lambda *_: [])
     monkeypatch.setattr(tables, "day_rows", lambda _settings, days: dict.fromkeys(days, 100))
 
 
-def verdict(instance: dg.DagsterInstance) -> Verdict:
-    [known] = facts.day_facts(instance, REPLAY, [DAY])
+def verdict() -> Verdict:
+    [known] = facts.day_facts(REPLAY, [DAY])
     return day_closed(known, CALENDAR, new_york("20:16"))
 
 
 @pytest.mark.usefixtures("show")
 def test_a_replayed_day_is_proved_by_a_producer_that_was_up_from_its_beginning(
-    monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     evidence(monkeypatch, since=STARTED - 30 * SECOND, at=wall("20:01"), waits=None, gaps=[])
-    assert verdict(instance).closed
+    assert verdict().closed
 
 
 @pytest.mark.usefixtures("show")
@@ -191,32 +192,31 @@ def test_a_replayed_day_is_proved_by_a_producer_that_was_up_from_its_beginning(
 )
 def test_a_producer_that_came_late_or_left_early_proves_nothing(
     monkeypatch: pytest.MonkeyPatch,
-    instance: dg.DagsterInstance,
     since: dt.datetime,
     at: dt.datetime,
     reason: str,
 ) -> None:
     evidence(monkeypatch, since=since, at=at, waits=None, gaps=[])
-    found = verdict(instance)
+    found = verdict()
     assert not found.closed
     assert reason in found.reason
 
 
 @pytest.mark.usefixtures("show")
 def test_what_was_received_before_the_end_of_the_window_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     evidence(monkeypatch, since=STARTED, at=wall("20:01"), waits=wall("20:10"), gaps=[])
-    assert "has not processed what was received" in verdict(instance).reason
+    assert "has not processed what was received" in verdict().reason
 
 
 @pytest.mark.usefixtures("show")
 def test_a_gap_of_the_replay_keeps_its_day_open(
-    monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gap = Gap("id", "disconnect", ms(new_york("17:00")), ms(new_york("17:05")), epoch=1)
     evidence(monkeypatch, since=STARTED, at=wall("20:01"), waits=None, gaps=[gap])
-    assert "1 open gap(s)" in verdict(instance).reason
+    assert "1 open gap(s)" in verdict().reason
 
 
 def test_a_day_that_was_replayed_in_part_is_whole_only_on_its_own_calendar() -> None:

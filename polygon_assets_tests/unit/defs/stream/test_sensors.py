@@ -197,9 +197,7 @@ class TestDays:
     def facts(self, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
         always = Sighting(dt.datetime(2026, 1, 1, tzinfo=dt.UTC), dt.datetime.now(dt.UTC), 1, 1)
 
-        def day_facts(
-            _instance: dg.DagsterInstance, _settings: Settings, days: Sequence[dt.date]
-        ) -> list[DayFacts]:
+        def day_facts(_settings: Settings, days: Sequence[dt.date]) -> list[DayFacts]:
             return [DayFacts(day, rows, producers=(always,)) for day in days]
 
         monkeypatch.setattr(facts, "day_facts", day_facts)

@@ -1,0 +1,52 @@
+"""Stores heartbeats in `market.stream_heartbeats`, the proof of what was covered when.
+
+Add a column of the history here; which heartbeats are stored belongs to the supervising run, and
+reading them to `inspection.tables`.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+
+from clickhouse_connect.driver.client import Client
+
+from polygon_assets.messages import Heartbeat, clamped_utc
+
+TABLE = "market.stream_heartbeats"
+_TIMES = (
+    "sent_at",
+    "started_at",
+    "epoch",
+    "complete_until",
+    "newest_event",
+    "newest_received_at",
+)
+_OTHERS = (
+    "program",
+    "instance",
+    "state",
+    "detail",
+    "rate",
+    "lag",
+    "arrival_delay_ms",
+    "desired",
+    "confirmed",
+    "subscriptions_version",
+    "restarts",
+    "counters",
+)
+
+
+def store(client: Client, heartbeats: Sequence[Heartbeat]) -> None:
+    """Store heartbeats; a repetition changes nothing. Raises clickhouse_connect's errors."""
+    if heartbeats:
+        client.insert(TABLE, [_row(beat) for beat in heartbeats], column_names=_TIMES + _OTHERS)
+
+
+def _row(beat: Heartbeat) -> tuple[object, ...]:
+    times = tuple(_time(getattr(beat, name)) for name in _TIMES)
+    return times + tuple(getattr(beat, name) for name in _OTHERS)
+
+
+def _time(unix_ms: int | None) -> dt.datetime | None:
+    """None also for an epoch of 0: the producer has not connected yet."""
+    return clamped_utc(unix_ms) if unix_ms else None

@@ -1,0 +1,137 @@
+"""Heartbeats kept in ClickHouse, and the proof of a day that reads them there."""
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import msgspec
+import pytest
+
+from polygon_assets.defs.stream import facts
+from polygon_assets.defs.stream.day_closing import Sighting
+from polygon_assets.defs.stream.heartbeat_recorder import HeartbeatRecorder, is_kept
+from polygon_assets.inspection import ClickHouseUnreachableError
+from polygon_assets.inspection.tables import heartbeats_between
+from polygon_assets.local.launcher.stack import Stack, running_stack
+from polygon_assets.messages import Heartbeat
+from polygon_assets.settings import Settings
+from polygon_assets_tests.processes.harness import eventually
+
+NOW = dt.datetime(2026, 11, 20, 21, 0, tzinfo=dt.UTC)
+SECOND = dt.timedelta(seconds=1)
+
+
+def ms(moment: dt.datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def beat(at: dt.datetime = NOW, **changes: Any) -> Heartbeat:
+    """A heartbeat of a producer that was started an hour ago, with all fields set."""
+    plain = Heartbeat(
+        "producer",
+        "host:1:1",
+        "streaming",
+        ms(NOW - 3600 * SECOND),
+        ms(at),
+        detail="it's “fine”",
+        epoch=ms(NOW - 3000 * SECOND),
+        newest_event=ms(at - SECOND),
+        newest_received_at=ms(at),
+        complete_until=ms(at),
+        rate=12.5,
+        lag=3,
+        counters={"read": 2**40, "forwarded": 7},
+        restarts=2,
+        arrival_delay_ms=-8000,
+        desired=2,
+        confirmed=2,
+        subscriptions_version="abc",
+    )
+    return msgspec.structs.replace(plain, **changes)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running_stack(
+        tmp_path_factory.mktemp("stack"), only=("clickhouse",), fixed_ports=False
+    ) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("seconds", "changes", "kept"),
+    [
+        (1, {}, False),
+        (1, {"counters": {"read": 1}, "rate": 1.0, "detail": "x"}, False),
+        (9.999, {}, False),
+        (10, {}, True),
+        (1, {"confirmed": 1}, True),
+        (1, {"desired": 3}, True),
+        (1, {"state": "backing_off"}, True),
+        (1, {"instance": "host:2:2"}, True),
+        (1, {"epoch": 5}, True),
+    ],
+)
+def test_a_heartbeat_is_kept_every_ten_seconds_and_at_a_change(
+    seconds: float, changes: dict[str, Any], kept: bool
+) -> None:
+    assert is_kept(beat(NOW + seconds * SECOND, **changes), beat()) is kept
+    assert is_kept(beat(), None)
+
+
+def test_kept_heartbeats_come_back_as_they_were_also_when_stored_twice(stack: Stack) -> None:
+    sent = [
+        beat(NOW + 10 * number * SECOND, state=state)
+        for number, state in enumerate(("starting", "streaming", "stopped"))
+    ]
+    bare = Heartbeat("filter", "host:9:9", "starting", ms(NOW), ms(NOW))
+    for _ in range(2):
+        with HeartbeatRecorder(stack.settings()) as recorder:
+            for heartbeat in (*sent, bare):
+                recorder.take(heartbeat)
+    interval = (NOW, NOW + 20 * SECOND)
+    assert heartbeats_between(stack.settings(), "producer", [interval]) == sent
+    assert heartbeats_between(stack.settings(), "producer", [(NOW + SECOND, NOW)]) == []
+    assert heartbeats_between(stack.settings(), "filter", [interval]) == [bare]
+
+
+def test_heartbeats_wait_while_clickhouse_is_away(stack: Stack) -> None:
+    later = NOW + dt.timedelta(days=1)
+    with HeartbeatRecorder(stack.settings()) as recorder:
+        recorder.take(beat(later))
+        stored = partial(
+            heartbeats_between, stack.settings(), "producer", [(later, later + 60 * SECOND)]
+        )
+        eventually(stored, "the first heartbeat")
+        stack.kill("clickhouse")
+        recorder.take(beat(later + 10 * SECOND))
+        eventually(lambda: recorder._error, "an insert failed")
+        stack.restart("clickhouse")
+        eventually(lambda: len(stored()) == 2, "the second heartbeat")
+
+
+def test_a_producer_is_seen_by_the_heartbeats_after_a_moment_and_by_the_newest(
+    stack: Stack,
+) -> None:
+    moment = NOW + dt.timedelta(days=2)
+    with HeartbeatRecorder(stack.settings()) as recorder:
+        for seconds, confirmed in ((-5, 2), (5, 1), (110, 2), (130, 2)):
+            recorder.take(beat(moment + seconds * SECOND, confirmed=confirmed))
+    since = NOW - 3600 * SECOND
+    seen = [
+        Sighting(since, moment + 5 * SECOND, 2, 1),
+        Sighting(since, moment + 110 * SECOND, 2, 2),
+    ]
+    newest = replace(seen[0], at=moment + 500 * SECOND, confirmed=2)
+    settings = stack.settings()
+    assert facts.producers_seen(settings, [moment], None) == seen
+    assert facts.producers_seen(settings, [moment], beat(newest.at)) == [newest, *seen]
+    assert facts.producers_seen(settings, [], None) == []
+
+
+def test_an_unknown_history_proves_nothing() -> None:
+    nowhere = Settings(clickhouse_host="127.0.0.1", clickhouse_port=1, clickhouse_secure=False)
+    with pytest.raises(ClickHouseUnreachableError, match=r"127\.0\.0\.1:1"):
+        facts.producers_seen(nowhere, [NOW], None)
