@@ -1,7 +1,7 @@
 """The subscription CSV, which lists the channels to stream: parsing, validation, difference, cost.
 
 Add a rule for the CSV here, as a pure function; reading and publishing it in S3 belongs to
-`clients.subscription_store`.
+`clients.subscription_store`. One bad line refuses the whole file, and the set in force stays.
 """
 
 import csv

@@ -23,7 +23,7 @@ from polygon_assets.messages import RawAggregate
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.clickhouse_writer import TABLE
 from polygon_assets.streaming.rows import SCHEMA
-from polygon_assets.streaming.validation import rejection_reason, to_row
+from polygon_assets.streaming.validation import refusal_reason, to_row
 from polygon_assets.topics import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC, SINK_GROUP
 
 ROWS_PER_INSERT = 1_000
@@ -42,7 +42,7 @@ def filter_(settings: Settings, meter: Meter, work: Work) -> None:
     while done < work.events:
         for record in _poll(consumer):
             event = RawAggregate(**json.loads(record.value))
-            if rejection_reason(event) is None:
+            if refusal_reason(event) is None:
                 output.send(
                     FILTERED_TOPIC, key=event.symbol, value=msgspec.structs.asdict(to_row(event))
                 )

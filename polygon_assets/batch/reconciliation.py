@@ -58,7 +58,10 @@ class DayBar:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """The largest accepted difference, as a fraction of the vendor's bar; 0 demands equality."""
+    """The largest accepted difference, as a fraction of the vendor's bar; 0 demands equality.
+
+    The values are the settings VOLUME_TOLERANCE and PRICE_TOLERANCE.
+    """
 
     volume: float
     price: float

@@ -1,7 +1,7 @@
 """Connections to Kafka: librdkafka for stream programs, kafka-python for inspection and admin.
 
-Add a client option here; topics and messages belong to `messages`, reading topics for the status to
-`inspection.kafka_reader`.
+Add a client option here; topics belong to `topics`, their messages to `messages`, and reading them
+for the status to `inspection.kafka_reader`.
 """
 
 from typing import TYPE_CHECKING, Any

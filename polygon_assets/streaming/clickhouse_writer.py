@@ -1,6 +1,7 @@
 """Inserts one batch into `market.stock_aggregates`, and turns bad rows into dead letters.
 
-Add how rows are inserted here; when and what to insert belongs to `sink`.
+Add how rows are inserted here; when and what to insert belongs to `sink`, and the
+largest batch is the setting SINK_MAX_ROWS.
 """
 
 import threading

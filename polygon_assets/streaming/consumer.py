@@ -1,7 +1,7 @@
 """A member of a consumer group on one topic: reading, commits, lag.
 
-Add how a topic is read and committed here; the meaning of messages, and when they are done, belongs
-to the programs.
+Add how a topic is read and committed here. The programs, `filter` and `sink`, commit a message only
+after the next system has acknowledged what became of it.
 """
 
 import logging

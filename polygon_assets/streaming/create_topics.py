@@ -1,6 +1,6 @@
 """Creates the topics that `topics.TOPICS` declares.
 
-How a topic is created belongs here; its partitions and retention belong to `messages`.
+How a topic is created belongs here; its partitions and retention belong to `topics`.
 """
 
 from collections.abc import Collection

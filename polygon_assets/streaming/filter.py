@@ -19,7 +19,7 @@ from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
-from polygon_assets.streaming.validation import rejection_reason, to_row
+from polygon_assets.streaming.validation import refusal_reason, to_row
 from polygon_assets.topics import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC
 
 BATCH_MESSAGES = 5_000
@@ -84,7 +84,7 @@ class Filter:
             event = decode_raw(value)
         except UNREADABLE as error:
             return self._refuse(message, value, f"not a raw aggregate: {error}")
-        if reason := rejection_reason(event):
+        if reason := refusal_reason(event):
             return self._refuse(message, value, reason)
         if not self._watch.keeps(event.symbol, event.received_at):
             return "unsubscribed"

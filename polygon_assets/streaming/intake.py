@@ -19,7 +19,7 @@ from polygon_assets.settings import Settings
 from polygon_assets.streaming.channel_ledger import ChannelLedger
 from polygon_assets.streaming.connection import raise_if_ending
 from polygon_assets.streaming.delivery import Delivery
-from polygon_assets.streaming.gaps import GapTracker, overlaps_session
+from polygon_assets.streaming.gap_tracker import GapTracker, overlaps_session
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch

@@ -1,6 +1,7 @@
 """What makes an aggregate valid, and the row it becomes: pure functions of one message.
 
-Add a reason to reject an aggregate here; rejected ones become dead letters in `filter`. Sources of
+Add a reason to refuse an aggregate here; `filter` sends refused ones to `polygon_dead_letters`.
+Sources of
 the limits: the vendor's channel description (one-second windows, Unix milliseconds), its first year
 of data (2003), and the column types of `market.stock_aggregates`.
 """
@@ -19,13 +20,13 @@ FIRST_DAY_MS = 1_041_379_200_000
 """2003-01-01: the vendor has nothing older."""
 CLOCK_TOLERANCE_MS = 60_000
 """How far the vendor's clock may be ahead of ours. A stamp in a wrong unit is off by years; a
-machine whose clock is off by seconds must not reject the whole market: `status` shows its skew."""
+machine whose clock is off by seconds must not refuse the whole market: `status` shows its skew."""
 DECIMAL = re.compile(r"\d{1,12}(?:\.\d{1,6})?")
 """Decimal(18, 6) without loss; fractional shares are reported with up to six decimals."""
 
 
-def rejection_reason(event: RawAggregate) -> str | None:
-    """The first reason to reject an aggregate, or None."""
+def refusal_reason(event: RawAggregate) -> str | None:
+    """The first reason to refuse an aggregate, or None."""
     return (
         _identity_problem(event)
         or _time_problem(event)
@@ -73,7 +74,7 @@ def exact_decimal(decimal: str | None, number: float | None) -> str | None:
         return None
     if isinstance(number, int):
         return str(number)
-    # Not rounded: a number that does not fit into six decimals must be rejected, not changed.
+    # Not rounded: a number that does not fit into six decimals must be refused, not changed.
     return f"{Decimal(repr(number)):f}".removesuffix(".0")
 
 

@@ -1,6 +1,6 @@
 """The vendor's frames, JSON arrays of aggregates and statuses, and the messages they become.
 
-Add an event of the vendor here, decoded and renamed; whether its numbers are valid belongs to
+Add an event of another channel here, decoded and renamed; whether its numbers are valid belongs to
 `validation`.
 """
 

@@ -12,7 +12,7 @@ from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.messages import Heartbeat, unaccounted
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.program import EXIT_NOT_ENTITLED, EXIT_WRONG_KEY
-from polygon_assets.streaming.validation import rejection_reason
+from polygon_assets.streaming.validation import refusal_reason
 from polygon_assets_tests.processes.harness import beat, put_in_force, raw_aggregates
 from polygon_assets_tests.processes.live_market import (
     EXCHANGE_OPTIONS,
@@ -164,7 +164,7 @@ def test_a_clock_that_is_seconds_behind_costs_no_event_and_is_measured(live: Liv
     assert program.stop() == 0
     since_us = int((time.time() - 600) * 1e6)
     received = raw_aggregates(live.settings, since_us)
-    assert {rejection_reason(item) for item in received} == {None}
+    assert {refusal_reason(item) for item in received} == {None}
 
 
 def test_without_an_accepted_set_the_producer_waits_and_logs_the_cure(live: Live) -> None:

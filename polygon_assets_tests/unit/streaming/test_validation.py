@@ -4,17 +4,17 @@ from typing import Any
 
 import pytest
 
-from polygon_assets.streaming.validation import exact_decimal, readable, rejection_reason, to_row
+from polygon_assets.streaming.validation import exact_decimal, readable, refusal_reason, to_row
 from polygon_assets_tests.unit.streaming.samples import START_MS, raw_aggregate
 
 
 def test_a_well_formed_aggregate_is_accepted() -> None:
-    assert rejection_reason(raw_aggregate()) is None
+    assert refusal_reason(raw_aggregate()) is None
 
 
 @pytest.mark.parametrize("symbol", ["A", "BRK.B", "BACpE", "ABR.WS", "T"])
 def test_real_spellings_of_tickers_are_accepted(symbol: str) -> None:
-    assert rejection_reason(raw_aggregate(symbol=symbol)) is None
+    assert refusal_reason(raw_aggregate(symbol=symbol)) is None
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_real_spellings_of_tickers_are_accepted(symbol: str) -> None:
     ],
 )
 def test_each_rejection_names_the_field_and_its_value(changes: dict[str, Any], reason: str) -> None:
-    assert reason in (rejection_reason(raw_aggregate(**changes)) or "")
+    assert reason in (refusal_reason(raw_aggregate(**changes)) or "")
 
 
 def test_the_row_drops_the_event_type_and_renames_to_the_columns() -> None:

@@ -1,8 +1,8 @@
 """Intervals in which events may have been missed, as pure bookkeeping.
 
-Add a rule about intervals here; publishing them belongs to `intake`. The vendor replays nothing and
-a second without trades has no bar, so a gap is not a hole in the data: it is the time between the
-last event before a loss and the first event after it.
+Add a rule about intervals here; noticing a loss and publishing its gap belongs to `intake`.
+The vendor replays nothing and a second without trades has no bar, so a gap is not a hole in the
+data: it is the time between the last event before a loss and the first event after it.
 """
 
 import datetime as dt

@@ -3,7 +3,7 @@
 import datetime as dt
 
 from polygon_assets.market_calendar import MarketCalendar
-from polygon_assets.streaming.gaps import GapTracker, overlaps_session
+from polygon_assets.streaming.gap_tracker import GapTracker, overlaps_session
 
 
 def test_a_gap_runs_from_the_last_event_before_to_the_first_after() -> None:
