@@ -164,10 +164,11 @@ def _watch(read_facts: Callable[[dt.datetime], dict[str, Any]], as_json: bool) -
 
 @main.command("gaps")
 @click.option("--json", "as_json", is_flag=True, help="For scripts; times in UTC.")
-def list_gaps(as_json: bool) -> None:
+@click.option("--all", "with_settled", is_flag=True, help="Also verified and waived gaps.")
+def list_gaps(as_json: bool, with_settled: bool) -> None:
     """List the intervals in which events may have been missed, oldest first.
 
-    Each with its start, end, cause, channels and state.
+    Each with its start, end, cause, channels, state, and the rows that a fill added and corrected.
     """
     from rich.console import Console
 
@@ -178,18 +179,20 @@ def list_gaps(as_json: bool) -> None:
 
     settings = _settings()
     try:
-        ledger, producer = gaps.open_gaps(settings), streams.heartbeats(settings).get("producer")
+        ledger, producer = gaps.ledger(settings), streams.heartbeats(settings).get("producer")
         clock = market_clock.connect(settings)
     except (EvidenceError, market_clock.MarketClockError) as error:
         raise click.ClickException(str(error)) from error
     now = dt.datetime.now(dt.UTC)
-    rows = gaps.rows(ledger, producer, calendar_of(settings).is_open(clock.market(now)), now)
+    shown = ledger if with_settled else gaps.unsettled(ledger)
+    rows = gaps.rows(shown, producer, calendar_of(settings).is_open(clock.market(now)), now)
     if as_json:
         click.echo(json.dumps([row.facts() for row in rows], indent=2))
     elif rows:
         Console().print(table(gaps.COLUMNS, [row.cells() for row in rows]))
+        click.echo("\n".join(gaps.notes(rows)))
     else:
-        click.echo("the ledger has no open gap")
+        click.echo("each gap is verified or waived; --all lists them" if ledger else "no gap")
 
 
 @main.command()

@@ -16,6 +16,12 @@ REQUIRED_SETTINGS: Mapping[str, tuple[str, ...]] = {
     ),
     "filter": ("kafka_bootstrap_servers", "subscriptions_bucket"),
     "sink": ("kafka_bootstrap_servers", "clickhouse_host"),
+    "gap_filler": (
+        "polygon_api_key",
+        "kafka_bootstrap_servers",
+        "clickhouse_host",
+        "subscriptions_bucket",
+    ),
     "airbyte": ("airbyte_workspace_id", "airbyte_client_id", "airbyte_client_secret"),
     "warehouse": ("snowflake_account",),
     "vendor": ("polygon_api_key",),

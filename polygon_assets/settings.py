@@ -194,6 +194,26 @@ class Settings(BaseSettings):
         gt=0,
         description="How long a stopped stream program may take to deliver what it accepted.",
     )
+    gap_fill_requests_per_minute: int = Field(
+        0,
+        ge=0,
+        description="REST calls a minute for filling gaps; 0: as many as "
+        "POLYGON_REQUESTS_PER_MINUTE allows.",
+    )
+    gap_fill_concurrency: int = Field(
+        8, ge=1, le=64, description="REST calls that fill gaps at the same time."
+    )
+    gap_fill_max_seconds: float = Field(
+        3600.0,
+        gt=0,
+        description="A longer gap is filled only when a person launches the job fill_gaps.",
+    )
+    gap_fill_max_requests: int = Field(
+        20_000,
+        ge=1,
+        description="A gap that needs more REST calls is filled only when a person launches the "
+        "job fill_gaps.",
+    )
     alert_webhook_url: SecretStr = Field(
         NO_SECRET,
         description="Failed runs are posted here as JSON {text}; empty for the log only.",

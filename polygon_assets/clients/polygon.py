@@ -7,6 +7,7 @@ module calls it; what a table reads from an answer belongs to `batch.raw.daily_r
 """
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -30,6 +31,8 @@ from polygon_assets.settings import Settings
 TIMEOUT = urllib3.Timeout(connect=5.0, read=20.0)
 PATIENCE_SECONDS = 180
 PAGE_SIZE = 1000
+MOST_BASE_BARS = 50_000
+"""The vendor's most seconds in one page of aggregates; a session of 16 hours has 57,600."""
 MOST_PAGES = 1_000
 """Room for a million tickers; there are about 30,000, delisted ones included."""
 ATTEMPTS = 4
@@ -59,6 +62,10 @@ class PolygonNoDataError(PolygonApiError):
     """
 
 
+class PolygonNotEntitledError(PolygonApiError):
+    """The account's plan does not include these data."""
+
+
 class PolygonNoAnswerError(PolygonApiError):
     """HTTP 200 with null, malformed or missing results; no proof that there is no data."""
 
@@ -72,7 +79,7 @@ class PolygonUnavailableError(PolygonApiError):
 
 
 class TokenBucket:
-    """Allows `per_minute` calls a minute, evenly spaced; 0 is unlimited."""
+    """Allows `per_minute` calls a minute, evenly spaced; 0 is unlimited. Threads may share it."""
 
     def __init__(
         self,
@@ -84,12 +91,14 @@ class TokenBucket:
         self._clock = clock
         self._sleep = sleep
         self._next = clock()
+        self._lock = threading.Lock()
 
     def take(self) -> None:
         """Wait until the next call is allowed."""
-        now = self._clock()
-        wait = self._next - now
-        self._next = max(self._next, now) + self._spacing
+        with self._lock:
+            now = self._clock()
+            wait = self._next - now
+            self._next = max(self._next, now) + self._spacing
         if wait > 0:
             self._sleep(wait)
 
@@ -142,12 +151,16 @@ class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no type
         settings: Settings,
         patience_seconds: float = PATIENCE_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
+        requests_per_minute: int | None = None,
     ) -> None:
+        """`requests_per_minute` replaces POLYGON_REQUESTS_PER_MINUTE; 0 is unlimited."""
         super().__init__(
             settings.polygon_api_key.get_secret_value(), base=settings.polygon_rest_url, retries=0
         )
         self._sleep = sleep
-        bucket = TokenBucket(settings.polygon_requests_per_minute, sleep=sleep)
+        if requests_per_minute is None:
+            requests_per_minute = settings.polygon_requests_per_minute
+        bucket = TokenBucket(requests_per_minute, sleep=sleep)
         self.client: Any = PacedPool(self.client, bucket, patience_seconds, sleep)
 
     def active_tickers(self) -> set[str]:
@@ -162,6 +175,17 @@ class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no type
                 "/v3/reference/tickers: an entry has no ticker, so the list may be incomplete"
             )
         return tickers
+
+    def second_bars(self, symbol: str, since_ms: int, until_ms: int) -> list[Mapping[str, Any]]:
+        """The unadjusted bars of the seconds from `since_ms` on, oldest first.
+
+        Times are Unix milliseconds, `until_ms` excluded. An empty list is proved: without trades
+        the vendor leaves out `results` and sends a count of 0. Raises PolygonApiError.
+        """
+        path = f"/v2/aggs/ticker/{symbol}/range/1/second/{since_ms}/{until_ms - 1}"
+        params = {"adjusted": "false", "sort": "asc", "limit": MOST_BASE_BARS}
+        bars: Iterator[Mapping[str, Any]] = self._paginate_iter(path, params, lambda bar: bar)
+        return list(bars)
 
     def upcoming_closures(self) -> list[Any]:
         """The entries of /v1/marketstatus/upcoming, unchanged."""
@@ -216,6 +240,8 @@ class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no type
         self, path: str, params: dict[str, Any], result_key: str, options: Any
     ) -> Mapping[str, Any]:
         content = answer(self._get(path=path, params=params, raw=True, options=options).data, path)
+        if result_key not in content and content.get("resultsCount") == 0:
+            return {**content, result_key: []}
         rows(content, path, result_key)
         return content
 
@@ -299,7 +325,7 @@ def _refusal(url: str, answer: urllib3.BaseHTTPResponse) -> PolygonApiError:
     # day": the free plan serves a day from the following midnight in New York on.
     if "NOT_FOUND" in detail or "before end of day" in detail:
         return PolygonNoDataError(message)
-    return PolygonApiError(message)
+    return PolygonNotEntitledError(message) if answer.status == 403 else PolygonApiError(message)
 
 
 def _retry_pause(state: RetryCallState) -> float:

@@ -1,16 +1,17 @@
 """The gap ledger as people read it: every interval in which events may have been missed.
 
-Add a column of the ledger's display here; copying the ledger belongs to `serving.gap_ledger`. Kafka
-holds the producer's reports, ClickHouse a copy that survives a broker without memory.
+Add a column of the ledger's display here; storing the ledger belongs to `serving.gap_ledger`. Kafka
+holds the producer's reports, ClickHouse what became of each of them.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from polygon_assets.inspection import streams, tables
 from polygon_assets.market_calendar import NEW_YORK
-from polygon_assets.messages import Gap, Heartbeat, clamped_utc
+from polygon_assets.messages import Heartbeat, clamped_utc
+from polygon_assets.serving.gap_ledger import GapEntry, reported
 from polygon_assets.settings import Settings
 
 STALE_SECONDS = 15
@@ -28,18 +29,29 @@ class GapRow:
     channels: str
     state: str
     events_dropped: int = 0
+    rows_added: int = 0
+    rows_corrected: int = 0
+    gap_id: str = ""
+    note: str = ""
 
     def cells(self) -> tuple[str, ...]:
-        """from, to (New York time), length, cause, channels, state."""
-        length = "" if self.until is None else f"{(self.until - self.since).total_seconds():,.1f} s"
+        """The cells of COLUMNS; times are New York's, `to` without a day that is the same."""
         return (
-            _new_york(self.since),
-            _new_york(self.until) if self.until else "now",
-            length,
+            f"{self.since.astimezone(NEW_YORK):%Y-%m-%d %H:%M:%S}",
+            self._until(),
+            "" if self.until is None else f"{(self.until - self.since).total_seconds():,.0f} s",
             self.cause,
             self.channels,
             self.state,
+            f"{self.rows_added:,}",
+            f"{self.rows_corrected:,}",
         )
+
+    def _until(self) -> str:
+        if self.until is None:
+            return "now"
+        since, until = (moment.astimezone(NEW_YORK) for moment in (self.since, self.until))
+        return f"{until:%H:%M:%S}" if until.date() == since.date() else f"{until:%m-%d %H:%M:%S}"
 
     def facts(self) -> dict[str, object]:
         """The row as plain JSON values, times in UTC."""
@@ -49,48 +61,57 @@ class GapRow:
         }
 
 
-COLUMNS = ("from (New York)", "to", "length", "cause", "channels", "state")
+COLUMNS = ("from (New York)", "to", "length", "cause", "channels", "state", "added", "corrected")
 
 
-def open_gaps(settings: Settings, deadline_seconds: float = streams.DEADLINE_SECONDS) -> list[Gap]:
-    """Every open gap of both ledgers, oldest first.
+def ledger(
+    settings: Settings, deadline_seconds: float = streams.DEADLINE_SECONDS
+) -> list[GapEntry]:
+    """Every gap, settled ones included, oldest first.
 
-    Raises EvidenceError when a ledger cannot be read, because unknown is not none.
+    ClickHouse knows what became of a gap; Kafka may have one that was reported a moment ago. Raises
+    EvidenceError when either cannot be read, because unknown is not none.
     """
-    stored = tables.open_gaps(settings) if settings.clickhouse_host else []
-    reported = streams.open_gaps(settings, deadline_seconds)
-    by_id = {gap.gap_id: gap for gap in (*stored, *reported)}
-    return sorted(by_id.values(), key=lambda gap: gap.since)
+    stored = tables.gaps(settings) if settings.clickhouse_host else []
+    known = {entry.gap_id for entry in stored}
+    new = [
+        reported(gap)
+        for gap in streams.reported_gaps(settings, deadline_seconds)
+        if gap.gap_id not in known
+    ]
+    return sorted([*stored, *new], key=lambda entry: entry.since)
+
+
+def unsettled(entries: Iterable[GapEntry]) -> list[GapEntry]:
+    """The gaps in which something may still be missing."""
+    return [entry for entry in entries if not entry.is_settled]
 
 
 def rows(
-    gaps: Sequence[Gap], producer: Heartbeat | None, market_is_open: bool, now: dt.datetime
+    entries: Sequence[GapEntry], producer: Heartbeat | None, market_is_open: bool, now: dt.datetime
 ) -> list[GapRow]:
-    """The open gaps, and one that lasts, which the producer reports only when it is over."""
+    """The gaps, and one that lasts, which the producer reports only when it is over."""
     gap_rows = [
         GapRow(
-            clamped_utc(gap.since),
-            clamped_utc(gap.until),
-            _cause(gap),
-            channels_text(gap.channels),
-            "open",
-            gap.events_dropped,
+            entry.since,
+            entry.until,
+            _cause(entry),
+            channels_text(entry.channels),
+            entry.state,
+            entry.events_dropped,
+            entry.rows_added,
+            entry.rows_corrected,
+            entry.gap_id,
+            entry.note,
         )
-        for gap in gaps
+        for entry in entries
     ]
     if producer and producer.complete_until and market_is_open:
         since = clamped_utc(producer.complete_until)
         if (now - since).total_seconds() > STALE_SECONDS:
             cause = producer.detail or producer.state
-            gap_rows.append(
-                GapRow(
-                    since,
-                    None,
-                    cause,
-                    f"all {producer.desired}" if producer.desired else "all",
-                    "lasts",
-                )
-            )
+            channels = f"all {producer.desired}" if producer.desired else "all"
+            gap_rows.append(GapRow(since, None, cause, channels, "lasts"))
     return gap_rows
 
 
@@ -102,11 +123,12 @@ def channels_text(channels: Sequence[str]) -> str:
     return f"{len(channels)}: {', '.join(channels[:SHOWN_CHANNELS])}{more}"
 
 
-def _cause(gap: Gap) -> str:
-    return (
-        f"{gap.reason}, {gap.events_dropped:,} events dropped" if gap.events_dropped else gap.reason
-    )
+def _cause(entry: GapEntry) -> str:
+    if not entry.events_dropped:
+        return entry.cause
+    return f"{entry.cause}, {entry.events_dropped:,} events dropped"
 
 
-def _new_york(moment: dt.datetime) -> str:
-    return f"{moment.astimezone(NEW_YORK):%Y-%m-%d %H:%M:%S}"
+def notes(shown: Sequence[GapRow]) -> list[str]:
+    """One line for each gap with a note: its id, its beginning and why it waits."""
+    return [f"{row.gap_id} ({row.cells()[0]}): {row.note}" for row in shown if row.note]

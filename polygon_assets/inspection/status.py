@@ -8,7 +8,8 @@ import datetime as dt
 import importlib
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +25,7 @@ from polygon_assets.inspection.questions import Answer, Questions
 from polygon_assets.inspection.tables import TableFacts
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import PROGRAMS, Heartbeat, utc
+from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
 from polygon_assets.topics import FILTERED_TOPIC, RAW_TOPIC
 
@@ -77,8 +79,7 @@ class Status:
             "tables": _tables(_value(answers, "clickhouse tables") or {})
             | _tables(_value(answers, "snowflake tables") or {}),
             "disk": self._disk(),
-            # Nothing fills gaps yet; the key is part of the contract.
-            "gaps": {"open": None if ledger is None else len(ledger), "filling": 0},
+            "gaps": _gap_counts(ledger),
         }
         # Without an answer the market counts as open: a replay without its exchange is not healthy.
         market_is_open = clock is None or self._calendar.is_open(clock.market(now))
@@ -193,12 +194,28 @@ def _queries(settings: Settings) -> dict[str, Callable[[], Any]]:
         "exchange clock": lambda: market_clock.connect(settings),
         "kafka": lambda: _topics(settings),
         "kafka heartbeats": lambda: streams.heartbeats(settings, DEADLINE_SECONDS),
-        "kafka gaps": lambda: gaps.open_gaps(settings, DEADLINE_SECONDS),
+        "kafka gaps": lambda: gaps.ledger(settings, DEADLINE_SECONDS),
         "clickhouse tables": lambda: tables.tables(settings),
         "s3": lambda: _subscriptions(settings),
         "snowflake": lambda: _warehouse(settings),
         "snowflake tables": lambda: warehouse.tables(settings),
         "airbyte": lambda: _syncs(settings),
+    }
+
+
+def _gap_counts(ledger: Sequence[GapEntry] | None) -> dict[str, int | None]:
+    """Gaps by state; None where the ledger cannot be read.
+
+    `filling` counts those that are being filled, and the filled ones that are compared once more.
+    """
+    if ledger is None:
+        return {"open": None, "filling": None, "verified": None, "waived": None}
+    states = Counter(entry.state for entry in ledger)
+    return {
+        "open": states["open"] + states["unfillable"],
+        "filling": states["filling"] + states["filled"],
+        "verified": states["verified"],
+        "waived": states["waived"],
     }
 
 

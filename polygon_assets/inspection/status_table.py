@@ -43,7 +43,9 @@ def render(facts: Facts) -> Group:
         table(("services", "endpoint", "detail"), services),
         table(STREAM_COLUMNS, programs),
         table(("tables", "rows", "newest"), rows),
-        f"gaps open: {_text(facts['gaps']['open'])}"
+        f"gaps open: {_text(facts['gaps']['open'])}, "
+        f"filling: {_text(facts['gaps']['filling'])}, "
+        f"verified: {_text(facts['gaps']['verified'])}"
         + ("; polygon-assets gaps lists them" if facts["gaps"]["open"] else ""),
         *(f"[red]●[/] {escape(problem)}" for problem in facts["problems"]),
         "[green]healthy[/]" if facts["healthy"] else "[red]not healthy[/]",

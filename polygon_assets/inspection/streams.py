@@ -128,10 +128,10 @@ def last_processed(
         ]
 
 
-def open_gaps(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS) -> list[Gap]:
-    """Every gap that was reported and not closed, oldest first.
+def reported_gaps(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS) -> list[Gap]:
+    """Every gap that a producer reported and Kafka still has, oldest first.
 
-    A message without a value closes the gap of its key.
+    A message without a value takes back the gap of its key.
 
     Raises KafkaUnreachableError and UnreadableGapError.
     """

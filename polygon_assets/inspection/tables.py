@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from polygon_assets.inspection import ClickHouseUnreachableError
-from polygon_assets.messages import FilteredAggregate, Gap, Heartbeat
+from polygon_assets.messages import FilteredAggregate, Heartbeat
+from polygon_assets.serving import gap_ledger
+from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.serving.queries import load
 from polygon_assets.settings import Settings
 
@@ -64,10 +66,10 @@ def not_stored(
     return [a for a in aggregates if stored.get((a.symbol, a.start_timestamp), -1) < a.received_at]
 
 
-def open_gaps(settings: Settings) -> list[Gap]:
-    """The open gaps in `market.stream_gaps`, oldest first. Raises ClickHouseUnreachableError."""
+def gaps(settings: Settings) -> list[GapEntry]:
+    """Every entry of `market.stream_gaps`, oldest first. Raises ClickHouseUnreachableError."""
     with _client(settings) as client:
-        return [Gap(**row) for row in client.query(load("open_gaps")).named_results()]
+        return gap_ledger.read(client)
 
 
 def heartbeats_between(

@@ -1,48 +1,90 @@
-"""Stores gaps in `market.stream_gaps`, ClickHouse's copy of the gap ledger in Kafka.
+"""The gap ledger `market.stream_gaps`: every interval in which events may have been missed.
 
-Add a column of the ledger here; reading the ledger, from Kafka or ClickHouse, belongs to
-`inspection.gaps`.
+Add a column or a state of the ledger here. The producer reports gaps to Kafka, whose memory may be
+lost; this table keeps them, and what became of each. Who fills them belongs to `gap_filling`.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields, replace
+from typing import Literal
 
 from clickhouse_connect.driver.client import Client
 
 from polygon_assets.messages import Gap, clamped_utc
+from polygon_assets.serving.queries import load
 
 TABLE = "market.stream_gaps"
-COLUMNS = (
-    "gap_id",
-    "since",
-    "until",
-    "cause",
-    "channels",
-    "state",
-    "events_dropped",
-    "epoch",
-    "updated_at",
-)
+GapState = Literal["open", "filling", "filled", "verified", "unfillable", "waived"]
+SETTLED: tuple[GapState, ...] = ("verified", "waived")
+"""States after which nothing is missing, or a person has accepted that something is."""
 
 
-def store(client: Client, gaps: Sequence[Gap], now: dt.datetime) -> None:
-    """Store open gaps; a repetition changes only `updated_at`.
+@dataclass(frozen=True)
+class GapEntry:
+    """One gap. Moments are market time in UTC, `until` excluded."""
 
-    Raises clickhouse_connect's errors.
-    """
-    if gaps:
-        client.insert(TABLE, [_row(gap, now) for gap in gaps], column_names=COLUMNS)
+    gap_id: str
+    since: dt.datetime
+    until: dt.datetime
+    cause: str
+    channels: tuple[str, ...] = ()
+    """The channels that were subscribed; empty means all of the set in force."""
+    state: GapState = "open"
+    note: str = ""
+    rows_found: int = 0
+    """Seconds that REST has for the interval, the revision window before it included."""
+    rows_added: int = 0
+    rows_corrected: int = 0
+    events_dropped: int = 0
+    epoch: dt.datetime = clamped_utc(0)  # noqa: RUF009 - a constant
+    """When the connection was opened; 1970 where no connection is known."""
+    verify_after: dt.datetime | None = None
+    """When a filled gap is compared once more: corrections may come until then."""
+    updated_at: dt.datetime | None = None
+    """When this state was stored (wall time); None before."""
+
+    @property
+    def is_settled(self) -> bool:
+        return self.state in SETTLED
+
+    @property
+    def seconds(self) -> float:
+        return (self.until - self.since).total_seconds()
 
 
-def _row(gap: Gap, now: dt.datetime) -> tuple[object, ...]:
-    return (
+COLUMNS = tuple(field.name for field in fields(GapEntry))
+
+
+def reported(gap: Gap) -> GapEntry:
+    """The entry of a gap as the producer reported it."""
+    return GapEntry(
         gap.gap_id,
         clamped_utc(gap.since),
         clamped_utc(gap.until),
         gap.reason,
-        gap.channels,
-        "open",
-        gap.events_dropped,
-        clamped_utc(gap.epoch),
-        now,
+        tuple(gap.channels),
+        events_dropped=gap.events_dropped,
+        epoch=clamped_utc(gap.epoch),
     )
+
+
+def store(client: Client, entries: Sequence[GapEntry], now: dt.datetime) -> None:
+    """Store entries as their newest versions. Raises clickhouse_connect's errors."""
+    if entries:
+        rows = [astuple(replace(entry, updated_at=now)) for entry in entries]
+        client.insert(TABLE, rows, column_names=COLUMNS)
+
+
+def store_unknown(client: Client, entries: Iterable[GapEntry], now: dt.datetime) -> list[GapEntry]:
+    """Store the entries that the ledger does not have yet; returns them."""
+    known = {entry.gap_id for entry in read(client)}
+    unknown = [entry for entry in entries if entry.gap_id not in known]
+    store(client, unknown, now)
+    return unknown
+
+
+def read(client: Client) -> list[GapEntry]:
+    """Every entry, oldest first. Raises clickhouse_connect's errors."""
+    rows = client.query(load("gap_ledger"), tz_mode="aware").named_results()
+    return [GapEntry(**{**row, "channels": tuple(row["channels"])}) for row in rows]

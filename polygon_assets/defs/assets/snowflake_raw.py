@@ -26,7 +26,7 @@ from polygon_assets.batch.raw.last_good import Judged
 from polygon_assets.batch.raw.load_days import TABLES, DailyLoad, DayLoadError, MetadataByTable
 from polygon_assets.batch.raw.queries import Held, newest_ticker_change, reference_tables
 from polygon_assets.defs.batch.airbyte_sync import run_sync
-from polygon_assets.defs.batch.backlogs import NEWEST_CHANGE, materialized_at
+from polygon_assets.defs.batch.backlogs import NEWEST_CHANGE
 from polygon_assets.defs.batch.decisions import DAYS_PER_RUN, goes_through_airbyte
 from polygon_assets.defs.graph.dagster_processes import dagster_ancestors, is_intact
 from polygon_assets.defs.graph.descriptions import OWNERS, described, table_schema
@@ -38,6 +38,7 @@ from polygon_assets.defs.graph.keys import (
     TICKERS,
     raw,
 )
+from polygon_assets.defs.graph.materializations import materialized_at
 from polygon_assets.defs.graph.partitions import FIRST_DAY
 from polygon_assets.defs.graph.pools import VENDOR_REQUESTS
 from polygon_assets.defs.graph.resources import Airbyte, Environment

@@ -15,11 +15,25 @@ GAP_COLUMNS: tuple[Column, ...] = (
     ("gap_id", "String", "connection and first moment; the key"),
     ("since", "DateTime64(3, 'UTC')", "from here events may be missing, included"),
     ("until", "DateTime64(3, 'UTC')", "until here, excluded"),
-    ("cause", "LowCardinality(String)", "disconnect, crash, stop, drop or unreadable"),
+    (
+        "cause",
+        "LowCardinality(String)",
+        "disconnect, crash, stop, drop, unreadable; from the heartbeats: restart, silence, "
+        "unconfirmed, late start, early end",
+    ),
     ("channels", "Array(LowCardinality(String))", "channels that were subscribed; empty means all"),
-    ("state", "LowCardinality(String)", "open"),
+    (
+        "state",
+        "LowCardinality(String)",
+        "open, filling, filled, verified, unfillable or waived",
+    ),
     ("events_dropped", "UInt64", "events that a full queue could not take"),
     ("epoch", "DateTime64(3, 'UTC')", "when the connection was opened"),
+    ("note", "String", "why it is unfillable, or why a person waived it"),
+    ("rows_found", "UInt64", "seconds by REST, the 15 minutes before the gap included"),
+    ("rows_added", "UInt64", "seconds that were missing"),
+    ("rows_corrected", "UInt64", "seconds whose stored values differed"),
+    ("verify_after", "Nullable(DateTime64(3, 'UTC'))", "when it is compared once more"),
     ("updated_at", "DateTime64(6, 'UTC')", "the newest version of a gap wins"),
 )
 SHOWN_ROWS = 200
@@ -36,34 +50,31 @@ SHOWN_ROWS = 200
         "dagster/table_name": "market.stream_gaps",
     },
     description=described(
-        "Every interval in which events may have been missed, from the producer's ledger "
-        "`polygon_stream_gaps`. The latest materialization shows the open ones as a table (from, "
-        "to, cause, channels, state); `polygon-assets gaps` prints the same.",
+        "Every interval in which events may have been missed, and what became of it: the sensor "
+        "`gap_filler` records it and the job `fill_gaps` fetches its seconds by REST. The latest "
+        "materialization shows the unsettled ones as a table; `polygon-assets gaps` prints them.",
         grain="one row per gap; read it with FINAL.",
-        lateness="copied every five minutes while the market is open; a gap is reported when "
-        "events arrive again.",
-        wrong="an open gap keeps its trading day open. The vendor replays nothing, so the seconds "
-        "must be fetched by REST.",
+        lateness="a gap is recorded within half a minute after events arrive again, filled "
+        "within two minutes, and compared once more when corrections can no longer come.",
+        wrong="an unsettled gap keeps its trading day open. Launch `fill_gaps` for one that waits "
+        "for a person or is unfillable, `waive_gaps` to close the day without it.",
     ),
 )
 def stream_gaps(environment: Environment) -> dg.MaterializeResult[None]:
-    from polygon_assets.clients import clickhouse
     from polygon_assets.inspection import gaps, streams
-    from polygon_assets.serving.gap_ledger import store
 
     settings, now = environment.settings(), dt.datetime.now(dt.UTC)
-    client = clickhouse.connect(settings)
-    try:
-        store(client, streams.open_gaps(settings), now)
-    finally:
-        client.close()
     is_open = environment.calendar().is_open(environment.clock().market(now))
+    ledger = gaps.ledger(settings)
     rows = gaps.rows(
-        gaps.open_gaps(settings), streams.heartbeats(settings).get("producer"), is_open, now
+        gaps.unsettled(ledger), streams.heartbeats(settings).get("producer"), is_open, now
     )
     return dg.MaterializeResult(
         metadata={
             "open_gaps": dg.MetadataValue.int(len(rows)),
+            "settled_gaps": dg.MetadataValue.int(len(ledger) - len(gaps.unsettled(ledger))),
+            "rows_added": dg.MetadataValue.int(sum(entry.rows_added for entry in ledger)),
+            "rows_corrected": dg.MetadataValue.int(sum(entry.rows_corrected for entry in ledger)),
             "missing_seconds": dg.MetadataValue.float(
                 sum(((row.until or now) - row.since).total_seconds() for row in rows)
             ),
@@ -71,6 +82,9 @@ def stream_gaps(environment: Environment) -> dg.MaterializeResult[None]:
                 as_table(gaps.COLUMNS, [row.cells() for row in rows[-SHOWN_ROWS:]])
                 if rows
                 else "no open gap"
+            ),
+            "notes": dg.MetadataValue.md(
+                "\n".join(f"* {note}" for note in gaps.notes(rows)) or "none"
             ),
         }
     )

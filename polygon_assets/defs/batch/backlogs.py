@@ -5,7 +5,7 @@ but the vendor's newest change.
 """
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -36,6 +36,7 @@ from polygon_assets.defs.graph.keys import (
     SUBSCRIPTIONS,
     TICKERS,
 )
+from polygon_assets.defs.graph.materializations import materialized_at
 from polygon_assets.defs.graph.pools import VENDOR_REQUESTS, is_in_pool, mart_pool, pool_tag
 from polygon_assets.defs.graph.runs import ACTIVE, ASKED_BY_TAG, RunFacts, run_facts
 from polygon_assets.market_calendar import MarketCalendar
@@ -47,8 +48,6 @@ MISSING_DAYS = "missing_days"
 """The sensor that works the backlogs off."""
 NEWEST_CHANGE = "newest_change"
 """Metadata of a sync of the tickers: the newest change that it brought, ISO 8601."""
-MOST_EVENTS = 10_000
-"""Dagster refuses to read more at once."""
 VENDOR_SECONDS = 15.0
 """At 5 requests a minute the second request waits 12 s; a sensor's tick has 60."""
 
@@ -149,21 +148,6 @@ def loaded_days(instance: dg.DagsterInstance) -> set[dt.date]:
 
 def materialized_days(instance: dg.DagsterInstance, key: dg.AssetKey) -> set[dt.date]:
     return set(map(dt.date.fromisoformat, instance.get_materialized_partitions(key)))
-
-
-def materialized_at(
-    instance: dg.DagsterInstance, key: dg.AssetKey, days: Collection[dt.date]
-) -> dict[dt.date, dt.datetime]:
-    """When each of the days was last materialized."""
-    if not days:
-        return {}
-    partitions = sorted(day.isoformat() for day in days)
-    records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(key, asset_partitions=partitions),
-        limit=min(10 * len(days), MOST_EVENTS),
-    ).records
-    # Oldest first, so that of several loads of one day the last one stays.
-    return dict(_moments(records[::-1]))
 
 
 def under_way(instance: dg.DagsterInstance, pool: str) -> str:
@@ -282,10 +266,3 @@ def _newest_events(
         key, dg.DagsterEventType.ASSET_MATERIALIZATION, {day.isoformat() for day in days}
     )
     return {dt.date.fromisoformat(partition): number for partition, number in newest.items()}
-
-
-def _moments(records: Iterable[dg.EventLogRecord]) -> Iterable[tuple[dt.date, dt.datetime]]:
-    for record in records:
-        if record.partition_key:
-            at = dt.datetime.fromtimestamp(record.timestamp, dt.UTC)
-            yield dt.date.fromisoformat(record.partition_key), at

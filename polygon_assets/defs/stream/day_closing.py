@@ -5,21 +5,13 @@ Add a reason to keep a day open here; `facts` gathers what is known, and the sen
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market_calendar import MarketCalendar, Session
-from polygon_assets.messages import Gap, utc
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """A producer that ran from `since` to `at`, and then had `confirmed` of `desired` channels."""
-
-    since: dt.datetime
-    at: dt.datetime
-    desired: int
-    confirmed: int
+from polygon_assets.serving.gap_ledger import GapEntry
 
 
 @dataclass(frozen=True)
@@ -28,11 +20,12 @@ class DayFacts:
 
     day: dt.date
     rows: int
-    gaps: Sequence[Gap] = ()
+    gaps: Sequence[GapEntry] = ()
+    """Those in which something may still be missing."""
     pending_since: Mapping[str, dt.datetime | None] = field(default_factory=dict)
     """By consumer group, when its oldest unprocessed message was received."""
-    producers: Sequence[Sighting] = ()
-    """Those seen soon after the open and the close, and the newest one."""
+    uncovered: Sequence[Interval] = ()
+    """Time of the session that neither a producer covered nor the ledger records."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +39,8 @@ class Verdict:
 def day_closed(facts: DayFacts, calendar: MarketCalendar, now: dt.datetime) -> Verdict:
     """A day is closed when four things are true.
 
-    It is settled; a producer streamed it from open to close; everything received for it is stored;
-    no gap in it is open.
+    It is settled; a producer covered each moment of it, or the gap ledger has it; each of its gaps
+    is verified or waived; everything received for it is stored.
     """
     session = calendar.session(facts.day)
     if session is None:
@@ -55,58 +48,42 @@ def day_closed(facts: DayFacts, calendar: MarketCalendar, now: dt.datetime) -> V
     if now < session.settled_at:
         return Verdict(False, f"corrections may come until {session.settled_at:%Y-%m-%d %H:%M} UTC")
     doubts = [
-        *_coverage_doubts(facts, session),
+        *_coverage_doubts(facts),
         *_gap_doubts(facts, session),
         *_lag_doubts(facts, session),
     ]
     if doubts:
         return Verdict(False, "; ".join(doubts))
-    return Verdict(True, f"{facts.rows:,} rows; session over, nothing pending, no gap open")
+    return Verdict(
+        True, f"{facts.rows:,} rows; session over, nothing pending, each gap verified or waived"
+    )
 
 
-def _coverage_doubts(facts: DayFacts, session: Session) -> list[str]:
-    """Doubts about the open and the close.
-
-    A loss in between is in the gap ledger, because the next producer records it. Nobody records
-    the time before the first producer of the day, and only the next day's first producer records
-    the time after the last one, long after this day has been judged.
-    """
+def _coverage_doubts(facts: DayFacts) -> list[str]:
     if not facts.rows:
         return ["no row: the day was not streamed"]
-    edges = {"open": session.extended_open, "close": session.extended_close}
-    doubts = [
-        _edge_doubt(facts.producers, f"the {name} ({moment:%H:%M} UTC)", moment)
-        for name, moment in edges.items()
+    if not facts.uncovered:
+        return []
+    first = facts.uncovered[0]
+    return [
+        f"no producer had all its channels from {first.since:%H:%M:%S} to {first.until:%H:%M:%S} "
+        f"UTC, and the gap ledger does not have it yet ({len(facts.uncovered)} such interval(s))"
     ]
-    return list(filter(None, doubts))
-
-
-def _edge_doubt(producers: Sequence[Sighting], name: str, moment: dt.datetime) -> str:
-    """Why no producer had all its channels at that moment; empty when one had.
-
-    The first sighting after the moment decides. A channel that stays unconfirmed never reaches the
-    gap ledger, nor does a lost connection before the producer has reconnected.
-    """
-    around = [seen for seen in producers if seen.since <= moment <= seen.at]
-    first = min(around, key=lambda seen: seen.at, default=None)
-    if first is None:
-        return f"no producer was up at {name}"
-    if 0 < first.desired <= first.confirmed:
-        return ""
-    return f"{first.confirmed} of {first.desired} channels were confirmed at {name}"
 
 
 def _gap_doubts(facts: DayFacts, session: Session) -> list[str]:
-    # Compared as numbers: a nonsense stamp in one gap must not keep every day from being judged.
-    opening, closing = (
-        moment.timestamp() * 1000 for moment in (session.extended_open, session.extended_close)
-    )
-    within = [gap for gap in facts.gaps if gap.since < closing and gap.until > opening]
+    within = [
+        gap
+        for gap in facts.gaps
+        if gap.since < session.extended_close and gap.until > session.extended_open
+    ]
     if not within:
         return []
-    first = utc(int(max(within[0].since, opening)))
-    reason = within[0].reason
-    return [f"{len(within)} open gap(s), the first at {first:%H:%M:%S} UTC ({reason})"]
+    first = max(within[0].since, session.extended_open)
+    states = ", ".join(
+        f"{count} {state}" for state, count in sorted(Counter(gap.state for gap in within).items())
+    )
+    return [f"gaps: {states}; the first at {first:%H:%M:%S} UTC ({within[0].cause})"]
 
 
 def _lag_doubts(facts: DayFacts, session: Session) -> list[str]:

@@ -4,26 +4,26 @@ Add a read here; what follows from the facts belongs to `decisions` and `day_clo
 """
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import dagster as dg
 
 from polygon_assets import topics
 from polygon_assets.clients import market_clock
 from polygon_assets.defs.graph.runs import run_facts
-from polygon_assets.defs.stream.day_closing import DayFacts, Sighting
+from polygon_assets.defs.stream.day_closing import DayFacts
 from polygon_assets.defs.stream.decisions import CsvFacts, StreamFacts
 from polygon_assets.defs.stream.jobs import ETAG_TAG, stream_job_name
+from polygon_assets.gap_filling import record
+from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.inspection import streams, tables
-from polygon_assets.inspection.gaps import open_gaps
+from polygon_assets.inspection.gaps import unsettled
+from polygon_assets.market_calendar import Session
 from polygon_assets.market_clock import MarketClock, calendar_of
-from polygon_assets.messages import Heartbeat, utc
+from polygon_assets.messages import Heartbeat
 from polygon_assets.required_settings import missing_settings
+from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
-
-SEEN_WITHIN = dt.timedelta(minutes=2)
-"""A living producer's heartbeat is stored every 10 s; a later one proves less about the moment."""
 
 
 def stream_facts(
@@ -37,31 +37,41 @@ def csv_facts(instance: dg.DagsterInstance, etag: str, seen_etag: str) -> CsvFac
     return CsvFacts(etag, seen_etag, run_facts(instance, dg.RunsFilter(tags={ETAG_TAG: etag})))
 
 
-def day_facts(settings: Settings, days: Sequence[dt.date]) -> list[DayFacts]:
-    """What is known of each day; all times are market time, as the stamps of events are.
+def day_facts(
+    settings: Settings, days: Sequence[dt.date], entries: Sequence[GapEntry], now: dt.datetime
+) -> list[DayFacts]:
+    """What is known of each day; `now` is wall time, the facts have market time.
 
     Raises EvidenceError, because a system that does not answer proves nothing, and
     MarketClockError.
     """
-    clock = market_clock.connect(settings)
-    newest = streams.heartbeats(settings).get("producer")
-    producers = producers_seen(settings, _edges(settings, clock, days), newest)
-    in_market_time = [_in_market_time(seen, clock) for seen in producers]
-    gaps = open_gaps(settings)
+    clock, calendar = market_clock.connect(settings), calendar_of(settings)
     pending = _pending_since(settings, clock)
     return [
-        DayFacts(day, rows, gaps, pending, in_market_time)
+        DayFacts(
+            day,
+            rows,
+            unsettled(entries),
+            pending,
+            _uncovered(settings, clock, calendar.session(day), entries, now),
+        )
         for day, rows in tables.day_rows(settings, days).items()
     ]
 
 
-def _edges(settings: Settings, clock: MarketClock, days: Sequence[dt.date]) -> list[dt.datetime]:
-    """The wall times of the sessions' opens and closes, without those a replay never reaches."""
-    sessions = filter(None, map(calendar_of(settings).session, days))
-    moments = {
-        moment for session in sessions for moment in (session.extended_open, session.extended_close)
-    }
-    return list(filter(None, map(clock.wall, moments)))
+def _uncovered(
+    settings: Settings,
+    clock: MarketClock,
+    session: Session | None,
+    entries: Sequence[GapEntry],
+    now: dt.datetime,
+) -> list[Interval]:
+    """The time of a session that neither a producer covered nor the ledger records."""
+    if session is None:
+        return []
+    beats = record.producer_heartbeats(settings, clock, session)
+    holes = [hole.interval for hole in record.uncovered(clock, session, beats, entries, now)]
+    return [Interval(clock.market(hole.since), clock.market(hole.until)) for hole in holes]
 
 
 def _pending_since(settings: Settings, clock: MarketClock) -> dict[str, dt.datetime | None]:
@@ -73,26 +83,3 @@ def _pending_since(settings: Settings, clock: MarketClock) -> dict[str, dt.datet
         group: streams.pending_since(settings, group, topic) for group, topic in topic_of.items()
     }
     return {group: clock.market(since) if since else None for group, since in pending.items()}
-
-
-def _in_market_time(seen: Sighting, clock: MarketClock) -> Sighting:
-    return replace(seen, since=clock.market(seen.since), at=clock.market(seen.at))
-
-
-def producers_seen(
-    settings: Settings, moments: Iterable[dt.datetime], newest: Heartbeat | None
-) -> list[Sighting]:
-    """The producers that sent a heartbeat soon after each moment, and that of the newest heartbeat.
-
-    The newest heartbeat counts even if no run stores its producer's heartbeats. A run by itself
-    proves nothing: it may be hours of a program that crashes at every start.
-
-    Raises EvidenceError.
-    """
-    intervals = [(moment, moment + SEEN_WITHIN) for moment in moments]
-    stored = tables.heartbeats_between(settings, "producer", intervals) if intervals else []
-    return [_sighting(beat) for beat in ([newest] if newest else []) + stored]
-
-
-def _sighting(beat: Heartbeat) -> Sighting:
-    return Sighting(utc(beat.started_at), utc(beat.sent_at), beat.desired, beat.confirmed)

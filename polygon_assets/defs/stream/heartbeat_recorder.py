@@ -10,6 +10,7 @@ from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from polygon_assets.gap_filling.coverage import is_complete
 from polygon_assets.messages import Heartbeat
 from polygon_assets.serving import heartbeat_history
 from polygon_assets.settings import Settings
@@ -28,14 +29,21 @@ _log = logging.getLogger("supervision")
 
 
 def is_kept(beat: Heartbeat, last: Heartbeat | None) -> bool:
-    """Whether a heartbeat is stored: every ten seconds, and when something changed."""
+    """Whether a heartbeat is stored: every ten seconds, and around each change."""
     if last is None or _shown(beat) != _shown(last):
         return True
     return beat.sent_at - last.sent_at >= EVERY_MS
 
 
 def _shown(beat: Heartbeat) -> tuple[object, ...]:
-    return (beat.instance, beat.state, beat.epoch, beat.desired, beat.confirmed)
+    return (
+        beat.instance,
+        beat.state,
+        beat.epoch,
+        beat.desired,
+        beat.confirmed,
+        beat.program == "producer" and is_complete(beat),
+    )
 
 
 class HeartbeatRecorder:
@@ -44,6 +52,8 @@ class HeartbeatRecorder:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._last: Heartbeat | None = None
+        """The newest that was kept."""
+        self._previous: Heartbeat | None = None
         self._kept: deque[Heartbeat] = deque(maxlen=MOST_KEPT)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat-recorder", daemon=True)
@@ -69,8 +79,11 @@ class HeartbeatRecorder:
     def take(self, beat: Heartbeat) -> None:
         """Called with each heartbeat in order; returns at once."""
         if is_kept(beat, self._last):
+            # The one just before a change shows when the change came.
+            before = [self._previous] if self._previous and self._previous != self._last else []
+            self._kept.extend([*before, beat])
             self._last = beat
-            self._kept.append(beat)
+        self._previous = beat
 
     def _run(self) -> None:
         """Insert what is kept, once more after the end."""

@@ -135,8 +135,8 @@ def stream_checks(checks: list[dg.AssetChecksDefinition]) -> UnresolvedAssetJobD
         "stream_checks",
         selection=dg.AssetSelection.checks(*checks) | dg.AssetSelection.assets(STREAM_GAPS),
         description="Judges the running streams: lag, freshness, confirmed channels, clocks, dead "
-        "letters, the account of events, and whether processed messages are rows. Copies the gap "
-        "ledger to ClickHouse.",
+        "letters, the account of events, and whether processed messages are rows. Shows the gap "
+        "ledger.",
     )
 
 

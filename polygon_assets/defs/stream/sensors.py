@@ -12,10 +12,10 @@ import dagster as dg
 
 from polygon_assets.defs.graph.dagster_processes import dagster_ancestors, is_intact
 from polygon_assets.defs.graph.keys import STOCK_AGGREGATES
-from polygon_assets.defs.graph.partitions import FIRST_DAY
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.graph.runs import FailOrphanedRun, Wait, fail_orphaned_run
 from polygon_assets.defs.stream import day_closing, decisions, facts
+from polygon_assets.defs.stream.fill_gaps import gap_filler
 from polygon_assets.defs.stream.jobs import (
     ATTEMPT_TAG,
     ETAG_TAG,
@@ -24,8 +24,9 @@ from polygon_assets.defs.stream.jobs import (
     VALIDATE_SUBSCRIPTIONS,
     stream_job_name,
 )
+from polygon_assets.defs.stream.open_days import open_days
 from polygon_assets.inspection import EvidenceError, streams
-from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.inspection.gaps import ledger
 from polygon_assets.messages import PROGRAMS, Heartbeat
 from polygon_assets.required_settings import not_set
 from polygon_assets.settings import Settings
@@ -33,8 +34,6 @@ from polygon_assets.settings import Settings
 STREAM_SUPERVISOR = "stream_supervisor"
 KAFKA_SECONDS = 4.0
 """A tick is short: heartbeats that do not arrive in this time are unknown until the next tick."""
-DAYS_BACK = 5
-"""Trading days that may still be proved complete; an older one needs a person anyway."""
 
 
 @dg.sensor(
@@ -129,15 +128,19 @@ def trading_day_closer(
     context: dg.SensorEvaluationContext, environment: Environment
 ) -> dg.SensorResult | dg.SkipReason:
     settings, calendar = environment.settings(), environment.calendar()
-    now = environment.clock().market(dt.datetime.now(dt.UTC))
+    wall_now = dt.datetime.now(dt.UTC)
+    now = environment.clock().market(wall_now)
     last_reasons: dict[str, str] = json.loads(context.cursor or "{}")
-    open_and_over = [
-        day for day in open_days(context.instance, calendar, now) if calendar.is_settled(day, now)
-    ]
-    if not open_and_over:
-        return dg.SkipReason("no day is over and unproved")
     try:
-        days = facts.day_facts(settings, open_and_over)
+        entries = ledger(settings)
+        open_and_over = [
+            day
+            for day in open_days(context.instance, calendar, now, entries)
+            if calendar.is_settled(day, now)
+        ]
+        if not open_and_over:
+            return dg.SkipReason("no day is over and unproved")
+        days = facts.day_facts(settings, open_and_over, entries, wall_now)
     except EvidenceError as error:
         return dg.SkipReason(f"nothing can be proved now: {error}")
     verdicts = {
@@ -153,17 +156,6 @@ def trading_day_closer(
     )
 
 
-def open_days(
-    instance: dg.DagsterInstance, calendar: MarketCalendar, now: dt.datetime
-) -> list[dt.date]:
-    """The last trading days, today included, that have no closing materialization."""
-    today = calendar.day_of(now)
-    since = max(FIRST_DAY, today - dt.timedelta(days=14))
-    recent = list(calendar.trading_days(since, today))[-DAYS_BACK:]
-    closed = instance.get_materialized_partitions(STOCK_AGGREGATES)
-    return [day for day in recent if day.isoformat() not in closed]
-
-
 def _day_events(
     verdicts: dict[str, day_closing.Verdict], last_reasons: dict[str, str]
 ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
@@ -176,4 +168,4 @@ def _day_events(
             yield dg.AssetObservation(STOCK_AGGREGATES, partition=day, metadata=metadata)
 
 
-STREAM_SENSORS = (stream_supervisor, subscriptions_csv, trading_day_closer)
+STREAM_SENSORS = (stream_supervisor, subscriptions_csv, trading_day_closer, gap_filler)

@@ -1,5 +1,6 @@
 """The gap ledger as people read it: its rows, the gap that still lasts, and nonsense stamps."""
 
+import dataclasses
 import datetime as dt
 
 import pytest
@@ -7,9 +8,9 @@ from clickhouse_connect.driver.client import Client
 from msgspec.structs import replace
 
 from polygon_assets.inspection import streams, tables
-from polygon_assets.inspection.gaps import channels_text, open_gaps, rows
+from polygon_assets.inspection.gaps import channels_text, ledger, notes, rows, unsettled
 from polygon_assets.messages import Gap, Heartbeat
-from polygon_assets.serving.gap_ledger import store
+from polygon_assets.serving.gap_ledger import GapEntry, read, reported, store, store_unknown
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.serving.conftest import client, session_client, settings
 
@@ -28,6 +29,10 @@ def gap(name: str, **changes: object) -> Gap:
     return replace(two_minutes, **changes)
 
 
+def entry(name: str, **changes: object) -> GapEntry:
+    return reported(gap(name, **changes))
+
+
 def beat(complete_until: int, **changes: object) -> Heartbeat:
     backing_off = Heartbeat(
         "producer", "h:1:2", "backing_off", 0, ms(15, 40), complete_until=complete_until
@@ -36,14 +41,16 @@ def beat(complete_until: int, **changes: object) -> Heartbeat:
 
 
 def test_a_gap_is_listed_in_new_york_time_with_reason_and_channels() -> None:
-    [row] = rows([gap("a", channels=["A.AAPL", "A.MSFT"])], None, True, NOW)
+    [row] = rows([entry("a", channels=["A.AAPL", "A.MSFT"])], None, True, NOW)
     assert row.cells() == (
         "2026-11-20 10:30:00",
-        "2026-11-20 10:32:00",
-        "120.0 s",
+        "10:32:00",
+        "120 s",
         "disconnect",
         "2: A.AAPL, A.MSFT",
         "open",
+        "0",
+        "0",
     )
     assert row.facts()["since"] == "2026-11-20T15:30:00+00:00"
 
@@ -58,6 +65,8 @@ def test_a_lasting_gap_is_listed_before_the_ledger_has_it() -> None:
         "handshake refused with HTTP 503",
         "all 30",
         "lasts",
+        "0",
+        "0",
     )
     assert rows([], beat(ms(15, 40)), True, NOW) == []
     night = NOW + dt.timedelta(hours=10)
@@ -68,10 +77,10 @@ def test_a_lasting_gap_is_listed_before_the_ledger_has_it() -> None:
 def test_a_nonsense_stamp_hides_no_other_gap(
     client: Client, settings: Settings, nonsense: int
 ) -> None:
-    gaps = [gap("bad", since=nonsense, until=nonsense), gap("good")]
+    gaps = [entry("bad", since=nonsense, until=nonsense), entry("good")]
     assert len(rows(gaps, None, True, NOW)) == 2
     store(client, gaps, NOW)
-    assert {stored.gap_id for stored in tables.open_gaps(settings)} == {"bad", "good"}
+    assert {stored.gap_id for stored in tables.gaps(settings)} == {"bad", "good"}
 
 
 @pytest.mark.parametrize(
@@ -82,12 +91,35 @@ def test_channels_are_counted_and_the_first_are_named(channels: list[str], text:
     assert channels_text(channels) == text
 
 
-def test_gaps_that_the_broker_has_lost_are_read_from_clickhouse(
+def test_what_became_of_a_gap_prevails_over_kafkas_report(
     client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = gap("old", channels=["A.AAPL"], events_dropped=3)
-    for _ in range(2):
-        store(client, [old], NOW)
-    monkeypatch.setattr(streams, "open_gaps", lambda *_: [gap("new", since=ms(15, 35))])
-    assert [listed.gap_id for listed in open_gaps(settings)] == ["old", "new"]
-    assert tables.open_gaps(settings) == [old]
+    old = entry("old", channels=["A.AAPL"], events_dropped=3)
+    store(client, [old], NOW)
+    verified = dataclasses.replace(old, state="verified", rows_added=7, note="")
+    store(client, [verified], NOW + dt.timedelta(seconds=1))
+    report = [gap("old"), gap("new", since=ms(15, 35))]
+    monkeypatch.setattr(streams, "reported_gaps", lambda *_: report)
+    assert [(listed.gap_id, listed.state) for listed in ledger(settings)] == [
+        ("old", "verified"),
+        ("new", "open"),
+    ]
+    assert [listed.gap_id for listed in unsettled(ledger(settings))] == ["new"]
+    [stored] = tables.gaps(settings)
+    assert dataclasses.replace(stored, updated_at=None) == verified
+    assert stored.updated_at == NOW + dt.timedelta(seconds=1)
+
+
+def test_a_known_gap_is_not_stored_again(client: Client) -> None:
+    filled = dataclasses.replace(entry("a"), state="filled")
+    store(client, [filled], NOW)
+    assert store_unknown(client, [entry("a"), entry("b")], NOW) == [entry("b")]
+    assert [(stored.gap_id, stored.state) for stored in read(client)] == [
+        ("a", "filled"),
+        ("b", "open"),
+    ]
+
+
+def test_a_note_is_listed_below_the_table() -> None:
+    noted = dataclasses.replace(entry("a"), note="waits")
+    assert notes(rows([entry("b"), noted], None, True, NOW)) == ["a (2026-11-20 10:30:00): waits"]

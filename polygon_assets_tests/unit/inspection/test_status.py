@@ -47,7 +47,7 @@ def picture(*, service_ok: bool = True, state: str = "streaming") -> dict[str, A
         },
         "streams": dict.fromkeys(PROGRAMS, stream),
         "tables": {"market.stock_aggregates": {"rows": 1234567, "newest": NOW.isoformat()}},
-        "gaps": {"open": 2, "filling": 0},
+        "gaps": {"open": 2, "filling": 0, "verified": 0},
     }
 
 
@@ -196,7 +196,7 @@ def test_a_service_that_fails_between_two_queries_is_reported_as_failed(
     monkeypatch.setattr(warehouse, "tables", gone)
     monkeypatch.setattr(streams, "message_count", lambda *_: 0)
     monkeypatch.setattr(streams, "heartbeats", gone)
-    monkeypatch.setattr(streams, "open_gaps", lambda *_: [])
+    monkeypatch.setattr(streams, "reported_gaps", lambda *_: [])
     settings = Settings(
         kafka_bootstrap_servers="127.0.0.1:1",
         polygon_websocket_url="ws://127.0.0.1:1",

@@ -22,9 +22,9 @@ from polygon_assets.inspection.streams import (
     follow_heartbeats,
     heartbeats,
     last_processed,
-    open_gaps,
     pending_since,
     positions,
+    reported_gaps,
 )
 from polygon_assets.inspection.tables import day_rows, not_stored, tables
 from polygon_assets.local.launcher.stack import Stack, running_stack
@@ -211,20 +211,20 @@ class TestOffsets:
 
 
 class TestGaps:
-    def test_open_gaps_come_oldest_first_and_a_message_without_value_closes_one(
+    def test_reported_gaps_come_oldest_first_and_a_message_without_value_closes_one(
         self, settings: Settings
     ) -> None:
         gaps = [Gap(f"g{n}", "disconnect", 100 - n, 200, 1) for n in range(3)]
         send(settings, GAP_TOPIC, *[(gap.gap_id, encode(gap)) for gap in gaps])
         send(settings, GAP_TOPIC, ("g1", None))
-        assert [gap.gap_id for gap in open_gaps(settings)] == ["g2", "g0"]
+        assert [gap.gap_id for gap in reported_gaps(settings)] == ["g2", "g0"]
 
     def test_an_unreadable_gap_is_an_error_because_it_might_be_open(
         self, settings: Settings
     ) -> None:
         send(settings, GAP_TOPIC, ("g", b"{}"))
         with pytest.raises(UnreadableGapError, match="polygon_stream_gaps"):
-            open_gaps(settings)
+            reported_gaps(settings)
 
 
 class TestRows:
@@ -275,7 +275,7 @@ class TestUnreachable:
     def test_an_unreachable_server_is_reported_at_once(self) -> None:
         began = time.monotonic()
         with pytest.raises(KafkaUnreachableError, match=r"127\.0\.0\.1:1: .*refused"):
-            open_gaps(NOWHERE)
+            reported_gaps(NOWHERE)
         with pytest.raises(ClickHouseUnreachableError, match=r"ClickHouse at 127\.0\.0\.1:1"):
             tables(NOWHERE)
         assert time.monotonic() - began < 10

@@ -32,6 +32,7 @@ from polygon_assets.defs.graph.keys import (
     SUBSCRIPTIONS,
     TICKERS,
 )
+from polygon_assets.defs.graph.materializations import materialized_at
 from polygon_assets.defs.graph.pools import VENDOR_REQUESTS, mart_pool, pool_tag
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.graph.runs import ASKED_BY_TAG
@@ -295,7 +296,7 @@ def test_of_years_of_days_it_is_known_when_they_were_loaded(instance: dg.Dagster
     days = list(CALENDAR.trading_days(dt.date(2026, 1, 2), dt.date(2030, 1, 31)))
     assert len(days) > 1_000
     load(instance, days[0], days[-1])
-    assert backlogs.materialized_at(instance, GROUPED_DAILY, days).keys() == {days[0], days[-1]}
+    assert materialized_at(instance, GROUPED_DAILY, days).keys() == {days[0], days[-1]}
 
 
 class TestReferenceChanged:

@@ -4,12 +4,13 @@ Times are New York's of Friday 2026-11-20 unless a test names another day.
 """
 
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 from dagster import DagsterRunStatus as Status
 
 from polygon_assets.defs.graph.runs import FailOrphanedRun, RunFacts, Wait
-from polygon_assets.defs.stream.day_closing import DayFacts, Sighting, day_closed
+from polygon_assets.defs.stream.day_closing import DayFacts, day_closed
 from polygon_assets.defs.stream.decisions import (
     MAX_FAILURES,
     CsvFacts,
@@ -20,8 +21,10 @@ from polygon_assets.defs.stream.decisions import (
     streams_until,
     validate_csv,
 )
+from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
-from polygon_assets.messages import Gap, Heartbeat, ProgramState
+from polygon_assets.messages import Heartbeat, ProgramState, utc
+from polygon_assets.serving.gap_ledger import GapEntry, GapState
 
 NYSE = MarketCalendar("NYSE")
 ALWAYS = MarketCalendar("24/7")
@@ -267,15 +270,13 @@ class TestEndOfTheSession:
         assert is_finished("sink", beat(at("20:25"), lag=7), at("20:15"), at("20:25"))
 
 
-def seen(since: str, at_: str, confirmed: int = 2) -> Sighting:
-    return Sighting(at(since), at(at_), 2, confirmed)
+def gap(since: str, until: str, cause: str = "disconnect", state: GapState = "open") -> GapEntry:
+    return GapEntry("g", at(since), at(until), cause, state=state)
 
 
 class TestDayClosed:
-    UP = (seen("03:58", "04:00"), seen("03:58", "20:00"), seen("03:58", "20:15"))
-
     def verdict(self, now: str = "20:16", **changes: object) -> str:
-        given = {"rows": 1000, "producers": self.UP} | changes
+        given = {"rows": 1000} | changes
         verdict = day_closed(DayFacts(FRIDAY, **given), NYSE, at(now))  # type: ignore[arg-type]
         return "closed" if verdict.closed else verdict.reason
 
@@ -288,65 +289,23 @@ class TestDayClosed:
     def test_not_without_rows(self) -> None:
         assert "no row" in self.verdict(rows=0)
 
-    def test_not_when_no_producer_was_up_at_the_open(self) -> None:
-        assert (
-            self.verdict(producers=(seen("12:00", "20:15"),))
-            == "no producer was up at the open (09:00 UTC)"
-        )
-        assert "no producer was up" in self.verdict(producers=(seen("01:00", "02:00"),))
+    def test_not_when_time_of_the_session_is_neither_covered_nor_recorded(self) -> None:
+        uncovered = (Interval(at("04:00"), at("04:10")), Interval(at("12:00"), at("12:01")))
+        doubt = self.verdict(uncovered=uncovered)
+        assert "no producer had all its channels from 09:00:00 to 09:10:00 UTC" in doubt
+        assert "(2 such interval(s))" in doubt
 
-    def test_not_when_the_producer_was_stopped_at_noon_and_never_came_back(self) -> None:
-        until_noon = (seen("03:55", "04:00"), seen("03:55", "11:30"))
-        assert self.verdict(producers=until_noon) == "no producer was up at the close (01:00 UTC)"
-        next_day = Sighting(
-            at("03:55", dt.date(2026, 11, 23)), at("04:00", dt.date(2026, 11, 23)), 2, 2
-        )
-        assert (
-            self.verdict(producers=(*until_noon, next_day))
-            == "no producer was up at the close (01:00 UTC)"
-        )
-
-    def test_two_producers_cover_a_day_because_what_was_lost_between_them_is_in_the_gap_ledger(
-        self,
-    ) -> None:
-        assert self.verdict(producers=(seen("03:55", "04:00"), seen("12:00", "20:01"))) == "closed"
-
-    def test_not_while_a_program_that_crashes_at_every_start_was_all_there_was_at_the_close(
-        self,
-    ) -> None:
-        crashing = tuple(
-            Sighting(at("20:00"), at("20:00") + dt.timedelta(seconds=n), 0, 0) for n in (5, 10)
-        )
-        said = self.verdict(producers=(seen("03:55", "04:00"), *crashing))
-        assert said == "0 of 0 channels were confirmed at the close (01:00 UTC)"
-
-    def test_not_when_a_channel_was_unconfirmed_even_if_it_is_confirmed_now(self) -> None:
-        without_one = (self.UP[0], seen("03:58", "20:00", confirmed=1), seen("03:58", "20:15"))
-        assert (
-            self.verdict(producers=without_one)
-            == "1 of 2 channels were confirmed at the close (01:00 UTC)"
-        )
-
-    def test_a_day_also_closes_where_the_next_follows_at_once(self) -> None:
-        monday = Sighting(
-            at("10:00", dt.date(2026, 11, 16)), at("00:20", dt.date(2026, 11, 21)), 2, 2
-        )
-        now = at("00:20", dt.date(2026, 11, 21))
-        assert day_closed(DayFacts(FRIDAY, 1000, producers=(monday,)), ALWAYS, now).closed
-
-    def test_not_with_a_gap_inside_the_session(self) -> None:
-        gap = Gap("g", "disconnect", ms(at("10:00")), ms(at("10:01")), 1)
-        assert "1 open gap(s), the first at 15:00:00 UTC (disconnect)" in self.verdict(gaps=(gap,))
+    @pytest.mark.parametrize("state", ["open", "filling", "filled", "unfillable"])
+    def test_not_with_an_unsettled_gap_inside_the_session(self, state: GapState) -> None:
+        doubt = self.verdict(gaps=(gap("10:00", "10:01", state=state),))
+        assert doubt == f"gaps: 1 {state}; the first at 15:00:00 UTC (disconnect)"
 
     def test_a_gap_whose_beginning_is_no_time_counts_from_the_open(self) -> None:
-        gap = Gap("g", "drop", -(10**18), ms(at("10:01")), 1)
-        assert "the first at 09:00:00 UTC (drop)" in self.verdict(gaps=(gap,))
-        assert self.verdict(gaps=(Gap("g", "drop", 10**18, 10**18 + 1, 1),)) == "closed"
+        nonsense = replace(gap("10:00", "10:01", "drop"), since=utc(0))
+        assert "the first at 09:00:00 UTC (drop)" in self.verdict(gaps=(nonsense,))
 
     def test_a_gap_of_the_night_does_not_matter(self) -> None:
-        assert (
-            self.verdict(gaps=(Gap("g", "crash", ms(at("01:00")), ms(at("04:00")), 1),)) == "closed"
-        )
+        assert self.verdict(gaps=(gap("01:00", "04:00", "crash"),)) == "closed"
 
     def test_not_while_messages_of_the_day_are_pending(self) -> None:
         assert "clickhouse_sink has not processed" in self.verdict(

@@ -1,18 +1,14 @@
-"""Heartbeats kept in ClickHouse, and the proof of a day that reads them there."""
+"""Heartbeats kept in ClickHouse: which ones, as they were, and while ClickHouse is away."""
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
-from polygon_assets.defs.stream import facts
-from polygon_assets.defs.stream.day_closing import Sighting
 from polygon_assets.defs.stream.heartbeat_recorder import HeartbeatRecorder, is_kept
-from polygon_assets.inspection import ClickHouseUnreachableError
 from polygon_assets.inspection.tables import heartbeats_between
 from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets.messages import Heartbeat
@@ -112,26 +108,9 @@ def test_heartbeats_wait_while_clickhouse_is_away(stack: Stack) -> None:
         eventually(lambda: len(stored()) == 2, "the second heartbeat")
 
 
-def test_a_producer_is_seen_by_the_heartbeats_after_a_moment_and_by_the_newest(
-    stack: Stack,
-) -> None:
-    moment = NOW + dt.timedelta(days=2)
-    with HeartbeatRecorder(stack.settings()) as recorder:
-        for seconds, confirmed in ((-5, 2), (5, 1), (110, 2), (130, 2)):
-            recorder.take(beat(moment + seconds * SECOND, confirmed=confirmed))
-    since = NOW - 3600 * SECOND
-    seen = [
-        Sighting(since, moment + 5 * SECOND, 2, 1),
-        Sighting(since, moment + 110 * SECOND, 2, 2),
-    ]
-    newest = replace(seen[0], at=moment + 500 * SECOND, confirmed=2)
-    settings = stack.settings()
-    assert facts.producers_seen(settings, [moment], None) == seen
-    assert facts.producers_seen(settings, [moment], beat(newest.at)) == [newest, *seen]
-    assert facts.producers_seen(settings, [], None) == []
-
-
-def test_an_unknown_history_proves_nothing() -> None:
-    nowhere = Settings(clickhouse_host="127.0.0.1", clickhouse_port=1, clickhouse_secure=False)
-    with pytest.raises(ClickHouseUnreachableError, match=r"127\.0\.0\.1:1"):
-        facts.producers_seen(nowhere, [NOW], None)
+def test_the_heartbeat_before_a_change_is_kept_too() -> None:
+    recorder = HeartbeatRecorder(Settings())
+    beats = [beat(NOW + second * SECOND, confirmed=2 - (second == 7)) for second in range(9)]
+    for heartbeat in beats:
+        recorder.take(heartbeat)
+    assert list(recorder._kept) == [beats[0], *beats[6:9]]

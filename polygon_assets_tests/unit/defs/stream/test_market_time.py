@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 
 import dagster as dg
 import pytest
@@ -21,13 +22,14 @@ from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.graph.runs import RunFacts, Wait
 from polygon_assets.defs.stream import facts, jobs
 from polygon_assets.defs.stream.checks import judge_freshness
-from polygon_assets.defs.stream.day_closing import DayFacts, Sighting, Verdict, day_closed
+from polygon_assets.defs.stream.day_closing import Verdict, day_closed
 from polygon_assets.defs.stream.decisions import Start, StreamFacts, decide, streams_until
 from polygon_assets.defs.stream.schedules import ohlcv_1m_while_open
 from polygon_assets.inspection import streams, tables
 from polygon_assets.market_calendar import NEW_YORK, REVISION_WINDOW
 from polygon_assets.market_clock import MarketClock, calendar_of
-from polygon_assets.messages import Gap, Heartbeat
+from polygon_assets.messages import Heartbeat
+from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
 
 DAY = dt.date(2026, 11, 20)
@@ -157,20 +159,25 @@ def evidence(
     *,
     since: dt.datetime,
     at: dt.datetime,
-    waits: dt.datetime | None,
-    gaps: list[Gap],
+    waits: dt.datetime | None = None,
 ) -> None:
-    """One producer's last heartbeat, what waits, and the open gaps; times are the wall's."""
-    beat = beat_of(since, at)
-    monkeypatch.setattr(streams, "heartbeats", lambda _settings: {"producer": beat})
-    monkeypatch.setattr(facts, "open_gaps", lambda _settings: gaps)
+    """A producer that was complete from `since` to `at`, and what waits; times are the wall's."""
+    seconds = range(int((at - since).total_seconds()) + 1)
+    beats = [complete_beat(since + second * SECOND) for second in seconds]
     monkeypatch.setattr(streams, "pending_since", lambda *_: waits)
-    monkeypatch.setattr(tables, "heartbeats_between", lambda *_: [])
+    monkeypatch.setattr(tables, "heartbeats_between", lambda *_: beats)
     monkeypatch.setattr(tables, "day_rows", lambda _settings, days: dict.fromkeys(days, 100))
 
 
-def verdict() -> Verdict:
-    [known] = facts.day_facts(REPLAY, [DAY])
+def complete_beat(at: dt.datetime) -> Heartbeat:
+    """A heartbeat of a producer with all its channels."""
+    beat = beat_of(STARTED, at)
+    beat.complete_until = ms(at)
+    return beat
+
+
+def verdict(*gaps: GapEntry) -> Verdict:
+    [known] = facts.day_facts(REPLAY, [DAY], gaps, wall("20:16"))
     return day_closed(known, CALENDAR, new_york("20:16"))
 
 
@@ -178,7 +185,7 @@ def verdict() -> Verdict:
 def test_a_replayed_day_is_proved_by_a_producer_that_was_up_from_its_beginning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    evidence(monkeypatch, since=STARTED - 30 * SECOND, at=wall("20:01"), waits=None, gaps=[])
+    evidence(monkeypatch, since=STARTED - 30 * SECOND, at=wall("20:01"))
     assert verdict().closed
 
 
@@ -186,8 +193,8 @@ def test_a_replayed_day_is_proved_by_a_producer_that_was_up_from_its_beginning(
 @pytest.mark.parametrize(
     ("since", "at", "reason"),
     [
-        (wall("15:52"), wall("20:01"), "no producer was up at the open (20:50 UTC)"),
-        (STARTED, wall("19:58"), "no producer was up at the close"),
+        (wall("15:52"), wall("20:01"), "from 20:50:00 to 20:52:00 UTC"),
+        (STARTED, wall("19:58"), "from 00:58:00 to 01:00:00 UTC"),
     ],
 )
 def test_a_producer_that_came_late_or_left_early_proves_nothing(
@@ -196,7 +203,7 @@ def test_a_producer_that_came_late_or_left_early_proves_nothing(
     at: dt.datetime,
     reason: str,
 ) -> None:
-    evidence(monkeypatch, since=since, at=at, waits=None, gaps=[])
+    evidence(monkeypatch, since=since, at=at)
     found = verdict()
     assert not found.closed
     assert reason in found.reason
@@ -206,7 +213,7 @@ def test_a_producer_that_came_late_or_left_early_proves_nothing(
 def test_what_was_received_before_the_end_of_the_window_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    evidence(monkeypatch, since=STARTED, at=wall("20:01"), waits=wall("20:10"), gaps=[])
+    evidence(monkeypatch, since=STARTED, at=wall("20:01"), waits=wall("20:10"))
     assert "has not processed what was received" in verdict().reason
 
 
@@ -214,20 +221,17 @@ def test_what_was_received_before_the_end_of_the_window_is_waited_for(
 def test_a_gap_of_the_replay_keeps_its_day_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    gap = Gap("id", "disconnect", ms(new_york("17:00")), ms(new_york("17:05")), epoch=1)
-    evidence(monkeypatch, since=STARTED, at=wall("20:01"), waits=None, gaps=[gap])
-    assert "1 open gap(s)" in verdict().reason
+    gap = GapEntry("id", new_york("17:00"), new_york("17:05"), "disconnect")
+    evidence(monkeypatch, since=STARTED, at=wall("20:01"))
+    assert "gaps: 1 open" in verdict(gap).reason
+    assert verdict(replace(gap, state="verified")).closed
 
 
-def test_a_day_that_was_replayed_in_part_is_whole_only_on_its_own_calendar() -> None:
-    seen = Sighting(new_york("15:50"), new_york("20:01"), 2, 2)
-    known = DayFacts(DAY, 100, producers=[seen])
-    assert day_closed(known, CALENDAR, new_york("20:16")).closed
-    whole = calendar_of(REPLAY.model_copy(update={"market_replay": ""}))
-    assert (
-        "no producer was up at the open (09:00 UTC)"
-        in day_closed(known, whole, new_york("20:16")).reason
-    )
+@pytest.mark.usefixtures("show")
+def test_a_verified_gap_covers_what_no_producer_covered(monkeypatch: pytest.MonkeyPatch) -> None:
+    gap = GapEntry("id", new_york("15:50"), new_york("15:52"), "late start", state="verified")
+    evidence(monkeypatch, since=wall("15:52"), at=wall("20:01"))
+    assert verdict(gap).closed
 
 
 def test_the_replayed_day_is_loaded_as_soon_as_it_is_settled(instance: dg.DagsterInstance) -> None:

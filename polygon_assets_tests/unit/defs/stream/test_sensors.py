@@ -4,7 +4,7 @@ import datetime as dt
 import json
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import dagster as dg
@@ -20,16 +20,17 @@ from polygon_assets.defs.graph.keys import OHLCV_1M, STOCK_AGGREGATES
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.graph.runs import NEEDS_HUMAN_TAG
 from polygon_assets.defs.stream import decisions, facts, sensors
-from polygon_assets.defs.stream.day_closing import DayFacts, Sighting
+from polygon_assets.defs.stream.day_closing import DayFacts
 from polygon_assets.defs.stream.jobs import ETAG_TAG, PROGRAM_TAG
+from polygon_assets.defs.stream.open_days import open_days
 from polygon_assets.defs.stream.schedules import _settling, ohlcv_1m_while_open
 from polygon_assets.defs.stream.sensors import (
-    open_days,
     stream_supervisor,
     subscriptions_csv,
     trading_day_closer,
 )
 from polygon_assets.market_calendar import ONE_DAY, MarketCalendar
+from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN, NothingSet, OpenMarket
 
@@ -195,11 +196,10 @@ class TestDays:
         monkeypatch.setattr(market_calendar, "REVISION_WINDOW", dt.timedelta())
 
     def facts(self, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-        always = Sighting(dt.datetime(2026, 1, 1, tzinfo=dt.UTC), dt.datetime.now(dt.UTC), 1, 1)
+        def day_facts(_settings: Settings, days: Sequence[dt.date], *_: object) -> list[DayFacts]:
+            return [DayFacts(day, rows) for day in days]
 
-        def day_facts(_settings: Settings, days: Sequence[dt.date]) -> list[DayFacts]:
-            return [DayFacts(day, rows, producers=(always,)) for day in days]
-
+        monkeypatch.setattr(sensors, "ledger", lambda _settings: [])
         monkeypatch.setattr(facts, "day_facts", day_facts)
 
     def test_a_proved_day_is_materialized_once_and_the_bars_follow(
@@ -216,13 +216,31 @@ class TestDays:
         assert (event.asset_key, event.partition) == (STOCK_AGGREGATES, self.YESTERDAY.isoformat())
         instance.report_runless_asset_event(event)
         assert self.YESTERDAY not in open_days(
-            instance, MarketCalendar("24/7"), dt.datetime.now(dt.UTC)
+            instance, MarketCalendar("24/7"), dt.datetime.now(dt.UTC), []
         )
         assert "no day is over" in reason(tick(trading_day_closer, instance))
         followed = dg.evaluate_automation_conditions(
             defs, instance=instance, asset_selection=bars, cursor=before.cursor
         )
         assert followed.get_requested_partitions(OHLCV_1M) == {self.YESTERDAY.isoformat()}
+
+    def test_a_day_that_was_closed_too_early_is_proved_again(
+        self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.facts(monkeypatch, rows=100)
+        day = self.YESTERDAY.isoformat()
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(STOCK_AGGREGATES, partition=day)
+        )
+        noon = dt.datetime.combine(self.YESTERDAY, dt.time(17), dt.UTC)
+        known = GapEntry("g", noon, noon + dt.timedelta(seconds=9), "crash", state="verified")
+        for hours, reopened in ((-1, False), (1, True)):
+            at = dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours)
+            entries = [replace(known, updated_at=at)]
+            monkeypatch.setattr(sensors, "ledger", lambda _settings, entries=entries: entries)
+            answer = tick(trading_day_closer, instance)
+            events = answer.asset_events if isinstance(answer, dg.SensorResult) else []
+            assert [event.partition for event in events] == [day] * reopened
 
     def test_why_a_day_is_still_open_is_told_once(
         self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,230 @@
+"""The job that fills gaps, and the sensor that records and asks for them.
+
+Add how Dagster runs a fill here; which gap is due, and what a fill does, belongs to `gap_filling`.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import dagster as dg
+from pydantic import Field
+
+from polygon_assets.clients import market_clock
+from polygon_assets.clients.polygon import PolygonApiError
+from polygon_assets.clients.subscription_store import SubscriptionStoreError
+from polygon_assets.defs.graph.resources import Environment
+from polygon_assets.defs.graph.runs import (
+    ACTIVE,
+    FailOrphanedRun,
+    RunFacts,
+    Wait,
+    fail_orphaned_run,
+    failures_in_a_row,
+    log_while_running,
+    newest_run_id,
+    pause_after,
+    retry_at,
+    run_facts,
+)
+from polygon_assets.defs.stream.open_days import open_days
+from polygon_assets.gap_filling import decisions
+from polygon_assets.gap_filling.record import record
+from polygon_assets.inspection import EvidenceError, gaps
+from polygon_assets.required_settings import missing_settings, not_set
+from polygon_assets.serving import gap_ledger
+from polygon_assets.serving.gap_ledger import GapEntry
+from polygon_assets.settings import Settings
+
+GAP_FILL_TAG = "polygon/gap_fill"
+GAP_FILLER = "gap_filler"
+FIRST_PAUSE, LONGEST_PAUSE = dt.timedelta(seconds=15), dt.timedelta(minutes=30)
+ORPHAN_AGE = dt.timedelta(minutes=3)
+"""A living fill writes a line once a minute."""
+
+
+class GapsToFill(dg.Config):
+    """Run configuration of a fill."""
+
+    gap_ids: list[str] = Field(
+        default=[],
+        description="The gaps to fill, by their ids in `clickhouse/stream_gaps`; empty: all that "
+        "are not verified or waived, those that wait for a person included.",
+    )
+
+
+class GapsToWaive(dg.Config):
+    """Run configuration of a waiver."""
+
+    gap_ids: list[str] = Field(description="The gaps, by their ids in `clickhouse/stream_gaps`.")
+    reason: str = Field(description="Why the missing seconds are accepted; kept in the ledger.")
+
+
+@dg.op(
+    name="fill",
+    description="Fetches the seconds of gaps by REST, publishes what the tables lack to "
+    "`kafka/polygon_stream_aggregates`, and compares each second with the stored row.",
+)
+def fill(context: dg.OpExecutionContext, config: GapsToFill, environment: Environment) -> None:
+    from clickhouse_connect.driver.exceptions import Error
+
+    from polygon_assets.clients import clickhouse
+    from polygon_assets.gap_filling.fill import GapFiller, GapFillError
+
+    settings = environment.settings()
+    try:
+        with (
+            log_while_running(context.log),
+            closing(clickhouse.connect(settings)) as client,
+            closing(GapFiller(settings, context.log.info)) as filler,
+        ):
+            for entry in _chosen(gap_ledger.read(client), config.gap_ids):
+                gap_ledger.store(client, [replace(entry, state="filling")], _now())
+                filled = filler.fill(entry, environment.clock().market(_now()))
+                gap_ledger.store(client, [filled], _now())
+                context.log.info(
+                    f"{filled.gap_id}: {filled.state}; {filled.rows_found:,} seconds by REST, "
+                    f"{filled.rows_added:,} added, {filled.rows_corrected:,} corrected"
+                    + (f"; {filled.note}" if filled.note else "")
+                )
+    except (Error, GapFillError, PolygonApiError, SubscriptionStoreError) as error:
+        raise dg.Failure(f"{error}; the gap stays in the ledger", allow_retries=False) from error
+
+
+@dg.op(name="waive", description="Marks gaps as accepted by a person: they keep no day open.")
+def waive(context: dg.OpExecutionContext, config: GapsToWaive, environment: Environment) -> None:
+    from polygon_assets.clients import clickhouse
+
+    with closing(clickhouse.connect(environment.settings())) as client:
+        entries = _chosen(gap_ledger.read(client), config.gap_ids)
+        waived = [replace(entry, state="waived", note=config.reason) for entry in entries]
+        gap_ledger.store(client, waived, _now())
+    context.log.info(f"waived {len(waived)} gap(s): {config.reason}")
+
+
+def _chosen(entries: Sequence[GapEntry], gap_ids: Sequence[str]) -> list[GapEntry]:
+    """The gaps of these ids, or all that are not settled. Raises Failure for an unknown id."""
+    if not gap_ids:
+        return gaps.unsettled(entries)
+    known = {entry.gap_id: entry for entry in entries}
+    if unknown := [gap_id for gap_id in gap_ids if gap_id not in known]:
+        raise dg.Failure(
+            f"no gap has the id {', '.join(unknown)}; `polygon-assets gaps --json` lists the ids",
+            allow_retries=False,
+        )
+    return [known[gap_id] for gap_id in gap_ids]
+
+
+@dg.job(
+    name="fill_gaps",
+    description="Fills gaps of the stream by REST. The sensor `gap_filler` launches it; without "
+    "run configuration it fills every gap that is left, those above the limits included.",
+    tags={GAP_FILL_TAG: "fill"},
+)
+def FILL_GAPS() -> None:  # noqa: N802 - a definition, like the other jobs
+    fill()
+
+
+@dg.job(
+    name="waive_gaps",
+    description="Accepts gaps that cannot be filled: their days may be closed without them.",
+)
+def WAIVE_GAPS() -> None:  # noqa: N802 - a definition, like the other jobs
+    waive()
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Launch a run that fills these gaps."""
+
+    gap_ids: list[str]
+    run_key: str
+
+
+def decide(
+    due: Sequence[GapEntry], runs: Sequence[RunFacts], now: dt.datetime
+) -> Fill | FailOrphanedRun | Wait:
+    """Whether to launch a fill; `runs` of the job are newest first, `now` is wall time."""
+    if active := next((run for run in runs if run.status in ACTIVE), None):
+        if now - active.silent_since > ORPHAN_AGE and active.status is dg.DagsterRunStatus.STARTED:
+            return FailOrphanedRun(
+                active.run_id, f"no event from the run since {active.silent_since:%H:%M:%S} UTC"
+            )
+        return Wait(f"run {active.short_id} is {active.status.value.lower()}")
+    if not due:
+        return Wait("no gap is due")
+    failures = failures_in_a_row(runs)
+    if failures and (
+        wait := retry_at(runs[0], pause_after(failures, FIRST_PAUSE, LONGEST_PAUSE), now)
+    ):
+        return wait
+    return Fill([entry.gap_id for entry in due], f"{newest_run_id(runs)}:{due[0].gap_id}")
+
+
+@dg.sensor(
+    name=GAP_FILLER,
+    job=FILL_GAPS,
+    minimum_interval_seconds=15,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Records gaps in the ledger `clickhouse/stream_gaps` and launches their fills, "
+    "oldest first. A gap above GAP_FILL_MAX_SECONDS or GAP_FILL_MAX_REQUESTS waits until a person "
+    "launches the job `fill_gaps`.",
+)
+def gap_filler(
+    context: dg.SensorEvaluationContext, environment: Environment
+) -> dg.SensorResult | dg.SkipReason:
+    from clickhouse_connect.driver.exceptions import Error
+
+    from polygon_assets.clients import clickhouse
+
+    settings, now = environment.settings(), _now()
+    if missing := missing_settings(settings, "gap_filler"):
+        return dg.SkipReason(not_set(missing))
+    try:
+        clock, calendar = environment.clock(), environment.calendar()
+        entries = gaps.ledger(settings)
+        days = open_days(context.instance, calendar, clock.market(now), entries)
+        for entry in record(settings, calendar, clock, days, now):
+            context.log.info("recorded %s: %s", entry.gap_id, entry.cause)
+        entries = gaps.ledger(settings)
+        symbol_count, limits = _symbol_count(settings), _limits(settings)
+        with closing(clickhouse.connect(settings)) as client:
+            waiting = decisions.newly_waiting(entries, symbol_count, limits)
+            gap_ledger.store(client, waiting, now)
+    except (EvidenceError, Error, market_clock.MarketClockError) as error:
+        return dg.SkipReason(f"the ledger cannot be brought up to date: {error}")
+    due = decisions.next_to_fill(entries, symbol_count, limits, clock.market(now))
+    answer = decide(due, run_facts(context.instance, dg.RunsFilter(job_name=FILL_GAPS.name)), now)
+    if isinstance(answer, FailOrphanedRun):
+        fail_orphaned_run(context, GAP_FILLER, answer)
+        return dg.SkipReason(answer.reason)
+    if isinstance(answer, Wait):
+        return dg.SkipReason(answer.reason)
+    config = dg.RunConfig(ops={"fill": GapsToFill(gap_ids=answer.gap_ids)})
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=answer.run_key, run_config=config)])
+
+
+def _limits(settings: Settings) -> decisions.Limits:
+    return decisions.Limits(settings.gap_fill_max_seconds, settings.gap_fill_max_requests)
+
+
+def _symbol_count(settings: Settings) -> int:
+    """The subscribed symbols; those of the whole market with `A.*`."""
+    from polygon_assets.clients import subscription_store
+
+    try:
+        accepted = subscription_store.connect(settings).accepted()
+    except SubscriptionStoreError:
+        accepted = None
+    if accepted is None or accepted.symbols is None:
+        return WHOLE_MARKET_SYMBOLS
+    return len(accepted.symbols)
+
+
+WHOLE_MARKET_SYMBOLS = 12_000
+"""About the number of listed US tickers, OTC excluded."""
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)

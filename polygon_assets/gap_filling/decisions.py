@@ -1,0 +1,92 @@
+"""Which gap is filled next, and which waits: pure functions of the ledger, the limits and now.
+
+Add a reason to fill or to wait here; fetching and comparing belongs to `fill`.
+"""
+
+import datetime as dt
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from polygon_assets.clients.polygon import MOST_BASE_BARS
+from polygon_assets.market_calendar import REVISION_WINDOW
+from polygon_assets.serving.gap_ledger import GapEntry
+
+FINAL_AFTER = dt.timedelta(seconds=20)
+"""The vendor holds a second back for 2 s, and off-exchange trades are reported within 10 s."""
+VERIFY_MARGIN = dt.timedelta(minutes=1)
+WAITS = "waits until a person launches fill_gaps"
+MOST_PER_RUN = 20
+"""Gaps of one run: the newest state of each is stored as soon as it is done."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Above either limit a gap waits for a person."""
+
+    seconds: float
+    requests: int
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one gap asks of the vendor."""
+
+    symbols: int
+    requests: int
+
+
+def need(entry: GapEntry, symbol_count: int) -> Need:
+    """Requests for a gap: one per symbol, and one more for each further 50,000 seconds."""
+    seconds = entry.seconds + REVISION_WINDOW.total_seconds()
+    return Need(symbol_count, symbol_count * math.ceil(seconds / MOST_BASE_BARS))
+
+
+def too_large(entry: GapEntry, symbol_count: int, limits: Limits) -> str:
+    """Why a gap waits for a person; empty if it does not."""
+    if entry.seconds > limits.seconds:
+        return (
+            f"{entry.seconds:,.0f} s long, more than GAP_FILL_MAX_SECONDS ({limits.seconds:,.0f})"
+        )
+    requests = need(entry, symbol_count).requests
+    if requests > limits.requests:
+        return f"{requests:,} requests, more than GAP_FILL_MAX_REQUESTS ({limits.requests:,})"
+    return ""
+
+
+def is_due(entry: GapEntry, now: dt.datetime) -> bool:
+    """Whether the seconds of a gap are final enough to be fetched; `now` is market time.
+
+    A gap whose fill was cut off is open again. A filled one is compared once more.
+    """
+    if entry.state in ("open", "filling"):
+        return now >= entry.until + FINAL_AFTER
+    return entry.state == "filled" and now >= verify_after(entry)
+
+
+def verify_after(entry: GapEntry) -> dt.datetime:
+    """When no correction of the gap's seconds can come any more."""
+    return entry.verify_after or entry.until + REVISION_WINDOW + VERIFY_MARGIN
+
+
+def newly_waiting(entries: Iterable[GapEntry], symbol_count: int, limits: Limits) -> list[GapEntry]:
+    """The gaps that have begun to wait for a person, each with the reason as its note."""
+    return [
+        replace(entry, note=f"{WAITS}: {reason}")
+        for entry in entries
+        if entry.state == "open"
+        and not entry.note
+        and (reason := too_large(entry, symbol_count, limits))
+    ]
+
+
+def next_to_fill(
+    entries: Iterable[GapEntry], symbol_count: int, limits: Limits, now: dt.datetime
+) -> Sequence[GapEntry]:
+    """The gaps for the next run, oldest first."""
+    due = [
+        entry
+        for entry in entries
+        if is_due(entry, now) and not too_large(entry, symbol_count, limits)
+    ]
+    return sorted(due, key=lambda entry: entry.since)[:MOST_PER_RUN]

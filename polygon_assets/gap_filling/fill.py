@@ -1,0 +1,221 @@
+"""Fills one gap: fetches its seconds by REST, publishes what differs, and compares key by key.
+
+Add a step of a fill here; which gap is filled belongs to `decisions`. The seconds go through
+RAW_TOPIC like streamed ones, so that filter, sink and tables know one path only. A fill may be cut
+off and repeated at any moment: it publishes only what the tables lack.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from polygon_assets.clients import clickhouse, kafka, subscription_store
+from polygon_assets.clients.polygon import PolygonNotEntitledError, PolygonRest
+from polygon_assets.errors import PolygonAssetsError
+from polygon_assets.gap_filling import decisions
+from polygon_assets.gap_filling.rest_seconds import (
+    Differences,
+    Key,
+    StoredSecond,
+    differences,
+    to_raw,
+)
+from polygon_assets.market_calendar import REVISION_WINDOW
+from polygon_assets.messages import RawAggregate, encode
+from polygon_assets.serving.gap_ledger import GapEntry
+from polygon_assets.serving.queries import load
+from polygon_assets.settings import Settings
+from polygon_assets.topics import RAW_TOPIC
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+    from confluent_kafka import Producer
+
+CHUNK_SYMBOLS = 100
+"""Symbols that are fetched, compared and published together: memory stays flat for any set."""
+STORED_SECONDS = 120.0
+"""Filter and sink store a message within a second or two; after an outage they work off a lag."""
+POLL_SECONDS = 0.5
+ACKNOWLEDGE_SECONDS = 60.0
+RECENT = dt.timedelta(days=7)
+BAR_WIDTH = 20
+
+
+class GapFillError(PolygonAssetsError):
+    """A gap could not be filled now; it stays in the ledger and is tried again."""
+
+
+@dataclass
+class Counts:
+    """The rows of one fill."""
+
+    found: int = 0
+    added: int = 0
+    corrected: int = 0
+
+
+class GapFiller:
+    """Fills gaps with the connections of one run; close it at the end."""
+
+    def __init__(self, settings: Settings, log: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._log = log
+        self._rest = PolygonRest(
+            settings, requests_per_minute=settings.gap_fill_requests_per_minute or None
+        )
+        self._clickhouse: Client = clickhouse.connect(settings)
+        self._producer: Producer = kafka.connect_producer(settings)
+
+    def close(self) -> None:
+        self._clickhouse.close()
+
+    def fill(self, entry: GapEntry, market_now: dt.datetime) -> GapEntry:
+        """Fill a gap and return its new entry: filled, verified, or unfillable with the reason.
+
+        Raises GapFillError, and PolygonApiError when the vendor is away, rejects the key or gives
+        no usable answer: a later try may succeed.
+        """
+        symbols = self.symbols(entry)
+        need = decisions.need(entry, len(symbols))
+        self._log(
+            f"{entry.cause} from {entry.since:%Y-%m-%d %H:%M:%S} to {entry.until:%H:%M:%S} UTC: "
+            f"{need.symbols:,} symbols, {need.requests:,} requests"
+        )
+        counts, published = Counts(), list[RawAggregate]()
+        try:
+            for chunk in self._chunks(entry, symbols):
+                counts.found += chunk.found
+                counts.added += len(chunk.missing)
+                counts.corrected += len(chunk.corrected)
+                published += self._publish(chunk)
+        except PolygonNotEntitledError as error:
+            return replace(entry, state="unfillable", note=str(error))
+        self._wait_until_stored(published)
+        return _filled(entry, counts, market_now)
+
+    def symbols(self, entry: GapEntry) -> list[str]:
+        """The subscribed symbols of a gap, those that trade most first.
+
+        A channel that is no longer subscribed is left out: the filter would drop its rows.
+        """
+        accepted = subscription_store.connect(self._settings).accepted()
+        if accepted is None:
+            raise GapFillError("no subscription set is in force: materialize s3/subscriptions")
+        channels = set(entry.channels) or set(accepted.channels)
+        active = self._active_symbols(entry)
+        if subscribed := accepted.symbols:
+            wanted = {channel.partition(".")[2] for channel in channels}
+            chosen = set(subscribed) if "*" in wanted else subscribed & wanted
+        elif "A.*" in channels:
+            chosen = self._rest.active_tickers() | set(active)
+        else:
+            chosen = frozenset(channel.partition(".")[2] for channel in channels)
+        ranks = {symbol: rank for rank, symbol in enumerate(active)}
+        return sorted(chosen, key=lambda symbol: (ranks.get(symbol, len(ranks)), symbol))
+
+    def _active_symbols(self, entry: GapEntry) -> list[str]:
+        parameters = {"since": entry.since - RECENT, "until": entry.until}
+        rows = self._clickhouse.query(load("active_symbols"), parameters=parameters).result_rows
+        return [symbol for (symbol,) in rows]
+
+    def _chunks(self, entry: GapEntry, symbols: Sequence[str]) -> Iterator[Differences]:
+        """The differences of each chunk of symbols, with a progress bar in the log."""
+        since, until = entry.since - REVISION_WINDOW, entry.until
+        with ThreadPoolExecutor(self._settings.gap_fill_concurrency) as threads:
+            for start in range(0, len(symbols), CHUNK_SYMBOLS):
+                chunk = symbols[start : start + CHUNK_SYMBOLS]
+                fetched = threads.map(lambda symbol: self._fetch(symbol, since, until), chunk)
+                bars = [bar for of_symbol in fetched for bar in of_symbol]
+                yield differences(bars, self._stored(chunk, since, until))
+                self._log(progress(min(start + CHUNK_SYMBOLS, len(symbols)), len(symbols)))
+
+    def _fetch(self, symbol: str, since: dt.datetime, until: dt.datetime) -> list[RawAggregate]:
+        requested_us = time.time_ns() // 1000
+        bars = self._rest.repeat_while_unusable(
+            lambda: self._rest.second_bars(symbol, _ms(since), _ms(until))
+        )
+        return [to_raw(symbol, bar, requested_us) for bar in bars]
+
+    def _stored(
+        self, symbols: Sequence[str], since: dt.datetime, until: dt.datetime
+    ) -> dict[Key, StoredSecond]:
+        parameters = {"symbols": list(symbols), "since": since, "until": until}
+        rows = self._clickhouse.query(load("seconds_of_symbols"), parameters=parameters).result_rows
+        return {(symbol, start): StoredSecond(*values) for symbol, start, *values in rows}
+
+    def _publish(self, chunk: Differences) -> list[RawAggregate]:
+        """Publish the differences to RAW_TOPIC. Raises GapFillError without acknowledgement."""
+        bars = [*chunk.missing, *chunk.corrected]
+        for bar in bars:
+            while True:
+                try:
+                    self._producer.produce(RAW_TOPIC, encode(bar), bar.symbol.encode())
+                    break
+                except BufferError:
+                    self._producer.poll(0.1)
+        if left := self._producer.flush(ACKNOWLEDGE_SECONDS):
+            raise GapFillError(
+                f"Kafka did not acknowledge {left:,} messages within {ACKNOWLEDGE_SECONDS:.0f} s"
+            )
+        return bars
+
+    def _wait_until_stored(self, bars: Sequence[RawAggregate]) -> None:
+        """Return when every published second is stored in this version or a newer one."""
+        deadline = time.monotonic() + STORED_SECONDS
+        while left := self._not_stored(bars):
+            if time.monotonic() > deadline:
+                first = left[0]
+                raise GapFillError(
+                    f"{len(left):,} of {len(bars):,} published seconds are not in "
+                    f"market.stock_aggregates after {STORED_SECONDS:.0f} s, first {first.symbol} "
+                    f"at {first.start_timestamp}: see `polygon-assets status` for filter and sink, "
+                    "and polygon_dead_letters"
+                )
+            bars = left
+            time.sleep(POLL_SECONDS)
+
+    def _not_stored(self, bars: Sequence[RawAggregate]) -> list[RawAggregate]:
+        if not bars:
+            return []
+        starts = [bar.start_timestamp for bar in bars]
+        stored = self._stored(
+            sorted({bar.symbol for bar in bars}), _moment(min(starts)), _moment(max(starts) + 1)
+        )
+        return [
+            bar
+            for bar in bars
+            if (row := stored.get((bar.symbol, bar.start_timestamp))) is None
+            or row.received_us < bar.received_at
+        ]
+
+
+def _filled(entry: GapEntry, counts: Counts, market_now: dt.datetime) -> GapEntry:
+    """The entry after a fill: verified once no correction can come any more."""
+    due = decisions.verify_after(entry)
+    return replace(
+        entry,
+        state="verified" if market_now >= due else "filled",
+        note="",
+        rows_found=max(entry.rows_found, counts.found),
+        rows_added=entry.rows_added + counts.added,
+        rows_corrected=entry.rows_corrected + counts.corrected,
+        verify_after=due,
+    )
+
+
+def progress(done: int, total: int) -> str:
+    """A line such as `[#####···············] 25 % (26 of 104 symbols)`."""
+    filled = BAR_WIDTH * done // total
+    bar = "#" * filled + "·" * (BAR_WIDTH - filled)
+    return f"[{bar}] {100 * done // total} % ({done:,} of {total:,} symbols)"
+
+
+def _ms(moment: dt.datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def _moment(unix_ms: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(unix_ms / 1000, dt.UTC)

@@ -1,0 +1,101 @@
+"""Brings the gap ledger up to date: gaps that Kafka reports, and holes in the coverage.
+
+Add a way in which a gap becomes known here; what is a hole belongs to `coverage`. The ledger has
+market time, heartbeats have wall time: they differ in a replay.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+
+from polygon_assets.clients import clickhouse
+from polygon_assets.gap_filling.coverage import Hole, Interval, holes
+from polygon_assets.inspection import streams, tables
+from polygon_assets.market_calendar import MarketCalendar, Session
+from polygon_assets.market_clock import MarketClock
+from polygon_assets.messages import Heartbeat, clamped_utc
+from polygon_assets.serving import gap_ledger
+from polygon_assets.serving.gap_ledger import GapEntry
+from polygon_assets.settings import Settings
+
+AROUND = dt.timedelta(minutes=2)
+"""Heartbeats before the open and after the close show that the edges were covered."""
+FAR_FUTURE = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+LATE_BARS = dt.timedelta(seconds=5)
+"""A bar arrives about 2 s after its second: those just before a loss had not arrived yet."""
+
+
+def record(
+    settings: Settings,
+    calendar: MarketCalendar,
+    clock: MarketClock,
+    days: Iterable[dt.date],
+    now: dt.datetime,
+) -> list[GapEntry]:
+    """Store what the ledger does not have yet, and return it; `now` is wall time.
+
+    Raises EvidenceError when Kafka or ClickHouse cannot be read, and clickhouse_connect's errors.
+    """
+    reported = [gap_ledger.reported(gap) for gap in streams.reported_gaps(settings)]
+    with closing(clickhouse.connect(settings)) as client:
+        new = gap_ledger.store_unknown(client, reported, now)
+        entries = gap_ledger.read(client)
+        found = [
+            _entry(hole, clock, session, seen)
+            for session in filter(None, map(calendar.session, days))
+            if (seen := producer_heartbeats(settings, clock, session))
+            for hole in uncovered(clock, session, seen, entries, now)
+        ]
+        return new + gap_ledger.store_unknown(client, found, now)
+
+
+def producer_heartbeats(
+    settings: Settings, clock: MarketClock, session: Session
+) -> list[Heartbeat]:
+    """The producer's stored heartbeats of a session, oldest first. Raises EvidenceError."""
+    wall = _wall_interval(clock, session)
+    if wall is None:
+        return []
+    interval = (wall.since - AROUND, wall.until + AROUND)
+    return tables.heartbeats_between(settings, "producer", [interval])
+
+
+def uncovered(
+    clock: MarketClock,
+    session: Session,
+    beats: Sequence[Heartbeat],
+    entries: Sequence[GapEntry],
+    now: dt.datetime,
+) -> list[Hole]:
+    """The holes of a session that the entries do not record; in wall time, as `now` is."""
+    wall = _wall_interval(clock, session)
+    return holes(wall, beats, _recorded(clock, entries), now) if wall else []
+
+
+def _wall_interval(clock: MarketClock, session: Session) -> Interval | None:
+    """None where a replay has not begun; a close that it has not reached lies in the future."""
+    since, until = clock.wall(session.extended_open), clock.wall(session.extended_close)
+    return Interval(since, until or FAR_FUTURE) if since else None
+
+
+def _recorded(clock: MarketClock, entries: Sequence[GapEntry]) -> Iterator[Interval]:
+    for entry in entries:
+        since, until = clock.wall(entry.since), clock.wall(entry.until)
+        if since and until:
+            yield Interval(since, until)
+
+
+def _entry(
+    hole: Hole, clock: MarketClock, session: Session, beats: Sequence[Heartbeat]
+) -> GapEntry:
+    """The ledger's entry of a hole, which begins with the bars that had not arrived yet."""
+    since, until = hole.interval.since, hole.interval.until
+    before = [beat for beat in beats if clamped_utc(beat.sent_at) <= since]
+    epoch = clamped_utc(before[-1].epoch if before else 0)
+    return GapEntry(
+        f"hole-{since.timestamp() * 1000:.0f}",
+        max(clock.market(since) - LATE_BARS, session.extended_open),
+        clock.market(until),
+        hole.cause,
+        epoch=epoch,
+    )

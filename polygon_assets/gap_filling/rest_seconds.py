@@ -1,0 +1,111 @@
+"""The vendor's second bars as messages of RAW_TOPIC, and how they differ from the stored rows.
+
+Add what is read from a bar of REST here; asking for bars belongs to `clients.polygon`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from polygon_assets.clients.polygon import PolygonNoAnswerError
+from polygon_assets.messages import RawAggregate
+
+WINDOW_MS = 1000
+VWAP_TOLERANCE = 0.0001
+"""Stream and REST round the average price to four decimals, each in its own way."""
+Key = tuple[str, int]
+"""Symbol and start in Unix milliseconds."""
+
+
+@dataclass(frozen=True)
+class StoredSecond:
+    """The values of a stored row that REST has too."""
+
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: Decimal
+    vwap: float | None
+    received_us: int
+
+
+@dataclass(frozen=True)
+class Differences:
+    """The bars of REST that must be published: seconds that are missing, and other values."""
+
+    found: int
+    """Bars of REST."""
+    missing: list[RawAggregate]
+    corrected: list[RawAggregate]
+
+
+def to_raw(symbol: str, bar: Mapping[str, Any], requested_us: int) -> RawAggregate:
+    """The message of a bar; `requested_us` (Unix microseconds) is its version.
+
+    It is the moment before the request, so that a correction which arrives by the stream meanwhile
+    is newer. Accumulated volume, official open and the day's average price are not in REST's bars.
+    Raises PolygonNoAnswerError for a bar without time, prices or volume.
+    """
+    try:
+        start = bar["t"]
+        if not isinstance(start, int) or start % WINDOW_MS:
+            raise ValueError(f"t is no whole second in milliseconds: {start!r}")
+        vwap = bar.get("vw")
+        return RawAggregate(
+            "A",
+            symbol,
+            bar["v"] if isinstance(bar["v"], int) else float(bar["v"]),
+            open_price=float(bar["o"]),
+            close_price=float(bar["c"]),
+            high=float(bar["h"]),
+            low=float(bar["l"]),
+            start_timestamp=start,
+            end_timestamp=start + WINDOW_MS,
+            received_at=requested_us,
+            source="rest",
+            vwap=None if vwap is None else float(vwap),
+            otc=bool(bar.get("otc", False)),
+            decimal_volume=bar.get("dv"),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise PolygonNoAnswerError(
+            f"second bar of {symbol} is unusable: {bar}: {error!r}"
+        ) from error
+
+
+def differences(bars: Sequence[RawAggregate], stored: Mapping[Key, StoredSecond]) -> Differences:
+    """What the stored rows lack. A row that is newer than the request is left alone."""
+    missing: list[RawAggregate] = []
+    corrected: list[RawAggregate] = []
+    for bar in bars:
+        row = stored.get((bar.symbol, bar.start_timestamp))
+        if row is None:
+            missing.append(bar)
+        elif row.received_us < bar.received_at and not is_same(bar, row):
+            corrected.append(bar)
+    return Differences(len(bars), missing, corrected)
+
+
+def is_same(bar: RawAggregate, row: StoredSecond) -> bool:
+    """Whether a stored row has the values of a bar."""
+    prices = (bar.open_price, bar.high, bar.low, bar.close_price)
+    return (
+        prices == (row.open, row.high, row.low, row.close)
+        and _volume(bar) == row.volume
+        and _is_near(bar.vwap, row.vwap)
+    )
+
+
+def _volume(bar: RawAggregate) -> Decimal | None:
+    try:
+        return Decimal(bar.decimal_volume or str(bar.volume))
+    except InvalidOperation:
+        return None
+
+
+def _is_near(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= VWAP_TOLERANCE

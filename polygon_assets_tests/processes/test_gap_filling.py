@@ -1,0 +1,161 @@
+"""Gaps filled by REST through the raw topic: every missed second is stored with its final values.
+
+Which gap is due, and which waits, belongs to the unit tests.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from polygon_assets.clients import clickhouse
+from polygon_assets.gap_filling.fill import GapFiller, progress
+from polygon_assets.gap_filling.record import record
+from polygon_assets.inspection.streams import reported_gaps
+from polygon_assets.market_calendar import REVISION_WINDOW
+from polygon_assets.market_clock import WALL_CLOCK, calendar_of
+from polygon_assets.serving import gap_ledger
+from polygon_assets.serving.gap_ledger import GapEntry
+from polygon_assets.settings import Settings
+from polygon_assets_tests.processes.harness import Programs, eventually, put_in_force
+from polygon_assets_tests.processes.live_market import EXCHANGE_OPTIONS, SYMBOLS, Live
+
+__all__ = ["EXCHANGE_OPTIONS"]
+
+SERVERS = ("exchange", "kafka", "clickhouse", "s3")
+Second = tuple[str, int]
+Values = tuple[float, float, float, float, Decimal]
+
+
+@pytest.fixture
+def filler(settings: Settings) -> Iterator[GapFiller]:
+    """A filler whose log is thrown away."""
+    with closing(GapFiller(settings, lambda _line: None)) as one:
+        yield one
+
+
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def stored(settings: Settings, since: dt.datetime, until: dt.datetime) -> dict[Second, Values]:
+    """The stored seconds of an interval, as a reader sees them."""
+    query = """
+        SELECT symbol, toUnixTimestamp64Milli(start_timestamp), open, high, low, close, volume
+        FROM market.stock_aggregates FINAL
+        WHERE start_timestamp >= {since:DateTime64(3)} AND start_timestamp < {until:DateTime64(3)}
+    """
+    with closing(clickhouse.connect(settings)) as client:
+        rows = client.query(query, parameters={"since": since, "until": until}).result_rows
+    return {(symbol, start): tuple(values) for symbol, start, *values in rows}
+
+
+def final(live: Live, since: dt.datetime, until: dt.datetime) -> dict[Second, Values]:
+    """The final values of every second with trades, by the exchange's seed."""
+    return {
+        (symbol, bar.start_timestamp): (
+            bar.open_price,
+            bar.high,
+            bar.low,
+            bar.close_price,
+            Decimal(bar.decimal_volume or bar.volume),
+        )
+        for symbol in SYMBOLS
+        for bar in live.truth.final(symbol)
+        if since.timestamp() * 1000 <= bar.start_timestamp < until.timestamp() * 1000
+    }
+
+
+def crash_and_return(live: Live, programs: Programs) -> GapEntry:
+    """The gap that a killed producer leaves, a few seconds after the next one has reported it."""
+    first = live.start(*SYMBOLS)
+    for name in ("filter", "sink"):
+        programs.start(name)
+    first_ms = live.sent()[0]["first_second"] * 1000
+    live.beat_with(first, lambda last: (last.newest_event or 0) >= first_ms)
+    first.kill()
+    time.sleep(2)
+    second = live.start(*SYMBOLS)
+    [gap] = second.until(live.gaps, "a gap is in the ledger")
+    entry = gap_ledger.reported(gap)
+    eventually(lambda: now() > entry.until + dt.timedelta(seconds=3), "its seconds are final")
+    return entry
+
+
+def test_every_second_of_a_gap_is_stored_with_its_final_values(
+    live: Live, programs: Programs, settings: Settings, filler: GapFiller
+) -> None:
+    entry = crash_and_return(live, programs)
+    since = entry.since - REVISION_WINDOW
+    lost = final(live, entry.since, entry.until).keys()
+    assert lost - stored(settings, since, entry.until).keys(), "the crash lost something"
+    filled = filler.fill(entry, now())
+    assert stored(settings, since, entry.until) == final(live, since, entry.until)
+    assert (filled.state, filled.verify_after) == (
+        "filled",
+        entry.until + REVISION_WINDOW + dt.timedelta(minutes=1),
+    )
+    assert filled.rows_found == len(final(live, since, entry.until))
+    assert 0 < filled.rows_added <= filled.rows_found
+    again = filler.fill(filled, filled.verify_after or now())
+    assert again.state == "verified"
+    assert (again.rows_added, again.rows_corrected) == (filled.rows_added, filled.rows_corrected)
+
+
+def test_with_the_whole_market_every_ticker_is_asked_the_active_ones_first(
+    live: Live, programs: Programs, settings: Settings, filler: GapFiller
+) -> None:
+    put_in_force(settings, "A.*")
+    for name in ("filter", "sink"):
+        programs.start(name)
+    until = now() - dt.timedelta(seconds=5)
+    entry = GapEntry("g", until - dt.timedelta(seconds=3), until, "restart")
+    symbols = filler.symbols(entry)
+    assert set(SYMBOLS) < set(symbols)
+    assert filler.fill(entry, now()).rows_added > 0
+    since = entry.since - REVISION_WINDOW
+    missing = final(live, since, until).items() - stored(settings, since, until).items()
+    assert missing == set()
+
+
+def test_a_channel_that_is_no_longer_subscribed_is_left_out(
+    settings: Settings, filler: GapFiller
+) -> None:
+    put_in_force(settings, "A.AAPL", "A.MSFT")
+    entry = GapEntry("g", now(), now(), "crash", channels=("A.MSFT", "A.SPY"))
+    assert filler.symbols(entry) == ["MSFT"]
+    assert set(filler.symbols(replace(entry, channels=()))) == {"AAPL", "MSFT"}
+    assert set(filler.symbols(replace(entry, channels=("A.*",)))) == {"AAPL", "MSFT"}
+
+
+def test_without_the_entitlement_a_gap_is_unfillable_with_the_vendors_words(
+    live: Live, settings: Settings, filler: GapFiller
+) -> None:
+    put_in_force(settings, "A.AAPL")
+    live.exchange.control("refuse", entitlement="/v2/aggs/ticker")
+    refused = filler.fill(GapEntry("g", now(), now(), "crash"), now())
+    assert refused.state == "unfillable"
+    assert "HTTP 403" in refused.note
+    assert "the account's plan does not include this data" in refused.note
+
+
+def test_the_ledger_takes_the_reports_of_kafka_once(
+    live: Live, programs: Programs, settings: Settings
+) -> None:
+    entry = crash_and_return(live, programs)
+    days = [calendar_of(settings).day_of(now())]
+    new = record(settings, calendar_of(settings), WALL_CLOCK, days, now())
+    assert entry in new
+    assert record(settings, calendar_of(settings), WALL_CLOCK, days, now()) == []
+    with closing(clickhouse.connect(settings)) as client:
+        known = {kept.gap_id for kept in gap_ledger.read(client)}
+    assert {gap.gap_id for gap in reported_gaps(settings)} <= known
+
+
+def test_the_progress_is_a_bar_with_numbers() -> None:
+    assert progress(26, 104) == "[#####···············] 25 % (26 of 104 symbols)"
+    assert progress(1, 1) == "[####################] 100 % (1 of 1 symbols)"

@@ -1,0 +1,93 @@
+"""The vendor's second bars as messages, and what the stored rows lack."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from polygon_assets.clients.polygon import PolygonNoAnswerError
+from polygon_assets.gap_filling.rest_seconds import StoredSecond, differences, to_raw
+from polygon_assets.streaming.validation import refusal_reason, to_row
+
+START = 1_795_000_000_000
+REQUESTED = (START + 60_000) * 1000
+BAR: dict[str, Any] = {
+    "t": START,
+    "o": 10.0,
+    "h": 10.5,
+    "l": 9.9,
+    "c": 10.2,
+    "v": 100,
+    "vw": 10.1234,
+    "n": 3,
+}
+
+
+def stored(**changes: Any) -> StoredSecond:
+    values: dict[str, Any] = {
+        "open": 10.0,
+        "high": 10.5,
+        "low": 9.9,
+        "close": 10.2,
+        "volume": Decimal("100.000000"),
+        "vwap": 10.1234,
+        "received_us": REQUESTED - 1,
+    }
+    return StoredSecond(**(values | changes))
+
+
+def compared(bar: dict[str, Any], row: StoredSecond | None) -> str:
+    found = differences([to_raw("A", bar, REQUESTED)], {} if row is None else {("A", START): row})
+    assert found.found == 1
+    return "missing" if found.missing else "corrected" if found.corrected else "same"
+
+
+def test_a_bar_becomes_a_valid_message_whose_version_is_the_moment_of_the_request() -> None:
+    event = to_raw("BRK.A", BAR | {"v": 25933.6, "otc": True}, REQUESTED)
+    assert refusal_reason(event) is None
+    row = to_row(event)
+    assert (row.symbol, row.start_timestamp, row.end_timestamp) == ("BRK.A", START, START + 1000)
+    assert (row.volume, row.otc, row.source) == ("25933.6", True, "rest")
+    assert (row.received_at, row.accumulated_volume) == (REQUESTED, None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"t": None},
+        {"t": START + 1},
+        {"t": "x"},
+        {"o": None},
+        {"v": None},
+        {"v": "x"},
+        {"vw": "x"},
+        {"t": float(START)},
+    ],
+)
+def test_an_unusable_bar_is_no_answer_and_names_the_symbol(change: dict[str, Any]) -> None:
+    with pytest.raises(PolygonNoAnswerError, match="second bar of A is unusable"):
+        to_raw("A", BAR | change, REQUESTED)
+
+
+@pytest.mark.parametrize(
+    ("change", "row", "outcome"),
+    [
+        ({}, None, "missing"),
+        ({}, stored(), "same"),
+        ({"v": 100.0}, stored(), "same"),
+        ({"v": 100.5, "dv": "100.25"}, stored(volume=Decimal("100.25")), "same"),
+        ({"vw": 10.12345}, stored(), "same"),
+        ({"vw": 10.2}, stored(), "corrected"),
+        ({"vw": 10.1}, stored(vwap=None), "corrected"),
+        ({"vw": None}, stored(vwap=None), "same"),
+        ({"c": 10.3}, stored(), "corrected"),
+        ({"h": 10.6}, stored(), "corrected"),
+        ({"v": 101}, stored(), "corrected"),
+        ({"c": 10.3}, stored(received_us=REQUESTED + 1), "same"),
+    ],
+)
+def test_only_what_the_tables_lack_is_published(
+    change: dict[str, Any], row: StoredSecond | None, outcome: str
+) -> None:
+    """A row that arrived after the request is newer than REST's answer and stays."""
+    assert compared(BAR | change, row) == outcome
