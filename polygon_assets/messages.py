@@ -15,7 +15,7 @@ ProgramState = Literal[
     "starting", "connecting", "streaming", "waiting", "backing_off", "draining", "stopped"
 ]
 Source = Literal["websocket", "rest"]
-GapReason = Literal["disconnect", "drop", "crash", "stop", "unreadable"]
+GapReason = Literal["disconnect", "drop", "crash", "stop", "unreadable", "broker"]
 
 
 class RawAggregate(msgspec.Struct, omit_defaults=True, gc=False):

@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from polygon_assets.clients.polygon import MOST_BASE_BARS
 from polygon_assets.market_calendar import REVISION_WINDOW
 from polygon_assets.serving.gap_ledger import GapEntry
 
@@ -38,6 +37,8 @@ class Need:
 
 def need(entry: GapEntry, symbol_count: int) -> Need:
     """Requests for a gap: one per symbol, and one more for each further 50,000 seconds."""
+    from polygon_assets.clients.polygon import MOST_BASE_BARS
+
     seconds = entry.seconds + REVISION_WINDOW.total_seconds()
     return Need(symbol_count, symbol_count * math.ceil(seconds / MOST_BASE_BARS))
 

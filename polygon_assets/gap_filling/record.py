@@ -8,7 +8,6 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 
-from polygon_assets.clients import clickhouse
 from polygon_assets.gap_filling.coverage import Hole, Interval, holes
 from polygon_assets.inspection import streams, tables
 from polygon_assets.market_calendar import MarketCalendar, Session
@@ -36,6 +35,8 @@ def record(
 
     Raises EvidenceError when Kafka or ClickHouse cannot be read, and clickhouse_connect's errors.
     """
+    from polygon_assets.clients import clickhouse
+
     reported = [gap_ledger.reported(gap) for gap in streams.reported_gaps(settings)]
     with closing(clickhouse.connect(settings)) as client:
         new = gap_ledger.store_unknown(client, reported, now)

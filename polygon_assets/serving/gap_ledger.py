@@ -7,12 +7,13 @@ lost; this table keeps them, and what became of each. Who fills them belongs to 
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields, replace
-from typing import Literal
-
-from clickhouse_connect.driver.client import Client
+from typing import TYPE_CHECKING, Literal
 
 from polygon_assets.messages import Gap, clamped_utc
 from polygon_assets.serving.queries import load
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
 
 TABLE = "market.stream_gaps"
 GapState = Literal["open", "filling", "filled", "verified", "unfillable", "waived"]
@@ -69,14 +70,16 @@ def reported(gap: Gap) -> GapEntry:
     )
 
 
-def store(client: Client, entries: Sequence[GapEntry], now: dt.datetime) -> None:
+def store(client: "Client", entries: Sequence[GapEntry], now: dt.datetime) -> None:
     """Store entries as their newest versions. Raises clickhouse_connect's errors."""
     if entries:
         rows = [astuple(replace(entry, updated_at=now)) for entry in entries]
         client.insert(TABLE, rows, column_names=COLUMNS)
 
 
-def store_unknown(client: Client, entries: Iterable[GapEntry], now: dt.datetime) -> list[GapEntry]:
+def store_unknown(
+    client: "Client", entries: Iterable[GapEntry], now: dt.datetime
+) -> list[GapEntry]:
     """Store the entries that the ledger does not have yet; returns them."""
     known = {entry.gap_id for entry in read(client)}
     unknown = [entry for entry in entries if entry.gap_id not in known]
@@ -84,7 +87,7 @@ def store_unknown(client: Client, entries: Iterable[GapEntry], now: dt.datetime)
     return unknown
 
 
-def read(client: Client) -> list[GapEntry]:
+def read(client: "Client") -> list[GapEntry]:
     """Every entry, oldest first. Raises clickhouse_connect's errors."""
     rows = client.query(load("gap_ledger"), tz_mode="aware").named_results()
     return [GapEntry(**{**row, "channels": tuple(row["channels"])}) for row in rows]

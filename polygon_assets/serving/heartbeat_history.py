@@ -6,10 +6,12 @@ reading them to `inspection.tables`.
 
 import datetime as dt
 from collections.abc import Sequence
-
-from clickhouse_connect.driver.client import Client
+from typing import TYPE_CHECKING
 
 from polygon_assets.messages import Heartbeat, clamped_utc
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
 
 TABLE = "market.stream_heartbeats"
 _TIMES = (
@@ -36,7 +38,7 @@ _OTHERS = (
 )
 
 
-def store(client: Client, heartbeats: Sequence[Heartbeat]) -> None:
+def store(client: "Client", heartbeats: Sequence[Heartbeat]) -> None:
     """Store heartbeats; a repetition changes nothing. Raises clickhouse_connect's errors."""
     if heartbeats:
         client.insert(TABLE, [_row(beat) for beat in heartbeats], column_names=_TIMES + _OTHERS)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable
 
 from confluent_kafka import (
-    OFFSET_INVALID,
     Consumer,
     KafkaError,
     KafkaException,
@@ -26,6 +25,19 @@ JOIN_SECONDS = 5.0
 _log = logging.getLogger("consumer")
 
 
+def is_lost(offset: int, expected: int, furthest: int, low: int, high: int) -> bool:
+    """Whether messages before this one are gone for good, by the offsets of a partition.
+
+    `expected` is the offset that was to follow, 0 where none is known; `furthest` is the offset
+    after the last one ever read here; `low` and `high` are the log's first offset and its end. A
+    broker that lost its log starts again at 0; retention deletes from the front. A message that is
+    read again after another member had the partition is no loss: the log is as long as before.
+    """
+    has_started_again = offset < furthest and high < furthest
+    has_expired = 0 < expected < offset and expected < low
+    return has_started_again or has_expired
+
+
 class TopicConsumer:
     """A librdkafka consumer in a group. Partitions are assigned and revoked inside `read`."""
 
@@ -33,6 +45,8 @@ class TopicConsumer:
         self.topic = topic
         self.problem = "no partition assigned yet"
         self._positions: dict[int, int] = {}
+        self._furthest: dict[int, int] = {}
+        self._has_lost = False
         self._consumer: Consumer = kafka.connect_consumer(
             settings, group, **{"error_cb": self._on_error}
         )
@@ -53,11 +67,16 @@ class TopicConsumer:
                 self._on_error(error)
             else:
                 messages.append(message)
-                self._positions[message.partition() or 0] = (message.offset() or 0) + 1
+                self._note_position(message.partition() or 0, message.offset() or 0)
         # Messages arrive, so an earlier problem is over.
         if messages:
             self.problem = ""
         return messages
+
+    def take_loss(self) -> bool:
+        """Whether the broker has lost messages of this topic since the last call."""
+        has_lost, self._has_lost = self._has_lost, False
+        return has_lost
 
     def pause(self, partition: int) -> None:
         """Read nothing of a partition until it is resumed."""
@@ -109,11 +128,36 @@ class TopicConsumer:
             self._consumer.poll(0.1)
         self._consumer.close()
 
+    def _note_position(self, partition: int, offset: int) -> None:
+        expected, furthest = self._positions.get(partition, 0), self._furthest.get(partition, 0)
+        # The usual message follows the last one: the watermarks need not be asked.
+        if offset != furthest:
+            low, high = self._watermarks(partition)
+            if is_lost(offset, expected, furthest, low, high):
+                _log.error(
+                    "%s: the broker lost messages of partition %d before offset %d (read up to %d)",
+                    self.topic,
+                    partition,
+                    offset,
+                    furthest,
+                )
+                self._has_lost = True
+                furthest = 0
+        self._positions[partition] = offset + 1
+        self._furthest[partition] = max(furthest, offset + 1)
+
     def _high_watermark(self, partition: int) -> int:
-        _, high = self._consumer.get_watermark_offsets(
+        return self._watermarks(partition)[1]
+
+    def _watermarks(self, partition: int) -> tuple[int, int]:
+        """The first offset and the end of a partition's log, as the last fetch had them.
+
+        librdkafka gives a negative number where it does not know one yet.
+        """
+        low, high = self._consumer.get_watermark_offsets(
             TopicPartition(self.topic, partition), cached=True
         )
-        return 0 if high == OFFSET_INVALID else int(high)
+        return max(0, int(low)), max(0, int(high))
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._positions.update({part.partition: 0 for part in partitions})

@@ -14,6 +14,7 @@ from confluent_kafka import Message
 from polygon_assets.clients import subscription_store
 from polygon_assets.messages import UNREADABLE, DeadLetter, decode_raw, encode
 from polygon_assets.settings import Settings
+from polygon_assets.streaming.broker_loss import report_broker_loss
 from polygon_assets.streaming.consumer import TopicConsumer
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
@@ -71,7 +72,10 @@ class Filter:
             self._publisher.state(
                 "streaming" if self._consumer.assigned else "waiting", self._consumer.problem
             )
+            newest_before = self._publisher.beat.newest_event
             counts = Counter(self._take(message) for message in messages)
+            if self._consumer.take_loss():
+                report_broker_loss(self._delivery, self._publisher, newest_before)
             self._publisher.count_all({"read": len(messages), **counts})
             if messages and self._deliver(stop):
                 self._consumer.commit(self._consumer.positions(messages))

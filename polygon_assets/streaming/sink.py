@@ -13,6 +13,7 @@ from confluent_kafka import Message
 
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.backoff import Backoff
+from polygon_assets.streaming.broker_loss import report_broker_loss
 from polygon_assets.streaming.clickhouse_writer import ClickHouseWriter, Insertion, UnavailableError
 from polygon_assets.streaming.consumer import TopicConsumer
 from polygon_assets.streaming.delivery import Delivery
@@ -44,7 +45,8 @@ class Sink:
         self._settings = settings
         self._publisher = publisher
         self._consumer = consumer
-        self._writer = ClickHouseWriter(settings, publisher, Delivery(settings))
+        self._delivery = Delivery(settings)
+        self._writer = ClickHouseWriter(settings, publisher, self._delivery)
         self._insertion: Insertion | None = None
         self._waiting: list[Message] = []
         self._oldest_at = 0.0
@@ -53,6 +55,8 @@ class Sink:
         self._paused: frozenset[int] = frozenset()
         self._backoff = Backoff(longest=LONGEST_RETRY_SECONDS)
         self._retry_at = 0.0
+        self._has_lost = False
+        self._newest_before_loss: int | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Work until stopped, then insert what was read, within the drain deadline."""
@@ -82,6 +86,8 @@ class Sink:
             self._insertion.join(READ_SECONDS)
         else:
             self._collect(self._consumer.read(READ_MESSAGES, min(READ_SECONDS, age)))
+            if self._consumer.take_loss() and not self._has_lost:
+                self._has_lost, self._newest_before_loss = True, self._publisher.beat.newest_event
         self._insert_due(age)
         self._pause_when_full()
         lag = self._consumer.lag()
@@ -127,6 +133,9 @@ class Sink:
                 {"forwarded": len(insertion.messages) - refused, "refused": refused},
                 waiting=self._held,
             )
+            if self._has_lost:
+                self._has_lost = False
+                report_broker_loss(self._delivery, self._publisher, self._newest_before_loss)
             self._backoff.reset()
             self._consumer.commit(self._consumer.positions(insertion.messages))
 

@@ -13,6 +13,7 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from polygon_assets.definitions import build_defs
 from polygon_assets.defs.graph.keys import OHLCV_1M
 from polygon_assets.defs.graph.partitions import trading_days
+from polygon_assets.defs.stream.fill_gaps import GAP_FILL_TAG
 from polygon_assets.defs.stream.jobs import PROGRAM_TAG, VALIDATION_TAG
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.settings import Settings
@@ -200,8 +201,9 @@ def test_the_shipped_instance_has_its_limits_and_writes_under_local_alone(
     (telemetry, retries, monitoring, limits), pools = map(json.loads, done.stdout.splitlines())
     assert (telemetry, retries, monitoring) == (False, False, True)
     assert pools == ["run", 1]
-    assert [limit["key"] for limit in limits] == [PROGRAM_TAG, VALIDATION_TAG]
+    assert [limit["key"] for limit in limits] == [PROGRAM_TAG, GAP_FILL_TAG, VALIDATION_TAG]
     assert VALIDATION_TAG in build_defs().resolve_job_def("validate_subscriptions").tags
+    assert GAP_FILL_TAG in build_defs().resolve_job_def("fill_gaps").tags
     assert {entry.name for entry in home.iterdir()} <= {
         "dagster.yaml",
         ".local",

@@ -15,6 +15,7 @@ from polygon_assets_tests.processes.harness import (
     beat,
     dead_letters,
     eventually,
+    gaps,
     put_in_force,
     read_all,
     send,
@@ -132,14 +133,20 @@ def test_without_an_accepted_set_the_filter_waits_and_logs_the_cure(programs: Pr
     assert program.stop() == 0
 
 
-def test_a_broker_that_lost_its_data_does_not_end_the_filter(
+def test_a_broker_that_lost_its_data_leaves_a_gap_and_does_not_end_the_filter(
     stack: Stack, settings: Settings, programs: Programs
 ) -> None:
     put_in_force(settings, "A.BACK")
     program = programs.start("filter")
     program.wait_for_log("filter streaming")
+    events = seconds_of("BACK", 30)
+    send_raw(settings, events[:20])
+    program.until(lambda: len(starts(filtered(settings, "BACK"))) == 20, "it reads")
     stack.kill("kafka")
     stack.restart("kafka")
-    send_raw(settings, seconds_of("BACK", 10))
+    send_raw(settings, events[20:])
     program.until(lambda: len(starts(filtered(settings, "BACK"))) == 10, "the filter goes on")
+    [gap] = program.until(lambda: gaps(settings), "the loss is in the ledger")
+    assert (gap.reason, gap.gap_id) == ("broker", f"filter-{events[19].start_timestamp}")
+    assert (gap.since, gap.until) == (events[19].start_timestamp, events[29].end_timestamp)
     assert program.stop() == 0

@@ -12,8 +12,6 @@ import dagster as dg
 from pydantic import Field
 
 from polygon_assets.clients import market_clock
-from polygon_assets.clients.polygon import PolygonApiError
-from polygon_assets.clients.subscription_store import SubscriptionStoreError
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.graph.runs import (
     ACTIVE,
@@ -70,6 +68,8 @@ def fill(context: dg.OpExecutionContext, config: GapsToFill, environment: Enviro
     from clickhouse_connect.driver.exceptions import Error
 
     from polygon_assets.clients import clickhouse
+    from polygon_assets.clients.polygon import PolygonApiError
+    from polygon_assets.clients.subscription_store import SubscriptionStoreError
     from polygon_assets.gap_filling.fill import GapFiller, GapFillError
 
     settings = environment.settings()
@@ -215,7 +215,7 @@ def _symbol_count(settings: Settings) -> int:
 
     try:
         accepted = subscription_store.connect(settings).accepted()
-    except SubscriptionStoreError:
+    except subscription_store.SubscriptionStoreError:
         accepted = None
     if accepted is None or accepted.symbols is None:
         return WHOLE_MARKET_SYMBOLS
