@@ -26,7 +26,7 @@ def airbyte() -> None:
 def provision(start_date: dt.datetime | None) -> None:
     """Create or update connector, source, destination and connections where they differ."""
     from polygon_assets.batch.airbyte.provision import provision as make
-    from polygon_assets.clients.airbyte import AirbyteError
+    from polygon_assets.clients.airbyte.transport import AirbyteError
     from polygon_assets.market_clock import calendar_of
 
     settings = read_settings()

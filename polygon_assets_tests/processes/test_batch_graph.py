@@ -26,7 +26,7 @@ from polygon_assets.batch.airbyte.connector import (
 )
 from polygon_assets.batch.airbyte.provision import open_close_tickers, set_open_close_tickers
 from polygon_assets.clients import subscription_store
-from polygon_assets.clients.airbyte import AirbyteApi
+from polygon_assets.clients.airbyte.api import AirbyteApi
 from polygon_assets.definitions import build_defs
 from polygon_assets.defs.batch.decisions import settled_days
 from polygon_assets.defs.batch.sensors import missing_days, reference_changed
