@@ -48,21 +48,7 @@ def build_defs(
     checks = stream_checks()
     checks_job = stream_jobs.stream_checks(checks)
     return dg.Definitions(
-        assets=[
-            s3.subscriptions,
-            polygon.WEBSOCKET_FEED,
-            *kafka.SPECS,
-            clickhouse.stock_aggregates(days),
-            *clickhouse.VIEW_SPECS,
-            stream_gaps.stream_gaps,
-            clickhouse.ohlcv_1m(days),
-            polygon.REST,
-            airbyte.polygon_source,
-            snowflake_raw.sync_reference_tables,
-            snowflake_raw.load_daily_tables(days),
-            *snowflake_marts.marts(days),
-            reconciliation.stream_vs_batch(days),
-        ],
+        assets=_assets(days),
         asset_checks=[*checks, calendar_check.calendar_agrees],
         jobs=[
             *stream_jobs.STREAM_JOBS,
@@ -90,6 +76,25 @@ def build_defs(
         # One process per run: a second one costs 2 s CPU, and it would survive the run's death.
         executor=dg.in_process_executor,
     )
+
+
+def _assets(days: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """Every asset, in the order in which data flows."""
+    return [
+        s3.subscriptions,
+        polygon.WEBSOCKET_FEED,
+        *kafka.SPECS,
+        clickhouse.stock_aggregates(days),
+        *clickhouse.VIEW_SPECS,
+        stream_gaps.stream_gaps,
+        clickhouse.ohlcv_1m(days),
+        polygon.REST,
+        airbyte.polygon_source,
+        snowflake_raw.sync_reference_tables,
+        snowflake_raw.load_daily_tables(days),
+        *snowflake_marts.marts(days),
+        reconciliation.stream_vs_batch(days),
+    ]
 
 
 defs = build_defs()

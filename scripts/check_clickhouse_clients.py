@@ -3,7 +3,8 @@
 `python -m scripts.check_clickhouse_clients` builds the programs of `clickhouse_clients/`, lets each
 client copy a table and compares its output and its rows with the expected ones. Programs that
 cannot be built here (no Maven, no Go, no package registry) are skipped with a reason. The first run
-takes minutes, so `make test` has fast tests of the same bytes instead (test_clickhouse_protocol).
+takes minutes, so `make test` has fast tests of the same bytes instead (test_clickhouse_blocks,
+test_clickhouse_protocol).
 """
 
 import shutil

@@ -1,4 +1,5 @@
-"""One module per outside system: its connect() and its errors; nothing else opens a connection.
+"""Connections to outside systems: a module or package for each, with its connect() and errors.
 
-Add a module here for a new system; what is read from or written to it belongs to its callers.
+Add a module here for a new system, because nothing else opens a connection; what is read from or
+written to it belongs to its callers.
 """

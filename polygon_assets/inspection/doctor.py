@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polygon_assets.clients import subscription_store
-from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError
+from polygon_assets.clients.airbyte.api import AirbyteApi
+from polygon_assets.clients.airbyte.transport import AirbyteError
 from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
 from polygon_assets.clients.subscription_store import SubscriptionStoreError
 from polygon_assets.inspection import EvidenceError, streams, tables, warehouse

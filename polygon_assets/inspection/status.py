@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from polygon_assets.clients import market_clock, subscription_store
-from polygon_assets.clients.airbyte import AirbyteApi
+from polygon_assets.clients.airbyte.api import AirbyteApi
 from polygon_assets.inspection import gaps, streams, tables, warehouse
 from polygon_assets.inspection.disk import free_bytes, scarcity
 from polygon_assets.inspection.health import heartbeat_problems, is_recent

@@ -15,7 +15,8 @@ import requests
 from polygon_assets.batch.airbyte.connector import streams
 from polygon_assets.batch.airbyte.provision import source_configuration
 from polygon_assets.clients import snowflake
-from polygon_assets.clients.airbyte import AirbyteApi, JobOutcome
+from polygon_assets.clients.airbyte.api import AirbyteApi
+from polygon_assets.clients.airbyte.job_outcome import JobOutcome
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.harness import eventually

@@ -20,7 +20,8 @@ from polygon_assets.batch.airbyte.provision import (
     provision,
     set_open_close_tickers,
 )
-from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError
+from polygon_assets.clients.airbyte.api import AirbyteApi
+from polygon_assets.clients.airbyte.transport import AirbyteError
 from polygon_assets.local.launcher.servers import embedded_servers
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.settings import Settings

@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from polygon_assets.batch.airbyte.connector import CONNECTIONS, REFERENCE_CONNECTION, streams
-from polygon_assets.clients.airbyte import AirbyteError, JobOutcome
+from polygon_assets.clients.airbyte.job_outcome import JobOutcome
+from polygon_assets.clients.airbyte.transport import AirbyteError
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets_tests.processes.airbyte_harness import (

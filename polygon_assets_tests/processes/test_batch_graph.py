@@ -1,7 +1,8 @@
 """The batch half of the graph on the embedded servers: loads, marts, checks, stream comparison.
 
 The days are the last settled trading days of the NYSE's calendar, so they are over whenever the
-tests run. Weeks with a holiday belong to test_holiday_week.py.
+tests run. Weeks with a holiday belong to test_holiday_week.py. The tests stay in one file because
+they share a stack whose start takes 20 s.
 """
 
 import datetime as dt
@@ -11,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -26,9 +26,7 @@ from polygon_assets.batch.airbyte.connector import (
 )
 from polygon_assets.batch.airbyte.provision import open_close_tickers, set_open_close_tickers
 from polygon_assets.clients import subscription_store
-from polygon_assets.clients.airbyte import AirbyteApi
-from polygon_assets.definitions import build_defs
-from polygon_assets.defs.batch.decisions import settled_days
+from polygon_assets.clients.airbyte.api import AirbyteApi
 from polygon_assets.defs.batch.sensors import missing_days, reference_changed
 from polygon_assets.defs.graph import runs
 from polygon_assets.defs.graph.keys import (
@@ -42,21 +40,25 @@ from polygon_assets.defs.graph.keys import (
     mart,
     raw,
 )
-from polygon_assets.defs.graph.resources import Airbyte, Environment
-from polygon_assets.local.exchange.market.market import Market
+from polygon_assets.defs.graph.resources import Airbyte
 from polygon_assets.local.launcher.stack import Stack
-from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
+from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import accept
+from polygon_assets_tests.processes.batch_graph_harness import (
+    COMPANIES,
+    DAYS,
+    SUBSCRIBED,
+    Graph,
+    failed_checks,
+    failure_text,
+    market,
+)
 from polygon_assets_tests.processes.batch_truth import PRICES, Row, bars_of, stream_seconds
 from polygon_assets_tests.processes.harness import Exchange, eventually
 
 SERVERS = ("exchange", "s3", "clickhouse", "snowflake", "airbyte")
-COMPANIES = 40
 EXCHANGE_OPTIONS = ("--calendar", "NYSE", "--tickers", str(COMPANIES))
-CALENDAR = MarketCalendar("NYSE")
-DAYS = settled_days(CALENDAR, dt.datetime.now(dt.UTC), 6)
-SUBSCRIBED = ("AAPL", "MSFT", "NVDA")
 ONE_RUN = """
 import sys, dagster as dg
 from polygon_assets.definitions import defs
@@ -87,65 +89,6 @@ def settings(stack: Stack) -> Settings:
     return settings
 
 
-class Graph:
-    """The definitions over the stack, and an instance that records their runs."""
-
-    def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
-        class StackEnvironment(Environment):
-            def settings(self) -> Settings:
-                return settings
-
-        self.instance = instance
-        self.environment = StackEnvironment()
-        self._defs = build_defs(
-            settings, {"environment": self.environment, "airbyte": Airbyte(poll_seconds=0.2)}
-        )
-
-    def run(
-        self,
-        *keys: dg.AssetKey,
-        day: dt.date | None = None,
-        days: Sequence[dt.date] = (),
-        config: dict[str, Any] | None = None,
-    ) -> dg.ExecuteInProcessResult:
-        """Run these assets once: without partitions, for a day, or for a range of days."""
-        assets = {id(asset): asset for asset in map(self._defs.resolve_assets_def, keys)}
-        ends = {"start": days[0], "end": days[-1]} if days else {}
-        return dg.materialize(
-            list(assets.values()),
-            instance=self.instance,
-            partition_key=day.isoformat() if day else None,
-            tags={
-                f"dagster/asset_partition_range_{name}": end.isoformat()
-                for name, end in ends.items()
-            },
-            run_config=config,
-            raise_on_error=False,
-        )
-
-    def tick(self, sensor: dg.SensorDefinition) -> dg.SensorResult:
-        """Evaluate a sensor once."""
-        with dg.build_sensor_context(
-            self.instance, resources={"environment": self.environment}
-        ) as context:
-            result = sensor(context)
-        assert isinstance(result, dg.SensorResult), result
-        return result
-
-    def skip_reason(self, sensor: dg.SensorDefinition) -> str:
-        reason = self.tick(sensor).skip_reason
-        assert isinstance(reason, dg.SkipReason)
-        return reason.skip_message or ""
-
-    def metadata(self, key: dg.AssetKey, day: dt.date | None = None) -> dict[str, Any]:
-        """The metadata of the newest materialization."""
-        records = dg.AssetRecordsFilter(key, asset_partitions=[day.isoformat()] if day else None)
-        [newest] = self.instance.fetch_materializations(records, limit=1).records
-        event = newest.asset_materialization
-        assert event
-        return {name: value.value for name, value in event.metadata.items()}
-
-
 @pytest.fixture
 def graph(settings: Settings) -> Iterator[Graph]:
     with dg.DagsterInstance.ephemeral() as instance:
@@ -159,27 +102,6 @@ def exchange(stack: Stack) -> Iterator[Exchange]:
     exchange.clear()
     yield exchange
     exchange.clear()
-
-
-def failure_text(result: dg.ExecuteInProcessResult) -> str:
-    """The description of the failed step's error."""
-    [event] = result.filter_events(lambda event: event.is_step_failure)
-    failure = event.step_failure_data.user_failure_data
-    assert failure, event.step_failure_data.error
-    return failure.description or ""
-
-
-def failed_checks(result: dg.ExecuteInProcessResult) -> list[str]:
-    return [
-        f"{check.check_name}: {check.description}"
-        for check in result.get_asset_check_evaluations()
-        if not check.passed
-    ]
-
-
-def market() -> Market:
-    """The simulated market of the exchange."""
-    return Market(tickers=COMPANIES, calendar=CALENDAR)
 
 
 def join_running_sync(graph: Graph, settings: Settings, exchange: Exchange) -> None:

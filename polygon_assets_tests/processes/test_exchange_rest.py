@@ -1,22 +1,23 @@
-"""The REST API over real HTTP: bodies, errors, paging, agreement with the market's final bars."""
+"""The exchange's REST API besides its bars: reference data, keys, errors, parameters, paging.
+
+Bars and their windows belong to test_exchange_aggregates.py.
+"""
 
 import datetime as dt
 import operator
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 import requests
 
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.exchange.rest.reference import cusip_of
-from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets_tests.unit.local.exchange.harness import (
     DAY,
     SEED,
     TICKERS,
-    Message,
     RunningExchange,
+    all_pages,
     running_exchange,
 )
 
@@ -38,144 +39,11 @@ def market() -> Market:
     return Market(SEED, TICKERS)
 
 
-def all_pages(exchange: RunningExchange, path: str, **query: str) -> list[Message]:
-    """All results, following next_url with the key in a header, as the vendor requires."""
-    reply = exchange.json(path, **query)
-    results: list[Message] = reply.get("results", [])
-    while "next_url" in reply:
-        assert "test-key" not in reply["next_url"]
-        reply = requests.get(
-            reply["next_url"], headers={"Authorization": "Bearer test-key"}, timeout=30
-        ).json()
-        results += reply.get("results", [])
-    return results
-
-
-def test_the_pages_of_a_liquid_day_of_seconds_are_the_final_bars(
-    exchange: RunningExchange, market: Market
-) -> None:
-    path = SECONDS.format("AAPL", YESTERDAY, YESTERDAY)
-    assert exchange.json(path, adjusted="false")["resultsCount"] == 5000
-    results = all_pages(exchange, path, adjusted="false", limit="20000")
-    truth = market.seconds("AAPL", YESTERDAY)
-    assert len(results) == len(truth) > 20_000
-    names = {
-        "t": "start_ms",
-        "o": "open",
-        "h": "high",
-        "l": "low",
-        "c": "close",
-        "v": "volume",
-        "vw": "vwap",
-        "n": "transactions",
-    }
-    for short, name in names.items():
-        assert np.array_equal([result[short] for result in results], truth[name]), name
-
-
 def test_the_key_is_accepted_in_the_query_and_never_returned(exchange: RunningExchange) -> None:
     url = f"http://{exchange.address}{SECONDS.format('AAPL', YESTERDAY, YESTERDAY)}"
     reply = requests.get(url, params={"apiKey": "test-key", "limit": "10"}, timeout=10).json()
     assert reply["resultsCount"] == 10
     assert "test-key" not in reply["next_url"]
-
-
-def test_milliseconds_select_seconds_inclusively(exchange: RunningExchange, market: Market) -> None:
-    starts = market.seconds("AAPL", YESTERDAY)["start_ms"][5000:5010]
-    results = exchange.json(SECONDS.format("AAPL", starts[0], starts[-1]))["results"]
-    assert [result["t"] for result in results] == starts.tolist()
-
-
-@pytest.mark.parametrize("sort", ["asc", "desc"])
-@pytest.mark.parametrize(
-    ("window", "limit"), [("7/minute", 500), ("1/hour", 700), ("3/day", 4), ("45/second", 9_000)]
-)
-def test_joined_pages_equal_one_page(
-    exchange: RunningExchange, window: str, limit: int, sort: str
-) -> None:
-    first = YESTERDAY if "second" in window else DAY - dt.timedelta(days=12)
-    path = f"/v2/aggs/ticker/NVDA/range/{window}/{first}/{YESTERDAY}"
-    whole = all_pages(exchange, path, limit="50000", sort="asc")
-    paged = all_pages(exchange, path, limit=str(limit), sort=sort)
-    assert (paged if sort == "asc" else paged[::-1]) == whole
-
-
-def test_minutes_and_days_are_the_final_bars(exchange: RunningExchange, market: Market) -> None:
-    minutes = all_pages(
-        exchange, f"/v2/aggs/ticker/SPY/range/1/minute/{YESTERDAY}/{YESTERDAY}", adjusted="false"
-    )
-    (day,) = exchange.json(
-        f"/v2/aggs/ticker/SPY/range/1/day/{YESTERDAY}/{YESTERDAY}", adjusted="false"
-    )["results"]
-    truth = market.day("SPY", YESTERDAY)[0]
-    assert [minute["v"] for minute in minutes] == market.minutes("SPY", YESTERDAY)[
-        "volume"
-    ].tolist()
-    assert (day["o"], day["h"], day["l"], day["c"], day["vw"], day["v"]) == tuple(
-        truth[["open", "high", "low", "close", "vwap", "volume"]]
-    )
-
-
-def test_grouped_daily_previous_day_and_open_close_agree(
-    exchange: RunningExchange, market: Market
-) -> None:
-    grouped = {
-        record["T"]: record
-        for record in exchange.json(f"/v2/aggs/grouped/locale/us/market/stocks/{YESTERDAY}")[
-            "results"
-        ]
-    }
-    (previous,) = exchange.json("/v2/aggs/ticker/MSFT/prev")["results"]
-    daily = exchange.json(f"/v1/open-close/MSFT/{YESTERDAY}")
-    assert grouped["MSFT"] == previous
-    assert (daily["high"], daily["low"], daily["volume"]) == (
-        previous["h"],
-        previous["l"],
-        previous["v"],
-    )
-    assert (daily["open"], daily["close"]) == (previous["o"], previous["c"])
-    assert "results" not in daily
-    seconds = market.seconds("MSFT", YESTERDAY)
-    assert (daily["preMarket"], daily["afterHours"]) == (seconds["open"][0], seconds["close"][-1])
-    opened = seconds[
-        seconds["start_ms"]
-        >= 1000 * int(dt.datetime(2026, 11, 19, 14, 30, tzinfo=dt.UTC).timestamp())
-    ]
-    assert daily["open"] == opened["open"][0]
-    otc = {market.universe.symbols[number] for number in market.universe.otc.nonzero()[0]}
-    assert not otc & grouped.keys()
-    with_otc = exchange.json(
-        f"/v2/aggs/grouped/locale/us/market/stocks/{YESTERDAY}", include_otc="true"
-    )["results"]
-    assert otc & {record["T"] for record in with_otc}
-    assert {record["T"] for record in with_otc if record.get("otc")} == otc & {
-        record["T"] for record in with_otc
-    }
-
-
-def test_today_ends_at_the_exchange_clock(exchange: RunningExchange, market: Market) -> None:
-    before = exchange.stats()["exchange_time"]
-    seconds = all_pages(exchange, SECONDS.format("AAPL", DAY, DAY), limit="50000")
-    after = exchange.stats()["exchange_time"]
-    assert before - 60 < seconds[-1]["t"] / 1000 < after
-    truth = market.seconds("AAPL", DAY)["start_ms"]
-    assert [second["t"] for second in seconds] == truth[: len(seconds)].tolist()
-    (day,) = exchange.json(f"/v2/aggs/ticker/AAPL/range/1/day/{DAY}/{DAY}")["results"]
-    assert (
-        sum(second["v"] for second in seconds)
-        <= day["v"]
-        < market.day("AAPL", DAY)["volume"][0] / 2
-    )
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["/v2/aggs/ticker/AAPL/range/1/day/2026-11-21/2026-11-22", "/v2/aggs/ticker/NOSUCH/prev"],
-)
-def test_an_empty_result_is_200_without_results(exchange: RunningExchange, path: str) -> None:
-    reply = exchange.json(path)
-    assert reply["resultsCount"] == 0
-    assert "results" not in reply
 
 
 def test_pages_of_tickers_cover_the_universe_and_repeat_some(
@@ -287,117 +155,6 @@ def test_errors_have_the_vendors_statuses_and_bodies(exchange: RunningExchange) 
         "/v3/reference/tickers?limit=5000",
     ):
         assert exchange.get(path).status_code == 400
-
-
-def moment(text: str, day: dt.date = YESTERDAY) -> int:
-    """A New York time in Unix milliseconds."""
-    return int(dt.datetime.combine(day, dt.time.fromisoformat(text), NEW_YORK).timestamp() * 1000)
-
-
-@pytest.mark.parametrize(
-    ("window", "first", "last", "starts"),
-    [
-        ("1/minute", "10:00:30", "10:02:15", ["10:00:00", "10:01:00", "10:02:00"]),
-        ("1/minute", "10:00:00", "10:02:00", ["10:00:00", "10:01:00", "10:02:00"]),
-        ("1/minute", "10:00:00", "10:01:59.999", ["10:00:00", "10:01:00"]),
-        ("5/minute", "10:01:00", "10:06:00", ["10:00:00", "10:05:00"]),
-        ("30/second", "10:00:10", "10:00:30", ["10:00:00", "10:00:30"]),
-        ("1/hour", "10:30:00", "12:00:00", ["10:00:00", "11:00:00", "12:00:00"]),
-    ],
-)
-@pytest.mark.parametrize("sort", ["asc", "desc"])
-def test_a_window_that_begins_within_the_range_is_complete(
-    exchange: RunningExchange, *, window: str, first: str, last: str, starts: list[str], sort: str
-) -> None:
-    everything = all_pages(
-        exchange,
-        f"/v2/aggs/ticker/AAPL/range/{window}/{YESTERDAY}/{YESTERDAY}",
-        adjusted="false",
-        limit="50000",
-    )
-    by_start = {bar["t"]: bar for bar in everything}
-    path = f"/v2/aggs/ticker/AAPL/range/{window}/{moment(first)}/{moment(last)}"
-    bars = all_pages(exchange, path, adjusted="false", limit="50000", sort=sort)
-    expected = [by_start[moment(start)] for start in starts]
-    assert bars == (expected if sort == "asc" else expected[::-1])
-
-
-def test_todays_last_window_ends_now(exchange: RunningExchange, market: Market) -> None:
-    bars = all_pages(exchange, f"/v2/aggs/ticker/AAPL/range/1/hour/{DAY}/{DAY}", adjusted="false")
-    assert bars[-1]["t"] <= exchange.stats()["exchange_time"] * 1000
-    seconds = market.seconds("AAPL", DAY)
-    until = exchange.stats()["exchange_time"] * 1000
-    within = seconds[(seconds["start_ms"] >= bars[-1]["t"]) & (seconds["start_ms"] < until)]
-    assert bars[-1]["v"] == within["volume"].sum()
-
-
-@pytest.mark.parametrize(
-    ("window", "first", "last", "days"),
-    [
-        (
-            "1/week",
-            "2026-11-04",
-            "2026-11-10",
-            [("2026-11-01", "2026-11-07"), ("2026-11-08", "2026-11-14")],
-        ),
-        ("2/week", "2026-11-04", "2026-11-04", [("2026-11-01", "2026-11-14")]),
-        (
-            "1/month",
-            "2026-09-15",
-            "2026-10-01",
-            [("2026-09-01", "2026-09-30"), ("2026-10-01", "2026-10-31")],
-        ),
-        (
-            "1/quarter",
-            "2026-05-05",
-            "2026-07-01",
-            [("2026-04-01", "2026-06-30"), ("2026-07-01", "2026-09-30")],
-        ),
-        ("1/year", "2025-06-01", "2025-06-02", [("2025-01-01", "2025-12-31")]),
-        (
-            "3/day",
-            "2026-11-04",
-            "2026-11-07",
-            [("2026-11-04", "2026-11-06"), ("2026-11-07", "2026-11-09")],
-        ),
-    ],
-)
-@pytest.mark.parametrize("sort", ["asc", "desc"])
-def test_longer_windows_are_the_sums_of_their_days(
-    exchange: RunningExchange,
-    *,
-    window: str,
-    first: str,
-    last: str,
-    days: list[tuple[str, str]],
-    sort: str,
-) -> None:
-    path = "/v2/aggs/ticker/AAPL/range/{}/{}/{}"
-    bars = all_pages(exchange, path.format(window, first, last), adjusted="false", sort=sort)
-    assert len(bars) == len(days)
-    for bar, (begin, end) in zip(bars if sort == "asc" else bars[::-1], days, strict=True):
-        daily = all_pages(exchange, path.format("1/day", begin, end), adjusted="false")
-        assert bar["t"] == moment("00:00", dt.date.fromisoformat(begin))
-        assert (bar["o"], bar["c"]) == (daily[0]["o"], daily[-1]["c"])
-        assert (bar["h"], bar["l"]) == (
-            max(day["h"] for day in daily),
-            min(day["l"] for day in daily),
-        )
-        assert bar["n"] == sum(day["n"] for day in daily)
-        assert bar["v"] == pytest.approx(sum(day["v"] for day in daily))
-
-
-@pytest.mark.parametrize(
-    ("window", "limit"), [("1/week", 7), ("1/month", 30), ("2/month", 45), ("1/quarter", 70)]
-)
-@pytest.mark.parametrize("sort", ["asc", "desc"])
-def test_pages_of_longer_windows_equal_one_page(
-    exchange: RunningExchange, window: str, limit: int, sort: str
-) -> None:
-    path = f"/v2/aggs/ticker/NVDA/range/{window}/2026-05-20/{YESTERDAY}"
-    whole = all_pages(exchange, path, limit="50000")
-    paged = all_pages(exchange, path, limit=str(limit), sort=sort)
-    assert (paged if sort == "asc" else paged[::-1]) == whole
 
 
 def test_lists_are_filtered_by_asset_class_and_locale(exchange: RunningExchange) -> None:

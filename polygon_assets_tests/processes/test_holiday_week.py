@@ -15,7 +15,7 @@ from polygon_assets.batch.day_comparison import compare_day
 from polygon_assets.batch.marts import MARTS, build
 from polygon_assets.batch.raw.load_days import DailyLoad, MetadataByTable
 from polygon_assets.clients import snowflake, subscription_store
-from polygon_assets.clients.airbyte import AirbyteApi
+from polygon_assets.clients.airbyte.api import AirbyteApi
 from polygon_assets.defs.batch.airbyte_sync import run_sync
 from polygon_assets.defs.graph.partitions import FIRST_DAY
 from polygon_assets.defs.graph.resources import Airbyte

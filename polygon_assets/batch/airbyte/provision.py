@@ -20,7 +20,8 @@ from polygon_assets.batch.airbyte.connector import (
     streams,
 )
 from polygon_assets.batch.airbyte.connector_state import with_new_tickers
-from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError
+from polygon_assets.clients.airbyte.api import AirbyteApi
+from polygon_assets.clients.airbyte.transport import AirbyteError
 from polygon_assets.settings import Settings
 
 NAME = "polygon"

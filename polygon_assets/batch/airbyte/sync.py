@@ -7,7 +7,7 @@ Add a fact about a finished sync here; starting and following a sync belongs to
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from polygon_assets.clients.airbyte import StreamCounts
+from polygon_assets.clients.airbyte.job_outcome import StreamCounts
 
 
 @dataclass(frozen=True)

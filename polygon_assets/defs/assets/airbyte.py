@@ -49,7 +49,8 @@ def polygon_source(
 ) -> Iterator[dg.MaterializeResult[None]]:
     from polygon_assets.batch.airbyte.provision import open_close_tickers, set_open_close_tickers
     from polygon_assets.clients import subscription_store
-    from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError, AirbyteUnavailableError
+    from polygon_assets.clients.airbyte.api import AirbyteApi
+    from polygon_assets.clients.airbyte.transport import AirbyteError, AirbyteUnavailableError
 
     settings = environment.settings()
     if missing := missing_settings(settings, "airbyte"):

@@ -11,7 +11,9 @@ from contextlib import closing
 import dagster as dg
 
 from polygon_assets.batch.airbyte.sync import Sync
-from polygon_assets.clients.airbyte import AirbyteApi, AirbyteError, JobOutcome
+from polygon_assets.clients.airbyte.api import AirbyteApi
+from polygon_assets.clients.airbyte.job_outcome import JobOutcome
+from polygon_assets.clients.airbyte.transport import AirbyteError
 from polygon_assets.defs.graph.resources import Airbyte
 from polygon_assets.settings import Settings
 

@@ -16,7 +16,7 @@ from typing import IO
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from polygon_assets.clients.airbyte import AirbyteError
+from polygon_assets.clients.airbyte.transport import AirbyteError
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.local.launcher import state
 from polygon_assets.local.launcher.ports import free_port, listens

@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 
-from polygon_assets.clients.airbyte import (
-    AirbyteApi,
-    AirbyteError,
-    AirbyteUnavailableError,
-    StreamCounts,
-)
+from polygon_assets.clients.airbyte.api import AirbyteApi
+from polygon_assets.clients.airbyte.job_outcome import StreamCounts
+from polygon_assets.clients.airbyte.transport import AirbyteError, AirbyteUnavailableError
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.clients.scripted_server import Answer, ScriptedServer, serving
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from polygon_assets.batch.airbyte import provision
 from polygon_assets.clients import subscription_store
-from polygon_assets.clients.airbyte import AirbyteError, AirbyteUnavailableError
+from polygon_assets.clients.airbyte.transport import AirbyteError, AirbyteUnavailableError
 from polygon_assets.defs.assets.airbyte import polygon_source
 from polygon_assets.defs.graph.automation import SHORT_OUTAGES
 from polygon_assets.defs.graph.keys import AIRBYTE_SOURCE

@@ -18,7 +18,7 @@ from polygon_assets.batch.raw.load_days import TABLES, DailyLoad, DayLoadError, 
 from polygon_assets.batch.raw.queries import Held
 from polygon_assets.batch.raw.table_writer import Written
 from polygon_assets.clients import snowflake
-from polygon_assets.clients.airbyte import StreamCounts
+from polygon_assets.clients.airbyte.job_outcome import StreamCounts
 from polygon_assets.clients.polygon import PolygonApiError
 from polygon_assets.defs.assets import snowflake_raw
 from polygon_assets.defs.graph.keys import DAILY_OPEN_CLOSE, GROUPED_DAILY

@@ -33,34 +33,9 @@ from polygon_assets.market_calendar import ONE_DAY, MarketCalendar
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN, NothingSet, OpenMarket
+from polygon_assets_tests.unit.defs.ticks import reason, requests, tick
 
 JOBS = ("run_producer", "run_filter", "run_sink")
-
-
-def tick(
-    sensor: dg.SensorDefinition,
-    instance: dg.DagsterInstance,
-    environment: Environment | None = None,
-    cursor: str | None = None,
-) -> dg.SensorResult | dg.SkipReason:
-    """What one tick answers."""
-    with dg.build_sensor_context(
-        instance, cursor, resources={"environment": environment or OpenMarket()}
-    ) as context:
-        answer = sensor(context)
-    assert isinstance(answer, dg.SensorResult | dg.SkipReason)
-    return answer
-
-
-def requests(answer: dg.SensorResult | dg.SkipReason) -> list[dg.RunRequest]:
-    assert isinstance(answer, dg.SensorResult)
-    return list(answer.run_requests or [])
-
-
-def reason(answer: dg.SensorResult | dg.SkipReason) -> str:
-    said = answer if isinstance(answer, dg.SkipReason) else answer.skip_reason
-    assert isinstance(said, dg.SkipReason)
-    return said.skip_message or ""
 
 
 class TestSupervisor:

@@ -1,27 +1,24 @@
-"""Ticks of the batch half's sensors and schedules: their requests, and why they skip."""
+"""Ticks of `missing_days`: which days it requests, in which order, and why it waits or skips.
+
+Other sensors belong to their own files (test_reference_changed.py), schedules to test_schedules.py,
+the pure decisions to test_decisions.py.
+"""
 
 import datetime as dt
 import json
-import re
-from collections.abc import Iterator
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
-    PARTITION_NAME_TAG,
 )
 from dagster._core.test_utils import create_run_for_test
-from pydantic import SecretStr
 
-from polygon_assets.clients.polygon import PolygonApiError
 from polygon_assets.definitions import build_defs
 from polygon_assets.defs.batch import backlogs, decisions
 from polygon_assets.defs.batch.decisions import settled_days
 from polygon_assets.defs.batch.jobs import BUILD_FACTS, COMPARE_DAYS, LOAD_DAYS, SYNC_REFERENCE
-from polygon_assets.defs.batch.schedules import daily_batch, reference_weekly
 from polygon_assets.defs.batch.sensors import missing_days, reference_changed
 from polygon_assets.defs.graph.keys import (
     DAILY_OPEN_CLOSE,
@@ -34,30 +31,16 @@ from polygon_assets.defs.graph.keys import (
 )
 from polygon_assets.defs.graph.materializations import materialized_at
 from polygon_assets.defs.graph.pools import VENDOR_REQUESTS, mart_pool, pool_tag
-from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.graph.runs import ASKED_BY_TAG
-from polygon_assets.market_calendar import MarketCalendar
-from polygon_assets.settings import Settings
-from polygon_assets_tests.unit.defs.conftest import NothingSet
-from polygon_assets_tests.unit.defs.stream.test_sensors import reason, requests, tick
-
-CALENDAR = MarketCalendar("NYSE")
-# Wednesday noon: the newest settled day is Tuesday.
-NOON = dt.datetime(2026, 11, 18, 17, 0, tzinfo=dt.UTC)
-ALL_SET = Settings.model_construct(
-    market_calendar="NYSE",
-    daily_history_days=5,
-    polygon_api_key=SecretStr("key"),
-    snowflake_account="account",
-    airbyte_workspace_id="workspace",
-    airbyte_client_id="id",
-    airbyte_client_secret=SecretStr("secret"),
+from polygon_assets_tests.unit.defs.batch.harness import (
+    ALL_SET,
+    CALENDAR,
+    AllSet,
+    load,
+    materialize,
 )
-
-
-class AllSet(Environment):
-    def settings(self) -> Settings:
-        return ALL_SET
+from polygon_assets_tests.unit.defs.conftest import NothingSet
+from polygon_assets_tests.unit.defs.ticks import reason, requests, tick
 
 
 @pytest.fixture
@@ -71,21 +54,6 @@ def history() -> list[dt.date]:
 @pytest.fixture(autouse=True)
 def nothing_is_left_to_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backlogs, "left_to_the_schedule", lambda *_: False)
-
-
-def materialize(
-    instance: dg.DagsterInstance, key: dg.AssetKey, *days: dt.date, **metadata: str
-) -> None:
-    for day in days or (None,):
-        partition = day.isoformat() if day else None
-        instance.report_runless_asset_event(
-            dg.AssetMaterialization(key, partition=partition, metadata=metadata)
-        )
-
-
-def load(instance: dg.DagsterInstance, *days: dt.date) -> None:
-    materialize(instance, GROUPED_DAILY, *days)
-    materialize(instance, DAILY_OPEN_CLOSE, *days)
 
 
 def range_of(request: dg.RunRequest) -> tuple[str, str]:
@@ -297,145 +265,3 @@ def test_of_years_of_days_it_is_known_when_they_were_loaded(instance: dg.Dagster
     assert len(days) > 1_000
     load(instance, days[0], days[-1])
     assert materialized_at(instance, GROUPED_DAILY, days).keys() == {days[0], days[-1]}
-
-
-class TestReferenceChanged:
-    @pytest.fixture
-    def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-        """What the vendor answers, taken from the end; nobody may ask when it is empty."""
-        answers: list[str] = []
-
-        def ask(_settings: Settings) -> str:
-            if (answer := answers.pop()) == "refused":
-                raise PolygonApiError("/v3/reference/tickers: HTTP 500")
-            return answer
-
-        monkeypatch.setattr(backlogs, "newest_change_at_vendor", ask)
-        return answers
-
-    def test_what_was_never_synced_is_asked_for_without_a_look_at_the_vendor(
-        self, instance: dg.DagsterInstance, asked: list[str]
-    ) -> None:
-        assert asked == []
-        [request] = requests(tick(reference_changed, instance, AllSet()))
-        assert request.tags[ASKED_BY_TAG] == "reference_changed"
-
-    def test_a_later_change_is_synced_and_the_vendor_left_alone_for_an_hour(
-        self, instance: dg.DagsterInstance, asked: list[str]
-    ) -> None:
-        materialize(instance, TICKERS, newest_change="2026-11-20T10:00:00+00:00")
-        asked.append("2026-11-20T11:00:00Z")
-        answer = tick(reference_changed, instance, AllSet())
-        assert len(requests(answer)) == 1
-        assert isinstance(answer, dg.SensorResult)
-        assert "next look at" in reason(tick(reference_changed, instance, AllSet(), answer.cursor))
-
-    @pytest.mark.parametrize(
-        ("said", "expected"),
-        [("2026-11-20T10:00:00Z", "unchanged since"), ("refused", "cannot be asked")],
-    )
-    def test_no_change_or_no_answer_starts_nothing_and_is_not_asked_for_every_minute(
-        self, instance: dg.DagsterInstance, asked: list[str], said: str, expected: str
-    ) -> None:
-        materialize(instance, TICKERS, newest_change="2026-11-20T10:00:00+00:00")
-        asked.append(said)
-        answer = tick(reference_changed, instance, AllSet())
-        assert isinstance(answer, dg.SensorResult)
-        assert not requests(answer)
-        assert expected in reason(answer)
-        assert "next look at" in reason(tick(reference_changed, instance, AllSet(), answer.cursor))
-
-    def test_with_nothing_set_nobody_is_asked(
-        self, instance: dg.DagsterInstance, asked: list[str]
-    ) -> None:
-        assert asked == []
-        assert "not set: AIRBYTE_WORKSPACE_ID" in reason(
-            tick(reference_changed, instance, NothingSet())
-        )
-
-
-class TestSchedules:
-    @pytest.fixture
-    def instance(self) -> Iterator[dg.DagsterInstance]:
-        """A schedule's context loads its instance again, which one in memory cannot be."""
-        with dg.instance_for_test() as one:
-            yield one
-
-    def evaluate(
-        self,
-        schedule: dg.ScheduleDefinition,
-        instance: dg.DagsterInstance,
-        environment: Environment,
-        now: dt.datetime = NOON,
-    ) -> object:
-        with dg.build_schedule_context(
-            instance, scheduled_execution_time=now, resources={"environment": environment}
-        ) as context:
-            return schedule(context)
-
-    def test_the_newest_final_day_is_loaded_once(self, instance: dg.DagsterInstance) -> None:
-        answer = self.evaluate(daily_batch, instance, AllSet())
-        assert isinstance(answer, dg.RunRequest)
-        assert answer.partition_key == "2026-11-17"
-        load(instance, CALENDAR.newest_settled_day(NOON))
-        answer = self.evaluate(daily_batch, instance, AllSet())
-        assert isinstance(answer, dg.SkipReason)
-        assert "2026-11-17 is loaded; 2026-11-18 ends at 20:00 New York" in (
-            answer.skip_message or ""
-        )
-
-    @pytest.mark.parametrize(
-        ("schedule", "job", "tags"),
-        [
-            (daily_batch, LOAD_DAYS, {PARTITION_NAME_TAG: "2026-11-17"}),
-            (
-                daily_batch,
-                LOAD_DAYS,
-                {
-                    ASSET_PARTITION_RANGE_START_TAG: "2026-11-12",
-                    ASSET_PARTITION_RANGE_END_TAG: "2026-11-17",
-                },
-            ),
-            (reference_weekly, SYNC_REFERENCE, {}),
-        ],
-    )
-    def test_they_skip_while_nothing_is_set_or_the_same_is_under_way(
-        self,
-        instance: dg.DagsterInstance,
-        schedule: dg.ScheduleDefinition,
-        job: UnresolvedAssetJobDefinition,
-        tags: dict[str, str],
-    ) -> None:
-        answer = self.evaluate(schedule, instance, NothingSet())
-        assert isinstance(answer, dg.SkipReason)
-        assert "not set: AIRBYTE_WORKSPACE_ID" in (answer.skip_message or "")
-        create_run_for_test(
-            instance,
-            job.name,
-            status=dg.DagsterRunStatus.STARTED,
-            tags=pool_tag(VENDOR_REQUESTS) | tags,
-        )
-        answer = self.evaluate(schedule, instance, AllSet())
-        assert isinstance(answer, dg.SkipReason)
-        assert re.search("is under way|still going", answer.skip_message or "")
-
-    @pytest.mark.parametrize("schedule", [daily_batch, reference_weekly])
-    def test_behind_whatever_else_is_under_way_they_are_next(
-        self, instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition
-    ) -> None:
-        days = {
-            ASSET_PARTITION_RANGE_START_TAG: "2026-10-20",
-            ASSET_PARTITION_RANGE_END_TAG: "2026-11-16",
-        }
-        create_run_for_test(
-            instance,
-            LOAD_DAYS.name,
-            status=dg.DagsterRunStatus.STARTED,
-            tags=pool_tag(VENDOR_REQUESTS) | days,
-        )
-        create_run_for_test(
-            instance, status=dg.DagsterRunStatus.STARTED, tags=pool_tag(VENDOR_REQUESTS)
-        )
-        answer = self.evaluate(schedule, instance, AllSet())
-        assert isinstance(answer, dg.RunRequest)
-        assert int(answer.tags["dagster/priority"]) > 0

@@ -1,0 +1,94 @@
+"""`status` and `doctor`: print the state of the running system; they change nothing.
+
+Add a read-only command here; what it reads, and how that is judged and drawn, belongs to
+`polygon_assets.inspection`.
+"""
+
+import datetime as dt
+import json
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from polygon_assets.commands.endpoints import DATA, read_endpoints
+
+WATCH_SECONDS = 2.0
+
+
+@click.command()
+@click.option(
+    "--json", "as_json", is_flag=True, help="For scripts; with --watch, one line per check."
+)
+@click.option("--watch", is_flag=True, help="Check again every two seconds until Ctrl-C.")
+def status(as_json: bool, watch: bool) -> None:
+    """Show each part's reachability, rates, lag, newest event and rows.
+
+    Exit code 1 if something is unhealthy.
+    """
+    from polygon_assets.inspection.status import Status
+
+    settings, data = read_endpoints()
+    read_facts = Status(settings, data, _server_restarts(data) if data else {}).facts
+    if watch:
+        _watch(read_facts, as_json)
+    facts = read_facts(dt.datetime.now(dt.UTC))
+    _show(facts, as_json)
+    sys.exit(0 if facts["healthy"] else 1)
+
+
+def _show(facts: dict[str, Any], as_json: bool) -> None:
+    from rich.console import Console
+
+    from polygon_assets.inspection.status_table import render
+
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        Console().print(render(facts))
+
+
+def _watch(read_facts: Callable[[dt.datetime], dict[str, Any]], as_json: bool) -> NoReturn:
+    from rich.live import Live
+
+    from polygon_assets.inspection.status_table import render
+
+    try:
+        with nullcontext() if as_json else Live(auto_refresh=False) as live:
+            while True:
+                facts = read_facts(dt.datetime.now(dt.UTC))
+                if live:
+                    live.update(render(facts), refresh=True)
+                else:
+                    click.echo(json.dumps(facts))
+                time.sleep(WATCH_SECONDS)
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+@click.command()
+def doctor() -> None:
+    """Check the settings and each endpoint, and show how to get what is missing.
+
+    Exit code 1 if anything is missing.
+    """
+    from polygon_assets.batch.airbyte.connector import CONNECTIONS
+    from polygon_assets.inspection import doctor as checks
+
+    settings, data = read_endpoints()
+    findings = checks.examine(settings, data or DATA, CONNECTIONS)
+    for finding in findings:
+        click.echo(f"{'ok     ' if finding.ok else 'MISSING'} {finding.name}: {finding.message}")
+        if not finding.ok:
+            click.echo(f"        {finding.cure}")
+    sys.exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def _server_restarts(data: Path) -> dict[str, int]:
+    from polygon_assets.local.launcher.state import read_restarts
+
+    return read_restarts(data)

@@ -1,0 +1,34 @@
+"""`migrate`: create what Kafka and ClickHouse lack, before the programs start.
+
+Add another store's preparation here; topics belong to `streaming.create_topics`, migrations to
+`serving.migrate`, and the Airbyte workspace to the command `airbyte provision`.
+"""
+
+import datetime as dt
+
+import click
+
+from polygon_assets.commands.endpoints import read_settings
+
+
+@click.command()
+def migrate() -> None:
+    """Create the missing Kafka topics, and bring database `market` in ClickHouse up to date."""
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    from polygon_assets.clients import clickhouse
+    from polygon_assets.serving.migrate import MigrationError
+    from polygon_assets.serving.migrate import migrate as apply_migrations
+    from polygon_assets.streaming.create_topics import TopicError, create_missing_topics
+
+    settings = read_settings()
+    try:
+        topics = create_missing_topics(settings) if settings.kafka_bootstrap_servers else None
+        names = apply_migrations(clickhouse.connect(settings), dt.datetime.now(dt.UTC))
+    except (ClickHouseError, MigrationError, TopicError) as error:
+        raise click.ClickException(str(error)) from error
+    if topics is None:
+        click.echo("created no topic, because KAFKA_BOOTSTRAP_SERVERS is not set")
+    changes = [f"created topic {topic}" for topic in topics or ()]
+    changes += [f"applied {name}" for name in names]
+    click.echo("\n".join(changes) or "up to date")
