@@ -29,6 +29,7 @@ from polygon_assets.defs.graph.partitions import trading_days
 from polygon_assets.defs.graph.resources import Airbyte, Environment, StreamPrograms
 from polygon_assets.defs.stream import jobs as stream_jobs
 from polygon_assets.defs.stream.checks import stream_checks
+from polygon_assets.defs.stream.doubt_check import sample_agrees_with_rest
 from polygon_assets.defs.stream.fill_gaps import FILL_GAPS, WAIVE_GAPS
 from polygon_assets.defs.stream.schedules import checks_schedule, ohlcv_1m_while_open
 from polygon_assets.defs.stream.sensors import STREAM_SENSORS
@@ -45,7 +46,7 @@ def build_defs(
     is built; runs and ticks read everything else when they need it.
     """
     days = trading_days(calendar_of(settings or load_settings()))
-    checks = stream_checks()
+    checks = [*stream_checks(), sample_agrees_with_rest]
     checks_job = stream_jobs.stream_checks(checks)
     return dg.Definitions(
         assets=_assets(days),

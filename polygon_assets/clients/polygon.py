@@ -152,12 +152,18 @@ class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no type
         patience_seconds: float = PATIENCE_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
         requests_per_minute: int | None = None,
+        concurrency: int = 1,
     ) -> None:
-        """`requests_per_minute` replaces POLYGON_REQUESTS_PER_MINUTE; 0 is unlimited."""
+        """`requests_per_minute` replaces POLYGON_REQUESTS_PER_MINUTE; 0 is unlimited.
+
+        `concurrency` is the number of threads that share the client.
+        """
         super().__init__(
             settings.polygon_api_key.get_secret_value(), base=settings.polygon_rest_url, retries=0
         )
         self._sleep = sleep
+        # Further connections would be opened for one request each.
+        self.client.connection_pool_kw["maxsize"] = concurrency
         if requests_per_minute is None:
             requests_per_minute = settings.polygon_requests_per_minute
         bucket = TokenBucket(requests_per_minute, sleep=sleep)

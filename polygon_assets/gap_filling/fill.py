@@ -64,7 +64,9 @@ class GapFiller:
         self._settings = settings
         self._log = log
         self._rest = PolygonRest(
-            settings, requests_per_minute=settings.gap_fill_requests_per_minute or None
+            settings,
+            requests_per_minute=settings.gap_fill_requests_per_minute or None,
+            concurrency=settings.gap_fill_concurrency,
         )
         self._clickhouse: Client = clickhouse.connect(settings)
         self._producer: Producer = kafka.connect_producer(settings)

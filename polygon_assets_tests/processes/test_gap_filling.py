@@ -4,6 +4,7 @@ Which gap is due, and which waits, belongs to the unit tests.
 """
 
 import datetime as dt
+import random
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,6 +14,7 @@ from decimal import Decimal
 import pytest
 
 from polygon_assets.clients import clickhouse
+from polygon_assets.gap_filling import doubt
 from polygon_assets.gap_filling.fill import GapFiller, progress
 from polygon_assets.gap_filling.record import record
 from polygon_assets.inspection.streams import reported_gaps
@@ -43,7 +45,7 @@ def now() -> dt.datetime:
 
 
 def stored(settings: Settings, since: dt.datetime, until: dt.datetime) -> dict[Second, Values]:
-    """The stored seconds of an interval, as a reader sees them."""
+    """The stored seconds of SYMBOLS in an interval, as a reader sees them."""
     query = """
         SELECT symbol, toUnixTimestamp64Milli(start_timestamp), open, high, low, close, volume
         FROM market.stock_aggregates FINAL
@@ -51,7 +53,7 @@ def stored(settings: Settings, since: dt.datetime, until: dt.datetime) -> dict[S
     """
     with closing(clickhouse.connect(settings)) as client:
         rows = client.query(query, parameters={"since": since, "until": until}).result_rows
-    return {(symbol, start): tuple(values) for symbol, start, *values in rows}
+    return {(symbol, start): tuple(values) for symbol, start, *values in rows if symbol in SYMBOLS}
 
 
 def final(live: Live, since: dt.datetime, until: dt.datetime) -> dict[Second, Values]:
@@ -154,6 +156,38 @@ def test_the_ledger_takes_the_reports_of_kafka_once(
     with closing(clickhouse.connect(settings)) as client:
         known = {kept.gap_id for kept in gap_ledger.read(client)}
     assert {gap.gap_id for gap in reported_gaps(settings)} <= known
+
+
+def test_a_channel_that_silently_sends_nothing_becomes_a_gap_and_is_filled(
+    live: Live,
+    programs: Programs,
+    settings: Settings,
+    filler: GapFiller,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The vendor confirms the channel and sends nothing: no heartbeat or offset shows it."""
+    monkeypatch.setattr(doubt, "STREAMED_AFTER", dt.timedelta(seconds=4))
+    live.exchange.control("silence", channel="A.TSLA", seconds=600)
+    live.start("AAPL", "TSLA")
+    for name in ("filter", "sink"):
+        programs.start(name)
+    started = now()
+    eventually(lambda: stored(settings, started, now()), "rows of AAPL")
+    opened = now()
+    eventually(lambda: now() > opened + dt.timedelta(seconds=12), "some seconds have passed")
+
+    def found() -> doubt.Comparison:
+        return doubt.compare(settings, WALL_CLOCK, opened, now(), random.Random(1))
+
+    new = eventually(lambda: found().new, "the silent channel is found")
+    assert [(gap.cause, gap.channels) for gap in new] == [("silent channel", ("A.TSLA",))], new
+    [gap] = new
+    again = found()
+    assert set(again.symbols) == {"AAPL", "TSLA"}
+    assert all(later.since >= gap.until for later in again.new), "it is in the ledger"
+    assert filler.fill(gap, now()).rows_added > 0
+    lost = [key for key in final(live, gap.since, gap.until) if key[0] == "TSLA"]
+    assert set(lost) <= stored(settings, gap.since, gap.until).keys()
 
 
 def test_the_progress_is_a_bar_with_numbers() -> None:

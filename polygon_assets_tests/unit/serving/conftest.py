@@ -9,7 +9,14 @@ from polygon_assets.clients import clickhouse
 from polygon_assets.local.launcher.stack import running_stack
 from polygon_assets.settings import Settings
 
-TABLES = ("stock_aggregates", "stock_recent", "stock_last", "ohlcv_1m_by_day", "stream_gaps")
+TABLES = (
+    "stock_aggregates",
+    "stock_recent",
+    "stock_last",
+    "ohlcv_1m_by_day",
+    "stream_gaps",
+    "stream_heartbeats",
+)
 
 
 @pytest.fixture(scope="session")

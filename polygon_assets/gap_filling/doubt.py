@@ -1,0 +1,165 @@
+"""Doubt without a reported loss: a few symbols are compared with REST; what is missing is a gap.
+
+Add a reason to doubt a symbol here. A vendor may confirm a channel and send nothing on it, which
+no connection, heartbeat or offset shows.
+"""
+
+import datetime as dt
+import random
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from polygon_assets import topics
+from polygon_assets.gap_filling.coverage import Interval
+from polygon_assets.inspection import gaps, streams
+from polygon_assets.market_calendar import REVISION_WINDOW
+from polygon_assets.market_clock import MarketClock
+from polygon_assets.serving import gap_ledger
+from polygon_assets.serving.gap_ledger import GapEntry
+from polygon_assets.serving.queries import load
+from polygon_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+SAMPLE = 6
+"""Symbols that are compared each time, one request each: half by suspicion, half by chance."""
+COMPARED = dt.timedelta(minutes=30)
+STREAMED_AFTER = dt.timedelta(minutes=2)
+"""Younger seconds may still be on their way through Kafka."""
+SILENT_SECONDS = 3
+ACTIVITY = dt.timedelta(hours=2)
+SECOND = dt.timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class Activity:
+    """The seconds in which a symbol traded lately, and the newest of them."""
+
+    seconds: int
+    newest: dt.datetime
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The symbols that were compared, and the new gaps."""
+
+    symbols: Sequence[str]
+    new: Sequence[GapEntry]
+
+
+def chosen(
+    symbols: Collection[str],
+    activity: Mapping[str, Activity],
+    until: dt.datetime,
+    chance: random.Random,
+) -> list[str]:
+    """The symbols to compare: the most suspicious ones, and others by chance.
+
+    A symbol is suspicious that has been silent for long, measured by how often it trades.
+    """
+    suspicious = sorted(
+        (symbol for symbol in symbols if symbol in activity),
+        key=lambda symbol: (until - activity[symbol].newest) * activity[symbol].seconds,
+        reverse=True,
+    )[: SAMPLE // 2]
+    others = sorted(set(symbols) - set(suspicious))
+    return suspicious + chance.sample(others, min(SAMPLE - len(suspicious), len(others)))
+
+
+def missing(
+    symbol: str, by_rest: Collection[int], stored: Collection[int], until: dt.datetime
+) -> GapEntry | None:
+    """The gap of a symbol whose seconds (starts in Unix milliseconds) REST has and we have not.
+
+    Several seconds without any stored one after them: the channel is silent, up to `until`. A
+    single second may have late trades only, which the vendor sends as a correction: it counts once
+    the revision window is over.
+    """
+    lost = sorted(set(by_rest) - set(stored))
+    unanswered = [start for start in lost if start > max(stored, default=0)]
+    if len(unanswered) >= SILENT_SECONDS:
+        return _gap(symbol, "silent channel", _moment(unanswered[0]), until)
+    final = [start for start in lost if _moment(start) < until - REVISION_WINDOW]
+    if not final:
+        return None
+    return _gap(symbol, "missing second", _moment(final[0]), _moment(final[-1]) + SECOND)
+
+
+def _gap(symbol: str, cause: str, since: dt.datetime, until: dt.datetime) -> GapEntry:
+    gap_id = f"doubt-{symbol}-{since.timestamp() * 1000:.0f}"
+    return GapEntry(gap_id, since, until, cause, (f"A.{symbol}",))
+
+
+def _moment(unix_ms: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(unix_ms / 1000, dt.UTC)
+
+
+def compare(
+    settings: Settings,
+    clock: MarketClock,
+    session_open: dt.datetime,
+    now: dt.datetime,
+    chance: random.Random,
+) -> Comparison:
+    """Compare a sample of the last half hour with REST, and store what is missing as gaps.
+
+    `session_open` is market time, `now` wall time. Seconds that still wait in Kafka, and those of
+    gaps that the ledger has already, are left out. Raises PolygonApiError, EvidenceError,
+    SubscriptionStoreError and clickhouse_connect's errors.
+    """
+    from polygon_assets.clients import clickhouse, subscription_store
+    from polygon_assets.clients.polygon import PolygonRest
+
+    until = min([clock.market(now), *_waiting_since(settings, clock)]) - STREAMED_AFTER
+    window = Interval(max(until - COMPARED, session_open), until)
+    accepted = subscription_store.connect(settings).accepted()
+    if accepted is None or window.length <= SECOND:
+        return Comparison([], [])
+    known = [
+        Interval(entry.since - SECOND, entry.until)
+        for entry in gaps.unsettled(gaps.ledger(settings))
+    ]
+    rest = PolygonRest(settings)
+    with closing(clickhouse.connect(settings)) as client:
+        parameters = {"since": until - ACTIVITY, "until": until}
+        rows = client.query(load("symbol_activity"), parameters=parameters, tz_mode="aware")
+        activity = {symbol: Activity(*values) for symbol, *values in rows.result_rows}
+        symbols = chosen(accepted.symbols or activity, activity, until, chance)
+        since_ms, until_ms = (round(m.timestamp() * 1000) for m in (window.since, window.until))
+        found = [
+            missing(
+                symbol,
+                _outside(known, [bar["t"] for bar in rest.second_bars(symbol, since_ms, until_ms)]),
+                _stored_starts(client, symbol, window),
+                until,
+            )
+            for symbol in symbols
+        ]
+        new = gap_ledger.store_unknown(client, filter(None, found), now)
+    return Comparison(symbols, new)
+
+
+def _waiting_since(settings: Settings, clock: MarketClock) -> list[dt.datetime]:
+    """The market times at which the oldest messages were received that wait in Kafka."""
+    waiting = [
+        streams.pending_since(settings, topics.FILTER_GROUP, topics.RAW_TOPIC),
+        streams.pending_since(settings, topics.SINK_GROUP, topics.FILTERED_TOPIC),
+    ]
+    return [clock.market(since) for since in waiting if since]
+
+
+def _outside(known: Sequence[Interval], starts: Sequence[int]) -> list[int]:
+    return [
+        start
+        for start in starts
+        if not any(interval.since <= _moment(start) < interval.until for interval in known)
+    ]
+
+
+def _stored_starts(client: "Client", symbol: str, window: Interval) -> list[int]:
+    parameters = {"symbols": [symbol], "since": window.since, "until": window.until}
+    rows = client.query(load("seconds_of_symbols"), parameters=parameters).result_rows
+    return [start for _, start, *_ in rows]
