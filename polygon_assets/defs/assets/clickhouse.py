@@ -113,7 +113,8 @@ def stock_aggregates(days: dg.PartitionsDefinition[str]) -> dg.AssetSpec:
         description=described(
             "Every second of every subscribed symbol. Read it with FINAL: corrected seconds "
             "replace earlier versions. A trading day is materialized once it is proved complete: "
-            "session over, 15 min of corrections passed, nothing pending, no gap open.",
+            "session over, 15 min of corrections passed, nothing pending, each gap verified or "
+            "waived.",
             grain="one row per symbol and second; partitioned by New York trading day.",
             lateness="about 1 s after the filtered topic; a day is proved 15 min after the "
             "extended close.",

@@ -23,8 +23,8 @@ WEBSOCKET_FEED = dg.AssetSpec(
         lateness="about 2 s after the second ends, 15 min on the delayed cluster; corrected "
         "seconds are sent again for up to 15 min.",
         wrong="see `state` and `unconfirmed` in the newest observation, then the log of the newest "
-        "`run_producer`. The vendor replays nothing: the gap ledger records what was missed and "
-        "keeps its trading day open.",
+        "`run_producer`. The vendor replays nothing: `clickhouse/stream_gaps` records what was "
+        "missed, and the job `fill_gaps` fetches it by REST.",
     ),
 )
 REST = dg.AssetSpec(
