@@ -11,13 +11,17 @@ from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 
+import dagster as dg
 import pytest
 
 from polygon_assets.clients import clickhouse
+from polygon_assets.defs.graph.resources import Environment
+from polygon_assets.defs.stream.fill_gaps import FILL_GAPS, WAIVE_GAPS
 from polygon_assets.gap_filling import doubt
-from polygon_assets.gap_filling.fill import GapFiller, progress
+from polygon_assets.gap_filling.fill import GapFiller, GapFillError, progress
 from polygon_assets.gap_filling.record import record
 from polygon_assets.inspection.streams import reported_gaps
+from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.market_calendar import REVISION_WINDOW
 from polygon_assets.market_clock import WALL_CLOCK, calendar_of
 from polygon_assets.serving import gap_ledger
@@ -188,6 +192,54 @@ def test_a_channel_that_silently_sends_nothing_becomes_a_gap_and_is_filled(
     assert filler.fill(gap, now()).rows_added > 0
     lost = [key for key in final(live, gap.since, gap.until) if key[0] == "TSLA"]
     assert set(lost) <= stored(settings, gap.since, gap.until).keys()
+
+
+class OfStack(Environment):
+    """The environment of a running stack."""
+
+    values: dict[str, str]
+
+    def settings(self) -> Settings:
+        return Settings.model_validate(self.values)
+
+
+def test_a_gap_that_cannot_be_filled_holds_up_no_other_and_a_person_may_waive_it(
+    stack: Stack, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_in_force(settings, "A.AAPL")
+    moment = now() - dt.timedelta(hours=1)
+    bad, good = (GapEntry(name, moment, moment, "crash") for name in ("bad", "good"))
+    fill = GapFiller.fill
+
+    def fail_for_bad(filler: GapFiller, entry: GapEntry, market_now: dt.datetime) -> GapEntry:
+        if entry.gap_id == "bad":
+            raise GapFillError("out of cheese")
+        return fill(filler, replace(entry, channels=("A.NONE",)), market_now)
+
+    monkeypatch.setattr(GapFiller, "fill", fail_for_bad)
+    values = {name.lower(): value for name, value in stack.environment().items()}
+    environment = {"environment": OfStack(values=values)}
+
+    def run(job: dg.JobDefinition, op: str, **config: object) -> bool:
+        result = job.execute_in_process(
+            resources=environment,
+            run_config={"ops": {op: {"config": config}}},
+            raise_on_error=False,
+        )
+        return result.success
+
+    with closing(clickhouse.connect(settings)) as client:
+        gap_ledger.store(client, [bad, good], now())
+
+        def states() -> list[tuple[str, str]]:
+            entries = {entry.gap_id: entry for entry in gap_ledger.read(client)}
+            return [(entries[name].state, entries[name].note) for name in ("bad", "good")]
+
+        assert not run(FILL_GAPS, "fill", gap_ids=["bad", "good"])
+        assert states() == [("open", "out of cheese"), ("verified", "")]
+        assert not run(FILL_GAPS, "fill", gap_ids=["nonsense"])
+        assert run(WAIVE_GAPS, "waive", gap_ids=["bad"], reason="a test")
+        assert states() == [("waived", "a test"), ("verified", "")]
 
 
 def test_the_progress_is_a_bar_with_numbers() -> None:

@@ -7,6 +7,7 @@ import datetime as dt
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
@@ -30,14 +31,23 @@ from polygon_assets.defs.stream.open_days import open_days
 from polygon_assets.gap_filling import decisions
 from polygon_assets.gap_filling.record import record
 from polygon_assets.inspection import EvidenceError, gaps
+from polygon_assets.market_clock import MarketClock
 from polygon_assets.required_settings import missing_settings, not_set
 from polygon_assets.serving import gap_ledger
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
 
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+    from polygon_assets.gap_filling.fill import GapFiller
+
 GAP_FILL_TAG = "polygon/gap_fill"
 GAP_FILLER = "gap_filler"
 FIRST_PAUSE, LONGEST_PAUSE = dt.timedelta(seconds=15), dt.timedelta(minutes=30)
+WHOLE_MARKET_SYMBOLS = 12_000
+"""About the number of listed US tickers, OTC excluded."""
+LONGEST_NOTE = 500
 ORPHAN_AGE = dt.timedelta(minutes=3)
 """A living fill writes a line once a minute."""
 
@@ -68,9 +78,8 @@ def fill(context: dg.OpExecutionContext, config: GapsToFill, environment: Enviro
     from clickhouse_connect.driver.exceptions import Error
 
     from polygon_assets.clients import clickhouse
-    from polygon_assets.clients.polygon import PolygonApiError
-    from polygon_assets.clients.subscription_store import SubscriptionStoreError
-    from polygon_assets.gap_filling.fill import GapFiller, GapFillError
+    from polygon_assets.clients.polygon import PolygonUnavailableError
+    from polygon_assets.gap_filling.fill import GapFiller
 
     settings = environment.settings()
     try:
@@ -79,17 +88,49 @@ def fill(context: dg.OpExecutionContext, config: GapsToFill, environment: Enviro
             closing(clickhouse.connect(settings)) as client,
             closing(GapFiller(settings, context.log.info)) as filler,
         ):
-            for entry in _chosen(gap_ledger.read(client), config.gap_ids):
-                gap_ledger.store(client, [replace(entry, state="filling")], _now())
-                filled = filler.fill(entry, environment.clock().market(_now()))
-                gap_ledger.store(client, [filled], _now())
-                context.log.info(
-                    f"{filled.gap_id}: {filled.state}; {filled.rows_found:,} seconds by REST, "
-                    f"{filled.rows_added:,} added, {filled.rows_corrected:,} corrected"
-                    + (f"; {filled.note}" if filled.note else "")
-                )
-    except (Error, GapFillError, PolygonApiError, SubscriptionStoreError) as error:
-        raise dg.Failure(f"{error}; the gap stays in the ledger", allow_retries=False) from error
+            chosen = _chosen(gap_ledger.read(client), config.gap_ids)
+            failed = [
+                reason
+                for entry in chosen
+                if (reason := _fill_one(context, client, filler, entry, environment.clock()))
+            ]
+    except (Error, PolygonUnavailableError) as error:
+        raise dg.Failure(f"{error}; the gaps stay in the ledger", allow_retries=False) from error
+    if failed:
+        raise dg.Failure(
+            f"{len(failed)} of {len(chosen)} gap(s) stay in the ledger: {'; '.join(failed)}",
+            allow_retries=False,
+        )
+
+
+def _fill_one(
+    context: dg.OpExecutionContext,
+    client: "Client",
+    filler: "GapFiller",
+    entry: GapEntry,
+    clock: MarketClock,
+) -> str:
+    """Fill one gap and store its new state; why it failed, so that the next ones go on."""
+    from polygon_assets.clients.polygon import PolygonApiError, PolygonUnavailableError
+    from polygon_assets.clients.subscription_store import SubscriptionStoreError
+    from polygon_assets.gap_filling.fill import GapFillError
+
+    gap_ledger.store(client, [replace(entry, state="filling")], _now())
+    try:
+        filled = filler.fill(entry, clock.market(_now()))
+    except PolygonUnavailableError:
+        raise
+    except (GapFillError, PolygonApiError, SubscriptionStoreError) as error:
+        context.log.warning("%s: %s", entry.gap_id, error)
+        gap_ledger.store(client, [replace(entry, note=str(error)[:LONGEST_NOTE])], _now())
+        return f"{entry.gap_id}: {error}"
+    gap_ledger.store(client, [filled], _now())
+    context.log.info(
+        f"{filled.gap_id}: {filled.state}; {filled.rows_found:,} seconds by REST, "
+        f"{filled.rows_added:,} added, {filled.rows_corrected:,} corrected"
+        + (f"; {filled.note}" if filled.note else "")
+    )
+    return ""
 
 
 @dg.op(name="waive", description="Marks gaps as accepted by a person: they keep no day open.")
@@ -220,10 +261,6 @@ def _symbol_count(settings: Settings) -> int:
     if accepted is None or accepted.symbols is None:
         return WHOLE_MARKET_SYMBOLS
     return len(accepted.symbols)
-
-
-WHOLE_MARKET_SYMBOLS = 12_000
-"""About the number of listed US tickers, OTC excluded."""
 
 
 def _now() -> dt.datetime:
