@@ -84,10 +84,14 @@ def newly_waiting(entries: Iterable[GapEntry], symbol_count: int, limits: Limits
 def next_to_fill(
     entries: Iterable[GapEntry], symbol_count: int, limits: Limits, now: dt.datetime
 ) -> Sequence[GapEntry]:
-    """The gaps for the next run, oldest first."""
+    """The gaps for the next run, oldest first; those whose last try failed have a note and go last.
+
+    A gap that a person has begun to fill (`filling`, `filled`) is finished whatever its size.
+    """
     due = [
         entry
         for entry in entries
-        if is_due(entry, now) and not too_large(entry, symbol_count, limits)
+        if is_due(entry, now)
+        and (entry.state != "open" or not too_large(entry, symbol_count, limits))
     ]
-    return sorted(due, key=lambda entry: entry.since)[:MOST_PER_RUN]
+    return sorted(due, key=lambda entry: (bool(entry.note), entry.since))[:MOST_PER_RUN]

@@ -70,18 +70,23 @@ def chosen(
 
 
 def missing(
-    symbol: str, by_rest: Collection[int], stored: Collection[int], until: dt.datetime
+    symbol: str,
+    by_rest: Collection[int],
+    stored: Collection[int],
+    last_seen: dt.datetime,
+    until: dt.datetime,
 ) -> GapEntry | None:
     """The gap of a symbol whose seconds (starts in Unix milliseconds) REST has and we have not.
 
-    Several seconds without any stored one after them: the channel is silent, up to `until`. A
+    Several seconds without any stored one after them: the channel is silent, from the moment at
+    which it was last seen (the session's open if it never was) up to `until`. A
     single second may have late trades only, which the vendor sends as a correction: it counts once
     the revision window is over.
     """
     lost = sorted(set(by_rest) - set(stored))
     unanswered = [start for start in lost if start > max(stored, default=0)]
     if len(unanswered) >= SILENT_SECONDS:
-        return _gap(symbol, "silent channel", _moment(unanswered[0]), until)
+        return _gap(symbol, "silent channel", min(last_seen, _moment(unanswered[0])), until)
     final = [start for start in lost if _moment(start) < until - REVISION_WINDOW]
     if not final:
         return None
@@ -89,7 +94,7 @@ def missing(
 
 
 def _gap(symbol: str, cause: str, since: dt.datetime, until: dt.datetime) -> GapEntry:
-    gap_id = f"doubt-{symbol}-{since.timestamp() * 1000:.0f}"
+    gap_id = f"{gap_ledger.DOUBT}{symbol}-{since.timestamp() * 1000:.0f}"
     return GapEntry(gap_id, since, until, cause, (f"A.{symbol}",))
 
 
@@ -118,10 +123,7 @@ def compare(
     accepted = subscription_store.connect(settings).accepted()
     if accepted is None or window.length <= SECOND:
         return Comparison([], [])
-    known = [
-        Interval(entry.since - SECOND, entry.until)
-        for entry in gaps.unsettled(gaps.ledger(settings))
-    ]
+    entries = gaps.unsettled(gaps.ledger(settings))
     rest = PolygonRest(settings)
     with closing(clickhouse.connect(settings)) as client:
         parameters = {"since": until - ACTIVITY, "until": until}
@@ -132,8 +134,12 @@ def compare(
         found = [
             missing(
                 symbol,
-                _outside(known, [bar["t"] for bar in rest.second_bars(symbol, since_ms, until_ms)]),
+                _outside(
+                    _known(entries, symbol),
+                    [bar["t"] for bar in rest.second_bars(symbol, since_ms, until_ms)],
+                ),
                 _stored_starts(client, symbol, window),
+                activity[symbol].newest if symbol in activity else session_open,
                 until,
             )
             for symbol in symbols
@@ -149,6 +155,15 @@ def _waiting_since(settings: Settings, clock: MarketClock) -> list[dt.datetime]:
         streams.pending_since(settings, topics.SINK_GROUP, topics.FILTERED_TOPIC),
     ]
     return [clock.market(since) for since in waiting if since]
+
+
+def _known(entries: Sequence[GapEntry], symbol: str) -> list[Interval]:
+    """The gaps that include the symbol's channel."""
+    return [
+        Interval(entry.since - SECOND, entry.until)
+        for entry in entries
+        if not entry.channels or {"A.*", f"A.{symbol}"} & set(entry.channels)
+    ]
 
 
 def _outside(known: Sequence[Interval], starts: Sequence[int]) -> list[int]:

@@ -81,6 +81,11 @@ class GapFiller:
         no usable answer: a later try may succeed.
         """
         symbols = self.symbols(entry)
+        if not symbols:
+            note = (
+                "none of its channels is subscribed any more: waive_gaps closes the day without it"
+            )
+            return replace(entry, state="unfillable", note=note)
         need = decisions.need(entry, len(symbols))
         self._log(
             f"{entry.cause} from {entry.since:%Y-%m-%d %H:%M:%S} to {entry.until:%H:%M:%S} UTC: "

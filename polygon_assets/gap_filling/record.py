@@ -80,7 +80,7 @@ def _wall_interval(clock: MarketClock, session: Session) -> Interval | None:
 
 
 def _recorded(clock: MarketClock, entries: Sequence[GapEntry]) -> Iterator[Interval]:
-    for entry in entries:
+    for entry in (entry for entry in entries if entry.is_of_the_connection):
         since, until = clock.wall(entry.since), clock.wall(entry.until)
         if since and until:
             yield Interval(since, until)

@@ -12,8 +12,9 @@ from polygon_assets.clients.polygon import PolygonNoAnswerError
 from polygon_assets.messages import RawAggregate
 
 WINDOW_MS = 1000
-VWAP_TOLERANCE = 0.0001
-"""Stream and REST round the average price to four decimals, each in its own way."""
+VWAP_TOLERANCE = 0.00015
+"""Stream and REST round the average price to four decimals, each in its own way: one unit of the
+last decimal and the error of floats are no difference."""
 Key = tuple[str, int]
 """Symbol and start in Unix milliseconds."""
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 TABLE = "market.stream_gaps"
+DOUBT = "doubt-"
+"""The ids of gaps of one channel, found by comparing it with REST, begin so."""
 GapState = Literal["open", "filling", "filled", "verified", "unfillable", "waived"]
 SETTLED: tuple[GapState, ...] = ("verified", "waived")
 """States after which nothing is missing, or a person has accepted that something is."""
@@ -44,6 +46,11 @@ class GapEntry:
     """When a filled gap is compared once more: corrections may come until then."""
     updated_at: dt.datetime | None = None
     """When this state was stored (wall time); None before."""
+
+    @property
+    def is_of_the_connection(self) -> bool:
+        """Whether every channel may have missed something; a doubted channel stands for itself."""
+        return not self.gap_id.startswith(DOUBT)
 
     @property
     def is_settled(self) -> bool:

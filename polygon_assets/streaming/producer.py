@@ -206,7 +206,7 @@ class Producer:
                 await send(socket, action, ",".join(channels))
         beat = self._publisher.beat
         beat.subscriptions_version = accepted.version if accepted else ""
-        beat.desired, beat.confirmed = len(desired), len(ledger.confirmed)
+        beat.desired, beat.confirmed = len(desired), len(ledger.confirmed & set(desired))
         beat.unconfirmed = ledger.unconfirmed()[:MOST_SHOWN]
         beat.lag = self._delivery.pending
         beat.arrival_delay_ms = self._intake.arrival_delay_ms

@@ -23,6 +23,7 @@ from polygon_assets.topics import FILTERED_TOPIC, SINK_GROUP
 
 READ_MESSAGES = 10_000
 READ_SECONDS = 0.1
+REPORT_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 5.0
 
 
@@ -56,6 +57,8 @@ class Sink:
         self._backoff = Backoff(longest=LONGEST_RETRY_SECONDS)
         self._retry_at = 0.0
         self._has_lost = False
+        self._inserts_after_loss = False
+        """Whether the present insertion was started after the loss was noticed."""
         self._newest_before_loss: int | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -119,6 +122,7 @@ class Sink:
             most = self._settings.sink_max_rows
             batch, self._waiting, self._oldest_at = self._waiting[:most], self._waiting[most:], now
             self._insertion = Insertion(batch, self._writer.insert)
+            self._inserts_after_loss = self._has_lost
             self._insertion.start()
 
     def _finish(self, insertion: Insertion) -> None:
@@ -133,9 +137,10 @@ class Sink:
                 {"forwarded": len(insertion.messages) - refused, "refused": refused},
                 waiting=self._held,
             )
-            if self._has_lost:
-                self._has_lost = False
+            if self._inserts_after_loss:
+                self._has_lost = self._inserts_after_loss = False
                 report_broker_loss(self._delivery, self._publisher, self._newest_before_loss)
+                self._delivery.flush(REPORT_SECONDS)
             self._backoff.reset()
             self._consumer.commit(self._consumer.positions(insertion.messages))
 

@@ -115,6 +115,9 @@ def _fill_one(
     from polygon_assets.clients.subscription_store import SubscriptionStoreError
     from polygon_assets.gap_filling.fill import GapFillError
 
+    newest = {known.gap_id: known for known in gap_ledger.read(client)}
+    if newest[entry.gap_id].state == "waived":
+        return ""
     gap_ledger.store(client, [replace(entry, state="filling")], _now())
     try:
         filled = filler.fill(entry, clock.market(_now()))
@@ -137,6 +140,8 @@ def _fill_one(
 def waive(context: dg.OpExecutionContext, config: GapsToWaive, environment: Environment) -> None:
     from polygon_assets.clients import clickhouse
 
+    if not config.gap_ids or not config.reason.strip():
+        raise dg.Failure("name the gaps (gap_ids) and the reason", allow_retries=False)
     with closing(clickhouse.connect(environment.settings())) as client:
         entries = _chosen(gap_ledger.read(client), config.gap_ids)
         waived = [replace(entry, state="waived", note=config.reason) for entry in entries]

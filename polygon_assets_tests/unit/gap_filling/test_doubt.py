@@ -42,16 +42,17 @@ def test_a_small_set_is_compared_whole() -> None:
 
 
 def test_what_both_have_and_what_rest_lacks_is_no_doubt() -> None:
-    assert missing("A", [ms(9), ms(5)], [ms(9), ms(5), ms(4)], UNTIL) is None
-    assert missing("A", [], [ms(9)], UNTIL) is None
+    assert missing("A", [ms(9), ms(5)], [ms(9), ms(5), ms(4)], UNTIL, UNTIL) is None
+    assert missing("A", [], [ms(9)], UNTIL, UNTIL) is None
 
 
 @pytest.mark.parametrize("stored", [[], [ms(60), ms(59)]])
 def test_a_channel_without_a_second_since_is_silent_until_now(stored: list[int]) -> None:
-    gap = missing("BRK.A", [*stored, ms(30), ms(25), ms(20)], stored, UNTIL)
+    hours_ago = UNTIL - 7200 * SECOND
+    gap = missing("BRK.A", [*stored, ms(30), ms(25), ms(20)], stored, hours_ago, UNTIL)
     assert gap is not None
     assert (gap.cause, gap.channels) == ("silent channel", ("A.BRK.A",))
-    assert (gap.since, gap.until) == (UNTIL - 30 * SECOND, UNTIL)
+    assert (gap.since, gap.until) == (hours_ago, UNTIL), "since it was last seen"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_a_channel_without_a_second_since_is_silent_until_now(stored: list[int])
 def test_a_single_second_may_come_as_a_correction_within_the_revision_window(
     lost_ago: int, is_gap: bool
 ) -> None:
-    gap = missing("A", [ms(1800), ms(lost_ago), ms(10)], [ms(1800), ms(10)], UNTIL)
+    gap = missing("A", [ms(1800), ms(lost_ago), ms(10)], [ms(1800), ms(10)], UNTIL, UNTIL)
     assert (gap is not None) is is_gap
     if gap:
         since = UNTIL - lost_ago * SECOND
