@@ -8,7 +8,6 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -16,8 +15,6 @@ import pytest
 from polygon_assets_tests.processes.dev_process import (
     START_SECONDS,
     ask_the_ui,
-    environment_of,
-    run_cli,
     running_dev,
     status_of,
 )
@@ -103,17 +100,6 @@ def test_each_server_may_die_while_rows_stream(
             f"rows arrive after the death of {name}",
             200,
         )
-    eventually(lambda: not open_gaps(data), "every gap is filled, but one that waits", 300)
-
-
-def open_gaps(data: Path) -> list[dict[str, Any]]:
-    """The gaps that are neither filled nor left to a person, as the long time before the start."""
-    answer = run_cli("gaps", "--json", **environment_of(data))
-    return [
-        gap
-        for gap in json.loads(answer.stdout)
-        if gap["state"] not in ("filled", "verified") and not gap["note"].startswith("waits")
-    ]
 
 
 @pytest.mark.timeout(400)
