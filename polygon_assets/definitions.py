@@ -30,7 +30,7 @@ from polygon_assets.defs.graph.resources import Airbyte, Environment, StreamProg
 from polygon_assets.defs.stream import jobs as stream_jobs
 from polygon_assets.defs.stream.checks import stream_checks
 from polygon_assets.defs.stream.doubt_check import sample_agrees_with_rest
-from polygon_assets.defs.stream.fill_gaps import FILL_GAPS, WAIVE_GAPS
+from polygon_assets.defs.stream.fill_gaps import fill_gaps, waive_gaps
 from polygon_assets.defs.stream.schedules import checks_schedule, ohlcv_1m_while_open
 from polygon_assets.defs.stream.sensors import STREAM_SENSORS
 from polygon_assets.market_clock import calendar_of
@@ -56,8 +56,8 @@ def build_defs(
             checks_job,
             stream_jobs.VALIDATE_SUBSCRIPTIONS,
             stream_jobs.REFRESH_OHLCV_1M,
-            FILL_GAPS,
-            WAIVE_GAPS,
+            fill_gaps,
+            waive_gaps,
             batch_jobs.SYNC_REFERENCE,
             batch_jobs.LOAD_DAYS,
             batch_jobs.BUILD_FACTS,

@@ -144,7 +144,7 @@ def compare(
             )
             for symbol in symbols
         ]
-        new = gap_ledger.store_unknown(client, filter(None, found), now)
+        new = gap_ledger.store_new(client, filter(None, found), now)
     return Comparison(symbols, new)
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Producer
 
 CHUNK_SYMBOLS = 100
-"""Symbols that are fetched, compared and published together: memory stays flat for any set."""
+"""Symbols that are fetched, compared and published together."""
 STORED_SECONDS = 120.0
 """Filter and sink store a message within a second or two; after an outage they work off a lag."""
 POLL_SECONDS = 0.5
@@ -91,16 +91,17 @@ class GapFiller:
             f"{entry.cause} from {entry.since:%Y-%m-%d %H:%M:%S} to {entry.until:%H:%M:%S} UTC: "
             f"{need.symbols:,} symbols, {need.requests:,} requests"
         )
-        counts, published = Counts(), list[RawAggregate]()
+        counts, waiting = Counts(), list[RawAggregate]()
         try:
             for chunk in self._chunks(entry, symbols):
                 counts.found += chunk.found
                 counts.added += len(chunk.missing)
                 counts.corrected += len(chunk.corrected)
-                published += self._publish(chunk)
+                # Kept only until they are stored: memory stays flat for any set of symbols.
+                waiting = self._not_stored([*waiting, *self._publish(chunk)])
         except PolygonNotEntitledError as error:
             return replace(entry, state="unfillable", note=str(error))
-        self._wait_until_stored(published)
+        self._wait_until_stored(waiting)
         return _filled(entry, counts, market_now)
 
     def symbols(self, entry: GapEntry) -> list[str]:
@@ -170,13 +171,13 @@ class GapFiller:
         return bars
 
     def _wait_until_stored(self, bars: Sequence[RawAggregate]) -> None:
-        """Return when every published second is stored in this version or a newer one."""
+        """Return when each second is stored in this version or a newer one."""
         deadline = time.monotonic() + STORED_SECONDS
         while left := self._not_stored(bars):
             if time.monotonic() > deadline:
                 first = left[0]
                 raise GapFillError(
-                    f"{len(left):,} of {len(bars):,} published seconds are not in "
+                    f"{len(left):,} published seconds are not in "
                     f"market.stock_aggregates after {STORED_SECONDS:.0f} s, first {first.symbol} "
                     f"at {first.start_timestamp}: see `polygon-assets status` for filter and sink, "
                     "and polygon_dead_letters"

@@ -39,7 +39,7 @@ def record(
 
     reported = [gap_ledger.reported(gap) for gap in streams.reported_gaps(settings)]
     with closing(clickhouse.connect(settings)) as client:
-        new = gap_ledger.store_unknown(client, reported, now)
+        new = gap_ledger.store_new(client, reported, now)
         entries = gap_ledger.read(client)
         found = [
             _entry(hole, clock, session, seen)
@@ -47,7 +47,7 @@ def record(
             if (seen := producer_heartbeats(settings, clock, session))
             for hole in uncovered(clock, session, seen, entries, now)
         ]
-        return new + gap_ledger.store_unknown(client, found, now)
+        return new + gap_ledger.store_new(client, found, now)
 
 
 def producer_heartbeats(

@@ -84,14 +84,19 @@ def store(client: "Client", entries: Sequence[GapEntry], now: dt.datetime) -> No
         client.insert(TABLE, rows, column_names=COLUMNS)
 
 
-def store_unknown(
-    client: "Client", entries: Iterable[GapEntry], now: dt.datetime
-) -> list[GapEntry]:
-    """Store the entries that the ledger does not have yet; returns them."""
-    known = {entry.gap_id for entry in read(client)}
-    unknown = [entry for entry in entries if entry.gap_id not in known]
-    store(client, unknown, now)
-    return unknown
+def store_new(client: "Client", entries: Iterable[GapEntry], now: dt.datetime) -> list[GapEntry]:
+    """Store the entries that the ledger does not have, or has with an earlier end; returns them.
+
+    A gap that has grown is open again, whatever became of its earlier part.
+    """
+    known = {entry.gap_id: entry for entry in read(client)}
+    new = [
+        replace(known.get(entry.gap_id, entry), until=entry.until, state="open", note="")
+        for entry in entries
+        if entry.gap_id not in known or known[entry.gap_id].until < entry.until
+    ]
+    store(client, new, now)
+    return new
 
 
 def read(client: "Client") -> list[GapEntry]:

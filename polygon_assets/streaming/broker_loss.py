@@ -4,27 +4,54 @@ Only the report belongs here; `consumer` notices the loss by the offsets. A brok
 loses its log when it dies, and retention may delete messages before they are read.
 """
 
-from polygon_assets.messages import Gap, encode
+from collections.abc import Sequence
+
+import msgspec
+from confluent_kafka import Message
+
+from polygon_assets.messages import UNREADABLE, Gap, encode
 from polygon_assets.streaming.delivery import Delivery
+from polygon_assets.streaming.gap_tracker import gap_end_ms
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
-from polygon_assets.streaming.validation import WINDOW_MS
 from polygon_assets.topics import GAP_TOPIC
 
 UNKNOWN_MS = 15 * 60 * 1000
 """How far back the interval goes where this process had processed nothing before the loss."""
 
 
-def report_broker_loss(
-    delivery: Delivery, publisher: HeartbeatPublisher, newest_before: int | None
-) -> None:
-    """Publish the gap from the newest second processed before the loss to the newest one since.
+class _Stamps(msgspec.Struct):
+    """What the messages of both topics have."""
 
-    Times are Unix milliseconds. The fill looks back by the revision window, so partitions that were
-    a little behind are covered. Call it after the first messages since the loss were processed.
+    start_timestamp: int
+    received_at: int
+
+
+_decode = msgspec.json.Decoder(_Stamps).decode
+
+
+def report_broker_loss(
+    delivery: Delivery, publisher: HeartbeatPublisher, first: Sequence[Message]
+) -> None:
+    """Queue the gap from the newest second processed so far to the first messages since the loss.
+
+    Call it before these messages are processed, and flush `delivery` before they are committed. The
+    fill looks back by the revision window, so partitions that were a little behind are covered.
     """
     beat = publisher.beat
-    until = (beat.newest_event or beat.sent_at) + WINDOW_MS
-    since = min(newest_before or until - UNKNOWN_MS, until)
+    ends = [gap_end_ms(stamps.start_timestamp, stamps.received_at) for stamps in _stamps(first)]
+    until = max(ends, default=beat.sent_at)
+    since = min(beat.newest_event or until - UNKNOWN_MS, until)
     gap = Gap(f"{beat.program}-{since}", "broker", since, until, beat.epoch)
     publisher.count("gaps")
     delivery.send_eventually(GAP_TOPIC, gap.gap_id.encode(), encode(gap))
+
+
+def _stamps(messages: Sequence[Message]) -> list[_Stamps]:
+    """The stamps of the messages that have any: an unreadable one becomes a dead letter later."""
+    stamps = []
+    for message in messages:
+        try:
+            stamps.append(_decode(message.value() or b""))
+        except UNREADABLE:
+            continue
+    return stamps

@@ -28,8 +28,8 @@ _log = logging.getLogger("consumer")
 def is_lost(offset: int, expected: int, furthest: int, low: int, high: int) -> bool:
     """Whether messages before this one are gone for good, by the offsets of a partition.
 
-    `expected` is the offset that was to follow, 0 where none is known; `furthest` is the offset
-    after the last one ever read here; `low` and `high` are the log's first offset and its end. A
+    `expected` is the offset that was to follow, 0 where none is known; `furthest` is the furthest
+    position known of the group; `low` and `high` are the log's first offset and its end. A
     broker that lost its log starts again at 0; retention deletes from the front. A message that is
     read again after another member had the partition is no loss: the log is as long as before.
     """
@@ -46,6 +46,9 @@ class TopicConsumer:
         self.problem = "no partition assigned yet"
         self._positions: dict[int, int] = {}
         self._furthest: dict[int, int] = {}
+        """By partition, the furthest position it had before it was assigned again."""
+        self._unchecked: set[int] = set()
+        """Partitions of which no message was read since they were assigned."""
         self._has_lost = False
         self._consumer: Consumer = kafka.connect_consumer(
             settings, group, **{"error_cb": self._on_error}
@@ -67,7 +70,10 @@ class TopicConsumer:
                 self._on_error(error)
             else:
                 messages.append(message)
-                self._note_position(message.partition() or 0, message.offset() or 0)
+                partition, offset = message.partition() or 0, message.offset() or 0
+                if partition in self._unchecked or offset != self._positions.get(partition):
+                    self._look_for_loss(partition, offset)
+                self._positions[partition] = offset + 1
         # Messages arrive, so an earlier problem is over.
         if messages:
             self.problem = ""
@@ -128,23 +134,21 @@ class TopicConsumer:
             self._consumer.poll(0.1)
         self._consumer.close()
 
-    def _note_position(self, partition: int, offset: int) -> None:
-        expected, furthest = self._positions.get(partition, 0), self._furthest.get(partition, 0)
-        # The usual message follows the last one: the watermarks need not be asked.
-        if offset != furthest:
-            low, high = self._watermarks(partition)
-            if is_lost(offset, expected, furthest, low, high):
-                _log.error(
-                    "%s: the broker lost messages of partition %d before offset %d (read up to %d)",
-                    self.topic,
-                    partition,
-                    offset,
-                    furthest,
-                )
-                self._has_lost = True
-                furthest = 0
-        self._positions[partition] = offset + 1
-        self._furthest[partition] = max(furthest, offset + 1)
+    def _look_for_loss(self, partition: int, offset: int) -> None:
+        """Judge a message that does not follow the one before, or is the first of an assignment."""
+        expected = self._positions.get(partition, 0)
+        furthest = max(self._furthest.get(partition, 0), expected)
+        if is_lost(offset, expected, furthest, *self._watermarks(partition)):
+            _log.error(
+                "%s: the broker lost messages of partition %d before offset %d (read up to %d)",
+                self.topic,
+                partition,
+                offset,
+                furthest,
+            )
+            self._has_lost = True
+        self._furthest.pop(partition, None)
+        self._unchecked.discard(partition)
 
     def _high_watermark(self, partition: int) -> int:
         return self._watermarks(partition)[1]
@@ -161,6 +165,7 @@ class TopicConsumer:
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._positions.update({part.partition: 0 for part in partitions})
+        self._unchecked.update(part.partition for part in partitions)
         try:
             committed = self._consumer.committed(partitions, timeout=5)
         except KafkaException as error:
@@ -175,7 +180,8 @@ class TopicConsumer:
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for part in partitions:
-            self._positions.pop(part.partition, None)
+            position = self._positions.pop(part.partition, 0)
+            self._furthest[part.partition] = max(self._furthest.get(part.partition, 0), position)
 
     def _on_error(self, error: KafkaError) -> None:
         self.problem = str(error)

@@ -72,10 +72,9 @@ class Filter:
             self._publisher.state(
                 "streaming" if self._consumer.assigned else "waiting", self._consumer.problem
             )
-            newest_before = self._publisher.beat.newest_event
-            counts = Counter(self._take(message) for message in messages)
             if self._consumer.take_loss():
-                report_broker_loss(self._delivery, self._publisher, newest_before)
+                report_broker_loss(self._delivery, self._publisher, messages)
+            counts = Counter(self._take(message) for message in messages)
             self._publisher.count_all({"read": len(messages), **counts})
             if messages and self._deliver(stop):
                 self._consumer.commit(self._consumer.positions(messages))

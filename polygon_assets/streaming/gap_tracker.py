@@ -9,6 +9,10 @@ import datetime as dt
 
 from polygon_assets.market_calendar import ONE_DAY, MarketCalendar
 from polygon_assets.messages import Gap, GapReason
+from polygon_assets.streaming.validation import WINDOW_MS
+
+LIVE_MS = 20 * 60 * 1000
+"""Younger events are live, also on the cluster that is 15 minutes late; older ones are replayed."""
 
 
 class GapTracker:
@@ -57,3 +61,14 @@ def overlaps_session(calendar: MarketCalendar, since: dt.datetime, until: dt.dat
             return True
         day += ONE_DAY
     return False
+
+
+def gap_end_ms(newest_ms: int, received_at_us: int) -> int:
+    """Where a gap ends, in Unix milliseconds, once every channel is answered and events arrive.
+
+    `newest_ms` is their newest start. They may be nothing but a correction of an old second, so the
+    gap ends with their arrival; later seconds are still to come. In a replay, where wall time means
+    nothing, it ends with their newest second.
+    """
+    received_ms, end_ms = received_at_us // 1000, newest_ms + WINDOW_MS
+    return max(end_ms, received_ms) if received_ms - end_ms < LIVE_MS else end_ms

@@ -19,7 +19,12 @@ from polygon_assets.settings import Settings
 from polygon_assets.streaming.channel_ledger import ChannelLedger
 from polygon_assets.streaming.connection import raise_if_ending
 from polygon_assets.streaming.delivery import Delivery
-from polygon_assets.streaming.gap_tracker import GapTracker, overlaps_session
+from polygon_assets.streaming.gap_tracker import (
+    LIVE_MS,
+    GapTracker,
+    gap_end_ms,
+    overlaps_session,
+)
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
@@ -27,8 +32,6 @@ from polygon_assets.streaming.validation import CLOCK_TOLERANCE_MS, FIRST_DAY_MS
 from polygon_assets.streaming.vendor_events import Frame, Refused, Status, VendorAggregate, to_raw
 from polygon_assets.topics import GAP_TOPIC, RAW_TOPIC
 
-LIVE_MS = 20 * 60 * 1000
-"""Younger events are live, also on the cluster that is 15 minutes late; older ones are replayed."""
 BACKLOG = 12_000
 """About one second of the whole market. Above this, stop advancing `complete_until`; otherwise a
 crash loses data that no gap records."""
@@ -155,7 +158,7 @@ class Intake:
         if newest is None:
             return
         if self.channels.settled:
-            gap = self._gaps.recovered(_gap_end_ms(newest, received_at_us))
+            gap = self._gaps.recovered(gap_end_ms(newest, received_at_us))
             if gap:
                 self._publish_gap(gap)
         # Until then the heartbeat keeps the gap's beginning, for the next process.
@@ -274,14 +277,3 @@ def _newest_ms(events: list[VendorAggregate], received_at_us: int) -> int | None
     """
     starts = _plausible_starts(events, received_at_us)
     return min(max(starts), received_at_us // 1000) if starts else None
-
-
-def _gap_end_ms(newest_ms: int, received_at_us: int) -> int:
-    """Where a gap ends, in Unix milliseconds, once every channel is answered and events arrive.
-
-    `newest_ms` is their newest start. They may be nothing but a correction of an old second, so the
-    gap ends with their arrival; later seconds are still to come. In a replay, where wall time means
-    nothing, it ends with their newest second.
-    """
-    received_ms, end_ms = received_at_us // 1000, newest_ms + WINDOW_MS
-    return max(end_ms, received_ms) if received_ms - end_ms < LIVE_MS else end_ms

@@ -23,7 +23,6 @@ from polygon_assets.topics import FILTERED_TOPIC, SINK_GROUP
 
 READ_MESSAGES = 10_000
 READ_SECONDS = 0.1
-REPORT_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 5.0
 
 
@@ -56,10 +55,6 @@ class Sink:
         self._paused: frozenset[int] = frozenset()
         self._backoff = Backoff(longest=LONGEST_RETRY_SECONDS)
         self._retry_at = 0.0
-        self._has_lost = False
-        self._inserts_after_loss = False
-        """Whether the present insertion was started after the loss was noticed."""
-        self._newest_before_loss: int | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Work until stopped, then insert what was read, within the drain deadline."""
@@ -88,9 +83,11 @@ class Sink:
             # Not paused: a pause discards what the client has fetched ahead, every time.
             self._insertion.join(READ_SECONDS)
         else:
-            self._collect(self._consumer.read(READ_MESSAGES, min(READ_SECONDS, age)))
-            if self._consumer.take_loss() and not self._has_lost:
-                self._has_lost, self._newest_before_loss = True, self._publisher.beat.newest_event
+            messages = self._consumer.read(READ_MESSAGES, min(READ_SECONDS, age))
+            if self._consumer.take_loss():
+                # The writer flushes this delivery before it returns, hence before the commit.
+                report_broker_loss(self._delivery, self._publisher, messages)
+            self._collect(messages)
         self._insert_due(age)
         self._pause_when_full()
         lag = self._consumer.lag()
@@ -122,7 +119,6 @@ class Sink:
             most = self._settings.sink_max_rows
             batch, self._waiting, self._oldest_at = self._waiting[:most], self._waiting[most:], now
             self._insertion = Insertion(batch, self._writer.insert)
-            self._inserts_after_loss = self._has_lost
             self._insertion.start()
 
     def _finish(self, insertion: Insertion) -> None:
@@ -137,10 +133,6 @@ class Sink:
                 {"forwarded": len(insertion.messages) - refused, "refused": refused},
                 waiting=self._held,
             )
-            if self._inserts_after_loss:
-                self._has_lost = self._inserts_after_loss = False
-                report_broker_loss(self._delivery, self._publisher, self._newest_before_loss)
-                self._delivery.flush(REPORT_SECONDS)
             self._backoff.reset()
             self._consumer.commit(self._consumer.positions(insertion.messages))
 

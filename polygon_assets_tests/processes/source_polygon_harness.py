@@ -8,11 +8,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from polygon_assets.batch.airbyte.connector import MANIFEST, Stream, streams
+from polygon_assets.batch.airbyte.connector import Stream, provisioned_manifest, streams
 
 Record = dict[str, Any]
 State = dict[str, Any]
@@ -63,9 +63,11 @@ class Connector:
     config: Mapping[str, Any]
     max_retries: int = 0
     """Above 0: instead of the manifest's number, whose pauses take four minutes."""
+    is_provisioned: bool = True
+    """Whether the streams know the vendor's address, as `airbyte provision` tells it."""
 
     def with_config(self, **changes: object) -> "Connector":
-        return Connector(self.folder, {**self.config, **changes}, self.max_retries)
+        return replace(self, config={**self.config, **changes})
 
     @contextmanager
     def running(
@@ -76,10 +78,13 @@ class Connector:
         folder.mkdir()
         inputs = {"config": self.config, "catalog": _catalog(names), "state": list(states)}
         manifest = folder / "manifest.yaml"
-        text, retries = MANIFEST.read_text(), "max_retries: 7"
+        address = self.config["base_url"] if self.is_provisioned else ""
+        text, retries = json.dumps(provisioned_manifest(address)), '"max_retries": 7'
         assert retries in text
         manifest.write_text(
-            text.replace(retries, f"max_retries: {self.max_retries}") if self.max_retries else text
+            text.replace(retries, f'"max_retries": {self.max_retries}')
+            if self.max_retries
+            else text
         )
         command = [sys.executable, "-c", _RUN, verb, "--manifest-path", str(manifest)]
         for option in inputs if verb == "read" else ("config",):

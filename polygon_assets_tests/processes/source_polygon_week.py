@@ -5,11 +5,12 @@ the Tuesday after, before the open. Running the connector belongs to source_poly
 """
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydantic import SecretStr
 
 from polygon_assets.clients.polygon import PolygonRest
@@ -19,7 +20,12 @@ from polygon_assets.local.exchange.rest.query import opened
 from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.source_polygon_harness import Connector, Output, Record
-from polygon_assets_tests.unit.local.exchange.harness import KEY, RunningExchange, running_exchange
+from polygon_assets_tests.unit.local.exchange.harness import (
+    KEY,
+    SEED,
+    RunningExchange,
+    running_exchange,
+)
 
 # Three pages of active stocks.
 TICKERS = 2_300
@@ -95,3 +101,30 @@ def newest_changes(output: Output) -> set[str]:
 def requests_during(exchange: RunningExchange, action: Callable[[], Output]) -> tuple[Output, int]:
     before = exchange.stats()["rest_requests"]
     return action(), exchange.stats()["rest_requests"] - before
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningExchange]:
+    with exchange_at(NOW) as running:
+        yield running
+
+
+@pytest.fixture
+def exchange(server: RunningExchange) -> RunningExchange:
+    server.clear_faults()
+    return server
+
+
+@pytest.fixture(scope="module")
+def market() -> Market:
+    return Market(SEED, TICKERS)
+
+
+@pytest.fixture
+def connector(exchange: RunningExchange, tmp_path: Path) -> Connector:
+    return connector_of(exchange, tmp_path)
+
+
+@pytest.fixture
+def rest(exchange: RunningExchange) -> PolygonRest:
+    return rest_client(exchange)

@@ -4,38 +4,25 @@ Reference data, errors and parameters belong to test_exchange_rest.py.
 """
 
 import datetime as dt
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.market_calendar import NEW_YORK
+from polygon_assets_tests.processes.exchange_at_eleven import (
+    SECONDS,
+    YESTERDAY,
+    exchange,
+    market,
+)
 from polygon_assets_tests.unit.local.exchange.harness import (
     DAY,
-    SEED,
-    TICKERS,
     RunningExchange,
     all_pages,
-    running_exchange,
 )
 
-YESTERDAY = DAY - dt.timedelta(days=1)
-SECONDS = "/v2/aggs/ticker/{}/range/1/second/{}/{}"
-
-
-@pytest.fixture(scope="module")
-def exchange() -> Iterator[RunningExchange]:
-    """A replay that starts at 11:00 New York, at the speed of the wall clock."""
-    with running_exchange(
-        "--replay", str(DAY), "--replay-from", "11:00", "--tickers", str(TICKERS)
-    ) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def market() -> Market:
-    return Market(SEED, TICKERS)
+__all__ = ["exchange", "market"]
 
 
 def test_the_pages_of_a_liquid_day_of_seconds_are_the_final_bars(

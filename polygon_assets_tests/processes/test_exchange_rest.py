@@ -3,40 +3,27 @@
 Bars and their windows belong to test_exchange_aggregates.py.
 """
 
-import datetime as dt
 import operator
-from collections.abc import Iterator
 
 import pytest
 import requests
 
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.exchange.rest.reference import cusip_of
+from polygon_assets_tests.processes.exchange_at_eleven import (
+    SECONDS,
+    YESTERDAY,
+    exchange,
+    market,
+)
 from polygon_assets_tests.unit.local.exchange.harness import (
     DAY,
-    SEED,
-    TICKERS,
     RunningExchange,
     all_pages,
     running_exchange,
 )
 
-YESTERDAY = DAY - dt.timedelta(days=1)
-SECONDS = "/v2/aggs/ticker/{}/range/1/second/{}/{}"
-
-
-@pytest.fixture(scope="module")
-def exchange() -> Iterator[RunningExchange]:
-    """A replay that starts at 11:00 New York, at the speed of the wall clock."""
-    with running_exchange(
-        "--replay", str(DAY), "--replay-from", "11:00", "--tickers", str(TICKERS)
-    ) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def market() -> Market:
-    return Market(SEED, TICKERS)
+__all__ = ["exchange", "market"]
 
 
 def test_the_key_is_accepted_in_the_query_and_never_returned(exchange: RunningExchange) -> None:

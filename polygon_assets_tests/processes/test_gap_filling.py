@@ -16,7 +16,7 @@ import pytest
 
 from polygon_assets.clients import clickhouse
 from polygon_assets.defs.graph.resources import Environment
-from polygon_assets.defs.stream.fill_gaps import FILL_GAPS, WAIVE_GAPS
+from polygon_assets.defs.stream.fill_gaps import fill_gaps, waive_gaps
 from polygon_assets.gap_filling import doubt
 from polygon_assets.gap_filling.fill import GapFiller, GapFillError, progress
 from polygon_assets.gap_filling.record import record
@@ -234,12 +234,12 @@ def test_a_gap_that_cannot_be_filled_holds_up_no_other_and_a_person_may_waive_it
             entries = {entry.gap_id: entry for entry in gap_ledger.read(client)}
             return [(entries[name].state, entries[name].note) for name in ("bad", "good")]
 
-        assert not run(FILL_GAPS, "fill", gap_ids=["bad", "good"])
+        assert not run(fill_gaps, "fill", gap_ids=["bad", "good"])
         assert states() == [("open", "out of cheese"), ("verified", "")]
-        assert not run(FILL_GAPS, "fill", gap_ids=["nonsense"])
-        assert not run(WAIVE_GAPS, "waive", gap_ids=[], reason="none is named")
-        assert not run(WAIVE_GAPS, "waive", gap_ids=["bad"], reason=" ")
-        assert run(WAIVE_GAPS, "waive", gap_ids=["bad"], reason="a test")
+        assert not run(fill_gaps, "fill", gap_ids=["nonsense"])
+        assert not run(waive_gaps, "waive", gap_ids=[], reason="none is named")
+        assert not run(waive_gaps, "waive", gap_ids=["bad"], reason=" ")
+        assert run(waive_gaps, "waive", gap_ids=["bad"], reason="a test")
         assert states() == [("waived", "a test"), ("verified", "")]
 
 

@@ -5,7 +5,6 @@ refusals, belongs to test_source_polygon_failures.py.
 """
 
 import datetime as dt
-from collections.abc import Iterator
 from contextlib import ExitStack
 from copy import deepcopy
 from pathlib import Path
@@ -27,40 +26,23 @@ from polygon_assets_tests.processes.source_polygon_week import (
     LISTS,
     MONDAY,
     NOW,
-    TICKERS,
     TRADING_DAYS,
     WEDNESDAY,
     by_ticker,
+    connector,
     connector_of,
     every_ticker,
+    exchange,
     exchange_at,
+    market,
     newest_changes,
     requests_during,
-    rest_client,
+    rest,
+    server,
 )
-from polygon_assets_tests.unit.local.exchange.harness import SEED, RunningExchange
+from polygon_assets_tests.unit.local.exchange.harness import RunningExchange
 
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningExchange]:
-    with exchange_at(NOW) as running:
-        yield running
-
-
-@pytest.fixture
-def exchange(server: RunningExchange) -> RunningExchange:
-    server.clear_faults()
-    return server
-
-
-@pytest.fixture(scope="module")
-def market() -> Market:
-    return Market(SEED, TICKERS)
-
-
-@pytest.fixture
-def connector(exchange: RunningExchange, tmp_path: Path) -> Connector:
-    return connector_of(exchange, tmp_path)
+__all__ = ["connector", "exchange", "market", "rest", "server"]
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +56,6 @@ def first(server: RunningExchange, tmp_path_factory: pytest.TempPathFactory) -> 
     return connector.with_config(open_close_tickers=["AAPL", "BRK.B", "NOPE"]).run(
         "read", streams()
     )
-
-
-@pytest.fixture
-def rest(exchange: RunningExchange) -> PolygonRest:
-    return rest_client(exchange)
 
 
 def without_nulls(records: list[Record]) -> list[Record]:

@@ -59,7 +59,7 @@ def vendor(answers: dict[str, list[Any]]) -> Iterator[Vendor]:
         yield server
 
 
-def read(folder: Path, server: Vendor, *streams: str) -> Output:
+def read(folder: Path, server: Vendor, *streams: str, is_provisioned: bool = True) -> Output:
     config = {
         "api_key": "key",
         "base_url": server.url,
@@ -67,9 +67,9 @@ def read(folder: Path, server: Vendor, *streams: str) -> Output:
         "start_date": DAY,
         "end_date": DAY,
     }
-    return Connector(folder, {**config, "open_close_tickers": ["AAPL"]}, RETRIES).run(
-        "read", streams or tuple(STREAM_OF.values())
-    )
+    config |= {"open_close_tickers": ["AAPL"]}
+    connector = Connector(folder, config, RETRIES, is_provisioned)
+    return connector.run("read", streams or tuple(STREAM_OF.values()))
 
 
 NO_LISTS: list[dict[str, Any]] = [
@@ -170,18 +170,47 @@ def test_the_key_is_sent_to_the_configured_host_only(tmp_path: Path) -> None:
         assert {key for _, key in server.requests} == {"Bearer key"}
 
 
-def test_a_redirect_has_its_own_cure(tmp_path: Path) -> None:
-    with vendor({EXCHANGES: [(401, "")]}) as stranger:
+@pytest.mark.parametrize("answer", [GOOD[EXCHANGES], (401, ""), (404, "")])
+def test_a_redirect_to_another_host_is_an_error_with_its_own_cure_whatever_it_answers(
+    tmp_path: Path, answer: Any
+) -> None:
+    with vendor({EXCHANGES: [answer]}) as stranger:
         elsewhere = stranger.url.replace("127.0.0.1", "localhost")
         with vendor({EXCHANGES: [(302, f"{elsewhere}{EXCHANGES}")]}) as server:
             output = read(tmp_path, server, "exchanges")
-        assert output.code == 1
-        assert any(
-            f"redirected to {elsewhere}" in error and "Set `base_url`" in error
-            for error in output.errors
-        ), output.errors
-        assert not any("Copy the key" in error for error in output.errors)
+        assert (output.code, output.records) == (1, {})
+        assert_names_the_redirect(output, elsewhere)
         assert {key for _, key in stranger.requests} == {""}
+
+
+def test_a_redirect_to_another_path_of_the_same_host_is_an_error_too(tmp_path: Path) -> None:
+    elsewhere = "/v4/other"
+    answers: dict[str, list[Any]] = {elsewhere: [GOOD[EXCHANGES]]}
+    with vendor(answers) as server:
+        server.answers[EXCHANGES] = [(302, f"{server.url}{elsewhere}")]
+        output = read(tmp_path, server, "exchanges")
+        assert (output.code, output.records) == (1, {})
+        assert_names_the_redirect(output, f"{server.url}{elsewhere}")
+
+
+def test_a_manifest_that_was_not_provisioned_compares_the_path_and_keeps_the_key_at_home(
+    tmp_path: Path,
+) -> None:
+    with vendor({"/login": [GOOD[EXCHANGES]]}) as stranger:
+        elsewhere = stranger.url.replace("127.0.0.1", "localhost")
+        with vendor({EXCHANGES: [(302, f"{elsewhere}/login")]}) as server:
+            output = read(tmp_path, server, "exchanges", is_provisioned=False)
+        assert output.code == 1
+        assert_names_the_redirect(output, f"{elsewhere}/login")
+        assert {key for _, key in stranger.requests} == {""}
+
+
+def assert_names_the_redirect(output: Output, address: str) -> None:
+    assert any(
+        f"redirected to {address}" in error and "`polygon-assets airbyte provision`" in error
+        for error in output.errors
+    ), output.errors
+    assert not any("Copy the key" in error for error in output.errors)
 
 
 def test_a_value_that_is_not_a_number_is_null_and_costs_no_other_value(tmp_path: Path) -> None:

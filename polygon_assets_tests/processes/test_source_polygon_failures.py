@@ -5,12 +5,9 @@ test_source_polygon.py.
 """
 
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from polygon_assets.batch.raw.daily_records import grouped_daily
 from polygon_assets.clients.polygon import PolygonRest
@@ -23,47 +20,23 @@ from polygon_assets_tests.processes.source_polygon_week import (
     LISTS,
     MONDAY,
     NOW,
-    TICKERS,
     TRADING_DAYS,
     TUESDAY,
     WEDNESDAY,
     by_ticker,
-    connector_of,
+    connector,
     every_ticker,
-    exchange_at,
+    exchange,
+    market,
     newest_changes,
     requests_during,
-    rest_client,
+    rest,
+    server,
 )
 from polygon_assets_tests.unit.clients.scripted_server import Answer, serving
-from polygon_assets_tests.unit.local.exchange.harness import KEY, SEED, RunningExchange
+from polygon_assets_tests.unit.local.exchange.harness import KEY, RunningExchange
 
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningExchange]:
-    with exchange_at(NOW) as running:
-        yield running
-
-
-@pytest.fixture
-def exchange(server: RunningExchange) -> RunningExchange:
-    server.clear_faults()
-    return server
-
-
-@pytest.fixture(scope="module")
-def market() -> Market:
-    return Market(SEED, TICKERS)
-
-
-@pytest.fixture
-def connector(exchange: RunningExchange, tmp_path: Path) -> Connector:
-    return connector_of(exchange, tmp_path)
-
-
-@pytest.fixture
-def rest(exchange: RunningExchange) -> PolygonRest:
-    return rest_client(exchange)
+__all__ = ["connector", "exchange", "market", "rest", "server"]
 
 
 def test_a_ticker_without_a_stamp_is_read_and_changes_neither_state_nor_paging(

@@ -11,6 +11,7 @@ out fields that are null.
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -43,6 +44,14 @@ class Stream:
 def manifest() -> Mapping[str, Any]:
     """The manifest in the form that Airbyte receives."""
     content: Mapping[str, Any] = yaml.safe_load(MANIFEST.read_text())
+    return content
+
+
+def provisioned_manifest(base_url: str) -> Mapping[str, Any]:
+    """The manifest for a vendor's address: an answer from any other address fails its stream."""
+    content = deepcopy(dict(manifest()))
+    for stream in content["streams"]:
+        stream["$parameters"]["provisioned_url"] = base_url.rstrip("/")
     return content
 
 

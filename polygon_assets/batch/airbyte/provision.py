@@ -16,7 +16,7 @@ from polygon_assets.batch.airbyte.connector import (
     CONNECTIONS,
     DAILY_CONNECTION,
     Stream,
-    manifest,
+    provisioned_manifest,
     streams,
 )
 from polygon_assets.batch.airbyte.connector_state import with_new_tickers
@@ -100,7 +100,7 @@ class _Workspace:
         self._changes: list[str] = []
 
     def provision(self, settings: Settings, start_date: dt.date) -> Provisioned:
-        definition_id, manifest_changed = self._definition()
+        definition_id, manifest_changed = self._definition(settings.polygon_rest_url)
         source_id = self._source(settings, definition_id, start_date)
         destination_id = self._destination(settings)
         if manifest_changed:
@@ -117,10 +117,10 @@ class _Workspace:
             definition_id, source_id, destination_id, connection_ids, tuple(self._changes)
         )
 
-    def _definition(self) -> tuple[str, bool]:
+    def _definition(self, base_url: str) -> tuple[str, bool]:
         """The connector's id, and whether an existing connector got another manifest."""
         # Airbyte stores the manifest as JSON, so it is compared as JSON.
-        wanted: Json = json.loads(json.dumps(manifest()))
+        wanted: Json = json.loads(json.dumps(provisioned_manifest(base_url)))
         existing = _by_name(self._api.definitions()).get(NAME)
         if not existing:
             self._changes.append(f"connector {NAME}: created")

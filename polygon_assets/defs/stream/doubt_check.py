@@ -52,6 +52,7 @@ def sample_agrees_with_rest(environment: Environment) -> dg.AssetCheckResult:
     lines = [f"{gap.cause}: {gap.channels[0]} from {gap.since:%H:%M:%S} UTC" for gap in result.new]
     return dg.AssetCheckResult(
         passed=not result.new,
-        description="\n".join(lines) or f"nothing is missing: {', '.join(result.symbols)}",
+        description="\n".join(lines)
+        or f"nothing is missing among: {', '.join(result.symbols) or 'no symbol yet'}",
         metadata={"compared_symbols": len(result.symbols), "new_gaps": len(result.new)},
     )

@@ -163,20 +163,18 @@ def _chosen(entries: Sequence[GapEntry], gap_ids: Sequence[str]) -> list[GapEntr
 
 
 @dg.job(
-    name="fill_gaps",
     description="Fills gaps of the stream by REST. The sensor `gap_filler` launches it; without "
     "run configuration it fills every gap that is left, those above the limits included.",
     tags={GAP_FILL_TAG: "fill"},
 )
-def FILL_GAPS() -> None:  # noqa: N802 - a definition, like the other jobs
+def fill_gaps() -> None:
     fill()
 
 
 @dg.job(
-    name="waive_gaps",
     description="Accepts gaps that cannot be filled: their days may be closed without them.",
 )
-def WAIVE_GAPS() -> None:  # noqa: N802 - a definition, like the other jobs
+def waive_gaps() -> None:
     waive()
 
 
@@ -210,7 +208,7 @@ def decide(
 
 @dg.sensor(
     name=GAP_FILLER,
-    job=FILL_GAPS,
+    job=fill_gaps,
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Records gaps in the ledger `clickhouse/stream_gaps` and launches their fills, "
@@ -241,7 +239,7 @@ def gap_filler(
     except (EvidenceError, Error, market_clock.MarketClockError) as error:
         return dg.SkipReason(f"the ledger cannot be brought up to date: {error}")
     due = decisions.next_to_fill(entries, symbol_count, limits, clock.market(now))
-    answer = decide(due, run_facts(context.instance, dg.RunsFilter(job_name=FILL_GAPS.name)), now)
+    answer = decide(due, run_facts(context.instance, dg.RunsFilter(job_name=fill_gaps.name)), now)
     if isinstance(answer, FailOrphanedRun):
         fail_orphaned_run(context, GAP_FILLER, answer)
         return dg.SkipReason(answer.reason)

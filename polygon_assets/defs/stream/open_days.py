@@ -31,10 +31,7 @@ def open_days(
     today = calendar.day_of(now)
     since = max(FIRST_DAY, today - dt.timedelta(days=14))
     recent = list(calendar.trading_days(since, today))[-DAYS_BACK:]
-    closed = instance.get_materialized_partitions(STOCK_AGGREGATES)
-    closed_at = materialized_at(
-        instance, STOCK_AGGREGATES, [day for day in recent if day.isoformat() in closed]
-    )
+    closed_at = materialized_at(instance, STOCK_AGGREGATES, recent)
     return [
         day
         for day in recent

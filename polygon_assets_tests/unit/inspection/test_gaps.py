@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from polygon_assets.inspection import streams, tables
 from polygon_assets.inspection.gaps import channels_text, ledger, notes, rows, unsettled
-from polygon_assets.messages import Gap, Heartbeat
-from polygon_assets.serving.gap_ledger import GapEntry, read, reported, store, store_unknown
+from polygon_assets.messages import Gap, Heartbeat, utc
+from polygon_assets.serving.gap_ledger import GapEntry, read, reported, store, store_new
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.serving.conftest import client, session_client, settings
 
@@ -113,11 +113,20 @@ def test_what_became_of_a_gap_prevails_over_kafkas_report(
 def test_a_known_gap_is_not_stored_again(client: Client) -> None:
     filled = dataclasses.replace(entry("a"), state="filled")
     store(client, [filled], NOW)
-    assert store_unknown(client, [entry("a"), entry("b")], NOW) == [entry("b")]
+    assert store_new(client, [entry("a"), entry("b")], NOW) == [entry("b")]
     assert [(stored.gap_id, stored.state) for stored in read(client)] == [
         ("a", "filled"),
         ("b", "open"),
     ]
+
+
+def test_a_gap_that_has_grown_is_open_again(client: Client) -> None:
+    verified = dataclasses.replace(entry("a"), state="verified", rows_added=7)
+    store(client, [verified], NOW)
+    assert store_new(client, [entry("a", until=ms(15, 31))], NOW) == [], "shorter than known"
+    [grown] = store_new(client, [entry("a", until=ms(15, 33))], NOW + dt.timedelta(seconds=1))
+    assert (grown.state, grown.until, grown.rows_added) == ("open", utc(ms(15, 33)), 7)
+    assert [stored.state for stored in read(client)] == ["open"]
 
 
 def test_a_note_is_listed_below_the_table() -> None:
