@@ -37,6 +37,23 @@ def development(
         yield process, data
 
 
+def code_server_of(process: subprocess.Popen[bytes]) -> psutil.Process:
+    """The `dagster api grpc` process below `dev`; children may end while they are read."""
+
+    def arguments(child: psutil.Process) -> list[str]:
+        try:
+            return child.cmdline()
+        except psutil.Error:
+            return []
+
+    [code_server] = [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if {"api", "grpc"} <= set(arguments(child))
+    ]
+    return code_server
+
+
 OVERVIEW = """
 query ($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset {
   assetMaterializations(limit: 1) { metadataEntries {
@@ -122,13 +139,8 @@ def test_a_killed_code_server_is_reloaded_with_a_line_and_the_streams_restart(
 ) -> None:
     process, data = development
     eventually(lambda: status_of(data).get("healthy"), "all is up", START_SECONDS)
-    [code_server] = [
-        child
-        for child in psutil.Process(process.pid).children(recursive=True)
-        if "api" in child.cmdline() and "grpc" in child.cmdline()
-    ]
     before = status_of(data)["streams"]["producer"]["restarts"]
-    code_server.kill()
+    code_server_of(process).kill()
     log = data / "dev.log"
     eventually(
         lambda: "dagster: code location polygon_assets was in error" in log.read_text(),
