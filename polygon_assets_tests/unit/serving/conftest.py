@@ -16,6 +16,7 @@ TABLES = (
     "ohlcv_1m_by_day",
     "stream_gaps",
     "stream_heartbeats",
+    "subscription_sets",
 )
 
 
