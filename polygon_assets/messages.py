@@ -12,7 +12,14 @@ import msgspec
 ProgramName = Literal["producer", "filter", "sink"]
 PROGRAMS: tuple[ProgramName, ...] = get_args(ProgramName)
 ProgramState = Literal[
-    "starting", "connecting", "streaming", "waiting", "backing_off", "draining", "stopped"
+    "starting",
+    "standby",
+    "connecting",
+    "streaming",
+    "waiting",
+    "backing_off",
+    "draining",
+    "stopped",
 ]
 Source = Literal["websocket", "rest"]
 GapReason = Literal["disconnect", "drop", "crash", "stop", "unreadable", "broker"]
@@ -131,6 +138,7 @@ class Heartbeat(msgspec.Struct, omit_defaults=True):
     instance: str
     """`host:pid:started_at`, which changes with each start."""
     state: ProgramState
+    """`standby`: another copy of the program leads, and this one would replace it."""
     started_at: int
     sent_at: int
     detail: str = ""

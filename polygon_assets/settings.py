@@ -47,6 +47,13 @@ class Settings(BaseSettings):
         5, ge=0, description="REST calls a minute: 5 on the free plan, 0 for no limit (paid plans)."
     )
 
+    producer_copies: int = Field(
+        1,
+        ge=1,
+        description="Producers that run at the same time. Above 1 they choose a leader through "
+        "Kafka, which alone connects to the vendor; another one replaces it within seconds.",
+    )
+
     kafka_bootstrap_servers: str = Field("", description="host:port,host:port of the brokers.")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="SASL_SSL for Confluent Cloud."

@@ -11,6 +11,8 @@ FILTERED_TOPIC = "custom_filtered_stock_data_topic"
 DEAD_LETTER_TOPIC = "polygon_dead_letters"
 STATUS_TOPIC = "polygon_stream_status"
 GAP_TOPIC = "polygon_stream_gaps"
+LEADER_TOPIC = "polygon_producer_leader"
+"""Without messages: the producer that Kafka gives its one partition is the leader."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,9 @@ TOPICS = (
     Topic(DEAD_LETTER_TOPIC, retention_days=30),
     Topic(STATUS_TOPIC, retention_days=None),
     Topic(GAP_TOPIC, retention_days=None),
+    Topic(LEADER_TOPIC, retention_days=1, partitions=1),
 )
 
+PRODUCER_GROUP = "polygon_producer"
 FILTER_GROUP = "polygon_filter"
 SINK_GROUP = "clickhouse_sink"

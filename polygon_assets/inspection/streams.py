@@ -6,7 +6,7 @@ function opens one connection, answers one question, and closes the connection.
 
 import datetime as dt
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -36,17 +36,38 @@ def heartbeats(
 ) -> dict[str, Heartbeat]:
     """The latest heartbeat of each program, without those of the instance `other_than`.
 
-    Raises KafkaUnreachableError.
+    A standby's heartbeats are left out. Raises KafkaUnreachableError.
     """
-    latest: dict[str, Heartbeat] = {}
+    tail = _tail_of_heartbeats(settings, deadline_seconds, LONG_TAIL if other_than else TAIL)
+    return _newest(
+        (beat for beat in tail if beat.state != "standby" and beat.instance != other_than),
+        lambda beat: str(beat.program),
+    )
+
+
+def standbys(
+    settings: Settings, deadline_seconds: float = DEADLINE_SECONDS
+) -> dict[str, Heartbeat]:
+    """The latest heartbeat of each standby, by its instance. Raises KafkaUnreachableError."""
+    newest = _newest(
+        _tail_of_heartbeats(settings, deadline_seconds, TAIL), lambda beat: beat.instance
+    )
+    return {name: beat for name, beat in newest.items() if beat.state == "standby"}
+
+
+def _tail_of_heartbeats(settings: Settings, deadline_seconds: float, count: int) -> list[Heartbeat]:
     with KafkaReader.at(settings, deadline_seconds) as reader:
-        for beat in filter(
-            None,
-            map(_heartbeat, reader.tail(topics.STATUS_TOPIC, LONG_TAIL if other_than else TAIL)),
-        ):
-            newer = beat.program not in latest or beat.sent_at >= latest[beat.program].sent_at
-            if newer and beat.instance != other_than:
-                latest[beat.program] = beat
+        return list(filter(None, map(_heartbeat, reader.tail(topics.STATUS_TOPIC, count))))
+
+
+def _newest(
+    beats: Iterable[Heartbeat], name_of: Callable[[Heartbeat], str]
+) -> dict[str, Heartbeat]:
+    latest: dict[str, Heartbeat] = {}
+    for beat in beats:
+        name = name_of(beat)
+        if name not in latest or beat.sent_at >= latest[name].sent_at:
+            latest[name] = beat
     return latest
 
 

@@ -136,7 +136,10 @@ class HeartbeatPublisher:
             (self._forwarded[-1] - self._forwarded[0]) / max(1, len(self._forwarded) - 1), 1
         )
         self.beat.sent_at = _now_ms()
-        self._producer.produce(STATUS_TOPIC, encode(self.beat), self.beat.program)
+        # The topic is compacted, and the leader's heartbeat must not vanish behind a standby's.
+        standby = f":{self.beat.instance}" if self.beat.state == "standby" else ""
+        key = f"{self.beat.program}{standby}"
+        self._producer.produce(STATUS_TOPIC, encode(self.beat), key)
         self._producer.poll(0)
 
 

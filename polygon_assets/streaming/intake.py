@@ -81,16 +81,26 @@ class Intake:
         """Whether no gap is open, and Kafka's queue is shorter than about a second."""
         return not self._gaps.is_open and self._delivery.pending < BACKLOG
 
-    def resume(self, previous: Heartbeat) -> None:
-        """Open the gap since the previous producer's last heartbeat, however it ended."""
+    def resume(self, previous: Heartbeat, led_until_ms: int = 0) -> None:
+        """Open the gap since the previous producer's last heartbeat, however it ended.
+
+        A copy that has led before, until `led_until_ms`, leaves its own open gap to the leader that
+        came after it. If that one never streamed, the open gap stays.
+        """
+        if previous.sent_at <= led_until_ms:
+            return
+        if led_until_ms:
+            self._gaps = GapTracker()
+        beat = self._publisher.beat
         reason: Literal["stop", "crash"] = "stop" if previous.state == "stopped" else "crash"
         self._gaps.lost(reason, previous.newest_event, previous.epoch)
         # Passed on, in case this process ends before it has received anything.
-        beat = self._publisher.beat
         beat.complete_until = previous.complete_until or previous.sent_at
         beat.epoch = beat.epoch or previous.epoch
-        beat.newest_event = beat.newest_event or previous.newest_event
-        beat.newest_received_at = beat.newest_received_at or previous.newest_received_at
+        beat.newest_event = max(beat.newest_event or 0, previous.newest_event or 0) or None
+        beat.newest_received_at = (
+            max(beat.newest_received_at or 0, previous.newest_received_at or 0) or None
+        )
         # A clock that was set back must not make corrections older than what they correct.
         newest_ms = max(previous.sent_at, previous.newest_received_at or 0)
         self._version_us = max(self._version_us, 1000 * newest_ms)

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -30,6 +31,7 @@ from polygon_assets.streaming.connection import (
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.intake import Intake
+from polygon_assets.streaming.leadership import SESSION_SECONDS, Leadership, SleepDetector
 from polygon_assets.streaming.program import EXIT_NOT_ENTITLED, ProgramError
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
 from polygon_assets.streaming.vendor_events import read_frame
@@ -48,6 +50,10 @@ EXTENDED_HOURS_PATIENCE = 15
 """Before the open and after the close a small set of symbols may not trade for half an hour."""
 MOST_SHOWN = 100
 """Unconfirmed channels in a heartbeat, which must stay small."""
+
+STANDBY_SECONDS = 0.1
+TAKEOVER_SECONDS = 30.0
+"""After a leader's death the vendor may take this long to notice that its connection is gone."""
 
 _log = logging.getLogger("producer")
 
@@ -71,24 +77,54 @@ class Producer:
         self._watch = SubscriptionWatch(subscription_store.connect(settings))
         self._intake = Intake(settings, publisher, self._delivery, self._watch)
         self._connected_at = 0.0
+        self._leadership = Leadership(settings) if settings.producer_copies > 1 else None
+        self._sleep = SleepDetector()
+        self._term = 0
+        """The leadership's term in which this connection was opened."""
+        self._leads = False
+        """Whether this copy took the lead, and nobody has replaced it since."""
+        self._led_at = 0.0
+        """When this copy took the lead, monotonic."""
+        self._led_until_ms = 0
+        """When another copy was found to have replaced this one; 0 if none has."""
+        self._resuming: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Connect, stream, and connect again, until stopped; then deliver what was accepted."""
         backoff = Backoff()
-        resuming = asyncio.create_task(self._resume_after_previous_process())
         try:
-            await asyncio.wait((resuming,), timeout=RESUME_SECONDS)
-            await asyncio.to_thread(self._watch.start)
-            await self._wait_for_subscriptions()
-            while not self._stop.is_set():
-                self._intake.last_data_at = None
-                cooldown = await self._connection(backoff)
-                await self._pause(max(cooldown, backoff.next_delay()))
+            with self._leadership or nullcontext():
+                await self._take_the_lead()
+                await asyncio.to_thread(self._watch.start)
+                await self._wait_for_subscriptions()
+                while not self._stop.is_set():
+                    await self._take_the_lead()
+                    self._intake.last_data_at = None
+                    cooldown = await self._connection(backoff)
+                    await self._pause(max(cooldown, backoff.next_delay()))
         finally:
             self._stop.set()  # for the thread that may still ask Kafka for the previous process
             self._watch.stop()
             self._publisher.state("draining")
             await self._intake.drain()
+
+    async def _take_the_lead(self) -> None:
+        """Return once this copy leads, or is stopped; a new leader resumes after the previous one.
+
+        Before each connection Kafka confirms the lead: a second connection would evict the first.
+        """
+        while self._leadership and not await asyncio.to_thread(self._leadership.confirm):
+            if self._stop.is_set():
+                return
+            if self._leads and self._leadership.is_replaced:
+                self._leads, self._led_until_ms = False, time.time_ns() // 1_000_000
+            self._publisher.state("standby", "another copy leads, or Kafka is away")
+            self._publisher.tick()
+            await asyncio.sleep(STANDBY_SECONDS)
+        if not self._leads:
+            self._leads, self._led_at = True, time.monotonic()
+            self._resuming = asyncio.create_task(self._resume_after_previous_process())
+            await asyncio.wait((self._resuming,), timeout=RESUME_SECONDS)
 
     async def _wait_for_subscriptions(self) -> None:
         while self._watch.current is None and not self._stop.is_set():
@@ -98,7 +134,7 @@ class Producer:
     async def _resume_after_previous_process(self) -> None:
         beats = await asyncio.to_thread(self._previous_heartbeats)
         if previous := beats.get("producer"):
-            self._intake.resume(previous)
+            self._intake.resume(previous, self._led_until_ms)
 
     def _previous_heartbeats(self) -> dict[str, Heartbeat]:
         """The last heartbeats of other processes, read until Kafka answers.
@@ -133,6 +169,8 @@ class Producer:
                 await self._stream(socket)
         except TooManyConnectionsError as error:
             self._lost(str(error))
+            if self._leadership and time.monotonic() - self._led_at < TAKEOVER_SECONDS:
+                return 0.0  # the vendor still has the connection of the leader before this one
             return self._settings.max_connections_cooldown_seconds
         except ConnectionLostError as error:
             self._lost(str(error))
@@ -146,12 +184,15 @@ class Producer:
         self._publisher.count("reconnects")
         self._publisher.beat.confirmed = 0
         self._intake.end_connection()
-        self._publisher.state("backing_off", reason)
+        is_replaced = self._leadership is not None and self._leadership.is_replaced
+        self._publisher.state("standby" if is_replaced else "backing_off", reason)
 
     async def _stream(self, socket: ClientConnection) -> None:
         """Read frames and keep the channels as desired until the end, or until `stop` is set."""
         self._intake.begin_connection()
         self._connected_at = time.monotonic()
+        self._sleep = SleepDetector()
+        self._term = self._leadership.term if self._leadership else 0
         self._publisher.beat.epoch = time.time_ns() // 1_000_000
         self._publisher.state("streaming")
         reader = asyncio.create_task(self._read(socket))
@@ -184,13 +225,29 @@ class Producer:
         while True:
             message = await socket.recv(decode=False)
             received_at_us = time.time_ns() // 1000
+            await self._refuse_to_wake_up_beside_another_leader()
             await self._intake.take(read_frame(message), received_at_us)
             if time.monotonic() - yielded_at > YIELD_SECONDS:
                 await asyncio.sleep(0)
                 yielded_at = time.monotonic()
 
+    async def _refuse_to_wake_up_beside_another_leader(self) -> None:
+        """Raise where this process slept so long that another copy may lead.
+
+        Frames that waited meanwhile would get newer stamps than the other copy's corrections of the
+        same seconds, and the older values would win.
+        """
+        if self._leadership is None or not self._sleep.was_longer_than(SESSION_SECONDS):
+            return
+        confirmed = await asyncio.to_thread(self._leadership.confirm)
+        if not confirmed or self._leadership.term != self._term:
+            raise ConnectionLostError("this process slept, and another copy may have led")
+
     async def _keep(self, socket: ClientConnection) -> None:
         while not self._stop.is_set():
+            self._sleep.look()
+            if self._leadership and self._leadership.is_replaced:
+                raise ConnectionLostError("another copy leads")
             self._publisher.tick()
             self._delivery.serve()
             await self._follow_subscriptions(socket)

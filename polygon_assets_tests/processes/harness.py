@@ -93,8 +93,12 @@ class Program:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; returns the exit code."""
-        self._process.send_signal(number)
+        self.send(number)
         return self.exit_code()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, and wait for nothing."""
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         """Kill the process at once, as a crash would."""

@@ -170,6 +170,23 @@ def judge_clocks(beat: Heartbeat | None, now: dt.datetime) -> dg.AssetCheckResul
     )
 
 
+def judge_standby(
+    copies: int, standbys: Mapping[str, Heartbeat], now: dt.datetime
+) -> dg.AssetCheckResult:
+    """Judge whether enough copies wait to replace the leader."""
+    ready = [name for name, beat in standbys.items() if not _silence(beat, now)]
+    description = (
+        "\n".join(ready) or "no standby"
+        if copies > 1
+        else "one copy by PRODUCER_COPIES: after a failure the gap lasts until it is restarted"
+    )
+    return dg.AssetCheckResult(
+        passed=len(ready) >= copies - 1,
+        description=f"{len(ready)} of {copies - 1} standby(s): {description}",
+        metadata={"standbys": len(ready)},
+    )
+
+
 def judge_account(beats: Mapping[str, Heartbeat], now: dt.datetime) -> dg.AssetCheckResult:
     """Judge the accounts of the running programs; other checks report one that does not run."""
     alive = {
@@ -242,6 +259,10 @@ def _clocks(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
     return judge_clocks(streams.heartbeats(settings).get("producer"), now)
 
 
+def _standby(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
+    return judge_standby(settings.producer_copies, streams.standbys(settings), now)
+
+
 def _account(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
     return judge_account(streams.heartbeats(settings), now)
 
@@ -290,6 +311,12 @@ STREAM_CHECKS = (
         WEBSOCKET,
         "The vendor's clock is not ahead of the producer's: no bar arrives before its second ends.",
         _clocks,
+    ),
+    StreamCheck(
+        "standby_ready",
+        WEBSOCKET,
+        "As many producers as PRODUCER_COPIES asks for wait to replace the one that streams.",
+        _standby,
     ),
     StreamCheck(
         "events_accounted_for",

@@ -3,6 +3,7 @@
 Add how heartbeats reach a supervision here; what they mean for it belongs to `supervision`.
 """
 
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -33,8 +34,8 @@ class HeartbeatListener:
         self._thread = threading.Thread(
             target=self._listen, name=f"heartbeats-{program}", daemon=True
         )
-        self._newest: Heartbeat | None = None
-        self._newest_at = 0.0
+        self._newest: dict[str, tuple[Heartbeat, float]] = {}
+        """By process, `host:pid`: the newest heartbeat, and when it came."""
         self._listening_since: float | None = None
         self.error = ""
         """Why no heartbeat can arrive; empty while Kafka answers."""
@@ -54,7 +55,8 @@ class HeartbeatListener:
 
     def newest(self, pid: int) -> Heartbeat | None:
         """The newest heartbeat of this process."""
-        return self._newest if self._newest and _pid_of(self._newest) == pid else None
+        beat, _ = self._newest.get(_process(pid), (None, 0.0))
+        return beat
 
     def silent_seconds(self, pid: int, since: float) -> float:
         """Seconds without a heartbeat of this process, counted only while Kafka answers.
@@ -63,7 +65,7 @@ class HeartbeatListener:
         """
         if self._listening_since is None:
             return 0.0
-        newest_at = self._newest_at if self.newest(pid) else 0.0
+        _, newest_at = self._newest.get(_process(pid), (None, 0.0))
         return time.monotonic() - max(since, newest_at, self._listening_since)
 
     def _listen(self) -> None:
@@ -79,9 +81,11 @@ class HeartbeatListener:
             if self._listening_since is None:
                 self._listening_since, self.error = time.monotonic(), ""
             if beat and beat.program == self._program:
-                self._newest, self._newest_at = beat, time.monotonic()
-                self._record(beat)
+                process = beat.instance.rpartition(":")[0]
+                self._newest[process] = (beat, time.monotonic())
+                if beat.state != "standby":
+                    self._record(beat)
 
 
-def _pid_of(heartbeat: Heartbeat) -> int:
-    return int(heartbeat.instance.split(":")[-2])
+def _process(pid: int) -> str:
+    return f"{socket.gethostname()}:{pid}"

@@ -14,6 +14,7 @@ from polygon_assets.defs.stream.checks import (
     judge_freshness,
     judge_refusals,
     judge_rows,
+    judge_standby,
     judge_waiting,
     stream_checks,
     while_open,
@@ -162,6 +163,16 @@ def test_bars_that_arrive_before_their_second_ends_show_a_wrong_clock(
     judgement = judge_clocks(beat(arrival_delay_ms=delay_ms), NOW)
     assert judgement.passed is passed
     assert passed or "NTP" in str(judgement.description)
+
+
+@pytest.mark.parametrize(
+    ("copies", "ages", "passed"),
+    [(1, [], True), (2, [], False), (2, [1], True), (2, [99], False), (3, [1], False)],
+)
+def test_a_missing_standby_fails_the_check(copies: int, ages: list[int], passed: bool) -> None:
+    now_ms = round(NOW.timestamp() * 1000)
+    standbys = {f"host:{age}": beat(sent_at=now_ms - age * 1000) for age in ages}
+    assert judge_standby(copies, standbys, NOW).passed is passed
 
 
 @pytest.mark.parametrize(

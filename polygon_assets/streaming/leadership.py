@@ -1,0 +1,177 @@
+"""Which of several producers may hold the account's one connection: the leader.
+
+Add a rule about taking or giving up the lead here; what a leader does belongs to `producer`. The
+copies are a consumer group on a topic of one partition: whoever has the partition leads, so Kafka
+detects the death of a leader, and there is no lock of our own.
+"""
+
+import json
+import logging
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from polygon_assets.clients import kafka
+from polygon_assets.settings import Settings
+from polygon_assets.streaming.consumer import JOIN_SECONDS
+from polygon_assets.topics import LEADER_TOPIC, PRODUCER_GROUP
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+SESSION_SECONDS = 6.0
+"""A leader that Kafka has not heard of for this long is replaced. Brokers allow no less."""
+HEARTBEAT_SECONDS = 0.5
+"""A standby learns of its promotion with a heartbeat."""
+POLL_SECONDS = 0.1
+CONFIRM_SECONDS = 5.0
+STOP_SECONDS = 5.0
+
+_log = logging.getLogger("leadership")
+
+
+class SleepDetector:
+    """Notices that this process did not run for a while: stopped, or the machine was asleep."""
+
+    def __init__(self) -> None:
+        self._looked_at = _boot_seconds()
+        self._longest = 0.0
+
+    def look(self) -> None:
+        """Called often."""
+        now = _boot_seconds()
+        self._longest = max(self._longest, now - self._looked_at)
+        self._looked_at = now
+
+    def was_longer_than(self, seconds: float) -> bool:
+        """Whether there was a longer sleep since the last question."""
+        self.look()
+        longest, self._longest = self._longest, 0.0
+        return longest > seconds
+
+
+def _boot_seconds() -> float:
+    """A clock that goes on while the machine sleeps, where the system has one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class Leadership:
+    """The membership of this copy; entered, a thread keeps it up.
+
+    A leader that loses sight of Kafka keeps its connection to the vendor, because nobody may have
+    replaced it; it opens no new one until Kafka confirms that it still leads.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._leads = False
+        self.term = 0
+        """Grows whenever the lead is lost: another copy may have led since."""
+        self.is_replaced = False
+        """Whether Kafka has given the lead to another copy, or to none yet."""
+        self._is_asked, self._answer = threading.Event(), threading.Event()
+        self._is_confirmed = False
+        self._is_joining = True
+        self._stopped = threading.Event()
+        self._consumer: Consumer = kafka.connect_consumer(
+            settings,
+            PRODUCER_GROUP,
+            **{
+                "session.timeout.ms": round(SESSION_SECONDS * 1000),
+                "heartbeat.interval.ms": round(HEARTBEAT_SECONDS * 1000),
+                "on_commit": self._on_commit,
+                "stats_cb": self._on_statistics,
+                "statistics.interval.ms": round(HEARTBEAT_SECONDS * 1000),
+                # A new copy must not move the lead.
+                "partition.assignment.strategy": "cooperative-sticky",
+            },
+        )
+        self._thread = threading.Thread(target=self._run, name="leadership", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._consumer.subscribe(
+            [LEADER_TOPIC],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        """Leave the group: the standby leads at once.
+
+        A member that is still joining first waits for the end of it: when a member leaves in that
+        moment, the embedded broker never admits anyone to the group again.
+        """
+        deadline = time.monotonic() + JOIN_SECONDS
+        while self._is_joining and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        self._stopped.set()
+        self._thread.join(STOP_SECONDS)
+        self._consumer.close()
+
+    def confirm(self) -> bool:
+        """Ask Kafka whether this copy leads now, and wait for the answer.
+
+        Kafka refuses the commit of a member that it has replaced, even one that does not know yet.
+        """
+        if not self._leads:
+            return False
+        self._answer.clear()
+        self._is_confirmed = False
+        self._is_asked.set()
+        self._answer.wait(CONFIRM_SECONDS)
+        return self._is_confirmed and self._leads
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._consumer.poll(POLL_SECONDS)
+            if self._is_asked.is_set():
+                self._is_asked.clear()
+                self._ask()
+
+    def _ask(self) -> None:
+        """Commit without waiting: a commit that waits in another thread than `poll` hangs."""
+        from confluent_kafka import KafkaException, TopicPartition
+
+        try:
+            self._consumer.commit(offsets=[TopicPartition(LEADER_TOPIC, 0, 1)], asynchronous=True)
+        except KafkaException as error:
+            _log.warning("Kafka cannot be asked whether this copy leads: %s", error)
+            self._answer.set()
+
+    def _on_commit(
+        self, error: "KafkaError | None", partitions: "list[TopicPartition] | None"
+    ) -> None:
+        error = error or next((part.error for part in partitions or [] if part.error), None)
+        if error:
+            _log.warning("Kafka does not confirm that this copy leads: %s", error)
+        self._is_confirmed = error is None
+        self._answer.set()
+
+    def _on_statistics(self, statistics: str) -> None:
+        self._is_joining = json.loads(statistics).get("cgrp", {}).get("join_state") != "steady"
+
+    def _on_assign(self, _consumer: "Consumer", partitions: "list[TopicPartition]") -> None:
+        if partitions:
+            _log.info("this copy leads")
+            self._leads, self.is_replaced = True, False
+        elif not self._leads:
+            self.is_replaced = True
+
+    def _on_revoke(self, _consumer: "Consumer", partitions: "list[TopicPartition]") -> None:
+        if partitions:
+            _log.info("another copy leads")
+            self._leads, self.is_replaced = False, True
+            self.term += 1
+
+    def _on_lost(self, _consumer: "Consumer", _partitions: "list[TopicPartition]") -> None:
+        _log.warning("Kafka has not heard of this copy; another one may lead")
+        self._leads = False
+        self.term += 1

@@ -1,0 +1,121 @@
+"""Several producers, of which one streams: whatever happens to it, another one replaces it.
+
+A single producer's crashes belong to test_producer_crash.
+"""
+
+import signal
+import time
+from collections import defaultdict
+from typing import Any
+
+import pytest
+
+from polygon_assets.inspection.streams import standbys
+from polygon_assets.local.launcher.stack import Stack
+from polygon_assets.messages import RawAggregate
+from polygon_assets_tests.processes.harness import Program, Programs, eventually
+from polygon_assets_tests.processes.live_market import (
+    EXCHANGE_OPTIONS,
+    SERVERS,
+    SYMBOLS,
+    Live,
+    channels,
+)
+from polygon_assets_tests.processes.market_truth import Key, as_sent
+
+__all__ = ["EXCHANGE_OPTIONS", "SERVERS"]
+
+TWO_COPIES = {"PRODUCER_COPIES": "2"}
+
+
+def leader_and_standby(live: Live, programs: Programs) -> tuple[Program, Program]:
+    """Two producers: the first streams, the second would replace it."""
+    leader = live.start(*SYMBOLS, **TWO_COPIES)
+    standby = programs.start("producer", **TWO_COPIES)
+    standby.wait_for_log("standby")
+    first_ms = live.sent()[0]["first_second"] * 1000
+    live.beat_with(leader, lambda last: (last.newest_event or 0) >= first_ms)
+    eventually(lambda: standby_count(live) == 1, "the standby is known")
+    return leader, standby
+
+
+def standby_count(live: Live) -> int:
+    """The standbys that sent a heartbeat lately; killed ones leave their last one behind."""
+    now_ms = time.time_ns() // 1_000_000
+    return sum(now_ms - last.sent_at < 2_500 for last in standbys(live.settings).values())
+
+
+def takeover(live: Live, standby: Program, after: int) -> dict[str, Any]:
+    """The connection with which the standby streams."""
+    return live.connection(standby, SYMBOLS, after=after)
+
+
+def overwritten_corrections(live: Live) -> list[Key]:
+    """The seconds whose final version was received, and whose newest version is another one."""
+    by_second: dict[Key, list[RawAggregate]] = defaultdict(list)
+    for item in live.received():
+        by_second[item.symbol, item.start_timestamp].append(item)
+    assert by_second
+    return [
+        key
+        for key, items in by_second.items()
+        if (final := live.truth.versions(key)[1]) in as_sent(items)
+        and as_sent([max(items, key=lambda item: item.received_at)]) != [final]
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "stop"])
+def test_the_standby_streams_within_seconds_and_the_interval_is_a_gap(
+    live: Live, programs: Programs, number: signal.Signals
+) -> None:
+    leader, standby = leader_and_standby(live, programs)
+    before, died_at = live.newest(), time.time()
+    leader.send(number)
+    connection = takeover(live, standby, before)
+    assert connection["opened_at"] - died_at < 15, "about 9.5 s, more on a busy machine"
+    [gap] = standby.until(live.gaps, "a gap is in the ledger")
+    assert gap.channels == channels(SYMBOLS)
+    assert gap.until / 1000 >= connection["sent"]["first_second"] + 1
+    assert standby.stop() == 0
+    assert live.missing(*SYMBOLS) == []
+
+
+@pytest.mark.long
+def test_a_leader_that_wakes_up_evicts_nobody_and_overwrites_no_correction(
+    live: Live, programs: Programs
+) -> None:
+    leader, standby = leader_and_standby(live, programs)
+    before = live.newest()
+    leader.send(signal.SIGSTOP)
+    streaming = takeover(live, standby, before)
+    leader.send(signal.SIGCONT)
+    eventually(lambda: standby_count(live) == 1, "the old leader is the standby")
+    time.sleep(3)
+    # Kafka may give the lead back to the one that woke up; then the other one leaves by itself.
+    endings = {
+        connection["ended"]
+        for connection in live.connections_opened()
+        if connection["id"] >= streaming["id"]
+    }
+    assert endings <= {"", None, "closed by the client"}
+    assert overwritten_corrections(live) == []
+    for program in (standby, leader):
+        assert program.stop() == 0
+    assert live.missing(*SYMBOLS) == []
+
+
+@pytest.mark.long
+def test_while_the_broker_is_away_the_leader_goes_on(
+    stack: Stack, live: Live, programs: Programs
+) -> None:
+    leader, standby = leader_and_standby(live, programs)
+    before = live.newest()
+    broker = stack.process("kafka")
+    broker.send(signal.SIGSTOP)
+    time.sleep(8)
+    broker.send(signal.SIGCONT)
+    eventually(lambda: standby_count(live) == 1, "one of the two is the standby")
+    for program in (standby, leader):
+        assert program.stop() == 0
+    assert live.newest() in (before, before + 1)
+    assert live.missing(*SYMBOLS) == []
