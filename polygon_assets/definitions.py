@@ -11,6 +11,7 @@ import dagster as dg
 from polygon_assets.defs.assets import (
     airbyte,
     clickhouse,
+    dead_letters,
     kafka,
     polygon,
     reconciliation,
@@ -31,6 +32,7 @@ from polygon_assets.defs.stream import jobs as stream_jobs
 from polygon_assets.defs.stream.checks import stream_checks
 from polygon_assets.defs.stream.doubt_check import sample_agrees_with_rest
 from polygon_assets.defs.stream.fill_gaps import fill_gaps, waive_gaps
+from polygon_assets.defs.stream.replay_dead_letters import replay_dead_letters
 from polygon_assets.defs.stream.schedules import checks_schedule, ohlcv_1m_while_open
 from polygon_assets.defs.stream.sensors import STREAM_SENSORS
 from polygon_assets.market_clock import calendar_of
@@ -58,6 +60,7 @@ def build_defs(
             stream_jobs.REFRESH_OHLCV_1M,
             fill_gaps,
             waive_gaps,
+            replay_dead_letters,
             batch_jobs.SYNC_REFERENCE,
             batch_jobs.LOAD_DAYS,
             batch_jobs.BUILD_FACTS,
@@ -88,6 +91,7 @@ def _assets(days: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition | dg
         clickhouse.stock_aggregates(days),
         *clickhouse.VIEW_SPECS,
         stream_gaps.stream_gaps,
+        dead_letters.dead_letters,
         clickhouse.ohlcv_1m(days),
         polygon.REST,
         airbyte.polygon_source,
