@@ -22,6 +22,7 @@ from polygon_assets.settings import Settings
 
 Command = Callable[..., Any]
 MOST_REPLAYED = 100_000
+LEAST_WIDTH = 140
 
 
 class Moment(click.ParamType[dt.datetime]):
@@ -98,7 +99,8 @@ def _print_tables(counts: list[Any], letters: list[Letter]) -> None:
     def escaped(cells: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(escape, cells))
 
-    console = Console()
+    # Narrower, or in a pipe, ids and times would be cut off.
+    console = Console(width=max(Console().width, LEAST_WIDTH))
     console.print(table(COUNT_COLUMNS, [escaped(count_cells(count)) for count in counts]))
     console.print()
     console.print(table(LETTER_COLUMNS, [escaped(letter_cells(letter)) for letter in letters]))

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
     from confluent_kafka import KafkaError, Message, Producer
 
-CHUNK_LETTERS = 50
-"""Letters that are read, published and recorded together."""
+CHUNK_LETTERS, CHUNK_BYTES = 1_000, 16 * 1024 * 1024
+"""Letters that are read, published and recorded together: a query for few letters costs as much as
+one for many, because ids have no order in time, and memory must stay small."""
 ACKNOWLEDGE_SECONDS = 60.0
 LONGEST_ERROR = 1_000
 
@@ -88,8 +89,8 @@ class Replayer:
         Raises ReplayError when Kafka acknowledges nothing any more, and clickhouse_connect's
         errors.
         """
-        for start in range(0, len(letters), CHUNK_LETTERS):
-            chunk = letters[start : start + CHUNK_LETTERS]
+        done = 0
+        for chunk in chunks(letters):
             parts = dead_letters.parts(self._clickhouse, [letter.letter_id for letter in chunk])
             attempts = [read_again(letter, parts[letter.letter_id]) for letter in chunk]
             unacknowledged = self._publish(attempts)
@@ -97,7 +98,8 @@ class Replayer:
             outcomes = [attempt.outcome(self._replayed_by, now) for attempt in attempts]
             dead_letters.store_replays(self._clickhouse, outcomes)
             yield from outcomes
-            log(f"{min(start + CHUNK_LETTERS, len(letters)):,} of {len(letters):,} letters")
+            done += len(chunk)
+            log(f"{done:,} of {len(letters):,} letters")
             if unacknowledged:
                 raise ReplayError(
                     f"Kafka did not acknowledge {unacknowledged:,} messages within "
@@ -125,6 +127,20 @@ class Replayer:
                 self._producer.poll(0.1)
             else:
                 return
+
+
+def chunks(letters: Sequence[Letter]) -> Iterator[list[Letter]]:
+    """All letters in their order, in pieces of limited number and size."""
+    chunk: list[Letter] = []
+    size = 0
+    for letter in letters:
+        if chunk and (len(chunk) >= CHUNK_LETTERS or size + letter.bytes > CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(letter)
+        size += letter.bytes
+    if chunk:
+        yield chunk
 
 
 def read_again(letter: Letter, parts: Sequence[Part]) -> _Attempt:

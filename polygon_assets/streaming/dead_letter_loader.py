@@ -20,7 +20,7 @@ from polygon_assets.messages import UNREADABLE, DeadLetter, decode_dead_letter, 
 from polygon_assets.serving.dead_letters import INGEST_TABLE, UNKNOWN
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.backoff import Backoff
-from polygon_assets.streaming.consumer import TopicConsumer
+from polygon_assets.streaming.consumer import UNASSIGNED, TopicConsumer
 from polygon_assets.topics import DEAD_LETTER_GROUP, DEAD_LETTER_TOPIC
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class DeadLetterLoader:
         self._waiting: list[Message] = []
         """Read and not stored yet."""
         self._paused: frozenset[int] = frozenset()
+        self._problem = UNASSIGNED
+        """Of the consumer, as it was logged."""
         self._backoff = Backoff(longest=LONGEST_RETRY_SECONDS)
         self._retry_at = 0.0
         self._ending = threading.Event()
@@ -105,6 +107,9 @@ class DeadLetterLoader:
 
     def _turn(self, consumer: TopicConsumer) -> None:
         self._waiting.extend(consumer.read(READ_MESSAGES, READ_SECONDS))
+        if consumer.problem not in ("", self._problem):
+            _log.warning("%s: %s", DEAD_LETTER_TOPIC, consumer.problem)
+        self._problem = consumer.problem
         if self._waiting and time.monotonic() >= self._retry_at:
             self._insert(consumer)
         self._pause_while_waiting(consumer)
