@@ -17,7 +17,9 @@ from clickhouse_connect.driver.client import Client
 
 from polygon_assets.cli import main
 from polygon_assets.clients import clickhouse
+from polygon_assets.dead_letters import replay
 from polygon_assets.dead_letters.joined_parts import joined
+from polygon_assets.dead_letters.replay import Replayer, ReplayError
 from polygon_assets.defs.assets.dead_letters import dead_letters as dead_letters_asset
 from polygon_assets.defs.stream.replay_dead_letters import replay_dead_letters
 from polygon_assets.events.validation import to_row
@@ -94,6 +96,12 @@ def refuse(settings: Settings, *letters: DeadLetter) -> None:
     for letter in letters:
         delivery.send_dead_letter(letter)
     assert delivery.flush(30) == 0
+
+
+def keep(client: Client, *letters: DeadLetter) -> None:
+    """Store letters without the topic and the sink."""
+    lines = b"\n".join(map(encode, letters))
+    client.raw_insert(dead_letters.INGEST_TABLE, insert_block=lines, fmt="JSONEachRow")
 
 
 def letter(stage: str, raw: bytes, number: int, reason: str, **changes: Any) -> DeadLetter:
@@ -273,7 +281,7 @@ def test_a_replay_makes_rows_once_and_is_recorded(
     assert first.exit_code == 1, first.output
     assert "5 letter(s) published (7 messages), 2 failed" in first.output
     sink.until(lambda: rows_of(client) == REPLAYED, "the replayed events are rows")
-    found = {letter.letter_id: letter for letter in selected(client, reason="fixed")}
+    found = {kept.letter_id: kept for kept in selected(client, reason="fixed")}
     attempts = dead_letters.replays(client, list(found))
     assert sorted(
         (found[attempt.letter_id].stage, attempt.outcome, attempt.messages, attempt.topic)
@@ -292,19 +300,40 @@ def test_a_replay_makes_rows_once_and_is_recorded(
         "part 2 of 2 is not stored (1 are); it may still be in polygon_dead_letters, "
         "which the sink loads",
     }
-    assert {letter.replayed_at is None for letter in found.values()} == {True, False}
 
     second = cli(stack, "replay", "--reason", "fixed", "--yes")
     assert "0 letter(s) published (0 messages), 2 failed" in second.output, "the rest is done"
     assert not run_job(stack, reason="fixed", again=True), "two letters are still refused"
-    good = [letter_id for letter_id, letter in found.items() if letter.replayed_at]
+    good = [kept.letter_id for kept in found.values() if kept.replayed_at]
     assert run_job(stack, letter_ids=good, again=True)
     assert run_job(stack, letter_ids=good), "nothing is left to replay"
     eventually(lambda: has_passed(settings), "the replays have passed")
     assert rows_of(client) == REPLAYED
-    by = {replay.replayed_by.split(" ")[0] for replay in dead_letters.replays(client, good)}
-    assert by == {replay.replayed_by for replay in attempts} | {"dagster"}
+    by = {attempt.replayed_by.split(" ")[0] for attempt in dead_letters.replays(client, good)}
+    assert by == {attempt.replayed_by for attempt in attempts} | {"dagster"}
     assert sink.stop() == 0
+
+
+def test_without_a_broker_a_replay_is_recorded_as_failed_and_succeeds_later(
+    stack: Stack, settings: Settings, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "ACKNOWLEDGE_SECONDS", 1.0)
+    keep(client, letter("event", vendor_event("AWAY", 0), 300, "no broker"))
+    selection = Selection(reason="no broker")
+    stack.kill("kafka")
+    with closing(Replayer(settings, "a test")) as replayer:
+        found = replayer.chosen(selection, 10)
+        with pytest.raises(ReplayError, match="Kafka did not acknowledge 1 messages"):
+            list(replayer.replay(found))
+    stack.restart("kafka")
+    [failed] = dead_letters.replays(client, [found[0].letter_id])
+    assert (failed.outcome, failed.messages) == ("failed", 0)
+    assert failed.error == "Kafka did not acknowledge 1 message(s)"
+    with closing(Replayer(settings, "a test")) as replayer:
+        [published] = replayer.replay(replayer.chosen(selection, 10))
+        assert published.outcome == "published"
+        assert replayer.chosen(selection, 10) == []
+        assert replayer.chosen(selection, 10, again=True) != []
 
 
 def test_people_list_and_show_letters_and_confirm_a_replay(stack: Stack, client: Client) -> None:
@@ -312,8 +341,7 @@ def test_people_list_and_show_letters_and_confirm_a_replay(stack: Stack, client:
         letter("validate", b'{"sym":"\xc4"}\xff', 100, "odd [value] 'a' 1"),
         letter("validate", b"{", 101, "odd [value] 'b' 22"),
     )
-    lines = b"\n".join(map(encode, kept))
-    client.raw_insert(dead_letters.INGEST_TABLE, insert_block=lines, fmt="JSONEachRow")
+    keep(client, *kept)
     shown = json.loads(cli(stack, "list", "--reason", "Odd [", "--json", "--limit", "1").stdout)
     assert [(count["kind"], count["letters"]) for count in shown["counts"]] == [
         ("odd [value] … N", 2)
@@ -343,8 +371,8 @@ def test_people_list_and_show_letters_and_confirm_a_replay(stack: Stack, client:
 
 
 def test_the_asset_shows_the_last_day_by_reason(stack: Stack, client: Client) -> None:
-    kept = letter("insert", b"{", 200, "<b>|of the page|</b> 7")
-    client.raw_insert(dead_letters.INGEST_TABLE, insert_block=encode(kept), fmt="JSONEachRow")
+    newest_us = time.time_ns() // 1000
+    keep(client, letter("insert", b"{", 200, "<b>|of the page|</b> 7", refused_at=newest_us))
     values = {name.lower(): value for name, value in stack.environment().items()}
     result = dg.materialize([dead_letters_asset], resources={"environment": OfStack(values=values)})
     [materialization] = result.asset_materializations_for_node("clickhouse__dead_letters")
