@@ -7,6 +7,7 @@ system down and nothing set, because whoever repairs something needs the picture
 from collections.abc import Mapping
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from polygon_assets.defs.assets import (
     airbyte,
@@ -53,20 +54,7 @@ def build_defs(
     return dg.Definitions(
         assets=_assets(days),
         asset_checks=[*checks, calendar_check.calendar_agrees],
-        jobs=[
-            *stream_jobs.STREAM_JOBS,
-            checks_job,
-            stream_jobs.VALIDATE_SUBSCRIPTIONS,
-            stream_jobs.REFRESH_OHLCV_1M,
-            fill_gaps,
-            waive_gaps,
-            replay_dead_letters,
-            batch_jobs.SYNC_REFERENCE,
-            batch_jobs.LOAD_DAYS,
-            batch_jobs.BUILD_FACTS,
-            batch_jobs.COMPARE_DAYS,
-            calendar_check.JOB,
-        ],
+        jobs=_jobs(checks_job),
         schedules=[
             checks_schedule(checks_job),
             ohlcv_1m_while_open,
@@ -80,6 +68,26 @@ def build_defs(
         # One process per run: a second one costs 2 s CPU, and it would survive the run's death.
         executor=dg.in_process_executor,
     )
+
+
+def _jobs(
+    checks_job: UnresolvedAssetJobDefinition,
+) -> list[dg.JobDefinition | UnresolvedAssetJobDefinition]:
+    """Every job, those of the stream first."""
+    return [
+        *stream_jobs.STREAM_JOBS,
+        checks_job,
+        stream_jobs.VALIDATE_SUBSCRIPTIONS,
+        stream_jobs.REFRESH_OHLCV_1M,
+        fill_gaps,
+        waive_gaps,
+        replay_dead_letters,
+        batch_jobs.SYNC_REFERENCE,
+        batch_jobs.LOAD_DAYS,
+        batch_jobs.BUILD_FACTS,
+        batch_jobs.COMPARE_DAYS,
+        calendar_check.JOB,
+    ]
 
 
 def _assets(days: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition | dg.AssetSpec]:
