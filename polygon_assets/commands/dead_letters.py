@@ -21,7 +21,7 @@ from polygon_assets.serving.dead_letters import PROGRAM_NAMES, STAGES, Letter, S
 from polygon_assets.settings import Settings
 
 Command = Callable[..., Any]
-MOST_REPLAYED = 100_000
+MOST_LETTERS = 100_000
 LEAST_WIDTH = 140
 
 
@@ -62,7 +62,13 @@ def dead_letters() -> None:
 @dead_letters.command("list")
 @filters
 @click.option("--replayed/--not-replayed", "is_replayed", default=None, help="Default: both kinds.")
-@click.option("--limit", default=20, show_default=True, help="Newest letters to list.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, MOST_LETTERS),
+    default=20,
+    show_default=True,
+    help="Newest letters to list.",
+)
 @click.option("--json", "as_json", is_flag=True, help="For scripts; times in UTC.")
 def list_letters(is_replayed: bool | None, limit: int, as_json: bool, **chosen: Any) -> None:
     """Count the letters by reason, then list the newest ones."""
@@ -142,7 +148,7 @@ def show_letter(letter_id: str, as_json: bool) -> None:
 @click.option("--again", is_flag=True, help="Also letters that were replayed before.")
 @click.option(
     "--limit",
-    type=click.IntRange(1, MOST_REPLAYED),
+    type=click.IntRange(1, MOST_LETTERS),
     default=10_000,
     show_default=True,
     help="At most so many, the oldest first.",

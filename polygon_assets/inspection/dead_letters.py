@@ -54,7 +54,10 @@ def facts(row: ReasonCount | Letter | Replay) -> dict[str, Any]:
 
 def field_lines(letter: Letter) -> list[str]:
     """Each field of a letter on its line."""
-    return [f"{name}: {'-' if value is None else value}" for name, value in facts(letter).items()]
+    return [
+        f"{name}: {'-' if value is None else printable(str(value))}"
+        for name, value in facts(letter).items()
+    ]
 
 
 def replay_lines(replays: Sequence[Replay]) -> list[str]:
@@ -63,14 +66,22 @@ def replay_lines(replays: Sequence[Replay]) -> list[str]:
         f"{replay.outcome} {_new_york(replay.replayed_at)} by {replay.replayed_by}: "
         f"{replay.messages:,} message(s)"
         + (f" to {replay.topic}" if replay.topic else "")
-        + (f"; {replay.error}" if replay.error else "")
+        + (f"; {printable(replay.error)}" if replay.error else "")
         for replay in replays
     ]
 
 
 def as_text(raw: bytes) -> str:
     """The bytes as text; those that are not UTF-8 as `\\xNN`."""
-    return raw.decode(errors="backslashreplace")
+    return printable(raw.decode(errors="backslashreplace"))
+
+
+def printable(text: str) -> str:
+    """The text with control characters escaped: refused bytes must not command a terminal."""
+    return "".join(
+        sign if sign.isprintable() or sign in "\n\t" else sign.encode("unicode_escape").decode()
+        for sign in text
+    )
 
 
 def bytes_facts(raw: bytes) -> dict[str, str]:
@@ -84,7 +95,7 @@ def bytes_facts(raw: bytes) -> dict[str, str]:
 
 def one_line(reason: str) -> str:
     """A reason that fits into a table's cell."""
-    text = " ".join(reason.split())
+    text = printable(" ".join(reason.split()))
     return text if len(text) <= SHOWN_REASON else f"{text[:SHOWN_REASON]}…"
 
 

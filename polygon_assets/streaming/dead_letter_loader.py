@@ -132,7 +132,12 @@ class DeadLetterLoader:
             self._disconnect()
             self._retries += 1
             self._retry_at = time.monotonic() + self._backoff.next_delay()
-            _log.warning("%d dead letters wait for ClickHouse: %.300s", len(self._waiting), error)
+            _log.warning(
+                "%d dead letters wait for ClickHouse (`polygon-assets migrate` creates a missing "
+                "table): %.300s",
+                len(self._waiting),
+                error,
+            )
             return
         consumer.commit(consumer.positions(self._waiting))
         self._stored += len(self._waiting)

@@ -64,6 +64,13 @@ def test_bytes_are_shown_as_text_where_they_are_text() -> None:
     assert bytes_facts(b"\xff") == {"raw": "/w=="}
 
 
+def test_refused_bytes_do_not_command_the_terminal() -> None:
+    assert as_text(b"\x1b[2Jwiped\r\n\tkept") == "\\x1b[2Jwiped\\r\n\tkept"
+    odd = replace(LETTER, reason="\x1b[2J")
+    assert letter_cells(odd)[-1] == "\\x1b[2J"
+    assert "reason: \\x1b[2J" in field_lines(odd)
+
+
 def test_a_time_without_a_zone_is_new_yorks() -> None:
     assert moment("2026-11-20T10:30") == NOW
     assert moment("2026-11-20T15:30Z") == NOW
