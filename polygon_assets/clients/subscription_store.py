@@ -69,25 +69,33 @@ class SubscriptionStore:
 
     def accepted(self) -> AcceptedSet | None:
         """The set in force, or None before the first one is published."""
-        with self._named_errors(self._accepted_key):
+        return self._read(self._accepted_key)
+
+    def of_version(self, version: str) -> AcceptedSet | None:
+        """A set that is or was in force, or None where the history does not have it."""
+        return self._read(self._version_key(version))
+
+    def _read(self, key: str) -> AcceptedSet | None:
+        with self._named_errors(key):
             try:
-                body = self._client.get_object(Bucket=self._bucket, Key=self._accepted_key)[
-                    "Body"
-                ].read()
+                body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
             except self._client.exceptions.NoSuchKey:
                 return None
         try:
             return msgspec.json.decode(body, type=AcceptedSet)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise SubscriptionStoreError(
-                f"s3://{self._bucket}/{self._accepted_key} is not an accepted set: {error}; "
+                f"s3://{self._bucket}/{key} is not an accepted set: {error}; "
                 "materialize s3/subscriptions to publish it again"
             ) from error
+
+    def _version_key(self, version: str) -> str:
+        return str(self._versions / f"{version}.json")
 
     def publish(self, accepted: AcceptedSet) -> None:
         """Put a set in force. The history is written first, so that it has every set in force."""
         body = msgspec.json.format(msgspec.json.encode(accepted))
-        for key in (str(self._versions / f"{accepted.version}.json"), self._accepted_key):
+        for key in (self._version_key(accepted.version), self._accepted_key):
             with self._named_errors(key):
                 self._client.put_object(Bucket=self._bucket, Key=key, Body=body)
 

@@ -1,4 +1,4 @@
-"""From a missed interval to verified rows: found, fetched by REST, published, compared, closed.
+"""A gap is an interval in which events may have been missed; `fill` fetches its seconds by REST.
 
 Add what happens to a gap after the producer has reported it here; the tracker of a running
 producer belongs to `streaming`, the ledger's table to `serving`, and jobs and sensors to `defs`.

@@ -97,6 +97,8 @@ def without(whole: Interval, parts: Iterable[Interval]) -> Iterator[Interval]:
 
 def _cause(hole: Interval, beats: Sequence[Heartbeat]) -> str:
     around = [beat for beat in beats if beat.complete_until]
+    if not around:
+        return "not running"
     before = [beat for beat in around if clamped_utc(beat.sent_at) <= hole.since]
     after = [beat for beat in around if clamped_utc(beat.sent_at) >= hole.until]
     if not before:

@@ -8,8 +8,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from polygon_assets.market_calendar import REVISION_WINDOW
+from polygon_assets.market_calendar import REVISION_WINDOW, CalendarHorizonError, MarketCalendar
 from polygon_assets.serving.gap_ledger import GapEntry
+from polygon_assets.subscriptions import WILDCARD
 
 FINAL_AFTER = dt.timedelta(seconds=20)
 """The vendor holds a second back for 2 s, and off-exchange trades are reported within 10 s."""
@@ -28,6 +29,14 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Market:
+    """By what a gap is measured: when the market is open, and how many symbols are subscribed."""
+
+    calendar: MarketCalendar
+    symbols: int
+
+
+@dataclass(frozen=True)
 class Need:
     """What one gap asks of the vendor."""
 
@@ -35,21 +44,41 @@ class Need:
     requests: int
 
 
-def need(entry: GapEntry, symbol_count: int) -> Need:
+def need(entry: GapEntry, market: Market) -> Need:
     """Requests for a gap: one per symbol, and one more for each further 50,000 seconds."""
     from polygon_assets.clients.polygon import MOST_BASE_BARS
 
-    seconds = entry.seconds + REVISION_WINDOW.total_seconds()
-    return Need(symbol_count, symbol_count * math.ceil(seconds / MOST_BASE_BARS))
+    symbols = market.symbols
+    if entry.channels and WILDCARD not in entry.channels:
+        symbols = min(symbols, len(entry.channels))
+    seconds = open_seconds(entry, market.calendar) + REVISION_WINDOW.total_seconds()
+    return Need(symbols, symbols * math.ceil(seconds / MOST_BASE_BARS))
 
 
-def too_large(entry: GapEntry, symbol_count: int, limits: Limits) -> str:
+def open_seconds(entry: GapEntry, calendar: MarketCalendar) -> float:
+    """How long the market was open during a gap, which may last over a night or a weekend.
+
+    Its whole length where the calendar does not reach: a wrong stamp makes it wait for a person.
+    """
+    first, last = calendar.day_of(entry.since), calendar.day_of(entry.until)
+    try:
+        sessions = [calendar.session(day) for day in calendar.trading_days(first, last)]
+    except CalendarHorizonError:
+        return entry.seconds
+    parts = (
+        min(entry.until, session.extended_close) - max(entry.since, session.extended_open)
+        for session in sessions
+        if session
+    )
+    return sum(max(0.0, part.total_seconds()) for part in parts)
+
+
+def too_large(entry: GapEntry, market: Market, limits: Limits) -> str:
     """Why a gap waits for a person; empty if it does not."""
-    if entry.seconds > limits.seconds:
-        return (
-            f"{entry.seconds:,.0f} s long, more than GAP_FILL_MAX_SECONDS ({limits.seconds:,.0f})"
-        )
-    requests = need(entry, symbol_count).requests
+    seconds = open_seconds(entry, market.calendar)
+    if seconds > limits.seconds:
+        return f"{seconds:,.0f} s long, more than GAP_FILL_MAX_SECONDS ({limits.seconds:,.0f})"
+    requests = need(entry, market).requests
     if requests > limits.requests:
         return f"{requests:,} requests, more than GAP_FILL_MAX_REQUESTS ({limits.requests:,})"
     return ""
@@ -70,19 +99,17 @@ def verify_after(entry: GapEntry) -> dt.datetime:
     return entry.verify_after or entry.until + REVISION_WINDOW + VERIFY_MARGIN
 
 
-def newly_waiting(entries: Iterable[GapEntry], symbol_count: int, limits: Limits) -> list[GapEntry]:
+def newly_waiting(entries: Iterable[GapEntry], market: Market, limits: Limits) -> list[GapEntry]:
     """The gaps that have begun to wait for a person, each with the reason as its note."""
     return [
         replace(entry, note=f"{WAITS}: {reason}")
         for entry in entries
-        if entry.state == "open"
-        and not entry.note
-        and (reason := too_large(entry, symbol_count, limits))
+        if entry.state == "open" and not entry.note and (reason := too_large(entry, market, limits))
     ]
 
 
 def next_to_fill(
-    entries: Iterable[GapEntry], symbol_count: int, limits: Limits, now: dt.datetime
+    entries: Iterable[GapEntry], market: Market, limits: Limits, now: dt.datetime
 ) -> Sequence[GapEntry]:
     """The gaps for the next run, oldest first; those whose last try failed have a note and go last.
 
@@ -91,7 +118,6 @@ def next_to_fill(
     due = [
         entry
         for entry in entries
-        if is_due(entry, now)
-        and (entry.state != "open" or not too_large(entry, symbol_count, limits))
+        if is_due(entry, now) and (entry.state != "open" or not too_large(entry, market, limits))
     ]
     return sorted(due, key=lambda entry: (bool(entry.note), entry.since))[:MOST_PER_RUN]

@@ -7,13 +7,19 @@ off and repeated at any moment: it publishes only what the tables lack.
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from polygon_assets.clients import clickhouse, kafka, subscription_store
-from polygon_assets.clients.polygon import PolygonNotEntitledError, PolygonRest
+from polygon_assets.clients.polygon import (
+    PolygonApiError,
+    PolygonNoAnswerError,
+    PolygonNoDataError,
+    PolygonNotEntitledError,
+    PolygonRest,
+)
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.gap_filling import decisions
 from polygon_assets.gap_filling.rest_seconds import (
@@ -24,10 +30,12 @@ from polygon_assets.gap_filling.rest_seconds import (
     to_raw,
 )
 from polygon_assets.market_calendar import REVISION_WINDOW
+from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import RawAggregate, encode
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.serving.queries import load
 from polygon_assets.settings import Settings
+from polygon_assets.subscriptions import WILDCARD
 from polygon_assets.topics import RAW_TOPIC
 
 if TYPE_CHECKING:
@@ -49,12 +57,51 @@ class GapFillError(PolygonAssetsError):
 
 
 @dataclass
-class Counts:
-    """The rows of one fill."""
+class Outcome:
+    """What one fill has done so far."""
 
+    symbols: int = 0
     found: int = 0
     added: int = 0
     corrected: int = 0
+    failures: dict[str, PolygonApiError] = field(default_factory=dict)
+    """By symbol, why the vendor gave no bars of it."""
+
+    def take(self, chunk: "Chunk") -> None:
+        """Add a chunk. Raises the first failure while no symbol has had an answer."""
+        self.symbols += chunk.symbols
+        self.found += chunk.differences.found
+        self.added += len(chunk.differences.missing)
+        self.corrected += len(chunk.differences.corrected)
+        self.failures |= chunk.failures
+        if len(self.failures) == self.symbols:
+            raise next(iter(self.failures.values()))
+
+    @property
+    def unanswered(self) -> dict[str, PolygonApiError]:
+        """The failures that another try may cure."""
+        return {
+            symbol: error
+            for symbol, error in self.failures.items()
+            if isinstance(error, PolygonNoAnswerError)
+        }
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The differences of some symbols, and those that the vendor gave no bars of."""
+
+    symbols: int
+    differences: Differences
+    failures: dict[str, PolygonApiError]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The channels of a gap that are subscribed, and the symbols to ask for."""
+
+    channels: tuple[str, ...]
+    symbols: list[str]
 
 
 class GapFiller:
@@ -77,68 +124,85 @@ class GapFiller:
     def fill(self, entry: GapEntry, market_now: dt.datetime) -> GapEntry:
         """Fill a gap and return its new entry: filled, verified, or unfillable with the reason.
 
-        Raises GapFillError, and PolygonApiError when the vendor is away, rejects the key or gives
-        no usable answer: a later try may succeed.
+        One symbol without bars holds up no other. Raises GapFillError, and PolygonApiError when the
+        vendor is away, rejects the key or gives no usable answer: a later try may succeed.
         """
-        symbols = self.symbols(entry)
-        if not symbols:
+        if not entry.is_readable:
+            return entry
+        scope = self.scope(entry)
+        if not scope.symbols:
             note = (
                 "none of its channels is subscribed any more: waive_gaps closes the day without it"
             )
             return replace(entry, state="unfillable", note=note)
-        need = decisions.need(entry, len(symbols))
+        market = decisions.Market(calendar_of(self._settings), len(scope.symbols))
+        need = decisions.need(entry, market)
         self._log(
             f"{entry.cause} from {entry.since:%Y-%m-%d %H:%M:%S} to {entry.until:%H:%M:%S} UTC: "
             f"{need.symbols:,} symbols, {need.requests:,} requests"
         )
-        counts, waiting = Counts(), list[RawAggregate]()
+        outcome, waiting = Outcome(), list[RawAggregate]()
         try:
-            for chunk in self._chunks(entry, symbols):
-                counts.found += chunk.found
-                counts.added += len(chunk.missing)
-                counts.corrected += len(chunk.corrected)
+            for chunk in self._chunks(entry, scope.symbols):
+                outcome.take(chunk)
                 # Kept only until they are stored: memory stays flat for any set of symbols.
-                waiting = self._not_stored([*waiting, *self._publish(chunk)])
-        except PolygonNotEntitledError as error:
+                waiting = self._not_stored([*waiting, *self._publish(chunk.differences)])
+        except (PolygonNotEntitledError, PolygonNoDataError) as error:
             return replace(entry, state="unfillable", note=str(error))
         self._wait_until_stored(waiting)
-        return _filled(entry, counts, market_now)
+        if unanswered := outcome.unanswered:
+            raise GapFillError(_described(unanswered))
+        return _filled(replace(entry, channels=scope.channels), outcome, market_now)
 
-    def symbols(self, entry: GapEntry) -> list[str]:
-        """The subscribed symbols of a gap, those that trade most first.
+    def scope(self, entry: GapEntry) -> Scope:
+        """What a gap concerns of what is subscribed now, the symbols that trade most first.
 
         A channel that is no longer subscribed is left out: the filter would drop its rows.
         """
         accepted = subscription_store.connect(self._settings).accepted()
         if accepted is None:
             raise GapFillError("no subscription set is in force: materialize s3/subscriptions")
-        channels = set(entry.channels) or set(accepted.channels)
         active = self._active_symbols(entry)
-        if subscribed := accepted.symbols:
-            wanted = {channel.partition(".")[2] for channel in channels}
-            chosen = set(subscribed) if "*" in wanted else subscribed & wanted
-        elif "A.*" in channels:
-            chosen = self._rest.active_tickers() | set(active)
-        else:
-            chosen = frozenset(channel.partition(".")[2] for channel in channels)
-        ranks = {symbol: rank for rank, symbol in enumerate(active)}
-        return sorted(chosen, key=lambda symbol: (ranks.get(symbol, len(ranks)), symbol))
+        channels = set(entry.channels or accepted.channels)
+        if WILDCARD in channels:
+            channels |= set(accepted.channels)
+        if WILDCARD not in accepted.channels:
+            channels &= set(accepted.channels)
+        if WILDCARD in channels:
+            return Scope((WILDCARD,), _ranked(self._rest.active_tickers() | set(active), active))
+        symbols = {channel.partition(".")[2] for channel in channels}
+        return Scope(tuple(sorted(channels)), _ranked(symbols, active))
 
     def _active_symbols(self, entry: GapEntry) -> list[str]:
         parameters = {"since": entry.since - RECENT, "until": entry.until}
         rows = self._clickhouse.query(load("active_symbols"), parameters=parameters).result_rows
         return [symbol for (symbol,) in rows]
 
-    def _chunks(self, entry: GapEntry, symbols: Sequence[str]) -> Iterator[Differences]:
+    def _chunks(self, entry: GapEntry, symbols: Sequence[str]) -> Iterator[Chunk]:
         """The differences of each chunk of symbols, with a progress bar in the log."""
         since, until = entry.since - REVISION_WINDOW, entry.until
         with ThreadPoolExecutor(self._settings.gap_fill_concurrency) as threads:
             for start in range(0, len(symbols), CHUNK_SYMBOLS):
                 chunk = symbols[start : start + CHUNK_SYMBOLS]
-                fetched = threads.map(lambda symbol: self._fetch(symbol, since, until), chunk)
-                bars = [bar for of_symbol in fetched for bar in of_symbol]
-                yield differences(bars, self._stored(chunk, since, until))
+                fetched = list(threads.map(lambda symbol: self._try(symbol, since, until), chunk))
+                bars = [bar for of_symbol, _ in fetched for bar in of_symbol]
+                failures = {
+                    symbol: error
+                    for symbol, (_, error) in zip(chunk, fetched, strict=True)
+                    if error
+                }
+                found = differences(bars, self._stored(chunk, since, until))
+                yield Chunk(len(chunk), found, failures)
                 self._log(progress(min(start + CHUNK_SYMBOLS, len(symbols)), len(symbols)))
+
+    def _try(
+        self, symbol: str, since: dt.datetime, until: dt.datetime
+    ) -> tuple[list[RawAggregate], PolygonApiError | None]:
+        """The bars of a symbol, or why the vendor has none of it; other errors are raised."""
+        try:
+            return self._fetch(symbol, since, until), None
+        except (PolygonNoDataError, PolygonNotEntitledError, PolygonNoAnswerError) as error:
+            return [], error
 
     def _fetch(self, symbol: str, since: dt.datetime, until: dt.datetime) -> list[RawAggregate]:
         requested_us = time.time_ns() // 1000
@@ -200,18 +264,34 @@ class GapFiller:
         ]
 
 
-def _filled(entry: GapEntry, counts: Counts, market_now: dt.datetime) -> GapEntry:
+def _ranked(symbols: Collection[str], active: Sequence[str]) -> list[str]:
+    """The symbols, the active ones first, in their order."""
+    ranks = {symbol: rank for rank, symbol in enumerate(active)}
+    return sorted(symbols, key=lambda symbol: (ranks.get(symbol, len(ranks)), symbol))
+
+
+def _filled(entry: GapEntry, outcome: Outcome, market_now: dt.datetime) -> GapEntry:
     """The entry after a fill: verified once no correction can come any more."""
     due = decisions.verify_after(entry)
-    return replace(
+    filled = replace(
         entry,
         state="verified" if market_now >= due else "filled",
         note="",
-        rows_found=max(entry.rows_found, counts.found),
-        rows_added=entry.rows_added + counts.added,
-        rows_corrected=entry.rows_corrected + counts.corrected,
+        rows_found=max(entry.rows_found, outcome.found),
+        rows_added=entry.rows_added + outcome.added,
+        rows_corrected=entry.rows_corrected + outcome.corrected,
         verify_after=due,
     )
+    if outcome.failures:
+        note = f"all other symbols are filled; {_described(outcome.failures)}"
+        return replace(filled, state="unfillable", note=note)
+    return filled
+
+
+def _described(failures: Mapping[str, PolygonApiError]) -> str:
+    """How many symbols failed, and the first one's reason."""
+    symbol, error = next(iter(failures.items()))
+    return f"the vendor gave no bars of {len(failures):,} symbol(s), first {symbol}: {error}"
 
 
 def progress(done: int, total: int) -> str:

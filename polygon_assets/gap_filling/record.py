@@ -13,12 +13,14 @@ from polygon_assets.inspection import streams, tables
 from polygon_assets.market_calendar import MarketCalendar, Session
 from polygon_assets.market_clock import MarketClock
 from polygon_assets.messages import Heartbeat, clamped_utc
-from polygon_assets.serving import gap_ledger
+from polygon_assets.serving import gap_ledger, heartbeat_history, subscription_sets
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
 
 AROUND = dt.timedelta(minutes=2)
 """Heartbeats before the open and after the close show that the edges were covered."""
+HISTORY = dt.timedelta(days=14)
+"""Heartbeats whose set of channels is still looked for: the days that may still be closed."""
 FAR_FUTURE = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
 LATE_BARS = dt.timedelta(seconds=5)
 """A bar arrives about 2 s after its second: those just before a loss had not arrived yet."""
@@ -37,17 +39,50 @@ def record(
     """
     from polygon_assets.clients import clickhouse
 
-    reported = [gap_ledger.reported(gap) for gap in streams.reported_gaps(settings)]
+    reported = streams.reported_gaps(settings)
     with closing(clickhouse.connect(settings)) as client:
         new = gap_ledger.store_new(client, reported, now)
         entries = gap_ledger.read(client)
+        first_beat = heartbeat_history.first_sent_at(client, "producer")
         found = [
-            _entry(hole, clock, session, seen)
+            entry
             for session in filter(None, map(calendar.session, days))
-            if (seen := producer_heartbeats(settings, clock, session))
-            for hole in uncovered(clock, session, seen, entries, now)
+            if _was_streaming(clock, session, first_beat)
+            for entry in _of_session(settings, clock, session, entries, now)
         ]
         return new + gap_ledger.store_new(client, found, now)
+
+
+def record_subscription_sets(settings: Settings, now: dt.datetime) -> None:
+    """Store the sets of channels that producers followed lately, from their history in S3.
+
+    Raises SubscriptionStoreError and clickhouse_connect's errors.
+    """
+    from polygon_assets.clients import clickhouse, subscription_store
+
+    with closing(clickhouse.connect(settings)) as client:
+        if versions := subscription_sets.missing_versions(client, now - HISTORY):
+            s3 = subscription_store.connect(settings)
+            subscription_sets.store(client, filter(None, map(s3.of_version, versions)))
+
+
+def _was_streaming(clock: MarketClock, session: Session, first_beat: dt.datetime | None) -> bool:
+    """Whether streaming had begun before a session was over: what came before was never asked."""
+    wall = _wall_interval(clock, session)
+    return wall is not None and first_beat is not None and first_beat < wall.until
+
+
+def _of_session(
+    settings: Settings,
+    clock: MarketClock,
+    session: Session,
+    entries: Sequence[GapEntry],
+    now: dt.datetime,
+) -> list[GapEntry]:
+    """The entries of a session's holes that the ledger does not have."""
+    beats = producer_heartbeats(settings, clock, session)
+    holes = uncovered(clock, session, beats, entries, now)
+    return [_entry(hole, clock, session, beats) for hole in holes]
 
 
 def producer_heartbeats(

@@ -21,7 +21,3 @@ class ClickHouseUnreachableError(EvidenceError):
 
 class WarehouseUnreachableError(EvidenceError):
     """Snowflake did not answer, or refused the query."""
-
-
-class UnreadableGapError(EvidenceError):
-    """A message in the gap ledger cannot be read, so it may be an open gap."""

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from polygon_assets.inspection import streams, tables
 from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.messages import Heartbeat, clamped_utc
-from polygon_assets.serving.gap_ledger import GapEntry, reported
+from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
 
 STALE_SECONDS = 15
@@ -75,9 +75,9 @@ def ledger(
     stored = tables.gaps(settings) if settings.clickhouse_host else []
     known = {entry.gap_id for entry in stored}
     new = [
-        reported(gap)
-        for gap in streams.reported_gaps(settings, deadline_seconds)
-        if gap.gap_id not in known
+        entry
+        for entry in streams.reported_gaps(settings, deadline_seconds)
+        if entry.gap_id not in known
     ]
     return sorted([*stored, *new], key=lambda entry: entry.since)
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polygon_assets import messages, topics
-from polygon_assets.inspection import UnreadableGapError
 from polygon_assets.inspection.kafka_reader import KafkaReader, Positions
-from polygon_assets.messages import FilteredAggregate, Gap, Heartbeat
+from polygon_assets.messages import FilteredAggregate, Heartbeat
+from polygon_assets.serving import gap_ledger
+from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -123,19 +124,15 @@ def last_processed(
             partition: min(offset, group_positions.ends[partition])
             for partition, offset in group_positions.committed.items()
         }
-        return [
-            messages.decode_filtered(record.value) for record in reader.below(topic, stops, count)
-        ]
+        return list(filter(None, map(_filtered, reader.below(topic, stops, count))))
 
 
-def reported_gaps(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS) -> list[Gap]:
+def reported_gaps(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS) -> list[GapEntry]:
     """Every gap that a producer reported and Kafka still has, oldest first.
 
-    A message without a value takes back the gap of its key.
-
-    Raises KafkaUnreachableError and UnreadableGapError.
+    A message without a value takes back the gap of its key. Raises KafkaUnreachableError.
     """
-    gaps: dict[bytes, Gap] = {}
+    gaps: dict[bytes, GapEntry] = {}
     with KafkaReader.at(settings, deadline_seconds) as reader:
         for record in reader.everything(topics.GAP_TOPIC):
             if record.value is None:
@@ -153,13 +150,20 @@ def _heartbeat(record: "ConsumerRecord") -> Heartbeat | None:
         return None
 
 
-def _gap(record: "ConsumerRecord") -> Gap:
+def _filtered(record: "ConsumerRecord") -> FilteredAggregate | None:
+    """None for a message that is no row: the sink has made it a dead letter."""
     try:
-        return messages.decode_gap(record.value)
+        return messages.decode_filtered(record.value)
+    except messages.UNREADABLE:
+        return None
+
+
+def _gap(record: "ConsumerRecord") -> GapEntry:
+    try:
+        return gap_ledger.reported(messages.decode_gap(record.value))
     except messages.UNREADABLE as error:
-        raise UnreadableGapError(
-            f"{record.topic}, partition {record.partition}, offset {record.offset}: {error}"
-        ) from error
+        place = f"{record.topic}, partition {record.partition}, offset {record.offset}"
+        return gap_ledger.unreadable_report(record.value, record.timestamp, f"{place}: {error}")
 
 
 class _Received(msgspec.Struct):

@@ -5,6 +5,7 @@ lost; this table keeps them, and what became of each. Who fills them belongs to 
 """
 
 import datetime as dt
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 TABLE = "market.stream_gaps"
 DOUBT = "doubt-"
 """The ids of gaps of one channel, found by comparing it with REST, begin so."""
+UNREADABLE = "unreadable-"
+"""The ids of reports that nobody can read begin so."""
 GapState = Literal["open", "filling", "filled", "verified", "unfillable", "waived"]
 SETTLED: tuple[GapState, ...] = ("verified", "waived")
 """States after which nothing is missing, or a person has accepted that something is."""
@@ -32,7 +35,7 @@ class GapEntry:
     until: dt.datetime
     cause: str
     channels: tuple[str, ...] = ()
-    """The channels that were subscribed; empty means all of the set in force."""
+    """Once filled, those that were compared; before, those that were subscribed, empty for all."""
     state: GapState = "open"
     note: str = ""
     rows_found: int = 0
@@ -51,6 +54,11 @@ class GapEntry:
     def is_of_the_connection(self) -> bool:
         """Whether every channel may have missed something; a doubted channel stands for itself."""
         return not self.gap_id.startswith(DOUBT)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether its interval is known."""
+        return not self.gap_id.startswith(UNREADABLE)
 
     @property
     def is_settled(self) -> bool:
@@ -77,6 +85,22 @@ def reported(gap: Gap) -> GapEntry:
     )
 
 
+def unreadable_report(message: bytes, stored_ms: int, error: str) -> GapEntry:
+    """The entry of a report that nobody can read: nothing is known but when it came.
+
+    It keeps the day of its arrival open until a person waives it, because it may be a gap.
+    """
+    moment = clamped_utc(stored_ms)
+    return GapEntry(
+        f"{UNREADABLE}{hashlib.sha256(message).hexdigest()[:12]}",
+        moment,
+        moment,
+        "unreadable report",
+        state="unfillable",
+        note=f"{error}; waive_gaps closes the day without it",
+    )
+
+
 def store(client: "Client", entries: Sequence[GapEntry], now: dt.datetime) -> None:
     """Store entries as their newest versions. Raises clickhouse_connect's errors."""
     if entries:
@@ -91,7 +115,9 @@ def store_new(client: "Client", entries: Iterable[GapEntry], now: dt.datetime) -
     """
     known = {entry.gap_id: entry for entry in read(client)}
     new = [
-        replace(known.get(entry.gap_id, entry), until=entry.until, state="open", note="")
+        replace(known[entry.gap_id], until=entry.until, state="open", note="")
+        if entry.gap_id in known
+        else entry
         for entry in entries
         if entry.gap_id not in known or known[entry.gap_id].until < entry.until
     ]

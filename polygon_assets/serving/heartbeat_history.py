@@ -8,7 +8,8 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from polygon_assets.messages import Heartbeat, clamped_utc
+from polygon_assets.messages import Heartbeat, ProgramName, clamped_utc
+from polygon_assets.serving.queries import load
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -42,6 +43,15 @@ def store(client: "Client", heartbeats: Sequence[Heartbeat]) -> None:
     """Store heartbeats; a repetition changes nothing. Raises clickhouse_connect's errors."""
     if heartbeats:
         client.insert(TABLE, [_row(beat) for beat in heartbeats], column_names=_TIMES + _OTHERS)
+
+
+def first_sent_at(client: "Client", program: ProgramName) -> dt.datetime | None:
+    """When the first stored heartbeat of a program was sent; None without one."""
+    rows = client.query(
+        load("first_heartbeat"), parameters={"program": program}, tz_mode="aware"
+    ).result_rows
+    first: dt.datetime | None = rows[0][0]
+    return first
 
 
 def _row(beat: Heartbeat) -> tuple[object, ...]:

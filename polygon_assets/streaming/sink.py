@@ -1,8 +1,9 @@
 """The sink: FILTERED_TOPIC into `market.stock_aggregates`, committed after ClickHouse has the rows.
 
-When and what to insert belongs here; the insert itself belongs to `clickhouse_writer`. A crash
-between insert and commit makes a second insert, which changes nothing, because the table keeps the
-newest `received_at` of a key. ClickHouse's official Kafka Connect sink replaces this program.
+When to insert belongs here (SINK_MAX_ROWS or SINK_MAX_AGE_SECONDS, whichever comes first); the
+insert itself belongs to `clickhouse_writer`. A crash between insert and commit makes a second
+insert, which changes nothing, because the table keeps the newest `received_at` of a key.
+ClickHouse's official Kafka Connect sink replaces this program.
 `dead_letter_loader` stores the dead letters in a thread beside it.
 """
 

@@ -1,44 +1,28 @@
 """`polygon-assets dev`: all servers start, the market streams into ClickHouse, Ctrl-C stops all."""
 
-import datetime as dt
 import json
 import os
 import re
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 import requests
 
-from polygon_assets.clients import snowflake
-from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.dev_process import (
     COMMAND,
     START_SECONDS,
     address_of,
-    ask_the_ui,
     environment_of,
     run_cli,
     running_dev,
     status_of,
 )
 from polygon_assets_tests.processes.harness import eventually
-
-LAUNCH_BACKFILL = """
-mutation ($parameters: LaunchBackfillParams!) {
-  launchPartitionBackfill(backfillParams: $parameters) {
-    __typename ... on LaunchBackfillSuccess { backfillId } ... on Error { message } }
-}"""
-BACKFILL_STATUS = """
-query ($id: String!) {
-  partitionBackfillOrError(backfillId: $id) {
-    ... on PartitionBackfill { status error { message } } }
-}"""
-
 
 SECRET = "-----BEGIN PRIVATE KEY-----production's key"
 PRODUCTION = {
@@ -144,40 +128,6 @@ def test_the_history_loads_up_to_the_marts_without_help(
     )
     assert rows("MARTS.DIM_TICKER") >= 250
     assert rows("RAW.DAILY_OPEN_CLOSE") > 0
-
-
-@pytest.mark.timeout(400)
-def test_a_backfill_launched_in_the_ui_loads_days_before_the_history(
-    development: tuple[subprocess.Popen[bytes], Path],
-) -> None:
-    _, data = development
-    eventually(lambda: status_of(data).get("healthy"), "all is up", START_SECONDS)
-    days = [
-        (dt.datetime.now(dt.UTC) - dt.timedelta(days=ago)).date().isoformat()
-        for ago in (15, 14, 13)
-    ]
-    keys = [["snowflake", "raw", table] for table in ("grouped_daily", "daily_open_close")]
-    parameters = {"assetSelection": [{"path": key} for key in keys], "partitionNames": days}
-    launched = ask_the_ui(data, LAUNCH_BACKFILL, parameters=parameters)
-
-    def status() -> str:
-        backfill = ask_the_ui(data, BACKFILL_STATUS, id=launched["backfillId"])
-        assert "FAILED" not in backfill["status"], backfill
-        return str(backfill["status"])
-
-    eventually(lambda: status() == "COMPLETED_SUCCESS", "the backfill is done", 2 * START_SECONDS)
-    settings = Settings.model_validate(
-        {name.lower(): value for name, value in environment_of(data).items()}
-    )
-    with closing(snowflake.connect(settings)) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT date, count(*) > 250, count(*) = count(DISTINCT ticker) "
-            "FROM RAW.GROUPED_DAILY WHERE date <= %s GROUP BY 1 ORDER BY 1",
-            (days[-1],),
-        )
-        assert [(str(day), *checks) for day, *checks in cursor.fetchall()] == [
-            (day, True, True) for day in days
-        ]
 
 
 def test_no_production_variable_of_the_shell_reaches_the_stack(

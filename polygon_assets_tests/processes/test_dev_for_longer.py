@@ -1,18 +1,22 @@
-"""A running `polygon-assets dev` for longer: its pages keep up, and servers may die.
+"""A running `polygon-assets dev` for longer: pages keep up, days load, and servers may die.
 
 What `dev` shows in its first minutes belongs to test_dev.
 """
 
+import datetime as dt
 import json
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from polygon_assets.clients import snowflake
+from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.dev_process import (
     START_SECONDS,
     ask_the_ui,
@@ -97,6 +101,52 @@ def test_the_printed_link_opens_the_graph_with_every_group_unfolded(
     page = headless_browser.visit(link, "--dump-dom", "--window-size=1700,1750")
     one_of_each_group = {"websocket", "stock_aggregates", "fact_daily_trading"}
     assert {name for name in one_of_each_group if name not in page} == set()
+
+
+LAUNCH_BACKFILL = """
+mutation ($parameters: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $parameters) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on Error { message } }
+}"""
+BACKFILL_STATUS = """
+query ($id: String!) {
+  partitionBackfillOrError(backfillId: $id) {
+    ... on PartitionBackfill { status error { message } } }
+}"""
+
+
+@pytest.mark.timeout(400)
+def test_a_backfill_launched_in_the_ui_loads_days_before_the_history(
+    development: tuple[subprocess.Popen[bytes], Path],
+) -> None:
+    _, data = development
+    eventually(lambda: status_of(data).get("healthy"), "all is up", START_SECONDS)
+    days = [
+        (dt.datetime.now(dt.UTC) - dt.timedelta(days=ago)).date().isoformat()
+        for ago in (15, 14, 13)
+    ]
+    keys = [["snowflake", "raw", table] for table in ("grouped_daily", "daily_open_close")]
+    parameters = {"assetSelection": [{"path": key} for key in keys], "partitionNames": days}
+    launched = ask_the_ui(data, LAUNCH_BACKFILL, parameters=parameters)
+
+    def status() -> str:
+        backfill = ask_the_ui(data, BACKFILL_STATUS, id=launched["backfillId"])
+        assert "FAILED" not in backfill["status"], backfill
+        return str(backfill["status"])
+
+    eventually(lambda: status() == "COMPLETED_SUCCESS", "the backfill is done", 2 * START_SECONDS)
+    settings = Settings.model_validate(
+        {name.lower(): value for name, value in environment_of(data).items()}
+    )
+    with closing(snowflake.connect(settings)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT date, count(*) > 250, count(*) = count(DISTINCT ticker) "
+            "FROM RAW.GROUPED_DAILY WHERE date <= %s GROUP BY 1 ORDER BY 1",
+            (days[-1],),
+        )
+        assert [(str(day), *checks) for day, *checks in cursor.fetchall()] == [
+            (day, True, True) for day in days
+        ]
 
 
 def row_count(data: Path) -> int:

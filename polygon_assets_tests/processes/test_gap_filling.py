@@ -14,17 +14,18 @@ from decimal import Decimal
 import dagster as dg
 import pytest
 
-from polygon_assets.clients import clickhouse
+from polygon_assets.clients import clickhouse, subscription_store
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.stream.fill_gaps import fill_gaps, waive_gaps
 from polygon_assets.gap_filling import doubt
-from polygon_assets.gap_filling.fill import GapFiller, GapFillError, progress
-from polygon_assets.gap_filling.record import record
+from polygon_assets.gap_filling.fill import GapFiller, GapFillError, Scope, progress
+from polygon_assets.gap_filling.record import record, record_subscription_sets
 from polygon_assets.inspection.streams import reported_gaps
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.market_calendar import REVISION_WINDOW
 from polygon_assets.market_clock import WALL_CLOCK, calendar_of
-from polygon_assets.serving import gap_ledger
+from polygon_assets.messages import Heartbeat
+from polygon_assets.serving import gap_ledger, heartbeat_history, subscription_sets
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.harness import Programs, eventually, put_in_force
@@ -120,7 +121,7 @@ def test_with_the_whole_market_every_ticker_is_asked_the_active_ones_first(
         programs.start(name)
     until = now() - dt.timedelta(seconds=5)
     entry = GapEntry("g", until - dt.timedelta(seconds=3), until, "restart")
-    symbols = filler.symbols(entry)
+    symbols = filler.scope(entry).symbols
     assert set(SYMBOLS) < set(symbols)
     assert filler.fill(entry, now()).rows_added > 0
     since = entry.since - REVISION_WINDOW
@@ -133,9 +134,10 @@ def test_a_channel_that_is_no_longer_subscribed_is_left_out(
 ) -> None:
     put_in_force(settings, "A.AAPL", "A.MSFT")
     entry = GapEntry("g", now(), now(), "crash", channels=("A.MSFT", "A.SPY"))
-    assert filler.symbols(entry) == ["MSFT"]
-    assert set(filler.symbols(replace(entry, channels=()))) == {"AAPL", "MSFT"}
-    assert set(filler.symbols(replace(entry, channels=("A.*",)))) == {"AAPL", "MSFT"}
+    assert filler.scope(entry) == Scope(("A.MSFT",), ["MSFT"])
+    for channels in ((), ("A.*",)):
+        scope = filler.scope(replace(entry, channels=channels))
+        assert (scope.channels, set(scope.symbols)) == (("A.AAPL", "A.MSFT"), {"AAPL", "MSFT"})
 
 
 def test_without_the_entitlement_a_gap_is_unfillable_with_the_vendors_words(
@@ -149,6 +151,25 @@ def test_without_the_entitlement_a_gap_is_unfillable_with_the_vendors_words(
     assert "the account's plan does not include this data" in refused.note
 
 
+def test_one_symbol_that_the_vendor_refuses_holds_up_no_other(
+    live: Live, programs: Programs, settings: Settings, filler: GapFiller
+) -> None:
+    put_in_force(settings, "A.AAPL", "A.MSFT")
+    for name in ("filter", "sink"):
+        programs.start(name)
+    live.exchange.control("refuse", entitlement="/v2/aggs/ticker/MSFT")
+    until = now() - dt.timedelta(seconds=5)
+    filled = filler.fill(GapEntry("g", until - dt.timedelta(seconds=30), until, "crash"), now())
+    assert filled.rows_added > 0
+    assert filled.state == "unfillable"
+    assert "no bars of 1 symbol(s), first MSFT" in filled.note
+    expected = final(live, until - REVISION_WINDOW, until)
+    kept = stored(settings, until - REVISION_WINDOW, until)
+    answered = {key for key in expected if key[0] == "AAPL"}
+    assert answered
+    assert {key: kept[key] for key in answered} == {key: expected[key] for key in answered}
+
+
 def test_the_ledger_takes_the_reports_of_kafka_once(
     live: Live, programs: Programs, settings: Settings
 ) -> None:
@@ -160,6 +181,31 @@ def test_the_ledger_takes_the_reports_of_kafka_once(
     with closing(clickhouse.connect(settings)) as client:
         known = {kept.gap_id for kept in gap_ledger.read(client)}
     assert {gap.gap_id for gap in reported_gaps(settings)} <= known
+
+
+def test_what_was_subscribed_when_is_kept_from_the_versions_of_heartbeats(
+    settings: Settings,
+) -> None:
+    put_in_force(settings, "A.AAPL", "A.MSFT")
+    accepted = subscription_store.connect(settings).accepted()
+    assert accepted is not None
+    beats = [
+        Heartbeat("producer", "h:1:1", "streaming", 1, at, subscriptions_version=version)
+        for at, version in enumerate(
+            (accepted.version, "of another bucket"), start=round(now().timestamp() * 1000)
+        )
+    ]
+    with closing(clickhouse.connect(settings)) as client:
+        heartbeat_history.store(client, beats)
+        record_subscription_sets(settings, now())
+        record_subscription_sets(settings, now())
+        rows = client.query(
+            "SELECT channels FROM market.subscription_sets FINAL WHERE version = {version:String}",
+            parameters={"version": accepted.version},
+        ).result_rows
+        missing = subscription_sets.missing_versions(client, now() - dt.timedelta(days=1))
+    assert rows == [(["A.AAPL", "A.MSFT"],)]
+    assert missing == ["of another bucket"]
 
 
 def test_a_channel_that_silently_sends_nothing_becomes_a_gap_and_is_filled(

@@ -29,7 +29,7 @@ from polygon_assets.defs.graph.runs import (
 )
 from polygon_assets.defs.stream.open_days import open_days
 from polygon_assets.gap_filling import decisions
-from polygon_assets.gap_filling.record import record
+from polygon_assets.gap_filling.record import record, record_subscription_sets
 from polygon_assets.inspection import EvidenceError, gaps
 from polygon_assets.market_clock import MarketClock
 from polygon_assets.required_settings import missing_settings, not_set
@@ -199,11 +199,20 @@ def decide(
     if not due:
         return Wait("no gap is due")
     failures = failures_in_a_row(runs)
-    if failures and (
-        wait := retry_at(runs[0], pause_after(failures, FIRST_PAUSE, LONGEST_PAUSE), now)
-    ):
+    pause = pause_after(failures, FIRST_PAUSE, LONGEST_PAUSE)
+    if failures and not _is_new(due[0], runs[0]) and (wait := retry_at(runs[0], pause, now)):
         return wait
     return Fill([entry.gap_id for entry in due], f"{newest_run_id(runs)}:{due[0].gap_id}")
+
+
+def _is_new(entry: GapEntry, last: RunFacts) -> bool:
+    """Whether a gap was recorded after the last run: that run's failure says nothing about it."""
+    return (
+        entry.state == "open"
+        and not entry.note
+        and entry.updated_at is not None
+        and entry.updated_at > last.ended_or_created_at
+    )
 
 
 @dg.sensor(
@@ -221,6 +230,7 @@ def gap_filler(
     from clickhouse_connect.driver.exceptions import Error
 
     from polygon_assets.clients import clickhouse
+    from polygon_assets.clients.subscription_store import SubscriptionStoreError
 
     settings, now = environment.settings(), _now()
     if missing := missing_settings(settings, "gap_filler"):
@@ -232,13 +242,18 @@ def gap_filler(
         for entry in record(settings, calendar, clock, days, now):
             context.log.info("recorded %s: %s", entry.gap_id, entry.cause)
         entries = gaps.ledger(settings)
-        symbol_count, limits = _symbol_count(settings), _limits(settings)
+        market = decisions.Market(calendar, _symbol_count(settings))
+        limits = _limits(settings)
         with closing(clickhouse.connect(settings)) as client:
-            waiting = decisions.newly_waiting(entries, symbol_count, limits)
+            waiting = decisions.newly_waiting(entries, market, limits)
             gap_ledger.store(client, waiting, now)
     except (EvidenceError, Error, market_clock.MarketClockError) as error:
         return dg.SkipReason(f"the ledger cannot be brought up to date: {error}")
-    due = decisions.next_to_fill(entries, symbol_count, limits, clock.market(now))
+    try:
+        record_subscription_sets(settings, now)
+    except (Error, SubscriptionStoreError) as error:
+        context.log.warning("what was subscribed when is not stored yet: %s", error)
+    due = decisions.next_to_fill(entries, market, limits, clock.market(now))
     answer = decide(due, run_facts(context.instance, dg.RunsFilter(job_name=fill_gaps.name)), now)
     if isinstance(answer, FailOrphanedRun):
         fail_orphaned_run(context, GAP_FILLER, answer)

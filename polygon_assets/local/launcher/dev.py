@@ -1,7 +1,7 @@
-"""`polygon-assets dev`: runs the embedded stack and Dagster as one process tree.
+"""`make dev`: the embedded exchange, Kafka, ClickHouse, S3, Snowflake and Airbyte, then Dagster.
 
-Add the order of the start and the lines printed on the terminal here; running the servers belongs
-to `stack`.
+Add the order of the start and the lines printed on the terminal here; what each server needs
+belongs to `servers`, running them as one process tree to `stack`.
 """
 
 import datetime as dt

@@ -12,16 +12,23 @@ from polygon_assets.defs.stream.fill_gaps import Fill, decide
 from polygon_assets.gap_filling.decisions import (
     MOST_PER_RUN,
     Limits,
+    Market,
     is_due,
     need,
     newly_waiting,
     next_to_fill,
+    open_seconds,
     too_large,
 )
+from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.messages import clamped_utc
 from polygon_assets.serving.gap_ledger import GapEntry
 
 NOW = dt.datetime(2026, 11, 20, 15, 0, tzinfo=dt.UTC)
+MINUTE = dt.timedelta(minutes=1)
 LIMITS = Limits(seconds=3600, requests=1000)
+ALWAYS_OPEN = MarketCalendar("24/7")
+MARKET = Market(ALWAYS_OPEN, 52)
 
 
 def gap(seconds_ago: float = 60, length: float = 10, **changes: Any) -> GapEntry:
@@ -56,23 +63,50 @@ def test_a_gap_is_due_when_its_seconds_are_final_and_again_after_the_revision_wi
 def test_a_symbol_needs_one_request_for_each_50000_seconds(
     length: float, symbols: int, requests: int
 ) -> None:
-    assert need(gap(length=length), symbols).requests == requests
+    assert need(gap(length=length), Market(ALWAYS_OPEN, symbols)).requests == requests
+
+
+def test_a_gap_of_one_channel_needs_the_requests_of_one() -> None:
+    one, all_of_them = gap(channels=("A.AAPL",)), gap(channels=("A.*",))
+    assert need(one, MARKET).requests == 1
+    assert need(all_of_them, MARKET).requests == 52
+
+
+def test_a_gap_counts_the_time_in_which_the_market_was_open() -> None:
+    """From the last seconds of a Friday to the first ones of the Monday after it."""
+    weekend = GapEntry(
+        "g",
+        dt.datetime(2026, 11, 21, 0, 59, 55, tzinfo=dt.UTC),
+        dt.datetime(2026, 11, 23, 9, 0, 7, tzinfo=dt.UTC),
+        "restart",
+    )
+    assert open_seconds(weekend, MarketCalendar("NYSE")) == 12
+    assert too_large(weekend, Market(MarketCalendar("NYSE"), 52), LIMITS) == ""
+    assert open_seconds(weekend, ALWAYS_OPEN) == weekend.seconds
+
+
+@pytest.mark.parametrize("until", [clamped_utc(0), clamped_utc(10**18)])
+def test_a_gap_with_a_wrong_stamp_waits_and_hides_no_other(until: dt.datetime) -> None:
+    wrong = GapEntry("wrong", clamped_utc(0), until, "crash")
+    market = Market(MarketCalendar("NYSE"), 52)
+    assert gap() in next_to_fill([wrong, gap()], market, LIMITS, NOW)
+    assert open_seconds(wrong, market.calendar) == wrong.seconds
 
 
 def test_the_oldest_go_first_and_a_run_takes_a_limited_number() -> None:
     entries = [gap(60 + number) for number in range(MOST_PER_RUN + 5)]
-    chosen = next_to_fill(entries, 52, LIMITS, NOW)
+    chosen = next_to_fill(entries, MARKET, LIMITS, NOW)
     assert list(chosen) == entries[: -MOST_PER_RUN - 1 : -1]
 
 
 def test_a_gap_above_a_limit_waits_for_a_person_and_says_so_once() -> None:
     long, wide = gap(length=3601), gap(90)
-    assert "GAP_FILL_MAX_SECONDS" in too_large(long, 52, LIMITS)
-    assert "GAP_FILL_MAX_REQUESTS" in too_large(wide, 1001, LIMITS)
-    assert next_to_fill([long], 52, LIMITS, NOW) == []
-    [waiting] = newly_waiting([long, gap(90)], 52, LIMITS)
+    assert "GAP_FILL_MAX_SECONDS" in too_large(long, MARKET, LIMITS)
+    assert "GAP_FILL_MAX_REQUESTS" in too_large(wide, Market(ALWAYS_OPEN, 1001), LIMITS)
+    assert next_to_fill([long], MARKET, LIMITS, NOW) == []
+    [waiting] = newly_waiting([long, gap(90)], MARKET, LIMITS)
     assert waiting.note.startswith("waits until a person launches fill_gaps: 3,601 s long")
-    assert newly_waiting([waiting], 52, LIMITS) == []
+    assert newly_waiting([waiting], MARKET, LIMITS) == []
 
 
 def run(status: dg.DagsterRunStatus, minutes_ago: float) -> RunFacts:
@@ -98,6 +132,13 @@ class TestDecide:
         answer = decide([gap()], [failed, failed], NOW)
         assert isinstance(answer, Wait)
         assert "next try" in answer.reason
+
+    def test_a_gap_recorded_after_a_failed_run_does_not_wait_for_its_pause(self) -> None:
+        failed = run(dg.DagsterRunStatus.FAILURE, 0.3)
+        old, new = gap(updated_at=NOW - 9 * MINUTE), gap(updated_at=NOW)
+        assert isinstance(decide([old], [failed] * 5, NOW), Wait)
+        assert isinstance(decide([new], [failed] * 5, NOW), Fill)
+        assert isinstance(decide([replace(new, note="failed")], [failed] * 5, NOW), Wait)
 
     def test_without_a_due_gap_nothing_is_launched(self) -> None:
         assert decide([], [], NOW) == Wait("no gap is due")

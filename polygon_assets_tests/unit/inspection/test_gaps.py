@@ -98,7 +98,7 @@ def test_what_became_of_a_gap_prevails_over_kafkas_report(
     store(client, [old], NOW)
     verified = dataclasses.replace(old, state="verified", rows_added=7, note="")
     store(client, [verified], NOW + dt.timedelta(seconds=1))
-    report = [gap("old"), gap("new", since=ms(15, 35))]
+    report = [entry("old"), entry("new", since=ms(15, 35))]
     monkeypatch.setattr(streams, "reported_gaps", lambda *_: report)
     assert [(listed.gap_id, listed.state) for listed in ledger(settings)] == [
         ("old", "verified"),

@@ -16,7 +16,6 @@ from polygon_assets.clients.kafka import connect_consumer, connect_producer
 from polygon_assets.inspection import (
     ClickHouseUnreachableError,
     KafkaUnreachableError,
-    UnreadableGapError,
 )
 from polygon_assets.inspection.streams import (
     follow_heartbeats,
@@ -219,12 +218,25 @@ class TestGaps:
         send(settings, GAP_TOPIC, ("g1", None))
         assert [gap.gap_id for gap in reported_gaps(settings)] == ["g2", "g0"]
 
-    def test_an_unreadable_gap_is_an_error_because_it_might_be_open(
+    def test_an_unreadable_report_is_an_entry_for_a_person_and_the_others_are_read(
         self, settings: Settings
     ) -> None:
-        send(settings, GAP_TOPIC, ("g", b"{}"))
-        with pytest.raises(UnreadableGapError, match="polygon_stream_gaps"):
-            reported_gaps(settings)
+        gap = Gap("g", "disconnect", 100, 200, 1)
+        send(settings, GAP_TOPIC, ("bad", b"{}"), ("worse", b"\xff"), (gap.gap_id, encode(gap)))
+        reports = reported_gaps(settings)
+        assert [entry.gap_id for entry in reports if entry.is_readable] == ["g"]
+        unreadable = [entry for entry in reports if not entry.is_readable]
+        assert len({entry.gap_id for entry in unreadable}) == 2
+        for entry in unreadable:
+            assert entry.state == "unfillable"
+            assert "polygon_stream_gaps, partition" in entry.note
+            assert abs(entry.since - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=1)
+
+    def test_a_message_that_is_no_row_hides_no_processed_message(self, settings: Settings) -> None:
+        row = aggregate("S", 1)
+        send(settings, FILTERED_TOPIC, ("S", b"garbage"), *filtered(row))
+        commit(settings, SINK_GROUP, FILTERED_TOPIC, 2)
+        assert last_processed(settings, SINK_GROUP, FILTERED_TOPIC, 5) == [row]
 
 
 class TestRows:

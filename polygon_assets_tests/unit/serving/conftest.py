@@ -18,6 +18,7 @@ TABLES = (
     "stream_heartbeats",
     "dead_letters",
     "dead_letter_replays",
+    "subscription_sets",
 )
 
 

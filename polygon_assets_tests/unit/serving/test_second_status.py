@@ -10,9 +10,10 @@ from clickhouse_connect.driver.client import Client
 
 from polygon_assets.gap_filling.coverage import Interval, covered
 from polygon_assets.messages import Heartbeat
-from polygon_assets.serving import gap_ledger, heartbeat_history
+from polygon_assets.serving import gap_ledger, heartbeat_history, subscription_sets
 from polygon_assets.serving.gap_ledger import GapEntry, GapState
 from polygon_assets.serving.queries import load
+from polygon_assets.subscriptions import AcceptedSet
 
 OPEN = dt.datetime(2026, 11, 20, 15, 0, tzinfo=dt.UTC)
 SECOND = dt.timedelta(seconds=1)
@@ -25,9 +26,26 @@ def at(seconds: float) -> dt.datetime:
 def beat(seconds: float, **changes: Any) -> Heartbeat:
     ms = round(at(seconds).timestamp() * 1000)
     plain = Heartbeat(
-        "producer", "h:1:1", "streaming", 1, ms, complete_until=ms, desired=2, confirmed=2, epoch=1
+        "producer",
+        "h:1:1",
+        "streaming",
+        1,
+        ms,
+        complete_until=ms,
+        desired=2,
+        confirmed=2,
+        epoch=1,
+        subscriptions_version="v1",
     )
     return msgspec.structs.replace(plain, **changes)
+
+
+@pytest.fixture(autouse=True)
+def subscribed(client: Client) -> None:
+    """What was subscribed by version: v1 the symbols A and B, v2 the symbol B, v3 all symbols."""
+    channels = {"v1": ("A.A", "A.B"), "v2": ("A.B",), "v3": ("A.*",)}
+    sets = [AcceptedSet(v, "e", "s", OPEN.isoformat(), channels[v]) for v in channels]
+    subscription_sets.store(client, sets)
 
 
 def statuses(client: Client, since: float, until: float, symbol: str = "A") -> list[str]:
@@ -89,6 +107,27 @@ def test_in_a_gap_a_second_is_quiet_only_when_the_gap_is_verified(
     assert statuses(client, 1, 5, "B") == ["unknown"] * 4
 
 
+@pytest.mark.parametrize(
+    ("version", "status"), [("v1", "quiet"), ("v2", "unknown"), ("v3", "quiet"), ("v9", "unknown")]
+)
+def test_a_covered_second_is_quiet_only_for_a_symbol_that_was_subscribed(
+    client: Client, version: str, status: str
+) -> None:
+    beats = [beat(second, subscriptions_version=version) for second in (0, 10, 20, 30)]
+    heartbeat_history.store(client, beats)
+    assert statuses(client, 1, 3) == [status] * 2
+
+
+def test_while_the_subscription_changes_a_second_is_unknown(client: Client) -> None:
+    """B was subscribed all the time, A to begin with."""
+    versions = {0: "v1", 10: "v1", 20: "v2", 30: "v2", 40: "v2"}
+    heartbeat_history.store(
+        client, [beat(second, subscriptions_version=versions[second]) for second in versions]
+    )
+    assert statuses(client, 8, 12) == ["quiet", "unknown", "unknown", "unknown"]
+    assert statuses(client, 8, 12, "B") == ["quiet"] * 4
+
+
 @pytest.mark.parametrize("channels", [(), ("A.*",)])
 def test_a_gap_of_all_channels_is_one_of_each_symbol(
     client: Client, channels: tuple[str, ...]
@@ -131,7 +170,7 @@ def _holds(part: Interval, second: int, *, end: bool = False) -> bool:
 
 
 def test_the_newest_state_of_a_gap_counts(client: Client) -> None:
-    gap = GapEntry("g", at(0), at(2), "crash")
+    gap = GapEntry("g", at(0), at(2), "crash", ("A.*",))
     gap_ledger.store(client, [gap], OPEN)
     gap_ledger.store(client, [replace(gap, state="verified")], OPEN + SECOND)
     assert statuses(client, 0, 2) == ["quiet", "quiet"]
