@@ -10,13 +10,13 @@ from pathlib import Path
 
 import msgspec
 
+from polygon_assets.events.validation import to_row
+from polygon_assets.events.vendor_events import read_frame, to_raw
 from polygon_assets.local.exchange.market.lateness import Rates
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.exchange.stream.tape import Tape
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import encode
-from polygon_assets.streaming.validation import to_row
-from polygon_assets.streaming.vendor_events import read_frame, to_raw
 
 FULL_MARKET_TICKERS = 13_000
 """The simulated exchange lists about 92 % of the tickers on a given day, so about 12,000 trade."""

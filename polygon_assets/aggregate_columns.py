@@ -2,7 +2,7 @@
 
 Add a column here when the vendor adds a field; the messages, the Arrow schema, the table and the
 assets' pages are derived from this list or tested against it. Which values are valid belongs to
-`streaming.validation`.
+`events.validation`.
 """
 
 from dataclasses import dataclass

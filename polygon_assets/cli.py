@@ -5,7 +5,16 @@ Register a new command here; what it reads, calls and prints belongs to its modu
 
 import click
 
-from polygon_assets.commands import airbyte, gaps, inspection, local, migrate, stream, subscriptions
+from polygon_assets.commands import (
+    airbyte,
+    dead_letters,
+    gaps,
+    inspection,
+    local,
+    migrate,
+    stream,
+    subscriptions,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -18,6 +27,7 @@ for command in (
     local.stack,
     inspection.status,
     gaps.list_gaps,
+    dead_letters.dead_letters,
     inspection.doctor,
     stream.stream,
     migrate.migrate,

@@ -7,10 +7,12 @@ system down and nothing set, because whoever repairs something needs the picture
 from collections.abc import Mapping
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from polygon_assets.defs.assets import (
     airbyte,
     clickhouse,
+    dead_letters,
     kafka,
     polygon,
     reconciliation,
@@ -31,6 +33,7 @@ from polygon_assets.defs.stream import jobs as stream_jobs
 from polygon_assets.defs.stream.checks import stream_checks
 from polygon_assets.defs.stream.doubt_check import sample_agrees_with_rest
 from polygon_assets.defs.stream.fill_gaps import fill_gaps, waive_gaps
+from polygon_assets.defs.stream.replay_dead_letters import replay_dead_letters
 from polygon_assets.defs.stream.schedules import checks_schedule, ohlcv_1m_while_open
 from polygon_assets.defs.stream.sensors import STREAM_SENSORS
 from polygon_assets.market_clock import calendar_of
@@ -51,19 +54,7 @@ def build_defs(
     return dg.Definitions(
         assets=_assets(days),
         asset_checks=[*checks, calendar_check.calendar_agrees],
-        jobs=[
-            *stream_jobs.STREAM_JOBS,
-            checks_job,
-            stream_jobs.VALIDATE_SUBSCRIPTIONS,
-            stream_jobs.REFRESH_OHLCV_1M,
-            fill_gaps,
-            waive_gaps,
-            batch_jobs.SYNC_REFERENCE,
-            batch_jobs.LOAD_DAYS,
-            batch_jobs.BUILD_FACTS,
-            batch_jobs.COMPARE_DAYS,
-            calendar_check.JOB,
-        ],
+        jobs=_jobs(checks_job),
         schedules=[
             checks_schedule(checks_job),
             ohlcv_1m_while_open,
@@ -79,6 +70,26 @@ def build_defs(
     )
 
 
+def _jobs(
+    checks_job: UnresolvedAssetJobDefinition,
+) -> list[dg.JobDefinition | UnresolvedAssetJobDefinition]:
+    """Every job, those of the stream first."""
+    return [
+        *stream_jobs.STREAM_JOBS,
+        checks_job,
+        stream_jobs.VALIDATE_SUBSCRIPTIONS,
+        stream_jobs.REFRESH_OHLCV_1M,
+        fill_gaps,
+        waive_gaps,
+        replay_dead_letters,
+        batch_jobs.SYNC_REFERENCE,
+        batch_jobs.LOAD_DAYS,
+        batch_jobs.BUILD_FACTS,
+        batch_jobs.COMPARE_DAYS,
+        calendar_check.JOB,
+    ]
+
+
 def _assets(days: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """Every asset, in the order in which data flows."""
     return [
@@ -88,6 +99,7 @@ def _assets(days: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition | dg
         clickhouse.stock_aggregates(days),
         *clickhouse.VIEW_SPECS,
         stream_gaps.stream_gaps,
+        dead_letters.dead_letters,
         clickhouse.ohlcv_1m(days),
         polygon.REST,
         airbyte.polygon_source,

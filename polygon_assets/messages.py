@@ -1,7 +1,7 @@
 """The contract of the Kafka topics: one struct per message, with the field names of the JSON.
 
 Add a field or an encoding here; topics belong to `topics`, whether a message is valid belongs to
-`streaming.validation`, and where it goes to the programs of `streaming`.
+`events.validation`, and where it goes to the programs of `streaming`.
 """
 
 import datetime as dt

@@ -22,6 +22,7 @@ REQUIRED_SETTINGS: Mapping[str, tuple[str, ...]] = {
         "clickhouse_host",
         "subscriptions_bucket",
     ),
+    "dead_letter_replay": ("kafka_bootstrap_servers", "clickhouse_host"),
     "airbyte": ("airbyte_workspace_id", "airbyte_client_id", "airbyte_client_secret"),
     "warehouse": ("snowflake_account",),
     "vendor": ("polygon_api_key",),

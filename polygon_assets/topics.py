@@ -46,3 +46,4 @@ TOPICS = (
 PRODUCER_GROUP = "polygon_producer"
 FILTER_GROUP = "polygon_filter"
 SINK_GROUP = "clickhouse_sink"
+DEAD_LETTER_GROUP = "clickhouse_dead_letters"

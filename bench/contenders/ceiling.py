@@ -11,10 +11,10 @@ from bench import data
 from bench.measure import Meter
 from bench.work import Work
 from polygon_assets.clients import clickhouse, kafka
+from polygon_assets.events.vendor_events import VendorAggregate
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.clickhouse_writer import TABLE
 from polygon_assets.streaming.rows import to_table
-from polygon_assets.streaming.vendor_events import VendorAggregate
 from polygon_assets.topics import FILTER_GROUP, RAW_TOPIC
 
 CONSUME_MESSAGES = 5_000

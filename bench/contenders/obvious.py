@@ -19,11 +19,11 @@ from polygon import WebSocketClient
 from bench.measure import Meter
 from bench.work import Work
 from polygon_assets.clients import clickhouse
+from polygon_assets.events.validation import refusal_reason, to_row
 from polygon_assets.messages import RawAggregate
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.clickhouse_writer import TABLE
 from polygon_assets.streaming.rows import SCHEMA
-from polygon_assets.streaming.validation import refusal_reason, to_row
 from polygon_assets.topics import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC, SINK_GROUP
 
 ROWS_PER_INSERT = 1_000

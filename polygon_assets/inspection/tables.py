@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from polygon_assets.inspection import ClickHouseUnreachableError
 from polygon_assets.messages import FilteredAggregate, Heartbeat
-from polygon_assets.serving import gap_ledger
+from polygon_assets.serving import dead_letters, gap_ledger
+from polygon_assets.serving.dead_letters import Letter, Part, ReasonCount, Replay, Selection
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.serving.queries import load
 from polygon_assets.settings import Settings
@@ -70,6 +71,35 @@ def gaps(settings: Settings) -> list[GapEntry]:
     """Every entry of `market.stream_gaps`, oldest first. Raises ClickHouseUnreachableError."""
     with _client(settings) as client:
         return gap_ledger.read(client)
+
+
+def refused(
+    settings: Settings, selection: Selection, reasons: int, letters: int
+) -> tuple[list[ReasonCount], list[Letter]]:
+    """The most frequent reasons and the newest dead letters of a selection.
+
+    Raises ClickHouseUnreachableError.
+    """
+    with _client(settings) as client:
+        return (
+            dead_letters.counts(client, selection, reasons),
+            dead_letters.letters(client, selection, letters),
+        )
+
+
+def dead_letter(
+    settings: Settings, letter_id: str
+) -> tuple[Letter, list[Part], list[Replay]] | None:
+    """A dead letter with its bytes and the attempts to replay it; None if no letter has the id.
+
+    Raises ClickHouseUnreachableError.
+    """
+    with _client(settings) as client:
+        found = dead_letters.letters(client, Selection(ids=(letter_id,)), 1)
+        if not found:
+            return None
+        parts = dead_letters.parts(client, [letter_id])[letter_id]
+        return found[0], parts, dead_letters.replays(client, [letter_id])
 
 
 def heartbeats_between(

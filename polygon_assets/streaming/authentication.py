@@ -3,13 +3,13 @@
 Add a form of answer here; sending the key belongs to `connection`.
 """
 
+from polygon_assets.events.vendor_events import Status
 from polygon_assets.streaming.program import (
     EXIT_NOT_ENTITLED,
     EXIT_UNKNOWN_ANSWER,
     EXIT_WRONG_KEY,
     ProgramError,
 )
-from polygon_assets.streaming.vendor_events import Status
 
 PLAN_WORDS = ("plan", "upgrade", "entitle", "pricing")
 """They mean the plan even beside the key: `your API key's plan does not include…`."""

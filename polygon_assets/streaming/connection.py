@@ -13,9 +13,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from polygon_assets.errors import PolygonAssetsError
+from polygon_assets.events.vendor_events import Frame, Status, read_frame
 from polygon_assets.settings import Settings
 from polygon_assets.streaming import authentication
-from polygon_assets.streaming.vendor_events import Frame, Status, read_frame
 
 LARGEST_FRAME_BYTES = 16 * 1024 * 1024
 """The library's default of 1 MiB closes the connection on a frame of a busy second of A.*."""

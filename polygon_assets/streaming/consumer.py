@@ -19,6 +19,7 @@ from confluent_kafka import (
 from polygon_assets.clients import kafka
 from polygon_assets.settings import Settings
 
+UNASSIGNED = "no partition assigned yet"
 JOIN_SECONDS = 5.0
 """Brokers delay a new group for 3 s, so that all its members get the first assignment."""
 
@@ -43,7 +44,7 @@ class TopicConsumer:
 
     def __init__(self, settings: Settings, group: str, topic: str) -> None:
         self.topic = topic
-        self.problem = "no partition assigned yet"
+        self.problem = UNASSIGNED
         self._positions: dict[int, int] = {}
         self._furthest: dict[int, int] = {}
         """By partition, the furthest position it had before it was assigned again."""

@@ -1,7 +1,7 @@
 """The filter: valid and subscribed aggregates from RAW_TOPIC to FILTERED_TOPIC, a row per message.
 
 The loop belongs here: read, judge, deliver, and commit once the output is acknowledged. What is
-valid belongs to `validation`.
+valid belongs to `events.validation`.
 """
 
 import threading
@@ -12,6 +12,7 @@ from contextlib import closing
 from confluent_kafka import Message
 
 from polygon_assets.clients import subscription_store
+from polygon_assets.events.validation import refusal_reason, to_row
 from polygon_assets.messages import UNREADABLE, DeadLetter, decode_raw, encode
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.broker_loss import report_broker_loss
@@ -20,7 +21,6 @@ from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
-from polygon_assets.streaming.validation import refusal_reason, to_row
 from polygon_assets.topics import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC
 
 BATCH_MESSAGES = 5_000

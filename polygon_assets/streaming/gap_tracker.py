@@ -7,9 +7,9 @@ data: it is the time between the last event before a loss and the first event af
 
 import datetime as dt
 
+from polygon_assets.events.validation import WINDOW_MS
 from polygon_assets.market_calendar import ONE_DAY, MarketCalendar
 from polygon_assets.messages import Gap, GapReason
-from polygon_assets.streaming.validation import WINDOW_MS
 
 LIVE_MS = 20 * 60 * 1000
 """Younger events are live, also on the cluster that is 15 minutes late; older ones are replayed."""

@@ -13,6 +13,8 @@ from collections import Counter, deque
 from typing import Literal
 
 from polygon_assets.clients import market_clock
+from polygon_assets.events.validation import CLOCK_TOLERANCE_MS, FIRST_DAY_MS, WINDOW_MS
+from polygon_assets.events.vendor_events import Frame, Refused, Status, VendorAggregate, to_raw
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import DeadLetter, Gap, Heartbeat, encode, utc
 from polygon_assets.settings import Settings
@@ -28,8 +30,6 @@ from polygon_assets.streaming.gap_tracker import (
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
-from polygon_assets.streaming.validation import CLOCK_TOLERANCE_MS, FIRST_DAY_MS, WINDOW_MS
-from polygon_assets.streaming.vendor_events import Frame, Refused, Status, VendorAggregate, to_raw
 from polygon_assets.topics import GAP_TOPIC, RAW_TOPIC
 
 BACKLOG = 12_000

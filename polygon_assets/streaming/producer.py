@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from polygon_assets.clients import subscription_store
+from polygon_assets.events.vendor_events import read_frame
 from polygon_assets.inspection import KafkaUnreachableError
 from polygon_assets.inspection.streams import heartbeats
 from polygon_assets.market_clock import calendar_of
@@ -34,7 +35,6 @@ from polygon_assets.streaming.intake import Intake
 from polygon_assets.streaming.leadership import SESSION_SECONDS, Leadership, SleepDetector
 from polygon_assets.streaming.program import EXIT_NOT_ENTITLED, ProgramError
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
-from polygon_assets.streaming.vendor_events import read_frame
 
 KEEPER_SECONDS = 0.25
 YIELD_SECONDS = 0.05

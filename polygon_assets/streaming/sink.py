@@ -4,6 +4,7 @@ When to insert belongs here (SINK_MAX_ROWS or SINK_MAX_AGE_SECONDS, whichever co
 insert itself belongs to `clickhouse_writer`. A crash between insert and commit makes a second
 insert, which changes nothing, because the table keeps the newest `received_at` of a key.
 ClickHouse's official Kafka Connect sink replaces this program.
+`dead_letter_loader` stores the dead letters in a thread beside it.
 """
 
 import threading
@@ -17,6 +18,7 @@ from polygon_assets.streaming.backoff import Backoff
 from polygon_assets.streaming.broker_loss import report_broker_loss
 from polygon_assets.streaming.clickhouse_writer import ClickHouseWriter, Insertion, UnavailableError
 from polygon_assets.streaming.consumer import TopicConsumer
+from polygon_assets.streaming.dead_letter_loader import DeadLetterLoader
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError
@@ -29,8 +31,11 @@ LONGEST_RETRY_SECONDS = 5.0
 
 def run(settings: Settings, publisher: HeartbeatPublisher, stop: threading.Event) -> None:
     """Load until `stop` is set."""
-    with closing(TopicConsumer(settings, SINK_GROUP, FILTERED_TOPIC)) as consumer:
-        Sink(settings, publisher, consumer).run(stop)
+    with (
+        closing(TopicConsumer(settings, SINK_GROUP, FILTERED_TOPIC)) as consumer,
+        DeadLetterLoader(settings) as letters,
+    ):
+        Sink(settings, publisher, consumer, letters).run(stop)
 
 
 class Sink:
@@ -41,11 +46,16 @@ class Sink:
     """
 
     def __init__(
-        self, settings: Settings, publisher: HeartbeatPublisher, consumer: TopicConsumer
+        self,
+        settings: Settings,
+        publisher: HeartbeatPublisher,
+        consumer: TopicConsumer,
+        letters: DeadLetterLoader,
     ) -> None:
         self._settings = settings
         self._publisher = publisher
         self._consumer = consumer
+        self._letters = letters
         self._delivery = Delivery(settings)
         self._writer = ClickHouseWriter(settings, publisher, self._delivery)
         self._insertion: Insertion | None = None
@@ -60,6 +70,7 @@ class Sink:
     def run(self, stop: threading.Event) -> None:
         """Work until stopped, then insert what was read, within the drain deadline."""
         while not stop.is_set():
+            self._watch_letters()
             self._turn(self._settings.sink_max_age_seconds)
             # While a retry is pending, the state remains that of the failure.
             if time.monotonic() >= self._retry_at:
@@ -67,6 +78,7 @@ class Sink:
                     "streaming" if self._consumer.assigned else "waiting", self._consumer.problem
                 )
         self._publisher.state("draining")
+        self._letters.ask_to_end()
         deadline = time.monotonic() + self._settings.drain_seconds
         while self._insertion or self._waiting:
             self._insert_due(0.0)
@@ -77,6 +89,12 @@ class Sink:
                     "ClickHouse did not take the last rows; the next start reads them again",
                 )
             time.sleep(0.01)
+
+    def _watch_letters(self) -> None:
+        """Raise the loader's error, which ends the program; otherwise show its counters."""
+        self._letters.raise_error()
+        if levels := self._letters.counters():
+            self._publisher.count_all({}, **levels)
 
     def _turn(self, age: float) -> None:
         self._publisher.tick()

@@ -25,6 +25,7 @@ from polygon_assets.batch.raw.daily_records import daily_open_close, grouped_dai
 from polygon_assets.batch.raw.table_writer import merge
 from polygon_assets.clients import snowflake
 from polygon_assets.clients.polygon import PolygonRest
+from polygon_assets.events.validation import exact_decimal
 from polygon_assets.inspection.streams import positions
 from polygon_assets.local.exchange.market.lateness import LONGEST_DELAY, Rates
 from polygon_assets.local.exchange.market.market import Market
@@ -34,7 +35,6 @@ from polygon_assets.market_calendar import MarketCalendar, Session
 from polygon_assets.messages import RawAggregate
 from polygon_assets.serving.queries import load
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.validation import exact_decimal
 from polygon_assets.topics import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC, SINK_GROUP
 from polygon_assets_tests.processes.harness import (
     Exchange,

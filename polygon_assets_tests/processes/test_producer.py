@@ -8,11 +8,11 @@ import time
 
 import pytest
 
+from polygon_assets.events.validation import refusal_reason
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.messages import Heartbeat, unaccounted
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.program import EXIT_NOT_ENTITLED, EXIT_WRONG_KEY
-from polygon_assets.streaming.validation import refusal_reason
 from polygon_assets_tests.processes.harness import beat, put_in_force, raw_aggregates
 from polygon_assets_tests.processes.live_market import (
     EXCHANGE_OPTIONS,

@@ -6,11 +6,11 @@ A bad row costs only itself. Batches without a process belong to unit/streaming.
 import json
 from functools import partial
 
+from polygon_assets.events.validation import to_row
 from polygon_assets.inspection.streams import positions
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.messages import RawAggregate, encode
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.validation import to_row
 from polygon_assets.topics import FILTERED_TOPIC, SINK_GROUP
 from polygon_assets_tests.processes.harness import (
     Programs,

@@ -98,11 +98,12 @@ POLYGON_DEAD_LETTERS = dg.AssetSpec(
     metadata={"dagster/column_schema": table_schema(DEAD_LETTER_COLUMNS)},
     description=described(
         "What a program refused: its place, the stage, the reason, and the bytes themselves, so "
-        "that it can be replayed.",
-        grain="one message per refused frame, event or row.",
+        "that it can be replayed. The sink copies it to `clickhouse/dead_letters`, which is kept "
+        "longer.",
+        grain="one message per refused frame, event or row; long bytes fill several.",
         lateness="immediate; an empty topic is the normal state.",
-        wrong="read the reasons. A new field or unit of the vendor shows here first: correct the "
-        "code, then replay the bytes.",
+        wrong="read the reasons in `clickhouse/dead_letters`. A new field or unit of the vendor "
+        "shows here first: correct the code, then launch `replay_dead_letters`.",
     ),
 )
 

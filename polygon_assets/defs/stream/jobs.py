@@ -12,7 +12,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from polygon_assets.child_processes import die_with_parent
 from polygon_assets.clients.market_clock import MarketClockError
 from polygon_assets.defs.graph.dagster_processes import dagster_ancestors, is_intact
-from polygon_assets.defs.graph.keys import OHLCV_1M, STREAM_GAPS, SUBSCRIPTIONS
+from polygon_assets.defs.graph.keys import DEAD_LETTER_TABLE, OHLCV_1M, STREAM_GAPS, SUBSCRIPTIONS
 from polygon_assets.defs.graph.resources import Environment, StreamPrograms
 from polygon_assets.defs.graph.runs import NEEDS_HUMAN_TAG
 from polygon_assets.defs.stream import decisions
@@ -40,7 +40,8 @@ _DOES = {
     "producer": "receives the feed and writes `kafka/polygon_stream_aggregates`",
     "filter": "writes valid subscribed aggregates to `kafka/custom_filtered_stock_data_topic`, "
     "others to `kafka/polygon_dead_letters`",
-    "sink": "loads `kafka/custom_filtered_stock_data_topic` into `clickhouse/stock_aggregates`",
+    "sink": "loads `kafka/custom_filtered_stock_data_topic` into `clickhouse/stock_aggregates`, "
+    "and dead letters into `clickhouse/dead_letters`",
 }
 
 
@@ -133,10 +134,11 @@ def stream_checks(checks: list[dg.AssetChecksDefinition]) -> UnresolvedAssetJobD
     """The job that judges the running streams by what Kafka and ClickHouse hold."""
     return dg.define_asset_job(
         "stream_checks",
-        selection=dg.AssetSelection.checks(*checks) | dg.AssetSelection.assets(STREAM_GAPS),
+        selection=dg.AssetSelection.checks(*checks)
+        | dg.AssetSelection.assets(STREAM_GAPS, DEAD_LETTER_TABLE),
         description="Judges the running streams: lag, freshness, confirmed channels, clocks, dead "
         "letters, the account of events, and whether processed messages are rows. Shows the gap "
-        "ledger.",
+        "ledger and the dead letters of the last day.",
     )
 
 

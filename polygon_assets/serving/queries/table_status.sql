@@ -8,3 +8,6 @@ UNION ALL
 SELECT 'market.stock_last', uniqExact(symbol), maxOrNull(last_timestamp) FROM market.stock_last
 UNION ALL
 SELECT 'market.ohlcv_1m_by_day', count(), maxOrNull(minute) FROM market.ohlcv_1m_by_day
+UNION ALL
+SELECT 'market.dead_letters', count(), maxOrNull(toDateTime64(refused_at, 3, 'UTC'))
+FROM market.dead_letters

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from polygon_assets.clients.polygon import PolygonNoAnswerError
+from polygon_assets.events.validation import refusal_reason, to_row
 from polygon_assets.gap_filling.rest_seconds import StoredSecond, differences, to_raw
-from polygon_assets.streaming.validation import refusal_reason, to_row
 
 START = 1_795_000_000_000
 REQUESTED = (START + 60_000) * 1000

@@ -16,6 +16,8 @@ TABLES = (
     "ohlcv_1m_by_day",
     "stream_gaps",
     "stream_heartbeats",
+    "dead_letters",
+    "dead_letter_replays",
     "subscription_sets",
 )
 

@@ -6,9 +6,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from polygon_assets.aggregate_columns import AGGREGATE_COLUMNS, VENDOR_KEYS, AggregateColumn
+from polygon_assets.events.vendor_events import VendorAggregate
 from polygon_assets.messages import FilteredAggregate, RawAggregate
 from polygon_assets.streaming.rows import SCHEMA
-from polygon_assets.streaming.vendor_events import VendorAggregate
 
 NAMES = [column.name for column in AGGREGATE_COLUMNS]
 ARROW_TYPES = {

@@ -27,6 +27,7 @@ def test_every_query_has_a_comment_and_runs_on_bound_parameters(client: Client, 
         "DateTime64": now,
         "Date": now.date(),
         "UInt32": 10,
+        "Bool": True,
         "String": "AAPL",
         "Array(String)": ["AAPL"],
         "Array(Int64)": [1],
@@ -62,5 +63,6 @@ def test_table_status_of_empty_tables_has_no_newest_time(client: Client) -> None
         "market.stock_recent",
         "market.stock_last",
         "market.ohlcv_1m_by_day",
+        "market.dead_letters",
     }
     assert set(rows.values()) == {(0, None)}

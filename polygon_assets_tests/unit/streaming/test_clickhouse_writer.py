@@ -9,6 +9,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 from confluent_kafka import Message
 
+from polygon_assets.events.validation import to_row
 from polygon_assets.messages import DeadLetter, Heartbeat, encode
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.clickhouse_writer import (
@@ -19,7 +20,6 @@ from polygon_assets.streaming.clickhouse_writer import (
 )
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
-from polygon_assets.streaming.validation import to_row
 from polygon_assets_tests.unit.streaming.samples import START_MS, raw_aggregate
 
 VIOLATED_CONSTRAINT, UNKNOWN_TABLE = 469, 60

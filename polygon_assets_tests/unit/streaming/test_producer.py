@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from polygon_assets.events.vendor_events import Frame, VendorAggregate, read_frame
 from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.messages import DeadLetter, Gap, Heartbeat, decode_gap, decode_raw, unaccounted
 from polygon_assets.settings import Settings
@@ -19,7 +20,6 @@ from polygon_assets.streaming import producer as module
 from polygon_assets.streaming.connection import ConnectionLostError
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.producer import Producer
-from polygon_assets.streaming.vendor_events import Frame, VendorAggregate, read_frame
 from polygon_assets.topics import GAP_TOPIC, RAW_TOPIC
 from polygon_assets_tests.unit.streaming.samples import START_MS
 

@@ -4,9 +4,9 @@ import decimal
 
 import pytest
 
+from polygon_assets.events.validation import to_row
 from polygon_assets.messages import FilteredAggregate, encode
 from polygon_assets.streaming.rows import CHUNK, SCHEMA, BadRowsError, newest_ms, to_table
-from polygon_assets.streaming.validation import to_row
 from polygon_assets_tests.unit.streaming.samples import START_MS, raw_aggregate
 
 

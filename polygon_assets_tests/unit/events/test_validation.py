@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from polygon_assets.streaming.validation import exact_decimal, readable, refusal_reason, to_row
+from polygon_assets.events.validation import exact_decimal, readable, refusal_reason, to_row
 from polygon_assets_tests.unit.streaming.samples import START_MS, raw_aggregate
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polygon_assets.streaming.vendor_events import Frame, Status, read_frame, to_raw
+from polygon_assets.events.vendor_events import Frame, Status, read_frame, to_raw
 
 EVENT = (
     b'{"ev":"A","sym":"SPCE","v":200,"av":8642007,"op":25.66,"vw":25.3981,"o":25.39,"c":25.4,'

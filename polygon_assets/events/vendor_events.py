@@ -11,8 +11,8 @@ from typing import Annotated
 import msgspec
 
 from polygon_assets.aggregate_columns import VENDOR_KEYS
+from polygon_assets.events.damaged_frame import Part, split
 from polygon_assets.messages import UNREADABLE, RawAggregate
-from polygon_assets.streaming.damaged_frame import Part, split
 
 EXCERPT_BYTES = 20
 """Enough to show the key of the value that an error is about."""
