@@ -5,7 +5,16 @@ Register a new command here; what it reads, calls and prints belongs to its modu
 
 import click
 
-from polygon_assets.commands import airbyte, gaps, inspection, local, migrate, stream, subscriptions
+from polygon_assets.commands import (
+    airbyte,
+    gaps,
+    inspection,
+    local,
+    migrate,
+    query,
+    stream,
+    subscriptions,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -18,6 +27,7 @@ for command in (
     local.stack,
     inspection.status,
     gaps.list_gaps,
+    query.query,
     inspection.doctor,
     stream.stream,
     migrate.migrate,

@@ -185,6 +185,13 @@ class Settings(BaseSettings):
         description="Pause after the vendor reported that another process uses the account's "
         "connection.",
     )
+    stock_versions_days: int = Field(
+        90,
+        ge=0,
+        le=36_500,
+        description="Days that every version of a second is kept after its receipt; 0 keeps them "
+        "for ever. `polygon-assets migrate` applies a change.",
+    )
     sink_max_rows: int = Field(50_000, ge=1, description="Most rows of one insert.")
     sink_max_age_seconds: float = Field(
         0.5, gt=0, le=60, description="Longest wait of a row before it is inserted."

@@ -19,6 +19,7 @@ from polygon_assets.defs.graph.keys import (
     STOCK_AGGREGATES,
     STOCK_LAST,
     STOCK_RECENT,
+    STOCK_VERSIONS,
     WEBSOCKET,
 )
 from polygon_assets.messages import Heartbeat
@@ -63,6 +64,7 @@ SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
     ),
     "sink": (
         Subject(STOCK_AGGREGATES, counters=("read", "forwarded", "retries")),
+        Subject(STOCK_VERSIONS, counters=("forwarded",), progress="forwarded", observed=False),
         Subject(STOCK_RECENT, counters=("forwarded",), progress="forwarded", observed=False),
         Subject(STOCK_LAST, counters=("forwarded",), progress="forwarded", observed=False),
     ),
