@@ -81,6 +81,22 @@ class Settings(BaseSettings):
         description="Key of the subscription CSV; the accepted set is published beside it.",
     )
 
+    archive_bucket: str = Field(
+        "", description="Bucket of the archive of raw events; empty for SUBSCRIPTIONS_BUCKET."
+    )
+    archive_prefix: str = Field(
+        "archive/", description="Start of the keys of the archive's objects."
+    )
+    archive_max_seconds: float = Field(
+        300.0, gt=0, le=3600, description="Longest wait of a raw event before it is archived."
+    )
+    archive_max_bytes: int = Field(
+        33_554_432,
+        ge=1,
+        description="Uncompressed bytes of raw events that are archived together; up to twice as "
+        "many wait in memory.",
+    )
+
     snowflake_account: str = Field("", description="Account identifier, ORGANISATION-ACCOUNT.")
     snowflake_user: str = Field(
         "", description="User that owns the schemas RAW and MARTS of the database."

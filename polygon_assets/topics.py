@@ -42,3 +42,4 @@ TOPICS = (
 
 FILTER_GROUP = "polygon_filter"
 SINK_GROUP = "clickhouse_sink"
+ARCHIVER_GROUP = "raw_archiver"

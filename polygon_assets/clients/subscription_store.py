@@ -5,8 +5,6 @@
 subscriptions here; parsing and validating the CSV belongs to `subscriptions`.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -91,24 +89,13 @@ class SubscriptionStore:
             with self._named_errors(key):
                 self._client.put_object(Bucket=self._bucket, Key=key, Body=body)
 
-    @contextmanager
-    def _named_errors(self, key: str) -> Iterator[None]:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            yield
-        except (BotoCoreError, ClientError) as error:
-            raise SubscriptionStoreError(f"s3://{self._bucket}/{key}: {error}") from error
+    def _named_errors(self, key: str) -> s3.NamedErrors:
+        return s3.named_errors(self._bucket, key, SubscriptionStoreError)
 
 
 def connect(settings: Settings) -> SubscriptionStore:
     """A store with a new S3 client. Raises SubscriptionStoreError for an unusable address."""
-    try:
-        client = s3.connect(settings)
-    except ValueError as error:
-        raise SubscriptionStoreError(
-            f"AWS_ENDPOINT_URL_S3={settings.aws_endpoint_url_s3!r}: {error}; write http://HOST:PORT"
-        ) from error
+    client = s3.connect_named(settings, SubscriptionStoreError)
     return SubscriptionStore(client, settings.subscriptions_bucket, settings.subscriptions_key)
 
 

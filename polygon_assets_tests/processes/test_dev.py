@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from polygon_assets.clients import snowflake
+from polygon_assets.messages import PROGRAMS
 from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.dev_process import (
     COMMAND,
@@ -81,7 +82,7 @@ def test_one_command_brings_a_trading_market_into_clickhouse(
     eventually(live, f"healthy with rows; {log}", START_SECONDS)
     facts = status_of(data)
     assert {name: stream["state"] for name, stream in facts["streams"].items()} == dict.fromkeys(
-        ("producer", "filter", "sink"), "streaming"
+        PROGRAMS, "streaming"
     )
     assert set(facts["services"]) == {
         "exchange",
@@ -240,7 +241,7 @@ def test_without_any_setting_the_doctor_names_each_cure(
 
 
 def test_a_program_without_settings_ends_with_exit_code_12() -> None:
-    for name in ("producer", "filter", "sink"):
+    for name in PROGRAMS:
         ended = run_cli("stream", name)
         assert ended.returncode == 12
         assert "KAFKA_BOOTSTRAP_SERVERS" in ended.stderr

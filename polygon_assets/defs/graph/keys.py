@@ -3,6 +3,7 @@
 from dagster import AssetKey
 
 SUBSCRIPTIONS = AssetKey(["s3", "subscriptions"])
+RAW_ARCHIVE = AssetKey(["s3", "raw_archive"])
 WEBSOCKET = AssetKey(["polygon", "websocket"])
 RAW = AssetKey(["kafka", "polygon_stream_aggregates"])
 FILTERED = AssetKey(["kafka", "custom_filtered_stock_data_topic"])

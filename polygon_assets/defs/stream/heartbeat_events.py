@@ -16,6 +16,7 @@ from polygon_assets.defs.graph.keys import (
     DEAD_LETTERS,
     FILTERED,
     RAW,
+    RAW_ARCHIVE,
     STOCK_AGGREGATES,
     STOCK_LAST,
     STOCK_RECENT,
@@ -67,6 +68,9 @@ SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
         Subject(STOCK_VERSIONS, counters=("forwarded",), progress="forwarded", observed=False),
         Subject(STOCK_RECENT, counters=("forwarded",), progress="forwarded", observed=False),
         Subject(STOCK_LAST, counters=("forwarded",), progress="forwarded", observed=False),
+    ),
+    "archiver": (
+        Subject(RAW_ARCHIVE, counters=("read", "forwarded", "retries"), progress="forwarded"),
     ),
 }
 

@@ -41,6 +41,7 @@ _DOES = {
     "filter": "writes valid subscribed aggregates to `kafka/custom_filtered_stock_data_topic`, "
     "others to `kafka/polygon_dead_letters`",
     "sink": "loads `kafka/custom_filtered_stock_data_topic` into `clickhouse/stock_aggregates`",
+    "archiver": "copies `kafka/polygon_stream_aggregates` to `s3/raw_archive`",
 }
 
 

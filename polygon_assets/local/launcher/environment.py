@@ -17,6 +17,8 @@ TUNING: Mapping[str, str] = {
     "max_connections_cooldown_seconds": "only sets how long an evicted connection waits",
     "sink_max_rows": "only sets the sink's batch size",
     "sink_max_age_seconds": "only sets the sink's batch age",
+    "archive_max_seconds": "only sets how long the archiver collects",
+    "archive_max_bytes": "only sets how much the archiver collects",
     "stock_versions_days": "only sets how long versions are kept",
     "drain_seconds": "only sets how long a stopping program may drain",
     "split_decisions": "names splits, no outside system",
