@@ -12,6 +12,7 @@ from polygon_assets.commands import (
     local,
     migrate,
     query,
+    rebuild,
     stream,
     subscriptions,
 )
@@ -28,6 +29,7 @@ for command in (
     inspection.status,
     gaps.list_gaps,
     query.query,
+    rebuild.rebuild,
     inspection.doctor,
     stream.stream,
     migrate.migrate,

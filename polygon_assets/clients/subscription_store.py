@@ -1,10 +1,12 @@
 """The subscription CSV and the accepted set in S3: reading both, and publishing a new version.
 
 `<key>` is the CSV that people edit, `<key without ending>/accepted.json` the set in force, and
-`<key without ending>/versions/` keeps every published set as `<version>.json`. Add an object of the
-subscriptions here; parsing and validating the CSV belongs to `subscriptions`.
+`<key without ending>/versions/` keeps every publication as `<time>-<version>.json`: a set that
+returns must not erase when it was in force before. Add an object of the subscriptions here; parsing
+and validating the CSV belongs to `subscriptions`.
 """
 
+import datetime as dt
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 class SubscriptionStoreError(PolygonAssetsError):
     """The CSV or the accepted set cannot be read or written; names the object and the cause."""
+
+
+class NoSuchSetError(SubscriptionStoreError):
+    """There is no accepted set of this name."""
 
 
 @dataclass(frozen=True)
@@ -67,27 +73,45 @@ class SubscriptionStore:
 
     def accepted(self) -> AcceptedSet | None:
         """The set in force, or None before the first one is published."""
-        with self._named_errors(self._accepted_key):
-            try:
-                body = self._client.get_object(Bucket=self._bucket, Key=self._accepted_key)[
-                    "Body"
-                ].read()
-            except self._client.exceptions.NoSuchKey:
-                return None
         try:
-            return msgspec.json.decode(body, type=AcceptedSet)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise SubscriptionStoreError(
-                f"s3://{self._bucket}/{self._accepted_key} is not an accepted set: {error}; "
-                "materialize s3/subscriptions to publish it again"
-            ) from error
+            return self._read(self._accepted_key)
+        except NoSuchSetError:
+            return None
+
+    def history(self) -> list[AcceptedSet]:
+        """Every set that was put in force, oldest first."""
+        folder = f"{self._versions}/"
+        with self._named_errors(folder):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=folder
+            )
+            keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+        sets = [self._read(key) for key in keys]
+        return sorted(sets, key=lambda accepted: dt.datetime.fromisoformat(accepted.accepted_at))
 
     def publish(self, accepted: AcceptedSet) -> None:
         """Put a set in force. The history is written first, so that it has every set in force."""
         body = msgspec.json.format(msgspec.json.encode(accepted))
-        for key in (str(self._versions / f"{accepted.version}.json"), self._accepted_key):
+        accepted_at = dt.datetime.fromisoformat(accepted.accepted_at).astimezone(dt.UTC)
+        name = f"{accepted_at:%Y%m%dT%H%M%SZ}-{accepted.version}.json"
+        for key in (str(self._versions / name), self._accepted_key):
             with self._named_errors(key):
                 self._client.put_object(Bucket=self._bucket, Key=key, Body=body)
+
+    def _read(self, key: str) -> AcceptedSet:
+        """A set; raises NoSuchSetError without one."""
+        with self._named_errors(key):
+            try:
+                body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            except self._client.exceptions.NoSuchKey as error:
+                raise NoSuchSetError(f"s3://{self._bucket}/{key} does not exist") from error
+        try:
+            return msgspec.json.decode(body, type=AcceptedSet)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise SubscriptionStoreError(
+                f"s3://{self._bucket}/{key} is not an accepted set: {error}; "
+                "materialize s3/subscriptions to publish it again"
+            ) from error
 
     def _named_errors(self, key: str) -> s3.NamedErrors:
         return s3.named_errors(self._bucket, key, SubscriptionStoreError)
