@@ -178,8 +178,8 @@ _VIEWS = (
             grain="one row per symbol, second and receipt; read it with FINAL, because a replayed "
             "version stands twice until parts are merged.",
             lateness="none: it is filled by the same insert as `clickhouse/stock_aggregates`.",
-            wrong="`polygon-assets rebuild DAY` compares the newest versions with the archive; "
-            "versions that are missing here, but not there, return with `--replace`.",
+            wrong="it holds nothing that `s3/raw_archive` lacks. To fill it again: truncate it and "
+            "insert from `clickhouse/stock_aggregates`, which has each second's newest version.",
         ),
     ),
     _View(

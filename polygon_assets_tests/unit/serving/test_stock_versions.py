@@ -188,6 +188,17 @@ def test_the_table_has_the_columns_of_the_aggregates(client: Client) -> None:
     ]
 
 
+def test_the_view_of_a_moment_has_the_columns_of_the_aggregates(client: Client) -> None:
+    insert(client, [second(1)])
+    view = (
+        "SELECT * FROM market.stock_as_known_at(as_of = {t:DateTime64(6)}, "
+        "from_ts = {from:DateTime64(3)}, to_ts = {t:DateTime64(3)})"
+    )
+    answer = client.query(view, parameters={"from": OPENING, "t": OPENING + HOUR})
+    assert list(answer.column_names) == [column.name for column in AGGREGATE_COLUMNS]
+    assert len(answer.result_rows) == 1
+
+
 def test_the_migration_takes_over_what_the_table_holds_of_any_number_of_days(
     client: Client,
 ) -> None:
