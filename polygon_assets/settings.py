@@ -85,7 +85,9 @@ class Settings(BaseSettings):
         "", description="Bucket of the archive of raw events; empty for SUBSCRIPTIONS_BUCKET."
     )
     archive_prefix: str = Field(
-        "archive/", description="Start of the keys of the archive's objects."
+        "archive/",
+        pattern=r"^([^/].*/)?$",
+        description="Start of the keys of the archive's objects; ends with a slash.",
     )
     archive_max_seconds: float = Field(
         300.0, gt=0, le=3600, description="Longest wait of a raw event before it is archived."
@@ -251,6 +253,7 @@ ENDPOINTS = frozenset(
         "clickhouse_host",
         "aws_endpoint_url_s3",
         "subscriptions_bucket",
+        "archive_bucket",
         "snowflake_account",
         "snowflake_host",
         "airbyte_workspace_id",

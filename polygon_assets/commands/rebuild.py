@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from polygon_assets.commands.endpoints import read_settings
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,19 +36,10 @@ def rebuild(day: dt.datetime, replace: bool) -> None:
     """
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
-    from polygon_assets.clients.archive_store import ArchiveStoreError
-    from polygon_assets.clients.subscription_store import SubscriptionStoreError
-    from polygon_assets.rebuild.day import NothingArchivedError
-
     settings = read_settings()
     try:
         is_equal = _rebuild(settings, day.date(), replace)
-    except (
-        ArchiveStoreError,
-        ClickHouseError,
-        NothingArchivedError,
-        SubscriptionStoreError,
-    ) as error:
+    except (ClickHouseError, PolygonAssetsError) as error:
         raise click.ClickException(str(error)) from error
     sys.exit(0 if is_equal else 1)
 
