@@ -202,7 +202,7 @@ _VIEWS = (
         FINALITY_COLUMNS,
         described(
             "How often each second was revised, and whether it may still change: the vendor "
-            "corrects a second for 15 minutes, and a gap may have swallowed a correction. "
+            "corrects a second for 15 minutes, and a gap may have lost a correction. "
             "`polygon-assets query versions` prints it with every version.",
             grain="one row per symbol and second between the parameters `from_ts` and `to_ts`.",
             lateness="none: computed when read, for the market time in the parameter `now_ts`.",

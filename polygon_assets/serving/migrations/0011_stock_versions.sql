@@ -58,7 +58,7 @@ LIMIT 1 BY symbol, start_timestamp;
 
 -- How often each second was revised, and whether it may still change at `now_ts` (market time):
 -- * provisional: it may. Corrections come for 15 minutes, and a gap that overlaps these minutes and
---   is neither verified nor waived may have swallowed one.
+--   is neither verified nor waived may have lost one.
 -- * verified: a fill compared it with REST, key by key, after these minutes, and nothing came since.
 -- * revised, final: no change is expected any more, with or without a change of values so far. That
 --   nothing was missed is not proved here: the ledger gets time without a producer only while

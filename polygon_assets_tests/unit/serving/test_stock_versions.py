@@ -140,7 +140,7 @@ def test_a_second_counts_as_revised_when_its_values_changed_and_not_when_sent_ag
         ("verified", "final"),
     ],
 )
-def test_a_gap_that_may_have_swallowed_a_correction_keeps_a_second_provisional(
+def test_a_gap_that_may_have_lost_a_correction_keeps_a_second_provisional(
     client: Client, state: GapState, expected: str
 ) -> None:
     insert(client, [second(1)])
