@@ -12,6 +12,8 @@ from polygon_assets.commands import (
     inspection,
     local,
     migrate,
+    query,
+    rebuild,
     stream,
     subscriptions,
 )
@@ -28,6 +30,8 @@ for command in (
     inspection.status,
     gaps.list_gaps,
     dead_letters.dead_letters,
+    query.query,
+    rebuild.rebuild,
     inspection.doctor,
     stream.stream,
     migrate.migrate,

@@ -96,6 +96,7 @@ def _assets(days: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition | dg
         s3.subscriptions,
         polygon.WEBSOCKET_FEED,
         *kafka.SPECS,
+        s3.ARCHIVE,
         clickhouse.stock_aggregates(days),
         *clickhouse.VIEW_SPECS,
         stream_gaps.stream_gaps,

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-ProgramName = Literal["producer", "filter", "sink"]
+ProgramName = Literal["producer", "filter", "sink", "archiver"]
 PROGRAMS: tuple[ProgramName, ...] = get_args(ProgramName)
 ProgramState = Literal[
     "starting",
@@ -180,6 +180,13 @@ class Heartbeat(msgspec.Struct, omit_defaults=True):
     subscriptions_version: str = ""
 
 
+class Stamps(msgspec.Struct):
+    """What the messages of RAW_TOPIC and FILTERED_TOPIC have in common: the second, its receipt."""
+
+    start_timestamp: int
+    received_at: int
+
+
 LATEST_MS = 4_102_444_800_000
 """2100-01-01 in Unix milliseconds."""
 
@@ -207,6 +214,7 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 encode = msgspec.json.Encoder().encode
 decode_raw = msgspec.json.Decoder(RawAggregate).decode
+decode_stamps = msgspec.json.Decoder(Stamps).decode
 decode_filtered = msgspec.json.Decoder(FilteredAggregate).decode
 decode_dead_letter = msgspec.json.Decoder(DeadLetter).decode
 decode_gap = msgspec.json.Decoder(Gap).decode

@@ -16,6 +16,7 @@ REQUIRED_SETTINGS: Mapping[str, tuple[str, ...]] = {
     ),
     "filter": ("kafka_bootstrap_servers", "subscriptions_bucket"),
     "sink": ("kafka_bootstrap_servers", "clickhouse_host"),
+    "archiver": ("kafka_bootstrap_servers", "subscriptions_bucket"),
     "gap_filler": (
         "polygon_api_key",
         "kafka_bootstrap_servers",

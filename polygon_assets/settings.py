@@ -88,6 +88,24 @@ class Settings(BaseSettings):
         description="Key of the subscription CSV; the accepted set is published beside it.",
     )
 
+    archive_bucket: str = Field(
+        "", description="Bucket of the archive of raw events; empty for SUBSCRIPTIONS_BUCKET."
+    )
+    archive_prefix: str = Field(
+        "archive/",
+        pattern=r"^([^/].*/)?$",
+        description="Start of the keys of the archive's objects; ends with a slash.",
+    )
+    archive_max_seconds: float = Field(
+        300.0, gt=0, le=3600, description="Longest wait of a raw event before it is archived."
+    )
+    archive_max_bytes: int = Field(
+        33_554_432,
+        ge=1,
+        description="Uncompressed bytes of raw events that are archived together; up to twice as "
+        "many wait in memory.",
+    )
+
     snowflake_account: str = Field("", description="Account identifier, ORGANISATION-ACCOUNT.")
     snowflake_user: str = Field(
         "", description="User that owns the schemas RAW and MARTS of the database."
@@ -192,6 +210,13 @@ class Settings(BaseSettings):
         description="Pause after the vendor reported that another process uses the account's "
         "connection.",
     )
+    stock_versions_days: int = Field(
+        90,
+        ge=0,
+        le=36_500,
+        description="Days that every version of a second is kept after its receipt; 0 keeps them "
+        "for ever. `polygon-assets migrate` applies a change.",
+    )
     sink_max_rows: int = Field(50_000, ge=1, description="Most rows of one insert.")
     sink_max_age_seconds: float = Field(
         0.5, gt=0, le=60, description="Longest wait of a row before it is inserted."
@@ -235,6 +260,7 @@ ENDPOINTS = frozenset(
         "clickhouse_host",
         "aws_endpoint_url_s3",
         "subscriptions_bucket",
+        "archive_bucket",
         "snowflake_account",
         "snowflake_host",
         "airbyte_workspace_id",

@@ -1,12 +1,13 @@
 """The subscription CSV and the accepted set in S3: reading both, and publishing a new version.
 
 `<key>` is the CSV that people edit, `<key without ending>/accepted.json` the set in force, and
-`<key without ending>/versions/` keeps every published set as `<version>.json`. Add an object of the
-subscriptions here; parsing and validating the CSV belongs to `subscriptions`.
+`<key without ending>/versions/` keeps every publication as `<time>-<version>.json`: a set that
+returns must not erase when it was in force before. Add an object of the subscriptions here; parsing
+and validating the CSV belongs to `subscriptions`.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 class SubscriptionStoreError(PolygonAssetsError):
     """The CSV or the accepted set cannot be read or written; names the object and the cause."""
+
+
+class NoSuchSetError(SubscriptionStoreError):
+    """There is no accepted set of this name."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +74,45 @@ class SubscriptionStore:
 
     def accepted(self) -> AcceptedSet | None:
         """The set in force, or None before the first one is published."""
-        return self._read(self._accepted_key)
+        try:
+            return self._read(self._accepted_key)
+        except NoSuchSetError:
+            return None
 
-    def of_version(self, version: str) -> AcceptedSet | None:
-        """A set that is or was in force, or None where the history does not have it."""
-        return self._read(self._version_key(version))
+    def history(self) -> list[AcceptedSet]:
+        """Every set that was put in force, oldest first."""
+        sets = map(self._read, self._history_keys())
+        return sorted(sets, key=lambda accepted: dt.datetime.fromisoformat(accepted.accepted_at))
 
-    def _read(self, key: str) -> AcceptedSet | None:
+    def of_versions(self, versions: Collection[str]) -> list[AcceptedSet]:
+        """Those of the history with one of these versions."""
+        endings = tuple(f"{version}.json" for version in versions)
+        return [self._read(key) for key in self._history_keys() if key.endswith(endings)]
+
+    def _history_keys(self) -> list[str]:
+        folder = f"{self._versions}/"
+        with self._named_errors(folder):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=folder
+            )
+            return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+
+    def publish(self, accepted: AcceptedSet) -> None:
+        """Put a set in force. The history is written first, so that it has every set in force."""
+        body = msgspec.json.format(msgspec.json.encode(accepted))
+        accepted_at = dt.datetime.fromisoformat(accepted.accepted_at).astimezone(dt.UTC)
+        name = f"{accepted_at:%Y%m%dT%H%M%SZ}-{accepted.version}.json"
+        for key in (str(self._versions / name), self._accepted_key):
+            with self._named_errors(key):
+                self._client.put_object(Bucket=self._bucket, Key=key, Body=body)
+
+    def _read(self, key: str) -> AcceptedSet:
+        """A set; raises NoSuchSetError without one."""
         with self._named_errors(key):
             try:
                 body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-            except self._client.exceptions.NoSuchKey:
-                return None
+            except self._client.exceptions.NoSuchKey as error:
+                raise NoSuchSetError(f"s3://{self._bucket}/{key} does not exist") from error
         try:
             return msgspec.json.decode(body, type=AcceptedSet)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -89,34 +121,13 @@ class SubscriptionStore:
                 "materialize s3/subscriptions to publish it again"
             ) from error
 
-    def _version_key(self, version: str) -> str:
-        return str(self._versions / f"{version}.json")
-
-    def publish(self, accepted: AcceptedSet) -> None:
-        """Put a set in force. The history is written first, so that it has every set in force."""
-        body = msgspec.json.format(msgspec.json.encode(accepted))
-        for key in (self._version_key(accepted.version), self._accepted_key):
-            with self._named_errors(key):
-                self._client.put_object(Bucket=self._bucket, Key=key, Body=body)
-
-    @contextmanager
-    def _named_errors(self, key: str) -> Iterator[None]:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            yield
-        except (BotoCoreError, ClientError) as error:
-            raise SubscriptionStoreError(f"s3://{self._bucket}/{key}: {error}") from error
+    def _named_errors(self, key: str) -> s3.NamedErrors:
+        return s3.named_errors(self._bucket, key, SubscriptionStoreError)
 
 
 def connect(settings: Settings) -> SubscriptionStore:
     """A store with a new S3 client. Raises SubscriptionStoreError for an unusable address."""
-    try:
-        client = s3.connect(settings)
-    except ValueError as error:
-        raise SubscriptionStoreError(
-            f"AWS_ENDPOINT_URL_S3={settings.aws_endpoint_url_s3!r}: {error}; write http://HOST:PORT"
-        ) from error
+    client = s3.connect_named(settings, SubscriptionStoreError)
     return SubscriptionStore(client, settings.subscriptions_bucket, settings.subscriptions_key)
 
 

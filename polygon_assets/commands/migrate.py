@@ -19,16 +19,24 @@ def migrate() -> None:
     from polygon_assets.clients import clickhouse
     from polygon_assets.serving.migrate import MigrationError
     from polygon_assets.serving.migrate import migrate as apply_migrations
+    from polygon_assets.serving.version_retention import set_retention
     from polygon_assets.streaming.create_topics import TopicError, create_missing_topics
 
     settings = read_settings()
     try:
         topics = create_missing_topics(settings) if settings.kafka_bootstrap_servers else None
-        names = apply_migrations(clickhouse.connect(settings), dt.datetime.now(dt.UTC))
+        client = clickhouse.connect(settings)
+        names = apply_migrations(client, dt.datetime.now(dt.UTC))
+        days = settings.stock_versions_days
+        is_retention_new = set_retention(client, days)
     except (ClickHouseError, MigrationError, TopicError) as error:
         raise click.ClickException(str(error)) from error
     if topics is None:
         click.echo("created no topic, because KAFKA_BOOTSTRAP_SERVERS is not set")
     changes = [f"created topic {topic}" for topic in topics or ()]
     changes += [f"applied {name}" for name in names]
+    if is_retention_new:
+        changes.append(
+            f"market.stock_versions keeps versions {f'{days} days' if days else 'for ever'}"
+        )
     click.echo("\n".join(changes) or "up to date")

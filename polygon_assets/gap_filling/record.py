@@ -62,8 +62,9 @@ def record_subscription_sets(settings: Settings, now: dt.datetime) -> None:
 
     with closing(clickhouse.connect(settings)) as client:
         if versions := subscription_sets.missing_versions(client, now - HISTORY):
-            s3 = subscription_store.connect(settings)
-            subscription_sets.store(client, filter(None, map(s3.of_version, versions)))
+            subscription_sets.store(
+                client, subscription_store.connect(settings).of_versions(versions)
+            )
 
 
 def _was_streaming(clock: MarketClock, session: Session, first_beat: dt.datetime | None) -> bool:

@@ -8,15 +8,24 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from polygon_assets.clients import subscription_store
+from polygon_assets.clients import archive_store, subscription_store
 from polygon_assets.clients.airbyte.api import AirbyteApi
 from polygon_assets.clients.airbyte.transport import AirbyteError
+from polygon_assets.clients.archive_store import ArchiveStoreError
 from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
 from polygon_assets.clients.subscription_store import SubscriptionStoreError
 from polygon_assets.inspection import EvidenceError, streams, tables, warehouse
 from polygon_assets.inspection.disk import free_bytes, scarcity
 from polygon_assets.settings import Settings
 from polygon_assets.topics import TOPICS
+
+KNOWN_ERRORS = (
+    AirbyteError,
+    ArchiveStoreError,
+    EvidenceError,
+    PolygonApiError,
+    SubscriptionStoreError,
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,13 @@ def examine(settings: Settings, folder: Path, connections: Collection[str]) -> l
             _S3_CURE,
         ),
         _try(
+            "archive",
+            "ARCHIVE_BUCKET",
+            settings.archive_bucket or settings.subscriptions_bucket,
+            lambda: _archive(settings),
+            _ARCHIVE_CURE,
+        ),
+        _try(
             "Snowflake",
             "SNOWFLAKE_ACCOUNT",
             settings.snowflake_host or settings.snowflake_account,
@@ -96,7 +112,7 @@ def _try(name: str, variable: str, value: str, attempt: Callable[[], str], cure:
         return Finding(name, False, f"{variable} is not set", cure)
     try:
         return Finding(name, True, attempt())
-    except (AirbyteError, EvidenceError, PolygonApiError, SubscriptionStoreError) as error:
+    except KNOWN_ERRORS as error:
         return Finding(name, False, str(error).splitlines()[0], cure)
 
 
@@ -125,6 +141,12 @@ def _tables(settings: Settings) -> str:
 def _csv(settings: Settings) -> str:
     etag = subscription_store.connect(settings).csv_etag()
     return f"s3://{settings.subscriptions_bucket}/{settings.subscriptions_key} exists (ETag {etag})"
+
+
+def _archive(settings: Settings) -> str:
+    store = archive_store.connect(settings)
+    store.check()
+    return f"{store.address} can be read"
 
 
 def _warehouse(settings: Settings) -> str:
@@ -161,6 +183,7 @@ _CLICKHOUSE_CURE = (
 _S3_CURE = (
     "create the bucket, grant read and write to it, then `polygon-assets subscriptions push FILE`"
 )
+_ARCHIVE_CURE = "create the bucket, or set ARCHIVE_BUCKET; grant list, read and write to it"
 _SNOWFLAKE_CURE = (
     "deploy/snowflake.sql creates database, warehouse, role and service user; its private key goes "
     "to SNOWFLAKE_PRIVATE_KEY"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DEADLINE_SECONDS = 10.0
 TAIL = 20
-"""Heartbeats read in each partition: a few seconds' worth of three programs."""
+"""Heartbeats read in each partition: a few seconds' worth of four programs."""
 LONG_TAIL = 1_000
 """About a quarter of an hour of heartbeats, for a reader that skips its own."""
 QUIET_SECONDS = 5.0

@@ -1,4 +1,4 @@
-"""The stream programs: producer, filter and sink, each a long-running process without Dagster.
+"""The stream programs producer, filter, sink and archiver: long-running processes without Dagster.
 
 Add a program here, run by `polygon-assets stream NAME`; supervising it belongs to `defs.stream`.
 """

@@ -6,10 +6,9 @@ loses its log when it dies, and retention may delete messages before they are re
 
 from collections.abc import Sequence
 
-import msgspec
 from confluent_kafka import Message
 
-from polygon_assets.messages import UNREADABLE, Gap, encode
+from polygon_assets.messages import UNREADABLE, Gap, Stamps, decode_stamps, encode
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.gap_tracker import gap_end_ms
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
@@ -17,16 +16,6 @@ from polygon_assets.topics import GAP_TOPIC
 
 UNKNOWN_MS = 15 * 60 * 1000
 """How far back the interval goes where this process had processed nothing before the loss."""
-
-
-class _Stamps(msgspec.Struct):
-    """What the messages of both topics have."""
-
-    start_timestamp: int
-    received_at: int
-
-
-_decode = msgspec.json.Decoder(_Stamps).decode
 
 
 def report_broker_loss(
@@ -46,12 +35,12 @@ def report_broker_loss(
     delivery.send_eventually(GAP_TOPIC, gap.gap_id.encode(), encode(gap))
 
 
-def _stamps(messages: Sequence[Message]) -> list[_Stamps]:
+def _stamps(messages: Sequence[Message]) -> list[Stamps]:
     """The stamps of the messages that have any: an unreadable one becomes a dead letter later."""
     stamps = []
     for message in messages:
         try:
-            stamps.append(_decode(message.value() or b""))
+            stamps.append(decode_stamps(message.value() or b""))
         except UNREADABLE:
             continue
     return stamps

@@ -1,21 +1,20 @@
 """Inserts one batch into `market.stock_aggregates`, and turns bad rows into dead letters.
 
-Add how rows are inserted here; when and what to insert belongs to `sink`, and the
-largest batch is the setting SINK_MAX_ROWS.
+Add how rows are inserted here; when and what to insert belongs to
+`batch_loop`, and the largest batch is the setting SINK_MAX_ROWS.
 """
 
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 from confluent_kafka import Message
 
 from polygon_assets.clients import clickhouse
-from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.messages import DeadLetter
 from polygon_assets.settings import Settings
+from polygon_assets.streaming.batch_loop import UnavailableError
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.rows import BadRowsError, newest_ms, to_table
@@ -38,10 +37,6 @@ Refusal = tuple[Message, str]
 
 class RowsRefusedError(BadRowsError):
     """ClickHouse refuses the rows for their content."""
-
-
-class UnavailableError(PolygonAssetsError):
-    """ClickHouse accepts no rows now, whatever they contain."""
 
 
 class ClickHouseWriter:
@@ -132,29 +127,3 @@ class ClickHouseWriter:
             message.offset(),
         )
         self._delivery.send_dead_letter(letter)
-
-
-class Insertion(threading.Thread):
-    """An insert in the background: reading and decoding go on while ClickHouse works.
-
-    Started by its owner. The process does not wait for it when it ends.
-    """
-
-    def __init__(self, messages: list[Message], insert: Callable[[Sequence[Message]], int]) -> None:
-        super().__init__(name="insertion", daemon=True)
-        self.messages = messages
-        self._insert = insert
-        self._refused = 0
-        self._error: Exception | None = None
-
-    def run(self) -> None:
-        try:
-            self._refused = self._insert(self.messages)
-        except Exception as error:  # noqa: BLE001  # outcome() raises it in its caller's thread
-            self._error = error
-
-    def outcome(self) -> int:
-        """How many messages were refused. Raises the insert's error."""
-        if self._error is not None:
-            raise self._error
-        return self._refused

@@ -1,6 +1,6 @@
 """A member of a consumer group on one topic: reading, commits, lag.
 
-Add how a topic is read and committed here. The programs, `filter` and `sink`, commit a message only
+Add how a topic is read and committed here. `filter`, `sink` and `archiver` commit a message only
 after the next system has acknowledged what became of it.
 """
 

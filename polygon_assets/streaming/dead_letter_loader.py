@@ -76,12 +76,9 @@ class DeadLetterLoader:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self.ask_to_end()
-        self._thread.join(END_SECONDS)
-
-    def ask_to_end(self) -> None:
-        """Let the thread end after its current insert; what it has read is read again later."""
+        """End the thread after its current insert; what it has read is read again later."""
         self._ending.set()
+        self._thread.join(END_SECONDS)
 
     def counters(self) -> dict[str, int]:
         """Messages stored and inserts tried again, without zeros; no outcomes of the sink's."""

@@ -1,6 +1,6 @@
 """The frame of every stream program: logging, signals, exit codes, first and last heartbeat.
 
-Add what all programs share here; what one program does belongs to `producer`, `filter` or `sink`.
+Add what all programs share here; what one program does belongs to its module.
 """
 
 import logging

@@ -23,7 +23,7 @@ from polygon_assets.batch.day_comparison import compare_day
 from polygon_assets.batch.marts import MARTS, build
 from polygon_assets.batch.raw.daily_records import daily_open_close, grouped_daily
 from polygon_assets.batch.raw.table_writer import merge
-from polygon_assets.clients import snowflake
+from polygon_assets.clients import archive_store, snowflake, subscription_store
 from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.events.validation import exact_decimal
 from polygon_assets.inspection.streams import positions
@@ -33,9 +33,16 @@ from polygon_assets.local.launcher.servers import embedded_servers
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.market_calendar import MarketCalendar, Session
 from polygon_assets.messages import RawAggregate
+from polygon_assets.rebuild.day import rebuilt
 from polygon_assets.serving.queries import load
 from polygon_assets.settings import Settings
-from polygon_assets.topics import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC, SINK_GROUP
+from polygon_assets.topics import (
+    ARCHIVER_GROUP,
+    FILTER_GROUP,
+    FILTERED_TOPIC,
+    RAW_TOPIC,
+    SINK_GROUP,
+)
 from polygon_assets_tests.processes.harness import (
     Exchange,
     Program,
@@ -60,6 +67,7 @@ EXCHANGE_OPTIONS = (
     *("--correction-rate", str(RATES.correction), "--duplicate-rate", str(RATES.duplicate)),
 )
 SYMBOLS_STREAMED = 50
+SOON_ARCHIVED = {"ARCHIVE_MAX_SECONDS": "2"}
 
 Seconds = dict[Key, RawAggregate]
 """The final version of every second with trades."""
@@ -76,8 +84,8 @@ def test_a_whole_day_with_corrections_and_crashes_is_in_clickhouse_exactly(
     stack: Stack, programs: Programs
 ) -> None:
     symbols = [channel.removeprefix("A.") for channel in sample_channels()]
-    put_in_force(stack.settings(), *sample_channels())
-    consumers = [programs.start(name) for name in ("filter", "sink")]
+    put_in_force(stack.settings(), *sample_channels(), accepted_at="2020-01-01T00:00:00Z")
+    consumers = [programs.start(name, **SOON_ARCHIVED) for name in ("filter", "sink", "archiver")]
     for program in consumers:
         program.wait_for_log(f"{program.name} streaming")
     exchange, producer = start_replay(stack, programs)
@@ -107,6 +115,7 @@ def test_a_whole_day_with_corrections_and_crashes_is_in_clickhouse_exactly(
     }
     client = connect_clickhouse(settings)
     assert_rows_are_the_truth(client, seconds)
+    assert_the_archive_rebuilds_the_day(settings, client, len(seconds))
     assert_deltas_are_the_truth(client, symbols, seconds, session)
     assert_minutes_are_the_truth(client, market, symbols, seconds, session)
     assert_the_vendors_daily_bars_agree(settings, symbols)
@@ -135,13 +144,13 @@ def start_replay(stack: Stack, programs: Programs) -> tuple[Exchange, Program]:
 def crash_in_the_middle(
     exchange: Exchange, programs: Programs, consumers: list[Program], session: Session
 ) -> None:
-    """Kill filter and sink at about noon, then start them again."""
+    """Kill filter, sink and archiver at about noon, then start them again."""
     noon = (session.regular_open + (session.regular_close - session.regular_open) / 2).timestamp()
     eventually(lambda: exchange.stats()["exchange_time"] > noon, "it is noon")
     for program in consumers:
         assert program.is_running(), program.log
         program.kill()
-        programs.start(program.name)
+        programs.start(program.name, **SOON_ARCHIVED)
 
 
 def wait_until_everything_arrived(
@@ -173,6 +182,10 @@ def wait_until_everything_arrived(
         lambda: positions(settings, SINK_GROUP, FILTERED_TOPIC).lag == 0,
         "the sink has processed everything",
     )
+    eventually(
+        lambda: positions(settings, ARCHIVER_GROUP, RAW_TOPIC).lag == 0,
+        "the archiver has processed everything",
+    )
 
 
 def assert_rows_are_the_truth(client: Client, seconds: Seconds) -> None:
@@ -186,6 +199,26 @@ def assert_rows_are_the_truth(client: Client, seconds: Seconds) -> None:
     """
     rows = {(row[0], row[1]): tuple(row) for row in client.query(query).result_rows}
     assert_same(rows, {key: row_of(second) for key, second in seconds.items()})
+
+
+def assert_the_archive_rebuilds_the_day(settings: Settings, client: Client, rows: int) -> None:
+    """Assert that the archive gives the same rows, and that the newest versions are these, too."""
+    store = archive_store.connect(settings)
+    history = subscription_store.connect(settings).history()
+    with rebuilt(client, store, DAY, history) as day:
+        assert day.uncompared == []
+        assert day.compare().rows == {"equal": rows, "missing": 0, "surplus": 0, "different": 0}
+    newest = """
+        SELECT count() FROM (
+            SELECT symbol, start_timestamp, argMax(cityHash64(tuple(*)), received_at) AS content
+            FROM market.stock_versions GROUP BY symbol, start_timestamp
+        ) AS version
+        INNER JOIN (
+            SELECT symbol, start_timestamp, cityHash64(tuple(*)) AS content
+            FROM market.stock_aggregates FINAL
+        ) AS stored USING (symbol, start_timestamp, content)
+    """
+    assert client.query(newest).result_rows == [(rows,)]
 
 
 def row_of(second: RawAggregate) -> tuple[Any, ...]:

@@ -20,7 +20,7 @@ from polygon_assets.local.launcher.ports import free_port
 
 COMMAND = [sys.executable, "-m", "polygon_assets.cli"]
 START_SECONDS = 150.0
-"""Dagster loads, its sensors tick and three runs start, on a machine busy with other tests."""
+"""Dagster loads, its sensors tick and four runs start, on a machine busy with other tests."""
 
 
 @contextmanager

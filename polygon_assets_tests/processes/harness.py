@@ -158,11 +158,13 @@ class Exchange:
         )
 
 
-def put_in_force(settings: Settings, *channels: str) -> None:
+def put_in_force(
+    settings: Settings, *channels: str, accepted_at: str = "2026-11-22T00:00:00Z"
+) -> None:
     """Publish an accepted subscription set, as the asset s3/subscriptions does."""
     text = "channel\n" + "\n".join(channels) + "\n"
     subscription_store.connect(settings).publish(
-        accept(text, tuple(sorted(channels)), f"etag-{time.time_ns()}", "2026-11-22T00:00:00Z")
+        accept(text, tuple(sorted(channels)), f"etag-{time.time_ns()}", accepted_at)
     )
 
 

@@ -13,6 +13,7 @@ import psutil
 import pytest
 import requests
 
+from polygon_assets.messages import PROGRAMS
 from polygon_assets_tests.processes.dev_process import (
     COMMAND,
     START_SECONDS,
@@ -65,7 +66,7 @@ def test_one_command_brings_a_trading_market_into_clickhouse(
     eventually(live, f"healthy with rows; {log}", START_SECONDS)
     facts = status_of(data)
     assert {name: stream["state"] for name, stream in facts["streams"].items()} == dict.fromkeys(
-        ("producer", "filter", "sink"), "streaming"
+        PROGRAMS, "streaming"
     )
     assert set(facts["services"]) == {
         "exchange",
@@ -190,7 +191,7 @@ def test_without_any_setting_the_doctor_names_each_cure(
 
 
 def test_a_program_without_settings_ends_with_exit_code_12() -> None:
-    for name in ("producer", "filter", "sink"):
+    for name in PROGRAMS:
         ended = run_cli("stream", name)
         assert ended.returncode == 12
         assert "KAFKA_BOOTSTRAP_SERVERS" in ended.stderr

@@ -18,6 +18,15 @@ def test_a_bad_value_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch)
     assert "MARKET_CALENDAR='LSE'" in str(caught.value)
 
 
+@pytest.mark.parametrize("prefix", ["archive", "/archive/", "/"])
+def test_an_archive_prefix_that_would_hide_the_objects_is_refused(
+    prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARCHIVE_PREFIX", prefix)
+    with pytest.raises(SettingsError, match=f"ARCHIVE_PREFIX='{prefix}'"):
+        load_settings()
+
+
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLYGON_API_KEY", "very-secret")
     settings = load_settings()

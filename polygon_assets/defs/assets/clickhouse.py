@@ -17,9 +17,13 @@ from polygon_assets.defs.graph.keys import (
     FILTERED,
     OHLCV_1M,
     STOCK_AGGREGATES,
+    STOCK_AS_KNOWN_AT,
     STOCK_DELTA_10S,
+    STOCK_FINALITY,
     STOCK_LAST,
     STOCK_RECENT,
+    STOCK_VERSIONS,
+    STREAM_GAPS,
     TOP_MOVERS_10S,
 )
 from polygon_assets.defs.graph.resources import Environment
@@ -69,6 +73,20 @@ MOVER_COLUMNS: tuple[Column, ...] = (
     ("delta_price_10s", "Nullable(Float64)", "US dollars"),
     ("percentage_change_10s", "Nullable(Float64)", "percent"),
     ("volume_70s", "Decimal(38, 6)", "shares in the last 70 s"),
+)
+FINALITY_COLUMNS: tuple[Column, ...] = (
+    ("symbol", "LowCardinality(String)", "ticker"),
+    ("start_timestamp", "DateTime64(3, 'UTC')", "start of the second, included"),
+    ("versions", "UInt64", "how often the second was received"),
+    ("revisions", "UInt64", "how often its values changed"),
+    ("first_received_at", "DateTime64(6, 'UTC')", "when its first version was received"),
+    ("last_received_at", "DateTime64(6, 'UTC')", "when its newest version was received"),
+    (
+        "finality",
+        "String",
+        "provisional: may still change; verified: compared with REST since; revised, final: no "
+        "change is expected, with or without one so far",
+    ),
 )
 RECENT_COLUMNS: tuple[Column, ...] = tuple(
     column
@@ -149,6 +167,48 @@ class _View:
 
 
 _VIEWS = (
+    _View(
+        STOCK_VERSIONS,
+        (STOCK_AGGREGATES,),
+        "table",
+        SECONDS_COLUMNS,
+        described(
+            "Every version of every second as it was received, filled by a materialized view and "
+            "kept for STOCK_VERSIONS_DAYS after the receipt (90 by default, 0 for ever).",
+            grain="one row per symbol, second and receipt; read it with FINAL, because a replayed "
+            "version stands twice until parts are merged.",
+            lateness="none: it is filled by the same insert as `clickhouse/stock_aggregates`.",
+            wrong="it holds nothing that `s3/raw_archive` lacks. To fill it again: truncate it and "
+            "insert from `clickhouse/stock_aggregates`, which has each second's newest version.",
+        ),
+    ),
+    _View(
+        STOCK_AS_KNOWN_AT,
+        (STOCK_VERSIONS,),
+        "view",
+        SECONDS_COLUMNS,
+        described(
+            "What was known at a moment: of each second the newest version received until the "
+            "parameter `as_of`. `polygon-assets query as-known-at` prints it.",
+            grain="one row per symbol and second between the parameters `from_ts` and `to_ts`.",
+            lateness="none: computed when read.",
+            wrong="it is the table's: what expired from `clickhouse/stock_versions` is not known.",
+        ),
+    ),
+    _View(
+        STOCK_FINALITY,
+        (STOCK_VERSIONS, STREAM_GAPS),
+        "view",
+        FINALITY_COLUMNS,
+        described(
+            "How often each second was revised, and whether it may still change: the vendor "
+            "corrects a second for 15 minutes, and a gap may have lost a correction. "
+            "`polygon-assets query versions` prints it with every version.",
+            grain="one row per symbol and second between the parameters `from_ts` and `to_ts`.",
+            lateness="none: computed when read, for the market time in the parameter `now_ts`.",
+            wrong="provisional for long: a gap is open, see `clickhouse/stream_gaps`.",
+        ),
+    ),
     _View(
         STOCK_RECENT,
         (STOCK_AGGREGATES,),

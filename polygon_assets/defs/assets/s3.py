@@ -1,7 +1,7 @@
-"""The subscription CSV as an asset: validated, compared, costed and published.
+"""What S3 holds as assets: the subscription CSV, judged and published, and the raw archive.
 
-Add what the asset's page shows here; the rules of the file belong to
-`polygon_assets.subscriptions`.
+Add what their pages show here; the rules of the CSV belong to `polygon_assets.subscriptions`, the
+objects of the archive to `clients.archive_store`.
 """
 
 import datetime as dt
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from polygon_assets.defs.graph.descriptions import OWNERS, as_diff, described
-from polygon_assets.defs.graph.keys import SUBSCRIPTIONS
+from polygon_assets.defs.graph.keys import RAW, RAW_ARCHIVE, SUBSCRIPTIONS
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.settings import Settings
@@ -25,6 +25,26 @@ EVERY_LINE_VALID = dg.AssetCheckSpec(
     asset=SUBSCRIPTIONS,
     description="Each line names a channel of a ticker that the vendor lists, once. One bad line "
     "refuses the whole file.",
+)
+
+
+ARCHIVE = dg.AssetSpec(
+    RAW_ARCHIVE,
+    deps=[RAW],
+    group_name="stream",
+    owners=OWNERS,
+    kinds={"s3", "json"},
+    description=described(
+        "Every message of `kafka/polygon_stream_aggregates` as it was received, for ever: JSON "
+        "lines, compressed with zstd, under `date=…/hour=…/partition=…` of the seconds (UTC). Any "
+        "trading day can be rebuilt and compared with the table: `polygon-assets rebuild DAY`.",
+        grain="one line per message; after a crash of the archiver a message may stand in two "
+        "objects, which changes no rebuilt row.",
+        lateness="ARCHIVE_MAX_SECONDS, five minutes by default.",
+        wrong="the check `archiver_keeps_up` fails: see `run_archiver`, usually S3 is away or "
+        "refuses. Kafka keeps a week for it. Expire old objects with a lifecycle rule of the "
+        "bucket.",
+    ),
 )
 
 

@@ -3,12 +3,16 @@
 from dagster import AssetKey
 
 SUBSCRIPTIONS = AssetKey(["s3", "subscriptions"])
+RAW_ARCHIVE = AssetKey(["s3", "raw_archive"])
 WEBSOCKET = AssetKey(["polygon", "websocket"])
 RAW = AssetKey(["kafka", "polygon_stream_aggregates"])
 FILTERED = AssetKey(["kafka", "custom_filtered_stock_data_topic"])
 DEAD_LETTERS = AssetKey(["kafka", "polygon_dead_letters"])
 DEAD_LETTER_TABLE = AssetKey(["clickhouse", "dead_letters"])
 STOCK_AGGREGATES = AssetKey(["clickhouse", "stock_aggregates"])
+STOCK_VERSIONS = AssetKey(["clickhouse", "stock_versions"])
+STOCK_AS_KNOWN_AT = AssetKey(["clickhouse", "stock_as_known_at"])
+STOCK_FINALITY = AssetKey(["clickhouse", "stock_finality"])
 STOCK_RECENT = AssetKey(["clickhouse", "stock_recent"])
 STOCK_LAST = AssetKey(["clickhouse", "stock_last"])
 STOCK_DELTA_10S = AssetKey(["clickhouse", "stock_delta_10s"])

@@ -12,7 +12,14 @@ import dagster as dg
 
 from polygon_assets import messages, topics
 from polygon_assets.clients import market_clock
-from polygon_assets.defs.graph.keys import DEAD_LETTERS, FILTERED, RAW, STOCK_AGGREGATES, WEBSOCKET
+from polygon_assets.defs.graph.keys import (
+    DEAD_LETTERS,
+    FILTERED,
+    RAW,
+    RAW_ARCHIVE,
+    STOCK_AGGREGATES,
+    WEBSOCKET,
+)
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.inspection import EvidenceError, streams, tables
 from polygon_assets.inspection.health import (
@@ -124,10 +131,15 @@ def judge_freshness(
     )
 
 
-def judge_waiting(since: dt.datetime | None, now: dt.datetime, lag: int) -> dg.AssetCheckResult:
+def judge_waiting(
+    since: dt.datetime | None,
+    now: dt.datetime,
+    lag: int,
+    longest_wait: dt.timedelta = LONGEST_WAIT,
+) -> dg.AssetCheckResult:
     waited = now - since if since else dt.timedelta()
     return dg.AssetCheckResult(
-        passed=waited <= LONGEST_WAIT,
+        passed=waited <= longest_wait,
         description=f"{lag:,} messages wait, the oldest for {waited.total_seconds():.0f} s"
         if since
         else "nothing waits",
@@ -246,9 +258,20 @@ def _sink_keeps_up(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
     return _keeps_up(settings, topics.SINK_GROUP, topics.FILTERED_TOPIC, now)
 
 
-def _keeps_up(settings: Settings, group: str, topic: str, now: dt.datetime) -> dg.AssetCheckResult:
+def _archiver_keeps_up(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
+    longest_wait = LONGEST_WAIT + dt.timedelta(seconds=settings.archive_max_seconds)
+    return _keeps_up(settings, topics.ARCHIVER_GROUP, topics.RAW_TOPIC, now, longest_wait)
+
+
+def _keeps_up(
+    settings: Settings,
+    group: str,
+    topic: str,
+    now: dt.datetime,
+    longest_wait: dt.timedelta = LONGEST_WAIT,
+) -> dg.AssetCheckResult:
     lag = streams.positions(settings, group, topic).lag
-    return judge_waiting(streams.pending_since(settings, group, topic), now, lag)
+    return judge_waiting(streams.pending_since(settings, group, topic), now, lag, longest_wait)
 
 
 def _dead_letters_bounded(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
@@ -305,6 +328,12 @@ STREAM_CHECKS = (
         FILTERED,
         "Nothing received waits for the sink longer than a minute.",
         _sink_keeps_up,
+    ),
+    StreamCheck(
+        "archiver_keeps_up",
+        RAW_ARCHIVE,
+        "Nothing received waits for the archiver longer than ARCHIVE_MAX_SECONDS and a minute.",
+        _archiver_keeps_up,
     ),
     StreamCheck(
         "clocks_agree",

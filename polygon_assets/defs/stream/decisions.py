@@ -30,7 +30,7 @@ from polygon_assets.required_settings import not_set
 OPENING_LEAD = dt.timedelta(minutes=5)
 """A run takes 5 to 14 s to start and a consumer group as long to settle, before the first trade."""
 DRAIN_PATIENCE = dt.timedelta(minutes=10)
-"""How long filter and sink may go on after the session to work off their lag."""
+"""How long the readers of topics may go on after the session to work off their lag."""
 LAST_EVENTS = dt.timedelta(seconds=60)
 """The producer delivers its last events within this time; before, a lag of 0 proves nothing."""
 

@@ -16,9 +16,11 @@ from polygon_assets.defs.graph.keys import (
     DEAD_LETTERS,
     FILTERED,
     RAW,
+    RAW_ARCHIVE,
     STOCK_AGGREGATES,
     STOCK_LAST,
     STOCK_RECENT,
+    STOCK_VERSIONS,
     WEBSOCKET,
 )
 from polygon_assets.messages import Heartbeat
@@ -63,8 +65,12 @@ SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
     ),
     "sink": (
         Subject(STOCK_AGGREGATES, counters=("read", "forwarded", "retries")),
+        Subject(STOCK_VERSIONS, counters=("forwarded",), progress="forwarded", observed=False),
         Subject(STOCK_RECENT, counters=("forwarded",), progress="forwarded", observed=False),
         Subject(STOCK_LAST, counters=("forwarded",), progress="forwarded", observed=False),
+    ),
+    "archiver": (
+        Subject(RAW_ARCHIVE, counters=("read", "forwarded", "retries"), progress="forwarded"),
     ),
 }
 

@@ -42,6 +42,7 @@ _DOES = {
     "others to `kafka/polygon_dead_letters`",
     "sink": "loads `kafka/custom_filtered_stock_data_topic` into `clickhouse/stock_aggregates`, "
     "and dead letters into `clickhouse/dead_letters`",
+    "archiver": "copies `kafka/polygon_stream_aggregates` to `s3/raw_archive`",
 }
 
 

@@ -124,8 +124,7 @@ def _wait_for_first_rows(
 ) -> None:
     """Wait for the first new row: it proves that producer, filter and sink run."""
     console.print(
-        "waiting for the sensors to start producer, filter and sink (about 30 s); "
-        "Ctrl-C stops everything"
+        "waiting for the sensors to start the stream programs (about 30 s); Ctrl-C stops everything"
     )
     while (rows := _rows(stack)) <= rows_before:
         check_servers()

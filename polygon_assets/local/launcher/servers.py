@@ -19,6 +19,7 @@ from polygon_assets.local.launcher.ports import HOST
 from polygon_assets.local.launcher.replay import replay_start
 from polygon_assets.market_clock import calendar_of, replay_begins
 from polygon_assets.serving.migrate import migrate
+from polygon_assets.serving.version_retention import set_retention
 from polygon_assets.settings import Settings
 
 # All servers listen on 127.0.0.1 only, so these credentials prevent accidents, not attacks. The
@@ -114,6 +115,7 @@ def _migrate(settings: Settings) -> None:
     client = clickhouse.connect(settings)
     try:
         migrate(client, dt.datetime.now(dt.UTC))
+        set_retention(client, settings.stock_versions_days)
     finally:
         client.close()
 

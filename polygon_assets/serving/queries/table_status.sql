@@ -1,7 +1,9 @@
--- Rows (every stored version) and newest time of each table. For the two large tables ClickHouse
+-- Rows (every stored version) and newest time of each table. For the large tables ClickHouse
 -- answers from the parts' metadata.
 SELECT 'market.stock_aggregates' AS table, count() AS rows, maxOrNull(start_timestamp) AS newest
 FROM market.stock_aggregates
+UNION ALL
+SELECT 'market.stock_versions', count(), maxOrNull(start_timestamp) FROM market.stock_versions
 UNION ALL
 SELECT 'market.stock_recent', count(), maxOrNull(start_timestamp) FROM market.stock_recent
 UNION ALL

@@ -11,6 +11,7 @@ from polygon_assets.settings import Settings
 
 TABLES = (
     "stock_aggregates",
+    "stock_versions",
     "stock_recent",
     "stock_last",
     "ohlcv_1m_by_day",

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from click.testing import CliRunner
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from polygon_assets.cli import main
 from polygon_assets.clients import clickhouse
+from polygon_assets.commands import migrate as migrate_command
 from polygon_assets.serving.migrate import (
     Migration,
     MigrationError,
@@ -59,6 +62,18 @@ def test_two_programs_may_migrate_at_once(no_database: Client, settings: Setting
         migration.name: migration.sha256 for migration in read_migrations()
     }
     assert no_database.command("EXISTS TABLE market.ohlcv_1m_by_day") == 1
+
+
+@pytest.mark.usefixtures("client")
+def test_the_command_applies_a_changed_retention_after_the_files(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for days, expected in ((30, "keeps versions 30 days"), (0, "for ever"), (90, "90 days")):
+        changed = settings.model_copy(update={"stock_versions_days": days})
+        monkeypatch.setattr(migrate_command, "read_settings", lambda changed=changed: changed)
+        answers = [CliRunner().invoke(main, ["migrate"]).stdout for _ in range(2)]
+        assert expected in answers[0]
+        assert "stock_versions" not in answers[1]
 
 
 def test_a_failed_file_is_not_recorded_and_runs_again(no_database: Client) -> None:

@@ -12,12 +12,8 @@ from confluent_kafka import Message
 from polygon_assets.events.validation import to_row
 from polygon_assets.messages import DeadLetter, Heartbeat, encode
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.clickhouse_writer import (
-    MOST_REFUSED,
-    ClickHouseWriter,
-    Insertion,
-    UnavailableError,
-)
+from polygon_assets.streaming.batch_loop import Handover, UnavailableError
+from polygon_assets.streaming.clickhouse_writer import MOST_REFUSED, ClickHouseWriter
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets_tests.unit.streaming.samples import START_MS, raw_aggregate
@@ -136,12 +132,12 @@ def test_a_batch_of_garbage_does_not_block_the_sink() -> None:
     assert len(rig.delivery.letters) == MOST_REFUSED + 1
 
 
-def test_an_insertion_raises_its_error_in_the_thread_that_reads_the_outcome() -> None:
+def test_a_handover_raises_its_error_in_the_thread_that_reads_the_outcome() -> None:
     def fail(_: object) -> int:
         raise UnavailableError("away")
 
-    insertion = Insertion(messages("A"), fail)
-    insertion.start()
-    insertion.join()
+    handover = Handover(messages("A"), fail)
+    handover.start()
+    handover.join()
     with pytest.raises(UnavailableError, match="away"):
-        insertion.outcome()
+        handover.outcome()

@@ -21,7 +21,7 @@ from polygon_assets.defs.stream.checks import (
 )
 from polygon_assets.inspection import KafkaUnreachableError
 from polygon_assets.market_calendar import MarketCalendar
-from polygon_assets.messages import Heartbeat
+from polygon_assets.messages import PROGRAMS, Heartbeat
 from polygon_assets.serving.minute_bars import FilledBars, Seconds
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN
@@ -113,6 +113,12 @@ def test_nothing_may_wait_longer_than_a_minute(since: dt.datetime | None, passed
     assert judge_waiting(since, NOW, lag=5).passed is passed
 
 
+def test_a_program_that_collects_for_minutes_may_wait_so_much_longer() -> None:
+    since = NOW - dt.timedelta(seconds=359)
+    assert not judge_waiting(since, NOW, lag=5).passed
+    assert judge_waiting(since, NOW, 5, dt.timedelta(seconds=360)).passed
+
+
 @pytest.mark.parametrize("unit", [1_000, 1_000_000, 10**40])
 def test_a_newest_event_in_another_unit_is_a_failure_with_a_sentence(unit: int) -> None:
     judgement = judge_freshness(beat(newest_event=ago(5) * unit), NOW, dt.timedelta(), regular=True)
@@ -120,14 +126,14 @@ def test_a_newest_event_in_another_unit_is_a_failure_with_a_sentence(unit: int) 
     assert "no time in milliseconds" in str(judgement.description)
 
 
-@pytest.mark.parametrize("program", ["producer", "filter", "sink"])
+@pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize(
     ("refused", "read", "passed"), [(0, 0, True), (1, 100, True), (2, 100, False), (1, 0, False)]
 )
 def test_each_programs_refusals_are_bounded_by_a_share_of_what_it_read(
     program: str, refused: int, read: int, passed: bool
 ) -> None:
-    good = dict.fromkeys(("producer", "filter", "sink"), beat(counters={"read": 1_000_000}))
+    good: dict[str, Heartbeat] = dict.fromkeys(PROGRAMS, beat(counters={"read": 1_000_000}))
     judgement = judge_refusals(
         good | {program: beat(counters={"refused": refused, "read": read})}, NOW
     )
@@ -136,7 +142,7 @@ def test_each_programs_refusals_are_bounded_by_a_share_of_what_it_read(
 
 
 def test_what_a_silent_program_refused_is_not_known() -> None:
-    good = dict.fromkeys(("producer", "filter"), beat(counters={"read": 100}))
+    good = dict.fromkeys(("producer", "filter", "archiver"), beat(counters={"read": 100}))
     judgement = judge_refusals(good, NOW)
     assert not judgement.passed
     assert "sink: no heartbeat" in str(judgement.description)
@@ -186,7 +192,7 @@ def test_every_event_read_is_in_the_account_or_the_check_says_so(outcome: str) -
 
 
 def test_recent_refusals_fail_the_check_with_their_reason_though_few_since_the_start() -> None:
-    good = dict.fromkeys(("producer", "sink"), beat(counters={"read": 1_000_000}))
+    good: dict[str, Heartbeat] = dict.fromkeys(PROGRAMS, beat(counters={"read": 1_000_000}))
     recent = beat(
         counters={"read": 1_000_000, "refused": 93},
         recent_read=93,

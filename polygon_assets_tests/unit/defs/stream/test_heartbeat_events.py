@@ -12,6 +12,7 @@ from polygon_assets.defs.graph.keys import (
     STOCK_AGGREGATES,
     STOCK_LAST,
     STOCK_RECENT,
+    STOCK_VERSIONS,
     WEBSOCKET,
 )
 from polygon_assets.defs.stream.heartbeat_events import EventReporter
@@ -98,6 +99,7 @@ def test_a_heartbeat_materializes_the_copies_but_never_the_table_of_record() -> 
     log.reporter("sink").observe(beat("sink", forwarded=1000), 0)
     assert log.take() == [
         (dg.AssetObservation, STOCK_AGGREGATES),
+        (dg.AssetMaterialization, STOCK_VERSIONS),
         (dg.AssetMaterialization, STOCK_RECENT),
         (dg.AssetMaterialization, STOCK_LAST),
     ]

@@ -30,23 +30,24 @@ from polygon_assets.defs.stream.sensors import (
     trading_day_closer,
 )
 from polygon_assets.market_calendar import ONE_DAY, MarketCalendar
+from polygon_assets.messages import PROGRAMS
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN, NothingSet, OpenMarket
 from polygon_assets_tests.unit.defs.ticks import reason, requests, tick
 
-JOBS = ("run_producer", "run_filter", "run_sink")
+JOBS = tuple(f"run_{program}" for program in PROGRAMS)
 
 
 class TestSupervisor:
-    def test_it_starts_all_three_although_no_broker_can_be_reached(
+    def test_it_starts_all_programs_although_no_broker_can_be_reached(
         self, instance: dg.DagsterInstance
     ) -> None:
         asked = requests(tick(stream_supervisor, instance))
         assert [request.job_name for request in asked] == list(JOBS)
         today = MarketCalendar("24/7").day_of(dt.datetime.now(dt.UTC)).isoformat()
         assert [request.run_key for request in asked] == [
-            f"{name}:{today}:none" for name in ("producer", "filter", "sink")
+            f"{name}:{today}:none" for name in PROGRAMS
         ]
         assert {request.tags["polygon/session"] for request in asked} == {today}
 
@@ -60,6 +61,7 @@ class TestSupervisor:
         assert [request.job_name for request in requests(tick(stream_supervisor, instance))] == [
             "run_producer",
             "run_sink",
+            "run_archiver",
         ]
 
     def test_the_run_before_is_part_of_the_key_so_that_no_key_is_used_twice(
@@ -87,6 +89,7 @@ class TestSupervisor:
         assert [request.job_name for request in requests(tick(stream_supervisor, instance))] == [
             "run_producer",
             "run_filter",
+            "run_archiver",
         ]
 
     def test_it_frees_a_run_whose_process_is_gone(

@@ -1,0 +1,2 @@
+-- Removes the scratch table `table`.
+DROP TABLE IF EXISTS market.{table:Identifier} SYNC
