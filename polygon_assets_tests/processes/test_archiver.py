@@ -84,7 +84,7 @@ def test_kill_9_between_upload_and_commit_loses_nothing(
 ) -> None:
     events = seconds_of("KILL", 500)
     send_raw(settings, events[:300])
-    first = programs.start("archiver", prelude=DIES_BEFORE_THE_COMMIT, ARCHIVE_MAX_SECONDS="0.5")
+    first = programs.start("archiver", prelude=DIES_BEFORE_THE_COMMIT, ARCHIVE_MAX_SECONDS="2")
     assert first.exit_code() == -9
     assert len(archived(settings, "KILL")) == 300, "it was killed after the upload"
     send_raw(settings, events[300:])
