@@ -4,8 +4,8 @@ BIN := .venv/bin
 
 .PHONY: dev test check bench clean venv lock picture
 
-dev: venv          ## start the embedded stack and the Dagster UI; Ctrl-C stops both
-	@$(BIN)/polygon-assets dev
+dev: venv          ## start the embedded stack and the Dagster UI; Ctrl-C stops both; KAFKA=apache
+	@$(BIN)/polygon-assets dev $(if $(KAFKA),--kafka $(KAFKA))
 
 test: venv         ## run every test but the long ones, two files at a time
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"

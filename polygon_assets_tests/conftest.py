@@ -6,15 +6,36 @@ from typing import Any
 
 import pytest
 
+from polygon_assets.local.launcher import stack
+from polygon_assets.local.launcher.servers import APACHE, EMBEDDED
 
-def pytest_configure() -> None:
-    """Restore the default SIGINT.
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kafka",
+        choices=(EMBEDDED, APACHE),
+        default=EMBEDDED,
+        help="The broker of the stacks that tests start; apache needs Java and Maven.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the broker, and restore the default SIGINT.
 
     A process that a script starts in the background inherits an ignored SIGINT, and Dagster then
     ignores SIGTERM too; every process started by the tests would ignore both.
     """
+    stack.DEFAULT_KAFKA = config.getoption("--kafka")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the tests of another broker."""
+    other = "apache_kafka" if config.getoption("--kafka") == EMBEDDED else "embedded_kafka"
+    for item in items:
+        if item.get_closest_marker(other):
+            item.add_marker(pytest.mark.skip(reason="pytest --kafka chooses another broker"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -40,6 +40,13 @@ def exchange_options(command: Callable[..., None]) -> Callable[..., None]:
             "--tickers", type=int, help="Number of tickers that the exchange trades (10,000)."
         ),
         click.option("--activity", type=float, help="Scales how often everything trades (1.0)."),
+        click.option(
+            "--kafka",
+            type=click.Choice(["embedded", "apache"]),
+            default="embedded",
+            show_default=True,
+            help="The broker: apache keeps its data, and needs Java 17 and (once) Maven.",
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -60,10 +67,12 @@ def exchange_options(command: Callable[..., None]) -> Callable[..., None]:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of dagster.yaml and workspace.yaml, this checkout by default.",
 )
-def dev(data: Path, port: int, project: Path, **exchange: Any) -> None:
+def dev(data: Path, port: int, project: Path, kafka: str, **exchange: Any) -> None:
     """Run the embedded stack and Dagster until Ctrl-C."""
     next_command = _status_command(data)
-    _run_locally(data, exchange, next_command=next_command, project=project, ui_port=port)
+    _run_locally(
+        data, exchange, next_command=next_command, project=project, ui_port=port, kafka=kafka
+    )
 
 
 @click.group()
@@ -73,9 +82,9 @@ def stack() -> None:
 
 @stack.command()
 @exchange_options
-def up(data: Path, **exchange: Any) -> None:
+def up(data: Path, kafka: str, **exchange: Any) -> None:
     """Run the servers until Ctrl-C."""
-    _run_locally(data, exchange, next_command=_environment_command(data))
+    _run_locally(data, exchange, next_command=_environment_command(data), kafka=kafka)
 
 
 @stack.command()
@@ -119,6 +128,7 @@ def _this_command() -> str:
 
 
 def _run_locally(data: Path, exchange: dict[str, Any], **dev: Any) -> None:
+    from polygon_assets.local.broker import BrokerError
     from polygon_assets.local.launcher import dev as local
     from polygon_assets.local.launcher.ports import NoFreePortError
     from polygon_assets.local.launcher.replay import ReplayError
@@ -134,6 +144,7 @@ def _run_locally(data: Path, exchange: dict[str, Any], **dev: Any) -> None:
     try:
         local.run(data, options, **dev)
     except (
+        BrokerError,
         NoFreePortError,
         ReplayError,
         ServerFailedError,

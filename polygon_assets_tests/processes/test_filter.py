@@ -4,6 +4,7 @@ Rules for single messages belong to unit/streaming/test_validation.py.
 """
 
 import msgspec
+import pytest
 
 from polygon_assets.inspection.streams import positions
 from polygon_assets.local.launcher.stack import Stack
@@ -133,6 +134,25 @@ def test_without_an_accepted_set_the_filter_waits_and_logs_the_cure(programs: Pr
     assert program.stop() == 0
 
 
+@pytest.mark.apache_kafka
+def test_a_broker_that_kept_its_data_costs_nothing(
+    stack: Stack, settings: Settings, programs: Programs
+) -> None:
+    put_in_force(settings, "A.KEPT")
+    program = programs.start("filter")
+    program.wait_for_log("filter streaming")
+    events = seconds_of("KEPT", 30)
+    send_raw(settings, events[:20])
+    program.until(lambda: len(starts(filtered(settings, "KEPT"))) == 20, "it reads")
+    stack.kill("kafka")
+    stack.restart("kafka")
+    send_raw(settings, events[20:])
+    program.until(lambda: len(starts(filtered(settings, "KEPT"))) == 30, "the filter goes on")
+    assert gaps(settings) == []
+    assert program.stop() == 0
+
+
+@pytest.mark.embedded_kafka
 def test_a_broker_that_lost_its_data_leaves_a_gap_and_does_not_end_the_filter(
     stack: Stack, settings: Settings, programs: Programs
 ) -> None:

@@ -25,10 +25,11 @@ from polygon_assets.inspection import (
     tables,
     warehouse,
 )
+from polygon_assets.local.apache_kafka.install import installed_jars
 from polygon_assets.local.launcher.environment import clean_this_process
 from polygon_assets.local.launcher.replay import dagster_home, refuse_unprovable, replay_start
 from polygon_assets.local.launcher.revival import Revival
-from polygon_assets.local.launcher.servers import dagster
+from polygon_assets.local.launcher.servers import APACHE, dagster
 from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.market_clock import calendar_of, replay_begins
@@ -46,6 +47,8 @@ def run(
     data_dir: Path,
     exchange_options: Sequence[str],
     next_command: str,
+    *,
+    kafka: str,
     project: Path | None = None,
     ui_port: int = 0,
 ) -> None:
@@ -63,12 +66,15 @@ def run(
         signal.signal(number, _interrupt)
     console = Console()
     started = time.monotonic()
+    if kafka == APACHE:
+        console.print("fetching Apache Kafka once (43 MB), where it is not installed yet")
+        installed_jars()
     console.print(
         "starting the embedded stack: simulated exchange, Kafka, ClickHouse, S3, Snowflake, Airbyte"
     )
     with (
         suppress(KeyboardInterrupt),
-        running_stack(data_dir, exchange_options=exchange_options) as stack,
+        running_stack(data_dir, exchange_options=exchange_options, kafka=kafka) as stack,
     ):
         if project:
             rows_before = _rows(stack)

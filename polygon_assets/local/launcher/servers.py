@@ -29,6 +29,7 @@ _BUCKET, _OBJECT_KEY, _REGION = "polygon-assets", "subscriptions.csv", "us-east-
 _WAREHOUSE = "POLYGON"
 _WORKSPACE = "7c5e2c1e-3f0b-4b53-9d6e-0f4c0a3b9d11"
 _HEALTH_SECONDS = 2.0
+EMBEDDED, APACHE = "embedded", "apache"
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,15 @@ class Server:
     """Takes a descendant's command line: whether a stop waits until that process has ended."""
 
 
-def embedded_servers(exchange_options: Sequence[str] = ()) -> tuple[Server, ...]:
-    """All servers; `exchange_options` go to `python -m polygon_assets.local.exchange`."""
-    return (_exchange(exchange_options), _KAFKA, _CLICKHOUSE, _S3, _SNOWFLAKE, _AIRBYTE)
+def embedded_servers(
+    exchange_options: Sequence[str] = (), kafka: str = EMBEDDED
+) -> tuple[Server, ...]:
+    """All servers; `exchange_options` go to `python -m polygon_assets.local.exchange`.
+
+    `kafka` is one of KAFKAS.
+    """
+    broker_server = KAFKAS[kafka]
+    return (_exchange(exchange_options), broker_server, _CLICKHOUSE, _S3, _SNOWFLAKE, _AIRBYTE)
 
 
 def dagster(project: Path, port: int, home: Path | None = None) -> Server:
@@ -153,17 +160,30 @@ def _answers(port: int, path: str) -> bool:
         connection.close()
 
 
-_KAFKA = Server(
-    name="kafka",
-    preferred_port=9092,
-    command=lambda port, _: broker.command(HOST, port),
-    variables=lambda port: {
+def _kafka_variables(port: int) -> dict[str, str]:
+    return {
         "KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{port}",
         "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
-    },
-    prepare=broker.create_topics,
-    lost_on_restart="it keeps everything in memory, so its topics are empty now",
-)
+    }
+
+
+KAFKAS = {
+    EMBEDDED: Server(
+        name="kafka",
+        preferred_port=9092,
+        command=lambda port, _: broker.command(HOST, port),
+        variables=_kafka_variables,
+        prepare=broker.create_topics,
+        lost_on_restart="it keeps everything in memory, so its topics are empty now",
+    ),
+    APACHE: Server(
+        name="kafka",
+        preferred_port=9092,
+        command=lambda port, data: _python("apache_kafka", port, "--path", str(data)),
+        variables=_kafka_variables,
+        prepare=broker.create_topics,
+    ),
+}
 _CLICKHOUSE = Server(
     name="clickhouse",
     preferred_port=8123,

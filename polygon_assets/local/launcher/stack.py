@@ -22,12 +22,14 @@ from polygon_assets.local.launcher import state
 from polygon_assets.local.launcher.ports import free_port, listens
 from polygon_assets.local.launcher.process import Process
 from polygon_assets.local.launcher.replay import FOLDER, replay_start
-from polygon_assets.local.launcher.servers import Server, embedded_servers
+from polygon_assets.local.launcher.servers import EMBEDDED, Server, embedded_servers
 from polygon_assets.serving.migrate import MigrationError
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.create_topics import TopicError
 
 logger = logging.getLogger(__name__)
+DEFAULT_KAFKA = EMBEDDED
+"""The broker of a stack that names none; the tests can run on another one."""
 
 # A cold start takes 4 s, Dagster 18 s; on machines busy with other work ClickHouse took 6 s and
 # Dagster 72 s.
@@ -260,10 +262,13 @@ def running_stack(
     only: Collection[str] = (),
     exchange_options: Sequence[str] = (),
     fixed_ports: bool = True,
+    kafka: str = "",
 ) -> Iterator[Stack]:
     """Start a stack and stop it at the end. `only` names the servers to start; empty means all."""
     servers = [
-        server for server in embedded_servers(exchange_options) if not only or server.name in only
+        server
+        for server in embedded_servers(exchange_options, kafka or DEFAULT_KAFKA)
+        if not only or server.name in only
     ]
     stack = Stack(
         data_dir,
