@@ -158,6 +158,7 @@ def test_a_missing_bucket_is_named_and_a_stop_meanwhile_does_not_count_as_draine
     assert second.stop() == 0
 
 
+@pytest.mark.embedded_kafka
 def test_offsets_that_start_again_at_0_hide_no_object(
     stack: Stack, settings: Settings, programs: Programs
 ) -> None:
