@@ -210,10 +210,12 @@ def test_a_temporary_table_can_be_created_from_a_query(session: SnowflakeConnect
     assert ask(session, "SELECT * FROM RAW.MADE") == [(1,)]
 
 
+@pytest.mark.parametrize("schema", ["RAW", "MARTS"])
 def test_a_temporary_table_is_visible_only_in_its_session(
-    session: SnowflakeConnection, settings: Settings
+    session: SnowflakeConnection, settings: Settings, schema: str
 ) -> None:
-    ask(session, "CREATE OR REPLACE TABLE RAW.SHADOWED AS SELECT 'kept' AS a")
+    ask(session, f"USE SCHEMA POLYGON.{schema}")
+    ask(session, "CREATE OR REPLACE TABLE POLYGON.RAW.SHADOWED AS SELECT 'kept' AS a")
     ask(session, "CREATE OR REPLACE TEMPORARY TABLE POLYGON.RAW.SHADOWED AS SELECT 'passing' AS a")
     with snowflake.connect(settings, 30) as other:
         assert ask(other, "SELECT a FROM POLYGON.RAW.SHADOWED") == [("kept",)]

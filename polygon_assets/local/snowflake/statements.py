@@ -36,13 +36,21 @@ class Temporaries:
         """Remove database and schema from the names of the session's temporary tables."""
         if _is_temporary(statement) and (target := statement.find(exp.Table)):
             self.created.add(_path(target, database, schema))
+        # Before the names are shortened: the session's schema may be another one.
+        dropped = _dropped(statement, database, schema)
         for table in list(statement.find_all(exp.Table)):
             if table.args.get("db") and _path(table, database, schema) in self.created:
                 table.set("db", None)
                 table.set("catalog", None)
-        if isinstance(statement, exp.Drop) and isinstance(statement.this, exp.Table):
-            self.created.discard(_path(statement.this, database, schema))
+        self.created -= dropped
         return statement
+
+
+def _dropped(statement: Expr, database: str | None, schema: str | None) -> set[Path]:
+    """The table that a statement drops, if it drops one."""
+    if isinstance(statement, exp.Drop) and isinstance(statement.this, exp.Table):
+        return {_path(statement.this, database, schema)}
+    return set()
 
 
 def _is_temporary(statement: Expr) -> bool:
