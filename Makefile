@@ -7,8 +7,8 @@ BIN := .venv/bin
 dev: venv          ## start the embedded stack and the Dagster UI; Ctrl-C stops both; KAFKA=apache
 	@$(BIN)/polygon-assets dev $(if $(KAFKA),--kafka $(KAFKA))
 
-test: venv         ## run every test but the long ones, two files at a time
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
+test: venv         ## run every test but the long ones, three files at a time
+	@$(BIN)/python -m pytest -n 3 --dist loadfile -m "not long"
 
 check: venv        ## check formatting, lint, types and layers
 	@$(BIN)/ruff format --check .

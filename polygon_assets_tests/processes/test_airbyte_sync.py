@@ -127,6 +127,7 @@ def test_a_failed_sync_reports_the_reason_and_leaves_the_tables_unchanged(
         assert raw.rows(connection, "exchanges", "ID")
 
 
+@pytest.mark.long
 def test_a_cancelled_sync_stops_its_connector_and_keeps_the_committed_rows(
     workspace: Workspace, exchange: Exchange, daily: Connection
 ) -> None:
@@ -146,6 +147,7 @@ def test_a_cancelled_sync_stops_its_connector_and_keeps_the_committed_rows(
     assert resume(workspace, daily).rows == left
 
 
+@pytest.mark.long
 def test_a_killed_connector_fails_its_job_and_the_next_sync_resumes(
     workspace: Workspace, exchange: Exchange, daily: Connection
 ) -> None:
@@ -161,6 +163,7 @@ def test_a_killed_connector_fails_its_job_and_the_next_sync_resumes(
     assert resume(workspace, daily).rows == left
 
 
+@pytest.mark.long
 def test_a_killed_server_ends_its_connector_and_the_next_sync_resumes(
     stack: Stack, workspace: Workspace, exchange: Exchange, daily: Connection
 ) -> None:

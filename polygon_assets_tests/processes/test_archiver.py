@@ -6,6 +6,8 @@ Names and contents of single objects belong to unit/streaming/test_archiver.py.
 import datetime as dt
 from collections import Counter
 
+import pytest
+
 from polygon_assets.clients import archive_store, s3
 from polygon_assets.inspection.streams import positions
 from polygon_assets.local.launcher.stack import Stack
@@ -79,6 +81,7 @@ def other_hour(settings: Settings) -> list[bytes]:
     return [value for hour in hours for name in store.names(hour) for value in store.read(name)]
 
 
+@pytest.mark.long
 def test_kill_9_between_upload_and_commit_loses_nothing(
     settings: Settings, programs: Programs
 ) -> None:
@@ -116,6 +119,7 @@ def test_a_stop_uploads_what_was_read(settings: Settings, programs: Programs) ->
     assert is_caught_up(settings)
 
 
+@pytest.mark.long
 def test_it_waits_for_s3_with_bounded_memory_and_then_goes_on(
     stack: Stack, settings: Settings, programs: Programs
 ) -> None:
@@ -141,6 +145,7 @@ def test_it_waits_for_s3_with_bounded_memory_and_then_goes_on(
     assert unaccounted(last) == 0
 
 
+@pytest.mark.long
 def test_a_missing_bucket_is_named_and_a_stop_meanwhile_does_not_count_as_drained(
     settings: Settings, programs: Programs
 ) -> None:
@@ -158,6 +163,7 @@ def test_a_missing_bucket_is_named_and_a_stop_meanwhile_does_not_count_as_draine
     assert second.stop() == 0
 
 
+@pytest.mark.long
 @pytest.mark.embedded_kafka
 def test_offsets_that_start_again_at_0_hide_no_object(
     stack: Stack, settings: Settings, programs: Programs

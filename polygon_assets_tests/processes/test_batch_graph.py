@@ -226,6 +226,7 @@ def test_a_failed_range_keeps_its_loaded_days_and_the_sensor_requests_the_rest(
     assert sorted(facts) == bars_of(market(), wanted)
 
 
+@pytest.mark.long
 def test_after_kill_9_during_a_sync_the_next_run_joins_it_and_every_row_is_there_once(
     graph: Graph,
     stack: Stack,
@@ -289,6 +290,7 @@ def test_a_lost_minute_and_a_lost_symbol_are_named_and_a_whole_day_matches(
     assert graph.metadata(STREAM_VS_BATCH, day)["dagster/partition_row_count"] == 3
 
 
+@pytest.mark.long
 def test_every_run_in_a_pool_logs_at_intervals(
     graph: Graph, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,6 +345,7 @@ def size_check(result: dg.ExecuteInProcessResult) -> AssetCheckEvaluation:
     return evaluation
 
 
+@pytest.mark.long
 def test_a_much_smaller_reference_table_is_refused_until_a_person_accepts_it(
     graph: Graph, settings: Settings
 ) -> None:

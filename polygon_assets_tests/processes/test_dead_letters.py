@@ -162,6 +162,7 @@ def test_what_each_program_refuses_is_in_the_table_with_all_its_bytes(
     assert unaccounted(last) == 0
 
 
+@pytest.mark.long
 def test_neither_a_killed_sink_nor_an_absent_clickhouse_loses_a_letter(
     stack: Stack, settings: Settings, programs: Programs, client: Client
 ) -> None:

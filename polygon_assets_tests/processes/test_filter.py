@@ -111,6 +111,7 @@ def test_kill_9_loses_nothing(settings: Settings, programs: Programs) -> None:
     assert second.stop() == 0
 
 
+@pytest.mark.long
 def test_two_copies_share_the_partitions_and_the_survivor_takes_all(
     settings: Settings, programs: Programs
 ) -> None:
@@ -152,6 +153,7 @@ def test_a_broker_that_kept_its_data_costs_nothing(
     assert program.stop() == 0
 
 
+@pytest.mark.long
 @pytest.mark.embedded_kafka
 def test_a_broker_that_lost_its_data_leaves_a_gap_and_does_not_end_the_filter(
     stack: Stack, settings: Settings, programs: Programs

@@ -113,6 +113,7 @@ def test_every_second_of_a_gap_is_stored_with_its_final_values(
     assert (again.rows_added, again.rows_corrected) == (filled.rows_added, filled.rows_corrected)
 
 
+@pytest.mark.long
 def test_with_the_whole_market_every_ticker_is_asked_the_active_ones_first(
     live: Live, programs: Programs, settings: Settings, filler: GapFiller
 ) -> None:
@@ -208,6 +209,7 @@ def test_what_was_subscribed_when_is_kept_from_the_versions_of_heartbeats(
     assert missing == ["of another bucket"]
 
 
+@pytest.mark.long
 def test_a_channel_that_silently_sends_nothing_becomes_a_gap_and_is_filled(
     live: Live,
     programs: Programs,

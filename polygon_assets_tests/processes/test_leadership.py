@@ -64,7 +64,13 @@ def overwritten_corrections(live: Live) -> list[Key]:
     ]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "stop"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGKILL, marks=pytest.mark.long, id="kill -9"),
+        pytest.param(signal.SIGTERM, id="stop"),
+    ],
+)
 def test_the_standby_streams_within_seconds_and_the_interval_is_a_gap(
     live: Live, programs: Programs, number: signal.Signals
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_cut_connection_and_a_vendor_that_is_away_for_a_while_leave_one_gap(li
     assert_one_gap_covers_the_outage(live, program)
 
 
+@pytest.mark.long
 def test_a_gap_lasts_until_new_seconds_come_even_if_an_old_one_is_corrected_first(
     live: Live,
 ) -> None:
@@ -95,6 +96,7 @@ def test_after_max_connections_it_pauses_before_it_reconnects(live: Live) -> Non
     assert_one_gap_covers_the_outage(live, program)
 
 
+@pytest.mark.long
 def test_a_vendor_that_drops_every_connection_gets_few_attempts(live: Live) -> None:
     program = live.start(*SYMBOLS)
     until = time.monotonic() + 4
@@ -187,6 +189,7 @@ def test_a_slow_feed_loses_nothing_and_keeps_its_connection(live: Live) -> None:
     assert live.missing(*SYMBOLS) == []
 
 
+@pytest.mark.long
 def test_late_seconds_among_newer_ones_are_written(live: Live) -> None:
     program = live.start(*SYMBOLS)
     live.exchange.control("late", minutes=0.05, seconds=2)

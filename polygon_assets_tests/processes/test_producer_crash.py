@@ -6,6 +6,8 @@ Faulty connections to the vendor belong to test_producer_connection.py.
 import signal
 import time
 
+import pytest
+
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.messages import unaccounted
 from polygon_assets.streaming.program import EXIT_WRONG_KEY
@@ -62,6 +64,7 @@ def test_a_crash_leaves_a_gap_even_if_the_broker_comes_back_after_the_producer(
     assert live.missing(*SYMBOLS) == []
 
 
+@pytest.mark.long
 def test_a_gap_still_open_at_the_stop_is_recorded_by_the_next_start(live: Live) -> None:
     first = live.start("AAPL", "MSFT")
     # The vendor does not answer requests for channels that it does not publish.
@@ -110,6 +113,7 @@ def test_the_time_between_a_clean_stop_and_the_next_start_is_a_gap(live: Live) -
     assert live.missing(*SYMBOLS) == []
 
 
+@pytest.mark.long
 def test_events_of_a_broker_outage_are_delivered_when_the_broker_is_back(
     stack: Stack, live: Live
 ) -> None:
@@ -130,6 +134,7 @@ def test_events_of_a_broker_outage_are_delivered_when_the_broker_is_back(
     assert live.gaps() == []
 
 
+@pytest.mark.long
 def test_a_full_queue_first_pauses_reading_and_then_counts_every_drop(
     stack: Stack, live: Live
 ) -> None:

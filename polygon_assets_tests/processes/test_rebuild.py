@@ -233,6 +233,7 @@ def test_a_damaged_object_is_named(settings: Settings, run: Callable[..., Result
     assert f"s3://polygon-assets/{key} is damaged" in answer.output
 
 
+@pytest.mark.long
 def test_a_day_streamed_by_the_four_programs_is_rebuilt_equal(
     live: Live, settings: Settings, client: Client, run: Callable[..., Result]
 ) -> None:

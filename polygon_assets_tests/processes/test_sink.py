@@ -6,6 +6,8 @@ A bad row costs only itself. Batches without a process belong to unit/streaming.
 import json
 from functools import partial
 
+import pytest
+
 from polygon_assets.events.validation import to_row
 from polygon_assets.inspection.streams import positions
 from polygon_assets.local.launcher.stack import Stack
@@ -137,6 +139,7 @@ def test_a_bad_row_goes_to_the_dead_letters_and_the_rest_goes_in(
     assert program.stop() == 0
 
 
+@pytest.mark.long
 def test_it_waits_for_clickhouse_and_then_goes_on(
     stack: Stack, settings: Settings, programs: Programs
 ) -> None:
@@ -151,6 +154,7 @@ def test_it_waits_for_clickhouse_and_then_goes_on(
     assert program.stop() == 0
 
 
+@pytest.mark.long
 def test_a_stop_while_clickhouse_is_away_does_not_count_as_drained(
     stack: Stack, settings: Settings, programs: Programs
 ) -> None:

@@ -78,6 +78,7 @@ def test_a_failing_statement_is_answered_at_once_with_its_reason(
 
 
 # The connector's thread that cancels a statement cannot reach the killed server.
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_acknowledged_rows_survive_sigkill_and_a_merge_is_atomic(
     session: SnowflakeConnection, stack: Stack
@@ -128,6 +129,7 @@ def test_sigterm_ends_the_server_with_code_0_and_keeps_the_rows(
         assert (process.exit_code, ask(again, "SELECT * FROM RAW.T")) == (0, [(1, 1)])
 
 
+@pytest.mark.long
 def test_processes_that_write_the_same_rows_at_once_wait_for_each_other(
     session: SnowflakeConnection, stack: Stack
 ) -> None:

@@ -181,6 +181,7 @@ def test_further_signals_do_not_cut_the_draining_short(shared: Location) -> None
     )
 
 
+@pytest.mark.long
 def test_kill_9_of_the_code_server_leaves_no_orphan(tmp_path: Path) -> None:
     with location(tmp_path) as own:
         run_id, pid = own.launch()
@@ -195,6 +196,7 @@ def test_kill_9_of_the_code_server_leaves_no_orphan(tmp_path: Path) -> None:
         assert own.status(run_id) is dg.DagsterRunStatus.FAILURE
 
 
+@pytest.mark.long
 def test_kill_9_of_dagster_dev_ends_the_program_although_the_code_server_lives_on(
     tmp_path: Path,
 ) -> None:

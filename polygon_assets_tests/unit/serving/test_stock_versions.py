@@ -199,6 +199,7 @@ def test_the_view_of_a_moment_has_the_columns_of_the_aggregates(client: Client) 
     assert len(answer.result_rows) == 1
 
 
+@pytest.mark.long
 def test_the_migration_takes_over_what_the_table_holds_of_any_number_of_days(
     client: Client,
 ) -> None:
