@@ -4,6 +4,7 @@ Add a variable here, because nothing else in the project reads the environment; 
 with it belongs to `clients`.
 """
 
+import ssl
 from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -32,6 +33,20 @@ class Settings(BaseSettings):
     def _with_line_breaks(cls, value: object) -> object:
         """Restore line breaks, which many secret stores keep as a backslash and an n."""
         return value.replace("\\n", "\n") if isinstance(value, str) else value
+
+    @field_validator("ca_bundle")
+    @classmethod
+    def _readable(cls, path: str) -> str:
+        """Refuse the file at the start: some clients would only say that they got no answer."""
+        try:
+            if path:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except OSError as error:
+            raise ValueError(
+                f"no certificate can be read from this file ({error.strerror}); name a PEM file "
+                "that holds the certificates to trust, or leave CA_BUNDLE empty for the system's"
+            ) from error
+        return path
 
     polygon_api_key: SecretStr = Field(
         NO_SECRET, description="Key of the market-data account (Polygon, now Massive)."
@@ -221,6 +236,11 @@ class Settings(BaseSettings):
         description="A gap that needs more REST calls is filled only when a person launches the "
         "job fill_gaps.",
     )
+    ca_bundle: str = Field(
+        "",
+        description="PEM file with the certificates of the authorities that every client trusts; "
+        "empty for the system's. No setting turns the verification off.",
+    )
     alert_webhook_url: SecretStr = Field(
         NO_SECRET,
         description="Failed runs are posted here as JSON {text}; empty for the log only.",
@@ -249,7 +269,8 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         lines = [
-            f"{str(part['loc'][0]).upper()}={part['input']!r}: {part['msg']}"
+            f"{str(part['loc'][0]).upper()}={part['input']!r}: "
+            f"{part['msg'].removeprefix('Value error, ')}"
             for part in error.errors()
         ]
         raise SettingsError("unusable settings:\n  " + "\n  ".join(lines)) from None

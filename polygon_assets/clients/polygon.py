@@ -164,6 +164,8 @@ class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no type
         self._sleep = sleep
         # Further connections would be opened for one request each.
         self.client.connection_pool_kw["maxsize"] = concurrency
+        if settings.ca_bundle:
+            self.client.connection_pool_kw["ca_certs"] = settings.ca_bundle
         if requests_per_minute is None:
             requests_per_minute = settings.polygon_requests_per_minute
         bucket = TokenBucket(requests_per_minute, sleep=sleep)

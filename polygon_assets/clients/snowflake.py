@@ -5,6 +5,7 @@ Add a session option here; tables and statements belong to `batch`.
 
 from typing import TYPE_CHECKING, Any
 
+from polygon_assets.clients import tls
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.settings import Settings
 
@@ -45,6 +46,7 @@ def connect(
         if settings.snowflake_host
         else settings.snowflake_account
     )
+    tls.export(settings)
     arguments = _session(settings, answer_timeout_seconds) | _server(settings)
     try:
         return snowflake.connector.connect(**arguments | _credentials(settings) | options)

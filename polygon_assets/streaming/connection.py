@@ -12,6 +12,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
+from polygon_assets.clients import tls
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.events.vendor_events import Frame, Status, read_frame
 from polygon_assets.settings import Settings
@@ -39,12 +40,14 @@ async def open_connection(settings: Settings) -> AsyncIterator[ClientConnection]
 
     Raises ConnectionLostError when it cannot be opened now, and ProgramError for a refused key.
     """
+    is_encrypted = settings.polygon_websocket_url.lower().startswith("wss:")
     try:
         async with connect(
             settings.polygon_websocket_url,
             max_size=LARGEST_FRAME_BYTES,
             open_timeout=HANDSHAKE_SECONDS,
             close_timeout=CLOSE_SECONDS,
+            ssl=tls.context(settings) if is_encrypted else None,
             compression=None,  # 2.7 MB/s for the whole market costs less than inflating it
         ) as socket:
             await _authenticate(socket, settings.polygon_api_key.get_secret_value())

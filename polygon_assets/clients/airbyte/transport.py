@@ -12,6 +12,7 @@ import requests
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
+from polygon_assets.clients import tls
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.settings import Settings
 
@@ -66,6 +67,7 @@ class Transport:
             "client_secret": settings.airbyte_client_secret.get_secret_value(),
         }
         self._session = requests.Session()
+        self._verify = tls.verify(settings)
         self._patience_seconds = patience_seconds
         self._sleep = sleep
         self._token = ""
@@ -131,7 +133,9 @@ class Transport:
     def _request(self, method: str, url: str, **request: Any) -> Json:
         endpoint = f"{method} {url}"
         try:
-            answer = self._session.request(method, url, timeout=TIMEOUT_SECONDS, **request)
+            answer = self._session.request(
+                method, url, timeout=TIMEOUT_SECONDS, verify=self._verify, **request
+            )
         except requests.ConnectionError as error:
             error_class = _NeverSentError if _never_sent(error) else AirbyteUnavailableError
             raise error_class(f"{endpoint}: no answer: {error}; {CHECK_ADDRESSES}") from error
