@@ -4,6 +4,7 @@ Add a variable here, because nothing else in the project reads the environment; 
 with it belongs to `clients`.
 """
 
+import base64
 import ssl
 from typing import Literal
 
@@ -13,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from polygon_assets.errors import PolygonAssetsError
 
 NO_SECRET = SecretStr("")
+SHORTEST_SECRET = 8
+"""A shorter secret is a word, such as the embedded stack's, and would tear holes into any text."""
 
 
 class SettingsError(PolygonAssetsError):
@@ -245,6 +248,17 @@ class Settings(BaseSettings):
         NO_SECRET,
         description="Failed runs are posted here as JSON {text}; empty for the log only.",
     )
+
+    def conceal(self, text: str) -> str:
+        """The text with *** in place of each secret: a server may quote what it refuses."""
+        values = [getattr(self, name) for name in type(self).model_fields]
+        secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        # ClickHouse alone gets its password in a header, encoded.
+        login = f"{self.clickhouse_user}:{self.clickhouse_password.get_secret_value()}"
+        for secret in (*secrets, base64.b64encode(login.encode()).decode()):
+            if len(secret) >= SHORTEST_SECRET:
+                text = text.replace(secret, "***")
+        return text
 
 
 ENDPOINTS = frozenset(

@@ -52,11 +52,12 @@ def connect(
         return snowflake.connector.connect(**arguments | _credentials(settings) | options)
     except (InterfaceError, OperationalError) as error:
         raise SnowflakeUnreachableError(
-            f"Snowflake at {server} cannot be reached: {error}"
+            f"Snowflake at {server} cannot be reached: {settings.conceal(str(error))}"
         ) from error
     except Error as error:
         raise SnowflakeError(
-            f"Snowflake at {server} refused user {settings.snowflake_user!r}: {error}"
+            f"Snowflake at {server} refused user {settings.snowflake_user!r}: "
+            f"{settings.conceal(str(error))}"
         ) from error
 
 

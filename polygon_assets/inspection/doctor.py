@@ -5,7 +5,7 @@ Add a thing to try here; nothing is changed.
 
 from collections.abc import Callable, Collection
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from polygon_assets.clients import subscription_store
@@ -34,7 +34,7 @@ def examine(settings: Settings, folder: Path, connections: Collection[str]) -> l
 
     `folder` is where this machine writes; `connections` must exist in the Airbyte workspace.
     """
-    return [
+    findings = [
         _disk(folder, free_bytes(folder)),
         _trust(settings),
         _try(
@@ -80,6 +80,7 @@ def examine(settings: Settings, folder: Path, connections: Collection[str]) -> l
             _AIRBYTE_CURE,
         ),
     ]
+    return [replace(finding, message=settings.conceal(finding.message)) for finding in findings]
 
 
 def _disk(folder: Path, free: int) -> Finding:

@@ -68,6 +68,7 @@ class Transport:
         }
         self._session = requests.Session()
         self._verify = tls.verify(settings)
+        self._conceal = settings.conceal
         self._patience_seconds = patience_seconds
         self._sleep = sleep
         self._token = ""
@@ -142,7 +143,7 @@ class Transport:
         except requests.RequestException as error:
             raise AirbyteUnavailableError(f"{endpoint}: {error}") from error
         if not answer.ok:
-            raise _refusal(endpoint, answer)
+            raise _refusal(endpoint, answer, self._conceal)
         return _json(endpoint, answer)
 
 
@@ -162,9 +163,12 @@ def _never_sent(error: requests.ConnectionError) -> bool:
     )
 
 
-def _refusal(endpoint: str, answer: requests.Response) -> AirbyteError:
+def _refusal(
+    endpoint: str, answer: requests.Response, conceal: Callable[[str], str]
+) -> AirbyteError:
     cure = CURES.get(answer.status_code)
-    message = f"{endpoint}: HTTP {answer.status_code}: {_problem_message(answer)}"
+    problem = conceal(_problem_message(answer))[:1000]
+    message = f"{endpoint}: HTTP {answer.status_code}: {problem}"
     if cure:
         message += f"; {cure}"
     if answer.status_code == 429 or answer.status_code >= 500:
@@ -180,9 +184,9 @@ def _problem_message(answer: requests.Response) -> str:
     try:
         problem = answer.json()
     except ValueError:
-        return answer.text[:300] or answer.reason
+        return answer.text or answer.reason
     if not isinstance(problem, dict):
-        return str(problem)[:300]
+        return str(problem)
     data = problem.get("data")
     specific = data.get("message") if isinstance(data, dict) else None
-    return str(specific or problem.get("detail") or problem.get("message") or problem)[:1000]
+    return str(specific or problem.get("detail") or problem.get("message") or problem)
