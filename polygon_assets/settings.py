@@ -4,6 +4,8 @@ Add a variable here, because nothing else in the project reads the environment; 
 with it belongs to `clients`.
 """
 
+import base64
+import ssl
 from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -12,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from polygon_assets.errors import PolygonAssetsError
 
 NO_SECRET = SecretStr("")
+SHORTEST_SECRET = 8
+"""A shorter secret is a word, such as the embedded stack's, and would tear holes into any text."""
 
 
 class SettingsError(PolygonAssetsError):
@@ -32,6 +36,20 @@ class Settings(BaseSettings):
     def _with_line_breaks(cls, value: object) -> object:
         """Restore line breaks, which many secret stores keep as a backslash and an n."""
         return value.replace("\\n", "\n") if isinstance(value, str) else value
+
+    @field_validator("ca_bundle")
+    @classmethod
+    def _readable(cls, path: str) -> str:
+        """Refuse the file at the start: some clients would only say that they got no answer."""
+        try:
+            if path:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except OSError as error:
+            raise ValueError(
+                f"no certificate can be read from this file ({error.strerror}); name a PEM file "
+                "that holds the certificates to trust, or leave CA_BUNDLE empty for the system's"
+            ) from error
+        return path
 
     polygon_api_key: SecretStr = Field(
         NO_SECRET, description="Key of the market-data account (Polygon, now Massive)."
@@ -246,10 +264,26 @@ class Settings(BaseSettings):
         description="A gap that needs more REST calls is filled only when a person launches the "
         "job fill_gaps.",
     )
+    ca_bundle: str = Field(
+        "",
+        description="PEM file with the certificates of the authorities that every client trusts; "
+        "empty for the system's. No setting turns the verification off.",
+    )
     alert_webhook_url: SecretStr = Field(
         NO_SECRET,
         description="Failed runs are posted here as JSON {text}; empty for the log only.",
     )
+
+    def conceal(self, text: str) -> str:
+        """The text with *** in place of each secret: a server may quote what it refuses."""
+        values = [getattr(self, name) for name in type(self).model_fields]
+        secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        # ClickHouse alone gets its password in a header, encoded.
+        login = f"{self.clickhouse_user}:{self.clickhouse_password.get_secret_value()}"
+        for secret in (*secrets, base64.b64encode(login.encode()).decode()):
+            if len(secret) >= SHORTEST_SECRET:
+                text = text.replace(secret, "***")
+        return text
 
 
 ENDPOINTS = frozenset(
@@ -275,7 +309,8 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         lines = [
-            f"{str(part['loc'][0]).upper()}={part['input']!r}: {part['msg']}"
+            f"{str(part['loc'][0]).upper()}={part['input']!r}: "
+            f"{part['msg'].removeprefix('Value error, ')}"
             for part in error.errors()
         ]
         raise SettingsError("unusable settings:\n  " + "\n  ".join(lines)) from None

@@ -40,15 +40,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session", autouse=True)
 def closed_kafka_sockets() -> Iterator[None]:
-    """Close two kinds of sockets that kafka-python 3.0.12 leaves to the garbage collector.
+    """Close three kinds of sockets that kafka-python 3.0.12 leaves to the garbage collector.
 
-    These are the sockets of a failed connection attempt, and those closed while a request is still
-    waiting to be sent. The collector's warning would fail whichever test runs then.
+    These are the sockets of a failed connection attempt, those of a failed TLS handshake, and those
+    closed while a request is still waiting to be sent. The collector's warning would fail whichever
+    test runs then.
     """
     from kafka.net.inet import KafkaNetSocket
-    from kafka.net.transport import KafkaTCPTransport
+    from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 
-    close_transport = KafkaTCPTransport.close
+    close_transport, shake_hands = KafkaTCPTransport.close, KafkaSSLTransport.handshake
 
     async def connect(
         self: Any, net: Any, address: Any, socket_options: Any = (), timeout_at: float | None = None
@@ -70,7 +71,15 @@ def closed_kafka_sockets() -> Iterator[None]:
             self._write_buffer.clear()
             self._close()
 
+    async def handshake(self: Any) -> None:
+        try:
+            await shake_hands(self)
+        except BaseException:
+            self._sock.close()
+            raise
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(KafkaNetSocket, "connect", connect)
         patch.setattr(KafkaTCPTransport, "close", close)
+        patch.setattr(KafkaSSLTransport, "handshake", handshake)
         yield

@@ -24,7 +24,7 @@ def graph_url() -> str:
     return f"http://127.0.0.1:{port}/asset-groups?expanded={groups}"
 
 
-def take(url: str, target: Path, size: str = "1700,1750") -> None:
+def take(url: str, target: Path, size: str = "1500,1850") -> None:
     """Take a screenshot after the page has settled.
 
     In a wider or lower window the UI zooms in and cuts off the top of the graph.

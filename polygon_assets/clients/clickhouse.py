@@ -28,6 +28,7 @@ def connect(
         username=settings.clickhouse_user,
         password=settings.clickhouse_password.get_secret_value(),
         secure=settings.clickhouse_secure,
+        ca_cert=settings.ca_bundle or None,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         send_receive_timeout=answer_timeout_seconds,
         # A session allows one query at a time, and no caller needs its temporary tables.

@@ -82,12 +82,15 @@ def connect_admin(settings: Settings) -> "KafkaAdminClient":
 
 
 def _librdkafka(settings: Settings) -> dict[str, Any]:
-    return {
+    options = {
         "bootstrap.servers": settings.kafka_bootstrap_servers,
         "security.protocol": settings.kafka_security_protocol,
         "reconnect.backoff.max.ms": 2_000,
         "topic.metadata.refresh.interval.ms": 10_000,
-    } | (
+    }
+    if settings.ca_bundle:
+        options["ssl.ca.location"] = settings.ca_bundle
+    return options | (
         {
             "sasl.mechanism": settings.kafka_sasl_mechanism,
             "sasl.username": settings.kafka_sasl_username,
@@ -102,6 +105,7 @@ def _kafka_python(settings: Settings) -> dict[str, Any]:
     return {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
         "security_protocol": settings.kafka_security_protocol,
+        "ssl_cafile": settings.ca_bundle or None,
         "request_timeout_ms": 10_000,
     } | (
         {

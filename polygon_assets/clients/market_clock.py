@@ -5,6 +5,7 @@ Only the HTTP request belongs here; computing with a clock belongs to `market_cl
 
 import requests
 
+from polygon_assets.clients import tls
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.market_clock import WALL_CLOCK, MarketClock, clock_of
 from polygon_assets.settings import Settings
@@ -25,7 +26,7 @@ def connect(settings: Settings) -> MarketClock:
         # No proxies of the environment: the exchange of a replay is on this machine.
         with requests.Session() as session:
             session.trust_env = False
-            answer = session.get(address, timeout=ANSWER_SECONDS)
+            answer = session.get(address, timeout=ANSWER_SECONDS, verify=tls.verify(settings))
         answer.raise_for_status()
         return clock_of(answer.json())
     except (requests.RequestException, KeyError, TypeError, ValueError) as error:

@@ -112,7 +112,10 @@ class PacedPool:
         bucket: TokenBucket,
         patience_seconds: float,
         sleep: Callable[[float], None],
+        conceal: Callable[[str], str],
     ) -> None:
+        """`conceal` takes the key out of what the vendor answers."""
+        self._conceal = conceal
         self._pool = pool
         self._bucket = bucket
         self._patience_seconds = patience_seconds
@@ -139,7 +142,7 @@ class PacedPool:
         except urllib3.exceptions.HTTPError as error:
             raise PolygonUnavailableError(f"{url}: no answer: {error}") from error
         if answer.status != 200:
-            raise _refusal(url, answer)
+            raise _refusal(url, answer, self._conceal)
         return answer
 
 
@@ -164,10 +167,12 @@ class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no type
         self._sleep = sleep
         # Further connections would be opened for one request each.
         self.client.connection_pool_kw["maxsize"] = concurrency
+        if settings.ca_bundle:
+            self.client.connection_pool_kw["ca_certs"] = settings.ca_bundle
         if requests_per_minute is None:
             requests_per_minute = settings.polygon_requests_per_minute
         bucket = TokenBucket(requests_per_minute, sleep=sleep)
-        self.client: Any = PacedPool(self.client, bucket, patience_seconds, sleep)
+        self.client: Any = PacedPool(self.client, bucket, patience_seconds, sleep, settings.conceal)
 
     def active_tickers(self) -> set[str]:
         """Every ticker that the reference data lists as active, OTC included."""
@@ -316,8 +321,10 @@ def _next_path(page: Mapping[str, Any], path: str, seen: set[str]) -> str | None
     return following
 
 
-def _refusal(url: str, answer: urllib3.BaseHTTPResponse) -> PolygonApiError:
-    detail = answer.data[:300].decode(errors="replace") or str(answer.reason)
+def _refusal(
+    url: str, answer: urllib3.BaseHTTPResponse, conceal: Callable[[str], str]
+) -> PolygonApiError:
+    detail = conceal(answer.data.decode(errors="replace"))[:300] or str(answer.reason)
     if answer.status in REDIRECTS:
         detail = f"redirected to {answer.headers.get('Location', 'nowhere')}"
     cure = CURES.get(answer.status)

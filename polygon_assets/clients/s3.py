@@ -28,6 +28,7 @@ def connect(settings: Settings) -> "S3Client":
         region_name=settings.aws_region,
         aws_access_key_id=settings.aws_access_key_id or None,
         aws_secret_access_key=settings.aws_secret_access_key.get_secret_value() or None,
+        verify=settings.ca_bundle or None,
         config=Config(
             connect_timeout=5,
             read_timeout=10,

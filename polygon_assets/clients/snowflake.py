@@ -5,6 +5,7 @@ Add a session option here; tables and statements belong to `batch`.
 
 from typing import TYPE_CHECKING, Any
 
+from polygon_assets.clients import tls
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.settings import Settings
 
@@ -45,16 +46,18 @@ def connect(
         if settings.snowflake_host
         else settings.snowflake_account
     )
+    tls.export(settings)
     arguments = _session(settings, answer_timeout_seconds) | _server(settings)
     try:
         return snowflake.connector.connect(**arguments | _credentials(settings) | options)
     except (InterfaceError, OperationalError) as error:
         raise SnowflakeUnreachableError(
-            f"Snowflake at {server} cannot be reached: {error}"
+            f"Snowflake at {server} cannot be reached: {settings.conceal(str(error))}"
         ) from error
     except Error as error:
         raise SnowflakeError(
-            f"Snowflake at {server} refused user {settings.snowflake_user!r}: {error}"
+            f"Snowflake at {server} refused user {settings.snowflake_user!r}: "
+            f"{settings.conceal(str(error))}"
         ) from error
 
 

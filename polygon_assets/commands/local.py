@@ -131,9 +131,10 @@ def _run_locally(data: Path, exchange: dict[str, Any], **dev: Any) -> None:
     from polygon_assets.local.broker import BrokerError
     from polygon_assets.local.launcher import dev as local
     from polygon_assets.local.launcher.ports import NoFreePortError
+    from polygon_assets.local.launcher.private_files import UnusableFolderError
     from polygon_assets.local.launcher.replay import ReplayError
     from polygon_assets.local.launcher.stack import ServerFailedError
-    from polygon_assets.local.launcher.state import StackRunningError, UnusableFolderError
+    from polygon_assets.local.launcher.state import StackRunningError
 
     options = [
         part

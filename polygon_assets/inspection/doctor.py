@@ -5,7 +5,7 @@ Add a thing to try here; nothing is changed.
 
 from collections.abc import Callable, Collection
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from polygon_assets.clients import archive_store, subscription_store
@@ -43,8 +43,9 @@ def examine(settings: Settings, folder: Path, connections: Collection[str]) -> l
 
     `folder` is where this machine writes; `connections` must exist in the Airbyte workspace.
     """
-    return [
+    findings = [
         _disk(folder, free_bytes(folder)),
+        _trust(settings),
         _try(
             "market data",
             "POLYGON_API_KEY",
@@ -95,6 +96,7 @@ def examine(settings: Settings, folder: Path, connections: Collection[str]) -> l
             _AIRBYTE_CURE,
         ),
     ]
+    return [replace(finding, message=settings.conceal(finding.message)) for finding in findings]
 
 
 def _disk(folder: Path, free: int) -> Finding:
@@ -107,13 +109,21 @@ def _disk(folder: Path, free: int) -> Finding:
     )
 
 
+def _trust(settings: Settings) -> Finding:
+    """What the certificates are checked against; reading the settings has proved the file."""
+    source = f"CA_BUNDLE={settings.ca_bundle}" if settings.ca_bundle else "the system's authorities"
+    return Finding("TLS", True, f"every server's certificate is checked against {source}")
+
+
 def _try(name: str, variable: str, value: str, attempt: Callable[[], str], cure: str) -> Finding:
     if not value:
         return Finding(name, False, f"{variable} is not set", cure)
     try:
         return Finding(name, True, attempt())
     except KNOWN_ERRORS as error:
-        return Finding(name, False, str(error).splitlines()[0], cure)
+        message = str(error).splitlines()[0]
+        untrusted = "certificate verify failed" in message
+        return Finding(name, False, message, _CERTIFICATE_CURE if untrusted else cure)
 
 
 def _market_status(settings: Settings) -> str:
@@ -167,6 +177,10 @@ def _connections(settings: Settings, needed: Collection[str]) -> str:
 
 _DISK_CURE = (
     "delete what is not needed; `make clean` removes the embedded stack's data and all caches"
+)
+_CERTIFICATE_CURE = (
+    "the server's certificate is of an authority that this machine does not trust, or of another "
+    "server: check the address, and let CA_BUNDLE name a PEM file with the right authority"
 )
 _KEY_CURE = (
     "the key is on the dashboard of the market-data account; real-time aggregates need a paid "

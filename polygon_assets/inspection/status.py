@@ -54,6 +54,7 @@ class Status:
         self._data = data
         self._server_restarts = server_restarts
         self._calendar = calendar_of(settings)
+        self._conceal = settings.conceal
         self._endpoints = _endpoints(settings)
         services = {name for name, endpoint in self._endpoints.items() if endpoint}
         self._questions = Questions(
@@ -89,7 +90,7 @@ class Status:
     def _services(self, answers: Mapping[str, Answer], deadline_seconds: float) -> Facts:
         services: Facts = {}
         for name, endpoint in self._endpoints.items():
-            failure = _failure(name, answers, deadline_seconds)
+            failure = self._conceal(_failure(name, answers, deadline_seconds))
             services[name] = _service(endpoint, failure or _detail(name, answers), not failure)
             if name in self._server_restarts:
                 services[name]["restarts"] = self._server_restarts[name]

@@ -136,7 +136,8 @@ def _client(settings: Settings) -> Iterator["Client"]:
             client.close()
     except Error as error:
         raise ClickHouseUnreachableError(
-            f"ClickHouse at {settings.clickhouse_host}:{settings.clickhouse_port}: {error}"
+            f"ClickHouse at {settings.clickhouse_host}:{settings.clickhouse_port}: "
+            f"{settings.conceal(str(error))}"
         ) from error
 
 

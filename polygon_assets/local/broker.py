@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from polygon_assets.errors import PolygonAssetsError
+from polygon_assets.local.loopback import refuse_exposed
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.create_topics import create_missing_topics
 
@@ -30,7 +31,11 @@ def binary() -> Path:
 
 
 def command(host: str, port: int) -> list[str]:
-    """The command of a broker that listens on `host` only; Tansu's default is every interface."""
+    """The command of a broker that listens on `host` only; Tansu's default is every interface.
+
+    Raises ExposedHostError.
+    """
+    refuse_exposed(host, expose=False)
     address = f"tcp://{host}:{port}"
     listener = ["--listener-url", address, "--advertised-listener-url", address]
     return [str(binary()), "broker", *listener, "--storage-engine", "memory://tansu/"]

@@ -23,6 +23,8 @@ from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from moto.s3.models import s3_backends
 from werkzeug.serving import make_server
 
+from polygon_assets.local import loopback
+
 logger = logging.getLogger("polygon_assets.local.s3")
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _SAMPLE = "sample_subscriptions.csv"
@@ -139,7 +141,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m polygon_assets.local.s3", description=main.__doc__
     )
-    parser.add_argument("--host", default="127.0.0.1")
+    loopback.add_host_options(parser)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument(
         "--path", type=Path, required=True, help="directory of the buckets; created if absent"
@@ -149,7 +151,7 @@ def _arguments() -> argparse.Namespace:
         "--key", required=True, help="key of the sample subscription CSV, put there if absent"
     )
     parser.add_argument("--region", default="us-east-1")
-    return parser.parse_args()
+    return loopback.parse(parser)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
+from polygon_assets.clients import tls
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.events.vendor_events import Frame, Status, read_frame
 from polygon_assets.settings import Settings
@@ -39,20 +40,22 @@ async def open_connection(settings: Settings) -> AsyncIterator[ClientConnection]
 
     Raises ConnectionLostError when it cannot be opened now, and ProgramError for a refused key.
     """
+    is_encrypted = settings.polygon_websocket_url.lower().startswith("wss:")
     try:
         async with connect(
             settings.polygon_websocket_url,
             max_size=LARGEST_FRAME_BYTES,
             open_timeout=HANDSHAKE_SECONDS,
             close_timeout=CLOSE_SECONDS,
+            ssl=tls.context(settings) if is_encrypted else None,
             compression=None,  # 2.7 MB/s for the whole market costs less than inflating it
         ) as socket:
-            await _authenticate(socket, settings.polygon_api_key.get_secret_value())
+            await _authenticate(socket, settings)
             yield socket
     except InvalidStatus as error:
         status = error.response.status_code
         if status in (401, 403):
-            body = error.response.body.decode(errors="replace").strip(" {}\r\n")
+            body = settings.conceal(error.response.body.decode(errors="replace")).strip(" {}\r\n")
             raise authentication.ended_by(
                 f"HTTP {status}: {body}" if body else f"HTTP {status}"
             ) from error
@@ -76,34 +79,38 @@ def raise_if_ending(status: Status) -> None:
         raise ConnectionLostError(f"{status.status}: {status.message}")
 
 
-async def _authenticate(socket: ClientConnection, key: str) -> None:
-    """Send the key and wait until it is accepted.
+async def _authenticate(socket: ClientConnection, settings: Settings) -> None:
+    """Send the key and wait until it is accepted; an answer that quotes the key loses it.
 
     Raises ProgramError where the vendor refuses it or gives an unknown answer, and
     ConnectionLostError where the connection ends or no answer comes: the next one may succeed.
     """
-    await send(socket, "auth", key)
+    await send(socket, "auth", settings.polygon_api_key.get_secret_value())
     unknown: list[str] = []
     try:
         async with asyncio.timeout(HANDSHAKE_SECONDS):
-            while not _is_accepted(read_frame(await socket.recv(decode=False)), unknown):
-                pass
+            while True:
+                answer = (await socket.recv(decode=False)).decode(errors="replace")
+                if _is_accepted(read_frame(settings.conceal(answer).encode()), unknown):
+                    return
     except (TimeoutError, ConnectionClosed) as error:
         if unknown:
-            raise authentication.ended_by("; ".join(unknown).replace(key or "\0", "***")) from error
+            raise authentication.ended_by("; ".join(unknown)) from error
         if isinstance(error, ConnectionClosed):
-            raise _closed(error) from error
+            raise _closed(error, settings) from error
         raise ConnectionLostError(
             f"no answer to the key within {HANDSHAKE_SECONDS:.0f} s"
         ) from error
 
 
-def _closed(error: ConnectionClosed) -> Exception:
+def _closed(error: ConnectionClosed, settings: Settings) -> Exception:
     """The error for a close before any answer: the close's reason may be the answer."""
-    reason = error.rcvd.reason if error.rcvd else ""
+    reason = settings.conceal(error.rcvd.reason) if error.rcvd else ""
     if authentication.is_known(reason):
         return authentication.ended_by(reason)
-    return ConnectionLostError(f"closed before the key was accepted: {error}")
+    return ConnectionLostError(
+        f"closed before the key was accepted: {settings.conceal(str(error))}"
+    )
 
 
 def _is_accepted(frame: Frame, unknown: list[str]) -> bool:

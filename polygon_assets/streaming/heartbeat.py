@@ -83,6 +83,7 @@ class HeartbeatPublisher:
 
     def state(self, state: ProgramState, detail: str = "") -> None:
         """Set the state; a change is logged."""
+        detail = self._settings.conceal(detail)
         if (state, detail) != (self.beat.state, self.beat.detail):
             self._log.info("%s%s", state, f": {detail}" if detail else "")
         self.beat.state, self.beat.detail = state, detail

@@ -17,6 +17,7 @@ from polygon_assets.settings import Settings, SettingsError
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 
 EXIT_OK = 0
+EXIT_CRASHED = 1
 EXIT_WRONG_KEY = 10
 EXIT_NOT_ENTITLED = 11
 EXIT_BAD_SETTINGS = 12
@@ -37,7 +38,7 @@ Loop = Callable[[Settings, HeartbeatPublisher, threading.Event], None]
 
 def run_program(name: ProgramName, settings: Settings, loop: Loop) -> int:
     """Run `loop` until it returns or SIGTERM or SIGINT asks it to; returns the exit code."""
-    configure_logging()
+    configure_logging(settings)
     stop = threading.Event()
 
     def ask_to_stop(number: int, _frame: FrameType | None) -> None:
@@ -72,18 +73,27 @@ def _run(
         return error.code
     except Exception as error:
         publisher.stop(f"crashed: {error!r}")
-        raise
+        logging.getLogger(name).critical("crashed", exc_info=error)
+        return EXIT_CRASHED
     publisher.stop("drained")
     return EXIT_OK
 
 
-def configure_logging() -> None:
+class ConcealingFormatter(logging.Formatter):
+    """Takes secrets out of every line: a library may log the words in which a server refuses it."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+        self._settings = settings
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._settings.conceal(super().format(record))
+
+
+def configure_logging(settings: Settings) -> None:
     """One line per event to standard error; a closed pipe must not end the program."""
     logging.raiseExceptions = False
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        force=True,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(ConcealingFormatter(settings))
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     logging.getLogger("kafka").setLevel(logging.WARNING)  # 18 lines for each read of a topic

@@ -18,6 +18,7 @@ from polygon_assets.defs.stream.jobs import PROGRAM_TAG, VALIDATION_TAG
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.settings import Settings
 from polygon_assets_tests.graph.rendering import SNAPSHOT, production_defs, render
+from polygon_assets_tests.planted_secrets import PLANTED, leaks
 
 HEAVY = (
     *(
@@ -41,16 +42,6 @@ HEAVY = (
     ),
     *("polygon_assets.streaming", "polygon_assets.local"),
 )
-SECRETS = {
-    "POLYGON_API_KEY": "secret-polygon-key",
-    "KAFKA_SASL_PASSWORD": "secret-kafka-password",
-    "CLICKHOUSE_PASSWORD": "secret-clickhouse-password",
-    "AWS_SECRET_ACCESS_KEY": "secret-aws-key",
-    "ALERT_WEBHOOK_URL": "https://hooks.example/secret-webhook",
-    "SNOWFLAKE_PASSWORD": "secret-snowflake-password",
-    "SNOWFLAKE_PRIVATE_KEY": "secret-snowflake-key",
-    "AIRBYTE_CLIENT_SECRET": "secret-airbyte-client",
-}
 
 
 @pytest.fixture(scope="module")
@@ -122,11 +113,11 @@ def test_every_table_and_topic_has_a_column_schema_with_meanings(defs: dg.Defini
 def test_no_secret_reaches_the_snapshot_that_the_webserver_gets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name, value in SECRETS.items():
+    for name, value in PLANTED.items():
         monkeypatch.setenv(name, value)
     snapshot = dg.serialize_value(RepositorySnap.from_def(build_defs().get_repository_def()))
     assert "run_producer" in snapshot
-    assert [value for value in SECRETS.values() if value in snapshot] == []
+    assert leaks(snapshot) == []
 
 
 def test_partitions_are_trading_days_and_todays_key_exists_from_midnight() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import requests
 from clickhouse_connect.driver.client import Client
 
@@ -83,6 +84,10 @@ class Program:
             return eventually(check, what)
         except AssertionError as error:
             raise AssertionError(f"{self.name}: {error}; its log:\n{self.log}") from None
+
+    def command_line(self) -> str:
+        """What everybody on the machine can read of the process."""
+        return " ".join(psutil.Process(self._process.pid).cmdline())
 
     def is_running(self) -> bool:
         return self._process.poll() is None

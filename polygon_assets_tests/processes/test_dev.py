@@ -166,6 +166,24 @@ def test_no_production_variable_of_the_shell_reaches_the_stack(
     assert report.returncode == 0, report.stdout + report.stderr
 
 
+def test_others_on_the_machine_can_read_no_file_and_reach_no_port_from_outside(
+    development: tuple[subprocess.Popen[bytes], Path],
+) -> None:
+    process, data = development
+    eventually(lambda: status_of(data).get("healthy"), "all is up", START_SECONDS)
+    made_by_the_test = {data / "home", data / "dev.log", *(data / "home").glob("*.yaml")}
+    for path in {data, *data.rglob("*")} - made_by_the_test:
+        with suppress(FileNotFoundError):  # ClickHouse merges parts meanwhile
+            assert path.is_symlink() or path.stat().st_mode & 0o077 == 0, path
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            for connection in child.net_connections(kind="inet"):
+                assert connection.status != psutil.CONN_LISTEN or connection.laddr.ip in (
+                    "127.0.0.1",
+                    "::1",
+                ), (child.cmdline(), connection.laddr)
+
+
 def test_a_second_stack_on_the_same_data_is_refused_with_a_sentence(
     development: tuple[subprocess.Popen[bytes], Path],
 ) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from polygon_assets.events.validation import refusal_reason
 from polygon_assets.local.launcher.stack import Stack
-from polygon_assets.messages import Heartbeat, unaccounted
+from polygon_assets.messages import Heartbeat, encode, unaccounted
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.program import EXIT_NOT_ENTITLED, EXIT_WRONG_KEY
+from polygon_assets_tests.planted_secrets import PLANTED, leaks
 from polygon_assets_tests.processes.harness import beat, put_in_force, raw_aggregates
 from polygon_assets_tests.processes.live_market import (
     EXCHANGE_OPTIONS,
@@ -125,6 +126,17 @@ def test_a_wrong_key_ends_the_producer_with_exit_10(live: Live, settings: Settin
     assert (
         "the vendor refused POLYGON_API_KEY (authentication failed); check the key" in program.log
     )
+
+
+def test_a_refused_key_appears_in_no_log_heartbeat_or_command_line(
+    live: Live, settings: Settings
+) -> None:
+    put_in_force(settings, *channels(SYMBOLS))
+    program = live.programs.start("producer", **PLANTED)
+    assert leaks(program.command_line()) == []
+    assert program.exit_code() == EXIT_WRONG_KEY
+    assert "check the key" in live.beat().detail
+    assert leaks(program.log + encode(live.beat()).decode()) == []
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -14,6 +14,7 @@ from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.messages import RawAggregate, encode
 from polygon_assets.settings import Settings
 from polygon_assets.topics import FILTERED_TOPIC, SINK_GROUP
+from polygon_assets_tests.planted_secrets import PLANTED, leaks
 from polygon_assets_tests.processes.harness import (
     Programs,
     beat,
@@ -167,3 +168,19 @@ def test_a_stop_while_clickhouse_is_away_does_not_count_as_drained(
     stack.restart("clickhouse")
     programs.start("sink")
     eventually(lambda: row_count(settings, "LATE") == 10, "the next sink has inserted the rows")
+
+
+def test_refused_passwords_appear_in_no_log_heartbeat_or_command_line(
+    settings: Settings, programs: Programs
+) -> None:
+    send_rows(settings, [second_of("SECRET", 0)])
+    wrong_clickhouse = programs.start("sink", **PLANTED)
+    wrong_kafka = programs.start(
+        "filter", **PLANTED, KAFKA_SECURITY_PROTOCOL="SASL_PLAINTEXT", KAFKA_SASL_USERNAME="user"
+    )
+    wrong_clickhouse.wait_for_log("Authentication failed")
+    wrong_kafka.wait_for_log("SASL")
+    for program in (wrong_clickhouse, wrong_kafka):
+        assert leaks(program.command_line() + program.log) == []
+    heartbeat = eventually(lambda: beat(settings, "sink"), "the sink has a heartbeat")
+    assert leaks(encode(heartbeat).decode()) == []

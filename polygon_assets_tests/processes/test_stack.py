@@ -10,11 +10,10 @@ import os
 import re
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -37,6 +36,18 @@ from polygon_assets.topics import TOPICS
 PYTHON = sys.executable
 
 
+def listening_addresses(stack: Stack) -> set[str]:
+    """The addresses on which the servers and their children listen."""
+    servers = [psutil.Process(stack.process(name).pid) for name in stack.ports]
+    return {
+        connection.laddr.ip
+        for server in servers
+        for process in (server, *server.children(recursive=True))
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
 def topics(settings: Settings) -> set[str]:
     admin = connect_admin(settings)
     try:
@@ -45,9 +56,35 @@ def topics(settings: Settings) -> set[str]:
         admin.close()
 
 
-def test_the_whole_stack_starts_complete_and_stops_without_a_trace(tmp_path: Path) -> None:
+@pytest.fixture
+def no_umask() -> Iterator[None]:
+    """The loosest umask: files get every right that their program asks for."""
+    former = os.umask(0)
+    yield
+    os.umask(former)
+
+
+def readable_by_others(folder: Path) -> list[Path]:
+    """The folder and what it contains, as far as group or others have any right on it."""
+    return [
+        path
+        for path in (folder, *folder.rglob("*"))
+        if not path.is_symlink() and path.exists() and path.stat().st_mode & 0o077
+    ]
+
+
+@pytest.mark.usefixtures("no_umask")
+def test_the_whole_stack_starts_complete_private_and_stops_without_a_trace(tmp_path: Path) -> None:
+    former = tmp_path / "dagster" / "storage" / "runs.db"
+    former.parent.mkdir(parents=True)
+    for file in (former, tmp_path / "stack.lock"):
+        file.touch()
+    assert len(readable_by_others(tmp_path)) == 4
     with running_stack(tmp_path, fixed_ports=False) as stack:
         settings = stack.settings()
+        assert readable_by_others(tmp_path) == []
+        assert len(list(tmp_path.rglob("*"))) > 20
+        assert listening_addresses(stack) == {HOST}
         pids = [stack.process(name).pid for name in stack.ports]
         assert {topic.name for topic in TOPICS} <= topics(settings)
         with clickhouse.connect(settings) as client:
@@ -70,7 +107,7 @@ def test_the_whole_stack_starts_complete_and_stops_without_a_trace(tmp_path: Pat
             f"ws://{HOST}:{stack.ports['exchange']}/stocks",
         )
         assert state.read_environment(tmp_path) == stack.environment()
-        assert stat.S_IMODE((tmp_path / "stack.json").stat().st_mode) == 0o600
+    assert readable_by_others(tmp_path) == []
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     with pytest.raises(state.StackNotRunningError, match=r"no stack is running on .*stack up"):
         state.read_environment(tmp_path)

@@ -27,6 +27,24 @@ def test_an_archive_prefix_that_would_hide_the_objects_is_refused(
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "No such file"), ("no certificate", "certificate")]
+)
+def test_a_bundle_without_certificates_is_named_with_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, reason: str
+) -> None:
+    bundle = tmp_path / "ca.pem"
+    if content is not None:
+        bundle.write_text(content)
+    monkeypatch.setenv("CA_BUNDLE", str(bundle))
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    message = str(caught.value)
+    assert f"CA_BUNDLE='{bundle}': no certificate can be read from this file (" in message
+    assert reason in message.split("(", 1)[1]
+    assert "name a PEM file" in message
+
+
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLYGON_API_KEY", "very-secret")
     settings = load_settings()

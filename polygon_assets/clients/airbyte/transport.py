@@ -12,6 +12,7 @@ import requests
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
+from polygon_assets.clients import tls
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.settings import Settings
 
@@ -66,6 +67,8 @@ class Transport:
             "client_secret": settings.airbyte_client_secret.get_secret_value(),
         }
         self._session = requests.Session()
+        self._verify = tls.verify(settings)
+        self._conceal = settings.conceal
         self._patience_seconds = patience_seconds
         self._sleep = sleep
         self._token = ""
@@ -131,14 +134,16 @@ class Transport:
     def _request(self, method: str, url: str, **request: Any) -> Json:
         endpoint = f"{method} {url}"
         try:
-            answer = self._session.request(method, url, timeout=TIMEOUT_SECONDS, **request)
+            answer = self._session.request(
+                method, url, timeout=TIMEOUT_SECONDS, verify=self._verify, **request
+            )
         except requests.ConnectionError as error:
             error_class = _NeverSentError if _never_sent(error) else AirbyteUnavailableError
             raise error_class(f"{endpoint}: no answer: {error}; {CHECK_ADDRESSES}") from error
         except requests.RequestException as error:
             raise AirbyteUnavailableError(f"{endpoint}: {error}") from error
         if not answer.ok:
-            raise _refusal(endpoint, answer)
+            raise _refusal(endpoint, answer, self._conceal)
         return _json(endpoint, answer)
 
 
@@ -158,9 +163,12 @@ def _never_sent(error: requests.ConnectionError) -> bool:
     )
 
 
-def _refusal(endpoint: str, answer: requests.Response) -> AirbyteError:
+def _refusal(
+    endpoint: str, answer: requests.Response, conceal: Callable[[str], str]
+) -> AirbyteError:
     cure = CURES.get(answer.status_code)
-    message = f"{endpoint}: HTTP {answer.status_code}: {_problem_message(answer)}"
+    problem = conceal(_problem_message(answer))[:1000]
+    message = f"{endpoint}: HTTP {answer.status_code}: {problem}"
     if cure:
         message += f"; {cure}"
     if answer.status_code == 429 or answer.status_code >= 500:
@@ -176,9 +184,9 @@ def _problem_message(answer: requests.Response) -> str:
     try:
         problem = answer.json()
     except ValueError:
-        return answer.text[:300] or answer.reason
+        return answer.text or answer.reason
     if not isinstance(problem, dict):
-        return str(problem)[:300]
+        return str(problem)
     data = problem.get("data")
     specific = data.get("message") if isinstance(data, dict) else None
-    return str(specific or problem.get("detail") or problem.get("message") or problem)[:1000]
+    return str(specific or problem.get("detail") or problem.get("message") or problem)

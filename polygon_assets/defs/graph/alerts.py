@@ -6,11 +6,14 @@ Add an event or a channel of alerts here; every failed run is one.
 import json
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 
 import dagster as dg
 
+from polygon_assets.clients import tls
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.errors import PolygonAssetsError
+from polygon_assets.settings import Settings
 
 TIMEOUT_SECONDS = 10
 
@@ -30,7 +33,7 @@ def alert_on_failure(context: dg.RunFailureSensorContext, environment: Environme
     cause = step_causes or context.failure_event.message
     text = f"{run.job_name} failed (run {run.run_id[:8]}): {cause}"
     context.log.error(text)
-    post_alert(environment.settings().alert_webhook_url.get_secret_value(), text)
+    post_alert(environment.settings(), text)
 
 
 def failure_cause(event: dg.DagsterEvent) -> str:
@@ -44,22 +47,25 @@ def failure_cause(event: dg.DagsterEvent) -> str:
     return error.message.strip() if error else event.message or "no reason given"
 
 
-def post_alert(webhook_url: str, text: str) -> None:
+def post_alert(settings: Settings, text: str) -> None:
     """POST {"text": ...}, the form that Slack and others accept; without an address, do nothing.
 
     Raises AlertError.
     """
+    webhook_url = settings.alert_webhook_url.get_secret_value()
     if not webhook_url:
         return
     try:
         request = urllib.request.Request(
             webhook_url, json.dumps({"text": text}).encode(), {"Content-Type": "application/json"}
         )
-        urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS).close()
+        urllib.request.urlopen(
+            request, timeout=TIMEOUT_SECONDS, context=tls.context(settings)
+        ).close()
     except urllib.error.HTTPError as error:
         error.close()
         raise AlertError(f"the webhook answered HTTP {error.code}") from None
     except OSError as error:
         raise AlertError(f"the webhook cannot be reached: {error}") from None
-    except ValueError:
+    except (HTTPException, ValueError):
         raise AlertError("ALERT_WEBHOOK_URL is not an address") from None

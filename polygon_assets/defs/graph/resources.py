@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from polygon_assets.clients import market_clock
+from polygon_assets.clients import market_clock, tls
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.market_clock import MarketClock, calendar_of
 from polygon_assets.settings import Settings, load_settings
@@ -61,6 +61,7 @@ class Airbyte(dg.ConfigurableResource["AirbyteClient"]):
         """
         from dagster_airbyte import AirbyteWorkspace
 
+        tls.export(settings)
         with warnings.catch_warnings():
             # Workspace and client are marked beta, which a user of this project cannot change.
             warnings.simplefilter("ignore", dg.BetaWarning)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import uvicorn
 
+from polygon_assets.local import loopback
 from polygon_assets.local.airbyte.api.configuration_api import ConfigurationApi
 from polygon_assets.local.airbyte.api.http import application
 from polygon_assets.local.airbyte.api.public_api import PublicApi
@@ -53,7 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m polygon_assets.local.airbyte", description=main.__doc__
     )
-    parser.add_argument("--host", default="127.0.0.1")
+    loopback.add_host_options(parser)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument(
         "--path",
@@ -70,7 +71,7 @@ def _arguments() -> argparse.Namespace:
         default=os.environ.get("AIRBYTE_CLIENT_SECRET", ""),
         help="prefer AIRBYTE_CLIENT_SECRET: other users can read a command line",
     )
-    return parser.parse_args()
+    return loopback.parse(parser)
 
 
 if __name__ == "__main__":

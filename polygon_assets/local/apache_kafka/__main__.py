@@ -4,6 +4,7 @@ Add a broker property here. The process becomes Java's, so that signals reach th
 outlive it.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -11,8 +12,7 @@ import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
-import click
-
+from polygon_assets.local import loopback
 from polygon_assets.local.apache_kafka.install import installed_jars, java
 from polygon_assets.local.broker import BrokerError
 from polygon_assets.local.launcher.ports import free_port
@@ -21,12 +21,10 @@ MEMORY = ("-Xmx256m", "-XX:+UseSerialGC")
 """330 to 390 MB resident."""
 
 
-@click.command()
-@click.option("--host", required=True)
-@click.option("--port", required=True, type=int)
-@click.option("--path", required=True, type=click.Path(path_type=Path))
-def main(host: str, port: int, path: Path) -> None:
-    """Run a broker that is its own controller, with its data in PATH."""
+def main() -> None:
+    """Run a broker that is its own controller, with its data in --path."""
+    options = _options()
+    host, port, path = options.host, options.port, options.path
     path.mkdir(parents=True, exist_ok=True)
     properties = path / "server.properties"
     controller = free_port(0, {port})
@@ -36,7 +34,7 @@ def main(host: str, port: int, path: Path) -> None:
     try:
         runtime = [java(), "-cp", f"{installed_jars()}/*"]
     except BrokerError as error:
-        raise click.ClickException(str(error)) from error
+        sys.exit(str(error))
     if not (path / "log" / "meta.properties").exists():
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         format_ = ["format", "-t", cluster, "-c", str(properties)]
@@ -44,6 +42,14 @@ def main(host: str, port: int, path: Path) -> None:
     command = [*runtime, *MEMORY, "kafka.Kafka", str(properties)]
     sys.stdout.flush()
     os.execv(command[0], command)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m polygon_assets.local.apache_kafka")
+    loopback.add_host_options(parser)
+    parser.add_argument("--port", required=True, type=int)
+    parser.add_argument("--path", required=True, type=Path, help="folder of the data")
+    return loopback.parse(parser)
 
 
 def _properties(host: str, port: int, controller: int, path: Path) -> list[tuple[str, object]]:

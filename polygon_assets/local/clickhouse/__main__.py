@@ -11,6 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
+from polygon_assets.local import loopback
 from polygon_assets.local.clickhouse.engine import DataDirectoryError, Engine
 from polygon_assets.local.clickhouse.health import EngineWatch
 from polygon_assets.local.clickhouse.http import ClickHouseServer
@@ -85,7 +86,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m polygon_assets.local.clickhouse", description=main.__doc__
     )
-    parser.add_argument("--host", default="127.0.0.1")
+    loopback.add_host_options(parser)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument(
         "--path", type=Path, required=True, help="data directory; created if absent"
@@ -96,7 +97,7 @@ def _arguments() -> argparse.Namespace:
         default=os.environ.get("CLICKHOUSE_PASSWORD", ""),
         help="prefer CLICKHOUSE_PASSWORD: other users can read a command line",
     )
-    return parser.parse_args()
+    return loopback.parse(parser)
 
 
 if __name__ == "__main__":

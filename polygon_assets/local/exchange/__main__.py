@@ -23,6 +23,12 @@ from polygon_assets.local.exchange.market.clock import (
 from polygon_assets.local.exchange.market.lateness import Rates
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.exchange.server import serve
+from polygon_assets.local.loopback import (
+    EXPOSE_HELP,
+    LOOPBACK,
+    ExposedHostError,
+    refuse_exposed,
+)
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 
 _SHARE = click.FloatRange(0, 1)
@@ -30,7 +36,8 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--host", default=LOOPBACK, show_default=True)
+@click.option("--expose", is_flag=True, help=EXPOSE_HELP)
 @click.option(
     "--port", default=8765, show_default=True, help="0 uses a free port; the address is printed."
 )
@@ -131,8 +138,12 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     show_default=True,
     help="Share of tickers with fractional volumes.",
 )
-def main(host: str, port: int, **options: Any) -> None:
+def main(host: str, expose: bool, port: int, **options: Any) -> None:
     """Serve the vendor's WebSocket (/stocks, /delayed/stocks) and REST API: a synthetic market."""
+    try:
+        refuse_exposed(host, expose=expose)
+    except ExposedHostError as error:
+        raise click.UsageError(str(error)) from error
     exchange = build_exchange(**options)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(exchange, host, port))

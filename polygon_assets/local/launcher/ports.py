@@ -8,8 +8,9 @@ import socket
 import psutil
 
 from polygon_assets.errors import PolygonAssetsError
+from polygon_assets.local.loopback import LOOPBACK
 
-HOST = "127.0.0.1"
+HOST = LOOPBACK
 _ATTEMPTS = 100
 
 

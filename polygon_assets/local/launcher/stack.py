@@ -10,7 +10,7 @@ import shutil
 import signal
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +18,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from polygon_assets.clients.airbyte.transport import AirbyteError
 from polygon_assets.errors import PolygonAssetsError
-from polygon_assets.local.launcher import state
+from polygon_assets.local.launcher import private_files, state
 from polygon_assets.local.launcher.ports import free_port, listens
 from polygon_assets.local.launcher.process import Process
 from polygon_assets.local.launcher.replay import FOLDER, replay_start
@@ -71,17 +71,21 @@ class Stack:
         self.restarts: dict[str, int] = {}
         """The number of restarts of each server."""
         self._lock: IO[str] | None = None
+        self._owner_only = ExitStack()
 
     def start(self) -> None:
         """Start all servers and return when all are ready.
 
-        Raises StackRunningError, NoFreePortError, or, after stopping the others, ServerFailedError.
+        Until `stop`, what this process and the servers write is their owner's alone. Raises
+        StackRunningError, UnusableFolderError, NoFreePortError, or, after stopping the others,
+        ServerFailedError.
         """
         self._lock = state.lock(self.data_dir)
-        state.remove(self.data_dir)
-        if self._is_emptied:
-            shutil.rmtree(self.servers_dir, ignore_errors=True)
+        self._owner_only.enter_context(private_files.owner_only())
         try:
+            state.remove(self.data_dir)
+            if self._is_emptied:
+                shutil.rmtree(self.servers_dir, ignore_errors=True)
             for server in self._servers.values():
                 self.ports[server.name] = self._choose_port(server)
             for server in self._servers.values():
@@ -106,6 +110,7 @@ class Stack:
             process.stop(max(0.0, deadline - time.monotonic()))
         self._processes.clear()
         state.remove(self.data_dir)
+        self._owner_only.close()
         if self._lock:
             self._lock.close()
             self._lock = None

@@ -5,7 +5,6 @@ proves that a stack runs: the kernel releases it when the stack dies, while the 
 """
 
 import fcntl
-import getpass
 import json
 import os
 from collections.abc import Mapping
@@ -13,33 +12,29 @@ from pathlib import Path
 from typing import IO, Any
 
 from polygon_assets.errors import PolygonAssetsError
+from polygon_assets.local.launcher import private_files
 
 
 class StackNotRunningError(PolygonAssetsError):
     """No stack runs on this data directory; the message names the command that starts one."""
 
 
-class UnusableFolderError(PolygonAssetsError):
-    """The folder of the stack's data cannot be written; the message names it and the cure."""
-
-
 class StackRunningError(PolygonAssetsError):
     """A stack runs on this data directory already; the message names its process."""
 
 
+@private_files.owner_only()
 def lock(data_dir: Path) -> IO[str]:
     """Lock the directory until the returned file is closed or this process ends.
 
-    Raises StackRunningError and UnusableFolderError.
+    It is its owner's alone from now on, with all that a former stack left in it. Raises
+    StackRunningError and UnusableFolderError.
     """
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+    private_files.make_folder(data_dir)
+    # Without this file no stack has used the folder: what lies in it is somebody else's.
+    has_former_stack = (data_dir / "stack.lock").exists()
+    with private_files.errors_named(data_dir):
         file = (data_dir / "stack.lock").open("a+")
-    except OSError as error:
-        raise UnusableFolderError(
-            f"{data_dir} cannot be written ({error.strerror}): make it writable for "
-            f"{getpass.getuser()}, or name another folder with --data"
-        ) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -50,6 +45,12 @@ def lock(data_dir: Path) -> IO[str]:
             f"a stack is running on {data_dir} already (pid {owner}): stop it first, or use "
             "another directory"
         ) from None
+    if has_former_stack:
+        try:
+            private_files.take_content(data_dir)
+        except private_files.UnusableFolderError:
+            file.close()
+            raise
     file.truncate(0)
     file.write(f"{os.getpid()}\n")
     file.flush()

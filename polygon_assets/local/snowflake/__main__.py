@@ -26,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from polygon_assets.local import loopback
 from polygon_assets.local.snowflake.engine import Engine, Session
 
 logger = logging.getLogger("polygon_assets.local.snowflake")
@@ -151,7 +152,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m polygon_assets.local.snowflake", description=main.__doc__
     )
-    parser.add_argument("--host", default="127.0.0.1")
+    loopback.add_host_options(parser)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument(
         "--path", type=Path, required=True, help="directory of the databases; created if absent"
@@ -163,7 +164,7 @@ def _arguments() -> argparse.Namespace:
         default=[],
         help="schema to create in it if absent; may be repeated",
     )
-    return parser.parse_args()
+    return loopback.parse(parser)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ import pytest
 from polygon_assets.inspection import doctor, status
 from polygon_assets.inspection.disk import SCARCE_BYTES, free_bytes, scarcity
 from polygon_assets.local.launcher import revival
+from polygon_assets.local.launcher.private_files import UnusableFolderError
 from polygon_assets.local.launcher.revival import Revival
 from polygon_assets.local.launcher.stack import Stack
-from polygon_assets.local.launcher.state import UnusableFolderError, lock
+from polygon_assets.local.launcher.state import lock
 from polygon_assets.settings import Settings
 
 NOW = dt.datetime(2026, 11, 20, 15, 0, tzinfo=dt.UTC)

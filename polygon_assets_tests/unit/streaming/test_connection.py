@@ -147,3 +147,16 @@ def test_silence_and_a_close_without_a_reason_may_be_retried() -> None:
         log_in(status("auth_timeout", "No authentication request received."))
     with pytest.raises(TooManyConnectionsError, match="another connection uses this account"):
         log_in(status("max_connections", "Maximum number of websocket connections exceeded. "))
+
+
+def test_a_vendor_that_quotes_the_key_does_not_put_it_into_the_error() -> None:
+    quoted = "unknown key the-secret-key"
+    refusal = status("auth_failed", quoted)
+    for answers, close in (
+        ((refusal,), None),
+        ((), (1008, quoted)),
+        ((), (1011, "the-secret-key")),
+    ):
+        with pytest.raises((ProgramError, ConnectionLostError), match=r"\*\*\*") as caught:
+            log_in(*answers, close=close)
+        assert "the-secret-key" not in f"{caught.value} {caught.value!r}"

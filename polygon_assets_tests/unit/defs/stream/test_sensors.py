@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
+from pydantic import SecretStr
 
 from polygon_assets import market_calendar
 from polygon_assets.clients import subscription_store
@@ -309,6 +310,10 @@ def breaking() -> None:
     broken()
 
 
+def posting_to(address: str) -> Settings:
+    return Settings(alert_webhook_url=SecretStr(address))
+
+
 class TestAlerts:
     @pytest.mark.parametrize(
         ("why", "said"),
@@ -346,22 +351,25 @@ class TestAlerts:
         server.server_close()
 
     def test_the_text_is_posted_as_json(self, webhook: tuple[str, list[bytes]]) -> None:
-        post_alert(webhook[0], "run_sink failed")
+        post_alert(posting_to(webhook[0]), "run_sink failed")
         assert [json.loads(body) for body in webhook[1]] == [{"text": "run_sink failed"}]
 
     def test_without_an_address_nothing_happens(self) -> None:
-        post_alert("", "run_sink failed")
+        post_alert(posting_to(""), "run_sink failed")
 
     @pytest.mark.parametrize("path", ["/broken-secret"])
     def test_a_refusal_does_not_show_the_address(
         self, webhook: tuple[str, list[bytes]], path: str
     ) -> None:
         with pytest.raises(AlertError, match="HTTP 500") as caught:
-            post_alert(webhook[0] + path, "text")
+            post_alert(posting_to(webhook[0] + path), "text")
         assert "secret" not in str(caught.value)
 
-    @pytest.mark.parametrize("address", ["secret-without-scheme", "http://127.0.0.1:1/secret"])
+    @pytest.mark.parametrize(
+        "address",
+        ["secret-without-scheme", "http://127.0.0.1:1/secret", "http://127.0.0.1:1/a secret"],
+    )
     def test_an_unusable_address_is_not_shown(self, address: str) -> None:
         with pytest.raises(AlertError) as caught:
-            post_alert(address, "text")
+            post_alert(posting_to(address), "text")
         assert "secret" not in str(caught.value)
