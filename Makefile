@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: dev test check bench clean venv lock picture
+.PHONY: dev test check bench fuzz clean venv lock picture
 
 dev: venv          ## start the embedded stack and the Dagster UI; Ctrl-C stops both; KAFKA=apache
 	@$(BIN)/polygon-assets dev $(if $(KAFKA),--kafka $(KAFKA))
@@ -18,6 +18,10 @@ check: venv        ## check formatting, lint, types and layers
 
 bench: venv        ## measure throughput against baselines, in one table
 	@$(BIN)/python -m bench
+
+fuzz: venv         ## run every reader of outside input on mutated input (SECONDS=10 RUNS= SEED=1)
+	@$(BIN)/python -m fuzz --seconds $(or $(SECONDS),10) --runs $(or $(RUNS),1000000000) \
+		--seed $(or $(SEED),1)
 
 picture: venv      ## take docs/lineage.png from the running UI (needs chromium)
 	@$(BIN)/python -m scripts.picture

@@ -72,7 +72,9 @@ class MarketCalendar:
     ) -> None:
         """`changes` are days that differ from the NYSE's table; `24/7` ignores them."""
         self.name = name
-        self._exceptions = {**_nyse_exceptions(), **changes} if name == "NYSE" else {}
+        table = _nyse_exceptions()
+        self._horizon = min(table), max(table)
+        self._exceptions = {**table, **changes} if name == "NYSE" else {}
 
     def session(self, day: dt.date) -> Session | None:
         """The session of `day`, or None if the market is closed all day."""
@@ -146,7 +148,8 @@ class MarketCalendar:
         return [day for day in between if not self._exceptions[day]]
 
     def _check_horizon(self, day: dt.date) -> None:
-        first, last = min(self._exceptions), max(self._exceptions)
+        # Of the table alone: an announced closure says nothing of the holidays before it.
+        first, last = self._horizon
         if not first <= day <= last:
             raise CalendarHorizonError(
                 f"{day} is outside the NYSE table ({first} to {last}); "
@@ -218,7 +221,7 @@ def _closure(place: str, day: str, close: str) -> tuple[dt.date, _Times | None]:
         raise SettingsError(f"{place}: {day} {close}: {error}; write {_CLOSURE_FORMAT}") from None
     if regular_close is None:
         return date, None
-    if not open_ < regular_close <= usual_close:
+    if regular_close.tzinfo or not open_ < regular_close <= usual_close:
         raise SettingsError(
             f"{place}: {day} {close}: an early close is between 09:30 and 16:00 New York; "
             f"write {_CLOSURE_FORMAT}"

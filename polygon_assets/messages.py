@@ -5,7 +5,7 @@ Add a field or an encoding here; topics belong to `topics`, whether a message is
 """
 
 import datetime as dt
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
@@ -24,6 +24,20 @@ ProgramState = Literal[
 Source = Literal["websocket", "rest"]
 GapReason = Literal["disconnect", "drop", "crash", "stop", "unreadable", "broker"]
 
+LATEST_MS = 4_102_444_800_000
+"""2100-01-01 in Unix milliseconds."""
+LARGEST_INT64 = 2**63 - 1
+# Limits of what a stranger may write into a topic: readers compute with these numbers, and tables
+# store them. Decoding refuses a message beyond them and names the field.
+Int64 = Annotated[int, msgspec.Meta(ge=-LARGEST_INT64, le=LARGEST_INT64)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_INT64)]
+Count32 = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+UnixMs = Annotated[int, msgspec.Meta(ge=0, le=LATEST_MS)]
+# As the constraint of `market.stock_aggregates`: whole batches of rows that only the table refused
+# would look like a fault of the table, and the sink would try them again for ever.
+StartMs = Annotated[int, msgspec.Meta(ge=631_152_000_000, lt=LATEST_MS)]
+UnixUs = Annotated[int, msgspec.Meta(ge=0, le=1000 * LATEST_MS)]
+
 
 class RawAggregate(msgspec.Struct, omit_defaults=True, gc=False):
     """One per-second aggregate in RAW_TOPIC, keyed by symbol, as the vendor sent it.
@@ -41,9 +55,9 @@ class RawAggregate(msgspec.Struct, omit_defaults=True, gc=False):
     close_price: float
     high: float
     low: float
-    start_timestamp: int
-    end_timestamp: int
-    received_at: int
+    start_timestamp: Int64
+    end_timestamp: Int64
+    received_at: UnixUs
     source: Source
     accumulated_volume: float | int | None = None
     official_open_price: float | None = None
@@ -64,8 +78,8 @@ class FilteredAggregate(msgspec.Struct, gc=False):
     """
 
     symbol: str
-    start_timestamp: int
-    end_timestamp: int
+    start_timestamp: StartMs
+    end_timestamp: UnixMs
     open: float
     high: float
     low: float
@@ -77,7 +91,7 @@ class FilteredAggregate(msgspec.Struct, gc=False):
     aggregate_vwap: float | None
     average_size: float | None
     otc: bool
-    received_at: int
+    received_at: UnixUs
     source: Source
     readable_timestamp: str
 
@@ -114,7 +128,7 @@ class Gap(msgspec.Struct, omit_defaults=True):
     since: int
     until: int
     epoch: int
-    events_dropped: int = 0
+    events_dropped: Count = 0
     channels: list[str] = []
     """The channels that the producer was to subscribe to, sorted."""
 
@@ -139,42 +153,42 @@ class Heartbeat(msgspec.Struct, omit_defaults=True):
     """`host:pid:started_at`, which changes with each start."""
     state: ProgramState
     """`standby`: another copy of the program leads, and this one would replace it."""
-    started_at: int
-    sent_at: int
+    started_at: UnixMs
+    sent_at: UnixMs
     detail: str = ""
     """The reason for the state, in words."""
-    epoch: int = 0
-    newest_event: int | None = None
+    epoch: UnixMs = 0
+    newest_event: UnixMs | None = None
     """The newest `start_timestamp` that was delivered."""
-    newest_received_at: int | None = None
+    newest_received_at: UnixMs | None = None
     """When the producer received the newest event that was delivered."""
-    complete_until: int | None = None
+    complete_until: UnixMs | None = None
     """Nothing is missing before this wall time.
 
     It is now while the producer's channels carry data, and the time of the loss during a loss.
     """
     rate: float = 0.0
     """Events delivered per second, over the last 10 s."""
-    lag: int | None = None
+    lag: Count | None = None
     """Unprocessed messages of the topic that the program reads; for the producer, queued events."""
-    counters: dict[str, int] = {}
+    counters: dict[str, Count] = {}
     """Messages or events read, their OUTCOMES, and reconnects, retries and gaps."""
-    restarts: int = 0
+    restarts: Count32 = 0
     """How often the program was restarted on this trading day."""
-    recent_read: int = 0
+    recent_read: Count = 0
     """The increase of `read` over the last five minutes."""
-    recent_refused: int = 0
+    recent_refused: Count = 0
     """The increase of `refused` over the last five minutes."""
     last_refusal: str = ""
     """The reason of the newest refusal."""
-    arrival_delay_ms: int | None = None
+    arrival_delay_ms: Int64 | None = None
     """From the end of a second to the arrival of its bar, the median of the last frames.
 
     Below 0 the vendor's clock is ahead of ours. None while replayed events arrive, because their
     delay is meaningless.
     """
-    desired: int = 0
-    confirmed: int = 0
+    desired: Count32 = 0
+    confirmed: Count32 = 0
     unconfirmed: list[str] = []
     """Desired channels that are not confirmed, with the reason; the first 100."""
     subscriptions_version: str = ""
@@ -185,10 +199,6 @@ class Stamps(msgspec.Struct):
 
     start_timestamp: int
     received_at: int
-
-
-LATEST_MS = 4_102_444_800_000
-"""2100-01-01 in Unix milliseconds."""
 
 
 def utc(unix_ms: int) -> dt.datetime:

@@ -5,6 +5,7 @@ with it belongs to `clients`.
 """
 
 import base64
+import datetime as dt
 import ssl
 from typing import Literal
 
@@ -16,6 +17,7 @@ from polygon_assets.errors import PolygonAssetsError
 NO_SECRET = SecretStr("")
 SHORTEST_SECRET = 8
 """A shorter secret is a word, such as the embedded stack's, and would tear holes into any text."""
+SHOWN_CHARACTERS = 200
 
 
 class SettingsError(PolygonAssetsError):
@@ -30,6 +32,21 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _utf_8(cls, value: object) -> object:
+        """Refuse bytes that are no text: they would fail later, in an error without the name."""
+        if isinstance(value, str) and any("\ud800" <= sign <= "\udfff" for sign in value):
+            raise ValueError("must be UTF-8 text")
+        return value
+
+    @field_validator("market_replay")
+    @classmethod
+    def _moment(cls, value: str) -> str:
+        if value and not 2003 <= dt.datetime.fromisoformat(value).year <= 2100:
+            raise ValueError("must be between 2003 and 2100")
+        return value
 
     @field_validator("snowflake_private_key", mode="before")
     @classmethod
@@ -62,12 +79,16 @@ class Settings(BaseSettings):
         "https://api.massive.com", description="Base address of the REST API."
     )
     polygon_requests_per_minute: int = Field(
-        5, ge=0, description="REST calls a minute: 5 on the free plan, 0 for no limit (paid plans)."
+        5,
+        ge=0,
+        le=1_000_000,
+        description="REST calls a minute: 5 on the free plan, 0 for no limit (paid plans).",
     )
 
     producer_copies: int = Field(
         1,
         ge=1,
+        le=100,
         description="Producers that run at the same time. Above 1 they choose a leader through "
         "Kafka, which alone connects to the vendor; another one replaces it within seconds.",
     )
@@ -212,19 +233,21 @@ class Settings(BaseSettings):
     )
     market_replay: str = Field(
         "",
-        pattern=r"^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2})?$",
+        pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2})?$",
         description="Day and New York time (2026-11-20T15:50) from which the simulated exchange "
         "replays; empty: market time is wall time.",
     )
     no_data_seconds: float = Field(
         120.0,
         gt=0,
+        le=86_400,
         description="A connection counts as dead after this long without any event in regular "
         "hours; raise it for a set of rarely traded symbols.",
     )
     max_connections_cooldown_seconds: float = Field(
         60.0,
         ge=0,
+        le=86_400,
         description="Pause after the vendor reported that another process uses the account's "
         "connection.",
     )
@@ -235,18 +258,20 @@ class Settings(BaseSettings):
         description="Days that every version of a second is kept after its receipt; 0 keeps them "
         "for ever. `polygon-assets migrate` applies a change.",
     )
-    sink_max_rows: int = Field(50_000, ge=1, description="Most rows of one insert.")
+    sink_max_rows: int = Field(50_000, ge=1, le=10_000_000, description="Most rows of one insert.")
     sink_max_age_seconds: float = Field(
         0.5, gt=0, le=60, description="Longest wait of a row before it is inserted."
     )
     drain_seconds: float = Field(
         10.0,
         gt=0,
+        le=3_600,
         description="How long a stopped stream program may take to deliver what it accepted.",
     )
     gap_fill_requests_per_minute: int = Field(
         0,
         ge=0,
+        le=1_000_000,
         description="REST calls a minute for filling gaps; 0: as many as "
         "POLYGON_REQUESTS_PER_MINUTE allows.",
     )
@@ -256,11 +281,13 @@ class Settings(BaseSettings):
     gap_fill_max_seconds: float = Field(
         3600.0,
         gt=0,
+        le=1_000_000_000,
         description="A longer gap is filled only when a person launches the job fill_gaps.",
     )
     gap_fill_max_requests: int = Field(
         20_000,
         ge=1,
+        le=1_000_000_000,
         description="A gap that needs more REST calls is filled only when a person launches the "
         "job fill_gaps.",
     )
@@ -309,8 +336,13 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         lines = [
-            f"{str(part['loc'][0]).upper()}={part['input']!r}: "
-            f"{part['msg'].removeprefix('Value error, ')}"
-            for part in error.errors()
+            _problem(str(part["loc"][0]), part["input"], part["msg"]) for part in error.errors()
         ]
         raise SettingsError("unusable settings:\n  " + "\n  ".join(lines)) from None
+
+
+def _problem(name: str, value: object, message: str) -> str:
+    """One line that names the variable, its value unless it is a secret, and the cure."""
+    is_secret = Settings.model_fields[name].annotation is SecretStr
+    shown = "***" if is_secret else repr(value)[:SHOWN_CHARACTERS]
+    return f"{name.upper()}={shown}: {message.removeprefix('Value error, ')}"

@@ -293,7 +293,7 @@ def rows(
 def _json(data: bytes) -> Any:
     try:
         return json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PolygonNoAnswerError(f"unreadable answer: {error}: {data[:200]!r}") from error
 
 
@@ -306,10 +306,9 @@ def _next_path(page: Mapping[str, Any], path: str, seen: set[str]) -> str | None
     next_url = page.get("next_url")
     if not next_url:
         return None
-    parts = urlsplit(next_url) if isinstance(next_url, str) else None
-    if parts is None or not parts.path.startswith("/"):
-        raise PolygonApiError(f"{path}: next_url is not an address: {str(next_url)[:200]}")
-    following = parts.path + (f"?{parts.query}" if parts.query else "")
+    following = _path_and_query(next_url)
+    if not following.startswith("/"):
+        raise PolygonApiError(f"{path}: next_url is not an address: {str(next_url)[:200]!r}")
     if following in seen:
         raise PolygonApiError(
             f"{path}: page {len(seen) + 1} was read before, so the list has no end: {following}"
@@ -319,6 +318,17 @@ def _next_path(page: Mapping[str, Any], path: str, seen: set[str]) -> str | None
             f"{path}: more than {MOST_PAGES:,} pages, the next one is {following}"
         )
     return following
+
+
+def _path_and_query(address: object) -> str:
+    """Path and query of an address; empty for anything else."""
+    if not isinstance(address, str) or not address.isascii() or not address.isprintable():
+        return ""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return ""
+    return parts.path + (f"?{parts.query}" if parts.query else "")
 
 
 def _refusal(

@@ -6,12 +6,21 @@ come here, so a cut may take a hundred times as long as decoding.
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 MOST_FAILURES = 1_000
 """Damaged places of one frame after which reading goes on. More are nonsense, not syntax errors,
 and each costs up to a millisecond in which nothing else is read."""
+
+MOST_SECONDS = 1.0
+"""Time after which reading stops likewise: an object that is never closed is read to the frame's
+end, once for each brace in it."""
+MOST_PARTS = 200_000
+"""Parts of one frame; each costs up to 20 µs, in which nothing else is read. An event has more than
+a hundred bytes, so that the largest frame has fewer."""
 
 _BLANKS = " \t\r\n,"
 _EVENT_KEYS = (re.compile(r'"ev"\s*:'), re.compile(r'"sym"\s*:'))
@@ -39,7 +48,9 @@ def split(message: bytes, error: str) -> list[Part]:
     is_array = text.lstrip("\ufeff" + _BLANKS).startswith("[")
     is_cut_off = is_array and not text.rstrip(_BLANKS).endswith("]")
     damage = f"the frame is cut off: {error}" if is_cut_off else f"not JSON: {error}"
-    pieces = list(_pieces(text, text.index("[") + 1 if is_array else 0))
+    pieces = list(islice(_pieces(text, text.index("[") + 1 if is_array else 0), MOST_PARTS + 1))
+    if len(pieces) > MOST_PARTS:
+        return too_many(message)
     if not any(readable for readable, _ in pieces):
         return [Part(message, damage, is_cut_off or not message or _may_hold_many(text))]
     parts = [
@@ -52,6 +63,11 @@ def split(message: bytes, error: str) -> list[Part]:
         # What followed is unknown. The whole message shows how far it came.
         parts.append(Part(message, damage, may_hold_many=True))
     return parts
+
+
+def too_many(message: bytes) -> list[Part]:
+    """The one part of a frame that has more than MOST_PARTS."""
+    return [Part(message, f"more than {MOST_PARTS:,} parts: no frame of the vendor", True)]
 
 
 def _decoded(message: bytes) -> tuple[str, str]:
@@ -78,13 +94,15 @@ def _pieces(text: str, position: int) -> Iterator[tuple[bool, str]]:
 
 def _objects(text: str, position: int) -> Iterator[tuple[int, int]]:
     """Start and end of each object that can be read, from left to right."""
-    failures = 0
+    failures, deadline = 0, time.monotonic() + MOST_SECONDS
     while failures < MOST_FAILURES and (start := text.find("{", position)) >= 0:
         try:
             _, position = _read_object(text, start)
         except (ValueError, RecursionError):
             failures += 1
             position = start + 1
+            if time.monotonic() > deadline:
+                return
         else:
             yield start, position
 

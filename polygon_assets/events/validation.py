@@ -8,6 +8,7 @@ year of data (2003), and the column types of `market.stock_aggregates`.
 
 import math
 import re
+import sys
 from decimal import Decimal
 from functools import lru_cache
 from time import gmtime, strftime
@@ -21,7 +22,7 @@ FIRST_DAY_MS = 1_041_379_200_000
 CLOCK_TOLERANCE_MS = 60_000
 """How far the vendor's clock may be ahead of ours. A stamp in a wrong unit is off by years; a
 machine whose clock is off by seconds must not refuse the whole market: `status` shows its skew."""
-DECIMAL = re.compile(r"\d{1,12}(?:\.\d{1,6})?")
+DECIMAL = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
 """Decimal(18, 6) without loss; fractional shares are reported with up to six decimals."""
 
 
@@ -142,6 +143,6 @@ def _volume_problem(event: RawAggregate) -> str | None:
     size = event.average_size
     return (
         f"average_size {size} must be >= 0"
-        if size is not None and not 0 <= size < math.inf
+        if size is not None and not 0 <= size <= sys.float_info.max
         else None
     )

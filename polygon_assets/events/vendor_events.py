@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 
 from polygon_assets.aggregate_columns import VENDOR_KEYS
-from polygon_assets.events.damaged_frame import Part, split
+from polygon_assets.events.damaged_frame import MOST_PARTS, Part, split, too_many
 from polygon_assets.messages import UNREADABLE, RawAggregate
 
 EXCERPT_BYTES = 20
@@ -107,9 +107,11 @@ def to_raw(event: VendorAggregate, received_at_us: int) -> RawAggregate:
 
 def _read_part_by_part(message: bytes) -> Frame:
     try:
-        parts = [Part(bytes(part)) for part in _decode_parts(message)]
+        raws = _decode_parts(message)
     except UNREADABLE as error:
         parts = split(message, str(error))
+    else:
+        parts = too_many(message) if len(raws) > MOST_PARTS else [Part(bytes(raw)) for raw in raws]
     frame = Frame(read=len(parts))
     for part in parts:
         _read_part(frame, part)

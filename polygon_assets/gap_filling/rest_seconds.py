@@ -9,9 +9,11 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from polygon_assets.clients.polygon import PolygonNoAnswerError
-from polygon_assets.messages import RawAggregate
+from polygon_assets.messages import LATEST_MS, RawAggregate
 
 WINDOW_MS = 1000
+LARGEST = 1e300
+"""No float is near its limits, so that any number compares and converts without an error."""
 VWAP_TOLERANCE = 0.00015
 """Stream and REST round the average price to four decimals, each in its own way: one unit of the
 last decimal and the error of floats are no difference."""
@@ -51,29 +53,38 @@ def to_raw(symbol: str, bar: Mapping[str, Any], requested_us: int) -> RawAggrega
     """
     try:
         start = bar["t"]
-        if not isinstance(start, int) or start % WINDOW_MS:
+        if type(start) is not int or start % WINDOW_MS or not 0 <= start < LATEST_MS:
             raise ValueError(f"t is no whole second in milliseconds: {start!r}")
-        vwap = bar.get("vw")
+        vwap, decimal_volume = bar.get("vw"), bar.get("dv")
+        if not isinstance(decimal_volume, str | None):
+            raise TypeError(f"dv is no text: {decimal_volume!r}")
         return RawAggregate(
             "A",
             symbol,
-            bar["v"] if isinstance(bar["v"], int) else float(bar["v"]),
-            open_price=float(bar["o"]),
-            close_price=float(bar["c"]),
-            high=float(bar["h"]),
-            low=float(bar["l"]),
+            _number(bar["v"]),
+            open_price=float(_number(bar["o"])),
+            close_price=float(_number(bar["c"])),
+            high=float(_number(bar["h"])),
+            low=float(_number(bar["l"])),
             start_timestamp=start,
             end_timestamp=start + WINDOW_MS,
             received_at=requested_us,
             source="rest",
-            vwap=None if vwap is None else float(vwap),
+            vwap=None if vwap is None else float(_number(vwap)),
             otc=bool(bar.get("otc", False)),
-            decimal_volume=bar.get("dv"),
+            decimal_volume=decimal_volume,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise PolygonNoAnswerError(
-            f"second bar of {symbol} is unusable: {bar}: {error!r}"
+            f"second bar of {symbol} is unusable: {str(bar)[:500]}: {error!r:.500}"
         ) from error
+
+
+def _number(value: object) -> float | int:
+    """A finite JSON number. Raises ValueError for any other value, also for text that holds one."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
+        raise ValueError(f"not a number: {value!r}")
+    return value
 
 
 def differences(bars: Sequence[RawAggregate], stored: Mapping[Key, StoredSecond]) -> Differences:

@@ -5,8 +5,10 @@ function opens one connection, answers one question, and closes the connection.
 """
 
 import datetime as dt
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ import msgspec
 
 from polygon_assets import messages, topics
 from polygon_assets.inspection.kafka_reader import KafkaReader, Positions
-from polygon_assets.messages import FilteredAggregate, Heartbeat
+from polygon_assets.messages import FilteredAggregate, Heartbeat, UnixUs, clamped_utc
 from polygon_assets.serving import gap_ledger
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
@@ -27,8 +29,12 @@ TAIL = 20
 """Heartbeats read in each partition: a few seconds' worth of four programs."""
 LONG_TAIL = 1_000
 """About a quarter of an hour of heartbeats, for a reader that skips its own."""
+MOST_AHEAD_MS = 24 * 60 * 60 * 1000
+"""A clock may have been set back by hours. A heartbeat from a later time would hide all others."""
 QUIET_SECONDS = 5.0
 """After this long without a heartbeat a follower reconnects: it proves that the broker answers."""
+
+_log = logging.getLogger("heartbeats")
 
 
 def heartbeats(
@@ -57,7 +63,7 @@ def standbys(
 
 def _tail_of_heartbeats(settings: Settings, deadline_seconds: float, count: int) -> list[Heartbeat]:
     with KafkaReader.at(settings, deadline_seconds) as reader:
-        return list(filter(None, map(_heartbeat, reader.tail(topics.STATUS_TOPIC, count))))
+        return list(filter(None, map(as_heartbeat, reader.tail(topics.STATUS_TOPIC, count))))
 
 
 def _newest(
@@ -85,7 +91,7 @@ def follow_heartbeats(settings: Settings, stop: Event) -> Iterator[Heartbeat | N
                 records = reader.poll(1.0)
                 if records:
                     newest_at = time.monotonic()
-                yield from map(_heartbeat, records) if records else [None]
+                yield from map(as_heartbeat, records) if records else [None]
 
 
 def positions(
@@ -145,7 +151,7 @@ def last_processed(
             partition: min(offset, group_positions.ends[partition])
             for partition, offset in group_positions.committed.items()
         }
-        return list(filter(None, map(_filtered, reader.below(topic, stops, count))))
+        return list(filter(None, map(as_filtered, reader.below(topic, stops, count))))
 
 
 def reported_gaps(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS) -> list[GapEntry]:
@@ -159,36 +165,60 @@ def reported_gaps(settings: Settings, deadline_seconds: float = DEADLINE_SECONDS
             if record.value is None:
                 gaps.pop(record.key, None)
             else:
-                gaps[record.key] = _gap(record)
+                gaps[record.key] = as_gap(record)
     return sorted(gaps.values(), key=lambda gap: gap.since)
 
 
-def _heartbeat(record: "ConsumerRecord") -> Heartbeat | None:
-    """None for a heartbeat of another version: the next one comes within a second."""
+def as_heartbeat(record: "ConsumerRecord") -> Heartbeat | None:
+    """None for a message that is no heartbeat: the program's next one comes within a second."""
+    if record.value is None:
+        return None  # the broker's way to delete a key of a compacted topic
     try:
-        return messages.decode_heartbeat(record.value)
-    except messages.UNREADABLE:
+        beat = messages.decode_heartbeat(record.value)
+        _check_times(beat, time.time_ns() // 1_000_000)
+    except messages.UNREADABLE as error:
+        _warn(str(error))
         return None
+    return beat
 
 
-def _filtered(record: "ConsumerRecord") -> FilteredAggregate | None:
+@lru_cache(maxsize=256)
+def _warn(reason: str) -> None:
+    """Log a reason once: whoever wrote the message may repeat it every second."""
+    _log.warning("%s: skipped a message that is no heartbeat: %s", topics.STATUS_TOPIC, reason)
+
+
+def _check_times(beat: Heartbeat, now_ms: int) -> None:
+    """Raises msgspec.ValidationError where a time of the program's own clock is not over yet."""
+    names = ["started_at", "sent_at", "epoch", "complete_until"]
+    # Filter and sink take this number from messages; the next producer versions its events by it.
+    names += ["newest_received_at"] if beat.program == "producer" else []
+    for name in names:
+        if (getattr(beat, name) or 0) > now_ms + MOST_AHEAD_MS:
+            raise msgspec.ValidationError(f"{name} is more than a day in the future")
+
+
+def as_filtered(record: "ConsumerRecord") -> FilteredAggregate | None:
     """None for a message that is no row: the sink has made it a dead letter."""
     try:
-        return messages.decode_filtered(record.value)
+        return messages.decode_filtered(record.value or b"")
     except messages.UNREADABLE:
         return None
 
 
-def _gap(record: "ConsumerRecord") -> GapEntry:
+def as_gap(record: "ConsumerRecord") -> GapEntry:
     try:
-        return gap_ledger.reported(messages.decode_gap(record.value))
+        gap = messages.decode_gap(record.value)
+        if gap.until < gap.since:
+            raise msgspec.ValidationError(f"until {gap.until} is before since {gap.since}")
+        return gap_ledger.reported(gap)
     except messages.UNREADABLE as error:
         place = f"{record.topic}, partition {record.partition}, offset {record.offset}"
         return gap_ledger.unreadable_report(record.value, record.timestamp, f"{place}: {error}")
 
 
 class _Received(msgspec.Struct):
-    received_at: int
+    received_at: UnixUs
 
 
 _decode_received = msgspec.json.Decoder(_Received).decode
@@ -197,6 +227,8 @@ _decode_received = msgspec.json.Decoder(_Received).decode
 def received_at(record: "ConsumerRecord") -> dt.datetime:
     """When the vendor's event was first ours; without that field, when it was produced."""
     try:
-        return dt.datetime.fromtimestamp(_decode_received(record.value).received_at / 1e6, dt.UTC)
+        received_us = _decode_received(record.value or b"").received_at
     except messages.UNREADABLE:
-        return dt.datetime.fromtimestamp(record.timestamp / 1e3, dt.UTC)
+        # Also this number is whatever the message's producer wrote.
+        return clamped_utc(record.timestamp)
+    return dt.datetime.fromtimestamp(received_us / 1e6, dt.UTC)

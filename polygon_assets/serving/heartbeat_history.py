@@ -42,7 +42,7 @@ _OTHERS = (
 def store(client: "Client", heartbeats: Sequence[Heartbeat]) -> None:
     """Store heartbeats; a repetition changes nothing. Raises clickhouse_connect's errors."""
     if heartbeats:
-        client.insert(TABLE, [_row(beat) for beat in heartbeats], column_names=_TIMES + _OTHERS)
+        client.insert(TABLE, [as_row(beat) for beat in heartbeats], column_names=_TIMES + _OTHERS)
 
 
 def first_sent_at(client: "Client", program: ProgramName) -> dt.datetime | None:
@@ -54,7 +54,7 @@ def first_sent_at(client: "Client", program: ProgramName) -> dt.datetime | None:
     return first
 
 
-def _row(beat: Heartbeat) -> tuple[object, ...]:
+def as_row(beat: Heartbeat) -> tuple[object, ...]:
     times = tuple(_time(getattr(beat, name)) for name in _TIMES)
     return times + tuple(getattr(beat, name) for name in _OTHERS)
 

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from polygon_assets.clients import clickhouse
-from polygon_assets.messages import UNREADABLE, DeadLetter, decode_dead_letter, encode
+from polygon_assets.messages import (
+    LARGEST_INT64,
+    UNREADABLE,
+    DeadLetter,
+    decode_dead_letter,
+    encode,
+)
 from polygon_assets.serving.dead_letters import INGEST_TABLE, UNKNOWN
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.backoff import Backoff
@@ -34,7 +40,7 @@ ANSWER_SECONDS = 15
 END_SECONDS = 6.0
 """Longer than a consumer takes to leave its group. A longer insert ends with the process, and the
 next start reads its letters again."""
-LARGEST_INT32, LARGEST_INT64 = 2**31 - 1, 2**63 - 1
+LARGEST_INT32 = 2**31 - 1
 MOST_PARTS = 10_000
 """More than 2 GB; the largest frame of the vendor is a few megabytes."""
 LATEST_US = 4_102_444_800_000_000

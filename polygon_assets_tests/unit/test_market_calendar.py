@@ -8,7 +8,12 @@ import pytest
 
 from polygon_assets import market_calendar
 from polygon_assets.batch.announced_closures import differences
-from polygon_assets.market_calendar import NEW_YORK, CalendarHorizonError, MarketCalendar
+from polygon_assets.market_calendar import (
+    NEW_YORK,
+    CalendarHorizonError,
+    MarketCalendar,
+    announced_closures,
+)
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.settings import Settings, SettingsError
 from scripts.update_calendar import TARGET, exceptions
@@ -205,3 +210,14 @@ def test_a_calendar_that_agrees_with_the_vendor_has_no_difference() -> None:
 def test_each_difference_is_a_sentence(announced: list[Any], sentence: str) -> None:
     [difference] = differences(NYSE, announced, TODAY)
     assert sentence in difference
+
+
+def test_an_early_close_with_a_time_zone_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match=r"MARKET_CLOSURES: 2026-12-10 13:00\+05:00: "):
+        announced_closures(Settings(market_closures="2026-12-10 13:00+05:00"))
+
+
+def test_a_closure_with_a_wrong_year_does_not_widen_the_table() -> None:
+    closures = announced_closures(Settings(market_closures="9999-12-31"))
+    with pytest.raises(CalendarHorizonError, match="2300-01-03"):
+        MarketCalendar("NYSE", closures).session(dt.date(2300, 1, 3))

@@ -45,6 +45,34 @@ def test_a_bundle_without_certificates_is_named_with_the_cure(
     assert "name a PEM file" in message
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CLICKHOUSE_HOST", "host\udcff"),
+        ("MARKET_REPLAY", "2026-13-45T99:99"),
+        ("MARKET_REPLAY", "9999-12-31T23:59"),
+        ("MARKET_REPLAY", "\u0662\u0660\u0662\u0666-11-20T15:50"),
+        ("DRAIN_SECONDS", "inf"),
+        ("NO_DATA_SECONDS", "1e400"),
+        ("PRODUCER_COPIES", "9" * 400),
+    ],
+)
+def test_a_value_that_would_fail_later_is_refused_at_once(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=f"{variable}=") as caught:
+        load_settings()
+    assert len(str(caught.value)) < 500
+
+
+def test_the_error_about_a_secret_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYGON_API_KEY", "very-secret\udcff")
+    with pytest.raises(SettingsError, match=r"POLYGON_API_KEY=\*\*\*: .*UTF-8") as caught:
+        load_settings()
+    assert "very-secret" not in str(caught.value)
+
+
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLYGON_API_KEY", "very-secret")
     settings = load_settings()

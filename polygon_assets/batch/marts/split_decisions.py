@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 
-from polygon_assets.settings import Settings, SettingsError
+from polygon_assets.settings import SHOWN_CHARACTERS, Settings, SettingsError
 
 FILE = resources.files("polygon_assets.batch.marts") / "split_decisions.csv"
 SETTING = "SPLIT_DECISIONS"
@@ -55,10 +55,16 @@ def as_json(decisions: Sequence[SplitDecision]) -> str:
 
 def _records(setting: str) -> Iterator[list[str]]:
     lines = io.StringIO(setting.replace(";", "\n"))
-    return (record for record in csv.reader(lines) if any(record))
+    try:
+        yield from (record for record in csv.reader(lines) if any(record))
+    except csv.Error as error:
+        raise SettingsError(
+            f"{SETTING}: {setting[:SHOWN_CHARACTERS]!r} is no CSV ({error}): write {FORM}"
+        ) from None
 
 
 def _decision(place: str, record: Sequence[str]) -> SplitDecision:
+    shown = repr(",".join(record)[:SHOWN_CHARACTERS])
     try:
         ticker, day, split_from, split_to = (cell.strip() for cell in record[:4])
         decision = SplitDecision(
@@ -66,7 +72,7 @@ def _decision(place: str, record: Sequence[str]) -> SplitDecision:
         )
     except ValueError as error:
         raise SettingsError(
-            f"{place}: {','.join(record)!r} is no decision about a split ({error}): write {FORM}"
+            f"{place}: {shown} is no decision about a split ({error}): write {FORM}"
         ) from None
     if not (
         decision.ticker
@@ -74,7 +80,6 @@ def _decision(place: str, record: Sequence[str]) -> SplitDecision:
         and 0 < decision.split_to < float("inf")
     ):
         raise SettingsError(
-            f"{place}: {','.join(record)!r} has no ticker or no positive numbers of shares: "
-            f"write {FORM}"
+            f"{place}: {shown} has no ticker or no positive numbers of shares: write {FORM}"
         )
     return decision

@@ -75,7 +75,10 @@ def _bars(content: Mapping[str, Any], path: str) -> list[Mapping[str, Any]]:
     if "results" not in content and content.get("resultsCount") == 0:
         return []
     bars = rows(content, path)
-    if not all(isinstance(bar.get("T"), str) and bar["T"] for bar in bars):
+    # Not printable: control characters, and halves of surrogate pairs, which no file can store.
+    if not all(
+        isinstance(bar.get("T"), str) and bar["T"] and bar["T"].isprintable() for bar in bars
+    ):
         raise PolygonNoAnswerError(f"{path}: a bar has no ticker")
     if isinstance(counted := content.get("resultsCount"), int) and counted > len(bars):
         raise PolygonNoAnswerError(f"{path}: {len(bars)} of {counted} bars")

@@ -18,8 +18,9 @@ def number(value: Any) -> float | None:
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
-        or math.isnan(value)
+        # Before isnan, which fails for a whole number that no float can hold.
         or abs(value) > LARGEST
+        or math.isnan(value)
     ):
         return None
     return value

@@ -16,6 +16,8 @@ from polygon_assets.messages import Heartbeat
 from polygon_assets.settings import Settings
 
 RECONNECT_SECONDS = 2.0
+MOST_PROCESSES = 1_000
+"""Processes whose newest heartbeat is kept: each start of a program anywhere adds one."""
 STOP_SECONDS = 5.0
 """How long the end waits for the thread, which a broker that hangs may hold."""
 
@@ -81,10 +83,18 @@ class HeartbeatListener:
             if self._listening_since is None:
                 self._listening_since, self.error = time.monotonic(), ""
             if beat and beat.program == self._program:
-                process = beat.instance.rpartition(":")[0]
-                self._newest[process] = (beat, time.monotonic())
+                self._keep(beat)
                 if beat.state != "standby":
                     self._record(beat)
+
+    def _keep(self, beat: Heartbeat) -> None:
+        """Make a heartbeat its process's newest, and forget the process that is silent longest."""
+        process = beat.instance.rpartition(":")[0]
+        newest = {name: kept for name, kept in self._newest.items() if name != process}
+        if len(newest) >= MOST_PROCESSES:
+            del newest[next(iter(newest))]
+        # One assignment: another thread reads the mapping meanwhile.
+        self._newest = {**newest, process: (beat, time.monotonic())}
 
 
 def _process(pid: int) -> str:

@@ -1,5 +1,7 @@
 """The vendor's frames: events are read or refused, and a bad event costs no other."""
 
+import time
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -244,3 +246,20 @@ def test_every_part_of_any_frame_is_counted_once(noise: bytes, start: int, end: 
     read = read_frame(whole[:start] + noise + whole[end:])
     assert read.read == len(read.aggregates) + len(read.statuses) + len(read.refused)
     assert read.refused or read.statuses or read.aggregates or not noise.strip(b" []\t\r\n,")
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"[" + b"{}," * 1_000_000 + b"{}]",
+        b"[" + b"{}," * 1_000_000,
+        b"[" + b'{"k":[' * 300 + b"1," * 2_000_000,
+    ],
+    ids=["a million events", "a million events, cut off", "objects that are never closed"],
+)
+def test_nonsense_of_megabytes_is_refused_whole_within_seconds(nonsense: bytes) -> None:
+    began = time.process_time()
+    read = read_frame(nonsense)
+    assert [part.raw for part in read.refused] == [nonsense]
+    assert read.is_incomplete
+    assert time.process_time() - began < 10

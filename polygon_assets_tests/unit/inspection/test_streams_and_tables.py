@@ -133,8 +133,19 @@ class TestHeartbeats:
         assert heartbeats(settings) == {}
 
     def test_an_unreadable_heartbeat_hides_no_other(self, settings: Settings) -> None:
-        send(settings, STATUS_TOPIC, beat("sink", 1), ("sink", b"not json"), beat("producer", 2))
-        assert set(heartbeats(settings)) == {"sink", "producer"}
+        tomorrow = (time.time_ns() // 1_000_000) + 2 * 86_400_000
+        strange = [
+            b"not json",
+            None,
+            beat("sink", 10**18)[1],
+            beat("sink", tomorrow)[1],
+            beat("sink", -1)[1],
+            beat("sink", 3)[1].replace(b'"sink"', b'"archiver"'),
+        ]
+        send(settings, STATUS_TOPIC, beat("sink", 1), *(("sink", value) for value in strange))
+        send(settings, STATUS_TOPIC, beat("producer", 2))
+        found = heartbeats(settings)
+        assert {name: found[name].sent_at for name in found} == {"sink": 1, "producer": 2}
 
     def test_a_follower_gets_heartbeats_as_they_come_and_survives_a_restart_of_the_broker(
         self, stack: Stack, settings: Settings
@@ -189,7 +200,8 @@ class TestOffsets:
     def test_an_unreadable_message_is_pending_since_it_was_produced(
         self, settings: Settings
     ) -> None:
-        send(settings, RAW_TOPIC, ("X", b"\xff not json"))
+        wild = b'{"received_at":1000000000000000000}'
+        send(settings, RAW_TOPIC, ("X", b"\xff not json"), ("X", None), ("X", wild))
         since = pending_since(settings, "any", RAW_TOPIC)
         assert since is not None
         assert abs(since - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=1)

@@ -124,10 +124,19 @@ def test_a_table_that_refuses_every_row_throws_none_away() -> None:
     assert rig.delivery.letters == []
 
 
-def test_a_batch_of_garbage_does_not_block_the_sink() -> None:
-    rig = Rig(FakeClient(VIOLATED_CONSTRAINT))
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"{",
+        encode(to_row(raw_aggregate())).replace(b"1795000000000", b"1000"),
+        encode(to_row(raw_aggregate())).replace(b"1795000000000", b"9999999999000"),
+    ],
+)
+def test_a_batch_of_garbage_does_not_block_the_sink(garbage: bytes) -> None:
+    """The symbol stands for the table's constraint, which must not have to judge such rows."""
+    rig = Rig(FakeClient(VIOLATED_CONSTRAINT, "AAPL"))
     rig.inserter.insert(
-        [cast(Message, FakeMessage(offset, b"{")) for offset in range(MOST_REFUSED + 1)]
+        [cast(Message, FakeMessage(offset, garbage)) for offset in range(MOST_REFUSED + 1)]
     )
     assert len(rig.delivery.letters) == MOST_REFUSED + 1
 

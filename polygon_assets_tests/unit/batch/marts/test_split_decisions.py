@@ -58,3 +58,10 @@ def test_a_bad_line_is_named_with_its_place_and_the_cure(
     monkeypatch.setattr(split_decisions, "FILE", file)
     with pytest.raises(SettingsError, match=r"split_decisions\.csv, line 2: "):
         read(settings(""))
+
+
+@pytest.mark.parametrize("text", ['"' + "x" * 140_000, 'A"\r,x'])
+def test_text_that_is_no_csv_is_refused_by_the_settings_name(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"SPLIT_DECISIONS: .* is no CSV") as caught:
+        read(Settings(split_decisions=text))
+    assert len(str(caught.value)) < 1_000
