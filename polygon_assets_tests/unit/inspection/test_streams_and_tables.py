@@ -140,7 +140,7 @@ class TestHeartbeats:
             beat("sink", 10**18)[1],
             beat("sink", tomorrow)[1],
             beat("sink", -1)[1],
-            beat("sink", 3)[1].replace(b'"sink"', b'"archiver"'),
+            beat("sink", 3)[1].replace(b'"sink"', b'"watcher"'),
         ]
         send(settings, STATUS_TOPIC, beat("sink", 1), *(("sink", value) for value in strange))
         send(settings, STATUS_TOPIC, beat("producer", 2))
