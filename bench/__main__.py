@@ -1,16 +1,17 @@
 """`python -m bench`: the throughput table, the batch half's steps, the full market for minutes.
 
-Only the command line belongs here; measurements belong to `rounds`, `batch` and `soak`.
+Only the command line belongs here; measurements belong to `rounds`, `batch`, `soak` and `failover`.
 """
 
 import datetime as dt
+import statistics
 import tempfile
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from bench import batch, batch_table, report, rounds, soak, table
+from bench import batch, batch_table, failover, report, rounds, soak, table
 from bench.laboratory import laboratory
 from bench.rounds import Results
 
@@ -57,6 +58,22 @@ def main(context: click.Context, runs: int, minutes: float, quick: bool, write: 
 def soak_command(minutes: float) -> None:
     """Run only the full market."""
     _soak(minutes)
+
+
+@main.command(name="failover")
+@click.option("--kills", default=20, show_default=True, help="How often the leader is killed.")
+@click.option("--kafka", type=click.Choice(["embedded", "apache"]), default="embedded")
+def failover_command(kills: int, kafka: str) -> None:
+    """Measure how long the market is unseen when the leading producer is killed."""
+    seconds: list[float] = []
+    with tempfile.TemporaryDirectory() as folder, console.status("starting") as status:
+        for taken in failover.run(Path(folder), kills, kafka):
+            seconds.append(taken)
+            status.update(f"kill {len(seconds)} of {kills}: {taken:.1f} s")
+    console.print(
+        f"{kafka} Kafka, {kills} kills: from kill -9 to the standby's first delivered event "
+        f"{min(seconds):.1f} to {max(seconds):.1f} s, median {statistics.median(seconds):.1f} s"
+    )
 
 
 @main.command(name="batch")
