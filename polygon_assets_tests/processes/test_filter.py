@@ -8,7 +8,13 @@ import pytest
 
 from polygon_assets.inspection.streams import positions
 from polygon_assets.local.launcher.stack import Stack
-from polygon_assets.messages import FilteredAggregate, RawAggregate, decode_filtered, encode
+from polygon_assets.messages import (
+    LATEST_MS,
+    FilteredAggregate,
+    RawAggregate,
+    decode_filtered,
+    encode,
+)
 from polygon_assets.settings import Settings
 from polygon_assets.topics import FILTER_GROUP, FILTERED_TOPIC, RAW_TOPIC
 from polygon_assets_tests.processes.harness import (
@@ -92,7 +98,7 @@ def test_a_symbol_is_kept_as_soon_as_its_set_is_published(
     program = programs.start("filter")
     program.wait_for_log("filter streaming")
     put_in_force(settings, "A.AAPL", "A.NVDA")
-    after_any_set_us = 10**6 * 10**10
+    after_any_set_us = 1000 * LATEST_MS
     event = msgspec.structs.replace(raw_aggregate(symbol="NVDA"), received_at=after_any_set_us)
     send_raw(settings, [event])
     program.until(lambda: filtered(settings, "NVDA"), "the new symbol is forwarded")
