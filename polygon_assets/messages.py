@@ -192,6 +192,8 @@ class Heartbeat(msgspec.Struct, omit_defaults=True):
     unconfirmed: list[str] = []
     """Desired channels that are not confirmed, with the reason; the first 100."""
     subscriptions_version: str = ""
+    is_standby: bool = False
+    """Whether another copy of the program leads; also in the last heartbeat of such a copy."""
 
 
 class Stamps(msgspec.Struct):

@@ -46,7 +46,7 @@ def heartbeats(
     """
     tail = _tail_of_heartbeats(settings, deadline_seconds, LONG_TAIL if other_than else TAIL)
     return _newest(
-        (beat for beat in tail if beat.state != "standby" and beat.instance != other_than),
+        (beat for beat in tail if not beat.is_standby and beat.instance != other_than),
         lambda beat: str(beat.program),
     )
 
@@ -58,7 +58,9 @@ def standbys(
     newest = _newest(
         _tail_of_heartbeats(settings, deadline_seconds, TAIL), lambda beat: beat.instance
     )
-    return {name: beat for name, beat in newest.items() if beat.state == "standby"}
+    return {
+        name: beat for name, beat in newest.items() if beat.is_standby and beat.state != "stopped"
+    }
 
 
 def _tail_of_heartbeats(settings: Settings, deadline_seconds: float, count: int) -> list[Heartbeat]:

@@ -88,7 +88,7 @@ def reported(gap: Gap) -> GapEntry:
 def unreadable_report(message: bytes, stored_ms: int, error: str) -> GapEntry:
     """The entry of a report that nobody can read: nothing is known but when it came.
 
-    It keeps the day of its arrival open until a person waives it, because it may be a gap.
+    It keeps every day open until a person waives it, because it may be a gap of any of them.
     """
     moment = clamped_utc(stored_ms)
     return GapEntry(
@@ -115,7 +115,14 @@ def store_new(client: "Client", entries: Iterable[GapEntry], now: dt.datetime) -
     """
     known = {entry.gap_id: entry for entry in read(client)}
     new = [
-        replace(known[entry.gap_id], until=entry.until, state="open", note="")
+        replace(
+            known[entry.gap_id],
+            until=entry.until,
+            channels=entry.channels,
+            state="open",
+            note="",
+            verify_after=None,
+        )
         if entry.gap_id in known
         else entry
         for entry in entries

@@ -30,7 +30,7 @@ from polygon_assets.clients.archive_store import (
     to_line,
 )
 from polygon_assets.events.validation import CLOCK_TOLERANCE_MS, FIRST_DAY_MS
-from polygon_assets.messages import UNREADABLE, Stamps, clamped_utc, decode_stamps
+from polygon_assets.messages import LATEST_MS, UNREADABLE, Stamps, clamped_utc, decode_stamps
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.batch_loop import BatchLoop, Limits, UnavailableError
 from polygon_assets.streaming.consumer import TopicConsumer
@@ -70,9 +70,10 @@ class Archiver:
 
     def _report(self, archived: Sequence["Archived"]) -> None:
         beat = self._publisher.beat
-        starts = [one.start_ms for one in archived if one.start_ms is not None]
+        starts = [min(one.start_ms, LATEST_MS) for one in archived if one.start_ms is not None]
         beat.newest_event = max([beat.newest_event or 0, *starts]) or None
-        beat.newest_received_at = archived[-1].received_us // 1000
+        # A stranger's stamps may be of any size, and a heartbeat beyond its range is unreadable.
+        beat.newest_received_at = min(max(0, archived[-1].received_us // 1000), LATEST_MS)
 
 
 class Archived:

@@ -52,6 +52,8 @@ class HeartbeatPublisher:
             started_at=now,
             sent_at=now,
             counters={},
+            # Several producers choose a leader first.
+            is_standby=program == "producer" and settings.producer_copies > 1,
         )
         self._log = logging.getLogger(program)
         # Its own producer: a full data queue must not delay the heartbeat that reports it.
@@ -138,7 +140,7 @@ class HeartbeatPublisher:
         )
         self.beat.sent_at = _now_ms()
         # The topic is compacted, and the leader's heartbeat must not vanish behind a standby's.
-        standby = f":{self.beat.instance}" if self.beat.state == "standby" else ""
+        standby = f":{self.beat.instance}" if self.beat.is_standby else ""
         key = f"{self.beat.program}{standby}"
         self._producer.produce(STATUS_TOPIC, encode(self.beat), key)
         self._producer.poll(0)

@@ -89,7 +89,7 @@ class Intake:
         """
         if previous.sent_at <= led_until_ms:
             return
-        if led_until_ms:
+        if led_until_ms and previous.newest_event is not None:
             self._gaps = GapTracker()
         beat = self._publisher.beat
         reason: Literal["stop", "crash"] = "stop" if previous.state == "stopped" else "crash"

@@ -67,6 +67,9 @@ class Leadership:
         self._leads = False
         self.term = 0
         """Grows whenever the lead is lost: another copy may have led since."""
+        self.problem = ""
+        """Why Kafka cannot say who leads; empty while it can."""
+        self._error: Exception | None = None
         self.is_replaced = False
         """Whether Kafka has given the lead to another copy, or to none yet."""
         self._is_asked, self._answer = threading.Event(), threading.Event()
@@ -79,6 +82,7 @@ class Leadership:
             **{
                 "session.timeout.ms": round(SESSION_SECONDS * 1000),
                 "heartbeat.interval.ms": round(HEARTBEAT_SECONDS * 1000),
+                "error_cb": self._on_error,
                 "on_commit": self._on_commit,
                 "stats_cb": self._on_statistics,
                 "statistics.interval.ms": round(HEARTBEAT_SECONDS * 1000),
@@ -119,8 +123,12 @@ class Leadership:
     def confirm(self) -> bool:
         """Ask Kafka whether this copy leads now, and wait for the answer.
 
+        Raises the error that ended the thread.
+
         Kafka refuses the commit of a member that it has replaced, even one that does not know yet.
         """
+        if self._error is not None:
+            raise self._error
         if not self._leads:
             return False
         self._answer.clear()
@@ -130,11 +138,22 @@ class Leadership:
         return self._is_confirmed and self._leads
 
     def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._consumer.poll(POLL_SECONDS)
-            if self._is_asked.is_set():
-                self._is_asked.clear()
-                self._ask()
+        try:
+            while not self._stopped.is_set():
+                message = self._consumer.poll(POLL_SECONDS)
+                if message is not None and (error := message.error()):
+                    self._on_error(error)
+                if self._is_asked.is_set():
+                    self._is_asked.clear()
+                    self._ask()
+        except Exception as error:  # noqa: BLE001  # confirm() raises it in its caller's thread
+            self._error = error
+
+    def _on_error(self, error: "KafkaError") -> None:
+        """As for a missing topic or right: without it, every copy would stand by for ever."""
+        if self.problem != str(error):
+            _log.warning("Kafka cannot say who leads: %s", error)
+        self.problem = str(error)
 
     def _ask(self) -> None:
         """Commit without waiting: a commit that waits in another thread than `poll` hangs."""
@@ -159,6 +178,7 @@ class Leadership:
         self._is_joining = json.loads(statistics).get("cgrp", {}).get("join_state") != "steady"
 
     def _on_assign(self, _consumer: "Consumer", partitions: "list[TopicPartition]") -> None:
+        self.problem = ""
         if partitions:
             _log.info("this copy leads")
             self._leads, self.is_replaced = True, False

@@ -94,11 +94,10 @@ class Producer:
         backoff = Backoff()
         try:
             with self._leadership or nullcontext():
-                await self._take_the_lead()
-                await asyncio.to_thread(self._watch.start)
-                await self._wait_for_subscriptions()
-                while not self._stop.is_set():
-                    await self._take_the_lead()
+                if await self._take_the_lead():
+                    await asyncio.to_thread(self._watch.start)
+                    await self._wait_for_subscriptions()
+                while not self._stop.is_set() and await self._take_the_lead():
                     self._intake.last_data_at = None
                     cooldown = await self._connection(backoff)
                     await self._pause(max(cooldown, backoff.next_delay()))
@@ -108,23 +107,27 @@ class Producer:
             self._publisher.state("draining")
             await self._intake.drain()
 
-    async def _take_the_lead(self) -> None:
-        """Return once this copy leads, or is stopped; a new leader resumes after the previous one.
+    async def _take_the_lead(self) -> bool:
+        """Return once this copy leads, or False once it is stopped.
 
-        Before each connection Kafka confirms the lead: a second connection would evict the first.
+        A new leader resumes after the previous one. Before each connection Kafka confirms the lead:
+        a second connection would evict the first.
         """
         while self._leadership and not await asyncio.to_thread(self._leadership.confirm):
             if self._stop.is_set():
-                return
+                return False
             if self._leads and self._leadership.is_replaced:
                 self._leads, self._led_until_ms = False, time.time_ns() // 1_000_000
-            self._publisher.state("standby", "another copy leads, or Kafka is away")
+            self._publisher.beat.is_standby |= self._leadership.is_replaced
+            self._publisher.state("standby", self._leadership.problem or "another copy leads")
             self._publisher.tick()
             await asyncio.sleep(STANDBY_SECONDS)
         if not self._leads:
             self._leads, self._led_at = True, time.monotonic()
+            self._publisher.beat.is_standby = False
             self._resuming = asyncio.create_task(self._resume_after_previous_process())
             await asyncio.wait((self._resuming,), timeout=RESUME_SECONDS)
+        return True
 
     async def _wait_for_subscriptions(self) -> None:
         while self._watch.current is None and not self._stop.is_set():
@@ -184,8 +187,9 @@ class Producer:
         self._publisher.count("reconnects")
         self._publisher.beat.confirmed = 0
         self._intake.end_connection()
-        is_replaced = self._leadership is not None and self._leadership.is_replaced
-        self._publisher.state("standby" if is_replaced else "backing_off", reason)
+        if self._leadership and self._leadership.is_replaced:
+            self._publisher.beat.is_standby = True
+        self._publisher.state("backing_off", reason)
 
     async def _stream(self, socket: ClientConnection) -> None:
         """Read frames and keep the channels as desired until the end, or until `stop` is set."""

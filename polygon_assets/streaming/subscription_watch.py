@@ -38,9 +38,10 @@ class SubscriptionWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread."""
+        """End the thread, if it was started."""
         self._stopped.set()
-        self._thread.join(STOP_SECONDS)
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS)
 
     def refresh(self) -> bool:
         """Read the set now; False when S3 did not answer, and the last good set stays."""

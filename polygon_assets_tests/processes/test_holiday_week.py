@@ -82,6 +82,7 @@ def assert_facts_are_the_truth(
     assert sorted(facts) == bars_of(Market(tickers=COMPANIES, calendar=CALENDAR), days)
 
 
+@pytest.mark.long
 def test_one_sync_over_a_holiday_reports_each_trading_day_and_no_other(
     settings: Settings, ask: Callable[[str], list[Row]]
 ) -> None:
@@ -99,6 +100,7 @@ def test_one_sync_over_a_holiday_reports_each_trading_day_and_no_other(
     assert_facts_are_the_truth(settings, ask, LABOR_DAY_WEEK)
 
 
+@pytest.mark.long
 def test_an_early_close_is_a_whole_day_for_the_facts_and_for_the_comparison(
     settings: Settings, ask: Callable[[str], list[Row]]
 ) -> None:

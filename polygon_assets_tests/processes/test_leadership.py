@@ -82,7 +82,7 @@ def test_the_standby_streams_within_seconds_and_the_interval_is_a_gap(
     [gap] = standby.until(live.gaps, "a gap is in the ledger")
     assert gap.channels == channels(SYMBOLS)
     assert gap.until / 1000 >= connection["sent"]["first_second"] + 1
-    assert standby.stop() == 0
+    assert standby.stop() == 0, standby.log
     assert live.missing(*SYMBOLS) == []
 
 
@@ -97,6 +97,7 @@ def test_a_leader_that_wakes_up_evicts_nobody_and_overwrites_no_correction(
     leader.send(signal.SIGCONT)
     eventually(lambda: standby_count(live) == 1, "the old leader is the standby")
     time.sleep(3)
+    assert leader.stop() == 0, leader.log
     # Kafka may give the lead back to the one that woke up; then the other one leaves by itself.
     endings = {
         connection["ended"]
@@ -105,8 +106,7 @@ def test_a_leader_that_wakes_up_evicts_nobody_and_overwrites_no_correction(
     }
     assert endings <= {"", None, "closed by the client"}
     assert overwritten_corrections(live) == []
-    for program in (standby, leader):
-        assert program.stop() == 0
+    assert standby.stop() == 0, standby.log
     assert live.missing(*SYMBOLS) == []
 
 
@@ -122,6 +122,6 @@ def test_while_the_broker_is_away_the_leader_goes_on(
     broker.send(signal.SIGCONT)
     eventually(lambda: standby_count(live) == 1, "one of the two is the standby")
     for program in (standby, leader):
-        assert program.stop() == 0
+        assert program.stop() == 0, program.log
     assert live.newest() in (before, before + 1)
     assert live.missing(*SYMBOLS) == []

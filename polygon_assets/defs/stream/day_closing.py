@@ -75,7 +75,8 @@ def _gap_doubts(facts: DayFacts, session: Session) -> list[str]:
     within = [
         gap
         for gap in facts.gaps
-        if gap.since < session.extended_close and gap.until > session.extended_open
+        if not gap.is_readable
+        or (gap.since < session.extended_close and gap.until > session.extended_open)
     ]
     if not within:
         return []

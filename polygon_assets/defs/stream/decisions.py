@@ -56,6 +56,8 @@ class StreamFacts:
     runs: Sequence[RunFacts] = ()
     heartbeat: Heartbeat | None = None
     missing_settings: Sequence[str] = ()
+    copies: int = 1
+    """How many run at the same time. Above 1, the heartbeat may be another machine's leader's."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,9 @@ def decide(
     facts: StreamFacts, calendar: MarketCalendar, now: dt.datetime, clock: MarketClock = WALL_CLOCK
 ) -> Start | FailOrphanedRun | Wait:
     """Whether a stream program needs a run, has one, or must be left alone; `now` is wall time."""
+    own = facts.heartbeat if facts.copies == 1 else None
     if active := next((run for run in facts.runs if run.status in ACTIVE), None):
-        return _watch(active, facts.heartbeat, now)
+        return _watch(active, own, now)
     market_now = clock.market(now)
     session = session_to_stream(calendar, market_now)
     if session is None:
@@ -118,8 +121,8 @@ def decide(
         return Wait(f"closed; the next session opens at {opens:%Y-%m-%d %H:%M} UTC")
     if facts.missing_settings:
         return Wait(not_set(facts.missing_settings))
-    if facts.heartbeat and _is_alive(facts.heartbeat, now):
-        return Wait(f"runs outside Dagster as {facts.heartbeat.instance}")
+    if own and _is_alive(own, now):
+        return Wait(f"runs outside Dagster as {own.instance}")
     since = session.extended_open - OPENING_LEAD
     runs = [run for run in facts.runs if clock.market(run.ended_or_created_at) >= since]
     return _start_or_wait(runs, session, now)

@@ -30,7 +30,8 @@ def stream_facts(
     instance: dg.DagsterInstance, settings: Settings, program: str, heartbeat: Heartbeat | None
 ) -> StreamFacts:
     runs = run_facts(instance, dg.RunsFilter(job_name=stream_job_name(program)))
-    return StreamFacts(program, runs, heartbeat, missing_settings(settings, program))
+    copies = settings.producer_copies if program == "producer" else 1
+    return StreamFacts(program, runs, heartbeat, missing_settings(settings, program), copies)
 
 
 def csv_facts(instance: dg.DagsterInstance, etag: str, seen_etag: str) -> CsvFacts:

@@ -115,25 +115,32 @@ def _fill_one(
     from polygon_assets.clients.subscription_store import SubscriptionStoreError
     from polygon_assets.gap_filling.fill import GapFillError
 
-    newest = {known.gap_id: known for known in gap_ledger.read(client)}
-    if newest[entry.gap_id].state == "waived":
+    if not _store_unless_waived(client, replace(entry, state="filling")):
         return ""
-    gap_ledger.store(client, [replace(entry, state="filling")], _now())
     try:
         filled = filler.fill(entry, clock.market(_now()))
     except PolygonUnavailableError:
         raise
     except (GapFillError, PolygonApiError, SubscriptionStoreError) as error:
         context.log.warning("%s: %s", entry.gap_id, error)
-        gap_ledger.store(client, [replace(entry, note=str(error)[:LONGEST_NOTE])], _now())
+        _store_unless_waived(client, replace(entry, note=str(error)[:LONGEST_NOTE]))
         return f"{entry.gap_id}: {error}"
-    gap_ledger.store(client, [filled], _now())
+    _store_unless_waived(client, filled)
     context.log.info(
         f"{filled.gap_id}: {filled.state}; {filled.rows_found:,} seconds by REST, "
         f"{filled.rows_added:,} added, {filled.rows_corrected:,} corrected"
         + (f"; {filled.note}" if filled.note else "")
     )
     return ""
+
+
+def _store_unless_waived(client: "Client", entry: GapEntry) -> bool:
+    """Store a new state, but not over a person's waiver, which may have come meanwhile."""
+    known = {stored.gap_id: stored for stored in gap_ledger.read(client)}
+    if known[entry.gap_id].state == "waived":
+        return False
+    gap_ledger.store(client, [entry], _now())
+    return True
 
 
 @dg.op(name="waive", description="Marks gaps as accepted by a person: they keep no day open.")

@@ -84,7 +84,7 @@ class HeartbeatListener:
                 self._listening_since, self.error = time.monotonic(), ""
             if beat and beat.program == self._program:
                 self._keep(beat)
-                if beat.state != "standby":
+                if not beat.is_standby:
                     self._record(beat)
 
     def _keep(self, beat: Heartbeat) -> None:

@@ -42,6 +42,7 @@ def _shown(beat: Heartbeat) -> tuple[object, ...]:
         beat.epoch,
         beat.desired,
         beat.confirmed,
+        beat.subscriptions_version,
         beat.program == "producer" and is_complete(beat),
     )
 

@@ -7,6 +7,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from msgspec.structs import replace
 
+from polygon_assets.defs.stream.fill_gaps import _store_unless_waived
 from polygon_assets.inspection import streams, tables
 from polygon_assets.inspection.gaps import channels_text, ledger, notes, rows, unsettled
 from polygon_assets.messages import Gap, Heartbeat, utc
@@ -121,12 +122,22 @@ def test_a_known_gap_is_not_stored_again(client: Client) -> None:
 
 
 def test_a_gap_that_has_grown_is_open_again(client: Client) -> None:
-    verified = dataclasses.replace(entry("a"), state="verified", rows_added=7)
+    verified = dataclasses.replace(
+        entry("a"), state="verified", rows_added=7, verify_after=NOW, channels=("A.A",)
+    )
     store(client, [verified], NOW)
     assert store_new(client, [entry("a", until=ms(15, 31))], NOW) == [], "shorter than known"
     [grown] = store_new(client, [entry("a", until=ms(15, 33))], NOW + dt.timedelta(seconds=1))
     assert (grown.state, grown.until, grown.rows_added) == ("open", utc(ms(15, 33)), 7)
+    assert (grown.verify_after, grown.channels) == (None, ()), "nothing is known of the new part"
     assert [stored.state for stored in read(client)] == ["open"]
+
+
+def test_a_fill_that_ends_after_a_waiver_leaves_it_in_force(client: Client) -> None:
+    waived = dataclasses.replace(entry("a"), state="waived", note="accepted")
+    store(client, [waived], NOW)
+    assert not _store_unless_waived(client, dataclasses.replace(entry("a"), state="filled"))
+    assert [(stored.state, stored.note) for stored in read(client)] == [("waived", "accepted")]
 
 
 def test_a_note_is_listed_below_the_table() -> None:

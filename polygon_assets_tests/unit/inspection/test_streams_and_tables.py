@@ -24,6 +24,7 @@ from polygon_assets.inspection.streams import (
     pending_since,
     positions,
     reported_gaps,
+    standbys,
 )
 from polygon_assets.inspection.tables import day_rows, not_stored, tables
 from polygon_assets.local.launcher.stack import Stack, running_stack
@@ -131,6 +132,16 @@ class TestHeartbeats:
 
     def test_an_empty_topic_has_no_heartbeats(self, settings: Settings) -> None:
         assert heartbeats(settings) == {}
+
+    def test_the_end_of_a_standby_hides_no_leader(self, settings: Settings) -> None:
+        send(settings, STATUS_TOPIC, beat("producer", 1))
+        for standby in (
+            Heartbeat("producer", "host:2:2", "standby", 0, 2, is_standby=True),
+            Heartbeat("producer", "host:3:3", "stopped", 0, 2, is_standby=True),
+        ):
+            send(settings, STATUS_TOPIC, (f"producer:{standby.instance}", encode(standby)))
+        assert heartbeats(settings)["producer"].instance == "host:1:1"
+        assert list(standbys(settings)) == ["host:2:2"]
 
     def test_an_unreadable_heartbeat_hides_no_other(self, settings: Settings) -> None:
         tomorrow = (time.time_ns() // 1_000_000) + 2 * 86_400_000

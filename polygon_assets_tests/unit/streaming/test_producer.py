@@ -231,6 +231,21 @@ def test_a_correction_after_a_restart_is_newer_even_if_the_clock_was_set_back(
     assert always_open.delivery.versions == [sent_at * 1000 + 1]
 
 
+def test_a_leader_that_never_streamed_takes_no_gap_from_the_one_before_it(always_open: Rig) -> None:
+    """This copy led, was replaced with an open gap, and leads again after one without an event."""
+    intake, other = always_open.producer._intake, Heartbeat("producer", "b", "connecting", 0, 5_000)
+    intake._gaps.lost("disconnect", START_MS, 1)
+    intake.resume(other, led_until_ms=4_000)
+    assert intake._gaps.is_open
+    other.newest_event = START_MS + 60_000
+    intake.resume(other, led_until_ms=4_000)
+    gap = intake._gaps.recovered(START_MS + 90_000)
+    assert gap is not None
+    assert gap.since == START_MS + 60_000, "the leader between has reported the earlier part"
+    intake.resume(other, led_until_ms=6_000)
+    assert not intake._gaps.is_open, "its heartbeat is older than this copy's lead"
+
+
 EVENT = tuple(
     f'{{"ev":"A","sym":"{symbol}","v":1,"o":1,"c":1,"h":1,"l":1,'
     f'"s":{START_MS},"e":{START_MS + 1000}}}'.encode()

@@ -24,7 +24,7 @@ from polygon_assets.defs.stream.decisions import (
 from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.messages import Heartbeat, ProgramState, utc
-from polygon_assets.serving.gap_ledger import GapEntry, GapState
+from polygon_assets.serving.gap_ledger import GapEntry, GapState, unreadable_report
 
 NYSE = MarketCalendar("NYSE")
 ALWAYS = MarketCalendar("24/7")
@@ -138,6 +138,15 @@ class TestNeverASecondCopy:
             facts(heartbeat=beat(at("10:00"))), NYSE, at("10:00") + dt.timedelta(seconds=10)
         )
         assert answer == Wait("runs outside Dagster as host:1:1")
+
+    def test_another_machines_leader_is_no_reason_to_be_without_a_standby(self) -> None:
+        several = replace(facts(heartbeat=beat(at("10:00"))), copies=2)
+        assert isinstance(decide(several, NYSE, at("10:00")), Start)
+
+    def test_another_machines_leader_is_no_sign_of_life_of_this_run(self) -> None:
+        gone = run(Status.STARTED, "10:00", last_event="10:01")
+        several = replace(facts(gone, heartbeat=beat(at("10:10"))), copies=2)
+        assert isinstance(decide(several, NYSE, at("10:10")), FailOrphanedRun)
 
     @pytest.mark.parametrize("heartbeat", [beat(at("10:00"), "stopped"), beat(at("09:59"))])
     def test_a_stopped_or_silent_program_does_not_run(self, heartbeat: Heartbeat) -> None:
@@ -285,6 +294,10 @@ class TestDayClosed:
 
     def test_not_before_the_revision_window_has_passed(self) -> None:
         assert "corrections may come" in self.verdict("20:14")
+
+    def test_not_while_a_report_is_unreadable_whenever_it_came(self) -> None:
+        report = unreadable_report(b"?", 0, "no gap")
+        assert "unfillable" in self.verdict(gaps=(report,))
 
     def test_not_without_rows(self) -> None:
         assert "no row" in self.verdict(rows=0)
