@@ -24,7 +24,7 @@ def airbyte() -> None:
     "before today.",
 )
 def provision(start_date: dt.datetime | None) -> None:
-    """Create or update connector, source, destination and connections where they differ."""
+    """Create what is missing of connector, source, destination and connections; update the rest."""
     from polygon_assets.batch.airbyte.provision import provision as make
     from polygon_assets.clients.airbyte.transport import AirbyteError
     from polygon_assets.market_clock import calendar_of

@@ -1,9 +1,9 @@
 """What makes an aggregate valid, and the row it becomes: pure functions of one message.
 
-Add a reason to refuse an aggregate here; `filter` sends refused ones to `polygon_dead_letters`.
-The
-limits come from the vendor's channel description (one-second windows, Unix milliseconds), its first
-year of data (2003), and the column types of `market.stock_aggregates`.
+Add a reason to refuse an aggregate here; `filter` sends refused ones to `polygon_dead_letters`, and
+the sink keeps them in `market.dead_letters`. The limits come from the vendor's channel description
+(one-second windows, Unix milliseconds), its first year of data (2003), and the column types of
+`market.stock_aggregates`.
 """
 
 import math

@@ -104,7 +104,7 @@ def uncovered(
     entries: Sequence[GapEntry],
     now: dt.datetime,
 ) -> list[Hole]:
-    """The holes of a session that the entries do not record; in wall time, as `now` is."""
+    """The session's holes that no entry records. The holes and `now` are in wall time."""
     wall = _wall_interval(clock, session)
     return holes(wall, beats, _recorded(clock, entries), now) if wall else []
 

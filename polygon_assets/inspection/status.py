@@ -103,10 +103,10 @@ class Status:
 
 
 def problems(facts: Facts, market_is_open: bool) -> list[str]:
-    """A sentence for each problem; healthy without any.
+    """One sentence for each problem; none means healthy.
 
-    Healthy means: every service answers and the gap ledger can be read; while the market is open,
-    every program streams and its heartbeat shows no problem.
+    Healthy means: every service answers, the gap ledger can be read, and the disk has room; while
+    the market is open, every program streams and its heartbeat shows no problem.
     """
     sentences = [
         f"{name}: {service['detail']}"

@@ -1,7 +1,8 @@
 """The loop of a program that hands over whole batches: collect, write in the background, commit.
 
-Add how batches are collected, retried and committed here; how a batch is written belongs to the
-program, `sink` or `archiver`.
+Add how batches are collected and retried here; how a batch is written belongs to the program,
+`sink` or `archiver`. A batch is committed once it is written: the rule of all programs, see
+`consumer`.
 """
 
 import sys

@@ -34,7 +34,7 @@ class ProgramProcess:
         return self._process.poll()
 
     def stop(self, grace_seconds: float) -> int:
-        """SIGTERM, and SIGKILL to the rest of its process group after the grace.
+        """Send SIGTERM to the process group; after the end or the grace, SIGKILL what is left.
 
         Returns the exit code. An interrupted wait kills the group too.
         """

@@ -52,7 +52,7 @@ class Faults:
         return 60.0 * self.late_minutes if now < self.late_until else 0.0
 
     def take_reply(self, path: str) -> Reply | None:
-        """The next faulty reply for this path, which is then removed; None if there is none."""
+        """Remove and return the next faulty reply for this path; None if there is none."""
         for place, (prefix, reply) in enumerate(self.replies):
             if path.startswith(prefix):
                 del self.replies[place]

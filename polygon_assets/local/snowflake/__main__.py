@@ -38,7 +38,10 @@ _INTERNAL_ERROR = "000603"
 
 
 async def login(request: Request) -> Response:
-    """fakesnow's login with a master token: without one the connector never closes its session."""
+    """fakesnow's login; its answer gets a master token too.
+
+    Without one the connector never closes its session.
+    """
     _expire_sessions(time.monotonic())
     answer = await fakesnow_server.login_request(request)
     content = json.loads(bytes(answer.body))

@@ -34,7 +34,10 @@ class Channels:
 
 
 def subscribe(channels: Channels, params: str, refused: frozenset[str]) -> list[Status]:
-    """Refusals, then one confirmation per new channel; no answer for repeats and unknown ones."""
+    """Confirm the new channels; returns the refusals, then one confirmation for each new channel.
+
+    Repeated and unknown channels get no answer.
+    """
     refusals, confirmations = [], []
     for channel in _channels(params):
         if channel in refused or channel.split(".")[0] in NOT_IN_PLAN:
