@@ -1,7 +1,7 @@
 """Every environment variable that the project reads, once, with its default and its meaning.
 
-Add a variable here, because nothing else in the project reads the environment; opening a connection
-with it belongs to `clients`.
+Add a variable here: nothing else that is shipped reads the environment. Opening a connection with
+it belongs to `clients`.
 """
 
 import base64

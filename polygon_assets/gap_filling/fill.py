@@ -1,8 +1,9 @@
 """Fills one gap: fetches its seconds by REST, publishes what differs, and compares key by key.
 
-Add a step of a fill here; which gap is filled belongs to `decisions`. The seconds go through
-RAW_TOPIC like streamed ones, so that filter, sink and tables know one path only. A fill may be cut
-off and repeated at any moment: it publishes only what the tables lack.
+Add a step of a fill here; what a gap is belongs to `streaming.gap_tracker`, which one is filled to
+`decisions`. The seconds go through RAW_TOPIC like streamed ones, so that filter, sink and tables
+know one path only. A fill may be cut off and repeated at any moment: it publishes only what the
+tables lack.
 """
 
 import datetime as dt
