@@ -71,7 +71,7 @@ def chosen(
 
 def missing(
     symbol: str,
-    by_rest: Collection[int],
+    rest_starts: Collection[int],
     stored: Collection[int],
     last_seen: dt.datetime,
     until: dt.datetime,
@@ -83,7 +83,7 @@ def missing(
     single second may have late trades only, which the vendor sends as a correction: it counts once
     the revision window is over.
     """
-    lost = sorted(set(by_rest) - set(stored))
+    lost = sorted(set(rest_starts) - set(stored))
     unanswered = [start for start in lost if start > max(stored, default=0)]
     if len(unanswered) >= SILENT_SECONDS:
         return _gap(symbol, "silent channel", min(last_seen, _moment(unanswered[0])), until)

@@ -46,6 +46,14 @@ def examine(settings: Settings, folder: Path, connections: Collection[str]) -> l
     findings = [
         _disk(folder, free_bytes(folder)),
         _trust(settings),
+        *_stream_findings(settings),
+        *_batch_findings(settings, connections),
+    ]
+    return [replace(finding, message=settings.conceal(finding.message)) for finding in findings]
+
+
+def _stream_findings(settings: Settings) -> list[Finding]:
+    return [
         _try(
             "market data",
             "POLYGON_API_KEY",
@@ -81,6 +89,11 @@ def examine(settings: Settings, folder: Path, connections: Collection[str]) -> l
             lambda: _archive(settings),
             _ARCHIVE_CURE,
         ),
+    ]
+
+
+def _batch_findings(settings: Settings, connections: Collection[str]) -> list[Finding]:
+    return [
         _try(
             "Snowflake",
             "SNOWFLAKE_ACCOUNT",
@@ -96,7 +109,6 @@ def examine(settings: Settings, folder: Path, connections: Collection[str]) -> l
             _AIRBYTE_CURE,
         ),
     ]
-    return [replace(finding, message=settings.conceal(finding.message)) for finding in findings]
 
 
 def _disk(folder: Path, free: int) -> Finding:

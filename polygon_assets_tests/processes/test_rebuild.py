@@ -6,6 +6,7 @@ The rule of the compared symbols belongs to unit/rebuild.
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import msgspec
 import pytest
@@ -233,6 +234,10 @@ def test_a_damaged_object_is_named(settings: Settings, run: Callable[..., Result
     assert f"s3://polygon-assets/{key} is damaged" in answer.output
 
 
+def has_read_everything(settings: Settings, group: str, topic: str) -> bool:
+    return positions(settings, group, topic).lag == 0
+
+
 @pytest.mark.long
 def test_a_day_streamed_by_the_four_programs_is_rebuilt_equal(
     live: Live, settings: Settings, client: Client, run: Callable[..., Result]
@@ -253,10 +258,8 @@ def test_a_day_streamed_by_the_four_programs_is_rebuilt_equal(
     assert producer.stop() == 0
     groups = {FILTER_GROUP: RAW_TOPIC, SINK_GROUP: FILTERED_TOPIC, ARCHIVER_GROUP: RAW_TOPIC}
     for group, topic in groups.items():
-        eventually(
-            lambda group=group, topic=topic: positions(settings, group, topic).lag == 0,  # type: ignore[misc]
-            f"{group} has read everything",
-        )
+        has_read = partial(has_read_everything, settings, group, topic)
+        eventually(has_read, f"{group} has read everything")
     days = {
         dt.datetime.fromtimestamp(second, NEW_YORK).date()
         for second in (time.time(), time.time() - 60)

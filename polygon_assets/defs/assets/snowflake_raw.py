@@ -218,7 +218,7 @@ def load_daily_tables(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition
     @dg.multi_asset(
         name="load_daily_tables",
         specs=[_spec(streams()[name], days) for name in TABLES],
-        # Either can be asked for alone. A sync brings both all the same, and tells of both.
+        # Either can be launched alone. A sync loads both all the same, and reports both.
         can_subset=True,
         # Not one run for all: between two of them the newest day has its turn.
         backfill_policy=dg.BackfillPolicy.multi_run(DAYS_PER_RUN),

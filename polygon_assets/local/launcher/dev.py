@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -66,18 +67,13 @@ def run(
         signal.signal(number, _interrupt)
     console = Console()
     started = time.monotonic()
-    if kafka == APACHE:
-        console.print("fetching Apache Kafka once (43 MB), where it is not installed yet")
-        installed_jars()
-    console.print(
-        "starting the embedded stack: simulated exchange, Kafka, ClickHouse, S3, Snowflake, Airbyte"
-    )
+    _announce(console, kafka)
     with (
         suppress(KeyboardInterrupt),
         running_stack(data_dir, exchange_options=exchange_options, kafka=kafka) as stack,
     ):
+        rows_before = _rows(stack) if project else 0
         if project:
-            rows_before = _rows(stack)
             console.print("starting Dagster")
             home = (
                 dagster_home(project, stack.servers_dir) if replay_start(exchange_options) else None
@@ -90,10 +86,24 @@ def run(
         console.print(f"in another shell: {next_command}", soft_wrap=True)
         if project:
             _wait_for_days(stack, console, check_servers)
-        while True:
-            check_servers()
-            time.sleep(IDLE_SECONDS)
+        _check_until_stopped(check_servers)
     console.print("everything is stopped")
+
+
+def _announce(console: Console, kafka: str) -> None:
+    """Say what is started; Apache Kafka's files are fetched first, where they are missing."""
+    if kafka == APACHE:
+        console.print("fetching Apache Kafka once (43 MB), where it is not installed yet")
+        installed_jars()
+    console.print(
+        "starting the embedded stack: simulated exchange, Kafka, ClickHouse, S3, Snowflake, Airbyte"
+    )
+
+
+def _check_until_stopped(check_servers: CheckServers) -> NoReturn:
+    while True:
+        check_servers()
+        time.sleep(IDLE_SECONDS)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

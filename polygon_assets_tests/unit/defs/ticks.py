@@ -30,6 +30,6 @@ def requests(answer: dg.SensorResult | dg.SkipReason) -> list[dg.RunRequest]:
 
 
 def reason(answer: dg.SensorResult | dg.SkipReason) -> str:
-    said = answer if isinstance(answer, dg.SkipReason) else answer.skip_reason
-    assert isinstance(said, dg.SkipReason)
-    return said.skip_message or ""
+    skipped = answer if isinstance(answer, dg.SkipReason) else answer.skip_reason
+    assert isinstance(skipped, dg.SkipReason)
+    return skipped.skip_message or ""

@@ -44,13 +44,13 @@ class FakeConsumer:
         self.left = list(messages)
         self.assigned = frozenset({0, 1})
         self.paused: set[int] = set()
-        self.asked: list[int] = []
+        self.limits: list[int] = []
         self.committed: dict[int, int] = {}
         self.is_stopped_after_a_commit = False
         self._stop = stop
 
     def read(self, most: int, _seconds: float) -> list[FakeMessage]:
-        self.asked.append(most)
+        self.limits.append(most)
         if not self.left and (self.committed or not self.is_stopped_after_a_commit):
             self._stop.set()
         if self.paused:
@@ -150,7 +150,7 @@ def test_a_batch_is_due_when_its_bytes_are_reached_and_little_more_is_read() -> 
     rig.run()
     assert sum(map(len, rig.batches)) == 100
     assert max(map(len, rig.batches)) * 300 < 4 * 3_000
-    assert max(rig.consumer.asked) == 30
+    assert max(rig.consumer.limits) == 30
 
 
 def test_a_failed_batch_is_written_again_as_it_was_before_anything_newer() -> None:

@@ -107,7 +107,7 @@ class TestDailyBatch:
         assert isinstance(due({WEDNESDAY}, NYSE, at(BLACK_FRIDAY, "17:20")), Load)
 
     @pytest.mark.parametrize(
-        ("day", "time", "said"),
+        ("day", "time", "message"),
         [
             (
                 WEDNESDAY,
@@ -118,16 +118,18 @@ class TestDailyBatch:
             (BLACK_FRIDAY, "20:20", "2026-11-27 is loaded"),
         ],
     )
-    def test_it_waits_and_says_what_is_with_today(self, day: dt.date, time: str, said: str) -> None:
+    def test_it_waits_and_says_what_is_with_today(
+        self, day: dt.date, time: str, message: str
+    ) -> None:
         loaded = set(NYSE.trading_days(dt.date(2026, 11, 2), day))
-        assert reason(due(loaded, NYSE, at(day, time))) == said
+        assert reason(due(loaded, NYSE, at(day, time))) == message
 
     def test_it_does_not_join_a_run_that_is_under_way(self) -> None:
         assert "run abc is under way" in reason(due((), NYSE, NOW, under_way="abc"))
 
     def test_it_names_what_is_not_set(self) -> None:
-        said = reason(due((), NYSE, NOW, missing_settings=["AIRBYTE_WORKSPACE_ID"]))
-        assert "not set: AIRBYTE_WORKSPACE_ID" in said
+        message = reason(due((), NYSE, NOW, missing_settings=["AIRBYTE_WORKSPACE_ID"]))
+        assert "not set: AIRBYTE_WORKSPACE_ID" in message
 
     def test_where_the_market_never_closes_yesterday_is_loaded_after_midnight(self) -> None:
         answer = due((), ALWAYS, at(dt.date(2026, 11, 22), "00:20"))
@@ -174,19 +176,19 @@ class TestMissingDays:
         assert answer.days == tuple(wanted[-DAYS_PER_RUN:])
 
     def test_a_day_that_is_tried_in_vain_lets_the_others_have_as_many_tries(self) -> None:
-        def asked(
+        def requested(
             tries: Mapping[dt.date, int], done: Collection[dt.date] = (WEEK[2],)
         ) -> tuple[dt.date, ...]:
             answer = missing_days(Backlog(WEEK, done), tries, NOW)
             assert isinstance(answer, Load)
             return answer.days
 
-        assert asked({WEEK[4]: 2}) == (WEEK[3], WEEK[4])
-        assert asked({WEEK[4]: 3}) == (WEEK[3],)
-        assert asked({WEEK[4]: 3, WEEK[3]: 3}) == (WEEK[0], WEEK[1])
-        assert asked({WEEK[4]: 3, WEEK[3]: 3}, WEEK[:3]) == (WEEK[3], WEEK[4])
-        assert asked({WEEK[4]: 4, WEEK[3]: 3}, WEEK[:3]) == (WEEK[3], WEEK[4])
-        assert asked({WEEK[4]: 6, WEEK[3]: 3}, WEEK[:3]) == (WEEK[3],)
+        assert requested({WEEK[4]: 2}) == (WEEK[3], WEEK[4])
+        assert requested({WEEK[4]: 3}) == (WEEK[3],)
+        assert requested({WEEK[4]: 3, WEEK[3]: 3}) == (WEEK[0], WEEK[1])
+        assert requested({WEEK[4]: 3, WEEK[3]: 3}, WEEK[:3]) == (WEEK[3], WEEK[4])
+        assert requested({WEEK[4]: 4, WEEK[3]: 3}, WEEK[:3]) == (WEEK[3], WEEK[4])
+        assert requested({WEEK[4]: 6, WEEK[3]: 3}, WEEK[:3]) == (WEEK[3],)
 
     def test_remembered_are_the_tries_of_days_that_are_still_missing(self) -> None:
         backlog, before = Backlog(WEEK, (WEEK[2],)), {WEEK[4]: 1, WEEK[2]: 2, WEEK[0]: 1}
@@ -256,10 +258,10 @@ class TestMissingDays:
         )
 
     def test_without_settings_it_says_which(self) -> None:
-        said = reason(
+        message = reason(
             missing_days(Backlog(WEEK, (), missing_settings=["SNOWFLAKE_ACCOUNT"]), {}, NOW)
         )
-        assert "not set: SNOWFLAKE_ACCOUNT" in said
+        assert "not set: SNOWFLAKE_ACCOUNT" in message
 
 
 def test_a_run_without_an_event_for_more_than_ten_minutes_is_freed() -> None:
@@ -295,10 +297,10 @@ class TestReference:
             reference_load_due(ReferenceFacts(self.SYNCED, NOW - dt.timedelta(minutes=60)), NOW)
             is None
         )
-        said = reason(
+        message = reason(
             reference_load_due(ReferenceFacts(self.SYNCED, NOW - dt.timedelta(minutes=59)), NOW)
         )
-        assert "next look at 17:01 UTC" in said
+        assert "next look at 17:01 UTC" in message
 
     def test_a_run_under_way_is_not_joined_and_nothing_is_asked(self) -> None:
         assert "run abc" in reason(reference_load_due(ReferenceFacts(None, under_way="abc"), NOW))

@@ -134,13 +134,13 @@ class TestMissingDays:
         self, instance: dg.DagsterInstance, history: list[dt.date]
     ) -> None:
         load(instance, *history[1:4])
-        cursor, asked = None, []
+        cursor, requested = None, []
         for _ in range(4):
             answer = tick(missing_days, instance, AllSet(), cursor)
             assert isinstance(answer, dg.SensorResult)
-            asked += [range_of(request)[1] for request in requests(answer)]
+            requested += [range_of(request)[1] for request in requests(answer)]
             cursor = answer.cursor
-        assert asked == [str(history[4])] * 3 + [str(history[0])]
+        assert requested == [str(history[4])] * 3 + [str(history[0])]
         assert json.loads(cursor or "")[LOAD_DAYS.name] == {str(history[4]): 3, str(history[0]): 1}
         load(instance, history[4], history[0])
         answer = tick(missing_days, instance, AllSet(), cursor)
@@ -195,15 +195,15 @@ class TestMissingDays:
             tick(missing_days, instance, AllSet())
         )
         monkeypatch.setattr(backlogs, "AUTOMATIONS_TURN", dt.timedelta())
-        asked = []
+        requested = []
         for _ in range(3):
             [request] = requests(tick(missing_days, instance, AllSet()))
             assert request.job_name == COMPARE_DAYS.name
             assert len({*range_of(request)}) == 1
             day = dt.date.fromisoformat(range_of(request)[0])
             materialize(instance, STREAM_VS_BATCH, day)
-            asked.append(day)
-        assert asked == history[3:0:-1]
+            requested.append(day)
+        assert requested == history[3:0:-1]
         assert "compare_days: none is missing of 7" in reason(
             tick(missing_days, instance, AllSet())
         )

@@ -19,7 +19,7 @@ from polygon_assets_tests.unit.defs.ticks import reason, requests, tick
 
 class TestReferenceChanged:
     @pytest.fixture
-    def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    def answers(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         """What the vendor answers, taken from the end; nobody may ask when it is empty."""
         answers: list[str] = []
 
@@ -32,31 +32,31 @@ class TestReferenceChanged:
         return answers
 
     def test_what_was_never_synced_is_asked_for_without_a_look_at_the_vendor(
-        self, instance: dg.DagsterInstance, asked: list[str]
+        self, instance: dg.DagsterInstance, answers: list[str]
     ) -> None:
-        assert asked == []
+        assert answers == []
         [request] = requests(tick(reference_changed, instance, AllSet()))
         assert request.tags[ASKED_BY_TAG] == "reference_changed"
 
     def test_a_later_change_is_synced_and_the_vendor_left_alone_for_an_hour(
-        self, instance: dg.DagsterInstance, asked: list[str]
+        self, instance: dg.DagsterInstance, answers: list[str]
     ) -> None:
         materialize(instance, TICKERS, newest_change="2026-11-20T10:00:00+00:00")
-        asked.append("2026-11-20T11:00:00Z")
+        answers.append("2026-11-20T11:00:00Z")
         answer = tick(reference_changed, instance, AllSet())
         assert len(requests(answer)) == 1
         assert isinstance(answer, dg.SensorResult)
         assert "next look at" in reason(tick(reference_changed, instance, AllSet(), answer.cursor))
 
     @pytest.mark.parametrize(
-        ("said", "expected"),
+        ("newest", "expected"),
         [("2026-11-20T10:00:00Z", "unchanged since"), ("refused", "cannot be asked")],
     )
     def test_no_change_or_no_answer_starts_nothing_and_is_not_asked_for_every_minute(
-        self, instance: dg.DagsterInstance, asked: list[str], said: str, expected: str
+        self, instance: dg.DagsterInstance, answers: list[str], newest: str, expected: str
     ) -> None:
         materialize(instance, TICKERS, newest_change="2026-11-20T10:00:00+00:00")
-        asked.append(said)
+        answers.append(newest)
         answer = tick(reference_changed, instance, AllSet())
         assert isinstance(answer, dg.SensorResult)
         assert not requests(answer)
@@ -64,9 +64,9 @@ class TestReferenceChanged:
         assert "next look at" in reason(tick(reference_changed, instance, AllSet(), answer.cursor))
 
     def test_with_nothing_set_nobody_is_asked(
-        self, instance: dg.DagsterInstance, asked: list[str]
+        self, instance: dg.DagsterInstance, answers: list[str]
     ) -> None:
-        assert asked == []
+        assert answers == []
         assert "not set: AIRBYTE_WORKSPACE_ID" in reason(
             tick(reference_changed, instance, NothingSet())
         )

@@ -44,13 +44,13 @@ class TestSupervisor:
     def test_it_starts_all_programs_although_no_broker_can_be_reached(
         self, instance: dg.DagsterInstance
     ) -> None:
-        asked = requests(tick(stream_supervisor, instance))
-        assert [request.job_name for request in asked] == list(JOBS)
+        launched = requests(tick(stream_supervisor, instance))
+        assert [request.job_name for request in launched] == list(JOBS)
         today = MarketCalendar("24/7").day_of(dt.datetime.now(dt.UTC)).isoformat()
-        assert [request.run_key for request in asked] == [
+        assert [request.run_key for request in launched] == [
             f"{name}:{today}:none" for name in PROGRAMS
         ]
-        assert {request.tags["polygon/session"] for request in asked} == {today}
+        assert {request.tags["polygon/session"] for request in launched} == {today}
 
     def test_it_starts_nothing_that_is_under_way(self, instance: dg.DagsterInstance) -> None:
         for job in JOBS:
@@ -112,9 +112,9 @@ class TestSupervisor:
         assert "is gone" in reason(tick(stream_supervisor, instance))
 
     def test_with_nothing_set_it_says_what_is_missing(self, instance: dg.DagsterInstance) -> None:
-        said = reason(tick(stream_supervisor, instance, NothingSet()))
-        assert "producer: not set: KAFKA_BOOTSTRAP_SERVERS, POLYGON_API_KEY" in said
-        assert "sink: not set: KAFKA_BOOTSTRAP_SERVERS, CLICKHOUSE_HOST" in said
+        message = reason(tick(stream_supervisor, instance, NothingSet()))
+        assert "producer: not set: KAFKA_BOOTSTRAP_SERVERS, POLYGON_API_KEY" in message
+        assert "sink: not set: KAFKA_BOOTSTRAP_SERVERS, CLICKHOUSE_HOST" in message
 
 
 @dataclass
@@ -316,18 +316,18 @@ def posting_to(address: str) -> Settings:
 
 class TestAlerts:
     @pytest.mark.parametrize(
-        ("why", "said"),
+        ("why", "message"),
         [
             ("refused", "producer: the vendor refused the key"),
             ("other", "ValueError: no such file"),
         ],
     )
-    def test_the_text_says_why_a_step_failed(self, why: str, said: str) -> None:
+    def test_the_text_says_why_a_step_failed(self, why: str, message: str) -> None:
         result = breaking.execute_in_process(
             {"ops": {"broken": {"config": why}}}, raise_on_error=False
         )
         (event,) = result.filter_events(lambda one: one.is_step_failure)
-        assert failure_cause(event) == said
+        assert failure_cause(event) == message
 
     @pytest.fixture
     def webhook(self) -> Iterator[tuple[str, list[bytes]]]:

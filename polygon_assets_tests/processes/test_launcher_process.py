@@ -1,0 +1,85 @@
+"""One process of the launcher: it ends when it is told to, and with the process that started it.
+
+Servers of the embedded stack belong to test_stack.
+"""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from polygon_assets.local.launcher.process import Process
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, or only its entry waits for a parent that collects it."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_nothing_outlives_the_process_that_started_it(tmp_path: Path) -> None:
+    """The owner gets SIGKILL and cannot stop anything itself: the kernel must end the server."""
+    script = (
+        "import sys, time; from pathlib import Path\n"
+        "from polygon_assets.local.launcher.process import Process\n"
+        "sleep = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
+        "print(Process(sleep, {}, Path(sys.argv[1])).pid, flush=True); time.sleep(60)"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "log")], stdout=subprocess.PIPE, text=True
+    )
+    assert owner.stdout
+    child = int(owner.stdout.readline())
+    assert Path(f"/proc/{child}").exists()
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    owner.stdout.close()
+    deadline = time.monotonic() + 5
+    while not has_ended(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    stubborn = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "print('ready'); time.sleep(60)"
+    )
+    process = Process([sys.executable, "-c", stubborn], {}, tmp_path / "log")
+    while "ready" not in process.last_lines():
+        time.sleep(0.02)
+    process.stop(0.2)
+    assert process.exit_code == -signal.SIGKILL
+
+
+def test_a_stop_waits_for_what_delivers_and_kills_what_hangs(tmp_path: Path) -> None:
+    """On a full disk Dagster's code server hangs, while a stream program still delivers."""
+    ignore = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    hang = f"{ignore} print('hangs', flush=True); time.sleep(60)"
+    deliver = (
+        "import pathlib, signal, sys, time\n"
+        "def end(*_): time.sleep(1); pathlib.Path(sys.argv[2]).write_text('all'); sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end); print('delivers', flush=True); time.sleep(60)"
+    )
+    parent = (
+        "import signal, subprocess, sys, time\n"
+        "hang, deliver = (subprocess.Popen([sys.executable, '-c', *a]) for a in"
+        f" ([{hang!r}], [{deliver!r}, 'deliver', sys.argv[1]]))\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (deliver.terminate(), sys.exit()));"
+        "print(hang.pid, flush=True); time.sleep(60)"
+    )
+    delivered = tmp_path / "delivered"
+    process = Process([sys.executable, "-c", parent, str(delivered)], {}, tmp_path / "log")
+    while not {"hangs", "delivers"} <= set(process.last_lines().split()):
+        time.sleep(0.02)
+    pid = next(int(word) for word in process.last_lines().split() if word.isdigit())
+    began = time.monotonic()
+    process.stop_tree(40, lambda command: "deliver" in command)
+    assert delivered.read_text() == "all"
+    assert has_ended(pid)
+    assert time.monotonic() - began < 20, "it waited for the process that hangs"
