@@ -14,7 +14,10 @@ EXCHANGES = frozenset({"NYSE", "NASDAQ"})
 
 
 def differences(calendar: MarketCalendar, announced: Sequence[Any], today: dt.date) -> list[str]:
-    """A sentence for each disagreement, from tomorrow to the last announced day.
+    """A sentence for each disagreement, from today to the last announced day.
+
+    Today is judged only where the vendor announces it: its list may begin tomorrow. A list without
+    any day of these exchanges is a disagreement too, because a year has ten holidays.
 
     `announced` is the list of /v1/marketstatus/upcoming: date, exchange, status (`closed`,
     `early-close`), and the times of an early close in UTC. Unreadable entries get a sentence too.
@@ -27,7 +30,12 @@ def differences(calendar: MarketCalendar, announced: Sequence[Any], today: dt.da
                 closes[dt.date.fromisoformat(entry["date"])] = _close(entry)
         except (KeyError, TypeError, ValueError) as error:
             sentences.append(f"the vendor's entry cannot be read ({error!r}): {entry}")
-    day = today + ONE_DAY
+    if not closes and not sentences:
+        sentences.append(
+            f"the vendor announces no day of {' or '.join(sorted(EXCHANGES))} "
+            f"({len(announced)} entries): the calendar cannot be compared"
+        )
+    day = today if today in closes else today + ONE_DAY
     while closes and day <= max(closes):
         if (sentence := _difference(calendar, day, closes)) is not None:
             sentences.append(sentence)

@@ -140,38 +140,37 @@ def _minutes(
     settings: Settings, day: dt.date, symbols: Sequence[str]
 ) -> tuple[dict[str, str], str]:
     """The minutes with different volume by symbol; and why further symbols' minutes are unknown."""
-    from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
+    from polygon_assets.clients.polygon import PolygonRest
+    from polygon_assets.clients.polygon_answers import PolygonApiError
 
     if not symbols:
         return {}, ""
-    streamed, rest = _streamed_minutes(settings, day, symbols), PolygonRest(settings)
-    minutes: dict[str, str] = {}
+    streamed, rest = _streamed_volumes(settings, day, symbols), PolygonRest(settings)
+    texts: dict[str, str] = {}
     for symbol in symbols:
         try:
-            answer = rest.get_aggs(
-                symbol, 1, "minute", day, day, adjusted=False, limit=50_000, raw=True
-            )
-            volumes = minute_volumes(answer.data)
+            volumes = minute_volumes(rest.minute_bars(symbol, day), day)
         except (PolygonApiError, ValueError) as error:
-            return minutes, f"the minutes of {symbol} and of later symbols are unknown: {error}"
-        minutes[symbol] = spans(different_minutes(streamed.get(symbol, {}), volumes))
-    return minutes, ""
+            return texts, f"the minutes of {symbol} and of later symbols are unknown: {error}"
+        texts[symbol] = spans(different_minutes(streamed.get(symbol, {}), volumes))
+    return texts, ""
 
 
-def _streamed_minutes(
+def _streamed_volumes(
     settings: Settings, day: dt.date, symbols: Sequence[str]
 ) -> Mapping[str, dict[dt.datetime, Decimal]]:
+    """Shares by symbol and minute (UTC), from ClickHouse."""
     from polygon_assets.clients import clickhouse
     from polygon_assets.serving.queries import load
 
     parameters = {"symbols": list(symbols), "day": day}
-    minutes: dict[str, dict[dt.datetime, Decimal]] = defaultdict(dict)
+    volumes: dict[str, dict[dt.datetime, Decimal]] = defaultdict(dict)
     with closing(clickhouse.connect(settings)) as client:
         query = load("minutes_of_symbols")
         result = client.query(query, parameters=parameters, tz_mode="aware")
     for symbol, minute, volume in result.result_rows:
-        minutes[symbol][minute.astimezone(dt.UTC)] = volume
-    return minutes
+        volumes[symbol][minute.astimezone(dt.UTC)] = volume
+    return volumes
 
 
 def _row(comparison: DayComparison, symbol: Comparison, now: dt.datetime) -> dict[str, Any]:

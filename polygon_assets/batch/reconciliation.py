@@ -1,12 +1,12 @@
 """Rules that compare a streamed trading day with the vendor's daily bars, by symbol and minute.
 
 Add a rule as a pure function here; reading and storing the two sides belongs to `day_comparison`.
+The tolerances are the settings VOLUME_TOLERANCE and PRICE_TOLERANCE.
 Missing symbols, surplus symbols and drift are separate verdicts, because each has another cause: a
 channel that was never confirmed, an older subscription, a gap.
 """
 
 import datetime as dt
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -124,25 +124,23 @@ def different_minutes(
     ]
 
 
-def minute_volumes(answer: bytes) -> dict[dt.datetime, Decimal]:
-    """Shares by minute (UTC) in an answer of the vendor's aggregate endpoint, from `dv` if sent.
+def minute_volumes(bars: Sequence[Mapping[str, Any]], day: dt.date) -> dict[dt.datetime, Decimal]:
+    """Shares by minute (UTC) of the vendor's bars of a day, from `dv` if sent, which is exact.
 
-    `dv` is exact. A volume that is no number is NaN, which equals nothing. Raises ValueError for
-    any other answer.
+    A volume that is no number is NaN, which equals nothing. Raises ValueError for a bar without a
+    moment or volume, for a minute of another New York day, and for one with two bars.
     """
     try:
-        results = json.loads(answer, parse_float=Decimal).get("results") or []
-        return {dt.datetime.fromtimestamp(bar["t"] / 1000, dt.UTC): _shares(bar) for bar in results}
-    except (
-        ValueError,
-        KeyError,
-        AttributeError,
-        TypeError,
-        OverflowError,
-        OSError,
-        ArithmeticError,
-    ) as error:
-        raise ValueError(f"the answer has no usable minutes: {error}: {answer[:200]!r}") from error
+        volumes = {dt.datetime.fromtimestamp(bar["t"] / 1000, dt.UTC): _shares(bar) for bar in bars}
+    except (ValueError, KeyError, TypeError, OverflowError, OSError) as error:
+        raise ValueError(
+            f"the answer has no usable minutes: {error!r}: {str(bars)[:200]}"
+        ) from error
+    if len(volumes) < len(bars):
+        raise ValueError(f"the answer has no usable minutes: one of {len(bars)} comes twice")
+    if strangers := [minute for minute in volumes if minute.astimezone(NEW_YORK).date() != day]:
+        raise ValueError(f"the answer has no usable minutes: {strangers[0]} is not of {day}")
+    return volumes
 
 
 def _shares(bar: Mapping[str, Any]) -> Decimal:
@@ -152,7 +150,8 @@ def _shares(bar: Mapping[str, Any]) -> Decimal:
     if isinstance(sent, bool):
         return Decimal("NaN")
     try:
-        number = Decimal(sent)
+        # The text of a float has the digits that the vendor sent.
+        number = Decimal(str(sent))
     except (TypeError, ValueError, ArithmeticError):
         return Decimal("NaN")
     return number if number.is_finite() else Decimal("NaN")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from polygon_assets.clients import tls
 from polygon_assets.errors import PolygonAssetsError
+from polygon_assets.required_settings import missing_settings, not_set
 from polygon_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,11 +37,8 @@ def connect(
     import snowflake.connector  # 1.5 s CPU, which only those who connect pay
     from snowflake.connector.errors import Error, InterfaceError, OperationalError
 
-    if not settings.snowflake_account:
-        raise SnowflakeError(
-            "SNOWFLAKE_ACCOUNT is not set, so there is no Snowflake to connect to: "
-            "set SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER and SNOWFLAKE_PRIVATE_KEY"
-        )
+    if missing := missing_settings(settings, "warehouse"):
+        raise SnowflakeError(f"there is no Snowflake to connect to; {not_set(missing)}")
     server = (
         f"{settings.snowflake_host}:{settings.snowflake_port}"
         if settings.snowflake_host

@@ -15,10 +15,10 @@ import requests
 from polygon_assets.batch.airbyte.connector import streams
 from polygon_assets.batch.airbyte.provision import source_configuration
 from polygon_assets.clients import snowflake
-from polygon_assets.clients.airbyte.api import AirbyteApi
 from polygon_assets.clients.airbyte.job_outcome import JobOutcome
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.settings import Settings
+from polygon_assets_tests.airbyte_calls import AirbyteCalls
 from polygon_assets_tests.processes.harness import eventually
 
 GROUPED = "/v2/aggs/grouped/locale/us/market/stocks"
@@ -37,7 +37,7 @@ class Workspace:
 
     def __init__(self, stack: Stack) -> None:
         self.settings = stack.settings()
-        self.api = AirbyteApi(self.settings)
+        self.api = AirbyteCalls(self.settings)
         self._stack = stack
         self._sources: dict[str, str] = {}
 

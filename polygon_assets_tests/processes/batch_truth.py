@@ -12,6 +12,7 @@ from typing import Any
 from polygon_assets.clients import clickhouse
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.settings import Settings
+from polygon_assets_tests import market_bars
 
 PRICES = ("open", "high", "low", "close")
 Row = tuple[Any, ...]
@@ -27,7 +28,7 @@ def bars_of(market: Market, days: Sequence[dt.date]) -> list[Row]:
             Decimal(str(bar["volume"])),
         )
         for day in days
-        for bar in market.grouped(day)
+        for bar in market_bars.grouped(market, day)
     )
 
 
@@ -54,7 +55,7 @@ def stream_seconds(
             start,
             "websocket",
         )
-        for bar in truth.seconds(symbol, day)
+        for bar in market_bars.seconds(truth, symbol, day)
         if int(bar["start_ms"]) not in without
         and (start := dt.datetime.fromtimestamp(int(bar["start_ms"]) / 1000, dt.UTC))
     ]

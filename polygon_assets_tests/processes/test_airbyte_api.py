@@ -20,11 +20,11 @@ from polygon_assets.batch.airbyte.provision import (
     provision,
     set_open_close_tickers,
 )
-from polygon_assets.clients.airbyte.api import AirbyteApi
 from polygon_assets.clients.airbyte.transport import AirbyteError
 from polygon_assets.local.launcher.servers import embedded_servers
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.settings import Settings
+from polygon_assets_tests.airbyte_calls import AirbyteCalls
 
 START = dt.date(2026, 11, 2)
 
@@ -73,8 +73,8 @@ def provisioned(airbyte_settings: Settings) -> Provisioned:
 
 
 @pytest.fixture(scope="module")
-def api(airbyte_settings: Settings) -> Iterator[AirbyteApi]:
-    client = AirbyteApi(airbyte_settings)
+def api(airbyte_settings: Settings) -> Iterator[AirbyteCalls]:
+    client = AirbyteCalls(airbyte_settings)
     yield client
     client.close()
 
@@ -110,7 +110,7 @@ def raw(airbyte_settings: Settings) -> Raw:
 
 
 def test_a_second_provision_changes_nothing(
-    airbyte_settings: Settings, provisioned: Provisioned, api: AirbyteApi
+    airbyte_settings: Settings, provisioned: Provisioned, api: AirbyteCalls
 ) -> None:
     api.put_states(
         provisioned.connection_ids[DAILY_CONNECTION], {"grouped_daily": {"date": "2026-11-20"}}
@@ -129,7 +129,7 @@ def test_a_second_provision_changes_nothing(
 
 
 def test_changed_settings_are_updated_and_reported(
-    airbyte_settings: Settings, provisioned: Provisioned, api: AirbyteApi
+    airbyte_settings: Settings, provisioned: Provisioned, api: AirbyteCalls
 ) -> None:
     other = airbyte_settings.model_copy(
         update={"polygon_requests_per_minute": 7, "snowflake_port": 10}
@@ -143,7 +143,7 @@ def test_changed_settings_are_updated_and_reported(
 
 
 def test_a_changed_manifest_becomes_the_next_version_and_updates_the_streams(
-    airbyte_settings: Settings, provisioned: Provisioned, api: AirbyteApi
+    airbyte_settings: Settings, provisioned: Provisioned, api: AirbyteCalls
 ) -> None:
     older = dict(manifest()) | {
         "streams": [stream for stream in manifest()["streams"] if stream["name"] != "stock_split"]
@@ -158,7 +158,7 @@ def test_a_changed_manifest_becomes_the_next_version_and_updates_the_streams(
 
 
 def test_open_close_tickers_are_replaced_and_a_new_ticker_begins_at_the_first_day(
-    provisioned: Provisioned, api: AirbyteApi
+    provisioned: Provisioned, api: AirbyteCalls
 ) -> None:
     daily = provisioned.connection_ids[DAILY_CONNECTION]
     set_open_close_tickers(api, ["BRK.B"])
@@ -177,7 +177,7 @@ def test_missing_settings_are_reported_before_anything_is_created(
     for_cloud = airbyte_settings.model_copy(update={"snowflake_host": "", "snowflake_user": ""})
     with pytest.raises(
         AirbyteError,
-        match="without SNOWFLAKE_USER, SNOWFLAKE_ACCOUNT, SNOWFLAKE_ROLE, SNOWFLAKE_WAREHOUSE",
+        match="not set: SNOWFLAKE_USER, SNOWFLAKE_ACCOUNT, SNOWFLAKE_ROLE, SNOWFLAKE_WAREHOUSE",
     ):
         provision(for_cloud, START)
 
@@ -334,7 +334,7 @@ def test_a_wrong_request_is_refused_with_airbytes_status_and_shape(
 
 
 def test_a_failed_discovery_quotes_the_connector_and_a_deleted_definition_deletes_its_sources(
-    airbyte_settings: Settings, raw: Raw, api: AirbyteApi
+    airbyte_settings: Settings, raw: Raw, api: AirbyteCalls
 ) -> None:
     broken = dict(manifest()) | {"streams": [{"type": "DeclarativeStream", "name": "nothing"}]}
     definition = api.create_definition("broken", broken)

@@ -45,6 +45,7 @@ from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import accept
+from polygon_assets_tests.airbyte_calls import AirbyteCalls
 from polygon_assets_tests.processes.batch_graph_harness import (
     COMPANIES,
     DAYS,
@@ -108,7 +109,7 @@ def join_running_sync(graph: Graph, settings: Settings, exchange: Exchange) -> N
     """Run the reference tables while Airbyte still syncs them; the run must join that sync."""
     # The sync must last longer than a run needs to start, also on a busy machine.
     exchange.control("rest", status=429, path="/v3/reference/exchanges", retry_after=15)
-    with closing(AirbyteApi(settings)) as api:
+    with closing(AirbyteCalls(settings)) as api:
         # A killed run leaves such a sync behind.
         running_job = api.start_sync(api.connection_id(REFERENCE_CONNECTION))
     assert graph.run(TICKERS).success
@@ -157,6 +158,7 @@ def assert_facts_equal_the_market(ask: Callable[[str], list[Row]], days: Sequenc
     ) == [(len(facts), len(facts))]
 
 
+@pytest.mark.long
 def test_two_passes_from_the_vendor_to_the_marts_give_every_row_once(
     graph: Graph, settings: Settings, exchange: Exchange, ask: Callable[[str], list[Row]]
 ) -> None:

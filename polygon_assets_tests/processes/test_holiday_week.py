@@ -24,6 +24,7 @@ from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import accept
+from polygon_assets_tests import market_bars
 from polygon_assets_tests.processes.batch_truth import PRICES, Row, bars_of, stream_seconds
 
 SERVERS = ("exchange", "s3", "clickhouse", "snowflake", "airbyte")
@@ -114,10 +115,14 @@ def test_an_early_close_is_a_whole_day_for_the_facts_and_for_the_comparison(
     )
     market = Market(tickers=COMPANIES, calendar=CALENDAR)
     closing_bell = dt.datetime.combine(EARLY_CLOSE, dt.time(13), NEW_YORK).timestamp() * 1000
-    seconds = [bar for bar in market.seconds("AAPL", EARLY_CLOSE) if bar["start_ms"] < closing_bell]
+    seconds = [
+        bar
+        for bar in market_bars.seconds(market, "AAPL", EARLY_CLOSE)
+        if bar["start_ms"] < closing_bell
+    ]
     assert (official_close, day_close) == (
         float(seconds[-1]["close"]),
-        float(market.day("AAPL", EARLY_CLOSE)[0]["close"]),
+        float(market_bars.daily(market, "AAPL", EARLY_CLOSE)[0]["close"]),
     )
     stream_seconds(settings, market, "AAPL", EARLY_CLOSE)
     compared = compare_day(settings, CALENDAR, EARLY_CLOSE)

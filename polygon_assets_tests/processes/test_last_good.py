@@ -45,7 +45,7 @@ def ids(session: SnowflakeConnection, suffix: str = "") -> set[int]:
     ("rows", "before", "smaller"),
     [
         *[
-            (0, None, False),
+            (0, None, True),
             (5, None, False),
             (0, 0, False),
             (0, 1, True),
@@ -93,6 +93,17 @@ def test_a_table_without_a_last_good_copy_becomes_its_own(
         last_good.copy_missing(session, [SPLITS])
     assert synced(session, []) == Judged(0, 100, accepted=False)
     assert ids(session) == set(range(100))
+
+
+def test_an_empty_first_table_is_accepted_by_a_person_only(session: SnowflakeConnection) -> None:
+    for _ in range(2):
+        last_good.copy_missing(session, [SPLITS])
+        judged = synced(session, [])
+        assert (judged, judged.rows_in_place) == (Judged(0, None, accepted=False), 0)
+    assert synced(session, [], accepted=True) == Judged(
+        0, None, accepted=True, accepted_by_person=True
+    )
+    assert synced(session, []) == Judged(0, 0, accepted=True)
 
 
 def test_a_crash_between_the_sync_and_the_judgement_loses_no_row(

@@ -7,11 +7,13 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from snowflake.connector import SnowflakeConnection
 from snowflake.connector.errors import Error, ProgrammingError
 
@@ -218,6 +220,31 @@ def test_a_session_ends_when_it_is_closed(settings: Settings) -> None:
         token = session.rest.token  # type: ignore[union-attr]
     with pytest.raises(snowflake.SnowflakeError, match="401 Unauthorized"):
         snowflake.connect(settings, 5, session_token=token, master_token=token)
+
+
+def test_a_statement_sent_twice_runs_once(session: SnowflakeConnection, settings: Settings) -> None:
+    """The connector sends it again, with the same id, when the connection breaks."""
+    url = f"http://{settings.snowflake_host}:{settings.snowflake_port}/queries/v1/query-request"
+    # `rest` is None only after the session was closed.
+    authorization = f'Snowflake Token="{session.rest.token}"'  # type: ignore[union-attr]
+
+    def send(request_id: str) -> Any:
+        return requests.post(
+            url,
+            params={"requestId": request_id},
+            headers={"Authorization": authorization},
+            json={"sqlText": "INSERT INTO RAW.T SELECT range, 1 FROM range(100000)"},
+            timeout=60,
+        ).json()
+
+    with ThreadPoolExecutor(2) as threads:
+        running = list(threads.map(send, ["first", "first"]))
+    answers = [*running, send("first")]
+    assert answers[0]["success"]
+    assert answers == [answers[0]] * 3
+    assert ask(session, "SELECT COUNT(*) FROM RAW.T") == [(100_000,)]
+    send("second")
+    assert ask(session, "SELECT COUNT(*) FROM RAW.T") == [(200_000,)]
 
 
 def run_server(port: int, path: Path) -> subprocess.CompletedProcess[str]:

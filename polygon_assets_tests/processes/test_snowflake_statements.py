@@ -215,6 +215,7 @@ def test_a_temporary_table_is_visible_only_in_its_session(
     session: SnowflakeConnection, settings: Settings, schema: str
 ) -> None:
     ask(session, f"USE SCHEMA POLYGON.{schema}")
+    ask(session, "DROP TABLE IF EXISTS POLYGON.RAW.SHADOWED")
     ask(session, "CREATE OR REPLACE TABLE POLYGON.RAW.SHADOWED AS SELECT 'kept' AS a")
     ask(session, "CREATE OR REPLACE TEMPORARY TABLE POLYGON.RAW.SHADOWED AS SELECT 'passing' AS a")
     with snowflake.connect(settings, 30) as other:

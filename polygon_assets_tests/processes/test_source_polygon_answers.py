@@ -89,6 +89,15 @@ NO_LISTS: list[dict[str, Any]] = [
         PRICES: {"status": "OK", "symbol": None},
     },
     {
+        EXCHANGES: {"status": "OK", "count": 2, "results": [{"id": 1}]},
+        TYPES: {"status": "error", "results": [{"code": "CS"}]},
+        SPLITS: {"status": "OK", "count": 5, "results": []},
+    }
+    | {
+        GROUPED: {"status": "OK", "resultsCount": False},
+        PRICES: {"status": "OK", "symbol": "AAPL", "from": "2026-11-19"},
+    },
+    {
         EXCHANGES: {"status": "OK", "results": [{"name": "without an id"}]},
         TYPES: b'{"results":[',
         SPLITS: {"status": "ERROR"},
@@ -98,7 +107,9 @@ NO_LISTS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize(
-    "bodies", NO_LISTS, ids=["null or missing", "other types", "without a key, cut or an error"]
+    "bodies",
+    NO_LISTS,
+    ids=["null or missing", "other types", "miscounted", "without a key, cut or an error"],
 )
 def test_an_unusable_answer_is_retried_then_fails_only_its_own_stream(
     tmp_path: Path, bodies: dict[str, Any]
@@ -150,7 +161,7 @@ def test_a_page_that_repeats_ends_the_stream_and_is_named(tmp_path: Path, cycle:
     assert "exchanges" in output.states
 
 
-@pytest.mark.parametrize("next_url", [7, {"url": "x"}, "no address", "http://host"])
+@pytest.mark.parametrize("next_url", [7, {"url": "x"}, "no address", "http://host", "", [], False])
 def test_an_unusable_next_url_fails_instead_of_ending_the_list(
     tmp_path: Path, next_url: Any
 ) -> None:
@@ -191,6 +202,37 @@ def test_a_redirect_to_another_path_of_the_same_host_is_an_error_too(tmp_path: P
         output = read(tmp_path, server, "exchanges")
         assert (output.code, output.records) == (1, {})
         assert_names_the_redirect(output, f"{server.url}{elsewhere}")
+
+
+@pytest.mark.parametrize("status", [206, 300])
+def test_only_an_answer_with_status_200_is_used(tmp_path: Path, status: int) -> None:
+    answers = {path: [(status, "", GOOD[path])] for path in GOOD}
+    with vendor(answers) as server:
+        output = read(tmp_path, server)
+        assert (output.code, output.records) == (1, {})
+        assert server.request_count(EXCHANGES) == 1
+    assert any("neither HTTP 200 nor an error" in error for error in output.errors), output.errors
+
+
+def test_a_ticker_that_another_host_does_not_know_proves_nothing(tmp_path: Path) -> None:
+    with vendor({PRICES: [(404, "", {"status": "NOT_FOUND"})]}) as stranger:
+        elsewhere = stranger.url.replace("127.0.0.1", "localhost")
+        with vendor({PRICES: [(302, f"{elsewhere}{PRICES}/AAPL/{DAY}")]}) as server:
+            output = read(tmp_path, server, "daily_open_close")
+    assert output.code == 1
+    assert_names_the_redirect(output, elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [(404, {"status": "NOT_FOUND"}, 0), (404, b"<html>NOT_FOUND</html>", 1), (404, [], 1)],
+)
+def test_only_the_vendors_own_words_prove_a_ticker_without_prices(
+    tmp_path: Path, status: int, body: Any, code: int
+) -> None:
+    with vendor({PRICES: [(status, "", body)]}) as server:
+        output = read(tmp_path, server, "daily_open_close")
+    assert (output.code, output.records) == (code, {})
 
 
 def test_a_manifest_that_was_not_provisioned_compares_the_path_and_keeps_the_key_at_home(

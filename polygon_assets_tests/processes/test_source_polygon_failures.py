@@ -12,6 +12,7 @@ from typing import Any
 from polygon_assets.batch.raw.daily_records import grouped_daily
 from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.local.exchange.market.market import Market
+from polygon_assets_tests import market_bars
 from polygon_assets_tests.processes import vendor_by_path
 from polygon_assets_tests.processes.harness import eventually
 from polygon_assets_tests.processes.source_polygon_harness import Connector
@@ -159,7 +160,9 @@ def test_a_crash_during_the_first_day_with_later_days_done_loses_no_day(
         for record in crashed.committed["grouped_daily"] + resumed.records["grouped_daily"]
     }
     assert read == {
-        (str(day), str(bar["symbol"])) for day in TRADING_DAYS for bar in market.grouped(day)
+        (str(day), str(bar["symbol"]))
+        for day in TRADING_DAYS
+        for bar in market_bars.grouped(market, day)
     }
 
 

@@ -15,7 +15,7 @@ from snowflake.connector.errors import ProgrammingError
 
 from polygon_assets.batch.airbyte.connector import Stream, streams
 from polygon_assets.batch.raw import table_writer
-from polygon_assets.batch.raw.queries import reference_tables
+from polygon_assets.batch.raw.queries import daily_tables, reference_tables
 from polygon_assets.batch.raw.table_writer import RecordError, Written
 from polygon_assets.clients import snowflake
 from polygon_assets.settings import Settings
@@ -282,6 +282,43 @@ def test_a_value_that_does_not_fit_is_nulled_and_recorded_as_airbyte_does(
         *((name, "NULLED") for misfit in misfits for name in misfit),
     ]
     assert reference_tables(session)["stock_split"].flawed_rows == len(misfits)
+
+
+def test_a_daily_row_without_a_value_is_counted(session: SnowflakeConnection) -> None:
+    clear(session, "RAW.DAILY_OPEN_CLOSE")
+    required = ("open", "high", "low", "close", "volume", "vwap", "transactions", "window_start_ms")
+    odd = (bar(name.upper(), "2026-11-20") | {name: None} for name in required)
+    merge(session, "grouped_daily", bar("GOOD", "2026-11-20"), *odd)
+    contents = daily_tables(session, dt.date(2026, 11, 20))["grouped_daily"]
+    assert (contents.rows, contents.flawed_rows) == (1 + len(required), len(required))
+
+
+def test_an_official_price_that_was_no_number_is_counted_also_where_it_may_be_missing(
+    session: SnowflakeConnection,
+) -> None:
+    clear(session, "RAW.GROUPED_DAILY")
+    prices = {"open": 9.5, "high": 12, "low": 9, "close": 10.5, "volume": "1"}
+    merge(
+        session,
+        "daily_open_close",
+        {"ticker": "QUIET", "date": "2026-11-20", **prices, "invalid_values": 0},
+        {"ticker": "NAN", "date": "2026-11-20", **prices, "invalid_values": 1},
+        {"ticker": "OLD", "date": "2026-11-20", **prices},
+    )
+    contents = daily_tables(session, dt.date(2026, 11, 20))["daily_open_close"]
+    assert (contents.rows, contents.flawed_rows) == (3, 1)
+
+
+def test_a_table_from_before_a_column_is_given_it_and_keeps_its_rows(
+    session: SnowflakeConnection,
+) -> None:
+    clear(session, "RAW.GROUPED_DAILY")
+    merge(session, "daily_open_close", {"ticker": "OLD", "date": "2026-11-20"})
+    ask(session, "ALTER TABLE RAW.DAILY_OPEN_CLOSE DROP COLUMN INVALID_VALUES")
+    with pytest.raises(ProgrammingError, match="INVALID_VALUES"):
+        daily_tables(session, dt.date(2026, 11, 20))
+    table_writer.ensure(session, streams()["daily_open_close"])
+    assert daily_tables(session, dt.date(2026, 11, 20))["daily_open_close"].rows == 1
 
 
 def test_a_key_that_does_not_fit_fails_the_load(session: SnowflakeConnection) -> None:

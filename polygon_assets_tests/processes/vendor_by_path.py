@@ -13,7 +13,10 @@ from polygon_assets_tests.http_server import running
 
 
 class Vendor(ThreadingHTTPServer):
-    """Answers by the longest matching prefix, its answers one by one, the last one for ever."""
+    """Answers by the longest matching prefix, its answers one by one, the last one for ever.
+
+    An answer is a body, sent with status 200, or a tuple of status, Location and maybe a body.
+    """
 
     def __init__(self, answers: dict[str, list[Any]]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -38,9 +41,9 @@ class _Handler(BaseHTTPRequestHandler):
         prefix = max((path for path in self.server.answers if self.path.startswith(path)), key=len)
         bodies = self.server.answers[prefix]
         body = bodies.pop(0) if len(bodies) > 1 else bodies[0]
-        status, location = body if isinstance(body, tuple) else (200, "")
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        content = b"" if isinstance(body, tuple) else content
+        status, location, *contents = body if isinstance(body, tuple) else (200, "", body)
+        content = contents[0] if contents else b""
+        content = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Retry-After", "1")

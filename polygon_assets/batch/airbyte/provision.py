@@ -22,6 +22,7 @@ from polygon_assets.batch.airbyte.connector import (
 from polygon_assets.batch.airbyte.connector_state import with_new_tickers
 from polygon_assets.clients.airbyte.api import AirbyteApi
 from polygon_assets.clients.airbyte.transport import AirbyteError
+from polygon_assets.required_settings import not_set
 from polygon_assets.settings import Settings
 
 NAME = "polygon"
@@ -245,10 +246,7 @@ def _refuse_missing_settings(settings: Settings) -> None:
             "SNOWFLAKE_WAREHOUSE": settings.snowflake_warehouse,
         }
     if missing := [name for name, value in required.items() if not value]:
-        raise ProvisionError(
-            f"Airbyte cannot be set up without {', '.join(missing)}: set them "
-            "(see deploy/env.example)"
-        )
+        raise ProvisionError(f"Airbyte cannot be set up; {not_set(missing)}")
 
 
 def _source(api: AirbyteApi) -> Json:

@@ -1,7 +1,7 @@
-"""The marts as data: columns with type and meaning, keys, and whether a table is filled day by day.
+"""The marts as data: keys, columns with type and description, and whether they fill day by day.
 
 Add a mart or a column here; the query of its rows belongs to the SQL file of the same name. Prices
-are US dollars, unadjusted unless a column's meaning states otherwise.
+are US dollars, unadjusted unless a column's description states otherwise.
 """
 
 from collections.abc import Mapping

@@ -44,17 +44,14 @@ compared AS (
         d.ticker IS NOT NULL AS is_decided,
         r.split_id IS NOT NULL AS is_redated,
         COUNT(l.price_factor) OVER (PARTITION BY l.ticker, l.execution_date) AS usable,
-        MAX(CASE WHEN l.price_factor <> 1 THEN l.price_factor END) OVER (
-            PARTITION BY l.ticker, l.execution_date
-        ) AS largest,
-        MIN(CASE WHEN l.price_factor <> 1 THEN l.price_factor END) OVER (
-            PARTITION BY l.ticker, l.execution_date
-        ) AS smallest,
+        -- 1 to 1, "no split", contradicts a split of the same day.
+        MAX(l.price_factor) OVER (PARTITION BY l.ticker, l.execution_date) AS largest,
+        MIN(l.price_factor) OVER (PARTITION BY l.ticker, l.execution_date) AS smallest,
         -- Entries with whole numbers come first, because fractions may be rounded.
         ROW_NUMBER() OVER (
             PARTITION BY l.ticker, l.execution_date
             ORDER BY
-                CASE WHEN l.price_factor IS NULL OR l.price_factor = 1 THEN 1 ELSE 0 END,
+                CASE WHEN l.price_factor IS NULL THEN 1 ELSE 0 END,
                 CASE
                     WHEN l.split_from = ROUND(l.split_from) AND l.split_to = ROUND(l.split_to)
                     THEN 0
@@ -79,8 +76,8 @@ SELECT
         WHEN c.is_decided THEN 'overruled'
         WHEN c.price_factor IS NULL AND c.usable > 0 THEN 'unusable'
         WHEN c.price_factor IS NULL THEN 'undecided'
-        WHEN c.price_factor = 1 THEN 'no effect'
         WHEN c.largest / c.smallest > 1.001 OR c.is_redated THEN 'undecided'
+        WHEN c.price_factor = 1 THEN 'no effect'
         WHEN c.place = 1 THEN 'applied'
         ELSE 'repeated'
     END AS status

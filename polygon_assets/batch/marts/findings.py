@@ -130,7 +130,10 @@ def orphans(
 
 
 def odd_stamps(connection: "SnowflakeConnection", mart: Mart, day: dt.date) -> Finding:
-    """Bars of a day whose time stamp is of another day, with that stamp in milliseconds."""
+    """Bars of a day whose time stamp is of another day, with that stamp in milliseconds.
+
+    A stamp that the vendor did not send as a number is None.
+    """
     return _finding(_query(connection, "odd_stamps", day, table=mart.table))
 
 
@@ -143,8 +146,9 @@ def split_jumps(connection: "SnowflakeConnection", since: dt.date) -> Sequence[S
     """Every split executed on `since` or later with prices before and after it, newest first."""
     with connection.cursor() as cursor:
         cursor.execute((_QUERIES / "split_jumps.sql").read_text(), {"since": since})
-        # A price of 0 or a missing price makes the adjusted jump, the fourth column, null.
-        return [SplitJump(*row) for row in cursor.fetchall() if row[3] is not None]
+        jumps = [SplitJump(*row) for row in cursor.fetchall()]
+    # A price of 0 or a missing price makes the adjusted jump null.
+    return [jump for jump in jumps if jump.adjusted_jump is not None]
 
 
 def undecided_splits(connection: "SnowflakeConnection") -> Sequence[SplitEntry]:

@@ -35,17 +35,29 @@ class SplitDecision:
 def read(settings: Settings) -> list[SplitDecision]:
     """The decisions of the CSV and of SPLIT_DECISIONS, which overrides the CSV's of the same day.
 
-    Raises SettingsError for a line of another form.
+    Raises SettingsError for a line of another form, and for two decisions of one source about the
+    same splits.
     """
     records = csv.reader(FILE.read_text().splitlines())
     next(records)
-    lines = [(f"{FILE.name}, line {records.line_num}", record) for record in records if any(record)]
-    lines += [(SETTING, record) for record in _records(settings.split_decisions)]
-    decisions = [_decision(place, record) for place, record in lines]
-    by_ticker_and_day = {
-        (decision.ticker, decision.execution_date): decision for decision in decisions
-    }
-    return list(by_ticker_and_day.values())
+    file = [(f"{FILE.name}, line {records.line_num}", record) for record in records if any(record)]
+    setting = [(SETTING, record) for record in _records(settings.split_decisions)]
+    return list({**_by_ticker_and_day(file), **_by_ticker_and_day(setting)}.values())
+
+
+def _by_ticker_and_day(
+    lines: Sequence[tuple[str, Sequence[str]]],
+) -> dict[tuple[str, str], SplitDecision]:
+    decisions: dict[tuple[str, str], SplitDecision] = {}
+    for place, record in lines:
+        decision = _decision(place, record)
+        key = decision.ticker, decision.execution_date
+        if decisions.setdefault(key, decision) != decision:
+            raise SettingsError(
+                f"{place}: {','.join(record)[:SHOWN_CHARACTERS]!r} contradicts an earlier decision "
+                f"about {decision.ticker} on {decision.execution_date}: leave one of them"
+            )
+    return decisions
 
 
 def as_json(decisions: Sequence[SplitDecision]) -> str:

@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from polygon_assets.batch.raw.numbers import decimal_text, integer, number
-from polygon_assets.clients.polygon import (
+from polygon_assets.batch.raw.numbers import decimal_text, integer, price
+from polygon_assets.clients.polygon import PolygonRest
+from polygon_assets.clients.polygon_answers import (
     PolygonNoAnswerError,
     PolygonNoDataError,
-    PolygonRest,
     answer,
-    rows,
+    bars,
 )
 
 Record = dict[str, Any]
 PATH = "/v2/aggs/grouped/locale/us/market/stocks/{}"
+OPEN_CLOSE_NUMBERS = ("open", "high", "low", "close", "volume", "preMarket", "afterHours")
 T = TypeVar("T")
 
 
@@ -47,9 +48,9 @@ def daily_open_close(rest: PolygonRest, day: dt.date, tickers: Iterable[str]) ->
             rest.get_daily_open_close_agg(ticker, day, adjusted=False, raw=True).data,
             f"/v1/open-close/{ticker}/{day}",
         )
-        if content.get("symbol") != ticker:
+        if content.get("symbol") != ticker or content.get("from", str(day)) != str(day):
             raise PolygonNoAnswerError(
-                f"/v1/open-close/{ticker}/{day}: the answer is not about {ticker}: "
+                f"/v1/open-close/{ticker}/{day}: the answer is not about {ticker} on {day}: "
                 f"{str(content)[:200]}"
             )
         return content
@@ -67,22 +68,14 @@ def _with_retries(rest: PolygonRest, request: Callable[[], T]) -> T | None:
 
 
 def _bars(content: Mapping[str, Any], path: str) -> list[Mapping[str, Any]]:
-    """The bars of a grouped answer, each with its ticker.
-
-    On a closed day the vendor leaves out `results` and sends a count of 0: only both together prove
-    an empty day. Null results, or fewer than the count, are an unusable answer.
-    """
-    if "results" not in content and content.get("resultsCount") == 0:
-        return []
-    bars = rows(content, path)
+    """The bars of a grouped answer, each with its ticker."""
+    results = bars(content, path)
     # Not printable: control characters, and halves of surrogate pairs, which no file can store.
     if not all(
-        isinstance(bar.get("T"), str) and bar["T"] and bar["T"].isprintable() for bar in bars
+        isinstance(bar.get("T"), str) and bar["T"] and bar["T"].isprintable() for bar in results
     ):
         raise PolygonNoAnswerError(f"{path}: a bar has no ticker")
-    if isinstance(counted := content.get("resultsCount"), int) and counted > len(bars):
-        raise PolygonNoAnswerError(f"{path}: {len(bars)} of {counted} bars")
-    return bars
+    return results
 
 
 def _grouped_record(bar: Mapping[str, Any], day: dt.date) -> Record:
@@ -90,29 +83,34 @@ def _grouped_record(bar: Mapping[str, Any], day: dt.date) -> Record:
         "ticker": bar["T"],
         "date": day.isoformat(),
         "window_start_ms": integer(bar.get("t")),
-        "open": number(bar.get("o")),
-        "high": number(bar.get("h")),
-        "low": number(bar.get("l")),
-        "close": number(bar.get("c")),
+        "open": price(bar.get("o")),
+        "high": price(bar.get("h")),
+        "low": price(bar.get("l")),
+        "close": price(bar.get("c")),
         "volume": decimal_text(bar.get("dv"), bar.get("v")),
-        "vwap": number(bar.get("vw")),
+        "vwap": price(bar.get("vw")),
         "transactions": integer(bar.get("n")),
         "otc": _flag(bar.get("otc", False)),
     }
 
 
 def _open_close_record(content: Mapping[str, Any], day: dt.date) -> Record:
+    numbers = {
+        "open": price(content.get("open")),
+        "high": price(content.get("high")),
+        "low": price(content.get("low")),
+        "close": price(content.get("close")),
+        "volume": decimal_text(None, content.get("volume")),
+        "pre_market": price(content.get("preMarket")),
+        "after_hours": price(content.get("afterHours")),
+    }
+    sent = [content.get(name) for name in OPEN_CLOSE_NUMBERS]
     return {
         "ticker": content["symbol"],
         "date": day.isoformat(),
-        "open": number(content.get("open")),
-        "high": number(content.get("high")),
-        "low": number(content.get("low")),
-        "close": number(content.get("close")),
-        "volume": decimal_text(None, content.get("volume")),
-        "pre_market": number(content.get("preMarket")),
-        "after_hours": number(content.get("afterHours")),
+        **numbers,
         "otc": _flag(content.get("otc")),
+        "invalid_values": list(numbers.values()).count(None) - sent.count(None),
     }
 
 

@@ -29,7 +29,7 @@ _COLUMNS_SQL = (resources.files("polygon_assets.batch.raw") / "existing_columns.
 class Judged:
     """The verdict on a table after a sync; rows are distinct keys.
 
-    `rows_before` is None for the first sync.
+    `rows_before` is None as long as no table was accepted, so for the first sync.
     """
 
     rows: int
@@ -44,19 +44,24 @@ class Judged:
 
 
 def is_much_smaller(rows: int, rows_before: int | None) -> bool:
-    """Whether a table lost more than a tenth of its keys, or all of them."""
-    return (
-        rows_before is not None
-        and rows < rows_before
-        and (rows == 0 or rows < (1 - LARGEST_LOSS) * rows_before)
-    )
+    """Whether a table lost more than a tenth of its keys, or is empty and was not before."""
+    if rows == 0:
+        return rows_before != 0
+    return rows_before is not None and rows < (1 - LARGEST_LOSS) * rows_before
 
 
 def copy_missing(connection: "SnowflakeConnection", whole: Iterable[Stream]) -> None:
-    """Before a sync: copy each table that has no last good copy, such as an older release's."""
+    """Before a sync: copy each table that has no last good copy, such as an older release's.
+
+    An empty table is not copied: nobody accepted it.
+    """
     with connection.cursor() as cursor:
         for stream in whole:
-            if _columns(cursor, stream.name) and not _columns(cursor, f"{stream.name}_last_good"):
+            if (
+                _columns(cursor, stream.name)
+                and not _columns(cursor, f"{stream.name}_last_good")
+                and _count_keys(cursor, stream, stream.name)
+            ):
                 _run(cursor, "copy", source=stream.name, target=f"{stream.name}_last_good")
 
 
@@ -83,9 +88,10 @@ def _keep_or_restore_table(
     rows_before = _count_keys(cursor, stream, good) if _columns(cursor, good) else None
     smaller = is_much_smaller(rows, rows_before)
     if smaller and not accepted_by_person:
-        columns = ", ".join(map(quoted, _columns(cursor, good)))
         _run(cursor, "copy", source=table, target=rejected)
-        _run(cursor, "restore", source=good, target=table, columns=columns)
+        if rows_before is not None:
+            columns = ", ".join(map(quoted, _columns(cursor, good)))
+            _run(cursor, "restore", source=good, target=table, columns=columns)
         return Judged(rows, rows_before, accepted=False)
     _run(cursor, "copy", source=table, target=good)
     return Judged(rows, rows_before, accepted=True, accepted_by_person=smaller)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from polygon_assets.batch.airbyte.connector import CONNECTIONS, DAILY_CONNECTION, streams
 from polygon_assets.batch.airbyte.sync import Sync
 from polygon_assets.batch.raw.queries import (
-    Held,
+    TableContents,
     daily_tables,
     days_read_since,
     open_close_tickers,
@@ -95,21 +95,25 @@ class DailyLoad:
         Raises DayLoadError when the sync succeeds without a day that must be there, or when the
         vendor refuses; and the errors of `run_sync` and Snowflake.
         """
+        from polygon_assets.batch.raw import table_writer
         from polygon_assets.clients import snowflake
 
         sync = run_sync()
         with closing(snowflake.connect(self.settings)) as connection:
-            held = daily_tables(connection, day)
-            if not held[EVERY_TICKER].rows and self._is_young(day):
+            # A manifest that was not provisioned after an upgrade lacks the newest columns.
+            for table in TABLES:
+                table_writer.ensure(connection, streams()[table])
+            contents = daily_tables(connection, day)
+            if not contents[EVERY_TICKER].rows and self._is_young(day):
                 self._log_not_given(day)
                 return False
-            self._prove(sync, held[EVERY_TICKER], day)
+            self._prove(sync, contents[EVERY_TICKER], day)
             rest_row_count = 0
             if NAMED_TICKERS in self.selected:
                 rest_row_count = self._fetch_unsynced(connection, day)
-            held = daily_tables(connection, day) if rest_row_count else held
+            contents = daily_tables(connection, day) if rest_row_count else contents
             self._report_others(connection, sync, day)
-        metadata_by_table = _synced_metadata(sync, held)
+        metadata_by_table = _synced_metadata(sync, contents)
         metadata_by_table[NAMED_TICKERS]["rows_by_rest"] = rest_row_count
         self.report(day, metadata_by_table)
         return True
@@ -124,7 +128,8 @@ class DailyLoad:
         arrived or when a day that must be there did not; and the errors of Snowflake.
         """
         from polygon_assets.clients import snowflake
-        from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
+        from polygon_assets.clients.polygon import PolygonRest
+        from polygon_assets.clients.polygon_answers import PolygonApiError
 
         tickers, rest = named_symbols(self.settings) or (), PolygonRest(self.settings)
         done: list[dt.date] = []
@@ -173,9 +178,9 @@ class DailyLoad:
         ]
         last_reported = self.last_reported(others)
         for other in others:
-            held = daily_tables(connection, other)
-            if held[EVERY_TICKER].rows and _is_news(held, last_reported.get(other)):
-                self.report(other, _synced_metadata(sync, held))
+            contents = daily_tables(connection, other)
+            if contents[EVERY_TICKER].rows and _is_news(contents, last_reported.get(other)):
+                self.report(other, _synced_metadata(sync, contents))
                 self.log(f"{other} was read again since it was last reported")
 
     def _fetch_unsynced(self, connection: "SnowflakeConnection", day: dt.date) -> int:
@@ -184,7 +189,8 @@ class DailyLoad:
         The vendor has no prices of symbols that were not traded that day.
         """
         from polygon_assets.batch.raw import daily_records, table_writer
-        from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
+        from polygon_assets.clients.polygon import PolygonRest
+        from polygon_assets.clients.polygon_answers import PolygonApiError
 
         named = set(named_symbols(self.settings) or ())
         unsynced = sorted(named - open_close_tickers(connection, day))
@@ -209,17 +215,17 @@ class DailyLoad:
     def _log_not_given(self, day: dt.date) -> None:
         self.log(f"the vendor has no bar of {day} yet; {GIVEN_FROM}")
 
-    def _prove(self, sync: Sync, held: Held, day: dt.date) -> None:
+    def _prove(self, sync: Sync, table: TableContents, day: dt.date) -> None:
         """Raises DayLoadError when the table lacks the day, or was read before the day ended."""
         session = self.calendar.session(day)
-        if not held.rows:
+        if not table.rows:
             problem = f"is empty for {day}, a trading day ({ADD_A_DAY})"
         elif (
             session
-            and held.extracted_at
-            and self.clock.market(held.extracted_at) < session.extended_close
+            and table.extracted_at
+            and self.clock.market(table.extracted_at) < session.extended_close
         ):
-            read_at = f"{held.extracted_at:%Y-%m-%d %H:%M} UTC"
+            read_at = f"{table.extracted_at:%Y-%m-%d %H:%M} UTC"
             problem = f"holds {day} as it was at {read_at}, before its end"
         else:
             return
@@ -254,39 +260,39 @@ def _fetch_day(
         table: table_writer.merge(connection, streams()[table], records[table], extracted_at)
         for table in TABLES
     }
-    held = daily_tables(connection, day)
+    contents = daily_tables(connection, day)
     return {
         table: {
             "rows_inserted": written[table].inserted,
             "rows_updated": written[table].updated,
-            **_held_metadata(held[table], "rest"),
+            **_contents_metadata(contents[table], "rest"),
         }
         for table in TABLES
         if table in selected
     }
 
 
-def _is_news(held: Mapping[str, Held], last_reported: dt.datetime | None) -> bool:
+def _is_news(contents: Mapping[str, TableContents], last_reported: dt.datetime | None) -> bool:
     """Whether one of the tables was read after its day was last reported."""
     if last_reported is None:
         return True
-    read_at = (table.extracted_at for table in held.values() if table.extracted_at)
+    read_at = (table.extracted_at for table in contents.values() if table.extracted_at)
     return any(moment > last_reported for moment in read_at)
 
 
 def _synced_metadata(
-    sync: Sync, held: Mapping[str, Held]
+    sync: Sync, contents: Mapping[str, TableContents]
 ) -> dict[str, dict[str, int | float | str]]:
     return {
-        table: {**sync.metadata(table), **_held_metadata(held[table], "airbyte")}
+        table: {**sync.metadata(table), **_contents_metadata(contents[table], "airbyte")}
         for table in TABLES
     }
 
 
-def _held_metadata(held: Held, loaded_by: str) -> Metadata:
+def _contents_metadata(table: TableContents, loaded_by: str) -> Metadata:
     return {
-        "dagster/partition_row_count": held.rows,
-        "rows_without_a_value": held.flawed_rows,
+        "dagster/partition_row_count": table.rows,
+        "rows_without_a_value": table.flawed_rows,
         "loaded_by": loaded_by,
     }
 

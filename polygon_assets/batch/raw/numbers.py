@@ -4,32 +4,39 @@ Add a conversion of a daily record's value here; types of table columns belong t
 The manifest has the same rules as Jinja expressions, and a test compares the two.
 """
 
-import math
 import re
 from typing import Any
 
 LARGEST = 1e300
 """Larger numbers count as infinite: a Jinja expression of the manifest cannot name infinity."""
+LARGEST_INTEGER = 2**63 - 1
+"""A load fails on larger whole numbers, see `column_types`."""
 DECIMAL = re.compile(r"[0-9]+([.][0-9]+)?")
 
 
 def number(value: Any) -> float | None:
-    """A finite JSON number; None for NaN, infinities, text, booleans and any other value."""
+    """A finite JSON number that is not negative, which no value of a bar is; else None."""
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
-        # Before isnan, which fails for a whole number that no float can hold.
-        or abs(value) > LARGEST
-        or math.isnan(value)
+        # False for NaN too.
+        or not 0 <= value <= LARGEST
     ):
         return None
     return value
 
 
+def price(value: Any) -> float | None:
+    """A number above 0; None for any other value."""
+    return number(value) or None
+
+
 def integer(value: Any) -> int | None:
     """A whole JSON number, also if written with a fraction of zero; None for any other value."""
     finite = number(value)
-    return None if finite is None or finite != int(finite) else int(finite)
+    if finite is None or finite != int(finite) or finite > LARGEST_INTEGER:
+        return None
+    return int(finite)
 
 
 def decimal_text(exact: Any, rounded: Any) -> str | None:

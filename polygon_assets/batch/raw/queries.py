@@ -16,7 +16,7 @@ _QUERIES = resources.files("polygon_assets.batch.raw") / "queries"
 
 
 @dataclass(frozen=True)
-class Held:
+class TableContents:
     """Rows of a table or of one of its days, and when the newest was read from the vendor (UTC)."""
 
     rows: int
@@ -26,12 +26,12 @@ class Held:
     NaN. In a reference table: rows with an entry in _AIRBYTE_META.changes."""
 
 
-def reference_tables(connection: "SnowflakeConnection") -> dict[str, Held]:
+def reference_tables(connection: "SnowflakeConnection") -> dict[str, TableContents]:
     """The reference tables by stream.
 
     Raises snowflake.connector.errors.ProgrammingError when a table does not exist.
     """
-    return {name: _held(*counts) for name, *counts in _query(connection, "reference_tables")}
+    return {name: _contents(*counts) for name, *counts in _query(connection, "reference_tables")}
 
 
 def newest_ticker_change(connection: "SnowflakeConnection") -> dt.datetime:
@@ -40,13 +40,13 @@ def newest_ticker_change(connection: "SnowflakeConnection") -> dt.datetime:
     return _utc(changed)
 
 
-def daily_tables(connection: "SnowflakeConnection", day: dt.date) -> dict[str, Held]:
+def daily_tables(connection: "SnowflakeConnection", day: dt.date) -> dict[str, TableContents]:
     """One trading day of the daily tables, by stream.
 
     Raises snowflake.connector.errors.ProgrammingError when a table does not exist.
     """
     rows = _query(connection, "daily_tables", {"day": day})
-    return {name: _held(*counts) for name, *counts in rows}
+    return {name: _contents(*counts) for name, *counts in rows}
 
 
 def days_read_since(connection: "SnowflakeConnection", moment: dt.datetime) -> list[dt.date]:
@@ -68,8 +68,8 @@ def _query(
         return [tuple(row) for row in cursor.fetchall()]
 
 
-def _held(rows: int, extracted_at: dt.datetime | None, flawed_rows: int) -> Held:
-    return Held(rows, _utc(extracted_at) if extracted_at else None, flawed_rows)
+def _contents(rows: int, extracted_at: dt.datetime | None, flawed_rows: int) -> TableContents:
+    return TableContents(rows, _utc(extracted_at) if extracted_at else None, flawed_rows)
 
 
 def _utc(moment: dt.datetime) -> dt.datetime:

@@ -61,6 +61,13 @@ def columns(stream: Stream) -> dict[str, str]:
     return _Table(stream, "RAW").columns
 
 
+def ensure(connection: "SnowflakeConnection", stream: Stream) -> None:
+    """Create the stream's table in RAW, or the columns that it lacks after an upgrade."""
+    table = _Table(stream, "RAW")
+    with connection.cursor() as cursor:
+        ensure_table.ensure(cursor, table.schema, table.stream.name, table.columns)
+
+
 def merge(
     connection: "SnowflakeConnection",
     stream: Stream,
@@ -161,9 +168,10 @@ class _Table:
     @cached_property
     def columns(self) -> dict[str, str]:
         """Name and definition of each column, in Airbyte's order."""
-        nulls = dict.fromkeys(self.required, " NOT NULL")
+        constraints = dict.fromkeys(self.required, " NOT NULL")
         return _METADATA_COLUMNS | {
-            field.upper(): kind.name + nulls.get(field, "") for field, kind in self.types.items()
+            field.upper(): kind.name + constraints.get(field, "")
+            for field, kind in self.types.items()
         }
 
     def statement(self, name: str, staged: str) -> str:

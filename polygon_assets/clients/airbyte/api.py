@@ -40,10 +40,6 @@ class AirbyteApi:
         """Close the HTTP connections."""
         self._transport.close()
 
-    def workspace(self) -> Json:
-        """The workspace itself; an answer proves that address, credentials and id are right."""
-        return self._transport.get(f"/workspaces/{self.workspace_id}")
-
     def definitions(self) -> list[Json]:
         """The declarative source definitions: id, name, manifest, version."""
         return list(self._transport.get(self._definitions)["data"])
@@ -59,10 +55,6 @@ class AirbyteApi:
 
     def sources(self) -> list[Json]:
         return list(self._pages("/sources"))
-
-    def source(self, source_id: str) -> Json:
-        """One source, with `**********` in place of each secret of its configuration."""
-        return self._transport.get(f"/sources/{source_id}")
 
     def create_source(self, name: str, definition_id: str, configuration: Json) -> Json:
         return self._create(
@@ -118,10 +110,6 @@ class AirbyteApi:
             )
         return ids[name]
 
-    def connection(self, connection_id: str) -> Json:
-        """One connection in the configuration API's shape, which has the schema of each stream."""
-        return self._transport.configure("/connections/get", {"connectionId": connection_id})
-
     def create_connection(self, connection: Json) -> Json:
         """Create a connection from a body in the shape of Airbyte's ConnectionCreateRequest."""
         return self._transport.call("POST", "/connections", connection, repeatable=False)
@@ -153,16 +141,6 @@ class AirbyteApi:
             {"connectionId": connection_id, "connectionState": state},
         )
 
-    def start_sync(self, connection_id: str) -> int:
-        """Start a sync and return the id of its job.
-
-        Raises AirbyteError with status 409 while another sync of the connection is running.
-        """
-        job = self._transport.call(
-            "POST", "/jobs", {"connectionId": connection_id, "jobType": "sync"}, repeatable=False
-        )
-        return int(job["jobId"])
-
     def jobs(self, connection_id: str, limit: int = PAGE_SIZE) -> list[Json]:
         """The last `limit` jobs of a connection, newest first."""
         # Airbyte's own order is oldest first.
@@ -173,16 +151,6 @@ class AirbyteApi:
             "orderBy": "createdAt|DESC",
         }
         return list(self._transport.get("/jobs", **query)["data"])
-
-    def job(self, job_id: int) -> Json:
-        return self._transport.get(f"/jobs/{job_id}")
-
-    def cancel(self, job_id: int) -> Json:
-        """Cancel a job and return its new state.
-
-        Raises AirbyteError with status 409 when the job is not running.
-        """
-        return self._transport.call("DELETE", f"/jobs/{job_id}", repeatable=False)
 
     def outcome(self, job_id: int) -> JobOutcome:
         """A job's status, the reasons of its failure, and its counts per stream."""

@@ -35,10 +35,6 @@ class JobOutcome:
         return self.status in RUNNING_STATUSES
 
     @property
-    def succeeded(self) -> bool:
-        return self.status == "succeeded"
-
-    @property
     def rows(self) -> int:
         """Records of all streams that are committed in the destination."""
         return sum(counts.committed for counts in self.streams.values())

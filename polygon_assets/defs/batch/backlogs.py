@@ -87,7 +87,7 @@ def fact_table_backlog(
     sources = (GROUPED_DAILY, DAILY_OPEN_CLOSE)
     return Backlog(
         days,
-        set(days) - _left_out(instance, FACT_DAILY_TRADING, sources, days, now),
+        set(days) - _missed_by_automation(instance, FACT_DAILY_TRADING, sources, days, now),
         run_facts(instance, _requested(BUILD_FACTS)),
         under_way(instance, mart_pool(FACT_DAILY_TRADING.path[-1])),
         missing_settings(settings, "warehouse"),
@@ -106,7 +106,7 @@ def comparison_backlog(
     sources = (STOCK_AGGREGATES, FACT_DAILY_TRADING)
     return Backlog(
         days,
-        set(days) - _left_out(instance, STREAM_VS_BATCH, sources, days, now),
+        set(days) - _missed_by_automation(instance, STREAM_VS_BATCH, sources, days, now),
         run_facts(instance, _requested(COMPARE_DAYS)),
         under_way(instance, mart_pool(STREAM_VS_BATCH.path[-1])),
         missing_settings(settings, "warehouse"),
@@ -175,7 +175,8 @@ def running_in_pools(instance: dg.DagsterInstance) -> list[RunFacts]:
 
 def newest_change_at_vendor(settings: Settings) -> str:
     """When the vendor last changed an active ticker, ISO 8601. Raises PolygonApiError."""
-    from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
+    from polygon_assets.clients.polygon import PolygonRest
+    from polygon_assets.clients.polygon_answers import PolygonApiError
 
     rest = PolygonRest(settings, patience_seconds=VENDOR_SECONDS)
     newest_first = {"active": True, "sort": "last_updated_utc", "order": "desc", "limit": 1}
@@ -231,7 +232,7 @@ def _load_under_way(instance: dg.DagsterInstance, day: dt.date) -> str:
     return ""
 
 
-def _left_out(
+def _missed_by_automation(
     instance: dg.DagsterInstance,
     key: dg.AssetKey,
     sources: Sequence[dg.AssetKey],

@@ -30,7 +30,8 @@ def calendar_agrees(environment: Environment) -> dg.AssetCheckResult:
 def judge(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
     """Fails for each day that differs, and when the vendor does not answer: nobody else would."""
     from polygon_assets.batch.announced_closures import differences
-    from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
+    from polygon_assets.clients.polygon import PolygonRest
+    from polygon_assets.clients.polygon_answers import PolygonApiError
     from polygon_assets.market_clock import calendar_of
 
     calendar = calendar_of(settings)
@@ -45,13 +46,13 @@ def judge(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
         return dg.AssetCheckResult(
             passed=False, description=f"the vendor's calendar could not be read: {error}"
         )
-    found = differences(calendar, announced, calendar.day_of(now))
+    changes = differences(calendar, announced, calendar.day_of(now))
     return dg.AssetCheckResult(
-        passed=not found,
-        description="\n\n".join([*found, f"{ADD_A_DAY[0].upper()}{ADD_A_DAY[1:]}."])
-        if found
+        passed=not changes,
+        description="\n\n".join([*changes, f"{ADD_A_DAY[0].upper()}{ADD_A_DAY[1:]}."])
+        if changes
         else f"{len(announced)} announcements agree",
-        metadata={"announced": len(announced), "different": len(found)},
+        metadata={"announced": len(announced), "different": len(changes)},
     )
 
 

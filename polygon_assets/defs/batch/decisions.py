@@ -22,6 +22,7 @@ from polygon_assets.defs.graph.runs import (
     Wait,
     failures_in_a_row,
     newest_run_id,
+    orphan,
     pause_after,
     retry_at,
 )
@@ -163,7 +164,7 @@ def reference_load_due(facts: ReferenceFacts, now: dt.datetime) -> Load | Wait |
     if facts.asked_vendor_at and now - facts.asked_vendor_at < ASK_VENDOR_EVERY:
         asked_at = facts.asked_vendor_at
         next_at = asked_at + ASK_VENDOR_EVERY
-        return Wait(f"unchanged at {asked_at:%H:%M} UTC; next look at {next_at:%H:%M} UTC")
+        return Wait(f"unchanged at {asked_at:%H:%M} UTC; next check at {next_at:%H:%M} UTC")
     return None
 
 
@@ -183,16 +184,9 @@ def goes_through_airbyte(
 
 
 def orphaned_runs(runs: Sequence[RunFacts], now: dt.datetime) -> list[FailOrphanedRun]:
-    """The runs in a pool that are silent for too long: their process is gone, others wait."""
-    return [
-        FailOrphanedRun(
-            run.run_id,
-            f"no event since {run.silent_since:%Y-%m-%d %H:%M:%S} UTC: its process is gone, "
-            "and others wait for its pool",
-        )
-        for run in runs
-        if now - run.silent_since > LONGEST_SILENCE
-    ]
+    """The runs in a pool that are silent for too long; others wait for the pool."""
+    orphans = (orphan(run, LONGEST_SILENCE, now) for run in runs)
+    return list(filter(None, orphans))
 
 
 def _pause(runs: Sequence[RunFacts], now: dt.datetime) -> Wait | None:

@@ -69,7 +69,7 @@ class Judgement:
 
     passed: bool
     message: str
-    bad: bool = False
+    is_error: bool = False
     """An error rather than a warning, if it has not passed."""
     numbers: Mapping[str, float] = field(default_factory=dict)
 
@@ -101,8 +101,8 @@ class Check:
         """
         judged = list(self.judge(built).items())
         failed = [(day, judgement) for day, judgement in judged if not judgement.passed]
-        bad = any(judgement.bad for _, judgement in failed)
-        passed = not bad if self.blocking else not failed
+        is_error = any(judgement.is_error for _, judgement in failed)
+        passed = not is_error if self.blocking else not failed
         lines = ["passed, because few rows are affected:"] if passed and failed else []
         lines += [
             f"{day}: {judgement.message}" if day else judgement.message
@@ -112,7 +112,7 @@ class Check:
             passed=passed,
             asset_key=key,
             check_name=self.name,
-            severity=dg.AssetCheckSeverity.ERROR if bad else dg.AssetCheckSeverity.WARN,
+            severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
             description="\n\n".join(lines),
             metadata=dict(judged[-1][1].numbers),
         )
@@ -159,58 +159,60 @@ def _judged_days(stored: Collection[dt.date], built: Collection[dt.date]) -> lis
 
 
 def _judge_day(rows: Mapping[dt.date, int], day: dt.date) -> Judgement:
-    found, near = (
+    row_count, near = (
         rows.get(day, 0),
         [count for other, count in rows.items() if other != day and abs(other - day) <= NEAR],
     )
     if not near:
         return Judgement(
-            found > 0,
-            f"{found:,} rows; there is no day around it",
-            bad=True,
-            numbers={"rows": found},
+            row_count > 0,
+            f"{row_count:,} rows; there is no day around it",
+            is_error=True,
+            numbers={"rows": row_count},
         )
     usual = statistics.median(near)
-    message = f"{found:,} rows, on the days around it {usual:,.0f}"
+    message = f"{row_count:,} rows, on the days around it {usual:,.0f}"
     return Judgement(
-        found >= (1 - LARGEST_DROP) * usual,
+        row_count >= (1 - LARGEST_DROP) * usual,
         message,
-        bad=True,
-        numbers={"rows": found, "rows_around": usual},
+        is_error=True,
+        numbers={"rows": row_count, "rows_around": usual},
     )
 
 
-def judge_duplicates(found: findings.Finding) -> Judgement:
-    examples = ", ".join("/".join(key) for key in found.examples[:SHOWN])
+def judge_duplicates(finding: findings.Finding) -> Judgement:
+    examples = ", ".join("/".join(key) for key in finding.examples[:SHOWN])
     message = (
-        f"{found.count:,} keys stand in more than one row: {examples}"
-        if found.count
+        f"{finding.count:,} keys stand in more than one row: {examples}"
+        if finding.count
         else "every key is unique"
     )
-    return Judgement(not found.count, message, bad=True, numbers={"duplicate_keys": found.count})
+    return Judgement(
+        not finding.count, message, is_error=True, numbers={"duplicate_keys": finding.count}
+    )
 
 
-def judge_missing(found: findings.Missing) -> Judgement:
-    gaps = {column: count for column, count in found.by_column.items() if count}
+def judge_missing(missing: findings.Missing) -> Judgement:
+    gaps = {column: count for column, count in missing.by_column.items() if count}
     counts = ", ".join(f"{column} in {count:,}" for column, count in gaps.items())
     worst = max(gaps.values(), default=0)
     return Judgement(
         not gaps,
-        f"of {found.rows:,} rows without a value: {counts}" if gaps else "nothing is missing",
-        bad=worst > TOLERABLE_SHARE * found.rows,
+        f"of {missing.rows:,} rows without a value: {counts}" if gaps else "nothing is missing",
+        is_error=worst > TOLERABLE_SHARE * missing.rows,
         numbers={"worst_column_rows": worst},
     )
 
 
-def judge_orphans(column: str, found: findings.Finding, rows: int) -> Judgement:
-    examples = ", ".join(value for (value,) in found.examples[:SHOWN])
+def judge_orphans(column: str, finding: findings.Finding, rows: int) -> Judgement:
+    examples = ", ".join(value for (value,) in finding.examples[:SHOWN])
     message = (
-        f"{found.count:,} values of {column} are not known, such as {examples}"
-        if found.count
+        f"{finding.count:,} values of {column} are not known, such as {examples}"
+        if finding.count
         else f"every {column} is known"
     )
     return Judgement(
-        found.count <= TOLERABLE_SHARE * rows, message, numbers={"unknown": found.count}
+        finding.count <= TOLERABLE_SHARE * rows, message, numbers={"unknown": finding.count}
     )
 
 
@@ -218,7 +220,8 @@ def judge_jumps(jumps: Sequence[findings.SplitJump]) -> Judgement:
     """A few jumps are a warning; an adjustment that is wrong breaks many."""
     broken = [jump for jump in jumps if not jump.is_continuous]
     examples = ", ".join(
-        f"{jump.ticker} on {jump.execution_date} by {jump.adjusted_jump:+.0%}"
+        f"{jump.ticker} on {jump.execution_date} by {jump.adjusted_jump:+.0%} "
+        f"({jump.unadjusted_jump:+.0%} unadjusted)"
         for jump in broken[:SHOWN]
     )
     message = (
@@ -226,9 +229,12 @@ def judge_jumps(jumps: Sequence[findings.SplitJump]) -> Judgement:
         if broken
         else f"{len(jumps)} splits, none leaves a jump"
     )
-    bad = len(broken) > max(TOLERABLE_JUMPS, TOLERABLE_JUMPS_SHARE * len(jumps))
+    is_error = len(broken) > max(TOLERABLE_JUMPS, TOLERABLE_JUMPS_SHARE * len(jumps))
     return Judgement(
-        not broken, message, bad=bad, numbers={"splits": len(jumps), "broken": len(broken)}
+        not broken,
+        message,
+        is_error=is_error,
+        numbers={"splits": len(jumps), "broken": len(broken)},
     )
 
 
@@ -251,19 +257,19 @@ def judge_decided(entries: Sequence[findings.SplitEntry]) -> Judgement:
     return Judgement(
         not entries,
         message if entries else "no entries contradict each other",
-        bad=True,
+        is_error=True,
         numbers={"undecided": len(tickers)},
     )
 
 
-def judge_stamps(found: findings.Finding) -> Judgement:
-    examples = ", ".join(f"{ticker} ({stamp})" for ticker, stamp in found.examples[:SHOWN])
+def judge_stamps(finding: findings.Finding) -> Judgement:
+    examples = ", ".join(f"{ticker} ({stamp})" for ticker, stamp in finding.examples[:SHOWN])
     message = (
-        f"{found.count:,} stamps are not of the trading day: {examples}"
-        if found.count
+        f"{finding.count:,} stamps are not of the trading day: {examples}"
+        if finding.count
         else "every stamp is of its day"
     )
-    return Judgement(not found.count, message, numbers={"odd_stamps": found.count})
+    return Judgement(not finding.count, message, numbers={"odd_stamps": finding.count})
 
 
 def judge_reused(symbols: Sequence[findings.ReusedSymbol]) -> Judgement:
@@ -290,16 +296,19 @@ def _number(value: float | None) -> str:
 
 
 def _of_each(judge: Callable[[Built], Judgement]) -> Callable[[Sequence[Built]], Judged]:
-    return lambda built: {one.day: judge(one) for one in built}
+    return lambda built: {mart.day: judge(mart) for mart in built}
 
 
 def _has_rows(built: Built) -> Judgement:
-    return Judgement(built.rows > 0, f"{built.rows:,} rows", bad=True, numbers={"rows": built.rows})
+    return Judgement(
+        built.rows > 0, f"{built.rows:,} rows", is_error=True, numbers={"rows": built.rows}
+    )
 
 
 def _rows_like_days_around(built: Sequence[Built]) -> Judged:
     return judge_rows(
-        findings.day_rows(built[0].connection, built[0].mart), [one.day for one in built if one.day]
+        findings.day_rows(built[0].connection, built[0].mart),
+        [mart.day for mart in built if mart.day],
     )
 
 
@@ -308,13 +317,15 @@ def _keys_are_unique(built: Sequence[Built]) -> Judged:
 
 
 def _nothing_is_missing(built: Sequence[Built]) -> Judged:
-    found = findings.missing_values(built[0].connection, built[0].mart)
+    missing_by_day = findings.missing_values(built[0].connection, built[0].mart)
     days = (
-        _judged_days([day for day in found if day], [one.day for one in built if one.day])
+        _judged_days(
+            [day for day in missing_by_day if day], [mart.day for mart in built if mart.day]
+        )
         if built[0].mart.by_day
         else [None]
     )
-    return {day: judge_missing(found.get(day, findings.Missing())) for day in days}
+    return {day: judge_missing(missing_by_day.get(day, findings.Missing())) for day in days}
 
 
 def _is_known(column: str, built: Built) -> Judgement:

@@ -77,7 +77,7 @@ def missing_days(context: dg.SensorEvaluationContext, environment: Environment) 
 def reference_changed(
     context: dg.SensorEvaluationContext, environment: Environment
 ) -> dg.SensorResult | dg.SkipReason:
-    from polygon_assets.clients.polygon import PolygonApiError
+    from polygon_assets.clients.polygon_answers import PolygonApiError
 
     settings, now = environment.settings(), dt.datetime.now(dt.UTC)
     asked_vendor_at = _asked_vendor_at(context.cursor)
@@ -92,7 +92,9 @@ def reference_changed(
         except PolygonApiError as error:
             answer = Wait(f"the vendor cannot be asked: {error}")
     requests = [_reference_request(answer)] if isinstance(answer, Load) else []
-    cursor = json.dumps({"looked_at": asked_vendor_at.isoformat()}) if asked_vendor_at else None
+    cursor = (
+        json.dumps({"asked_vendor_at": asked_vendor_at.isoformat()}) if asked_vendor_at else None
+    )
     skip_reason = None if requests else answer.reason
     return dg.SensorResult(run_requests=requests, cursor=cursor, skip_reason=skip_reason)
 
@@ -115,7 +117,8 @@ def _cursor(attempts: Mapping[str, Attempts]) -> str:
 
 
 def _asked_vendor_at(cursor: str | None) -> dt.datetime | None:
-    return dt.datetime.fromisoformat(json.loads(cursor)["looked_at"]) if cursor else None
+    known = json.loads(cursor or "{}").get("asked_vendor_at")
+    return dt.datetime.fromisoformat(known) if known else None
 
 
 def _range_request(job: str, load: Load) -> dg.RunRequest:

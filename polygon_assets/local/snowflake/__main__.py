@@ -5,6 +5,7 @@ statements belongs to `engine`.
 """
 
 import argparse
+import asyncio
 import gzip
 import importlib
 import json
@@ -14,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+import uuid
 import warnings
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,10 @@ fakesnow_server: Any = importlib.import_module("fakesnow.server")
 _SESSION_SECONDS = 4 * 3600
 _GRACE_SECONDS = 3
 _INTERNAL_ERROR = "000603"
+# A lost answer is requested again within seconds, before a few clients have run this many others.
+_KEPT_ANSWERS = 16
+_statements: dict[str, asyncio.Future[Response]] = {}
+"""By request id, the statements that run and the newest that were answered."""
 
 
 async def login(request: Request) -> Response:
@@ -60,6 +66,22 @@ async def _login_name(request: Request) -> str:
 
 
 async def query(request: Request) -> Response:
+    """Run a statement, once for all requests with its id.
+
+    After a broken connection, or 60 s without an answer, the connector sends a statement again with
+    the same id. Snowflake then returns the answer of the first; a second DROP or INSERT would lose
+    or double data.
+    """
+    request_id = request.query_params.get("requestId") or uuid.uuid4().hex
+    if request_id not in _statements:
+        _statements[request_id] = asyncio.ensure_future(_run(request))
+        answered = [key for key, statement in _statements.items() if statement.done()]
+        for key in answered[:-_KEPT_ANSWERS]:
+            del _statements[key]
+    return await asyncio.shield(_statements[request_id])
+
+
+async def _run(request: Request) -> Response:
     """fakesnow's query with an error answer for HTTP 500, which the connector would retry."""
     answer: Response = await fakesnow_server.query_request(request)
     if answer.status_code != 500:

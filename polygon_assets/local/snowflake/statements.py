@@ -48,8 +48,8 @@ class Temporaries:
 
 def _dropped(statement: Expr, database: str | None, schema: str | None) -> set[Path]:
     """The table that a statement drops, if it drops one."""
-    if isinstance(statement, exp.Drop) and isinstance(statement.this, exp.Table):
-        return {_path(statement.this, database, schema)}
+    if isinstance(statement, exp.Drop) and statement.kind == "TABLE":
+        return {_path(table, database, schema) for table in statement.find_all(exp.Table)}
     return set()
 
 

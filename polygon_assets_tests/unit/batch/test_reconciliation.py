@@ -4,7 +4,6 @@ Comparing a real day over the embedded stack belongs to end_to_end/test_replayed
 """
 
 import datetime as dt
-import json
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -23,6 +22,7 @@ from polygon_assets.batch.reconciliation import (
 )
 
 EXACT = Tolerance(0, 0)
+DAY = dt.date(2026, 11, 20)
 AAPL = DayBar("AAPL", 100.0, 110.0, 90.0, 105.0, Decimal("1000.25"))
 MSFT = DayBar("MSFT", 10.0, 10.0, 10.0, 10.0, Decimal(7))
 
@@ -137,33 +137,27 @@ def test_minutes_are_listed_as_spans_in_new_york_time() -> None:
 
 def test_the_vendors_minutes_are_read_exactly() -> None:
     start = int(minute("09:30").timestamp() * 1000)
-    answer = json.dumps(
-        {"results": [{"t": start, "v": 0.1, "dv": "0.123456"}, {"t": start + 60_000, "v": 25933.6}]}
-    ).encode()
-    assert minute_volumes(answer) == {
+    bars: list[dict[str, Any]] = [
+        {"t": start, "v": 0.1, "dv": "0.123456"},
+        {"t": start + 60_000, "v": 25933.6},
+    ]
+    assert minute_volumes(bars, DAY) == {
         minute("09:30"): Decimal("0.123456"),
         minute("09:31"): Decimal("25933.6"),
     }
-    assert (
-        minute_volumes(b'{"status": "OK"}')
-        == minute_volumes(b'{"status": "OK", "results": null}')
-        == {}
-    )
+    assert minute_volumes([], DAY) == {}
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"<html>busy</html>",
-        b"[]",
-        b'{"results": [{"v": 3}]}',
-        b'{"results": [{"t": 0, "v": null}]}',
-    ],
-)
-def test_an_answer_without_minutes_is_quoted_in_the_error(answer: bytes) -> None:
+@pytest.mark.parametrize("bar", [{"v": 3}, {"t": 0, "v": None}, {"t": 0}])
+def test_a_bar_without_a_minute_is_quoted_in_the_error(bar: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="the answer has no usable minutes: ") as error:
-        minute_volumes(answer)
-    assert str(answer) in str(error.value)
+        minute_volumes([bar], DAY)
+    assert str(bar) in str(error.value)
+
+
+def test_a_minute_that_comes_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="no usable minutes: one of 2 comes twice"):
+        minute_volumes([{"t": 0, "v": 1}, {"t": 0, "v": 2}], DAY)
 
 
 @pytest.mark.parametrize("name", ["open", "high", "low", "close", "volume"])
@@ -182,16 +176,21 @@ def test_a_bar_with_an_unknown_value_never_matches(
 
 
 @pytest.mark.parametrize(
-    "sent", ['"dv": "N/A", "v": 1', '"v": NaN', '"v": "x"', '"v": true', '"v": {}']
+    "sent",
+    [{"dv": "N/A", "v": 1}, {"v": float("nan")}, {"v": "x"}, {"v": True}, {"v": {}}],
+    ids=str,
 )
-def test_a_minute_whose_volume_is_not_a_number_always_differs(sent: str) -> None:
+def test_a_minute_whose_volume_is_not_a_number_always_differs(sent: dict[str, Any]) -> None:
     stamp = int(minute("10:31").timestamp() * 1000)
-    volumes = minute_volumes(f'{{"results": [{{"t": {stamp}, {sent}}}]}}'.encode())
+    volumes = minute_volumes([{"t": stamp, **sent}], DAY)
     assert different_minutes({minute("10:31"): Decimal(1)}, volumes) == [minute("10:31")]
     assert different_minutes(volumes, volumes) == [minute("10:31")]
 
 
-@pytest.mark.parametrize("stamp", ["1e300", '"x"', "null", "NaN", "99999999999999999999"])
-def test_a_minute_without_a_valid_moment_is_refused(stamp: str) -> None:
+@pytest.mark.parametrize(
+    "stamp",
+    [1e300, "x", None, float("nan"), 99999999999999999999, 0, 1_795_208_400, 1_795_208_400 * 10**6],
+)
+def test_a_minute_without_a_valid_moment_is_refused(stamp: Any) -> None:
     with pytest.raises(ValueError, match="the answer has no usable minutes"):
-        minute_volumes(f'{{"results": [{{"t": {stamp}, "v": 1}}]}}'.encode())
+        minute_volumes([{"t": stamp, "v": 1}], DAY)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from polygon_assets.clients.airbyte.api import AirbyteApi
 from polygon_assets.clients.airbyte.job_outcome import StreamCounts
 from polygon_assets.clients.airbyte.transport import AirbyteError, AirbyteUnavailableError
 from polygon_assets.settings import Settings
+from polygon_assets_tests.airbyte_calls import AirbyteCalls
 from polygon_assets_tests.unit.clients.scripted_server import Answer, ScriptedServer, serving
 
 TOKEN: Answer = (200, {"access_token": "t1", "token_type": "Bearer", "expires_in": 180})
@@ -27,23 +27,23 @@ def waits() -> list[float]:
 
 
 @pytest.fixture
-def api(airbyte: ScriptedServer, waits: list[float]) -> Iterator[AirbyteApi]:
+def api(airbyte: ScriptedServer, waits: list[float]) -> Iterator[AirbyteCalls]:
     client = client_of(airbyte.server_port, waits)
     yield client
     client.close()
 
 
-def client_of(port: int, waits: list[float]) -> AirbyteApi:
+def client_of(port: int, waits: list[float]) -> AirbyteCalls:
     settings = Settings(
         airbyte_api_url=f"http://127.0.0.1:{port}/v1/",
         airbyte_configuration_api_url=f"http://127.0.0.1:{port}/api/v1",
         airbyte_workspace_id="w",
         airbyte_client_id="id",
     )
-    return AirbyteApi(settings, patience_seconds=0.2, sleep=waits.append)
+    return AirbyteCalls(settings, patience_seconds=0.2, sleep=waits.append)
 
 
-def test_one_token_serves_many_requests(airbyte: ScriptedServer, api: AirbyteApi) -> None:
+def test_one_token_serves_many_requests(airbyte: ScriptedServer, api: AirbyteCalls) -> None:
     airbyte.script = [TOKEN, (200, {"jobId": 1}), (200, {"jobId": 2})]
     api.job(1)
     api.job(2)
@@ -55,7 +55,7 @@ def test_one_token_serves_many_requests(airbyte: ScriptedServer, api: AirbyteApi
 
 
 def test_a_rejected_token_is_replaced_by_a_new_one(
-    airbyte: ScriptedServer, api: AirbyteApi
+    airbyte: ScriptedServer, api: AirbyteCalls
 ) -> None:
     second = (200, {"access_token": "t2", "expires_in": 180})
     airbyte.script = [
@@ -68,7 +68,7 @@ def test_a_rejected_token_is_replaced_by_a_new_one(
     assert airbyte.calls[-1] == ("GET", "/v1/workspaces/w", "t2")
 
 
-def test_wrong_credentials_name_the_variables(airbyte: ScriptedServer, api: AirbyteApi) -> None:
+def test_wrong_credentials_name_the_variables(airbyte: ScriptedServer, api: AirbyteCalls) -> None:
     airbyte.script = [(401, {"detail": "The API key in the Authorization header is invalid."})] * 2
     with pytest.raises(
         AirbyteError,
@@ -79,7 +79,7 @@ def test_wrong_credentials_name_the_variables(airbyte: ScriptedServer, api: Airb
 
 
 def test_a_temporary_failure_is_retried(
-    airbyte: ScriptedServer, api: AirbyteApi, waits: list[float]
+    airbyte: ScriptedServer, api: AirbyteCalls, waits: list[float]
 ) -> None:
     airbyte.script = [TOKEN, (503, b""), (502, b"<html>"), (200, {"jobId": 1, "status": "running"})]
     assert api.job(1)["status"] == "running"
@@ -87,7 +87,7 @@ def test_a_temporary_failure_is_retried(
 
 
 def test_starting_a_sync_is_never_retried_once_it_was_sent(
-    airbyte: ScriptedServer, api: AirbyteApi, waits: list[float]
+    airbyte: ScriptedServer, api: AirbyteCalls, waits: list[float]
 ) -> None:
     airbyte.script = [TOKEN, (500, {"detail": "An unexpected problem has occurred."})]
     with pytest.raises(AirbyteUnavailableError, match="HTTP 500: An unexpected problem"):
@@ -106,7 +106,7 @@ def test_a_request_that_was_never_sent_is_retried(waits: list[float]) -> None:
 
 
 def test_a_refusal_is_reported_in_airbytes_words_about_this_request(
-    airbyte: ScriptedServer, api: AirbyteApi
+    airbyte: ScriptedServer, api: AirbyteCalls
 ) -> None:
     problem = {
         "status": 409,
@@ -122,7 +122,7 @@ def test_a_refusal_is_reported_in_airbytes_words_about_this_request(
 
 
 def test_a_web_page_instead_of_the_api_names_the_setting(
-    airbyte: ScriptedServer, api: AirbyteApi
+    airbyte: ScriptedServer, api: AirbyteCalls
 ) -> None:
     airbyte.script = [TOKEN, (200, b"<html>a web page</html>")]
     with pytest.raises(
@@ -131,7 +131,7 @@ def test_a_web_page_instead_of_the_api_names_the_setting(
         api.workspace()
 
 
-def test_every_page_is_read(airbyte: ScriptedServer, api: AirbyteApi) -> None:
+def test_every_page_is_read(airbyte: ScriptedServer, api: AirbyteCalls) -> None:
     pages = [
         [{"name": f"c{number}", "connectionId": str(number)} for number in range(100)],
         [{"name": "last", "connectionId": "100"}],
@@ -142,7 +142,7 @@ def test_every_page_is_read(airbyte: ScriptedServer, api: AirbyteApi) -> None:
 
 
 def test_a_missing_connection_names_the_existing_ones_and_the_cure(
-    airbyte: ScriptedServer, api: AirbyteApi
+    airbyte: ScriptedServer, api: AirbyteCalls
 ) -> None:
     airbyte.script = [TOKEN, (200, {"data": [{"name": "other", "connectionId": "1"}]})]
     with pytest.raises(
@@ -163,18 +163,18 @@ def attempt(committed: int, *messages: str) -> dict[str, Any]:
 
 
 def test_an_outcome_has_the_last_reason_and_the_rows_of_all_attempts(
-    airbyte: ScriptedServer, api: AirbyteApi
+    airbyte: ScriptedServer, api: AirbyteCalls
 ) -> None:
     attempts = [attempt(10, "too slow"), attempt(5, "the key is wrong", "the key is wrong")]
     airbyte.script = [TOKEN, (200, {"job": {"id": 7, "status": "failed"}, "attempts": attempts})]
     outcome = api.outcome(7)
     assert outcome.reason == "the key is wrong (source)"
     assert outcome.streams == {"tickers": StreamCounts(emitted=17, committed=15)}
-    assert (outcome.rows, outcome.running, outcome.succeeded) == (15, False, False)
+    assert (outcome.rows, outcome.running, outcome.status) == (15, False, "failed")
 
 
 def test_a_summary_of_streams_that_have_their_own_reason_is_left_out(
-    airbyte: ScriptedServer, api: AirbyteApi
+    airbyte: ScriptedServer, api: AirbyteCalls
 ) -> None:
     failures = [
         {
@@ -193,7 +193,9 @@ def test_a_summary_of_streams_that_have_their_own_reason_is_left_out(
     assert api.outcome(7).reason == "the key is wrong (source); the table is locked (destination)"
 
 
-def test_an_outcome_without_attempts_can_be_read(airbyte: ScriptedServer, api: AirbyteApi) -> None:
+def test_an_outcome_without_attempts_can_be_read(
+    airbyte: ScriptedServer, api: AirbyteCalls
+) -> None:
     airbyte.script = [TOKEN, (200, {"job": {"id": 7, "status": "pending"}, "attempts": []})]
     outcome = api.outcome(7)
     assert (outcome.running, outcome.reason, outcome.rows) == (True, "", 0)

@@ -184,7 +184,11 @@ def _attempt(job: Job) -> Json:
         "streamStats": [
             {"streamName": stats.name, "stats": _stats(stats)} for stats in job.streams
         ],
-        **({"failureSummary": _failures(job, totals["recordsCommitted"])} if job.failures else {}),
+        **(
+            {"failureSummary": _failure_summary(job, totals["recordsCommitted"])}
+            if job.failures
+            else {}
+        ),
     }
 
 
@@ -198,10 +202,10 @@ def _stats(stats: StreamStats) -> dict[str, int]:
     }
 
 
-def _failures(job: Job, committed: int) -> Json:
+def _failure_summary(job: Job, records_committed: int) -> Json:
     return {
         "failures": [_failure(failure) for failure in job.failures],
-        "partialSuccess": committed > 0,
+        "partialSuccess": records_committed > 0,
     }
 
 

@@ -83,12 +83,14 @@ class Merge:
             self._commit()
 
     def complete(self, at_ms: float) -> None:
+        """Commit at the end of the stream, and create its table if it had no records."""
         if not self.stats.records_emitted:
             # The table must exist, even without records.
             self._destination.merge(self._stream, (), _moment(at_ms))
         self._commit()
 
     def close(self) -> None:
+        """Commit what is left at the end of the sync."""
         self._commit()
 
     def _commit(self) -> None:
@@ -124,6 +126,7 @@ class Replacement:
         self.stats.states_emitted += 1
 
     def complete(self, at_ms: float) -> None:
+        """Commit at the end of the stream, and create its table if it had no records."""
         self._spool.seek(0)
         self._destination.overwrite(self._stream, self._spooled(), _moment(at_ms))
         self.stats.records_committed, self.stats.bytes_committed = (

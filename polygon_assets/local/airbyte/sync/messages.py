@@ -24,13 +24,13 @@ class Sync:
     def __init__(self, loads: Mapping[str, Load], log: JobLog) -> None:
         self._loads = loads
         self._log = log
-        self._complete: set[str] = set()
+        self._completed_streams: set[str] = set()
         self.failures: list[Failure] = []
 
     @property
     def incomplete(self) -> set[str]:
         """The streams whose end the connector has not reported."""
-        return set(self._loads) - self._complete
+        return set(self._loads) - self._completed_streams
 
     def run(self, messages: Iterable[tuple[Message, int]]) -> None:
         """Handle all messages, then let every load commit its remaining records."""
@@ -57,7 +57,7 @@ class Sync:
         self._log.write("source", "INFO", f"stream {name}: {status.status}")
         if status.status == "COMPLETE":
             self._loads[name].complete(at_ms)
-            self._complete.add(name)
+            self._completed_streams.add(name)
 
     def _fail(self, error: TraceError, at_ms: float) -> None:
         self._log.write(

@@ -74,12 +74,12 @@ def _configured(stream: Json, choice: StreamChoice) -> ConfiguredStream:
     return configured
 
 
-def _chosen(stream: Json, defined_as: str, chosen: list[T] | None) -> list[T]:
+def _chosen(stream: Json, field: str, chosen: list[T] | None) -> list[T]:
     """The source's definition, or the choice if there is none; a choice may repeat a definition."""
-    defined: list[T] = stream.get(defined_as) or []
+    defined: list[T] = stream.get(field) or []
     if defined and chosen and chosen != defined:
         raise bad_request(
-            f"{defined_as} of stream {stream['name']} is already defined by the source as "
+            f"{field} of stream {stream['name']} is already defined by the source as "
             f"{defined}: leave it out"
         )
     return defined or chosen or []

@@ -60,6 +60,19 @@ def test_a_bad_line_is_named_with_its_place_and_the_cure(
         read(settings(""))
 
 
+def test_two_decisions_about_one_split_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(read(settings("A,2026-11-16,1,2;A,2026-11-16,1,2"))) == 1
+    with pytest.raises(SettingsError, match=r"SPLIT_DECISIONS: 'A,2026-11-16,1,3' contradicts"):
+        read(settings("A,2026-11-16,1,2;A,2026-11-16,1,3"))
+    file = tmp_path / "split_decisions.csv"
+    file.write_text(f"{HEADER}A,2026-11-16,1,2,\nA,2026-11-16,1,3,\n")
+    monkeypatch.setattr(split_decisions, "FILE", file)
+    with pytest.raises(SettingsError, match=r"split_decisions\.csv, line 3: .*contradicts"):
+        read(settings(""))
+
+
 @pytest.mark.parametrize("text", ['"' + "x" * 140_000, 'A"\r,x'])
 def test_text_that_is_no_csv_is_refused_by_the_settings_name(text: str) -> None:
     with pytest.raises(SettingsError, match=r"SPLIT_DECISIONS: .* is no CSV") as caught:

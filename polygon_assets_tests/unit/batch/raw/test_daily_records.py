@@ -5,18 +5,21 @@ Running the connector itself belongs to processes/test_source_polygon.py.
 
 import ast
 import datetime as dt
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
-import jinja2
+import jinja2.sandbox
 import pytest
 
-from polygon_assets.batch.airbyte.connector import manifest
+from polygon_assets.batch.airbyte.connector import manifest, streams
+from polygon_assets.batch.raw.column_types import column_type
 from polygon_assets.batch.raw.daily_records import daily_open_close, grouped_daily
-from polygon_assets.clients.polygon import ATTEMPTS, PolygonApiError, PolygonNoAnswerError
+from polygon_assets.clients.polygon import ATTEMPTS
+from polygon_assets.clients.polygon_answers import PolygonApiError, PolygonNoAnswerError
 from polygon_assets_tests.unit.clients.scripted_server import Answer, ScriptedServer, serving
-from polygon_assets_tests.unit.clients.test_polygon import client
+from polygon_assets_tests.unit.clients.test_polygon import NO_LISTS, client
 
 DAY = dt.date(2026, 11, 20)
 PRICES = {"o": 1.5, "h": 2, "l": 1.25, "c": 1.75, "t": 1_795_208_400_000}
@@ -55,6 +58,37 @@ def as_the_connector_would(stream: str, record: dict[str, Any]) -> dict[str, Any
     )
     renamed: dict[str, Any] = ast.literal_eval(text)
     return renamed
+
+
+def is_refused_by_the_connector(stream: str, body: Any) -> bool:
+    """Whether the manifest's last filter repeats the request; an unreadable body counts as {}."""
+    [definition] = [declared for declared in manifest()["streams"] if declared["name"] == stream]
+    handler = _resolved(_resolved(definition["retriever"]["requester"])["error_handler"])
+    condition = handler["response_filters"][-1]["predicate"]
+    response = body
+    if isinstance(body, bytes):
+        try:
+            response = json.loads(body)
+        except ValueError:
+            response = {}
+    text = (
+        jinja2.sandbox.SandboxedEnvironment(autoescape=False)
+        .from_string(condition)
+        .render(
+            response=response,
+            parameters=definition["$parameters"],
+            request_url=f"http://host/v1/open-close/BRK.B/{DAY}",
+        )
+    )
+    return text not in ("False", "[]", "")
+
+
+def _resolved(part: dict[str, Any]) -> dict[str, Any]:
+    """A part of the manifest with what its `$ref` names."""
+    if not (reference := part.get("$ref")):
+        return part
+    named = manifest()["definitions"][reference.removeprefix("#/definitions/")]
+    return {**_resolved(named), **part, "$ref": None}
 
 
 def _regex_search(value: str, regex: str) -> str:
@@ -131,6 +165,8 @@ NOT_NUMBERS: list[Any] = [
     [1],
     None,
     1e305,
+    -1,
+    -0.5,
 ]
 
 
@@ -157,6 +193,29 @@ def test_rest_and_connector_null_only_the_value_that_is_not_a_number(
     assert records[1] == records[0] | {"ticker": "ODD", name[field]: None}
 
 
+@pytest.mark.parametrize("field", ["o", "h", "l", "c", "vw"])
+def test_a_price_of_zero_is_null_by_rest_and_connector(api: ScriptedServer, field: str) -> None:
+    bar = {"T": "ODD", "v": 7, "vw": 1.5, "n": 3, **PRICES, field: 0}
+    api.script = [(200, {"status": "OK", "results": [bar]})]
+    [record] = grouped_daily(client(api, []), DAY)
+    assert record == as_the_connector_would("grouped_daily", bar)
+    assert list(record.values()).count(None) == 1
+
+
+@pytest.mark.parametrize("value", [2**63, float(2**63), 10**20, 1e30, 2**63 - 1, 0, 7.0])
+@pytest.mark.parametrize(("field", "name"), [("t", "window_start_ms"), ("n", "transactions")])
+def test_a_whole_number_that_no_column_holds_is_null_and_stops_no_day(
+    api: ScriptedServer, field: str, name: str, value: float
+) -> None:
+    bar = {"T": "ODD", "v": 7, "vw": 1.5, "n": 3, **PRICES, field: value}
+    api.script = [(200, {"status": "OK", "results": [bar]})]
+    [record] = grouped_daily(client(api, []), DAY)
+    assert record == as_the_connector_would("grouped_daily", bar)
+    assert record[name] == (value if value < 2**63 else None)
+    column = column_type(streams()["grouped_daily"].properties[name])
+    assert record[name] is None or column.encode(record[name]) == value
+
+
 @pytest.mark.parametrize(
     "value", ["N/A", "", "1e3", "-1", "1.", ".5", "nan", 7, 7.5, True, {}], ids=str
 )
@@ -177,7 +236,7 @@ def test_an_exact_volume_that_is_not_a_decimal_is_null_and_not_guessed(
         (1e15, "1000000000000000"),
         (0.00005, "0.000050"),
         (25933.6, "25933.6"),
-        (-0.5, "-0.5"),
+        (0.5, "0.5"),
     ],
 )
 def test_rest_and_connector_write_volumes_without_an_exponent(
@@ -202,6 +261,10 @@ def test_rest_and_connector_null_only_the_official_price_that_is_not_a_number(
     assert record == as_the_connector_would("daily_open_close", odd)
     name = {"preMarket": "pre_market", "afterHours": "after_hours"}.get(field, field)
     assert record[name] is None
+    assert record["invalid_values"] == (value is not None)
+
+
+BAR = {"T": "A", "v": 1, **PRICES}
 
 
 @pytest.mark.parametrize(
@@ -210,7 +273,20 @@ def test_rest_and_connector_null_only_the_official_price_that_is_not_a_number(
         {"status": "OK", "resultsCount": 0, "results": None},
         {"status": "OK", "resultsCount": 7},
         {"status": "OK"},
-        {"status": "OK", "resultsCount": 2, "results": [{"T": "A", "v": 1, **PRICES}]},
+        {"status": "OK", "resultsCount": 2, "results": [BAR]},
+        {"status": "OK", "resultsCount": 1, "results": [BAR, BAR]},
+        {"status": "OK", "resultsCount": "2", "results": [BAR]},
+        {"status": "OK", "resultsCount": "1", "results": [BAR]},
+        {"status": "OK", "resultsCount": True, "results": [BAR]},
+        {"status": "OK", "resultsCount": False},
+        {"status": "OK", "resultsCount": None},
+        {"status": "OK", "results": []},
+        {"status": "error", "results": [BAR]},
+        {"status": "OK", "adjusted": True, "results": [BAR]},
+        {"status": "OK", "results": [{**BAR, "T": ""}]},
+        {"status": "OK", "results": [{**BAR, "T": "A\n"}]},
+        {"status": "OK", "results": [{**BAR, "T": "\ud800"}]},
+        {"status": "OK", "results": {"T": "A"}},
         {"status": "OK", "results": [{"v": 1, **PRICES}]},
         {"status": "OK", "results": [{"T": None, "v": 1}]},
         {"status": "OK", "results": [{"T": 7, "v": 1}]},
@@ -226,6 +302,7 @@ def test_a_day_is_empty_only_if_the_vendor_counts_zero_results(
     with pytest.raises(PolygonNoAnswerError):
         grouped_daily(client(api, []), DAY)
     assert api.script == []
+    assert is_refused_by_the_connector("grouped_daily", body)
     api.script = [(200, body), (200, {"status": "OK", "resultsCount": 0})]
     assert grouped_daily(client(api, []), DAY) == []
 
@@ -236,11 +313,59 @@ def test_a_day_is_empty_only_if_the_vendor_counts_zero_results(
         {"status": "OK"},
         ODD_PRICES | {"symbol": "OTHER"},
         ODD_PRICES | {"symbol": None},
+        ODD_PRICES | {"symbol": "RK.B"},
+        ODD_PRICES | {"from": "2026-11-19"},
+        ODD_PRICES | {"from": None},
+        ODD_PRICES | {"from": 20},
+        ODD_PRICES | {"status": "error"},
         [ODD_PRICES],
     ],
     ids=str,
 )
-def test_official_prices_of_another_ticker_are_refused(api: ScriptedServer, body: Any) -> None:
+def test_official_prices_of_another_ticker_or_day_are_refused(
+    api: ScriptedServer, body: Any
+) -> None:
     api.script = [(200, body)] * ATTEMPTS
     with pytest.raises(PolygonNoAnswerError):
         daily_open_close(client(api, []), DAY, ["BRK.B"])
+    assert is_refused_by_the_connector("daily_open_close", body)
+
+
+@pytest.mark.parametrize(
+    ("stream", "body"),
+    [
+        ("daily_open_close", ODD_PRICES),
+        ("daily_open_close", {"status": "OK", "symbol": "BRK.B"}),
+        ("grouped_daily", {"status": "OK", "resultsCount": 0}),
+        ("grouped_daily", {"status": "OK", "resultsCount": 0, "results": [], "adjusted": True}),
+        ("grouped_daily", {"status": "DELAYED", "resultsCount": 1, "results": [BAR]}),
+        ("grouped_daily", {"status": "OK", "adjusted": False, "results": [BAR]}),
+    ],
+    ids=str,
+)
+def test_rest_and_connector_accept_what_the_vendor_sends(
+    api: ScriptedServer, stream: str, body: Any
+) -> None:
+    api.script = [(200, body)]
+    rest = client(api, [])
+    daily_open_close(rest, DAY, ["BRK.B"]) if stream == "daily_open_close" else grouped_daily(
+        rest, DAY
+    )
+    assert not is_refused_by_the_connector(stream, body)
+
+
+@pytest.mark.parametrize(
+    ("body", "is_refused"),
+    [
+        *[(body, True) for body in NO_LISTS],
+        ({"status": "OK", "results": []}, False),
+        ({"status": "OK", "count": 0, "results": []}, False),
+        ({"status": "OK", "results": [{"ticker": "AAPL"}]}, False),
+        ({"status": "OK", "count": 1, "results": [{"ticker": "AAPL"}], "next_url": None}, False),
+    ],
+    ids=str,
+)
+def test_the_connector_refuses_the_lists_that_the_rest_client_refuses(
+    body: Any, is_refused: bool
+) -> None:
+    assert is_refused_by_the_connector("tickers", body) is is_refused

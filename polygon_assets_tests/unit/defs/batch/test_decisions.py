@@ -265,15 +265,15 @@ class TestMissingDays:
 
 
 def test_a_run_without_an_event_for_more_than_ten_minutes_is_freed() -> None:
-    heard = {"silent": 11.0, "alive": 9.0}
+    last_event_minutes = {"silent": 11.0, "alive": 9.0}
     born = NOW - dt.timedelta(hours=9)
     runs = [
         RunFacts(name, Status.STARTED, born, last_event_at=NOW - dt.timedelta(minutes=ago))
-        for name, ago in heard.items()
+        for name, ago in last_event_minutes.items()
     ]
     [free, wordless] = orphaned_runs([*runs, RunFacts("wordless", Status.STARTED, born)], NOW)
     assert (free.run_id, wordless.run_id) == ("silent", "wordless")
-    assert "no event since 2026-11-21 16:49:00 UTC" in free.reason
+    assert "no event from the run since 2026-11-21 16:49:00 UTC" in free.reason
 
 
 class TestReference:
@@ -300,7 +300,7 @@ class TestReference:
         message = reason(
             reference_load_due(ReferenceFacts(self.SYNCED, NOW - dt.timedelta(minutes=59)), NOW)
         )
-        assert "next look at 17:01 UTC" in message
+        assert "next check at 17:01 UTC" in message
 
     def test_a_run_under_way_is_not_joined_and_nothing_is_asked(self) -> None:
         assert "run abc" in reason(reference_load_due(ReferenceFacts(None, under_way="abc"), NOW))

@@ -15,11 +15,11 @@ from dagster._core.storage.tags import (
 from polygon_assets.batch.airbyte.sync import Sync
 from polygon_assets.batch.raw import daily_records, load_days, table_writer
 from polygon_assets.batch.raw.load_days import TABLES, DailyLoad, DayLoadError, MetadataByTable
-from polygon_assets.batch.raw.queries import Held
+from polygon_assets.batch.raw.queries import TableContents
 from polygon_assets.batch.raw.table_writer import Written
 from polygon_assets.clients import snowflake
 from polygon_assets.clients.airbyte.job_outcome import StreamCounts
-from polygon_assets.clients.polygon import PolygonApiError
+from polygon_assets.clients.polygon_answers import PolygonApiError
 from polygon_assets.defs.assets import snowflake_raw
 from polygon_assets.defs.graph.keys import DAILY_OPEN_CLOSE, GROUPED_DAILY
 from polygon_assets.defs.graph.partitions import FIRST_DAY, trading_days
@@ -36,17 +36,20 @@ def at(day: dt.date, time: str) -> dt.datetime:
 
 
 @pytest.fixture
-def tables(monkeypatch: pytest.MonkeyPatch) -> dict[dt.date, Held]:
+def tables(monkeypatch: pytest.MonkeyPatch) -> dict[dt.date, TableContents]:
     """The rows that Snowflake holds of each day; syncs and merges succeed and add none."""
-    held: dict[dt.date, Held] = {}
+    contents: dict[dt.date, TableContents] = {}
 
-    def daily_tables(_connection: object, day: dt.date) -> Mapping[str, Held]:
-        return {"grouped_daily": held.get(day, Held(0, None)), "daily_open_close": Held(0, None)}
+    def daily_tables(_connection: object, day: dt.date) -> Mapping[str, TableContents]:
+        return {
+            "grouped_daily": contents.get(day, TableContents(0, None)),
+            "daily_open_close": TableContents(0, None),
+        }
 
     def days_read_since(_connection: object, moment: dt.datetime) -> list[dt.date]:
         return sorted(
             day
-            for day, one in held.items()
+            for day, one in contents.items()
             if one.extracted_at is None or one.extracted_at >= moment
         )
 
@@ -55,9 +58,10 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> dict[dt.date, Held]:
     monkeypatch.setattr(load_days, "open_close_tickers", lambda *_: set())
     monkeypatch.setattr(load_days, "named_symbols", lambda _settings: ["AAPL"])
     monkeypatch.setattr(snowflake, "connect", lambda _settings: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(table_writer, "ensure", lambda *_: None)
     monkeypatch.setattr(table_writer, "merge", lambda *_: Written(1, 1, 0))
     monkeypatch.setattr(daily_records, "daily_open_close", lambda *_: [])
-    return held
+    return contents
 
 
 def synced() -> Sync:
@@ -93,10 +97,10 @@ def test_a_day_that_goes_on_is_refused_with_the_time_from_which_it_is_final() ->
 
 class TestSync:
     def test_a_day_that_the_table_holds_is_told_with_what_was_synced(
-        self, tables: dict[dt.date, Held]
+        self, tables: dict[dt.date, TableContents]
     ) -> None:
         reported: dict[dt.date, MetadataByTable] = {}
-        tables[FRIDAY] = Held(5, at(FRIDAY, "20:21"))
+        tables[FRIDAY] = TableContents(5, at(FRIDAY, "20:21"))
         assert load(at(FRIDAY, "20:20"), reported).sync(synced, FRIDAY)
         metadata = reported[FRIDAY]["grouped_daily"]
         assert (metadata["rows_synced"], metadata["dagster/partition_row_count"]) == (
@@ -106,33 +110,33 @@ class TestSync:
         assert (metadata["airbyte_job"], metadata["loaded_by"]) == (7, "airbyte")
 
     def test_other_days_that_the_sync_read_again_are_told_too_but_none_that_goes_on_or_has_no_bars(
-        self, tables: dict[dt.date, Held]
+        self, tables: dict[dt.date, TableContents]
     ) -> None:
         reported: dict[dt.date, MetadataByTable] = {}
         monday = FRIDAY + dt.timedelta(days=3)
         tables |= {
-            WEDNESDAY: Held(4, at(FRIDAY, "20:21")),
-            THURSDAY: Held(0, None),
-            FRIDAY: Held(5, at(FRIDAY, "20:21")),
+            WEDNESDAY: TableContents(4, at(FRIDAY, "20:21")),
+            THURSDAY: TableContents(0, None),
+            FRIDAY: TableContents(5, at(FRIDAY, "20:21")),
         }
-        tables[monday] = Held(3, at(FRIDAY, "20:21"))
+        tables[monday] = TableContents(3, at(FRIDAY, "20:21"))
         assert load(at(FRIDAY, "20:20"), reported).sync(synced, FRIDAY)
         assert reported.keys() == {WEDNESDAY, FRIDAY}
         assert reported[WEDNESDAY]["grouped_daily"]["dagster/partition_row_count"] == 4
 
     def test_what_an_earlier_sync_read_and_no_run_told_is_told_by_the_next_one(
-        self, tables: dict[dt.date, Held]
+        self, tables: dict[dt.date, TableContents]
     ) -> None:
         reported: dict[dt.date, MetadataByTable] = {}
-        tables |= {day: Held(4, at(FRIDAY, "20:21")) for day in (WEDNESDAY, THURSDAY)} | {
-            FRIDAY: Held(5, at(FRIDAY, "20:51"))
+        tables |= {day: TableContents(4, at(FRIDAY, "20:21")) for day in (WEDNESDAY, THURSDAY)} | {
+            FRIDAY: TableContents(5, at(FRIDAY, "20:51"))
         }
         last_reported = {WEDNESDAY: at(FRIDAY, "20:22"), THURSDAY: at(THURSDAY, "20:22")}
         assert load(at(FRIDAY, "20:50"), reported, last_reported).sync(synced, FRIDAY)
         assert reported.keys() == {THURSDAY, FRIDAY}
 
     def test_named_symbols_that_the_sync_did_not_bring_come_by_rest_where_they_were_traded(
-        self, tables: dict[dt.date, Held], monkeypatch: pytest.MonkeyPatch
+        self, tables: dict[dt.date, TableContents], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         merged: list[object] = []
 
@@ -149,20 +153,20 @@ class TestSync:
             lambda _connection, stream, records, _at: merged.append((stream.name, records)),
         )
         reported: dict[dt.date, MetadataByTable] = {}
-        tables[FRIDAY] = Held(5, at(FRIDAY, "20:21"))
+        tables[FRIDAY] = TableContents(5, at(FRIDAY, "20:21"))
         assert load(at(FRIDAY, "20:20"), reported).sync(synced, FRIDAY)
         assert merged == [("daily_open_close", [{"ticker": "NVDA"}])]
         assert reported[FRIDAY]["daily_open_close"]["rows_by_rest"] == 1
 
     def test_symbols_of_which_the_vendor_refuses_the_prices_are_a_failure(
-        self, tables: dict[dt.date, Held], monkeypatch: pytest.MonkeyPatch
+        self, tables: dict[dt.date, TableContents], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refuse(*_: object) -> None:
             raise PolygonApiError("/v1/open-close: HTTP 403")
 
         monkeypatch.setattr(daily_records, "daily_open_close", refuse)
         reported: dict[dt.date, MetadataByTable] = {}
-        tables[FRIDAY] = Held(5, at(FRIDAY, "20:21"))
+        tables[FRIDAY] = TableContents(5, at(FRIDAY, "20:21"))
         with pytest.raises(
             DayLoadError, match="2026-11-20 is synced, but without AAPL: /v1/open-close: HTTP 403"
         ):
@@ -170,7 +174,7 @@ class TestSync:
         assert reported == {}
 
     def test_on_its_own_evening_a_day_without_rows_is_not_there_yet_and_no_failure(
-        self, tables: dict[dt.date, Held]
+        self, tables: dict[dt.date, TableContents]
     ) -> None:
         reported: dict[dt.date, MetadataByTable] = {}
         assert tables == {}
@@ -178,7 +182,7 @@ class TestSync:
         assert reported == {}
 
     def test_later_a_sync_that_succeeds_without_the_day_is_a_failure(
-        self, tables: dict[dt.date, Held]
+        self, tables: dict[dt.date, TableContents]
     ) -> None:
         assert tables == {}
         with pytest.raises(
@@ -189,9 +193,9 @@ class TestSync:
             load(at(FRIDAY + dt.timedelta(days=1), "00:20"), {}).sync(synced, FRIDAY)
 
     def test_rows_that_were_read_before_the_end_of_the_day_prove_nothing(
-        self, tables: dict[dt.date, Held]
+        self, tables: dict[dt.date, TableContents]
     ) -> None:
-        tables[FRIDAY] = Held(5, at(FRIDAY, "19:59"))
+        tables[FRIDAY] = TableContents(5, at(FRIDAY, "19:59"))
         with pytest.raises(
             DayLoadError, match="holds 2026-11-20 as it was at 2026-11-21 00:59 UTC, before its end"
         ):
@@ -203,7 +207,7 @@ class TestFetch:
 
     @pytest.fixture
     def vendor(
-        self, monkeypatch: pytest.MonkeyPatch, tables: dict[dt.date, Held]
+        self, monkeypatch: pytest.MonkeyPatch, tables: dict[dt.date, TableContents]
     ) -> dict[dt.date, list[dict[str, Any]] | None]:
         """The vendor's bars by day; None is a refusal."""
         bars: dict[dt.date, list[dict[str, Any]] | None] = {}
@@ -211,7 +215,7 @@ class TestFetch:
         def grouped_daily(_rest: object, day: dt.date) -> list[dict[str, Any]]:
             if (found := bars[day]) is None:
                 raise PolygonApiError("/v2/aggs/grouped: HTTP 403")
-            tables[day] = Held(len(found), self.NOW)
+            tables[day] = TableContents(len(found), self.NOW)
             return found
 
         monkeypatch.setattr(daily_records, "grouped_daily", grouped_daily)
@@ -334,7 +338,9 @@ class TestFetch:
         reported: dict[dt.date, MetadataByTable] = {}
         vendor |= {FRIDAY: [{}]}
         monkeypatch.setattr(
-            load_days, "daily_tables", lambda *_: dict.fromkeys(TABLES, Held(5, self.NOW, 2))
+            load_days,
+            "daily_tables",
+            lambda *_: dict.fromkeys(TABLES, TableContents(5, self.NOW, 2)),
         )
         assert load(self.NOW, reported).fetch([FRIDAY])
         assert {reported[FRIDAY][table]["rows_without_a_value"] for table in TABLES} == {2}

@@ -49,7 +49,7 @@ def built(day: dt.date) -> Built:
 )
 def test_a_day_has_hardly_fewer_rows_than_the_days_around_it(rows: int, passed: bool) -> None:
     answer = judge_rows(dict.fromkeys(FORTNIGHT, 11_000) | {FRIDAY: rows}, [FRIDAY])[FRIDAY]
-    assert (answer.passed, answer.bad) == (passed, True)
+    assert (answer.passed, answer.is_error) == (passed, True)
     assert answer.message == f"{rows:,} rows, on the days around it 11,000"
 
 
@@ -100,7 +100,7 @@ def test_the_first_day_is_compared_with_nothing_but_must_not_be_empty() -> None:
 def test_a_key_that_is_there_twice_is_an_error_with_its_name() -> None:
     assert judge_duplicates(Finding(0, [])).passed
     answer = judge_duplicates(Finding(1, [("AAPL", "2026-11-20")]))
-    assert (answer.passed, answer.bad) == (False, True)
+    assert (answer.passed, answer.is_error) == (False, True)
     assert "AAPL/2026-11-20" in answer.message
 
 
@@ -112,13 +112,13 @@ def test_missing_values_are_a_warning_as_long_as_they_are_few(
     missing: int, passed: bool, bad: bool
 ) -> None:
     answer = judge_missing(Missing(1000, {"CLOSE": missing, "OPEN": 0}))
-    assert (answer.passed, answer.bad) == (passed, bad)
+    assert (answer.passed, answer.is_error) == (passed, bad)
 
 
 def test_some_unknown_tickers_are_let_pass_and_many_are_a_warning_with_examples() -> None:
     assert judge_orphans("TICKER", Finding(10, [("ZVZZT",)]), rows=1000).passed
     answer = judge_orphans("TICKER", Finding(11, [("ZVZZT",)]), rows=1000)
-    assert (answer.passed, answer.bad) == (False, False)
+    assert (answer.passed, answer.is_error) == (False, False)
     assert "such as ZVZZT" in answer.message
 
 
@@ -134,12 +134,15 @@ def test_a_few_splits_that_are_not_in_the_prices_are_a_warning_and_many_an_error
     broken: int, splits: int, bad: bool
 ) -> None:
     answer = judge_jumps([jump(-0.5)] * broken + [jump(0.02)] * (splits - broken))
-    assert (answer.passed, answer.bad) == (False, bad)
+    assert (answer.passed, answer.is_error) == (False, bad)
     assert "AAPL on 2026-11-20 by -50%" in answer.message
 
 
 def test_days_that_are_built_together_have_one_result_that_names_the_failed_ones() -> None:
-    answers = {THURSDAY: Judgement(False, "bad rows", bad=True), FRIDAY: Judgement(True, "good")}
+    answers = {
+        THURSDAY: Judgement(False, "bad rows", is_error=True),
+        FRIDAY: Judgement(True, "good"),
+    }
     check = Check(
         "name",
         "description",
@@ -193,7 +196,7 @@ def test_a_contradiction_is_named_with_ticker_day_entries_and_the_cure() -> None
     judgement = judge_decided(
         [SplitEntry("META", day, 2, 3, "a"), SplitEntry("META", day, None, 1.5, "b")]
     )
-    assert (judgement.passed, judgement.bad) == (False, True)
+    assert (judgement.passed, judgement.is_error) == (False, True)
     assert "META on 2026-11-16: 2 to 3 (a), nothing to 1.5 (b)" in judgement.message
     assert "split_decisions.csv or SPLIT_DECISIONS" in judgement.message
     assert judge_decided([]).passed
@@ -214,6 +217,6 @@ def test_a_reused_symbol_is_listed_and_a_warning_where_bars_of_both_are_loaded(
     judgement = judge_reused(
         [ReusedSymbol("META", "Meta Platforms", "Metamaterial", delisted, first_bar)]
     )
-    assert (judgement.passed, judgement.bad) == (passed, False)
+    assert (judgement.passed, judgement.is_error) == (passed, False)
     assert "META is Meta Platforms" in judgement.message
     assert judge_reused([]).passed

@@ -6,7 +6,7 @@ Ticks of `missing_days` belong to test_missing_days.py.
 import dagster as dg
 import pytest
 
-from polygon_assets.clients.polygon import PolygonApiError
+from polygon_assets.clients.polygon_answers import PolygonApiError
 from polygon_assets.defs.batch import backlogs
 from polygon_assets.defs.batch.sensors import reference_changed
 from polygon_assets.defs.graph.keys import TICKERS
@@ -46,7 +46,7 @@ class TestReferenceChanged:
         answer = tick(reference_changed, instance, AllSet())
         assert len(requests(answer)) == 1
         assert isinstance(answer, dg.SensorResult)
-        assert "next look at" in reason(tick(reference_changed, instance, AllSet(), answer.cursor))
+        assert "next check at" in reason(tick(reference_changed, instance, AllSet(), answer.cursor))
 
     @pytest.mark.parametrize(
         ("newest", "expected"),
@@ -61,7 +61,7 @@ class TestReferenceChanged:
         assert isinstance(answer, dg.SensorResult)
         assert not requests(answer)
         assert expected in reason(answer)
-        assert "next look at" in reason(tick(reference_changed, instance, AllSet(), answer.cursor))
+        assert "next check at" in reason(tick(reference_changed, instance, AllSet(), answer.cursor))
 
     def test_with_nothing_set_nobody_is_asked(
         self, instance: dg.DagsterInstance, answers: list[str]
