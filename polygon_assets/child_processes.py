@@ -1,4 +1,4 @@
-"""Child processes that cannot outlive their parent: what a child does before its program starts.
+"""Processes: children that cannot outlive their parent, and whether a process still runs.
 
 Add what every child process needs here; what a child runs, and how long, belongs to its owner.
 """
@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+
+import psutil
 
 _PR_SET_PDEATHSIG = 1  # from <sys/prctl.h>
 
@@ -42,3 +44,14 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # the parent ended before the call: no signal would ever come
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def is_running(process: psutil.Process) -> bool:
+    """Whether a process still runs; a later process with the same id is another one.
+
+    A zombie has ended: its parent has not collected it yet, and a parent that hangs never does.
+    """
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

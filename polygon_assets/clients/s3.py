@@ -1,13 +1,14 @@
 """Connections to S3, or to a server with its protocol.
 
-Add a client option here; the objects of the subscriptions belong to `clients.subscription_store`,
-those of the archive to `clients.archive_store`.
+Options of all clients belong to `aws`, the objects of the subscriptions to `subscription_store`,
+those of the archive to `archive_store`.
 """
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
+from polygon_assets.clients import aws
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.settings import Settings
 
@@ -18,27 +19,13 @@ NamedErrors = AbstractContextManager[None]
 
 
 def connect(settings: Settings) -> "S3Client":
-    """A boto3 S3 client; with empty settings boto3 finds the credentials (roles, profiles)."""
-    import boto3  # 0.7 s CPU, which only readers of S3 pay, not every import of this package
-    from botocore.config import Config
-
-    return boto3.client(
-        "s3",
-        endpoint_url=settings.aws_endpoint_url_s3 or None,
-        region_name=settings.aws_region,
-        aws_access_key_id=settings.aws_access_key_id or None,
-        aws_secret_access_key=settings.aws_secret_access_key.get_secret_value() or None,
-        verify=settings.ca_bundle or None,
-        config=Config(
-            connect_timeout=5,
-            read_timeout=10,
-            retries={"total_max_attempts": 3, "mode": "standard"},
-        ),
-    )
+    """S3, or AWS_ENDPOINT_URL_S3. Raises ValueError for an unusable address."""
+    client: S3Client = aws.connect(settings, "s3", settings.aws_endpoint_url_s3)
+    return client
 
 
-def connect_named(settings: Settings, error_class: type[PolygonAssetsError]) -> "S3Client":
-    """`connect`. Raises the named error for an unusable address."""
+def connect_or_raise(settings: Settings, error_class: type[PolygonAssetsError]) -> "S3Client":
+    """As `connect`. Raises `error_class` for an unusable address."""
     try:
         return connect(settings)
     except ValueError as error:

@@ -6,6 +6,7 @@ belongs to its asset.
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import dagster as dg
@@ -21,24 +22,26 @@ from polygon_assets.defs.graph.keys import (
     WEBSOCKET,
 )
 from polygon_assets.defs.graph.resources import Environment
-from polygon_assets.inspection import EvidenceError, streams, tables
+from polygon_assets.inspection import InspectionError, connectors, streams, tables
 from polygon_assets.inspection.health import (
-    MAX_REFUSED_SHARE,
+    absence,
     account_problem,
     clock_problem,
-    is_recent,
+    event_age,
+    events_are_due,
+    freshness_problem,
+    longest_wait,
+    oldest_event,
+    ready_standbys,
     refusal_problem,
+    standby_problem,
+    waiting_problem,
 )
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.market_clock import WALL_CLOCK, MarketClock, calendar_of
 from polygon_assets.messages import PROGRAMS, Heartbeat, unaccounted, utc
 from polygon_assets.settings import Settings
 
-LONGEST_WAIT = dt.timedelta(seconds=60)
-"""Nothing received waits longer for the next program; a restart takes about 30 s."""
-OLDEST_EVENT = dt.timedelta(seconds=90)
-"""In the regular session somebody trades every second; outside it a small set may be quiet."""
-DELAYED_CLUSTER = dt.timedelta(minutes=15)
 SAMPLE = 100
 """Messages that are checked in each partition."""
 
@@ -88,12 +91,12 @@ def while_open(
         return dg.AssetCheckResult(passed=True, description="closed")
     try:
         return judge(settings, now)
-    except EvidenceError as error:
+    except InspectionError as error:
         return dg.AssetCheckResult(passed=False, description=str(error))
 
 
 def judge_channels(beat: Heartbeat | None, now: dt.datetime) -> dg.AssetCheckResult:
-    if (problem := _silence(beat, now)) or beat is None:
+    if (problem := absence(beat, now)) or beat is None:
         return dg.AssetCheckResult(passed=False, description=f"producer: {problem}")
     return dg.AssetCheckResult(
         passed=0 < beat.desired <= beat.confirmed,
@@ -106,40 +109,36 @@ def judge_channels(beat: Heartbeat | None, now: dt.datetime) -> dg.AssetCheckRes
 def judge_freshness(
     beat: Heartbeat | None,
     now: dt.datetime,
-    delay: dt.timedelta,
-    regular: bool,
+    oldest: dt.timedelta,
+    are_due: bool,
     clock: MarketClock = WALL_CLOCK,
 ) -> dg.AssetCheckResult:
     """Judge the age of the newest event, in wall time even where a replay stamps market time."""
-    if (problem := _silence(beat, now)) or beat is None:
-        return dg.AssetCheckResult(passed=False, description=f"producer: {problem}")
-    if beat.newest_event is None:
-        return dg.AssetCheckResult(passed=not regular, description="no event yet")
-    try:
-        age = now - (clock.wall(utc(beat.newest_event)) or now)
-    except (ValueError, OverflowError, OSError):
-        # The number is the vendor's, and a unit may change without notice.
-        return dg.AssetCheckResult(
-            passed=False,
-            description=f"the newest event's start is no time in milliseconds: {beat.newest_event}",
-        )
+    problem = freshness_problem(beat, now, clock, oldest, are_due)
+    age = _age_seconds(beat, now, clock)
+    quiet = "" if are_due else "; extended hours may be quiet"
+    newest = "no event yet" if age is None else f"the newest event is {age:.0f} s old{quiet}"
     return dg.AssetCheckResult(
-        passed=not regular or age <= OLDEST_EVENT + delay,
-        description=f"the newest event is {age.total_seconds():.0f} s old"
-        + ("" if regular else "; extended hours may be quiet"),
-        metadata={"newest_event_age_seconds": age.total_seconds()},
+        passed=not problem,
+        description=problem or newest,
+        metadata={} if age is None else {"newest_event_age_seconds": age},
     )
 
 
+def _age_seconds(beat: Heartbeat | None, now: dt.datetime, clock: MarketClock) -> float | None:
+    """The newest event's age for the plot, of a failed check too; None where it is not known."""
+    with suppress(ValueError, OverflowError, OSError):  # the stamp is no time
+        age = event_age(beat, now, clock) if beat else None
+        return age.total_seconds() if age is not None else None
+    return None
+
+
 def judge_waiting(
-    since: dt.datetime | None,
-    now: dt.datetime,
-    lag: int,
-    longest_wait: dt.timedelta = LONGEST_WAIT,
+    since: dt.datetime | None, now: dt.datetime, lag: int, longest: dt.timedelta
 ) -> dg.AssetCheckResult:
     waited = now - since if since else dt.timedelta()
     return dg.AssetCheckResult(
-        passed=waited <= longest_wait,
+        passed=not waiting_problem(since, now, longest),
         description=f"{lag:,} messages wait, the oldest for {waited.total_seconds():.0f} s"
         if since
         else "nothing waits",
@@ -147,7 +146,9 @@ def judge_waiting(
     )
 
 
-def judge_refusals(beats: Mapping[str, Heartbeat], now: dt.datetime) -> dg.AssetCheckResult:
+def judge_refusals(
+    beats: Mapping[str, Heartbeat], now: dt.datetime, settings: Settings
+) -> dg.AssetCheckResult:
     """Judge each program by what it read itself.
 
     The programs started at different times, and the filter's millions would hide a bad producer.
@@ -156,28 +157,34 @@ def judge_refusals(beats: Mapping[str, Heartbeat], now: dt.datetime) -> dg.Asset
     metadata: dict[str, int] = {}
     passed = True
     for program in PROGRAMS:
+        if connectors.replaces(settings, program):
+            lines.append(f"{program}: replaced by {connectors.KAFKA_CONNECT}")
+            continue
         beat = beats.get(program)
-        if (problem := _silence(beat, now)) or beat is None:
+        if (problem := absence(beat, now)) or beat is None:
             passed = False
             lines.append(f"{program}: {problem}")
             continue
         refused, read = beat.counters.get("refused", 0), beat.counters.get("read", 0)
-        passed &= refused <= MAX_REFUSED_SHARE * read and not refusal_problem(beat)
+        passed &= refused <= settings.alert_refused_share * read
+        passed &= not refusal_problem(beat, settings)
         newest = f", the newest because: {beat.last_refusal}" if beat.last_refusal else ""
         lines.append(f"{program}: {refused:,} refused, {read:,} read since it started{newest}")
         metadata |= {f"{program}_refused": refused, f"{program}_read": read}
     return dg.AssetCheckResult(passed=passed, description="\n".join(lines), metadata=metadata)
 
 
-def judge_clocks(beat: Heartbeat | None, now: dt.datetime) -> dg.AssetCheckResult:
-    if (problem := _silence(beat, now)) or beat is None:
+def judge_clocks(
+    beat: Heartbeat | None, now: dt.datetime, settings: Settings
+) -> dg.AssetCheckResult:
+    if (problem := absence(beat, now)) or beat is None:
         return dg.AssetCheckResult(passed=False, description=f"producer: {problem}")
     if beat.arrival_delay_ms is None:
         return dg.AssetCheckResult(passed=True, description="no live event yet")
-    seconds = beat.arrival_delay_ms / 1000
+    seconds, problem = beat.arrival_delay_ms / 1000, clock_problem(beat, settings)
     return dg.AssetCheckResult(
-        passed=not clock_problem(beat),
-        description=clock_problem(beat) or f"bars arrive {seconds:.1f} s after their second ends",
+        passed=not problem,
+        description=problem or f"bars arrive {seconds:.1f} s after their second ends",
         metadata={"arrival_delay_seconds": seconds},
     )
 
@@ -186,14 +193,14 @@ def judge_standby(
     copies: int, standbys: Mapping[str, Heartbeat], now: dt.datetime
 ) -> dg.AssetCheckResult:
     """Judge whether enough copies wait to replace the leader."""
-    ready = [name for name, beat in standbys.items() if not _silence(beat, now)]
+    ready = ready_standbys(standbys, now)
     description = (
         "\n".join(ready) or "no standby"
         if copies > 1
         else "one copy by PRODUCER_COPIES: after a failure the gap lasts until it is restarted"
     )
     return dg.AssetCheckResult(
-        passed=len(ready) >= copies - 1,
+        passed=not standby_problem(copies, standbys, now),
         description=f"{len(ready)} of {copies - 1} standby(s): {description}",
         metadata={"standbys": len(ready)},
     )
@@ -204,7 +211,7 @@ def judge_account(beats: Mapping[str, Heartbeat], now: dt.datetime) -> dg.AssetC
     alive = {
         program: beat
         for program in PROGRAMS
-        if (beat := beats.get(program)) and not _silence(beat, now)
+        if (beat := beats.get(program)) and not absence(beat, now)
     }
     problems = [
         f"{program}: {problem}"
@@ -229,7 +236,7 @@ def judge_rows(checked: int, missing: Sequence[messages.FilteredAggregate]) -> d
     return dg.AssetCheckResult(
         passed=not missing,
         description=f"{len(missing)} of the last {checked} committed messages are not rows{first}",
-        metadata={"looked_at": checked, "missing": len(missing)},
+        metadata={"checked_messages": checked, "missing": len(missing)},
     )
 
 
@@ -238,48 +245,37 @@ def _channels_confirmed(settings: Settings, now: dt.datetime) -> dg.AssetCheckRe
 
 
 def _fresh(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
-    clock = market_clock.connect(settings)
-    session = calendar_of(settings).session_at(clock.market(now))
-    delay = DELAYED_CLUSTER if "//delayed." in settings.polygon_websocket_url else dt.timedelta()
-    earlier = clock.market(now - OLDEST_EVENT - delay)
-    regular = (
-        session is not None
-        and session.phase(earlier) == "regular"
-        and earlier.timestamp() > clock.begins
-    )
-    return judge_freshness(streams.heartbeats(settings).get("producer"), now, delay, regular, clock)
+    clock, oldest = market_clock.connect(settings), oldest_event(settings)
+    are_due = events_are_due(calendar_of(settings), clock, now, oldest)
+    beat = streams.heartbeats(settings).get("producer")
+    return judge_freshness(beat, now, oldest, are_due, clock)
 
 
 def _filter_keeps_up(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
-    return _keeps_up(settings, topics.FILTER_GROUP, topics.RAW_TOPIC, now)
+    return _keeps_up("filter", settings, now)
 
 
 def _sink_keeps_up(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
-    return _keeps_up(settings, topics.SINK_GROUP, topics.FILTERED_TOPIC, now)
+    return _keeps_up("sink", settings, now)
 
 
 def _archiver_keeps_up(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
-    longest_wait = LONGEST_WAIT + dt.timedelta(seconds=settings.archive_max_seconds)
-    return _keeps_up(settings, topics.ARCHIVER_GROUP, topics.RAW_TOPIC, now, longest_wait)
+    return _keeps_up("archiver", settings, now)
 
 
-def _keeps_up(
-    settings: Settings,
-    group: str,
-    topic: str,
-    now: dt.datetime,
-    longest_wait: dt.timedelta = LONGEST_WAIT,
-) -> dg.AssetCheckResult:
+def _keeps_up(program: str, settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
+    group, topic = topics.READERS[program]
     lag = streams.positions(settings, group, topic).lag
-    return judge_waiting(streams.pending_since(settings, group, topic), now, lag, longest_wait)
+    since = streams.pending_since(settings, group, topic)
+    return judge_waiting(since, now, lag, longest_wait(program, settings))
 
 
 def _dead_letters_bounded(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
-    return judge_refusals(streams.heartbeats(settings), now)
+    return judge_refusals(streams.heartbeats(settings), now, settings)
 
 
 def _clocks(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
-    return judge_clocks(streams.heartbeats(settings).get("producer"), now)
+    return judge_clocks(streams.heartbeats(settings).get("producer"), now, settings)
 
 
 def _standby(settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
@@ -295,15 +291,6 @@ def _offsets_account_for_rows(settings: Settings, _now: dt.datetime) -> dg.Asset
     return judge_rows(len(processed), tables.not_stored(settings, processed))
 
 
-def _silence(beat: Heartbeat | None, now: dt.datetime) -> str:
-    """Why a program counts as not running; empty when it runs."""
-    if beat is None:
-        return "no heartbeat"
-    if is_recent(beat, now):
-        return ""
-    return f"no heartbeat for {(now - utc(beat.sent_at)).total_seconds():.0f} s"
-
-
 STREAM_CHECKS = (
     StreamCheck(
         "channels_confirmed",
@@ -314,25 +301,26 @@ STREAM_CHECKS = (
     StreamCheck(
         "fresh_while_open",
         RAW,
-        "The newest event is recent during the regular session.",
+        "The newest event is at most ALERT_SILENCE_SECONDS old during the regular session.",
         _fresh,
     ),
     StreamCheck(
         "filter_keeps_up",
         RAW,
-        "Nothing received waits for the filter longer than a minute.",
+        "Nothing received waits for the filter longer than ALERT_LAG_SECONDS.",
         _filter_keeps_up,
     ),
     StreamCheck(
         "sink_keeps_up",
         FILTERED,
-        "Nothing received waits for the sink longer than a minute.",
+        "Nothing received waits for the sink longer than ALERT_LAG_SECONDS.",
         _sink_keeps_up,
     ),
     StreamCheck(
         "archiver_keeps_up",
         RAW_ARCHIVE,
-        "Nothing received waits for the archiver longer than ARCHIVE_MAX_SECONDS and a minute.",
+        "Nothing received waits for the archiver longer than ARCHIVE_MAX_SECONDS and "
+        "ALERT_LAG_SECONDS.",
         _archiver_keeps_up,
     ),
     StreamCheck(
@@ -356,7 +344,7 @@ STREAM_CHECKS = (
     StreamCheck(
         "dead_letters_bounded",
         DEAD_LETTERS,
-        "No program refused more than 1 % of what it read.",
+        "No program refused more of what it read than ALERT_REFUSED_SHARE allows (1 %).",
         _dead_letters_bounded,
     ),
     StreamCheck(

@@ -18,6 +18,7 @@ from polygon_assets.defs.graph.runs import (
     Wait,
     failures_in_a_row,
     newest_run_id,
+    orphan,
     pause_after,
     retry_at,
 )
@@ -34,18 +35,21 @@ DRAIN_PATIENCE = dt.timedelta(minutes=10)
 LAST_EVENTS = dt.timedelta(seconds=60)
 """The producer delivers its last events within this time; before, a lag of 0 proves nothing."""
 
-LAUNCHED = frozenset({DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING})
 ORPHAN_AGE = dt.timedelta(minutes=3)
 """A living supervisor writes an event at least every 30 s, whatever its program does."""
-STOPPED_ORPHAN_AGE = dt.timedelta(minutes=1)
+LIKELY_ORPHAN_AGE = dt.timedelta(minutes=1)
 """A supervisor ends its run seconds after its program has stopped, unless Dagster cannot write the
-end, as on a full disk."""
+end, as on a full disk; and seconds after its code server has ended, unless it was killed too."""
 FIRST_PAUSE, LONGEST_PAUSE = dt.timedelta(seconds=5), dt.timedelta(minutes=5)
+"""Between the failed runs of a program: seconds, because each is a gap, then longer and longer."""
 HUMAN_PAUSE = dt.timedelta(minutes=10)
+"""After a failure that only a person cures: the next try shows whether it is cured."""
 FIRST_CSV_PAUSE, LONGEST_CSV_PAUSE = dt.timedelta(minutes=1), dt.timedelta(minutes=30)
+"""Between the failed reads of the subscriptions: streaming goes on with the last good ones."""
 SHORT_RUN = dt.timedelta(minutes=15)
 """A run that failed later had been healthy: the count of failures starts again."""
 MAX_FAILURES = 10
+"""Their pauses last 20 minutes: one more run would cure nothing that these have not."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,12 @@ class StreamFacts:
     missing_settings: Sequence[str] = ()
     copies: int = 1
     """How many run at the same time. Above 1, the heartbeat may be another machine's leader's."""
+    outlives_run: bool = False
+    """Whether the program goes on without its run, as on ECS: its next run adopts it."""
+    replaced_by: str = ""
+    """What does the program's work in its place, so that it gets no run."""
+    desired_tasks: int | None = None
+    """How many tasks its ECS service is to run; None without one, or if ECS did not answer."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,13 @@ class Start:
     session: dt.date
     attempt: int
     after: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class StopService:
+    """Scale the program's service to 0: no run needs it, and none would do it."""
+
     reason: str
 
 
@@ -109,37 +126,41 @@ def is_finished(
 
 def decide(
     facts: StreamFacts, calendar: MarketCalendar, now: dt.datetime, clock: MarketClock = WALL_CLOCK
-) -> Start | FailOrphanedRun | Wait:
+) -> Start | FailOrphanedRun | StopService | Wait:
     """Whether a stream program needs a run, has one, or must be left alone; `now` is wall time."""
-    own = facts.heartbeat if facts.copies == 1 else None
+    # A heartbeat proves the run only where the program ends with it.
+    own = facts.heartbeat if facts.copies == 1 and not facts.outlives_run else None
     if active := next((run for run in facts.runs if run.status in ACTIVE), None):
         return _watch(active, own, now)
+    if facts.replaced_by:
+        reason = f"{facts.replaced_by} does its work"
+        return StopService(reason) if facts.desired_tasks else Wait(reason)
     market_now = clock.market(now)
     session = session_to_stream(calendar, market_now)
     if session is None:
         opens = calendar.next_session(market_now).extended_open
-        return Wait(f"closed; the next session opens at {opens:%Y-%m-%d %H:%M} UTC")
+        reason = f"closed; the next session opens at {opens:%Y-%m-%d %H:%M} UTC"
+        is_draining = session_to_stream(calendar, market_now - DRAIN_PATIENCE) is not None
+        return StopService(reason) if facts.desired_tasks and not is_draining else Wait(reason)
     if facts.missing_settings:
         return Wait(not_set(facts.missing_settings))
     if own and _is_alive(own, now):
         return Wait(f"runs outside Dagster as {own.instance}")
     since = session.extended_open - OPENING_LEAD
     runs = [run for run in facts.runs if clock.market(run.ended_or_created_at) >= since]
-    return _start_or_wait(runs, session, now)
+    answer = _start_or_wait(runs, session, now)
+    is_down = runs and runs[0].status is DagsterRunStatus.CANCELED
+    return StopService(answer.reason) if is_down and facts.desired_tasks else answer
 
 
 def _watch(run: RunFacts, heartbeat: Heartbeat | None, now: dt.datetime) -> FailOrphanedRun | Wait:
     sent_at = utc(heartbeat.sent_at) if heartbeat else run.silent_since
     has_stopped = heartbeat is not None and heartbeat.state == "stopped"
-    patience = STOPPED_ORPHAN_AGE if has_stopped and sent_at > run.created_at else ORPHAN_AGE
-    last_sign = max(run.silent_since, sent_at)
-    if run.status in LAUNCHED and now - last_sign > patience:
-        return FailOrphanedRun(
-            run.run_id,
-            "no event from the run and no heartbeat from its program "
-            f"since {last_sign:%H:%M:%S} UTC",
-        )
-    return Wait(f"run {run.short_id} is {run.status.value.lower()}")
+    is_likely = run.launcher_is_gone or (has_stopped and sent_at > run.created_at)
+    patience = LIKELY_ORPHAN_AGE if is_likely else ORPHAN_AGE
+    return orphan(run, patience, now, sent_at) or Wait(
+        f"run {run.short_id} is {run.status.value.lower()}"
+    )
 
 
 def _start_or_wait(runs: Sequence[RunFacts], session: Session, now: dt.datetime) -> Start | Wait:

@@ -13,7 +13,7 @@ from polygon_assets.clients.market_clock import MarketClockError
 from polygon_assets.defs.graph.keys import STOCK_AGGREGATES
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.gap_filling import doubt
-from polygon_assets.inspection import EvidenceError
+from polygon_assets.inspection import InspectionError
 from polygon_assets.required_settings import missing_settings, not_set
 
 
@@ -27,7 +27,7 @@ from polygon_assets.required_settings import missing_settings, not_set
 def sample_agrees_with_rest(environment: Environment) -> dg.AssetCheckResult:
     from clickhouse_connect.driver.exceptions import Error
 
-    from polygon_assets.clients.polygon import PolygonApiError
+    from polygon_assets.clients.polygon_answers import PolygonApiError
     from polygon_assets.clients.subscription_store import SubscriptionStoreError
 
     settings = environment.settings()
@@ -43,7 +43,7 @@ def sample_agrees_with_rest(environment: Environment) -> dg.AssetCheckResult:
         result = doubt.compare(settings, clock, session.extended_open, now, chance)
     except (
         Error,
-        EvidenceError,
+        InspectionError,
         MarketClockError,
         PolygonApiError,
         SubscriptionStoreError,

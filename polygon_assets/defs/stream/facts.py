@@ -14,9 +14,10 @@ from polygon_assets.defs.graph.runs import run_facts
 from polygon_assets.defs.stream.day_closing import DayFacts
 from polygon_assets.defs.stream.decisions import CsvFacts, StreamFacts
 from polygon_assets.defs.stream.jobs import ETAG_TAG, stream_job_name
+from polygon_assets.defs.stream.runners import copies
 from polygon_assets.gap_filling import record
 from polygon_assets.gap_filling.coverage import Interval
-from polygon_assets.inspection import streams, tables
+from polygon_assets.inspection import connectors, streams, tables
 from polygon_assets.inspection.gaps import unsettled
 from polygon_assets.market_calendar import Session
 from polygon_assets.market_clock import MarketClock, calendar_of
@@ -27,11 +28,24 @@ from polygon_assets.settings import Settings
 
 
 def stream_facts(
-    instance: dg.DagsterInstance, settings: Settings, program: str, heartbeat: Heartbeat | None
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    program: str,
+    heartbeat: Heartbeat | None,
+    desired_tasks: int | None = None,
 ) -> StreamFacts:
-    runs = run_facts(instance, dg.RunsFilter(job_name=stream_job_name(program)))
-    copies = settings.producer_copies if program == "producer" else 1
-    return StreamFacts(program, runs, heartbeat, missing_settings(settings, program), copies)
+    on_ecs = settings.stream_runner == "ecs"
+    parts = (program, "ecs") if on_ecs else (program,)
+    return StreamFacts(
+        program,
+        run_facts(instance, dg.RunsFilter(job_name=stream_job_name(program))),
+        heartbeat,
+        missing_settings(settings, *parts),
+        copies(settings, program),
+        outlives_run=on_ecs,
+        replaced_by=connectors.KAFKA_CONNECT if connectors.replaces(settings, program) else "",
+        desired_tasks=desired_tasks,
+    )
 
 
 def csv_facts(instance: dg.DagsterInstance, etag: str, seen_etag: str) -> CsvFacts:
@@ -43,7 +57,7 @@ def day_facts(
 ) -> list[DayFacts]:
     """What is known of each day; `now` is wall time, the facts have market time.
 
-    Raises EvidenceError, because a system that does not answer proves nothing, and
+    Raises InspectionError, because a system that does not answer proves nothing, and
     MarketClockError.
     """
     clock, calendar = market_clock.connect(settings), calendar_of(settings)
@@ -76,11 +90,6 @@ def _uncovered(
 
 
 def _pending_since(settings: Settings, clock: MarketClock) -> dict[str, dt.datetime | None]:
-    topic_of = {
-        topics.FILTER_GROUP: topics.RAW_TOPIC,
-        topics.SINK_GROUP: topics.FILTERED_TOPIC,
-    }
-    pending = {
-        group: streams.pending_since(settings, group, topic) for group, topic in topic_of.items()
-    }
+    read = [topics.READERS[program] for program in ("filter", "sink")]
+    pending = {group: streams.pending_since(settings, group, topic) for group, topic in read}
     return {group: clock.market(since) if since else None for group, since in pending.items()}

@@ -23,6 +23,7 @@ from polygon_assets.defs.graph.runs import (
     failures_in_a_row,
     log_while_running,
     newest_run_id,
+    orphan,
     pause_after,
     retry_at,
     run_facts,
@@ -30,12 +31,13 @@ from polygon_assets.defs.graph.runs import (
 from polygon_assets.defs.stream.open_days import open_days
 from polygon_assets.gap_filling import decisions
 from polygon_assets.gap_filling.record import record, record_subscription_sets
-from polygon_assets.inspection import EvidenceError, gaps
+from polygon_assets.inspection import InspectionError, gaps
 from polygon_assets.market_clock import MarketClock
 from polygon_assets.required_settings import missing_settings, not_set
 from polygon_assets.serving import gap_ledger
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
+from polygon_assets.subscriptions import WHOLE_MARKET_SYMBOLS
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -45,10 +47,8 @@ if TYPE_CHECKING:
 GAP_FILL_TAG = "polygon/gap_fill"
 GAP_FILLER = "gap_filler"
 FIRST_PAUSE, LONGEST_PAUSE = dt.timedelta(seconds=15), dt.timedelta(minutes=30)
-WHOLE_MARKET_SYMBOLS = 12_000
-"""About the number of listed US tickers, OTC excluded."""
 LONGEST_NOTE = 500
-ORPHAN_AGE = dt.timedelta(minutes=3)
+LONGEST_SILENCE = dt.timedelta(minutes=3)
 """A living fill writes a line once a minute."""
 
 
@@ -78,7 +78,7 @@ def fill(context: dg.OpExecutionContext, config: GapsToFill, environment: Enviro
     from clickhouse_connect.driver.exceptions import Error
 
     from polygon_assets.clients import clickhouse
-    from polygon_assets.clients.polygon import PolygonUnavailableError
+    from polygon_assets.clients.polygon_answers import PolygonUnavailableError
     from polygon_assets.gap_filling.fill import GapFiller
 
     settings = environment.settings()
@@ -111,7 +111,7 @@ def _fill_one(
     clock: MarketClock,
 ) -> str:
     """Fill one gap and store its new state; why it failed, so that the next ones go on."""
-    from polygon_assets.clients.polygon import PolygonApiError, PolygonUnavailableError
+    from polygon_assets.clients.polygon_answers import PolygonApiError, PolygonUnavailableError
     from polygon_assets.clients.subscription_store import SubscriptionStoreError
     from polygon_assets.gap_filling.fill import GapFillError
 
@@ -198,11 +198,9 @@ def decide(
 ) -> Fill | FailOrphanedRun | Wait:
     """Whether to launch a fill; `runs` of the job are newest first, `now` is wall time."""
     if active := next((run for run in runs if run.status in ACTIVE), None):
-        if now - active.silent_since > ORPHAN_AGE and active.status is dg.DagsterRunStatus.STARTED:
-            return FailOrphanedRun(
-                active.run_id, f"no event from the run since {active.silent_since:%H:%M:%S} UTC"
-            )
-        return Wait(f"run {active.short_id} is {active.status.value.lower()}")
+        return orphan(active, LONGEST_SILENCE, now) or Wait(
+            f"run {active.short_id} is {active.status.value.lower()}"
+        )
     if not due:
         return Wait("no gap is due")
     failures = failures_in_a_row(runs)
@@ -254,7 +252,7 @@ def gap_filler(
         with closing(clickhouse.connect(settings)) as client:
             waiting = decisions.newly_waiting(entries, market, limits)
             gap_ledger.store(client, waiting, now)
-    except (EvidenceError, Error, market_clock.MarketClockError) as error:
+    except (InspectionError, Error, market_clock.MarketClockError) as error:
         return dg.SkipReason(f"the ledger cannot be brought up to date: {error}")
     try:
         record_subscription_sets(settings, now)

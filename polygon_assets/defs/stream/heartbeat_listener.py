@@ -3,7 +3,6 @@
 Add how heartbeats reach a supervision here; what they mean for it belongs to `supervision`.
 """
 
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -11,8 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from polygon_assets.inspection import KafkaUnreachableError
-from polygon_assets.inspection.streams import follow_heartbeats
-from polygon_assets.messages import Heartbeat
+from polygon_assets.inspection.streams import LONG_TAIL, TAIL, follow_heartbeats
+from polygon_assets.messages import Heartbeat, process_of
 from polygon_assets.settings import Settings
 
 RECONNECT_SECONDS = 2.0
@@ -30,6 +29,8 @@ class HeartbeatListener:
     ) -> None:
         """`record` gets each heartbeat of the program, also another process's; it may not wait."""
         self._settings = settings
+        # A program that went on without a run was streaming: its heartbeats meanwhile prove it.
+        self._tail = LONG_TAIL if settings.stream_runner == "ecs" else TAIL
         self._record = record
         self._program = program
         self._stop = threading.Event()
@@ -37,7 +38,7 @@ class HeartbeatListener:
             target=self._listen, name=f"heartbeats-{program}", daemon=True
         )
         self._newest: dict[str, tuple[Heartbeat, float]] = {}
-        """By process, `host:pid`: the newest heartbeat, and when it came."""
+        """By process, as `messages.process_of` names it: the newest heartbeat, and when it came."""
         self._listening_since: float | None = None
         self.error = ""
         """Why no heartbeat can arrive; empty while Kafka answers."""
@@ -55,19 +56,19 @@ class HeartbeatListener:
         self._stop.set()
         self._thread.join(STOP_SECONDS)
 
-    def newest(self, pid: int) -> Heartbeat | None:
+    def newest(self, process: str) -> Heartbeat | None:
         """The newest heartbeat of this process."""
-        beat, _ = self._newest.get(_process(pid), (None, 0.0))
+        beat, _ = self._newest.get(process, (None, 0.0))
         return beat
 
-    def silent_seconds(self, pid: int, since: float) -> float:
+    def silent_seconds(self, process: str, since: float) -> float:
         """Seconds without a heartbeat of this process, counted only while Kafka answers.
 
         After an outage of Kafka the count starts again.
         """
         if self._listening_since is None:
             return 0.0
-        _, newest_at = self._newest.get(_process(pid), (None, 0.0))
+        _, newest_at = self._newest.get(process, (None, 0.0))
         return time.monotonic() - max(since, newest_at, self._listening_since)
 
     def _listen(self) -> None:
@@ -79,7 +80,7 @@ class HeartbeatListener:
                 self._stop.wait(RECONNECT_SECONDS)
 
     def _follow(self) -> None:
-        for beat in follow_heartbeats(self._settings, self._stop):
+        for beat in follow_heartbeats(self._settings, self._stop, self._tail):
             if self._listening_since is None:
                 self._listening_since, self.error = time.monotonic(), ""
             if beat and beat.program == self._program:
@@ -88,14 +89,16 @@ class HeartbeatListener:
                     self._record(beat)
 
     def _keep(self, beat: Heartbeat) -> None:
-        """Make a heartbeat its process's newest, and forget the process that is silent longest."""
-        process = beat.instance.rpartition(":")[0]
-        newest = {name: kept for name, kept in self._newest.items() if name != process}
+        """Make a heartbeat its process's newest, and forget the process that is silent longest.
+
+        A reconnection reads the last heartbeats again: of a process that hangs, they are no sign.
+        """
+        process = process_of(beat)
+        kept, _ = self._newest.get(process, (None, 0.0))
+        if kept and kept.instance == beat.instance and beat.sent_at <= kept.sent_at:
+            return
+        newest = {name: pair for name, pair in self._newest.items() if name != process}
         if len(newest) >= MOST_PROCESSES:
             del newest[next(iter(newest))]
         # One assignment: another thread reads the mapping meanwhile.
         self._newest = {**newest, process: (beat, time.monotonic())}
-
-
-def _process(pid: int) -> str:
-    return f"{socket.gethostname()}:{pid}"

@@ -5,11 +5,14 @@ supervises it in the run's own process, because a step process between them woul
 """
 
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from polygon_assets.child_processes import die_with_parent
+from polygon_assets.clients.ecs import EcsRefusedError, EcsUnreachableError
 from polygon_assets.clients.market_clock import MarketClockError
 from polygon_assets.defs.graph.dagster_processes import dagster_ancestors, is_intact
 from polygon_assets.defs.graph.keys import DEAD_LETTER_TABLE, OHLCV_1M, STREAM_GAPS, SUBSCRIPTIONS
@@ -20,6 +23,7 @@ from polygon_assets.defs.stream.heartbeat_events import EventReporter
 from polygon_assets.defs.stream.heartbeat_listener import HeartbeatListener
 from polygon_assets.defs.stream.heartbeat_recorder import HeartbeatRecorder
 from polygon_assets.defs.stream.interruption import Interruption
+from polygon_assets.defs.stream.runners import runner_for
 from polygon_assets.defs.stream.supervision import (
     Limits,
     ProgramKeepsFailingError,
@@ -34,6 +38,7 @@ SESSION_TAG = "polygon/session"
 ATTEMPT_TAG = "polygon/attempt"
 ETAG_TAG = "polygon/etag"
 VALIDATION_TAG = "polygon/validation"
+CANCELLED = frozenset({dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED})
 KILL_MARGIN_SECONDS = 5.0
 """From the end of a program's own draining to SIGKILL."""
 _DOES = {
@@ -90,31 +95,51 @@ def _keep_running(
     end = f"{until:%Y-%m-%d %H:%M} UTC" if until else "it is stopped"
     context.log.info("%s until %s", program, end)
 
+    def is_left() -> bool:
+        return interruption.came or not is_intact(ancestors)
+
     def is_finished(heartbeat: Heartbeat | None) -> bool:
-        if interruption.came or not is_intact(ancestors):
+        if is_left() and (not runner.outlives_run or _is_cancelled(context)):
             return True
         now = dt.datetime.now(dt.UTC)
         return decisions.is_finished(program, heartbeat, _wall_time(environment, until), now)
 
     with (
+        _failing_with_the_cause(context, program),
         Interruption() as interruption,
         HeartbeatRecorder(settings) as recorder,
         HeartbeatListener(settings, program, recorder.take) as listener,
     ):
-        supervision = Supervision(
-            programs.command_for(program),
+        runner = runner_for(settings, program, programs, context.log.info)
+        Supervision(
+            runner,
             listener,
             EventReporter(program, context.log_event, context.log.info, lambda: listener.error),
             is_finished,
             Limits(grace_seconds=settings.drain_seconds + KILL_MARGIN_SECONDS),
-        )
-        try:
-            supervision.run()
-        except ProgramRefusedError as error:
-            context.instance.add_run_tags(context.run_id, {NEEDS_HUMAN_TAG: "true"})
-            raise dg.Failure(f"{program}: {error}", allow_retries=False) from error
-        except (ProgramKeepsFailingError, ProgramNotDrainedError) as error:
-            raise dg.Failure(f"{program}: {error}", allow_retries=False) from error
+            is_left,
+        ).run()
+
+
+@contextmanager
+def _failing_with_the_cause(context: dg.OpExecutionContext, program: str) -> Iterator[None]:
+    """Turn a program's error into the run's failure, without retries of the step.
+
+    A run that only a person can cure is tagged so.
+    """
+    try:
+        yield
+    except (ProgramRefusedError, EcsRefusedError) as error:
+        context.instance.add_run_tags(context.run_id, {NEEDS_HUMAN_TAG: "true"})
+        raise dg.Failure(f"{program}: {error}", allow_retries=False) from error
+    except (ProgramKeepsFailingError, ProgramNotDrainedError, EcsUnreachableError) as error:
+        raise dg.Failure(f"{program}: {error}", allow_retries=False) from error
+
+
+def _is_cancelled(context: dg.OpExecutionContext) -> bool:
+    """Whether a person has terminated this run; a code server that ends interrupts it too."""
+    run = context.instance.get_run_by_id(context.run_id)
+    return run is not None and run.status in CANCELLED
 
 
 def _wall_time(environment: Environment, until: dt.datetime | None) -> dt.datetime | None:

@@ -13,7 +13,13 @@ from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.graph.runs import log_while_running
 from polygon_assets.inspection.dead_letters import moment
 from polygon_assets.required_settings import missing_settings, not_set
-from polygon_assets.serving.dead_letters import PROGRAM_NAMES, STAGES, Letter, Replay, Selection
+from polygon_assets.serving.dead_letters import (
+    LETTER_STAGES,
+    PROGRAM_NAMES,
+    Letter,
+    Replay,
+    Selection,
+)
 from polygon_assets.settings import Settings
 
 SHOWN_FAILURES = 20
@@ -72,7 +78,7 @@ def _replay(
     from polygon_assets.dead_letters.replay import Replayer
 
     with closing(Replayer(settings, f"dagster run {context.run_id}")) as replayer:
-        letters = replayer.chosen(chosen, config.limit, again=config.again)
+        letters = replayer.select(chosen, config.limit, again=config.again)
         return letters, list(replayer.replay(letters, context.log.info))
 
 
@@ -95,7 +101,7 @@ def _report(context: dg.OpExecutionContext, letters: list[Letter], outcomes: lis
 def selection(config: LettersToReplay) -> Selection:
     """The letters that a configuration names. Raises Failure for none, and for a wrong value."""
     _refuse_unknown("program", config.program, PROGRAM_NAMES)
-    _refuse_unknown("stage", config.stage, STAGES)
+    _refuse_unknown("stage", config.stage, LETTER_STAGES)
     chosen = Selection(
         tuple(config.letter_ids),
         config.program,

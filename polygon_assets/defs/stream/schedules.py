@@ -12,6 +12,7 @@ from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.graph.runs import ACTIVE, ScheduleAnswer, still_running
 from polygon_assets.defs.stream.jobs import PROGRAM_TAG, REFRESH_OHLCV_1M
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
+from polygon_assets.required_settings import not_set
 from polygon_assets.settings import Settings
 
 SETTLING = dt.timedelta(seconds=60)
@@ -69,7 +70,7 @@ def _not_now(settings: Settings, calendar: MarketCalendar, now: dt.datetime) -> 
     if not calendar.is_open(now):
         opens = calendar.next_session(now).extended_open
         return f"closed; the next session opens at {opens:%Y-%m-%d %H:%M} UTC"
-    return None if settings.clickhouse_host else "CLICKHOUSE_HOST is not set"
+    return None if settings.clickhouse_host else not_set(["CLICKHOUSE_HOST"])
 
 
 def _settling(instance: dg.DagsterInstance, scheduled: dt.datetime, now: dt.datetime) -> str | None:

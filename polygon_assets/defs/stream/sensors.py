@@ -10,11 +10,13 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from polygon_assets.clients import ecs
 from polygon_assets.defs.graph.dagster_processes import dagster_ancestors, is_intact
 from polygon_assets.defs.graph.keys import STOCK_AGGREGATES
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.graph.runs import FailOrphanedRun, Wait, fail_orphaned_run
 from polygon_assets.defs.stream import day_closing, decisions, facts
+from polygon_assets.defs.stream.connector_supervision import sink_connectors
 from polygon_assets.defs.stream.fill_gaps import gap_filler
 from polygon_assets.defs.stream.jobs import (
     ATTEMPT_TAG,
@@ -25,10 +27,10 @@ from polygon_assets.defs.stream.jobs import (
     stream_job_name,
 )
 from polygon_assets.defs.stream.open_days import open_days
-from polygon_assets.inspection import EvidenceError, streams
+from polygon_assets.inspection import InspectionError, services, streams
 from polygon_assets.inspection.gaps import ledger
 from polygon_assets.messages import PROGRAMS, Heartbeat
-from polygon_assets.required_settings import not_set
+from polygon_assets.required_settings import missing_settings, not_set
 from polygon_assets.settings import Settings
 
 STREAM_SUPERVISOR = "stream_supervisor"
@@ -43,7 +45,7 @@ KAFKA_SECONDS = 4.0
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Keeps one run of each stream program going during a session: launches runs, "
     "relaunches failed ones after a pause, respects a cancel, and reports runs as failed whose "
-    "process is gone.",
+    "process is gone. Where the programs are ECS services, it scales those to 0 that no run needs.",
 )
 def stream_supervisor(
     context: dg.SensorEvaluationContext, environment: Environment
@@ -55,16 +57,20 @@ def stream_supervisor(
         )
     settings, calendar = environment.settings(), environment.calendar()
     clock, now = environment.clock(), dt.datetime.now(dt.UTC)
-    beats, unknown = _heartbeats(settings)
-    requests, reasons = [], [unknown] if unknown else []
+    (beats, no_beats), (counts, no_counts) = _heartbeats(settings), _desired_counts(settings)
+    requests, reasons = [], [*filter(None, (no_beats, no_counts))]
     for program in PROGRAMS:
-        known = facts.stream_facts(context.instance, settings, program, beats.get(program))
+        known = facts.stream_facts(
+            context.instance, settings, program, beats.get(program), counts.get(program)
+        )
         answer = decisions.decide(known, calendar, now, clock)
         if isinstance(answer, decisions.Start):
             context.log.info("%s: %s", program, answer.reason)
             requests.append(_stream_request(program, answer))
         elif isinstance(answer, FailOrphanedRun):
             fail_orphaned_run(context, STREAM_SUPERVISOR, answer)
+        elif isinstance(answer, decisions.StopService):
+            reasons.append(_stop_service(context, settings, program, answer))
         reasons.append(f"{program}: {answer.reason}")
     skip_reason = None if requests else "; ".join(reasons)
     return dg.SensorResult(run_requests=requests, skip_reason=skip_reason)
@@ -74,8 +80,34 @@ def _heartbeats(settings: Settings) -> tuple[dict[str, Heartbeat], str]:
     """The heartbeats, or none and why: runs are supervised all the same."""
     try:
         return streams.heartbeats(settings, KAFKA_SECONDS), ""
-    except EvidenceError as error:
+    except InspectionError as error:
         return {}, f"heartbeats unknown ({error})"
+
+
+def _desired_counts(settings: Settings) -> tuple[dict[str, int], str]:
+    """The desired counts of the services, or none and why; none for local processes."""
+    if not services.runs_on_ecs(settings):
+        return {}, ""
+    try:
+        return services.desired_counts(settings), ""
+    except InspectionError as error:
+        return {}, f"services unknown ({error})"
+
+
+def _stop_service(
+    context: dg.SensorEvaluationContext,
+    settings: Settings,
+    program: str,
+    stop: decisions.StopService,
+) -> str:
+    """Scale a service to 0; a sentence says what came of it, and the next tick tries again."""
+    name = ecs.service_name(settings, program)
+    try:
+        ecs.connect(settings).scale(name, 0)
+    except ecs.EcsError as error:
+        return f"service {name} is not scaled to 0 ({error})"
+    context.log.info("service %s is scaled to 0: %s", name, stop.reason)
+    return f"service {name} is scaled to 0"
 
 
 def _stream_request(program: str, start: decisions.Start) -> dg.RunRequest:
@@ -102,8 +134,8 @@ def subscriptions_csv(
     from polygon_assets.clients import subscription_store
 
     settings = environment.settings()
-    if not settings.polygon_api_key.get_secret_value():
-        return dg.SkipReason(not_set(["POLYGON_API_KEY"]))
+    if missing := missing_settings(settings, "vendor"):
+        return dg.SkipReason(not_set(missing))
     try:
         etag = subscription_store.connect(settings).csv_etag()
     except subscription_store.SubscriptionStoreError as error:
@@ -141,7 +173,7 @@ def trading_day_closer(
         if not open_and_over:
             return dg.SkipReason("no day is over and unproved")
         days = facts.day_facts(settings, open_and_over, entries, wall_now)
-    except EvidenceError as error:
+    except InspectionError as error:
         return dg.SkipReason(f"nothing can be proved now: {error}")
     verdicts = {
         known.day.isoformat(): day_closing.day_closed(known, calendar, now) for known in days
@@ -168,4 +200,10 @@ def _day_events(
             yield dg.AssetObservation(STOCK_AGGREGATES, partition=day, metadata=metadata)
 
 
-STREAM_SENSORS = (stream_supervisor, subscriptions_csv, trading_day_closer, gap_filler)
+STREAM_SENSORS = (
+    stream_supervisor,
+    subscriptions_csv,
+    trading_day_closer,
+    gap_filler,
+    sink_connectors,
+)

@@ -1,16 +1,16 @@
 """Keeping one stream program running: start it, watch its heartbeats, start it again.
 
-Add a reason to restart or to give up here; what a heartbeat means for the assets belongs to
-`heartbeat_events`, and when a session is over to `decisions`.
+Add a reason to restart or to give up here; who runs the program belongs to `runner`, what a
+heartbeat means for the assets to `heartbeat_events`, and when a session is over to `decisions`. A
+run that has died itself is launched again by the sensor `stream_supervisor`.
 """
 
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from polygon_assets.defs.stream.program_process import ProgramProcess, ending
+from polygon_assets.defs.stream.runner import Copy, Ending, Runner
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.messages import Heartbeat
 
@@ -58,10 +58,10 @@ class Limits:
 class HeartbeatSource(Protocol):
     """Where heartbeats come from."""
 
-    def newest(self, pid: int) -> Heartbeat | None:
-        """The newest heartbeat of the process."""
+    def newest(self, process: str) -> Heartbeat | None:
+        """The newest heartbeat of the process, as `messages.process_of` names it."""
 
-    def silent_seconds(self, pid: int, since: float) -> float:
+    def silent_seconds(self, process: str, since: float) -> float:
         """Seconds without a heartbeat of the process; `since` is its start, monotonic."""
 
 
@@ -75,89 +75,145 @@ class Reporter(Protocol):
         """Called when the program was started, has ended, or will be started again."""
 
 
+@dataclass(frozen=True)
+class _Loss:
+    """A copy that ended, or was ended because it hung."""
+
+    copy: Copy
+    because: str
+    refusal: str = ""
+
+
 @dataclass
 class Supervision:
     """One program under supervision; `run` must be called in the main thread."""
 
-    command: Sequence[str]
+    runner: Runner
     heartbeats: HeartbeatSource
     reporter: Reporter
     is_finished: Callable[[Heartbeat | None], bool]
-    """Whether the session is over for this program."""
+    """Whether the program is to end: the session is over, or a person stops it."""
     limits: Limits
+    is_left: Callable[[], bool] = lambda: False
+    """Whether the run must end although the program is still needed."""
     restarts: int = 0
 
     def run(self) -> None:
         """Keep the program running until it is finished, then stop it.
 
         Raises ProgramRefusedError, ProgramNotDrainedError and ProgramKeepsFailingError. However
-        this call ends, the program has ended before it.
+        this call ends, the program has ended before it, unless it can go on without the run.
         """
+        try:
+            self._run()
+        except (ProgramRefusedError, ProgramKeepsFailingError):
+            self._log_all(self.runner.stop(self.limits.grace_seconds))
+            raise
+        finally:
+            self._log_all(self.runner.leave(self.limits.grace_seconds))
+
+    def _run(self) -> None:
         failures = 0
         while True:
-            began = time.monotonic()
-            ended_because = self._run_once()
-            if ended_because is None:
+            self.runner.ensure()
+            loss = self._watch()
+            if loss is None:
                 return
-            was_healthy = time.monotonic() - began >= self.limits.healthy_seconds
+            was_healthy = loss.copy.ran_seconds >= self.limits.healthy_seconds
             failures = 1 if was_healthy else failures + 1
-            if failures >= self.limits.max_failures:
-                raise ProgramKeepsFailingError(f"{ended_because}; {failures} times in a row")
-            pause = self.limits.pauses[min(failures, len(self.limits.pauses)) - 1]
+            if not self._has_healthy_copy():
+                self._give_up_if_hopeless(loss, failures)
             self.restarts += 1
-            self.reporter.log(f"{ended_because}; starting again in {pause:g} s")
-            if self._finished_within(pause):
+            if self._is_over_within(self._pause(loss, failures)):
                 return
 
-    def _run_once(self) -> str | None:
-        """Run the program from its start to its end; why it ended, or None when it was finished."""
-        process = ProgramProcess(self.command)
-        self.reporter.log(f"started as process {process.pid}")
-        try:
-            stopped_because = self._watch(process)
-        finally:
-            code = process.stop(self.limits.grace_seconds)
-            self.reporter.log(f"process {process.pid} {ending(code)}")
-        ended = f"process {process.pid} {ending(code)}"
-        if stopped_because == SESSION_OVER:
-            # Killed by SIGTERM means: it had not yet set its handler, so it had accepted nothing.
-            if code not in (0, -signal.SIGTERM):
-                message = f"{SESSION_OVER}, but {ended}.{self._last_detail(process)}"
-                raise ProgramNotDrainedError(message)
-            return None
-        if not stopped_because and code in REFUSALS:
-            message = f"{REFUSALS[code]} (exit code {code}).{self._last_detail(process)}"
-            raise ProgramRefusedError(message)
-        return stopped_because or ended
-
-    def _watch(self, process: ProgramProcess) -> str:
-        """Wait for a reason to stop the program; empty when it ended by itself."""
-        while process.exit_code() is None:
-            heartbeat = self.heartbeats.newest(process.pid)
+    def _watch(self) -> _Loss | None:
+        """Wait until a copy is lost; None when the run is over."""
+        while True:
+            if endings := self.runner.endings():
+                self._log_all(endings)
+                return _Loss(endings[-1].copy, str(endings[-1]), self._refusal(endings))
+            heartbeat = self._newest_heartbeat()
             self.reporter.observe(heartbeat, self.restarts)
-            if self.is_finished(heartbeat):
-                return SESSION_OVER
-            if silence := self._silence(process, heartbeat):
-                return f"process {process.pid} sent no heartbeat for {silence:.0f} s"
+            if self._is_over(heartbeat):
+                return None
+            for copy in self.runner.copies():
+                if silence := self._silence(copy):
+                    because = f"{copy.name} sent no heartbeat for {silence:.0f} s"
+                    self._log_all(self.runner.end(copy, because, self.limits.grace_seconds))
+                    return _Loss(copy, because)
             time.sleep(self.limits.poll_seconds)
+
+    def _has_healthy_copy(self) -> bool:
+        """Whether another copy streams: it goes on, as when a new version refuses to start."""
+        ran_seconds = [copy.ran_seconds for copy in self.runner.copies()]
+        return max(ran_seconds, default=0.0) >= self.limits.healthy_seconds
+
+    def _give_up_if_hopeless(self, loss: _Loss, failures: int) -> None:
+        if loss.refusal:
+            raise ProgramRefusedError(loss.refusal)
+        if failures >= self.limits.max_failures:
+            raise ProgramKeepsFailingError(f"{loss.because}; {failures} times in a row")
+
+    def _pause(self, loss: _Loss, failures: int) -> float:
+        """The seconds until the next start; none where the copy is replaced by itself."""
+        if self.runner.outlives_run:
+            self.reporter.log(f"{loss.refusal or loss.because}; it is replaced")
+            return 0.0
+        pause = self.limits.pauses[min(failures, len(self.limits.pauses)) - 1]
+        self.reporter.log(f"{loss.because}; starting again in {pause:g} s")
+        return pause
+
+    def _is_over(self, heartbeat: Heartbeat | None) -> bool:
+        """Whether the run is over; then the program is stopped, or left to itself."""
+        if not self.is_finished(heartbeat):
+            return self.is_left()
+        endings = self.runner.stop(self.limits.grace_seconds)
+        self._log_all(endings)
+        for ending in endings:
+            if not ending.was_drained:
+                message = f"{SESSION_OVER}, but {ending}.{self._last_detail(ending)}"
+                raise ProgramNotDrainedError(message)
+        return True
+
+    def _refusal(self, endings: Sequence[Ending]) -> str:
+        """Why another start would end the same way; empty if it might not."""
+        for ending in endings:
+            if ending.exit_code in REFUSALS:
+                cure = f"{REFUSALS[ending.exit_code]} (exit code {ending.exit_code})"
+                return f"{cure}.{self._last_detail(ending)}"
         return ""
 
-    def _last_detail(self, process: ProgramProcess) -> str:
-        heartbeat = self.heartbeats.newest(process.pid)
+    def _newest_heartbeat(self) -> Heartbeat | None:
+        """The newest of all copies; a standby's only while no other copy sends one."""
+        found = map(self.heartbeats.newest, [copy.process for copy in self.runner.copies()])
+        return max(
+            filter(None, found),
+            key=lambda heartbeat: (not heartbeat.is_standby, heartbeat.sent_at),
+            default=None,
+        )
+
+    def _last_detail(self, ending: Ending) -> str:
+        heartbeat = self.heartbeats.newest(ending.copy.process)
         return f" Its last detail: {heartbeat.detail}" if heartbeat and heartbeat.detail else ""
 
-    def _silence(self, process: ProgramProcess, heartbeat: Heartbeat | None) -> float:
+    def _silence(self, copy: Copy) -> float:
         """Seconds without a heartbeat, once there are too many; otherwise 0."""
-        allowed = self.limits.silence_seconds if heartbeat else self.limits.first_beat_seconds
-        silence = self.heartbeats.silent_seconds(process.pid, process.started)
+        has_begun = self.heartbeats.newest(copy.process) is not None
+        allowed = self.limits.silence_seconds if has_begun else self.limits.first_beat_seconds
+        silence = self.heartbeats.silent_seconds(copy.process, copy.since)
         return silence if silence > allowed else 0.0
 
-    def _finished_within(self, seconds: float) -> bool:
-        """Wait; whether the session ended meanwhile."""
+    def _is_over_within(self, seconds: float) -> bool:
+        """Wait; whether the run is over meanwhile."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            if self.is_finished(None):
+            if self._is_over(None):
                 return True
             self.reporter.observe(None, self.restarts)
             time.sleep(min(self.limits.poll_seconds, seconds))
         return False
+
+    def _log_all(self, endings: Sequence[Ending]) -> None:
+        for ending in endings:
+            self.reporter.log(str(ending))

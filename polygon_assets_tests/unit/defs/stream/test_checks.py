@@ -20,6 +20,7 @@ from polygon_assets.defs.stream.checks import (
     while_open,
 )
 from polygon_assets.inspection import KafkaUnreachableError
+from polygon_assets.inspection.health import longest_wait
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import PROGRAMS, Heartbeat
 from polygon_assets.serving.minute_bars import FilledBars, Seconds
@@ -27,6 +28,8 @@ from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN
 
 NOW = dt.datetime(2026, 11, 20, 15, 0, tzinfo=dt.UTC)
+DEFAULTS = Settings()
+OLDEST = dt.timedelta(seconds=90)
 SATURDAY = dt.datetime(2026, 11, 21, 15, 0, tzinfo=dt.UTC)
 
 
@@ -93,16 +96,16 @@ def test_freshness_is_asked_for_in_the_regular_session_and_allows_for_the_delaye
 ) -> None:
     assert (
         judge_freshness(
-            beat(newest_event=ago(age)), NOW, dt.timedelta(minutes=delay), regular
+            beat(newest_event=ago(age)), NOW, OLDEST + dt.timedelta(minutes=delay), regular
         ).passed
         is passed
     )
 
 
 def test_before_the_first_event_only_the_regular_session_complains() -> None:
-    assert not judge_freshness(beat(), NOW, dt.timedelta(), regular=True).passed
-    assert judge_freshness(beat(), NOW, dt.timedelta(), regular=False).passed
-    assert not judge_freshness(None, NOW, dt.timedelta(), regular=False).passed
+    assert not judge_freshness(beat(), NOW, OLDEST, are_due=True).passed
+    assert judge_freshness(beat(), NOW, OLDEST, are_due=False).passed
+    assert not judge_freshness(None, NOW, OLDEST, are_due=False).passed
 
 
 @pytest.mark.parametrize(
@@ -110,18 +113,18 @@ def test_before_the_first_event_only_the_regular_session_complains() -> None:
     [(None, True), (NOW - dt.timedelta(seconds=59), True), (NOW - dt.timedelta(seconds=61), False)],
 )
 def test_nothing_may_wait_longer_than_a_minute(since: dt.datetime | None, passed: bool) -> None:
-    assert judge_waiting(since, NOW, lag=5).passed is passed
+    assert judge_waiting(since, NOW, 5, longest_wait("filter", DEFAULTS)).passed is passed
 
 
 def test_a_program_that_collects_for_minutes_may_wait_so_much_longer() -> None:
     since = NOW - dt.timedelta(seconds=359)
-    assert not judge_waiting(since, NOW, lag=5).passed
-    assert judge_waiting(since, NOW, 5, dt.timedelta(seconds=360)).passed
+    assert not judge_waiting(since, NOW, 5, longest_wait("filter", DEFAULTS)).passed
+    assert judge_waiting(since, NOW, 5, longest_wait("archiver", DEFAULTS)).passed
 
 
 @pytest.mark.parametrize("unit", [1_000, 1_000_000, 10**40])
 def test_a_newest_event_in_another_unit_is_a_failure_with_a_sentence(unit: int) -> None:
-    judgement = judge_freshness(beat(newest_event=ago(5) * unit), NOW, dt.timedelta(), regular=True)
+    judgement = judge_freshness(beat(newest_event=ago(5) * unit), NOW, OLDEST, are_due=True)
     assert not judgement.passed
     assert "no time in milliseconds" in str(judgement.description)
 
@@ -135,7 +138,7 @@ def test_each_programs_refusals_are_bounded_by_a_share_of_what_it_read(
 ) -> None:
     good: dict[str, Heartbeat] = dict.fromkeys(PROGRAMS, beat(counters={"read": 1_000_000}))
     judgement = judge_refusals(
-        good | {program: beat(counters={"refused": refused, "read": read})}, NOW
+        good | {program: beat(counters={"refused": refused, "read": read})}, NOW, DEFAULTS
     )
     assert judgement.passed is passed
     assert f"{program}: {refused} refused, {read} read" in str(judgement.description)
@@ -143,7 +146,7 @@ def test_each_programs_refusals_are_bounded_by_a_share_of_what_it_read(
 
 def test_what_a_silent_program_refused_is_not_known() -> None:
     good = dict.fromkeys(("producer", "filter", "archiver"), beat(counters={"read": 100}))
-    judgement = judge_refusals(good, NOW)
+    judgement = judge_refusals(good, NOW, DEFAULTS)
     assert not judgement.passed
     assert "sink: no heartbeat" in str(judgement.description)
 
@@ -166,7 +169,7 @@ def test_rows_are_accounted_for_when_none_is_missing() -> None:
 def test_bars_that_arrive_before_their_second_ends_show_a_wrong_clock(
     delay_ms: int | None, passed: bool
 ) -> None:
-    judgement = judge_clocks(beat(arrival_delay_ms=delay_ms), NOW)
+    judgement = judge_clocks(beat(arrival_delay_ms=delay_ms), NOW, DEFAULTS)
     assert judgement.passed is passed
     assert passed or "NTP" in str(judgement.description)
 
@@ -191,6 +194,14 @@ def test_every_event_read_is_in_the_account_or_the_check_says_so(outcome: str) -
     assert "filter: cannot account for 1 of 8 events" in str(judgement.description)
 
 
+def test_refusals_of_a_sink_that_kafka_connect_replaces_are_not_judged() -> None:
+    beats: dict[str, Heartbeat] = {name: beat() for name in PROGRAMS if name != "sink"}
+    assert not judge_refusals(beats, NOW, DEFAULTS).passed
+    judgement = judge_refusals(beats, NOW, Settings(sink_runner="connect"))
+    assert judgement.passed
+    assert "sink: replaced by Kafka Connect" in str(judgement.description)
+
+
 def test_recent_refusals_fail_the_check_with_their_reason_though_few_since_the_start() -> None:
     good: dict[str, Heartbeat] = dict.fromkeys(PROGRAMS, beat(counters={"read": 1_000_000}))
     recent = beat(
@@ -199,7 +210,7 @@ def test_recent_refusals_fail_the_check_with_their_reason_though_few_since_the_s
         recent_refused=93,
         last_refusal="vwap 0.0 must be > 0",
     )
-    judgement = judge_refusals(good | {"filter": recent}, NOW)
+    judgement = judge_refusals(good | {"filter": recent}, NOW, DEFAULTS)
     assert not judgement.passed
     assert "vwap 0.0 must be > 0" in str(judgement.description)
 

@@ -15,6 +15,7 @@ from polygon_assets.defs.stream.decisions import (
     MAX_FAILURES,
     CsvFacts,
     Start,
+    StopService,
     StreamFacts,
     decide,
     is_finished,
@@ -117,6 +118,19 @@ class TestStart:
         answer = decide(facts(*yesterday), NYSE, at("04:00"))
         assert isinstance(answer, Start)
         assert answer.after == "none"
+
+
+class TestReplaced:
+    def test_a_program_whose_work_something_else_does_gets_no_run(self) -> None:
+        replaced = replace(facts(), replaced_by="Kafka Connect")
+        assert decide(replaced, NYSE, at("10:00")) == Wait("Kafka Connect does its work")
+        on_ecs = replace(replaced, desired_tasks=1)
+        assert decide(on_ecs, NYSE, at("10:00")) == StopService("Kafka Connect does its work")
+
+    def test_a_run_that_was_launched_by_hand_is_still_watched(self) -> None:
+        active = run(Status.STARTED, "10:00", last_event="10:00")
+        answer = decide(replace(facts(active), replaced_by="Kafka Connect"), NYSE, at("10:10"))
+        assert isinstance(answer, FailOrphanedRun)
 
 
 class TestNeverASecondCopy:
@@ -242,6 +256,15 @@ class TestZombies:
             decide(silent, NYSE, at("10:06") + dt.timedelta(seconds=1)), FailOrphanedRun
         )
 
+    def test_a_run_whose_code_server_is_gone_is_freed_after_a_minute(self) -> None:
+        """After a power cut, or a kill of Dagster and of the run's process."""
+        silent = replace(run(Status.STARTED, "10:00", last_event="10:05"), launcher_is_gone=True)
+        draining = facts(silent, heartbeat=beat(at("10:05")))
+        assert isinstance(decide(draining, NYSE, at("10:06")), Wait)
+        assert isinstance(
+            decide(draining, NYSE, at("10:06") + dt.timedelta(seconds=1)), FailOrphanedRun
+        )
+
     def test_the_farewell_of_the_program_before_proves_nothing_of_a_run(self) -> None:
         starting = facts(
             run(Status.STARTED, "10:00", last_event="10:00"), heartbeat=beat(at("09:59"), "stopped")
@@ -361,3 +384,62 @@ class TestCsv:
         answer = validate_csv(CsvFacts("a", "a", failed), at("10:03"))
         assert isinstance(answer, Start)
         assert answer.attempt == 3
+
+
+def on_ecs(
+    *runs: RunFacts, tasks: int | None = 1, heartbeat: Heartbeat | None = None
+) -> StreamFacts:
+    return StreamFacts("filter", runs, heartbeat, outlives_run=True, desired_tasks=tasks)
+
+
+class TestOnEcs:
+    def test_a_service_that_goes_on_without_a_run_gets_one_that_adopts_it(self) -> None:
+        killed = run(Status.FAILURE, "10:00", "10:30")
+        answer = decide(on_ecs(killed, heartbeat=beat(at("10:31"))), NYSE, at("10:31"))
+        assert isinstance(answer, Start)
+        assert answer.after == "a"
+
+    def test_heartbeats_do_not_prove_a_run_whose_program_goes_on_without_it(self) -> None:
+        silent = run(Status.STARTED, "10:00", last_event="10:05")
+        seen = beat(at("10:09"))
+        assert isinstance(
+            decide(on_ecs(silent, heartbeat=seen), NYSE, at("10:09")), FailOrphanedRun
+        )
+        assert isinstance(decide(facts(silent, heartbeat=seen), NYSE, at("10:09")), Wait)
+
+    @pytest.mark.parametrize(
+        ("time", "day"),
+        [
+            ("20:30", FRIDAY),
+            ("03:40", FRIDAY),
+            ("12:00", dt.date(2026, 11, 21)),
+            ("03:56", dt.date(2026, 11, 26)),
+        ],
+    )
+    def test_outside_sessions_a_service_that_no_run_needs_is_scaled_to_0(
+        self, time: str, day: dt.date
+    ) -> None:
+        answer = decide(on_ecs(), NYSE, at(time, day))
+        assert isinstance(answer, StopService)
+        assert answer.reason.startswith("closed; the next session opens")
+        for idle in (0, None):
+            assert isinstance(decide(on_ecs(tasks=idle), NYSE, at(time, day)), Wait)
+
+    def test_a_reader_that_still_drains_after_the_session_is_left(self) -> None:
+        assert isinstance(decide(on_ecs(), NYSE, at("20:16")), Wait)
+        assert isinstance(decide(on_ecs(), NYSE, at("20:25")), StopService)
+
+    def test_a_run_that_a_person_started_at_night_keeps_its_service(self) -> None:
+        by_hand = run(Status.STARTED, "22:00", last_event="22:59")
+        assert isinstance(decide(on_ecs(by_hand), NYSE, at("23:00")), Wait)
+
+    def test_a_cancelled_run_whose_process_was_gone_still_brings_its_service_down(self) -> None:
+        cancelled = run(Status.CANCELED, "10:00", "10:30")
+        answer = decide(on_ecs(cancelled), NYSE, at("10:31"))
+        assert isinstance(answer, StopService)
+        assert "was cancelled" in answer.reason
+        assert isinstance(decide(on_ecs(cancelled, tasks=0), NYSE, at("10:31")), Wait)
+
+    def test_a_failed_run_never_brings_its_service_down(self) -> None:
+        waiting = run(Status.FAILURE, "10:00", "10:30")
+        assert isinstance(decide(on_ecs(waiting), NYSE, at("10:30")), Wait)

@@ -269,11 +269,11 @@ def test_a_schedule_is_about_the_replayed_day(tick: dt.datetime, partition: str 
 def test_the_age_of_an_event_is_wall_time() -> None:
     now = wall("16:00")
     beat = beat_of(STARTED, now, newest_event=ms(new_york("15:59:50")))
-    result = judge_freshness(beat, now, dt.timedelta(), True, RUNNING)
+    result = judge_freshness(beat, now, 90 * SECOND, True, RUNNING)
     assert result.passed
     assert result.metadata["newest_event_age_seconds"].value == pytest.approx(10 / SPEED, abs=0.01)
     beat = beat_of(STARTED, now + 100 * SECOND, newest_event=ms(new_york("15:59:50")))
-    late = judge_freshness(beat, now + 100 * SECOND, dt.timedelta(), True, RUNNING)
+    late = judge_freshness(beat, now + 100 * SECOND, 90 * SECOND, True, RUNNING)
     assert not late.passed
 
 

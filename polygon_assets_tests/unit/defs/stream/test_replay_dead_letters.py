@@ -43,7 +43,10 @@ def test_ids_and_filters_are_taken_over() -> None:
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"program": "producr"}, "program 'producr' is none of producer, filter, sink, unknown"),
+        (
+            {"program": "producr"},
+            "program 'producr' is none of producer, filter, sink, archiver, unknown",
+        ),
         ({"stage": "row"}, "stage 'row' is none of frame, event, validate, insert, unknown"),
         ({"since": "noon"}, "since: 'noon' is no time such as"),
     ],

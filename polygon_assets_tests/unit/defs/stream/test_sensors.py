@@ -1,22 +1,17 @@
 """Ticks of the stream half's sensors and schedules: their requests, and why they skip."""
 
 import datetime as dt
-import json
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
-from pydantic import SecretStr
 
 from polygon_assets import market_calendar
 from polygon_assets.clients import subscription_store
 from polygon_assets.clients.subscription_store import SubscriptionStoreError
 from polygon_assets.definitions import build_defs
-from polygon_assets.defs.graph.alerts import AlertError, failure_cause, post_alert
 from polygon_assets.defs.graph.keys import OHLCV_1M, STOCK_AGGREGATES
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.graph.runs import NEEDS_HUMAN_TAG
@@ -34,9 +29,17 @@ from polygon_assets.market_calendar import ONE_DAY, MarketCalendar
 from polygon_assets.messages import PROGRAMS
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
+from polygon_assets_tests.ecs_cluster import running_ecs
 from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN, NothingSet, OpenMarket
 from polygon_assets_tests.unit.defs.ticks import reason, requests, tick
 
+ECS_SETTINGS = (
+    "stream_runner",
+    "ecs_cluster",
+    "aws_endpoint_url_ecs",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+)
 JOBS = tuple(f"run_{program}" for program in PROGRAMS)
 
 
@@ -56,6 +59,32 @@ class TestSupervisor:
         for job in JOBS:
             create_run_for_test(instance, job_name=job, status=dg.DagsterRunStatus.STARTED)
         assert "producer: run" in reason(tick(stream_supervisor, instance))
+
+    def test_it_scales_the_service_of_a_cancelled_run_to_0(
+        self, instance: dg.DagsterInstance
+    ) -> None:
+        with running_ecs() as cluster:
+            services = [f"polygon-assets-{program}" for program in PROGRAMS]
+            cluster.create(*services, desired=1)
+            settings = ALWAYS_OPEN.model_copy(
+                update={name: getattr(cluster.settings(), name) for name in ECS_SETTINGS}
+            )
+
+            class OnEcs(Environment):
+                def settings(self) -> Settings:
+                    return settings
+
+            create_run_for_test(
+                instance, job_name="run_filter", status=dg.DagsterRunStatus.CANCELED
+            )
+            launched = requests(tick(stream_supervisor, instance, OnEcs()))
+            assert "run_filter" not in [request.job_name for request in launched]
+            assert cluster.scaled == [("polygon-assets-filter", 0)]
+            for name in JOBS:
+                create_run_for_test(instance, job_name=name, status=dg.DagsterRunStatus.STARTED)
+            assert "filter: run" in reason(tick(stream_supervisor, instance, OnEcs()))
+        answer = reason(tick(stream_supervisor, instance, OnEcs()))
+        assert "services unknown (ECS, " in answer
 
     def test_it_leaves_down_what_someone_cancelled(self, instance: dg.DagsterInstance) -> None:
         create_run_for_test(instance, job_name="run_filter", status=dg.DagsterRunStatus.CANCELED)
@@ -296,80 +325,3 @@ class TestSchedules:
         answer = self.evaluate(instance, Closed())
         assert isinstance(answer, dg.SkipReason)
         assert answer.skip_message == "closed; the next session opens at 2026-11-23 09:00 UTC"
-
-
-@dg.op(config_schema=str)
-def broken(context: dg.OpExecutionContext) -> None:
-    if context.op_config == "refused":
-        raise dg.Failure("producer: the vendor refused the key")
-    raise ValueError("no such file")
-
-
-@dg.job
-def breaking() -> None:
-    broken()
-
-
-def posting_to(address: str) -> Settings:
-    return Settings(alert_webhook_url=SecretStr(address))
-
-
-class TestAlerts:
-    @pytest.mark.parametrize(
-        ("why", "message"),
-        [
-            ("refused", "producer: the vendor refused the key"),
-            ("other", "ValueError: no such file"),
-        ],
-    )
-    def test_the_text_says_why_a_step_failed(self, why: str, message: str) -> None:
-        result = breaking.execute_in_process(
-            {"ops": {"broken": {"config": why}}}, raise_on_error=False
-        )
-        (event,) = result.filter_events(lambda one: one.is_step_failure)
-        assert failure_cause(event) == message
-
-    @pytest.fixture
-    def webhook(self) -> Iterator[tuple[str, list[bytes]]]:
-        received: list[bytes] = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                received.append(self.rfile.read(int(self.headers["Content-Length"])))
-                self.send_response(500 if "broken" in self.path else 200)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Nothing: a test's output is its failure."""
-
-        server = HTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", received
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-    def test_the_text_is_posted_as_json(self, webhook: tuple[str, list[bytes]]) -> None:
-        post_alert(posting_to(webhook[0]), "run_sink failed")
-        assert [json.loads(body) for body in webhook[1]] == [{"text": "run_sink failed"}]
-
-    def test_without_an_address_nothing_happens(self) -> None:
-        post_alert(posting_to(""), "run_sink failed")
-
-    @pytest.mark.parametrize("path", ["/broken-secret"])
-    def test_a_refusal_does_not_show_the_address(
-        self, webhook: tuple[str, list[bytes]], path: str
-    ) -> None:
-        with pytest.raises(AlertError, match="HTTP 500") as caught:
-            post_alert(posting_to(webhook[0] + path), "text")
-        assert "secret" not in str(caught.value)
-
-    @pytest.mark.parametrize(
-        "address",
-        ["secret-without-scheme", "http://127.0.0.1:1/secret", "http://127.0.0.1:1/a secret"],
-    )
-    def test_an_unusable_address_is_not_shown(self, address: str) -> None:
-        with pytest.raises(AlertError) as caught:
-            post_alert(posting_to(address), "text")
-        assert "secret" not in str(caught.value)

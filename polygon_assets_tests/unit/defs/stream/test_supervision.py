@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from polygon_assets.defs.stream.process_runner import ProcessRunner
 from polygon_assets.defs.stream.supervision import (
     REFUSALS,
     Limits,
@@ -59,14 +60,14 @@ class FakeHeartbeats:
     silent: bool = False
     detail: str = ""
 
-    def newest(self, pid: int) -> Heartbeat | None:
+    def newest(self, process: str) -> Heartbeat | None:
         return (
             None
             if self.silent or self.unreachable
-            else Heartbeat("filter", f"host:{pid}:0", "streaming", 0, 0, self.detail)
+            else Heartbeat("filter", f"{process}:0", "streaming", 0, 0, self.detail)
         )
 
-    def silent_seconds(self, _pid: int, since: float) -> float:
+    def silent_seconds(self, process: str, since: float) -> float:  # noqa: ARG002
         return time.monotonic() - since if self.silent else 0.0
 
 
@@ -92,11 +93,11 @@ def supervision(
     heartbeats: FakeHeartbeats | None = None,
     finished: Callable[[], bool] = lambda: False,
 ) -> Supervision:
-    command = [sys.executable, "-c", script, *arguments]
+    reporter = RecordingReporter()
     return Supervision(
-        command,
+        ProcessRunner([sys.executable, "-c", script, *arguments], reporter.log),
         heartbeats or FakeHeartbeats(),
-        RecordingReporter(),
+        reporter,
         lambda _heartbeat: finished(),
         LIMITS,
     )

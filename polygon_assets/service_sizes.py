@@ -1,0 +1,32 @@
+"""How large each task on ECS Fargate is, declared once for the infrastructure and the estimate.
+
+Add a service here; when its tasks run belongs to `service_hours`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Size:
+    """One Fargate task; the pairs that Fargate offers begin at 0.25 vCPU and 0.5 GB."""
+
+    vcpu: float
+    gb: float
+
+
+STREAM_SIZES = {
+    "producer": Size(0.5, 1.0),
+    "filter": Size(0.5, 1.0),
+    "sink": Size(0.5, 2.0),
+    "archiver": Size(0.25, 1.0),
+}
+"""By program. A core takes 120,000 events a second and more, the busiest second of the whole market
+has 12,000, and each program needs less than 400 MB; the sink's batches may be larger."""
+
+DAGSTER_SIZES = {
+    "webserver": Size(0.5, 1.0),
+    "daemon": Size(0.5, 1.0),
+    "code server": Size(1.0, 2.0),
+    "runs": Size(0.5, 2.0),
+}
+"""All day. `runs` stands for the tasks of single runs, which are there for minutes of an hour."""
