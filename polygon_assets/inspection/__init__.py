@@ -7,17 +7,17 @@ Nothing here starts, changes or stores anything.
 from polygon_assets.errors import PolygonAssetsError
 
 
-class EvidenceError(PolygonAssetsError):
+class InspectionError(PolygonAssetsError):
     """A system did not answer; the message names it and the cause."""
 
 
-class KafkaUnreachableError(EvidenceError):
+class KafkaUnreachableError(InspectionError):
     """No broker answered in time."""
 
 
-class ClickHouseUnreachableError(EvidenceError):
+class ClickHouseUnreachableError(InspectionError):
     """ClickHouse did not answer, or refused the query."""
 
 
-class WarehouseUnreachableError(EvidenceError):
+class WarehouseUnreachableError(InspectionError):
     """Snowflake did not answer, or refused the query."""

@@ -12,9 +12,17 @@ from polygon_assets.clients import archive_store, subscription_store
 from polygon_assets.clients.airbyte.api import AirbyteApi
 from polygon_assets.clients.airbyte.transport import AirbyteError
 from polygon_assets.clients.archive_store import ArchiveStoreError
-from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
+from polygon_assets.clients.polygon import PolygonRest
+from polygon_assets.clients.polygon_answers import PolygonApiError
 from polygon_assets.clients.subscription_store import SubscriptionStoreError
-from polygon_assets.inspection import EvidenceError, streams, tables, warehouse
+from polygon_assets.inspection import (
+    InspectionError,
+    connectors,
+    services,
+    streams,
+    tables,
+    warehouse,
+)
 from polygon_assets.inspection.disk import free_bytes, scarcity
 from polygon_assets.settings import Settings
 from polygon_assets.topics import TOPICS
@@ -22,7 +30,7 @@ from polygon_assets.topics import TOPICS
 KNOWN_ERRORS = (
     AirbyteError,
     ArchiveStoreError,
-    EvidenceError,
+    InspectionError,
     PolygonApiError,
     SubscriptionStoreError,
 )
@@ -44,7 +52,7 @@ def examine(settings: Settings, folder: Path, connections: Collection[str]) -> l
     `folder` is where this machine writes; `connections` must exist in the Airbyte workspace.
     """
     findings = [
-        _disk(folder, free_bytes(folder)),
+        _disk(folder, free_bytes(folder), settings.alert_disk_free_bytes),
         _trust(settings),
         *_stream_findings(settings),
         *_batch_findings(settings, connections),
@@ -89,6 +97,26 @@ def _stream_findings(settings: Settings) -> list[Finding]:
             lambda: _archive(settings),
             _ARCHIVE_CURE,
         ),
+        *(_runner_findings(settings) if settings.stream_runner == "ecs" else []),
+        *(_connect_findings(settings) if connectors.replaces(settings, "sink") else []),
+    ]
+
+
+def _runner_findings(settings: Settings) -> list[Finding]:
+    return [
+        _try("ECS", "ECS_CLUSTER", settings.ecs_cluster, lambda: _services(settings), _ECS_CURE)
+    ]
+
+
+def _connect_findings(settings: Settings) -> list[Finding]:
+    return [
+        _try(
+            "Kafka Connect",
+            "KAFKA_CONNECT_URL",
+            settings.kafka_connect_url,
+            lambda: connectors.summary(settings),
+            _CONNECT_CURE,
+        )
     ]
 
 
@@ -111,8 +139,8 @@ def _batch_findings(settings: Settings, connections: Collection[str]) -> list[Fi
     ]
 
 
-def _disk(folder: Path, free: int) -> Finding:
-    scarce = scarcity(folder, free)
+def _disk(folder: Path, free: int, wanted: int) -> Finding:
+    scarce = scarcity(str(folder.resolve()), free, wanted)
     return Finding(
         "disk",
         not scarce,
@@ -132,6 +160,8 @@ def _try(name: str, variable: str, value: str, attempt: Callable[[], str], cure:
         return Finding(name, False, f"{variable} is not set", cure)
     try:
         return Finding(name, True, attempt())
+    except ModuleNotFoundError as error:
+        return Finding(name, False, f"this installation has no {error.name}", _PACKAGE_CURE)
     except KNOWN_ERRORS as error:
         message = str(error).splitlines()[0]
         untrusted = "certificate verify failed" in message
@@ -145,7 +175,7 @@ def _market_status(settings: Settings) -> str:
 
 def _topics(settings: Settings) -> str:
     if missing := streams.missing_topics(settings):
-        raise EvidenceError(
+        raise InspectionError(
             f"{settings.kafka_bootstrap_servers} answers, but has no topic {', '.join(missing)}"
         )
     return f"{settings.kafka_bootstrap_servers} has all {len(TOPICS)} topics"
@@ -154,7 +184,7 @@ def _topics(settings: Settings) -> str:
 def _tables(settings: Settings) -> str:
     stored = tables.tables(settings)
     if "market.stock_aggregates" not in stored:
-        raise EvidenceError(
+        raise InspectionError(
             f"{settings.clickhouse_host} answers, but has no table market.stock_aggregates"
         )
     return f"{settings.clickhouse_host} has {len(stored)} tables in database market"
@@ -169,6 +199,11 @@ def _archive(settings: Settings) -> str:
     store = archive_store.connect(settings)
     store.check()
     return f"{store.address} can be read"
+
+
+def _services(settings: Settings) -> str:
+    counts = services.desired_counts(settings)
+    return f"cluster {settings.ecs_cluster} has the services of {', '.join(counts)}"
 
 
 def _warehouse(settings: Settings) -> str:
@@ -190,6 +225,9 @@ def _connections(settings: Settings, needed: Collection[str]) -> str:
 _DISK_CURE = (
     "delete what is not needed; `make clean` removes the embedded stack's data and all caches"
 )
+_PACKAGE_CURE = (
+    "run `polygon-assets doctor` where the batch half runs: the image `dagster` has every package"
+)
 _CERTIFICATE_CURE = (
     "the server's certificate is of an authority that this machine does not trust, or of another "
     "server: check the address, and let CA_BUNDLE name a PEM file with the right authority"
@@ -199,8 +237,8 @@ _KEY_CURE = (
     "stocks plan"
 )
 _KAFKA_CURE = (
-    "the brokers' addresses are on the cluster's page; then `polygon-assets migrate` creates the "
-    "topics"
+    "the brokers' addresses, users and rights are on the cluster's page; then "
+    "`polygon-assets migrate` creates the topics"
 )
 _CLICKHOUSE_CURE = (
     "host, user and password are under Connect in ClickHouse Cloud; `polygon-assets migrate` "
@@ -210,6 +248,15 @@ _S3_CURE = (
     "create the bucket, grant read and write to it, then `polygon-assets subscriptions push FILE`"
 )
 _ARCHIVE_CURE = "create the bucket, or set ARCHIVE_BUCKET; grant list, read and write to it"
+_ECS_CURE = (
+    "ECS_CLUSTER and ECS_SERVICE_PREFIX must name deployed services, one for each stream program; "
+    "Dagster's role needs ecs:DescribeServices, ecs:UpdateService, ecs:ListTasks, "
+    "ecs:DescribeTasks and ecs:StopTask"
+)
+_CONNECT_CURE = (
+    "KAFKA_CONNECT_URL must lead to Connect's REST API; `polygon-assets connect apply` creates the "
+    "connectors of deploy/connect"
+)
 _SNOWFLAKE_CURE = (
     "deploy/snowflake.sql creates database, warehouse, role and service user; its private key goes "
     "to SNOWFLAKE_PRIVATE_KEY"

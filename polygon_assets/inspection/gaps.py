@@ -69,8 +69,8 @@ def ledger(
 ) -> list[GapEntry]:
     """Every gap, settled ones included, oldest first.
 
-    ClickHouse knows what became of a gap; Kafka may have one that was reported a moment ago. Raises
-    EvidenceError when either cannot be read, because unknown is not none.
+    ClickHouse has each gap's outcome; one reported a moment ago may be in Kafka only. Raises
+    InspectionError when either cannot be read, because unknown is not none.
     """
     stored = tables.gaps(settings) if settings.clickhouse_host else []
     known = {entry.gap_id for entry in stored}

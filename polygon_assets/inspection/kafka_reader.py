@@ -2,23 +2,26 @@
 
 Add a way of reading a topic here; what the messages mean belongs to `streams`. A broker's LATEST
 offset is only a hint: the embedded one answers with the base offset of its last batch + 1, so ends
-are taken from the high watermark of a fetch.
+are taken from the high watermark of a fetch. Apache Kafka's LATEST would do, but the watermark is
+exact there too, and one way for both brokers is less code than two.
 """
 
-import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from polygon_assets.clients.kafka import connect_inspector
+from polygon_assets.clients import kafka_access
+from polygon_assets.clients.kafka import connect_admin, connect_inspector
+from polygon_assets.clients.kafka_access import KafkaAccessError
 from polygon_assets.inspection import KafkaUnreachableError
 from polygon_assets.settings import Settings
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition
     from kafka.consumer.fetcher import ConsumerRecord
+    from kafka.errors import KafkaError
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,9 @@ class Positions:
 class KafkaReader:
     """One connection with a deadline; each method raises KafkaUnreachableError after it."""
 
-    def __init__(self, consumer: "KafkaConsumer", servers: str, deadline: float) -> None:
+    def __init__(self, consumer: "KafkaConsumer", settings: Settings, deadline: float) -> None:
         self._consumer = consumer
-        self._servers = servers
+        self._settings = settings
         self._deadline = deadline
 
     @classmethod
@@ -51,19 +54,18 @@ class KafkaReader:
         from kafka.errors import KafkaError
 
         deadline = time.monotonic() + deadline_seconds
-        _check_listening(settings.kafka_bootstrap_servers, deadline_seconds)
         try:
-            consumer = connect_inspector(
-                settings, bootstrap_timeout_ms=int(deadline_seconds * 1000), **options
-            )
+            kafka_access.check(settings, deadline_seconds)
+            left = max(0.1, deadline - time.monotonic())
+            consumer = connect_inspector(settings, bootstrap_timeout_ms=int(left * 1000), **options)
             try:
-                yield cls(consumer, settings.kafka_bootstrap_servers, deadline)
+                yield cls(consumer, settings, deadline)
             finally:
                 consumer.close(autocommit=False)
+        except KafkaAccessError as error:
+            raise KafkaUnreachableError(str(error)) from error
         except KafkaError as error:
-            raise KafkaUnreachableError(
-                f"Kafka at {settings.kafka_bootstrap_servers}: {error!r}"
-            ) from error
+            raise KafkaUnreachableError(reason_of(settings, error)) from error
 
     def positions(self, topic: str) -> Positions:
         """The offsets of the group in whose name the connection was made.
@@ -79,7 +81,7 @@ class KafkaReader:
         return Positions(self.ends(topic), committed)
 
     def partition_count(self, topic: str) -> int:
-        """0 without such a topic."""
+        """0 without such a topic. Raises KafkaUnreachableError where the user may not see it."""
         return len(self._partitions(topic))
 
     def ends(self, topic: str) -> dict[int, int]:
@@ -187,10 +189,22 @@ class KafkaReader:
         return first, self._consumer.end_offsets(partitions, timeout_ms=self._left_ms())
 
     def _partitions(self, topic: str) -> list["TopicPartition"]:
-        return [
-            self._partition(topic, number)
-            for number in sorted(self._consumer.partitions_for_topic(topic))
-        ]
+        numbers = self._consumer.partitions_for_topic(topic)
+        if not numbers and self._settings.kafka_uses_sasl:
+            self._refuse_hidden(topic)
+        return [self._partition(topic, number) for number in sorted(numbers)]
+
+    def _refuse_hidden(self, topic: str) -> None:
+        """Raise where the topic seems to be missing because the user may not see it.
+
+        A list of all topics leaves those out; a question by name is answered with the refusal.
+        """
+        with closing(connect_admin(self._settings)) as admin:
+            [answer] = admin.describe_topics([topic])
+        if answer["error_code"] == kafka_access.TOPIC_AUTHORIZATION:
+            raise KafkaUnreachableError(
+                kafka_access.missing_right(self._settings, answer["error_code"], "DESCRIBE", topic)
+            )
 
     @staticmethod
     def _partition(topic: str, number: int) -> "TopicPartition":
@@ -201,28 +215,21 @@ class KafkaReader:
     def _left_ms(self) -> int:
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise KafkaUnreachableError(f"Kafka at {self._servers} did not answer in time")
+            raise KafkaUnreachableError(
+                f"Kafka at {self._settings.kafka_bootstrap_servers} did not answer in time"
+            )
         return max(1, int(left * 1000))
 
 
-def _check_listening(bootstrap_servers: str, deadline_seconds: float) -> None:
-    """Raise within milliseconds where nothing listens.
+def reason_of(settings: Settings, error: "KafkaError") -> str:
+    """An error of kafka-python as a sentence; it names the topics or the group of a refusal."""
+    from kafka.errors import KafkaTimeoutError
 
-    The client itself would retry until its time-out and leave a thread behind.
-    """
-    if not bootstrap_servers:
-        raise KafkaUnreachableError("KAFKA_BOOTSTRAP_SERVERS is not set")
-    causes = []
-    for server in bootstrap_servers.split(","):
-        host, _, port = server.strip().rpartition(":")
-        try:
-            socket.create_connection(
-                (host.strip("[]"), int(port)), timeout=min(deadline_seconds, 3.0)
-            ).close()
-        except (OSError, ValueError) as error:
-            causes.append(f"{server}: {error}")
-        else:
-            return
-    raise KafkaUnreachableError(
-        f"Kafka: {'; '.join(causes)}; check KAFKA_BOOTSTRAP_SERVERS and the brokers"
-    )
+    code = getattr(error, "errno", None)
+    if isinstance(error, KafkaTimeoutError):
+        return kafka_access.no_answer(settings, str(error))
+    if code not in kafka_access.MISSING_RIGHTS:
+        return f"Kafka at {settings.kafka_bootstrap_servers}: {error!r}"
+    refused = error.args[0] if error.args else ""
+    names = refused if isinstance(refused, str) else ", ".join(sorted(refused))
+    return kafka_access.missing_right(settings, code, "READ", topic=names, group=names)

@@ -25,6 +25,11 @@ class Answer:
         return self.seconds is not None and self.error is None
 
 
+def value_of(answers: Mapping[str, Answer], name: str) -> Any:
+    """The value of a query's answer; None without one."""
+    return answers[name].value if name in answers and answers[name].has_value else None
+
+
 class Questions:
     """The same queries, run once or repeatedly; a system that hangs gets no second query."""
 

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,24 +19,39 @@ from urllib.parse import urlsplit
 
 from polygon_assets.clients import market_clock, subscription_store
 from polygon_assets.clients.airbyte.api import AirbyteApi
-from polygon_assets.inspection import gaps, streams, tables, warehouse
+from polygon_assets.clients.kafka_connect import ConnectorState
+from polygon_assets.inspection import connectors, gaps, services, streams, tables, warehouse
 from polygon_assets.inspection.disk import free_bytes, scarcity
-from polygon_assets.inspection.health import heartbeat_problems, is_recent
-from polygon_assets.inspection.questions import Answer, Questions
+from polygon_assets.inspection.health import absence, heartbeat_problems
+from polygon_assets.inspection.questions import Answer, Questions, value_of
 from polygon_assets.inspection.tables import TableFacts
 from polygon_assets.market_clock import calendar_of
-from polygon_assets.messages import PROGRAMS, Heartbeat, utc
+from polygon_assets.messages import PROGRAMS, Heartbeat
+from polygon_assets.required_settings import not_set
+from polygon_assets.serving.alerts import FiringAlert
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
-from polygon_assets.topics import FILTERED_TOPIC, RAW_TOPIC
+from polygon_assets.topics import FILTERED_TOPIC, RAW_TOPIC, SINK_GROUP
 
 DEADLINE_SECONDS = 5.0
 """For all services together, because a person waits; services without an answer are named."""
 CONNECT_SECONDS = 3.0
-CLIENTS = ("kafka", "clickhouse_connect", "boto3", "snowflake.connector")
+CLIENTS = ("kafka", "confluent_kafka.admin", "clickhouse_connect", "boto3", "snowflake.connector")
 """Imported before the deadline starts: on a busy machine these imports take five seconds."""
 
+_VARIABLES = {
+    "exchange": "POLYGON_WEBSOCKET_URL",
+    "kafka": "KAFKA_BOOTSTRAP_SERVERS",
+    "clickhouse": "CLICKHOUSE_HOST",
+    "s3": "SUBSCRIPTIONS_BUCKET",
+    "ecs": "ECS_CLUSTER",
+    "connect": "KAFKA_CONNECT_URL",
+}
+"""The variable that leads to each service; the batch half may be left out."""
+
 Facts = dict[str, Any]
+WORKING_STATES = ("streaming", connectors.RUNNING)
+"""Of a program, and of a connector in Kafka Connect's own word."""
 
 
 class Status:
@@ -54,7 +70,7 @@ class Status:
         self._data = data
         self._server_restarts = server_restarts
         self._calendar = calendar_of(settings)
-        self._conceal = settings.conceal
+        self._settings = settings
         self._endpoints = _endpoints(settings)
         services = {name for name, endpoint in self._endpoints.items() if endpoint}
         self._questions = Questions(
@@ -70,17 +86,19 @@ class Status:
     def facts(self, now: dt.datetime, deadline_seconds: float = DEADLINE_SECONDS) -> Facts:
         """The whole report; takes no longer than the deadline."""
         answers = self._questions.ask(deadline_seconds)
-        beats, clock = _value(answers, "kafka heartbeats"), _value(answers, "exchange clock")
-        ledger = _value(answers, "kafka gaps")
+        beats, clock = value_of(answers, "kafka heartbeats"), value_of(answers, "exchange clock")
+        ledger = value_of(answers, "kafka gaps")
         facts: Facts = {
             "services": self._services(answers, deadline_seconds),
             "streams": {}
             if beats is None
-            else {name: stream_facts(beats.get(name), now) for name in PROGRAMS},
-            "tables": _tables(_value(answers, "clickhouse tables") or {})
-            | _tables(_value(answers, "snowflake tables") or {}),
+            else {name: stream_facts(beats.get(name), now, self._settings) for name in PROGRAMS}
+            | self._connectors(answers),
+            "tables": _tables(value_of(answers, "clickhouse tables") or {})
+            | _tables(value_of(answers, "snowflake tables") or {}),
             "disk": self._disk(),
             "gaps": _gap_counts(ledger),
+            "alerts": _alerts(value_of(answers, "clickhouse alerts")),
         }
         # Without an answer the market counts as open: a replay without its exchange is not healthy.
         market_is_open = clock is None or self._calendar.is_open(clock.market(now))
@@ -90,16 +108,28 @@ class Status:
     def _services(self, answers: Mapping[str, Answer], deadline_seconds: float) -> Facts:
         services: Facts = {}
         for name, endpoint in self._endpoints.items():
-            failure = self._conceal(_failure(name, answers, deadline_seconds))
-            services[name] = _service(endpoint, failure or _detail(name, answers), not failure)
+            failure = self._settings.conceal(_failure(name, answers, deadline_seconds))
+            detail = failure or _detail(name, answers)
+            services[name] = _service(name, endpoint, detail, not failure)
             if name in self._server_restarts:
                 services[name]["restarts"] = self._server_restarts[name]
         return services
 
+    def _connectors(self, answers: Mapping[str, Answer]) -> Facts:
+        """The row of the sink, where Kafka Connect does its work."""
+        if not connectors.replaces(self._settings, "sink"):
+            return {}
+        lag = value_of(answers, "kafka lag")
+        return {"sink": connector_facts(value_of(answers, "connect states"), lag)}
+
     def _disk(self) -> Facts:
         if self._data is None:
             return {}
-        return {"free_bytes": free_bytes(self._data), "folder": str(self._data.resolve())}
+        return {
+            "free_bytes": free_bytes(self._data),
+            "wanted_bytes": self._settings.alert_disk_free_bytes,
+            "folder": str(self._data.resolve()),
+        }
 
 
 def problems(facts: Facts, market_is_open: bool) -> list[str]:
@@ -118,7 +148,8 @@ def problems(facts: Facts, market_is_open: bool) -> list[str]:
             "gaps: the ledger cannot be read, so it is unknown whether events are missing"
         )
     if disk := facts.get("disk"):
-        sentences.extend(filter(None, [scarcity(Path(disk["folder"]), disk["free_bytes"])]))
+        scarce = scarcity(disk["folder"], disk["free_bytes"], disk["wanted_bytes"])
+        sentences.extend(filter(None, [scarce]))
     if market_is_open:
         for name in PROGRAMS:
             stream = facts["streams"].get(name, {"state": "not known", "detail": ""})
@@ -128,20 +159,19 @@ def problems(facts: Facts, market_is_open: bool) -> list[str]:
 
 def _stream_problems(stream: Facts) -> list[str]:
     reported = list(stream.get("problems", ()))
-    if stream["state"] == "streaming":
+    if stream["state"] in WORKING_STATES:
         return reported
     detail = f": {stream['detail']}" if stream["detail"] else ""
     return [f"{stream['state']}{detail}", *reported]
 
 
-def stream_facts(beat: Heartbeat | None, now: dt.datetime) -> Facts:
+def stream_facts(beat: Heartbeat | None, now: dt.datetime, settings: Settings) -> Facts:
     """One program by its last heartbeat; silent when heartbeats should arrive and do not."""
     if beat is None:
         return _no_stream("never seen")
-    is_silent = beat.state != "stopped" and not is_recent(beat, now)
+    is_silent = beat.state != "stopped" and bool(absence(beat, now))
     is_alive = not is_silent and beat.state != "stopped"
     delay_ms = beat.arrival_delay_ms if is_alive else None
-    silence = (now - utc(beat.sent_at)).total_seconds()
     return {
         "state": "silent" if is_silent else beat.state,
         "rate": 0.0 if is_silent else beat.rate,
@@ -152,10 +182,26 @@ def stream_facts(beat: Heartbeat | None, now: dt.datetime) -> Facts:
         "retries": beat.counters.get("retries", 0),
         "refused": beat.counters.get("refused", 0),
         "arrival_delay_seconds": None if delay_ms is None else delay_ms / 1000,
-        "detail": f"no heartbeat for {silence:,.0f} s"
-        if is_silent
-        else _channels(beat) or beat.detail,
-        "problems": heartbeat_problems(beat) if is_alive else [],
+        "detail": absence(beat, now) if is_silent else _channels(beat) or beat.detail,
+        "problems": heartbeat_problems(beat, settings) if is_alive else [],
+    }
+
+
+def connector_facts(by_name: Mapping[str, ConnectorState] | None, lag: int | None) -> Facts:
+    """The sink by Kafka Connect's states, the first connector's in Connect's own word.
+
+    Connect counts no rows, so there is no rate; the lag is by the offsets it commits. None where
+    Connect did not answer.
+    """
+    if by_name is None:
+        return _no_stream("unknown") | {"rate": None, "lag": lag, "detail": "no answer of Connect"}
+    found = connectors.problems(by_name)
+    shown = [f"{name} {connectors.shown(connector)}" for name, connector in by_name.items()]
+    return _no_stream(connectors.worst_state(next(iter(by_name.values())))) | {
+        "rate": None,
+        "lag": lag,
+        "detail": f"Kafka Connect: {', '.join(shown)}",
+        "problems": [f"connector {name} {reason}" for name, reason in found.items()],
     }
 
 
@@ -181,6 +227,10 @@ def _endpoints(settings: Settings) -> dict[str, str]:
         "clickhouse": clickhouse,
         "s3": bucket,
     }
+    if settings.stream_runner == "ecs":
+        endpoints["ecs"] = settings.ecs_cluster
+    if connectors.replaces(settings, "sink"):
+        endpoints["connect"] = settings.kafka_connect_url
     if warehouse_name := settings.snowflake_host or settings.snowflake_account:
         endpoints["snowflake"] = warehouse_name
     if settings.airbyte_workspace_id:
@@ -190,18 +240,29 @@ def _endpoints(settings: Settings) -> dict[str, str]:
 
 def _queries(settings: Settings) -> dict[str, Callable[[], Any]]:
     """By `service` (its detail) or `service part`; each has its own connection, to run at once."""
-    return {
+    queries: dict[str, Callable[[], Any]] = {
         "exchange": lambda: _accepts_connections(settings.polygon_websocket_url),
         "exchange clock": lambda: market_clock.connect(settings),
         "kafka": lambda: _topics(settings),
         "kafka heartbeats": lambda: streams.heartbeats(settings, DEADLINE_SECONDS),
         "kafka gaps": lambda: gaps.ledger(settings, DEADLINE_SECONDS),
         "clickhouse tables": lambda: tables.tables(settings),
+        "clickhouse alerts": lambda: tables.firing_alerts(settings),
         "s3": lambda: _subscriptions(settings),
+        "ecs": lambda: services.summary(settings, dt.datetime.now(dt.UTC)),
         "snowflake": lambda: _warehouse(settings),
         "snowflake tables": lambda: warehouse.tables(settings),
         "airbyte": lambda: _syncs(settings),
     }
+    if connectors.replaces(settings, "sink"):
+        queries |= {
+            "connect": lambda: connectors.summary(settings),
+            "connect states": lambda: connectors.connectors(settings),
+            "kafka lag": lambda: (
+                streams.positions(settings, SINK_GROUP, FILTERED_TOPIC, DEADLINE_SECONDS).lag
+            ),
+        }
+    return queries
 
 
 def _gap_counts(ledger: Sequence[GapEntry] | None) -> dict[str, int | None]:
@@ -220,13 +281,20 @@ def _gap_counts(ledger: Sequence[GapEntry] | None) -> dict[str, int | None]:
     }
 
 
+def _alerts(firing: Sequence[FiringAlert] | None) -> list[Facts] | None:
+    """The alerts that fire, as the sensor `alerts` stored them; None where they cannot be read."""
+    if firing is None:
+        return None
+    return [asdict(alert) | {"since": alert.since.isoformat()} for alert in firing]
+
+
 def _failure(service: str, answers: Mapping[str, Answer], deadline_seconds: float) -> str:
     """Why a service is not ok; empty when it answered all its queries.
 
-    A gap that cannot be read is no failure of Kafka.
+    A gap or a lag that cannot be read is no failure of Kafka.
     """
     for part, answer in answers.items():
-        if part.partition(" ")[0] != service or part == "kafka gaps":
+        if part.partition(" ")[0] != service or part in ("kafka gaps", "kafka lag"):
             continue
         if answer.error is not None:
             return str(answer.error).splitlines()[0] if str(answer.error) else repr(answer.error)
@@ -237,23 +305,14 @@ def _failure(service: str, answers: Mapping[str, Answer], deadline_seconds: floa
 
 def _detail(service: str, answers: Mapping[str, Answer]) -> str:
     if service == "clickhouse":
-        return f"{len(_value(answers, 'clickhouse tables') or ())} tables"
-    return str(_value(answers, service) or "")
+        return f"{len(value_of(answers, 'clickhouse tables') or ())} tables"
+    return str(value_of(answers, service) or "")
 
 
-def _service(endpoint: str, detail: str, ok: bool) -> Facts:
+def _service(name: str, endpoint: str, detail: str, ok: bool) -> Facts:
     if not endpoint:
-        return {
-            "ok": False,
-            "endpoint": "",
-            "detail": "not set; `polygon-assets doctor` says how to get it",
-        }
+        return {"ok": False, "endpoint": "", "detail": not_set([_VARIABLES[name]])}
     return {"ok": ok, "endpoint": endpoint, "detail": detail}
-
-
-def _value(answers: Mapping[str, Answer], part: str) -> Any:
-    """None without an answer."""
-    return answers[part].value if part in answers and answers[part].has_value else None
 
 
 def _accepts_connections(url: str) -> str:

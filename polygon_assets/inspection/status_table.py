@@ -11,6 +11,8 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
+from polygon_assets.inspection.status import WORKING_STATES
+
 Facts = dict[str, Any]
 STREAM_COLUMNS = (
     "streams",
@@ -47,6 +49,7 @@ def render(facts: Facts) -> Group:
         f"filling: {_text(facts['gaps']['filling'])}, "
         f"verified: {_text(facts['gaps']['verified'])}"
         + ("; polygon-assets gaps lists them" if facts["gaps"]["open"] else ""),
+        *(f"[red]●[/] {escape(_alert(alert))}" for alert in facts.get("alerts") or ()),
         *(f"[red]●[/] {escape(problem)}" for problem in facts["problems"]),
         "[green]healthy[/]" if facts["healthy"] else "[red]not healthy[/]",
     )
@@ -61,15 +64,20 @@ def _service_detail(service: Facts) -> str:
     )
 
 
+def _alert(alert: Facts) -> str:
+    subject = f" ({alert['subject']})" if alert["subject"] else ""
+    return f"alert {alert['alert']}{subject} since {_time(alert['since'])}: {alert['detail']}"
+
+
 def _is_well(stream: Facts) -> bool:
-    return stream["state"] == "streaming" and not stream["problems"]
+    return stream["state"] in WORKING_STATES and not stream["problems"]
 
 
 def _stream_cells(stream: Facts) -> tuple[str, ...]:
     delay = stream["arrival_delay_seconds"]
     return (
         stream["state"],
-        f"{stream['rate']:,.0f}/s",
+        "-" if stream["rate"] is None else f"{stream['rate']:,.0f}/s",
         _text(stream["lag"]),
         _time(stream["newest_event"]),
         "-" if delay is None else f"{delay:.1f} s",

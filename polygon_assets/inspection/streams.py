@@ -79,14 +79,18 @@ def _newest(
     return latest
 
 
-def follow_heartbeats(settings: Settings, stop: Event) -> Iterator[Heartbeat | None]:
+def follow_heartbeats(
+    settings: Settings, stop: Event, tail: int = TAIL
+) -> Iterator[Heartbeat | None]:
     """Each heartbeat as it arrives, and None for each second without one while the broker answers.
 
-    Raises KafkaUnreachableError when no broker can be reached; call again to continue.
+    Begins with the last `tail` messages of each partition, after an interruption with the last
+    TAIL. Raises KafkaUnreachableError when no broker can be reached; call again to continue.
     """
     while not stop.is_set():
         with KafkaReader.at(settings, DEADLINE_SECONDS) as reader:
-            reader.read_from(reader.tail_offsets(topics.STATUS_TOPIC, TAIL))
+            reader.read_from(reader.tail_offsets(topics.STATUS_TOPIC, tail))
+            tail = TAIL
             yield None
             newest_at = time.monotonic()
             while not stop.is_set() and time.monotonic() - newest_at < QUIET_SECONDS:
@@ -192,7 +196,7 @@ def _warn(reason: str) -> None:
 
 def _check_times(beat: Heartbeat, now_ms: int) -> None:
     """Raises msgspec.ValidationError where a time of the program's own clock is not over yet."""
-    names = ["started_at", "sent_at", "epoch", "complete_until"]
+    names = ["started_at", "sent_at", "epoch", "complete_until", "acknowledged_at"]
     # Filter and sink take this number from messages; the next producer versions its events by it.
     names += ["newest_received_at"] if beat.program == "producer" else []
     for name in names:

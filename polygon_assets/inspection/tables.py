@@ -4,14 +4,16 @@ Add a question about ClickHouse's state here; its SQL belongs to `serving/querie
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from polygon_assets.inspection import ClickHouseUnreachableError
 from polygon_assets.messages import FilteredAggregate, Heartbeat
-from polygon_assets.serving import dead_letters, gap_ledger
+from polygon_assets.required_settings import not_set
+from polygon_assets.serving import alerts, dead_letters, gap_ledger, heartbeat_history
+from polygon_assets.serving.alerts import FiringAlert
 from polygon_assets.serving.dead_letters import Letter, Part, ReasonCount, Replay, Selection
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.serving.queries import load
@@ -73,6 +75,43 @@ def gaps(settings: Settings) -> list[GapEntry]:
         return gap_ledger.read(client)
 
 
+def firing_alerts(settings: Settings) -> list[FiringAlert]:
+    """The alerts that fire by `market.alerts`, oldest first. Raises ClickHouseUnreachableError."""
+    with _client(settings) as client:
+        return alerts.read(client)
+
+
+def store_firing_alerts(
+    settings: Settings, firing: Collection[FiringAlert], now: dt.datetime
+) -> None:
+    """Bring `market.alerts` up to the alerts that fire. Raises ClickHouseUnreachableError."""
+    with _client(settings) as client:
+        alerts.store(client, firing, now)
+
+
+def restarts(settings: Settings, since: dt.datetime) -> dict[str, int]:
+    """How often each program was restarted since then. Raises ClickHouseUnreachableError."""
+    with _client(settings) as client:
+        rows = client.query(load("restarts_since"), parameters={"since": since}).result_rows
+    return {str(program): int(count) for program, count in rows}
+
+
+def first_heartbeat(settings: Settings) -> dt.datetime | None:
+    """When the first stored heartbeat of a producer was sent; None without one.
+
+    Raises ClickHouseUnreachableError.
+    """
+    with _client(settings) as client:
+        return heartbeat_history.first_sent_at(client, "producer")
+
+
+def free_bytes(settings: Settings) -> dict[str, int]:
+    """By disk of ClickHouse. Raises ClickHouseUnreachableError."""
+    with _client(settings) as client:
+        rows = client.query(load("disks")).result_rows
+    return {str(disk): int(free) for disk, free in rows}
+
+
 def refused(
     settings: Settings, selection: Selection, reasons: int, letters: int
 ) -> tuple[list[ReasonCount], list[Letter]]:
@@ -95,11 +134,11 @@ def dead_letter(
     Raises ClickHouseUnreachableError.
     """
     with _client(settings) as client:
-        found = dead_letters.letters(client, Selection(ids=(letter_id,)), 1)
-        if not found:
+        letters = dead_letters.letters(client, Selection(ids=(letter_id,)), 1)
+        if not letters:
             return None
         parts = dead_letters.parts(client, [letter_id])[letter_id]
-        return found[0], parts, dead_letters.replays(client, [letter_id])
+        return letters[0], parts, dead_letters.replays(client, [letter_id])
 
 
 def heartbeats_between(
@@ -127,7 +166,7 @@ def _client(settings: Settings) -> Iterator["Client"]:
     from polygon_assets.clients import clickhouse
 
     if not settings.clickhouse_host:
-        raise ClickHouseUnreachableError("CLICKHOUSE_HOST is not set")
+        raise ClickHouseUnreachableError(not_set(["CLICKHOUSE_HOST"]))
     try:
         client = clickhouse.connect(settings)
         try:

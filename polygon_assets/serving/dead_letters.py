@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from polygon_assets.messages import PROGRAMS, STAGES
 from polygon_assets.serving.queries import load
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ INGEST_TABLE = "market.dead_letters_ingest"
 REPLAYS_TABLE = "market.dead_letter_replays"
 UNKNOWN = "unknown"
 """Program and stage of a message in the topic that is no dead letter."""
-PROGRAM_NAMES = ("producer", "filter", "sink", UNKNOWN)
-STAGES = ("frame", "event", "validate", "insert", UNKNOWN)
+PROGRAM_NAMES = (*PROGRAMS, UNKNOWN)
+LETTER_STAGES = (*STAGES, UNKNOWN)
 FIRST_MOMENT = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 LAST_MOMENT = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
 
@@ -138,10 +139,10 @@ def letters(
 
 def parts(client: "Client", ids: Sequence[str]) -> dict[str, list[Part]]:
     """The parts of each of the letters, in their order. Raises clickhouse_connect's errors."""
-    found: dict[str, list[Part]] = {letter_id: [] for letter_id in ids}
+    by_letter: dict[str, list[Part]] = {letter_id: [] for letter_id in ids}
     for row in _rows(client, "dead_letter_parts", {"ids": list(ids)}):
-        found[row["letter_id"]].append(Part(**row))
-    return found
+        by_letter[row["letter_id"]].append(Part(**row))
+    return by_letter
 
 
 def replays(client: "Client", ids: Sequence[str]) -> list[Replay]:
@@ -153,7 +154,7 @@ def store_replays(client: "Client", attempts: Sequence[Replay]) -> None:
     """Store attempts; a repetition changes nothing. Raises clickhouse_connect's errors."""
     if attempts:
         names = [field.name for field in fields(Replay)]
-        client.insert(REPLAYS_TABLE, [astuple(one) for one in attempts], column_names=names)
+        client.insert(REPLAYS_TABLE, [astuple(attempt) for attempt in attempts], column_names=names)
 
 
 def _rows(client: "Client", query: str, parameters: dict[str, object]) -> list[dict[str, Any]]:

@@ -108,10 +108,12 @@ def store(client: "Client", entries: Sequence[GapEntry], now: dt.datetime) -> No
         client.insert(TABLE, rows, column_names=COLUMNS)
 
 
-def store_new(client: "Client", entries: Iterable[GapEntry], now: dt.datetime) -> list[GapEntry]:
-    """Store the entries that the ledger does not have, or has with an earlier end; returns them.
+def store_new_or_longer(
+    client: "Client", entries: Iterable[GapEntry], now: dt.datetime
+) -> list[GapEntry]:
+    """Store the gaps that are new, or that end later than the stored entry; returns them.
 
-    A gap that has grown is open again, whatever became of its earlier part.
+    A longer gap is open again, even if its first part was verified or waived.
     """
     known = {entry.gap_id: entry for entry in read(client)}
     new = [

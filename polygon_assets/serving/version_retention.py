@@ -38,6 +38,6 @@ def _kept_days(client: "Client") -> int:
             "WHERE database = 'market' AND name = 'stock_versions'"
         ).result_rows[0][0]
     )
-    if found := _TTL.search(engine):
-        return int(found[1])
+    if days := _TTL.search(engine):
+        return int(days[1])
     return -1 if " TTL " in engine else 0

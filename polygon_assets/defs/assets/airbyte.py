@@ -13,7 +13,7 @@ from polygon_assets.defs.graph.descriptions import OWNERS, as_diff, described
 from polygon_assets.defs.graph.keys import AIRBYTE_SOURCE, SUBSCRIPTIONS
 from polygon_assets.defs.graph.pools import VENDOR_REQUESTS
 from polygon_assets.defs.graph.resources import Environment
-from polygon_assets.required_settings import missing_settings
+from polygon_assets.required_settings import missing_settings, not_set
 from polygon_assets.subscriptions import difference
 
 LOCKED = 423
@@ -54,7 +54,7 @@ def polygon_source(
 
     settings = environment.settings()
     if missing := missing_settings(settings, "airbyte"):
-        context.log.warning("no Airbyte source was changed: %s not set", ", ".join(missing))
+        context.log.warning("no Airbyte source was changed; %s", not_set(missing))
         return
     named = subscription_store.named_symbols(settings)
     try:

@@ -138,7 +138,8 @@ def stock_aggregates(days: dg.PartitionsDefinition[str]) -> dg.AssetSpec:
             "extended close.",
             wrong="the sensor `trading_day_closer` names why a day is still open. Rows missing "
             "against the topic: see the check `offsets_account_for_rows` and the log of "
-            "`run_sink`. Reading a topic again is harmless: the newest `received_at` wins.",
+            "`run_sink`, or with SINK_RUNNER=connect `polygon-assets connect status`. Reading a "
+            "topic again is harmless: the newest `received_at` wins.",
         ),
     )
 

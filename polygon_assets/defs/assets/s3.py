@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from polygon_assets.defs.assets.budget import WITHIN_BUDGET, budget, not_judged
 from polygon_assets.defs.graph.descriptions import OWNERS, as_diff, described
 from polygon_assets.defs.graph.keys import RAW, RAW_ARCHIVE, SUBSCRIPTIONS
 from polygon_assets.defs.graph.resources import Environment
-from polygon_assets.errors import PolygonAssetsError
-from polygon_assets.settings import Settings
-from polygon_assets.subscriptions import AcceptedSet, BadLine, accept, difference, estimate, parse
+from polygon_assets.subscriptions import AcceptedSet, BadLine, accept, difference, parse
 
 if TYPE_CHECKING:
     from polygon_assets.clients.subscription_store import SubscriptionStore
@@ -26,7 +25,6 @@ EVERY_LINE_VALID = dg.AssetCheckSpec(
     description="Each line names a channel of a ticker that the vendor lists, once. One bad line "
     "refuses the whole file.",
 )
-
 
 ARCHIVE = dg.AssetSpec(
     RAW_ARCHIVE,
@@ -48,16 +46,12 @@ ARCHIVE = dg.AssetSpec(
 )
 
 
-class NoReferenceDataError(PolygonAssetsError):
-    """The vendor listed no ticker at all, so every line would be refused."""
-
-
 @dg.asset(
     key=SUBSCRIPTIONS,
     group_name="stream",
     owners=OWNERS,
     kinds={"s3", "csv"},
-    check_specs=[EVERY_LINE_VALID],
+    check_specs=[EVERY_LINE_VALID, WITHIN_BUDGET],
     output_required=False,
     description=described(
         "The channels that should be streamed, from the CSV in S3. Producer and filter apply a "
@@ -74,6 +68,7 @@ def subscriptions(
     context: dg.AssetExecutionContext, environment: Environment
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     from polygon_assets.clients import subscription_store
+    from polygon_assets.clients.polygon import PolygonRest
 
     settings = environment.settings()
     store = subscription_store.connect(settings)
@@ -81,7 +76,7 @@ def subscriptions(
     previous, warning = _in_force(store)
     if warning:
         context.log.warning(warning)
-    parsed = parse(csv.text, _known_tickers(settings))
+    parsed = parse(csv.text, PolygonRest(settings).active_tickers())
     # Minutes have passed: an older file must neither replace a newer one nor be judged for it.
     if (newest := store.csv_etag()) != csv.etag:
         raise dg.Failure(
@@ -90,6 +85,12 @@ def subscriptions(
         )
     yield _judgement(parsed.bad_lines, previous)
     if parsed.bad_lines:
+        yield not_judged()
+        context.log.error("refused; %s stays in force", previous.version if previous else "no set")
+        return
+    judged = budget(parsed.channels, settings)
+    yield judged.result
+    if judged.is_exceeded:
         context.log.error("refused; %s stays in force", previous.version if previous else "no set")
         return
     accepted = accept(
@@ -98,7 +99,7 @@ def subscriptions(
     store.publish(accepted)
     yield dg.MaterializeResult(
         asset_key=SUBSCRIPTIONS,
-        metadata=_metadata(accepted, previous, warning),
+        metadata=_metadata(accepted, previous, warning) | judged.metadata,
         data_version=dg.DataVersion(accepted.version),
     )
 
@@ -117,18 +118,6 @@ def _in_force(store: "SubscriptionStore") -> tuple[AcceptedSet | None, str]:
             None,
             f"the set in force cannot be read, so every channel counts as added: {error}",
         )
-
-
-def _known_tickers(settings: Settings) -> set[str]:
-    from polygon_assets.clients.polygon import PolygonRest
-
-    tickers = PolygonRest(settings).active_tickers()
-    if not tickers:
-        raise NoReferenceDataError(
-            f"{settings.polygon_rest_url} listed no active ticker; nothing was judged and nothing "
-            "changed"
-        )
-    return tickers
 
 
 def _judgement(bad_lines: tuple[BadLine, ...], previous: AcceptedSet | None) -> dg.AssetCheckResult:
@@ -151,7 +140,6 @@ def _metadata(
     accepted: AcceptedSet, previous: AcceptedSet | None, warning: str
 ) -> dict[str, dg.MetadataValue]:
     change = difference(previous.channels if previous else (), accepted.channels)
-    cost = estimate(accepted.channels)
     return {
         **({"warning": dg.MetadataValue.text(warning)} if warning else {}),
         "version": dg.MetadataValue.text(accepted.version),
@@ -160,6 +148,4 @@ def _metadata(
         "added": dg.MetadataValue.int(len(change.added)),
         "removed": dg.MetadataValue.int(len(change.removed)),
         "difference": dg.MetadataValue.md(as_diff(change.added, change.removed)),
-        "estimated_events_per_second": dg.MetadataValue.float(cost.events_per_second),
-        "estimated_rows_per_day": dg.MetadataValue.int(cost.rows_per_day),
     }

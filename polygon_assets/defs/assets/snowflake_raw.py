@@ -24,7 +24,7 @@ from polygon_assets.batch.airbyte.connector import (
 from polygon_assets.batch.raw import last_good, table_writer
 from polygon_assets.batch.raw.last_good import Judged
 from polygon_assets.batch.raw.load_days import TABLES, DailyLoad, DayLoadError, MetadataByTable
-from polygon_assets.batch.raw.queries import Held, newest_ticker_change, reference_tables
+from polygon_assets.batch.raw.queries import TableContents, newest_ticker_change, reference_tables
 from polygon_assets.defs.batch.airbyte_sync import run_sync
 from polygon_assets.defs.batch.backlogs import NEWEST_CHANGE
 from polygon_assets.defs.batch.decisions import DAYS_PER_RUN, goes_through_airbyte
@@ -192,9 +192,9 @@ def sync_reference_tables(
         sync = run_sync(airbyte, settings, REFERENCE_CONNECTION)
     with closing(snowflake.connect(settings)) as connection:
         judged = last_good.keep_or_restore(connection, WHOLE, config.accept_smaller)
-        held = reference_tables(connection)
+        contents = reference_tables(connection)
         if empty := [
-            name for name, table in held.items() if not table.rows and name not in MAY_BE_EMPTY
+            name for name, table in contents.items() if not table.rows and name not in MAY_BE_EMPTY
         ]:
             raise dg.Failure(
                 f"Airbyte's job {sync.job_id} succeeded, but no row is in "
@@ -207,7 +207,7 @@ def sync_reference_tables(
         yield dg.MaterializeResult(
             asset_key=raw(name),
             metadata=_with_link(sync.metadata(name))
-            | _reference_metadata(name, held[name], newest_change),
+            | _reference_metadata(name, contents[name], newest_change),
             check_results=[_size_check(name, judged[name])] if name in judged else [],
         )
 
@@ -312,8 +312,12 @@ def _size_check(name: str, judged: Judged) -> dg.AssetCheckResult:
         counts += f", {judged.rows_before:,} were stored"
     if not judged.accepted:
         counts += (
-            f". The stored rows stay; RAW.{name.upper()}_REJECTED holds those that arrived. If "
-            f"they are right, materialize snowflake/raw/{name} with the run configuration "
+            f". The last good rows stay; RAW.{name.upper()}_REJECTED holds those that arrived"
+            if judged.rows_before is not None
+            else ", and no earlier sync brought any"
+        )
+        counts += (
+            f". If that is right, materialize snowflake/raw/{name} with the run configuration "
             f"`accept_smaller: [{name}]`"
         )
     return dg.AssetCheckResult(
@@ -330,16 +334,16 @@ def _size_check(name: str, judged: Judged) -> dg.AssetCheckResult:
 
 
 def _reference_metadata(
-    name: str, held: Held, newest_change: dt.datetime
+    name: str, table: TableContents, newest_change: dt.datetime
 ) -> dict[str, dg.MetadataValue]:
     change = (
         {NEWEST_CHANGE: dg.MetadataValue.text(newest_change.isoformat())}
         if name == TICKERS.path[-1]
         else {}
     )
-    flawed = dg.MetadataValue.int(held.flawed_rows)
+    flawed = dg.MetadataValue.int(table.flawed_rows)
     return {
-        "dagster/row_count": dg.MetadataValue.int(held.rows),
+        "dagster/row_count": dg.MetadataValue.int(table.rows),
         "rows_without_a_value": flawed,
         **change,
     }

@@ -1,39 +1,155 @@
-"""Alerts: which events are sent to people outside Dagster, and how.
+"""Alerts: the sensor that judges them, sends them to people outside Dagster, and shows them.
 
-Add an event or a channel of alerts here; every failed run is one.
+Add a way to send or to show alerts here; which alerts there are belongs to `inspection.alerts`,
+when a message is due to `alert_state`. A failed run is a message too.
 """
 
+import datetime as dt
 import json
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from http.client import HTTPException
+from typing import Literal
 
 import dagster as dg
+import msgspec
 
 from polygon_assets.clients import tls
+from polygon_assets.defs.graph.alert_facts import SYNCS_EVERY, read_facts
+from polygon_assets.defs.graph.alert_state import AlertState, advance, as_cursor, read_state
+from polygon_assets.defs.graph.keys import ALERTS_TABLE
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.errors import PolygonAssetsError
+from polygon_assets.inspection import InspectionError, tables
+from polygon_assets.inspection.alerts import AlertFacts, judge
+from polygon_assets.serving.alerts import FiringAlert
 from polygon_assets.settings import Settings
 
 TIMEOUT_SECONDS = 10
+"""Webhooks answer within a second; one that hangs must leave time in the tick."""
+DELIVERY_SECONDS = 10.0
+"""A tick begins no further message after this time: a sensor's tick has 60 s."""
+RUN_FAILURE: Literal[dg.DagsterEventType.RUN_FAILURE] = dg.DagsterEventType.RUN_FAILURE
+MOST_FAILED_RUNS = 100
+"""Failed runs of one tick; the next tick goes on with the others."""
 
 
 class AlertError(PolygonAssetsError):
     """The alert was not delivered; the message names the cause, never the address, a secret."""
 
 
-@dg.run_failure_sensor(
-    name="alert_on_failure",
+@dg.sensor(
+    name="alerts",
+    minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Logs each failed run and posts it to ALERT_WEBHOOK_URL when that is set.",
+    description="Judges the alerts and posts to ALERT_WEBHOOK_URL when one fires or is over, and "
+    "when a run has failed; without that address they are only logged. What the "
+    "webhook does not accept is posted again at the next tick. `clickhouse/alerts` has what fired.",
 )
-def alert_on_failure(context: dg.RunFailureSensorContext, environment: Environment) -> None:
-    run = context.dagster_run
-    step_causes = "; ".join(map(failure_cause, context.get_step_failure_events()))
-    cause = step_causes or context.failure_event.message
-    text = f"{run.job_name} failed (run {run.run_id[:8]}): {cause}"
-    context.log.error(text)
-    post_alert(environment.settings(), text)
+def alerts(context: dg.SensorEvaluationContext, environment: Environment) -> dg.SensorResult:
+    settings, now = environment.settings(), _now()
+    before = read_state(context.cursor)
+    is_due = before.syncs_read_at is None or now - before.syncs_read_at >= SYNCS_EVERY
+    facts = read_facts(context.instance, settings, is_due, now)
+    state, messages = advance(before, judge(facts, settings), settings, now)
+    state, failures = _with_failed_runs(context.instance, state)
+    for message in (*messages, *failures):
+        context.log.error(message)
+    if not_stored := _store(settings, facts, state.firing, now):
+        context.log.warning("market.alerts is not up to date: %s", not_stored)
+    # Delivery comes last: a tick that dies before its cursor is stored sends its messages twice.
+    left, problem = deliver(settings, state.outbox)
+    if problem:
+        context.log.error("%d message(s) wait for the next tick: %s", len(left), problem)
+    airbyte_answered = facts.failed_syncs is not None
+    read_at = now if airbyte_answered else before.syncs_read_at
+    after = msgspec.structs.replace(state, outbox=left, syncs_read_at=read_at)
+    return dg.SensorResult(
+        cursor=as_cursor(after),
+        asset_events=[_event(after.firing)] if messages else [],
+        skip_reason=_summary(after),
+    )
+
+
+def _now() -> dt.datetime:
+    """Now, in whole milliseconds, as `market.alerts` stores moments."""
+    now = dt.datetime.now(dt.UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def _summary(state: AlertState) -> str:
+    """What fires, and what would fire if it lasted."""
+    firing = [cause.title for cause in state.causes if cause.sent_at]
+    pending = [cause.title for cause in state.causes if not cause.sent_at]
+    waits = f"; {len(state.outbox)} message(s) to send" if state.outbox else ""
+    return (
+        (f"firing: {', '.join(firing)}" if firing else "no alert fires")
+        + (f"; not yet: {', '.join(pending)}" if pending else "")
+        + waits
+    )
+
+
+def _event(firing: Sequence[FiringAlert]) -> dg.AssetMaterialization:
+    lines = [
+        f"* **{alert.alert} {alert.subject}** since {alert.since:%H:%M:%S} UTC: {alert.detail}"
+        for alert in firing
+    ]
+    return dg.AssetMaterialization(
+        ALERTS_TABLE,
+        metadata={
+            "firing_alerts": dg.MetadataValue.int(len(firing)),
+            "alerts": dg.MetadataValue.md("\n".join(lines) or "no alert fires"),
+        },
+    )
+
+
+def _store(
+    settings: Settings, facts: AlertFacts, firing: Sequence[FiringAlert], now: dt.datetime
+) -> str:
+    """Update `market.alerts`. Returns the reason if that failed; the next tick repeats it."""
+    if not settings.clickhouse_host:
+        return ""
+    if reason := facts.unreadable.get("clickhouse"):
+        return reason
+    try:
+        tables.store_firing_alerts(settings, firing, now)
+    except InspectionError as error:
+        return str(error)
+    return ""
+
+
+def _with_failed_runs(
+    instance: dg.DagsterInstance, state: AlertState
+) -> tuple[AlertState, Sequence[str]]:
+    """The state with a message for each run that failed since the last tick, and the messages.
+
+    The first tick begins with the runs that fail from then on.
+    """
+    if state.failed_run is None:
+        newest = instance.fetch_run_status_changes(RUN_FAILURE, limit=1).records
+        return msgspec.structs.replace(state, failed_run=newest[0].storage_id if newest else 0), ()
+    failed = instance.fetch_run_status_changes(
+        dg.RunStatusChangeRecordsFilter(RUN_FAILURE, after_storage_id=state.failed_run),
+        limit=MOST_FAILED_RUNS,
+        ascending=True,
+    ).records
+    if not failed:
+        return state, ()
+    messages = [_failed_run(instance, record) for record in failed]
+    outbox = (*state.outbox, *messages)
+    return msgspec.structs.replace(state, failed_run=failed[-1].storage_id, outbox=outbox), messages
+
+
+def _failed_run(instance: dg.DagsterInstance, record: dg.EventLogRecord) -> str:
+    entry = record.event_log_entry
+    steps = instance.get_records_for_run(
+        entry.run_id, of_type=dg.DagsterEventType.STEP_FAILURE
+    ).records
+    causes = [failure_cause(step.event_log_entry.get_dagster_event()) for step in steps]
+    cause = "; ".join(causes) or entry.get_dagster_event().message
+    return f"{entry.job_name} failed (run {entry.run_id[:8]}): {cause}"
 
 
 def failure_cause(event: dg.DagsterEvent) -> str:
@@ -47,6 +163,19 @@ def failure_cause(event: dg.DagsterEvent) -> str:
     return error.message.strip() if error else event.message or "no reason given"
 
 
+def deliver(settings: Settings, outbox: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """Post messages in order. Returns those not delivered, and the error of the first."""
+    until = time.monotonic() + DELIVERY_SECONDS
+    for sent, message in enumerate(outbox):
+        if time.monotonic() > until:
+            return tuple(outbox[sent:]), f"the webhook took {DELIVERY_SECONDS:.0f} s"
+        try:
+            post_alert(settings, message)
+        except AlertError as error:
+            return tuple(outbox[sent:]), str(error)
+    return (), ""
+
+
 def post_alert(settings: Settings, text: str) -> None:
     """POST {"text": ...}, the form that Slack and others accept; without an address, do nothing.
 
@@ -57,7 +186,9 @@ def post_alert(settings: Settings, text: str) -> None:
         return
     try:
         request = urllib.request.Request(
-            webhook_url, json.dumps({"text": text}).encode(), {"Content-Type": "application/json"}
+            webhook_url,
+            json.dumps({"text": settings.conceal(text)}).encode(),
+            {"Content-Type": "application/json"},
         )
         urllib.request.urlopen(
             request, timeout=TIMEOUT_SECONDS, context=tls.context(settings)

@@ -1,8 +1,8 @@
 """The Dagster processes above this one, and whether they still run.
 
-Only the processes are known here; what follows when one is gone belongs to the supervising runs and
-sensors. `dagster dev` that is told to stop leaves its code server running until all runs have
-ended, so a run without an end of its own must notice that its parents are gone.
+Add what concerns these processes here; what follows when one is gone belongs to the supervising
+runs and sensors. After a stop signal, `dagster dev` keeps its code server until all runs have
+ended, so a run without an end of its own must check its parents.
 """
 
 from functools import cache
@@ -10,6 +10,8 @@ from itertools import takewhile
 from pathlib import PurePath
 
 import psutil
+
+from polygon_assets.child_processes import is_running
 
 Ancestors = tuple[psutil.Process, ...]
 
@@ -26,16 +28,8 @@ def dagster_above(process: psutil.Process) -> Ancestors:
 
 
 def is_intact(ancestors: Ancestors) -> bool:
-    """Whether every one of them still runs; a later process with the same id is another one."""
-    return all(map(_is_running, ancestors))
-
-
-def _is_running(process: psutil.Process) -> bool:
-    try:
-        # A zombie has ended; its parent has not yet collected it.
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    """Whether every one of them still runs."""
+    return all(map(is_running, ancestors))
 
 
 def _is_dagster(process: psutil.Process) -> bool:

@@ -28,6 +28,6 @@ def pool_tag(pool: str) -> dict[str, str]:
 def is_in_pool(run: DagsterRun) -> bool:
     """Whether a run takes a place in any pool.
 
-    A run holds its pools itself: the tags are only in the table that is searched.
+    Asked of the run's own field, because its pool tags are only in Dagster's table of tags.
     """
     return bool(run.run_op_concurrency and run.run_op_concurrency.all_pools)

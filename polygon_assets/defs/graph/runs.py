@@ -4,15 +4,17 @@ Add what is true of any run here; when a program or a load needs a run belongs t
 """
 
 import datetime as dt
+import json
 import logging
+import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 
 import dagster as dg
-from dagster._core.storage.tags import PRIORITY_TAG
+from dagster._core.storage.tags import GRPC_INFO_TAG, PRIORITY_TAG
 
 NEEDS_HUMAN_TAG = "polygon/needs_human"
 ASKED_BY_TAG = "polygon/asked_by"
@@ -28,10 +30,13 @@ ACTIVE = frozenset(
         dg.DagsterRunStatus.CANCELING,
     }
 )
+LAUNCHED = frozenset({dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING})
+"""A run with one of these statuses has a process, or had one."""
 HISTORY = 15
 """Runs that are read back: more than the failures after which the supervision gives up."""
 
 LOG_EVERY_SECONDS = 60.0
+LAUNCHER_SECONDS = 1.0
 
 ScheduleAnswer = dg.RunRequest | dg.SkipReason
 
@@ -48,6 +53,8 @@ class RunFacts:
     """Only known of active runs."""
     needs_human: bool = False
     """It failed for a reason that no retry cures: a wrong key, a missing plan, bad settings."""
+    launcher_is_gone: bool = False
+    """The code server that started it on this machine is gone. Only known of active runs."""
 
     @property
     def short_id(self) -> str:
@@ -82,6 +89,26 @@ class FailOrphanedRun:
 
     run_id: str
     reason: str
+
+
+def orphan(
+    run: RunFacts,
+    longest_silence: dt.timedelta,
+    now: dt.datetime,
+    program_seen_at: dt.datetime | None = None,
+) -> FailOrphanedRun | None:
+    """The run, if it was launched and neither it nor its program gave a sign of life for so long.
+
+    Queued runs have no process yet.
+    """
+    last_sign = max(run.silent_since, program_seen_at or run.silent_since)
+    if run.status not in LAUNCHED or now - last_sign <= longest_silence:
+        return None
+    return FailOrphanedRun(
+        run.run_id,
+        f"no event from the run{' and no heartbeat from its program' if program_seen_at else ''} "
+        f"since {last_sign:%Y-%m-%d %H:%M:%S} UTC: its process is gone",
+    )
 
 
 def run_facts(instance: dg.DagsterInstance, run_filter: dg.RunsFilter) -> list[RunFacts]:
@@ -169,7 +196,24 @@ def _facts_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> RunFacts:
         else None,
         _last_event(instance, run.run_id) if is_active else None,
         NEEDS_HUMAN_TAG in run.tags,
+        is_active and _launcher_is_gone(run.tags),
     )
+
+
+def _launcher_is_gone(tags: Mapping[str, str]) -> bool:
+    """Whether nothing listens any more on the socket of the code server that started a run."""
+    address = json.loads(tags.get(GRPC_INFO_TAG, "{}")).get("socket")
+    if not address:
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(LAUNCHER_SECONDS)
+        try:
+            probe.connect(address)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return True
+        except OSError:
+            return False  # it is busy
+    return False
 
 
 def _last_event(instance: dg.DagsterInstance, run_id: str) -> dt.datetime | None:

@@ -1,5 +1,5 @@
--- The dead letters of a selection, counted by program, stage and reason, most frequent first. Quoted
--- text and numbers of a reason are left out, because each letter has its own. The parameters are
+-- The dead letters of a selection, counted by program, stage and reason, most frequent first.
+-- Quoted text and numbers of a reason are left out, because each letter has its own. The parameters are
 -- those of dead_letters.sql.
 WITH published AS (
     SELECT r.letter_id

@@ -1,6 +1,6 @@
 -- The dead letters of a selection, one row each however many parts, newest or oldest refusal first.
--- replayed_at is the newest published replay. Empty parameters select everything; `replayed` is any,
--- yes or no.
+-- replayed_at is the newest published replay. Empty parameters select everything; `replayed` is
+-- any, yes or no.
 WITH published AS (
     SELECT r.letter_id AS letter_id, maxOrNull(r.replayed_at) AS replayed_at
     FROM market.dead_letter_replays AS r

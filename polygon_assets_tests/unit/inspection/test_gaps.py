@@ -11,7 +11,7 @@ from polygon_assets.defs.stream.fill_gaps import _store_unless_waived
 from polygon_assets.inspection import streams, tables
 from polygon_assets.inspection.gaps import channels_text, ledger, notes, rows, unsettled
 from polygon_assets.messages import Gap, Heartbeat, utc
-from polygon_assets.serving.gap_ledger import GapEntry, read, reported, store, store_new
+from polygon_assets.serving.gap_ledger import GapEntry, read, reported, store, store_new_or_longer
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.serving.conftest import client, session_client, settings
 
@@ -114,7 +114,7 @@ def test_what_became_of_a_gap_prevails_over_kafkas_report(
 def test_a_known_gap_is_not_stored_again(client: Client) -> None:
     filled = dataclasses.replace(entry("a"), state="filled")
     store(client, [filled], NOW)
-    assert store_new(client, [entry("a"), entry("b")], NOW) == [entry("b")]
+    assert store_new_or_longer(client, [entry("a"), entry("b")], NOW) == [entry("b")]
     assert [(stored.gap_id, stored.state) for stored in read(client)] == [
         ("a", "filled"),
         ("b", "open"),
@@ -126,8 +126,12 @@ def test_a_gap_that_has_grown_is_open_again(client: Client) -> None:
         entry("a"), state="verified", rows_added=7, verify_after=NOW, channels=("A.A",)
     )
     store(client, [verified], NOW)
-    assert store_new(client, [entry("a", until=ms(15, 31))], NOW) == [], "shorter than known"
-    [grown] = store_new(client, [entry("a", until=ms(15, 33))], NOW + dt.timedelta(seconds=1))
+    assert store_new_or_longer(client, [entry("a", until=ms(15, 31))], NOW) == [], (
+        "shorter than known"
+    )
+    [grown] = store_new_or_longer(
+        client, [entry("a", until=ms(15, 33))], NOW + dt.timedelta(seconds=1)
+    )
     assert (grown.state, grown.until, grown.rows_added) == ("open", utc(ms(15, 33)), 7)
     assert (grown.verify_after, grown.channels) == (None, ()), "nothing is known of the new part"
     assert [stored.state for stored in read(client)] == ["open"]

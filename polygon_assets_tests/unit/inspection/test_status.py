@@ -14,12 +14,16 @@ import pytest
 from rich.console import Console
 
 from polygon_assets.inspection import WarehouseUnreachableError, streams, tables, warehouse
+from polygon_assets.inspection.kafka_reader import Positions
 from polygon_assets.inspection.status import Status, problems, stream_facts
 from polygon_assets.inspection.status_table import render
 from polygon_assets.messages import PROGRAMS, Heartbeat, ProgramState
+from polygon_assets.serving.alerts import FiringAlert
 from polygon_assets.settings import Settings
+from polygon_assets_tests.connect_stub import RUNNING, ConnectStub, connect_stub, failed
 
 NOW = dt.datetime(2026, 11, 20, 15, 0, tzinfo=dt.UTC)
+DEFAULTS = Settings()
 NOW_MS = int(NOW.timestamp() * 1000)
 
 
@@ -39,7 +43,7 @@ def beat(state: ProgramState = "streaming", age_seconds: float = 1, **changes: A
 
 def picture(*, service_ok: bool = True, state: str = "streaming") -> dict[str, Any]:
     """The facts of a whole system, without problems unless changed."""
-    stream = stream_facts(beat(), NOW) | {"state": state}
+    stream = stream_facts(beat(), NOW, DEFAULTS) | {"state": state}
     return {
         "problems": [],
         "services": {
@@ -68,7 +72,7 @@ def test_healthy_means_every_service_answers_and_an_open_market_streams(
 
 
 def test_a_program_without_a_recent_heartbeat_is_silent_whatever_its_last_state() -> None:
-    facts = stream_facts(beat(age_seconds=60), NOW)
+    facts = stream_facts(beat(age_seconds=60), NOW, DEFAULTS)
     assert (facts["state"], facts["rate"], facts["detail"]) == (
         "silent",
         0.0,
@@ -77,7 +81,7 @@ def test_a_program_without_a_recent_heartbeat_is_silent_whatever_its_last_state(
 
 
 def test_a_program_that_stopped_is_stopped_however_long_ago() -> None:
-    assert stream_facts(beat("stopped", age_seconds=3600), NOW)["state"] == "stopped"
+    assert stream_facts(beat("stopped", age_seconds=3600), NOW, DEFAULTS)["state"] == "stopped"
 
 
 def test_a_running_producer_shows_its_channels_restarts_reconnects_and_retries() -> None:
@@ -89,6 +93,7 @@ def test_a_running_producer_shows_its_channels_restarts_reconnects_and_retries()
             restarts=4,
         ),
         NOW,
+        DEFAULTS,
     )
     assert (facts["state"], facts["detail"]) == ("streaming", "51/52 channels confirmed")
     assert (facts["restarts"], facts["reconnects"], facts["retries"], facts["refused"]) == (
@@ -126,7 +131,9 @@ LOSING: dict[str, Any] = {"counters": {"read": 10, "forwarded": 9}}
 def test_a_program_that_streams_but_refuses_or_loses_is_not_healthy_and_the_cause_is_named(
     changes: dict[str, Any], problem: str
 ) -> None:
-    facts = picture() | {"streams": dict.fromkeys(PROGRAMS, stream_facts(beat(**changes), NOW))}
+    facts = picture() | {
+        "streams": dict.fromkeys(PROGRAMS, stream_facts(beat(**changes), NOW, DEFAULTS))
+    }
     shown = problems(facts, market_is_open=True)
     assert bool(shown) is bool(problem)
     assert all(f"{name}: {problem}" in "\n".join(shown) for name in PROGRAMS if problem)
@@ -136,7 +143,7 @@ def test_a_program_that_streams_but_refuses_or_loses_is_not_healthy_and_the_caus
 
 
 def test_refusals_of_a_stopped_program_are_no_problem() -> None:
-    assert stream_facts(beat("stopped", **REFUSING), NOW)["problems"] == []
+    assert stream_facts(beat("stopped", **REFUSING), NOW, DEFAULTS)["problems"] == []
 
 
 def test_an_unreadable_gap_ledger_is_a_problem() -> None:
@@ -144,7 +151,7 @@ def test_an_unreadable_gap_ledger_is_a_problem() -> None:
 
 
 def test_a_program_that_never_ran_is_never_seen() -> None:
-    assert stream_facts(None, NOW)["state"] == "never seen"
+    assert stream_facts(None, NOW, DEFAULTS)["state"] == "never seen"
 
 
 def test_the_table_holds_numbers_that_people_can_read() -> None:
@@ -159,6 +166,77 @@ def test_the_table_holds_numbers_that_people_can_read() -> None:
         "healthy",
     ):
         assert part in text.getvalue()
+
+
+def test_a_firing_alert_is_shown_with_its_subject_and_beginning() -> None:
+    alert = {"alert": "lag", "subject": "sink", "since": NOW.isoformat(), "detail": "too late"}
+    text = io.StringIO()
+    Console(file=text, width=200).print(render({"healthy": True, **picture(), "alerts": [alert]}))
+    assert "alert lag (sink) since 2026-11-20 15:00:00 UTC: too late" in text.getvalue()
+
+
+def test_alerts_that_cannot_be_read_are_not_reported_as_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    firing = FiringAlert("lag", "sink", NOW, "too late")
+    settings = Settings(polygon_websocket_url="ws://127.0.0.1:1", clickhouse_host="127.0.0.1")
+    monkeypatch.setattr(tables, "tables", lambda _settings: {})
+    monkeypatch.setattr(tables, "firing_alerts", lambda _settings: [firing])
+    [shown] = Status(settings).facts(NOW)["alerts"]
+    assert shown == {
+        "alert": "lag",
+        "subject": "sink",
+        "since": NOW.isoformat(),
+        "detail": "too late",
+    }
+    monkeypatch.undo()
+    assert Status(settings.model_copy(update={"clickhouse_port": 1})).facts(NOW)["alerts"] is None
+
+
+def through_connect(stub: ConnectStub, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The report of a system whose sink is Kafka Connect's; Kafka has the sink's old heartbeat."""
+    old = beat("stopped", age_seconds=3600)
+    monkeypatch.setattr(streams, "heartbeats", lambda *_: {"sink": old})
+    monkeypatch.setattr(streams, "message_count", lambda *_: 0)
+    monkeypatch.setattr(streams, "reported_gaps", lambda *_: [])
+    monkeypatch.setattr(streams, "positions", lambda *_: Positions({0: 10}, {0: 3}))
+    settings = stub.settings.model_copy(
+        update={
+            "sink_runner": "connect",
+            "kafka_bootstrap_servers": "127.0.0.1:1",
+            "polygon_websocket_url": "ws://127.0.0.1:1",
+            "aws_endpoint_url_s3": "http://127.0.0.1:1",
+        }
+    )
+    return Status(settings).facts(NOW)
+
+
+def test_the_row_of_the_sink_is_kafka_connects_where_it_replaces_our_sink(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with connect_stub() as stub:
+        stub.states = {"polygon_stock_aggregates": RUNNING, "polygon_dead_letters": RUNNING}
+        well = through_connect(stub, monkeypatch)
+        stub.states["polygon_stock_aggregates"] = failed()
+        broken = through_connect(stub, monkeypatch)
+        stub.refusal = (500, "")
+        away = through_connect(stub, monkeypatch)
+    row = well["streams"]["sink"]
+    assert (row["state"], row["rate"], row["lag"], row["problems"]) == ("RUNNING", None, 7, [])
+    assert "polygon_dead_letters RUNNING, 1/1 tasks" in row["detail"]
+    assert well["services"]["connect"]["ok"]
+    assert [problem for problem in well["problems"] if problem.startswith("sink")] == []
+    text = io.StringIO()
+    Console(file=text, width=300).print(render(well))
+    assert "● sink" in text.getvalue()
+    assert broken["streams"]["sink"]["state"] == "FAILED"
+    assert not broken["services"]["connect"]["ok"]
+    assert any(
+        problem.startswith("sink: connector polygon_stock_aggregates task 0 is FAILED (org.apache")
+        for problem in broken["problems"]
+    )
+    assert away["streams"]["sink"]["state"] == "unknown"
+    assert any(problem.startswith("sink: unknown") for problem in away["problems"])
 
 
 def test_with_nothing_set_every_service_of_the_stream_is_named_and_nothing_hangs() -> None:

@@ -20,6 +20,7 @@ TABLES = (
     "dead_letters",
     "dead_letter_replays",
     "subscription_sets",
+    "alerts",
 )
 
 

@@ -6,7 +6,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from polygon_assets.aggregate_columns import AGGREGATE_COLUMNS, VENDOR_KEYS, AggregateColumn
-from polygon_assets.events.vendor_events import VendorAggregate
+from polygon_assets.events.vendor_channels import VendorAggregate
 from polygon_assets.messages import FilteredAggregate, RawAggregate
 from polygon_assets.streaming.rows import SCHEMA
 

@@ -107,10 +107,8 @@ def test_a_day_of_which_one_side_has_nothing_fails_and_says_which(
 def test_minutes_that_cannot_be_read_are_unknown_and_end_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(day_comparison, "_streamed_minutes", lambda *_: {})
-    monkeypatch.setattr(
-        PolygonRest, "get_aggs", lambda *_, **__: SimpleNamespace(data=b"<html>busy</html>")
-    )
+    monkeypatch.setattr(day_comparison, "_streamed_volumes", lambda *_: {})
+    monkeypatch.setattr(PolygonRest, "minute_bars", lambda *_: [{"t": "no moment", "v": 1}])
     minutes, note = day_comparison._minutes(ALWAYS_OPEN, FRIDAY, ["AAPL", "MSFT"])
     assert minutes == {}
     assert note.startswith(

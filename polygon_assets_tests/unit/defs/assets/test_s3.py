@@ -1,16 +1,22 @@
 """The subscription asset run as Dagster runs it, over a store in memory."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from polygon_assets.clients import polygon, subscription_store
+from polygon_assets.clients.polygon_answers import PolygonUnavailableError
 from polygon_assets.clients.subscription_store import CsvVersion, SubscriptionStoreError
 from polygon_assets.defs.assets import s3
 from polygon_assets.defs.graph.keys import SUBSCRIPTIONS
+from polygon_assets.defs.graph.resources import Environment
+from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import AcceptedSet
-from polygon_assets_tests.unit.defs.conftest import OpenMarket
+from polygon_assets_tests.unit.defs.conftest import ALWAYS_OPEN, OpenMarket
+
+ACTIVE_TICKERS = polygon.PolygonRest.active_tickers
 
 
 @dataclass
@@ -48,11 +54,28 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     return store
 
 
-def run(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+class Limited(Environment):
+    """As OpenMarket, with a limit of costs."""
+
+    usd: float
+    prices_file: str = ""
+
+    def settings(self) -> Settings:
+        return ALWAYS_OPEN.model_copy(
+            update={
+                "subscriptions_max_usd_per_month": self.usd,
+                "prices_file": self.prices_file,
+            }
+        )
+
+
+def run(
+    instance: dg.DagsterInstance, environment: Environment | None = None
+) -> dg.ExecuteInProcessResult:
     return dg.materialize(
         [s3.subscriptions],
         instance=instance,
-        resources={"environment": OpenMarket()},
+        resources={"environment": environment or OpenMarket()},
         raise_on_error=False,
     )
 
@@ -76,7 +99,28 @@ def test_a_valid_file_is_published_under_a_version_with_difference_and_cost(
     assert "+ A.NVDA\n- A.MSFT" in str(metadata["difference"].value)
     assert metadata["estimated_events_per_second"].value == pytest.approx(2.0)
     assert metadata["estimated_rows_per_day"].value == 46_800
-    assert [check.passed for check in result.get_asset_check_evaluations()] == [True]
+    assert [check.passed for check in result.get_asset_check_evaluations()] == [True, True]
+    assert "| fargate_vcpu |" in str(metadata["estimate"].value)
+
+
+def test_a_file_that_costs_more_than_allowed_is_not_put_in_force(
+    instance: dg.DagsterInstance, store: FakeStore, tmp_path: Path
+) -> None:
+    run(instance)
+    store.text = "channel\nA.*\n"
+    result = run(instance, Limited(usd=1200))
+    assert result.success
+    valid, budget = result.get_asset_check_evaluations()
+    assert (valid.passed, budget.passed) == (True, False)
+    assert "The limit SUBSCRIPTIONS_MAX_USD_PER_MONTH is 1,200." in str(budget.description)
+    nowhere = str(tmp_path / "nowhere")
+    store.text = "channel\nA.NVDA\n"
+    result = run(instance, Limited(usd=1200, prices_file=nowhere))
+    assert not result.get_asset_check_evaluations()[1].passed
+    assert len(store.published) == 1, "without prices nothing proves that the limit is kept"
+    result = run(instance, Limited(usd=0, prices_file=nowhere))
+    assert not result.get_asset_check_evaluations()[1].passed
+    assert len(store.published) == 2
 
 
 def test_an_invalid_file_leaves_the_last_set_in_force_and_lists_each_bad_line(
@@ -85,7 +129,7 @@ def test_an_invalid_file_leaves_the_last_set_in_force_and_lists_each_bad_line(
     run(instance)
     store.text = "channel\nA.AAPL\nA.NOSUCH\nT.AAPL\n"
     result = run(instance)
-    (check,) = result.get_asset_check_evaluations()
+    check, _ = result.get_asset_check_evaluations()
     assert result.success
     assert not check.passed
     assert check.description is not None
@@ -140,14 +184,15 @@ def test_when_a_system_is_away_the_run_fails_and_nothing_changes(
     instance: dg.DagsterInstance, store: FakeStore, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     def away(_self: object) -> set[str]:
-        raise polygon.PolygonUnavailableError("/v3/reference/tickers: no answer")
+        raise PolygonUnavailableError("/v3/reference/tickers: no answer")
 
     if broken == "s3":
         store.reachable = False
+    elif broken == "rest":
+        monkeypatch.setattr(polygon.PolygonRest, "active_tickers", away)
     else:
-        monkeypatch.setattr(
-            polygon.PolygonRest, "active_tickers", away if broken == "rest" else lambda _self: set()
-        )
+        monkeypatch.setattr(polygon.PolygonRest, "active_tickers", ACTIVE_TICKERS)
+        monkeypatch.setattr(polygon.PolygonRest, "list_tickers", lambda *_, **__: iter(()))
     result = run(instance)
     assert not result.success
     assert store.published == []
