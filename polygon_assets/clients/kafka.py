@@ -1,7 +1,7 @@
 """Connections to Kafka: librdkafka for stream programs, kafka-python for inspection and admin.
 
-Add a client option here; topics belong to `topics`, their messages to `messages`, and reading them
-for the status to `inspection.kafka_reader`.
+Add a client option here; why a connection is refused belongs to `kafka_access`, topics to `topics`,
+their messages to `messages`, and reading them for the status to `inspection.kafka_reader`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,12 @@ from polygon_assets.settings import Settings
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Producer
+    from confluent_kafka.admin import AdminClient
     from kafka import KafkaAdminClient, KafkaConsumer
+
+ACKNOWLEDGE_SECONDS = 60.0
+"""How long a run waits for the brokers to acknowledge what it published; then they are away, and it
+is to be run again. A stream program waits without an end."""
 
 
 def connect_producer(settings: Settings, **options: Any) -> "Producer":
@@ -61,6 +66,13 @@ def connect_consumer(settings: Settings, group: str, **options: Any) -> "Consume
     )
 
 
+def connect_probe(settings: Settings, **options: Any) -> "AdminClient":
+    """A librdkafka client that only logs in, and whose reasons go to `error_cb`, not to a log."""
+    from confluent_kafka.admin import AdminClient
+
+    return AdminClient(_librdkafka(settings) | {"log_level": 0} | options)
+
+
 def connect_inspector(settings: Settings, *topics: str, **options: Any) -> "KafkaConsumer":
     """A kafka-python consumer without a group, which reads topics and commits nothing."""
     from kafka import KafkaConsumer
@@ -96,7 +108,7 @@ def _librdkafka(settings: Settings) -> dict[str, Any]:
             "sasl.username": settings.kafka_sasl_username,
             "sasl.password": settings.kafka_sasl_password.get_secret_value(),
         }
-        if settings.kafka_security_protocol.startswith("SASL")
+        if settings.kafka_uses_sasl
         else {}
     )
 
@@ -113,6 +125,6 @@ def _kafka_python(settings: Settings) -> dict[str, Any]:
             "sasl_plain_username": settings.kafka_sasl_username,
             "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
         }
-        if settings.kafka_security_protocol.startswith("SASL")
+        if settings.kafka_uses_sasl
         else {}
     )

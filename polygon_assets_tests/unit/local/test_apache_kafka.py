@@ -28,7 +28,7 @@ def maven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(install, "expected_sums", lambda: SUMS)
+    monkeypatch.setattr(install, "expected_sums", lambda _files: SUMS)
     return program
 
 
