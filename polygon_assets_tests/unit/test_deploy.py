@@ -3,9 +3,18 @@
 No test here needs a container engine.
 """
 
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
+import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from polygon_assets.settings import Settings
 
@@ -26,15 +35,108 @@ def test_compose_values_are_usable_settings() -> None:
 def test_compose_creates_topics_and_tables_before_the_code_server_starts() -> None:
     services = COMPOSE["services"]
     assert services["migrate"]["command"] == ["migrate"]
+    assert services["migrate"]["build"]["target"] == "stream"
     assert set(services["migrate"]["depends_on"]) == {"clickhouse", "kafka"}
     assert "migrate" in services["code"]["depends_on"]
 
 
-def test_the_image_runs_without_root() -> None:
-    lines = (DEPLOY / "Dockerfile").read_text().splitlines()
-    users = [line.split()[1] for line in lines if line.startswith("USER")]
-    assert users[-1] == "app"
-    assert users[0] == "app"
+def test_every_image_runs_as_a_numeric_user_without_rights() -> None:
+    """Kubernetes' runAsNonRoot accepts only a number."""
+    stages = (DEPLOY / "Dockerfile").read_text().split("\nFROM ")
+    images = {stage.splitlines()[0].rpartition(" AS ")[2]: stage for stage in stages[1:]}
+    for target in ("stream", "dagster", "local"):
+        *_, user = (line for line in images[target].splitlines() if line.startswith("USER"))
+        assert user == "USER 10001:10001"
+    assert 'ENTRYPOINT ["tini", "-s", "--", "polygon-assets"]' in images["program"]
+
+
+def stream_requirements() -> list[Requirement]:
+    lines = (DEPLOY / "stream-requirements.txt").read_text().splitlines()
+    return [Requirement(line) for line in lines if not line.startswith("#")]
+
+
+def test_the_stream_image_has_a_part_of_the_projects_packages() -> None:
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]
+    extras = {
+        requirement.name: requirement.extras
+        for requirement in map(Requirement, project["dependencies"])
+    }
+    for requirement in stream_requirements():
+        assert extras[requirement.name] == requirement.extras
+    assert not any("dagster" in requirement.name for requirement in stream_requirements())
+
+
+def with_dependencies(wanted: Iterable[Requirement]) -> set[str]:
+    """The names of the installed packages that these packages need, and theirs."""
+    found: set[tuple[str, str]] = set()
+    waiting = [
+        (requirement.name, extra) for requirement in wanted for extra in ("", *requirement.extras)
+    ]
+    while waiting:
+        name, extra = waiting.pop()
+        if (canonicalize_name(name), extra) in found:
+            continue
+        found.add((canonicalize_name(name), extra))
+        for text in metadata.requires(name) or ():
+            needed = Requirement(text)
+            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                waiting += [(needed.name, part) for part in ("", *needed.extras)]
+    return {name for name, _ in found}
+
+
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in REFUSED:
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Refuse())
+import polygon_assets.streaming
+for module in pkgutil.iter_modules(polygon_assets.streaming.__path__, "polygon_assets.streaming."):
+    importlib.import_module(module.name)
+from polygon_assets.cli import main
+main(ARGUMENTS)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--help"], 0, "Usage"),
+        (["stream", "producer"], 12, "KAFKA_BOOTSTRAP_SERVERS"),
+        (["stream", "archiver"], 12, "KAFKA_BOOTSTRAP_SERVERS"),
+        (["migrate"], 1, "KAFKA_BOOTSTRAP_SERVERS"),
+        (["health", "sink"], 1, "METRICS_PORT"),
+        (["doctor"], 1, "this installation has no snowflake"),
+    ],
+    ids=str,
+)
+def test_the_stream_programs_import_nothing_that_their_image_lacks(
+    arguments: list[str], code: int, words: str, tmp_path: Path
+) -> None:
+    installed = with_dependencies(stream_requirements()) | {"polygon-assets"}
+    refused = {
+        module
+        for module, packages in metadata.packages_distributions().items()
+        if not {canonicalize_name(package) for package in packages} & installed
+    }
+    assert {"dagster", "pandas", "snowflake", "chdb"} <= refused
+    setting = {"SNOWFLAKE_HOST": "localhost"} if arguments == ["doctor"] else {}
+    answer = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"REFUSED, ARGUMENTS = {refused!r}, {arguments!r}\n{IMPORT_ALL}",
+        ],
+        env=os.environ | setting,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert answer.returncode == code, answer.stderr
+    assert words in answer.stdout + answer.stderr
 
 
 ONE_SHOT = {"subscriptions", "migrate"}
@@ -59,6 +161,7 @@ def test_dagster_has_a_code_server_a_webserver_and_exactly_one_daemon() -> None:
     assert "polygon_assets.definitions" in commands["code"]
     for name in ("webserver", "daemon"):
         assert "deploy/workspace.yaml" in commands[name]
+        assert services[name]["build"]["target"] == services["code"]["build"]["target"] == "dagster"
         assert services[name]["depends_on"]["code"]["condition"] == "service_healthy"
     assert all("healthcheck" in services[name] for name in commands)
     assert [

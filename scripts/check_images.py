@@ -1,0 +1,174 @@
+"""Build both images of deploy/Dockerfile and run their commands against the embedded stack.
+
+`python -m scripts.check_images` needs root, buildah and debootstrap, but no container engine: the
+base is a fresh Debian, and the containers are chroots. It takes about five minutes, and 6 GB in a
+temporary folder.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+
+from polygon_assets.clients import subscription_store
+from polygon_assets.local.launcher.ports import free_port
+from polygon_assets.local.launcher.stack import Stack, running_stack
+from polygon_assets.subscriptions import accept
+
+PROJECT = Path(__file__).parents[1]
+CONTEXT = (
+    "pyproject.toml",
+    "requirements.lock",
+    "README.md",
+    "dagster.yaml",
+    "workspace.yaml",
+    "polygon_assets",
+    "deploy/ca",
+    "deploy/Dockerfile",
+    "deploy/stream-requirements.txt",
+    "deploy/aws/dagster.yaml",
+    "deploy/aws/workspace.yaml",
+)
+BASE = "localhost/base"
+PACKAGES = "python3,python3-venv,ca-certificates"
+CERTIFICATES = Path("/usr/local/share/ca-certificates")
+"""This machine's own authorities, which its package registries may use."""
+START_SECONDS = 90.0
+
+
+class CheckError(Exception):
+    """An image cannot be built, or its command does something else than expected."""
+
+
+class Images:
+    """Builds and runs images with buildah, all below one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._tool = ("buildah", "--root", f"{folder}/images", "--runroot", f"{folder}/run")
+
+    def make_base(self) -> None:
+        """A fresh Debian with Python, as the image BASE."""
+        root = self._folder / "debian"
+        run(("debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root)))
+        container = self._buildah("from", "scratch")
+        run(("cp", "-a", f"{root}/.", self._buildah("mount", container)))
+        self._buildah("commit", "-q", "--rm", container, BASE)
+        shutil.rmtree(root)
+
+    def build(self, target: str) -> None:
+        context = self._folder / "context"
+        if not context.exists():
+            copy_context(context)
+        self._buildah(
+            "bud",
+            "--pull-never",
+            "--layers",  # the second image uses the first one's stages
+            f"--build-arg=BASE={BASE}",
+            f"--target={target}",
+            f"--file={context}/deploy/Dockerfile",
+            f"--tag=localhost/{target}",
+            str(context),
+        )
+
+    def sizes(self) -> dict[str, str]:
+        """The size of each image by its name, the base included."""
+        images = json.loads(self._buildah("images", "--json"))
+        return {name: image["size"] for image in images for name in image["names"] or ()}
+
+    def command(
+        self, target: str, arguments: Sequence[str], environment: Mapping[str, str]
+    ) -> tuple[str, ...]:
+        """Runs `polygon-assets ARGUMENTS` in a new container, as the image's own user."""
+        container = self._buildah("from", "--pull-never", f"localhost/{target}")
+        variables = [f"--env={name}={value}" for name, value in environment.items()]
+        words = ["tini", "-s", "--", "polygon-assets", *arguments]
+        return (*self._tool, "run", *variables, container, "--", *words)
+
+    def _buildah(self, *arguments: str) -> str:
+        return run((*self._tool, *arguments))
+
+
+def main() -> int:
+    """Exit code 0 when both images are built and each command does what it should."""
+    os.environ["BUILDAH_ISOLATION"] = "chroot"  # needs no further rights than root's
+    with TemporaryDirectory() as folder:
+        images = Images(Path(folder))
+        try:
+            images.make_base()
+            for target in ("stream", "dagster"):
+                images.build(target)
+            print(images.sizes(), flush=True)
+            with running_stack(Path(folder) / "stack", fixed_ports=False) as stack:
+                check(images, stack, Path(folder) / "producer.log")
+        except CheckError as error:
+            print(error)
+            return 1
+    return 0
+
+
+def check(images: Images, stack: Stack, log: Path) -> None:
+    """Raises CheckError for a command of an image that does something else than expected."""
+    settings, environment = stack.settings(), stack.environment()
+    accepted = accept("channel\nA.AAPL\n", ("A.AAPL",), "etag-1", "2026-01-02T00:00:00+00:00")
+    subscription_store.connect(settings).publish(accepted)
+    print(run(images.command("stream", ["migrate"], environment)))
+    metrics = {"METRICS_PORT": str(free_port(0, set()))}
+    producer = images.command("stream", ["stream", "producer"], environment | metrics)
+    health = images.command("stream", ["health", "producer", "--ready"], environment | metrics)
+    with log.open("wb") as file:
+        process = psutil.Popen(producer, stdout=file, stderr=file)
+    try:
+        print(until_it_succeeds(health, log))
+        # As an engine does: SIGTERM to the container's first process, which passes it on.
+        [first] = [part for part in process.children(recursive=True) if part.name() == "tini"]
+        first.terminate()
+        if process.wait(60) or "draining" not in log.read_text():
+            raise CheckError(f"the producer did not drain after SIGTERM:\n{log.read_text()}")
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            for part in process.children(recursive=True):
+                part.kill()
+    print(run(images.command("dagster", ["doctor"], environment)))
+
+
+def until_it_succeeds(command: Sequence[str], log: Path) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return run(command)
+        except CheckError as error:
+            if time.monotonic() > deadline:
+                raise CheckError(f"{error}\nthe program's log:\n{log.read_text()}") from None
+            time.sleep(1)
+
+
+def copy_context(folder: Path) -> None:
+    """What an image is built from, with this machine's own authorities."""
+    for name in CONTEXT:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
+        copy(PROJECT / name, folder / name)
+    for certificate in CERTIFICATES.glob("*.crt"):
+        shutil.copy(certificate, folder / "deploy" / "ca")
+
+
+def run(command: Sequence[str]) -> str:
+    """The standard output of a command. Raises CheckError if it fails, with all its output."""
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        output = (answer.stdout + answer.stderr)[-4000:]
+        raise CheckError(f"{' '.join(command)} failed ({answer.returncode}):\n{output}")
+    return answer.stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
