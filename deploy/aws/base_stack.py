@@ -1,0 +1,42 @@
+"""The stack of what lasts: network, buckets, images, secrets, database, Kafka, roles, budget.
+
+Add a resource here that must exist before the first image is pushed, or that keeps data; what runs
+belongs to `services_stack`.
+"""
+
+from typing import Any
+
+from aws_cdk import CfnOutput, Stack
+from constructs import Construct
+
+from deploy.aws.budget import Budget
+from deploy.aws.database import Database
+from deploy.aws.deployment import Deployment
+from deploy.aws.kafka import Msk
+from deploy.aws.network import Network
+from deploy.aws.rights import Roles
+from deploy.aws.secrets import Secrets
+from deploy.aws.storage import Storage
+
+
+class BaseStack(Stack):
+    """It survives every deployment of the services, and refuses to be deleted."""
+
+    def __init__(self, scope: Construct, name: str, deployment: Deployment, **options: Any) -> None:
+        super().__init__(scope, name, termination_protection=True, **options)
+        self.network = Network(self, "Network", deployment)
+        self.storage = Storage(self, "Storage", deployment.settings)
+        self.secrets = Secrets(self, "Secrets", deployment)
+        self.database = Database(
+            self, "Database", self.network, self.secrets.key_by_arn, deployment
+        )
+        self.roles = Roles(self, "Roles", self.storage, deployment.settings)
+        Budget(self, "Budget", deployment)
+        if deployment.kafka == "msk":
+            msk = Msk(self, "Kafka", self.network, self.secrets, deployment)
+            CfnOutput(self, "KafkaCluster", value=msk.cluster.ref)
+        for title, bucket in (
+            ("SubscriptionsBucket", self.storage.subscriptions),
+            ("ArchiveBucket", self.storage.archive),
+        ):
+            CfnOutput(self, title, value=bucket.bucket_name)

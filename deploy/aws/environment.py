@@ -1,0 +1,49 @@
+"""The environment variables of the containers: the deployment's, and names of our resources.
+
+Add a variable here that follows from a resource; secrets belong to `secrets`. Every name is one of
+polygon_assets/settings.py, or one that Dagster's instance reads (deploy/aws/dagster.yaml).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deploy.aws.deployment import Deployment
+from deploy.aws.kafka import LOGIN
+from deploy.aws.storage import Storage
+
+METRICS_PORT = 9770
+"""Of the producer; the others have the next three (`inspection.probe.metrics_port`)."""
+
+
+@dataclass(frozen=True)
+class ContainerVariables:
+    """What every container of a deployment gets."""
+
+    deployment: Deployment
+    storage: Storage
+    cluster_name: str
+
+    def of_programs(self) -> Mapping[str, str]:
+        protocol, mechanism = LOGIN[self.deployment.kafka]
+        return {
+            **self.deployment.environment,
+            "KAFKA_SECURITY_PROTOCOL": protocol,
+            "KAFKA_SASL_MECHANISM": mechanism,
+            "AWS_REGION": self.deployment.region,
+            "SUBSCRIPTIONS_BUCKET": self.storage.subscriptions.bucket_name,
+            "ARCHIVE_BUCKET": self.storage.archive.bucket_name,
+            "METRICS_PORT": str(METRICS_PORT),
+            # The health check runs in the container; no security group opens the port.
+            "METRICS_HOST": "0.0.0.0",
+        }
+
+    def of_dagster(self) -> Mapping[str, str]:
+        """The same, and who runs the stream programs."""
+        return {
+            **self.of_programs(),
+            "STREAM_RUNNER": "ecs",
+            "ECS_CLUSTER": self.cluster_name,
+            "DAGSTER_LOGS_BUCKET": self.storage.run_logs.bucket_name,
+            # boto3, which Dagster's own classes use without a region, reads only this name.
+            "AWS_DEFAULT_REGION": self.deployment.region,
+        }

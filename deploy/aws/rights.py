@@ -1,0 +1,118 @@
+"""What each task may do in AWS: the least that its code calls.
+
+Add a right here, at the program that needs it; the policy of the subscriptions' bucket stands here
+too, because it says the same from the other side.
+"""
+
+from aws_cdk import Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from deploy.aws.storage import Storage
+from polygon_assets.clients.subscription_store import accepted_key, sets_folder
+from polygon_assets.messages import ProgramName
+from polygon_assets.settings import Settings
+from polygon_assets.topics import RAW_TOPIC
+
+TASKS = "ecs-tasks.amazonaws.com"
+
+
+class Roles(Construct):
+    """The roles of the programs' tasks and of Dagster's. They are not created with the services,
+    so that the policies of the buckets can name them."""
+
+    def __init__(self, scope: Construct, name: str, storage: Storage, settings: Settings) -> None:
+        super().__init__(scope, name)
+        self._settings = settings
+        self.programs: dict[ProgramName, iam.Role] = {
+            "producer": self._role("Producer"),
+            "filter": self._role("Filter"),
+            "sink": self._role("Sink"),
+            "archiver": self._role("Archiver"),
+        }
+        self.dagster = self._role("Dagster")
+        self._let_websocket_client_read(storage.subscriptions)
+        self._let_read_accepted_set("filter", storage.subscriptions)
+        self._let_archive(storage.archive)
+        self._let_dagster_use(storage)
+
+    def _role(self, name: str) -> iam.Role:
+        return iam.Role(
+            self,
+            name,
+            assumed_by=iam.ServicePrincipal(
+                TASKS,
+                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+            ),
+            description=f"polygon_assets: tasks of {name.lower()}",
+        )
+
+    def _let_websocket_client_read(self, bucket: s3.Bucket) -> None:
+        """The producer reads the CSV's key and the set in force, which is published beside it.
+
+        The bucket's policy grants both, not a policy of the role: whoever looks at the bucket sees
+        who reads it.
+        """
+        settings = self._settings
+        bucket.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="WebSocketClientReadsSubscriptions",
+                principals=[iam.ArnPrincipal(self.programs["producer"].role_arn)],
+                actions=["s3:GetObject"],
+                resources=[
+                    bucket.arn_for_objects(settings.subscriptions_key),
+                    bucket.arn_for_objects(accepted_key(settings.subscriptions_key)),
+                ],
+            )
+        )
+
+    def _let_read_accepted_set(self, program: ProgramName, bucket: s3.Bucket) -> None:
+        self.programs[program].add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:GetObject"],
+                resources=[bucket.arn_for_objects(accepted_key(self._settings.subscriptions_key))],
+            )
+        )
+
+    def _let_archive(self, bucket: s3.Bucket) -> None:
+        self.programs["archiver"].add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:PutObject"], resources=[bucket.arn_for_objects(self._archived)]
+            )
+        )
+
+    @property
+    def _archived(self) -> str:
+        return f"{self._settings.archive_prefix}{RAW_TOPIC}/*"
+
+    def _let_dagster_use(self, storage: Storage) -> None:
+        """Dagster validates the CSV, publishes sets, reads the archive and keeps its runs' logs."""
+        settings, subscriptions = self._settings, storage.subscriptions
+        versions = f"{sets_folder(settings.subscriptions_key)}/*"
+        published = subscriptions.arn_for_objects(versions)
+        statements = [
+            _statement(
+                "s3:GetObject",
+                resources=[subscriptions.arn_for_objects(settings.subscriptions_key), published],
+            ),
+            _statement("s3:PutObject", resources=[published]),
+            _statement("s3:GetObject", resources=[storage.archive.arn_for_objects(self._archived)]),
+            _statement(
+                "s3:GetObject", "s3:PutObject", resources=[storage.run_logs.arn_for_objects("*")]
+            ),
+            # Without this right S3 answers 403 for an object that does not exist, not 404.
+            _statement(
+                "s3:ListBucket",
+                resources=[
+                    bucket.bucket_arn
+                    for bucket in (subscriptions, storage.archive, storage.run_logs)
+                ],
+            ),
+        ]
+        for statement in statements:
+            self.dagster.add_to_policy(statement)
+
+
+def _statement(*actions: str, resources: list[str]) -> iam.PolicyStatement:
+    return iam.PolicyStatement(actions=list(actions), resources=resources)

@@ -1,0 +1,107 @@
+"""The services of the stream programs, which Dagster scales and which outlive its runs.
+
+Add what holds for each stream program here; more sinks while messages wait belong to
+`sink_scaling`, Dagster's own services to `dagster_services`.
+"""
+
+from collections.abc import Mapping
+
+from aws_cdk import Tags, TimeZone
+from aws_cdk import aws_applicationautoscaling as autoscaling
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
+from constructs import Construct
+
+from deploy.aws.base_stack import BaseStack
+from deploy.aws.environment import ContainerVariables
+from deploy.aws.tasks import Container, log_group, stop_seconds, task_definition
+from polygon_assets.clients.ecs import service_name
+from polygon_assets.messages import PROGRAMS, ProgramName
+from polygon_assets.service_hours import scheduled_scaling
+from polygon_assets.service_sizes import STREAM_SIZES
+
+
+class StreamServices(Construct):
+    """One service for each program, created with desired count 0: Dagster raises it.
+
+    An update of a service sets it to 0 as well. Its tasks drain, and the run of Dagster starts them
+    again within seconds, with the new image.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        base: BaseStack,
+        cluster: ecs.ICluster,
+        variables: ContainerVariables,
+    ) -> None:
+        super().__init__(scope, name)
+        self.services: Mapping[ProgramName, StreamService] = {
+            program: StreamService(self, program, base, cluster, variables) for program in PROGRAMS
+        }
+
+
+class StreamService(Construct):
+    """The service of one program, its scheduled hours and its log."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        program: ProgramName,
+        base: BaseStack,
+        cluster: ecs.ICluster,
+        variables: ContainerVariables,
+    ) -> None:
+        super().__init__(scope, program.capitalize())
+        deployment = variables.deployment
+        self.log_group = log_group(self, program)
+        container = _container(program, base, variables)
+        copies = deployment.settings.producer_copies if program == "producer" else 1
+        self.service = ecs.FargateService(
+            self,
+            "Service",
+            service_name=service_name(deployment.settings, program),
+            cluster=cluster,
+            task_definition=task_definition(self, container, self.log_group, {}),
+            desired_count=0,
+            # Never more than the copies: a second leaderless producer would take the connection.
+            min_healthy_percent=50 if copies > 1 else 0,
+            max_healthy_percent=100,
+            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
+            security_groups=[base.network.programs],
+            propagate_tags=ecs.PropagatedTagSource.SERVICE,
+            availability_zone_rebalancing=ecs.AvailabilityZoneRebalancing.DISABLED,
+        )
+        Tags.of(self).add("part", program)
+        most = deployment.sinks_at_most if program == "sink" else copies
+        self.scaling = self._scale_by_the_clock(copies, most)
+
+    def _scale_by_the_clock(self, copies: int, most: int) -> ecs.ScalableTaskCount:
+        """Outside the hours the limits are 0, also at the creation."""
+        scaling = self.service.auto_scale_task_count(min_capacity=0, max_capacity=most)
+        for action in scheduled_scaling(copies, most):
+            scaling.scale_on_schedule(
+                action.name,
+                schedule=autoscaling.Schedule.expression(action.schedule),
+                time_zone=TimeZone.of(action.time_zone),
+                min_capacity=action.min_tasks,
+                max_capacity=action.max_tasks,
+            )
+        return scaling
+
+
+def _container(program: ProgramName, base: BaseStack, variables: ContainerVariables) -> Container:
+    settings = variables.deployment.settings
+    return Container(
+        name=program,
+        size=STREAM_SIZES[program],
+        image=base.storage.stream_images,
+        image_tag=variables.deployment.image_tag,
+        role=base.roles.programs[program],
+        variables=variables.of_programs(),
+        secrets=base.secrets.of_parts(program),
+        command=["stream", program],
+        health_command=["polygon-assets", "health", program],
+        stop_seconds=stop_seconds(settings.drain_seconds),
+    )

@@ -1,0 +1,131 @@
+"""One Fargate task definition: one container, its size, variables, secrets, health check and log.
+
+Add an option of every task here; what runs in it belongs to `stream_services` and
+`dagster_services`. A task has one container: `clients.ecs` takes the exit code of the task's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_ecr as ecr
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from deploy.aws.exceptions import accept
+from polygon_assets.service_sizes import Size
+
+CPU_UNITS, MIB_PER_GB = 1024, 1024
+LONGEST_STOP_SECONDS = 120
+"""Fargate's limit of `stopTimeout`."""
+START_SECONDS = 60
+"""Failed health checks do not count for so long: Dagster's definitions load in seconds."""
+
+
+class StopTimeoutError(Exception):
+    """Fargate cannot wait as long as a program may drain."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """What runs in the one container of a task. `command` follows the image's entry point, unless
+    `entry_point` replaces it."""
+
+    name: str
+    size: Size
+    image: ecr.IRepository
+    image_tag: str
+    role: iam.IRole
+    variables: Mapping[str, str]
+    secrets: Mapping[str, ecs.Secret]
+    command: Sequence[str]
+    entry_point: Sequence[str] | None = None
+    health_command: Sequence[str] | None = None
+    stop_seconds: int = 30
+    read_only: bool = True
+    ports: Sequence[int] = field(default_factory=tuple)
+
+
+def task_definition(
+    scope: Construct, container: Container, log_group: logs.ILogGroup, reasons: Mapping[str, str]
+) -> ecs.FargateTaskDefinition:
+    """The definition; `reasons` are accepted exceptions from checkov's rules."""
+    definition = ecs.FargateTaskDefinition(
+        scope,
+        "Task",
+        family=f"polygon-assets-{container.name}",
+        cpu=round(container.size.vcpu * CPU_UNITS),
+        memory_limit_mib=round(container.size.gb * MIB_PER_GB),
+        task_role=container.role,
+        runtime_platform=ecs.RuntimePlatform(
+            cpu_architecture=ecs.CpuArchitecture.X86_64,
+            operating_system_family=ecs.OperatingSystemFamily.LINUX,
+        ),
+    )
+    definition.add_container(
+        container.name,
+        image=ecs.ContainerImage.from_ecr_repository(container.image, container.image_tag),
+        entry_point=list(container.entry_point) if container.entry_point is not None else None,
+        command=list(container.command),
+        environment=dict(container.variables),
+        secrets=dict(container.secrets),
+        readonly_root_filesystem=container.read_only,
+        stop_timeout=Duration.seconds(container.stop_seconds),
+        health_check=_health_check(container.health_command),
+        port_mappings=[ecs.PortMapping(container_port=port) for port in container.ports],
+        logging=ecs.LogDrivers.aws_logs(stream_prefix=container.name, log_group=log_group),
+        # A signal must reach the program, and orphans must be reaped, whatever the image has.
+        linux_parameters=_with_init(scope),
+    )
+    if reasons:
+        accept(definition, **reasons)
+    return definition
+
+
+def log_group(scope: Construct, name: str) -> logs.LogGroup:
+    """Lines of a month; what must last longer is in ClickHouse (docs/architecture.md)."""
+    group = logs.LogGroup(
+        scope,
+        "Log",
+        log_group_name=f"/polygon-assets/{name}",
+        retention=logs.RetentionDays.ONE_MONTH,
+        removal_policy=RemovalPolicy.DESTROY,
+    )
+    accept(
+        group,
+        CKV_AWS_158="CloudWatch encrypts each group with its own key; programs log no secret "
+        "(Settings.conceal)",
+    )
+    return group
+
+
+def stop_seconds(drain_seconds: float, margin_seconds: float = 20.0) -> int:
+    """How long ECS waits between SIGTERM and SIGKILL: draining, and the last heartbeat.
+
+    Raises StopTimeoutError above Fargate's limit.
+    """
+    seconds = round(drain_seconds + margin_seconds)
+    if seconds > LONGEST_STOP_SECONDS:
+        raise StopTimeoutError(
+            f"DRAIN_SECONDS={drain_seconds:g} in the deployment file: Fargate kills a task after "
+            f"{LONGEST_STOP_SECONDS} s; {LONGEST_STOP_SECONDS - margin_seconds:g} s is the most"
+        )
+    return seconds
+
+
+def _health_check(command: Sequence[str] | None) -> ecs.HealthCheck | None:
+    if command is None:
+        return None
+    return ecs.HealthCheck(
+        command=["CMD", *command],
+        interval=Duration.seconds(30),
+        timeout=Duration.seconds(20),
+        retries=3,
+        start_period=Duration.seconds(START_SECONDS),
+    )
+
+
+def _with_init(scope: Construct) -> ecs.LinuxParameters:
+    return ecs.LinuxParameters(scope, "Linux", init_process_enabled=True)

@@ -1,0 +1,111 @@
+"""Other choices than the example's change what they name; costs and scaling keep their limits."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.aws.app import BASE, SERVICES
+from deploy.aws.budget import PROJECT, PROJECT_TAG
+from deploy.aws.deployment import Deployment
+from deploy.aws.sink_scaling import METRIC
+from deploy.aws.tests.conftest import AWS_FOLDER, synthesised
+from deploy.aws.tests.test_templates import Templates, containers, properties
+
+CONFLUENT_PORT = 9092
+
+
+@pytest.fixture(scope="module")
+def others(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Templates:
+    """Confluent Cloud, three NAT gateways, one database, no address for alerts."""
+    choices = {
+        "kafka": "confluent",
+        "nat_gateways": 3,
+        "database_standby": False,
+        "alert_webhook": False,
+    }
+    return synthesised(deployment.model_copy(update=choices), tmp_path_factory.mktemp("cdk"))
+
+
+def kinds(template: dict[str, Any]) -> set[str]:
+    return {resource["Type"] for resource in template["Resources"].values()}
+
+
+def test_confluent_needs_no_brokers_here(others: Templates, templates: Templates) -> None:
+    assert "AWS::MSK::Cluster" in kinds(templates[BASE])
+    assert not {kind for kind in kinds(others[BASE]) if kind.startswith("AWS::MSK::")}
+
+
+def test_programs_log_in_to_confluent_and_reach_its_port(others: Templates) -> None:
+    for container in containers(others).values():
+        plain = {one["Name"]: one["Value"] for one in container["Environment"]}
+        assert (plain["KAFKA_SECURITY_PROTOCOL"], plain["KAFKA_SASL_MECHANISM"]) == (
+            "SASL_SSL",
+            "PLAIN",
+        )
+    groups = list(properties(others[BASE], "AWS::EC2::SecurityGroup"))
+    open_to_kafka = [
+        group["GroupDescription"]
+        for group in groups
+        for rule in group.get("SecurityGroupEgress", [])
+        if rule.get("FromPort") == CONFLUENT_PORT and rule.get("CidrIp") == "0.0.0.0/0"
+    ]
+    assert sorted(open_to_kafka) == [
+        "polygon_assets: services and runs of Dagster",
+        "polygon_assets: stream programs",
+    ]
+    names = [one.get("Name") for one in properties(others[BASE], "AWS::SecretsManager::Secret")]
+    assert "polygon-assets/kafka" in names
+
+
+def test_gateways_standby_and_webhook_follow_their_choices(
+    others: Templates, templates: Templates
+) -> None:
+    def choices(template: Templates) -> tuple[int, bool, bool]:
+        [database] = properties(template[BASE], "AWS::RDS::DBInstance")
+        names = {one["Name"] for one in containers(template)["daemon"]["Secrets"]}
+        gateways = list(properties(template[BASE], "AWS::EC2::NatGateway"))
+        return len(gateways), database["MultiAZ"], "ALERT_WEBHOOK_URL" in names
+
+    assert choices(templates) == (1, True, True)
+    assert choices(others) == (3, False, False)
+
+
+def test_every_cost_has_the_tag_that_the_budget_counts(templates: Templates) -> None:
+    tag = {"Key": PROJECT_TAG, "Value": PROJECT}
+    for kind in (
+        "AWS::EC2::NatGateway",
+        "AWS::RDS::DBInstance",
+        "AWS::S3::Bucket",
+        "AWS::ECR::Repository",
+        "AWS::Logs::LogGroup",
+        "AWS::SecretsManager::Secret",
+        "AWS::ECS::Service",
+        "AWS::ECS::TaskDefinition",
+    ):
+        found = [one for template in templates.values() for one in properties(template, kind)]
+        assert found, kind
+        assert all(tag in one["Tags"] for one in found), kind
+    for cluster in properties(templates[BASE], "AWS::MSK::Cluster"):
+        assert cluster["Tags"][PROJECT_TAG] == PROJECT
+    # Fargate is charged by the task.
+    for service in properties(templates[SERVICES], "AWS::ECS::Service"):
+        assert service["PropagateTags"] == "SERVICE"
+    launcher = yaml.safe_load((AWS_FOLDER / "dagster.yaml").read_text())["run_launcher"]
+    assert launcher["config"]["run_task_kwargs"]["propagateTags"] == "TASK_DEFINITION"
+    [budget] = properties(templates[BASE], "AWS::Budgets::Budget")
+    assert budget["Budget"]["CostFilters"]["TagKeyValue"] == [f"user:{PROJECT_TAG}${PROJECT}"]
+
+
+def test_only_the_sinks_scale_by_their_lag_and_never_without_a_sink(templates: Templates) -> None:
+    policies = list(properties(templates[SERVICES], "AWS::ApplicationAutoScaling::ScalingPolicy"))
+    assert policies
+    assert all("Sink" in policy["ScalingTargetId"]["Ref"] for policy in policies)
+    alarms = [
+        one
+        for one in properties(templates[SERVICES], "AWS::CloudWatch::Alarm")
+        if METRIC in str(one)
+    ]
+    assert len(alarms) == len(policies)
+    # Without a sink there is no lag, and an alarm without data must not raise the count from 0.
+    assert {one.get("TreatMissingData", "missing") for one in alarms} == {"missing"}

@@ -1,0 +1,158 @@
+"""Who may do what: the policies of both stacks, evaluated by AWS's rules."""
+
+from typing import Any
+
+import pytest
+
+from deploy.aws.deployment import Deployment
+from deploy.aws.services_stack import CLUSTER
+from deploy.aws.tests.moto_account import REGION, Account
+from deploy.aws.tests.policy_evaluation import TLS, Request, is_allowed
+from polygon_assets.clients.ecs import service_name
+from polygon_assets.clients.subscription_store import accepted_key
+from polygon_assets.messages import PROGRAMS
+from polygon_assets.topics import RAW_TOPIC
+
+ANOTHER_ACCOUNT = "arn:aws:iam::999999999999:role/anyone"
+PLAIN_HTTP = {"aws:SecureTransport": "false"}
+
+
+class Asked:
+    """The account, asked whether a role may do something."""
+
+    def __init__(self, account: Account, deployment: Deployment) -> None:
+        self._account = account
+        self.csv = deployment.settings.subscriptions_key
+        self.accepted = accepted_key(deployment.settings.subscriptions_key)
+
+    def bucket(self, kind: str) -> str:
+        [name] = [one for one in self._account.bucket_policies if f"storage{kind}" in one]
+        return name
+
+    def may(self, who: str, action: str, arn: str, **context: str) -> bool:
+        role = self._role(who)
+        request = Request(self._arn(role), action, arn, {**TLS, **context})
+        return is_allowed(request, self._account.role_statements(role), [])
+
+    def may_in_bucket(
+        self, who: str, action: str, kind: str, key: str, context: dict[str, str] = TLS
+    ) -> bool:
+        """`who` is a program, `dagster`, or an ARN of somebody without a policy of their own."""
+        bucket = self.bucket(kind)
+        is_ours = not who.startswith("arn:")
+        own = self._account.role_statements(self._role(who)) if is_ours else []
+        principal = self._arn(self._role(who)) if is_ours else who
+        request = Request(principal, action, f"arn:aws:s3:::{bucket}/{key}", context)
+        return is_allowed(request, own, self._account.bucket_policies[bucket])
+
+    def arn(self, start: str) -> str:
+        """Of the role whose logical id starts so."""
+        return self._arn(self._named(start))
+
+    def _role(self, who: str) -> str:
+        return self._named(f"Roles{who.capitalize()}")
+
+    def _named(self, start: str) -> str:
+        [role] = [
+            physical
+            for logical, physical in self._account.ids.items()
+            if logical.startswith(start) and "Policy" not in logical
+        ]
+        return role
+
+    def _arn(self, role: str) -> str:
+        return str(self._account.client("iam").get_role(RoleName=role)["Role"]["Arn"])
+
+
+@pytest.fixture
+def asked(account: Account, deployment: Deployment) -> Asked:
+    return Asked(account, deployment)
+
+
+def test_the_websocket_client_reads_the_csv_and_the_set_in_force(asked: Asked) -> None:
+    for key in (asked.csv, asked.accepted):
+        assert asked.may_in_bucket("producer", "s3:GetObject", "subscriptions", key)
+
+
+@pytest.mark.parametrize(
+    ("who", "action", "key", "context"),
+    [
+        ("producer", "s3:GetObject", "subscriptions.csv.old", TLS),
+        ("producer", "s3:GetObject", "subscriptions/versions/1.json", TLS),
+        ("producer", "s3:PutObject", "subscriptions.csv", TLS),
+        ("producer", "s3:GetObject", "subscriptions.csv", PLAIN_HTTP),
+        ("producer", "s3:GetObject", "subscriptions.csv", {**TLS, "s3:TlsVersion": "1.1"}),
+        ("sink", "s3:GetObject", "subscriptions.csv", TLS),
+        ("filter", "s3:GetObject", "subscriptions.csv", TLS),
+        (ANOTHER_ACCOUNT, "s3:GetObject", "subscriptions.csv", TLS),
+    ],
+)
+def test_any_other_read_of_the_subscriptions_is_denied(
+    asked: Asked, who: str, action: str, key: str, context: dict[str, str]
+) -> None:
+    assert not asked.may_in_bucket(who, action, "subscriptions", key, context)
+
+
+def test_plain_http_is_denied_to_dagster_in_every_bucket(asked: Asked) -> None:
+    assert asked.may_in_bucket("dagster", "s3:PutObject", "runlogs", "a")
+    assert not asked.may_in_bucket("dagster", "s3:PutObject", "runlogs", "a", PLAIN_HTTP)
+    assert not asked.may_in_bucket("archiver", "s3:PutObject", "archive", "a", PLAIN_HTTP)
+
+
+def test_the_archiver_writes_the_archive_and_nothing_else(
+    asked: Asked, deployment: Deployment
+) -> None:
+    key = f"{deployment.settings.archive_prefix}{RAW_TOPIC}/date=2026-11-20/one.jsonl.zst"
+    assert asked.may_in_bucket("archiver", "s3:PutObject", "archive", key)
+    assert not asked.may_in_bucket("archiver", "s3:DeleteObject", "archive", key)
+    assert not asked.may_in_bucket("archiver", "s3:PutObject", "archive", "another")
+    assert not asked.may_in_bucket("archiver", "s3:PutObject", "subscriptions", asked.csv)
+
+
+def test_dagster_publishes_sets_but_never_writes_the_csv(asked: Asked) -> None:
+    for key in (asked.accepted, "subscriptions/versions/20261120T000000Z-1.json"):
+        assert asked.may_in_bucket("dagster", "s3:PutObject", "subscriptions", key)
+    assert asked.may_in_bucket("dagster", "s3:GetObject", "subscriptions", asked.csv)
+    assert not asked.may_in_bucket("dagster", "s3:PutObject", "subscriptions", asked.csv)
+
+
+def test_dagster_scales_the_stream_services_and_no_other(
+    asked: Asked, account: Account, deployment: Deployment
+) -> None:
+    client: Any = account.client("ecs")
+    [cluster] = client.describe_clusters(clusters=[CLUSTER])["clusters"]
+    own = {"ecs:cluster": cluster["clusterArn"]}
+    service = cluster["clusterArn"].replace(":cluster/", ":service/")
+    for program in PROGRAMS:
+        arn = f"{service}/{service_name(deployment.settings, program)}"
+        for action in ("ecs:UpdateService", "ecs:DescribeServices"):
+            assert asked.may("dagster", action, arn, **own), (action, arn)
+    assert not asked.may(
+        "dagster", "ecs:UpdateService", f"{service}/polygon-assets-dagster-daemon", **own
+    )
+    assert not asked.may(
+        "producer", "ecs:UpdateService", f"{service}/polygon-assets-producer", **own
+    )
+
+
+def test_dagster_starts_its_runs_and_passes_only_their_roles(
+    asked: Asked, account: Account
+) -> None:
+    client: Any = account.client("ecs")
+    [cluster] = client.describe_clusters(clusters=[CLUSTER])["clusters"]
+    own = {"ecs:cluster": cluster["clusterArn"]}
+    definition = client.describe_task_definition(taskDefinition="polygon-assets-run")
+    run = definition["taskDefinition"]
+    assert asked.may("dagster", "ecs:RunTask", run["taskDefinitionArn"], **own)
+    other = run["taskDefinitionArn"].replace("-run:", "-daemon:")
+    assert not asked.may("dagster", "ecs:RunTask", other, **own)
+    elsewhere = f"arn:aws:ecs:{REGION}:123456789012:cluster/another"
+    assert not asked.may(
+        "dagster", "ecs:RunTask", run["taskDefinitionArn"], **{"ecs:cluster": elsewhere}
+    )
+    to_ecs = {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
+    for role in (asked.arn("RolesDagster"), asked.arn("DagsterRunTaskExecutionRole")):
+        assert asked.may("dagster", "iam:PassRole", role, **to_ecs)
+        to_ec2 = {"iam:PassedToService": "ec2.amazonaws.com"}
+        assert not asked.may("dagster", "iam:PassRole", role, **to_ec2)
+    assert not asked.may("dagster", "iam:PassRole", "arn:aws:iam::123456789012:role/x", **to_ecs)

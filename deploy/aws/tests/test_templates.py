@@ -1,0 +1,240 @@
+"""The templates agree with the code: variables, sizes, hours, stop times, exactly one daemon."""
+
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from aws_cdk.assertions import Match, Template
+from pydantic import SecretStr
+
+from deploy.aws.app import BASE, SERVICES
+from deploy.aws.dagster_services import HOME, PARTS, WORKSPACE
+from deploy.aws.deployment import Deployment
+from deploy.aws.kafka import DISK_GB
+from deploy.aws.sink_scaling import LOG_FIELDS
+from deploy.aws.tests.conftest import AWS_FOLDER
+from polygon_assets.clients.ecs import service_name
+from polygon_assets.costs.quantities import quantities
+from polygon_assets.messages import PROGRAMS, Heartbeat
+from polygon_assets.required_settings import KAFKA_LOGIN, REQUIRED_SETTINGS
+from polygon_assets.service_sizes import DAGSTER_SIZES, STREAM_SIZES
+from polygon_assets.settings import NO_SECRET, Settings
+from polygon_assets.streaming.heartbeat import summary
+
+Templates = dict[str, dict[str, Any]]
+DAGSTER_NAMES = {"webserver": "webserver", "daemon": "daemon", "code": "code server", "run": "runs"}
+READ_BY_DAGSTER = {"DAGSTER_HOME", "AWS_DEFAULT_REGION"}
+"""The first by Dagster, the second by boto3 in Dagster's classes; no file of ours names them."""
+
+
+def properties(template: dict[str, Any], kind: str) -> Iterator[dict[str, Any]]:
+    for resource in template["Resources"].values():
+        if resource["Type"] == kind:
+            yield resource["Properties"]
+
+
+def containers(templates: Templates) -> dict[str, dict[str, Any]]:
+    """By name, the one container of each task."""
+    found = {}
+    for definition in properties(templates[SERVICES], "AWS::ECS::TaskDefinition"):
+        [container] = definition["ContainerDefinitions"]
+        found[container["Name"]] = container
+    return found
+
+
+def variables(container: dict[str, Any]) -> set[str]:
+    return {one["Name"] for one in (*container["Environment"], *container["Secrets"])}
+
+
+def of_dagster_yaml() -> set[str]:
+    """The variables that deploy/aws/dagster.yaml names."""
+    return set(re.findall(r"env: (\w+)", (AWS_FOLDER / "dagster.yaml").read_text()))
+
+
+def required(parts: tuple[str, ...]) -> set[str]:
+    """The variables without which the parts cannot work and that have no default."""
+    names = {name for part in parts for name in REQUIRED_SETTINGS[part]} | set(KAFKA_LOGIN)
+    return {
+        name.upper() for name in names if Settings.model_fields[name].default in ("", NO_SECRET)
+    }
+
+
+def test_every_variable_is_one_of_the_settings_or_of_dagsters_instance(
+    templates: Templates,
+) -> None:
+    known = {name.upper() for name in Settings.model_fields} | READ_BY_DAGSTER | of_dagster_yaml()
+    for name, container in containers(templates).items():
+        assert variables(container) <= known, name
+
+
+def test_every_required_variable_is_passed(templates: Templates) -> None:
+    by_name = containers(templates)
+    for program in PROGRAMS:
+        assert required((program,)) <= variables(by_name[program])
+    for name in DAGSTER_NAMES:
+        assert required((*PARTS, "ecs")) | of_dagster_yaml() <= variables(by_name[name]) | (
+            # Runs start no run.
+            {"DAGSTER_RUN_TASK_DEFINITION"} if name == "run" else set()
+        )
+
+
+def test_no_secret_is_a_plain_variable(templates: Templates) -> None:
+    secrets = {
+        name.upper()
+        for name, field in Settings.model_fields.items()
+        if field.annotation is SecretStr
+    }
+    for container in containers(templates).values():
+        assert not secrets & {one["Name"] for one in container["Environment"]}
+
+
+def test_a_program_gets_only_the_secrets_that_it_needs(templates: Templates) -> None:
+    by_name = containers(templates)
+    kafka = {"KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"}
+    assert {
+        program: {one["Name"] for one in by_name[program]["Secrets"]} - kafka
+        for program in PROGRAMS
+    } == {
+        "producer": {"POLYGON_API_KEY"},
+        "filter": set(),
+        "sink": {"CLICKHOUSE_PASSWORD"},
+        "archiver": set(),
+    }
+
+
+def test_tasks_have_the_declared_sizes(templates: Templates) -> None:
+    sizes = {
+        **STREAM_SIZES,
+        **{name: DAGSTER_SIZES[size] for name, size in DAGSTER_NAMES.items()},
+    }
+    for definition in properties(templates[SERVICES], "AWS::ECS::TaskDefinition"):
+        [container] = definition["ContainerDefinitions"]
+        size = sizes.pop(container["Name"])
+        assert (definition["Cpu"], definition["Memory"]) == (
+            str(round(size.vcpu * 1024)),
+            str(round(size.gb * 1024)),
+        )
+    assert not sizes
+
+
+def test_programs_drain_before_ecs_kills_them_and_have_a_read_only_root(
+    templates: Templates, deployment: Deployment
+) -> None:
+    for program in PROGRAMS:
+        container = containers(templates)[program]
+        assert container["StopTimeout"] > deployment.settings.drain_seconds
+        assert container["ReadonlyRootFilesystem"] is True
+        assert container["Command"] == ["stream", program]
+        assert container["HealthCheck"]["Command"] == ["CMD", "polygon-assets", "health", program]
+
+
+def test_stream_services_begin_with_0_tasks_and_never_exceed_their_copies(
+    templates: Templates, deployment: Deployment
+) -> None:
+    template = Template.from_json(templates[SERVICES])
+    for program in PROGRAMS:
+        template.has_resource_properties(
+            "AWS::ECS::Service",
+            {
+                "ServiceName": service_name(deployment.settings, program),
+                "DesiredCount": 0,
+                "DeploymentConfiguration": Match.object_like({"MaximumPercent": 100}),
+            },
+        )
+
+
+def test_two_daemons_never_run_at_the_same_time(templates: Templates) -> None:
+    Template.from_json(templates[SERVICES]).has_resource_properties(
+        "AWS::ECS::Service",
+        {
+            "ServiceName": "polygon-assets-dagster-daemon",
+            "DesiredCount": 1,
+            "DeploymentConfiguration": Match.object_like(
+                {"MinimumHealthyPercent": 0, "MaximumPercent": 100}
+            ),
+        },
+    )
+
+
+def test_buckets_are_private_versioned_and_survive_the_stack(templates: Templates) -> None:
+    Template.from_json(templates[BASE]).all_resources(
+        "AWS::S3::Bucket",
+        {
+            "DeletionPolicy": "Retain",
+            "Properties": Match.object_like(
+                {
+                    "VersioningConfiguration": {"Status": "Enabled"},
+                    "PublicAccessBlockConfiguration": {
+                        "BlockPublicAcls": True,
+                        "BlockPublicPolicy": True,
+                        "IgnorePublicAcls": True,
+                        "RestrictPublicBuckets": True,
+                    },
+                }
+            ),
+        },
+    )
+
+
+def test_every_log_group_has_an_end(templates: Templates) -> None:
+    for template in templates.values():
+        for group in properties(template, "AWS::Logs::LogGroup"):
+            assert group["RetentionInDays"] == 30
+
+
+def test_nothing_is_reachable_from_the_internet(templates: Templates) -> None:
+    assert '"CidrIp": "0.0.0.0/0"' not in str(
+        list(properties(templates[BASE], "AWS::EC2::SecurityGroupIngress"))
+    ).replace("'", '"')
+    for service in properties(templates[SERVICES], "AWS::ECS::Service"):
+        network = service["NetworkConfiguration"]["AwsvpcConfiguration"]
+        assert network["AssignPublicIp"] == "DISABLED"
+
+
+def test_brokers_have_room_for_the_whole_market(deployment: Deployment) -> None:
+    assert quantities(["A.*"], deployment.settings).kafka_stored_gb * 1.5 < DISK_GB
+
+
+def test_the_metric_filter_finds_the_lag_in_a_sinks_line() -> None:
+    beat = Heartbeat("sink", "host:1", "streaming", started_at=0, sent_at=0, counters={"rows": 5})
+    beat.rate, beat.lag = 1_860.0, 57
+    line = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s").format(
+        logging.makeLogRecord({"name": "sink", "levelname": "INFO", "msg": summary(beat)})
+    )
+    words = dict(zip(LOG_FIELDS, line.split(), strict=False))
+    assert words["program=sink"] == "sink"
+    assert words["word=lag"] == "lag"
+    assert float(words["lag"]) == 57
+
+
+def test_workspace_names_the_code_server(templates: Templates) -> None:
+    [location] = yaml.safe_load((AWS_FOLDER / "workspace.yaml").read_text())["load_from"]
+    host, _, namespace = location["grpc_server"]["host"].partition(".")
+    [service] = properties(templates[SERVICES], "AWS::ServiceDiscovery::Service")
+    [names] = properties(templates[SERVICES], "AWS::ServiceDiscovery::PrivateDnsNamespace")
+    assert (service["Name"], names["Name"]) == (host, namespace)
+    assert (
+        f"--port={location['grpc_server']['port']}" in containers(templates)["code"]["EntryPoint"]
+    )
+
+
+def test_dagsters_instance_has_the_limits_of_the_one_on_a_single_machine() -> None:
+    on_ecs = yaml.safe_load((AWS_FOLDER / "dagster.yaml").read_text())
+    on_one_machine = yaml.safe_load((AWS_FOLDER.parents[1] / "dagster.yaml").read_text())
+    for part in ("concurrency", "run_monitoring", "run_retries", "retention"):
+        assert on_ecs[part] == on_one_machine[part]
+
+
+def test_the_image_has_dagsters_files_where_dagster_home_is() -> None:
+    root = AWS_FOLDER.parents[1]
+    lines = (root / "deploy" / "Dockerfile").read_text().splitlines()
+    # The stages of the tools have an own folder; the image's is the last one.
+    *_, workdir = (line.split()[1] for line in lines if line.startswith("WORKDIR"))
+    [copied] = [line.split()[1:] for line in lines if line.startswith("COPY deploy/aws/")]
+    folder = copied.pop()
+    assert f"{workdir}/{folder}" == f"{HOME}/"
+    assert set(copied) == {f"{folder}dagster.yaml", WORKSPACE}
+    in_context = {f"!{file}" for file in copied}
+    assert in_context <= set((root / ".dockerignore").read_text().splitlines())

@@ -1,0 +1,73 @@
+"""The workflows of GitHub call what exists here, with no more rights than each needs.
+
+`make deploy-check` lints the same files with checkov.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).parents[2]
+FILES = sorted((PROJECT / ".github/workflows").glob("*.yaml"))
+WRITING = {
+    ("release.yaml", "wheel"): {"contents": "write"},
+    ("release.yaml", "images"): {"contents": "read", "id-token": "write"},
+    ("infrastructure.yaml", "diff"): {"contents": "read", "id-token": "write"},
+}
+"""The jobs with more than a look at the code: a release, and AWS roles without a stored key."""
+
+
+def content(file: Path) -> dict[Any, Any]:
+    workflow: dict[Any, Any] = yaml.safe_load(file.read_text())
+    return workflow
+
+
+def commands(workflow: dict[Any, Any]) -> list[str]:
+    return [
+        line.strip()
+        for job in workflow["jobs"].values()
+        for step in job["steps"]
+        for line in step.get("run", "").splitlines()
+    ]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_each_workflow_may_only_read_and_each_job_has_a_deadline(file: Path) -> None:
+    workflow = content(file)
+    assert workflow["permissions"] == {"contents": "read"}
+    for name, job in workflow["jobs"].items():
+        assert job.get("permissions") == WRITING.get((file.name, name))
+        assert 0 < job["timeout-minutes"] <= 90
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_no_workflow_contains_a_key_or_puts_an_event_into_a_shell(file: Path) -> None:
+    text = file.read_text()
+    assert "secrets." not in text
+    assert not any("${{" in line for line in commands(content(file)))
+
+
+def test_every_make_target_that_a_workflow_calls_exists() -> None:
+    makefile = (PROJECT / "Makefile").read_text()
+    called = [
+        line.split()[1] for file in FILES for line in commands(content(file)) if "make " in line
+    ]
+    assert set(called) == {"deploy-check", "venv"}
+    assert all(f"\n{target}:" in makefile for target in called)
+
+
+def test_ci_runs_the_command_of_ci() -> None:
+    assert commands(content(PROJECT / ".github/workflows/ci.yaml")) == [".ci/run"]
+    assert (PROJECT / ".ci/run").stat().st_mode & 0o111
+
+
+def test_the_released_images_are_those_of_the_dockerfile_and_of_the_repositories() -> None:
+    job = content(PROJECT / ".github/workflows/release.yaml")["jobs"]["images"]
+    [build] = [step["with"] for step in job["steps"] if "build-push" in step.get("uses", "")]
+    dockerfile = (PROJECT / build["file"]).read_text()
+    repositories = (PROJECT / "deploy/aws/storage.py").read_text()
+    for target in job["strategy"]["matrix"]["target"]:
+        assert f" AS {target}\n" in dockerfile
+        assert f'"polygon-assets-{target}"' in repositories
