@@ -1,6 +1,7 @@
 """`python -m bench`: the throughput table, the batch half's steps, the full market for minutes.
 
-Only the command line belongs here; measurements belong to `rounds`, `batch`, `soak` and `failover`.
+Only the command line belongs here; measurements belong to `rounds`, `batch`, `soak`, `repair` and
+`failover`.
 """
 
 import datetime as dt
@@ -11,12 +12,15 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench import batch, batch_table, failover, report, rounds, soak, table
+from bench import batch, batch_table, failover, live, repair, report, rounds, soak, table
 from bench.laboratory import laboratory
 from bench.rounds import Results
 
 EVENTS, QUICK_EVENTS = 300_000, 12_000
 QUICK_MINUTES, QUICK_WARM_UP_SECONDS = 0.2, 5.0
+SYMBOLS, QUICK_SYMBOLS = 1_000, 50
+OUTAGE_SECONDS, QUICK_OUTAGE_SECONDS = 120.0, 5.0
+KILLS = 5
 DAYS, TICKERS, QUICK_DAYS, QUICK_TICKERS = 10, 10_000, 2, 500
 
 console = Console(width=150)
@@ -43,10 +47,18 @@ def main(context: click.Context, runs: int, minutes: float, quick: bool, write: 
         sections = [
             _throughput(QUICK_EVENTS, runs),
             _batch(QUICK_DAYS, QUICK_TICKERS, runs),
+            _repair(QUICK_SYMBOLS, QUICK_EVENTS, QUICK_OUTAGE_SECONDS),
+            _failover(1, "embedded"),
             *_soak(QUICK_MINUTES, QUICK_WARM_UP_SECONDS),
         ]
     else:
-        sections = [_throughput(EVENTS, runs), _batch(DAYS, TICKERS, runs), *_soak(minutes)]
+        sections = [
+            _throughput(EVENTS, runs),
+            _batch(DAYS, TICKERS, runs),
+            _repair(SYMBOLS, EVENTS, OUTAGE_SECONDS),
+            _failover(KILLS, "embedded"),
+            *_soak(minutes),
+        ]
     if write:
         machine = report.machine(runs, dt.datetime.now(dt.UTC))
         head = f"# Benchmark\n\n{machine}. Made by `python -m bench --write`.\n"
@@ -65,15 +77,50 @@ def soak_command(minutes: float) -> None:
 @click.option("--kafka", type=click.Choice(["embedded", "apache"]), default="embedded")
 def failover_command(kills: int, kafka: str) -> None:
     """Measure how long the market is unseen when the leading producer is killed."""
+    _failover(kills, kafka)
+
+
+def _failover(kills: int, kafka: str) -> str:
     seconds: list[float] = []
     with tempfile.TemporaryDirectory() as folder, console.status("starting") as status:
         for taken in failover.run(Path(folder), kills, kafka):
             seconds.append(taken)
             status.update(f"kill {len(seconds)} of {kills}: {taken:.1f} s")
-    console.print(
+    line = (
         f"{kafka} Kafka, {kills} kills: from kill -9 to the standby's first delivered event "
         f"{min(seconds):.1f} to {max(seconds):.1f} s, median {statistics.median(seconds):.1f} s"
     )
+    console.print(line)
+    return f"failover of the producer\n\n{line}\n"
+
+
+@main.command(name="repair")
+@click.option("--symbols", default=SYMBOLS, show_default=True, help="Symbols of the gap.")
+@click.option("--events", default=EVENTS, show_default=True, help="Events of the rebuilt day.")
+@click.option(
+    "--outage-seconds", default=OUTAGE_SECONDS, show_default=True, help="How long the sink is down."
+)
+def repair_command(symbols: int, events: int, outage_seconds: float) -> None:
+    """Measure only filling a gap, rebuilding a day, and working off an outage of the sink."""
+    _repair(symbols, events, outage_seconds)
+
+
+def _repair(symbols: int, events: int, outage_seconds: float) -> str:
+    with (
+        tempfile.TemporaryDirectory() as filling,
+        tempfile.TemporaryDirectory() as rebuilding,
+        tempfile.TemporaryDirectory() as catching_up,
+        console.status("starting") as status,
+    ):
+        status.update("rebuilding a day")
+        repairs = repair.rebuild(Path(rebuilding), events)
+        status.update("filling a gap")
+        filled, note = repair.fill(Path(filling), symbols)
+        status.update("an outage of the sink")
+        repairs += [*filled, *repair.catch_up(Path(catching_up), outage_seconds)]
+    title = f"what was missed is repaired: {symbols:,} symbols, {events:,} events, one run"
+    console.print(note)
+    return f"{_show(title, repair.COLUMNS, repair.lines(repairs))}\n{note}\n"
 
 
 @main.command(name="batch")
@@ -126,7 +173,7 @@ def _throughput(events: int, runs: int) -> str:
     return _show(title, table.COLUMNS, table.rows(results))
 
 
-def _soak(minutes: float, warm_up_seconds: float = soak.WARM_UP_SECONDS) -> list[str]:
+def _soak(minutes: float, warm_up_seconds: float = live.WARM_UP_SECONDS) -> list[str]:
     with (
         tempfile.TemporaryDirectory() as folder,
         console.status(f"the full market for {minutes:g} minutes"),

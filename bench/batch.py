@@ -23,11 +23,12 @@ import requests
 
 from bench.replies import replies
 from polygon_assets.batch import marts
-from polygon_assets.batch.airbyte.connector import MANIFEST, Stream, streams
+from polygon_assets.batch.airbyte.connector import MANIFEST, Stream, streams, whole_streams
 from polygon_assets.batch.raw import daily_records, table_writer
+from polygon_assets.batch.raw.last_good import keep_or_restore
 from polygon_assets.clients import snowflake
 from polygon_assets.clients.polygon import PolygonRest
-from polygon_assets.inspection import EvidenceError, tables
+from polygon_assets.inspection import InspectionError, tables
 from polygon_assets.local.launcher import state
 from polygon_assets.local.launcher.ports import HOST, free_port
 from polygon_assets.local.launcher.stack import Stack, running_stack
@@ -235,6 +236,7 @@ def _load_reference(connection: "SnowflakeConnection", stack: Stack, dates: list
         if name != "grouped_daily":
             records = _records(stack.settings(), name, dates, stack.data_dir)
             table_writer.merge(connection, stream, records, now)
+    keep_or_restore(connection, whole_streams())
 
 
 def _marts(connection: "SnowflakeConnection", dates: list[dt.date]) -> Iterator[Timed]:
@@ -355,7 +357,7 @@ def _has_rows(data: Path) -> bool:
     )
     try:
         return tables.tables(settings)["market.stock_aggregates"].rows > 0
-    except EvidenceError:
+    except InspectionError:
         return False
 
 

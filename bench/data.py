@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from polygon_assets.events.validation import to_row
-from polygon_assets.events.vendor_events import read_frame, to_raw
+from polygon_assets.events.vendor_channels import read_frame, to_raw
 from polygon_assets.local.exchange.market.lateness import Rates
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.exchange.stream.tape import Tape
@@ -60,7 +60,7 @@ def _frames(events: int) -> list[bytes]:
     second = int(time.time()) - AGE_SECONDS
     drawn: list[bytes] = []
     while len(drawn) < events:
-        drawn.extend(islice(tape.second(second).events, events - len(drawn)))
+        drawn.extend(islice(tape.events_of(second).events, events - len(drawn)))
         second += 1
     return [
         b"[" + b",".join(drawn[start : start + EVENTS_PER_FRAME]) + b"]"

@@ -5,44 +5,20 @@ of a program belongs to `rounds`.
 """
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 from bench.census import Census
-from bench.data import ALL_TRADE_EACH_SECOND, FULL_MARKET_TICKERS, HOLD_US
+from bench.data import HOLD_US
 from bench.latency import LatencyPoller, quantile
-from polygon_assets.clients import clickhouse, subscription_store
+from bench.live import DRAIN_SECONDS, PROGRAMS, WARM_UP_SECONDS, running, watch
+from polygon_assets.clients import clickhouse
 from polygon_assets.inspection.streams import heartbeats
 from polygon_assets.local.launcher.ports import HOST
-from polygon_assets.local.launcher.stack import Stack, running_stack
-from polygon_assets.subscriptions import WILDCARD, accept
-
-PROGRAMS = ("sink", "filter", "producer")
-"""In the order of their start: readers first, so no message waits for its reader."""
-POLL_SECONDS = 0.25
-WARM_UP_SECONDS = 30.0
-"""Meanwhile the exchange draws its first minutes and catches up; ClickHouse writes first parts."""
-DRAIN_SECONDS = 60.0
-
-EXCHANGE_OPTIONS = (
-    *("--tickers", str(FULL_MARKET_TICKERS)),
-    *("--activity", str(ALL_TRADE_EACH_SECOND)),
-    # Each row once: a correction is late on purpose and would count as latency.
-    *("--correction-rate", "0"),
-    *("--duplicate-rate", "0"),
-    # The exchange stalls while it draws a minute, then sends the overdue seconds at once. The large
-    # buffer keeps its own stall from counting as a slow reader.
-    *("--buffer-bytes", str(256 << 20)),
-)
+from polygon_assets.local.launcher.stack import Stack
 
 ROWS_PER_SECOND = """
     SELECT toUnixTimestamp(start_timestamp) AS second, uniqExact(symbol)
@@ -90,57 +66,21 @@ class Soak:
 
 def run(folder: Path, seconds: float, warm_up_seconds: float = WARM_UP_SECONDS) -> Soak:
     """Run everything; `seconds` are measured after the warm-up."""
-    with (
-        running_stack(folder, exchange_options=EXCHANGE_OPTIONS, fixed_ports=False) as stack,
-        _programs(stack, folder) as programs,
-    ):
+    with running(folder) as live:
+        stack = live.stack
         poller = LatencyPoller(clickhouse.connect(stack.settings()))
-        _watch(poller, warm_up_seconds, None)
+        watch(poller, warm_up_seconds, record=False)
         since_us = time.time_ns() // 1000
         census = Census(
-            {name: process.pid for name, process in programs.items()}
+            {name: process.pid for name, process in live.programs.items()}
             | {name: stack.process(name).pid for name in stack.ports}
         )
-        _watch(poller, seconds, census)
-        _end(programs.pop("producer"))
+        watch(poller, seconds, census=census)
+        live.end("producer")
         _drain(stack)
-        for process in programs.values():
-            _end(process)
+        for name in ("filter", "sink"):
+            live.end(name)
         return _result(stack, poller, census, since_us)
-
-
-@contextmanager
-def _programs(stack: Stack, folder: Path) -> Iterator[dict[str, "subprocess.Popen[bytes]"]]:
-    accepted = accept(f"channel\n{WILDCARD}\n", (WILDCARD,), "bench", "2026-01-01T00:00:00Z")
-    subscription_store.connect(stack.settings()).publish(accepted)
-    programs = {}
-    try:
-        for name in PROGRAMS:
-            with (folder / f"{name}.log").open("wb") as log:
-                command = [sys.executable, "-m", "polygon_assets.cli", "stream", name]
-                programs[name] = subprocess.Popen(
-                    command, env=os.environ | stack.environment(), stdout=log, stderr=log
-                )
-        yield dict(programs)
-    finally:
-        for process in programs.values():
-            process.kill()
-            process.wait()
-
-
-def _watch(poller: LatencyPoller, seconds: float, census: Census | None) -> None:
-    """Poll for new rows; without a census (the warm-up) their latencies are not recorded."""
-    end = time.monotonic() + seconds
-    while (now := time.monotonic()) < end:
-        poller.poll(record=census is not None)
-        if census and now - census.readings[-1].at >= 1.0:
-            census.take()
-        time.sleep(POLL_SECONDS)
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    process.send_signal(signal.SIGTERM)
-    process.wait(DRAIN_SECONDS)
 
 
 def _drain(stack: Stack) -> None:

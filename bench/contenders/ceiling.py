@@ -11,7 +11,7 @@ from bench import data
 from bench.measure import Meter
 from bench.work import Work
 from polygon_assets.clients import clickhouse, kafka
-from polygon_assets.events.vendor_events import VendorAggregate
+from polygon_assets.events.vendor_channels import VendorAggregate
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.clickhouse_writer import TABLE
 from polygon_assets.streaming.rows import to_table

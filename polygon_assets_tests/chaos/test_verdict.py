@@ -1,0 +1,90 @@
+"""The verdict finds a missing, a surplus and a wrong row among right ones."""
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from polygon_assets.clients import clickhouse
+from polygon_assets.local.exchange.market.lateness import LONGEST_DELAY
+from polygon_assets.local.exchange.market.market import Market
+from polygon_assets.local.launcher.stack import running_stack
+from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.settings import Settings
+from polygon_assets_tests.chaos import verdict
+from polygon_assets_tests.chaos.verdict import Comparison, Interval, compare
+
+MARKET = Market(tickers=60, calendar=MarketCalendar("24/7"), activity=50.0)
+SYMBOLS = ("AAPL", "MSFT")
+COLUMNS = ("symbol", "start_timestamp", "open", "high", "low", "close", "volume", "vwap")
+LONG_AGO = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
+LENGTH = dt.timedelta(minutes=30)
+"""In half an hour some of 3,600 seconds are corrected, whenever the test runs."""
+Row = tuple[object, ...]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    folder: Path = tmp_path_factory.mktemp("verdict")
+    with running_stack(folder, only=("clickhouse",), fixed_ports=False) as stack:
+        yield stack.settings()
+
+
+def interval(since: dt.datetime) -> Interval:
+    return Interval(since, since + LENGTH)
+
+
+def rows(since: dt.datetime, version: int) -> list[Row]:
+    """The rows of an interval: version 0 is the final one, -1 the one that was sent first."""
+    asked_at = since.timestamp()
+    return [
+        (symbol, dt.datetime.fromtimestamp(start / 1000, dt.UTC), *versions[version])
+        for symbol in SYMBOLS
+        for start, versions in verdict.versions(MARKET, symbol, interval(since), asked_at)
+    ]
+
+
+def compared(settings: Settings, since: dt.datetime, stored: list[Row]) -> Comparison:
+    """The comparison of a table that has only these rows."""
+    client = clickhouse.connect(settings)
+    client.command("TRUNCATE TABLE market.stock_aggregates")
+    received = dt.datetime.now(dt.UTC)
+    names = [*COLUMNS, "end_timestamp", "received_at"]
+    client.insert(
+        "market.stock_aggregates",
+        [(*row, row[1], received) for row in stored],
+        column_names=names,
+    )
+    client.close()
+    return compare(settings, MARKET, SYMBOLS, interval(since))
+
+
+def test_a_table_of_final_rows_equals_the_truth(settings: Settings) -> None:
+    stored = rows(LONG_AGO, 0)
+    assert len(stored) > 200
+    assert compared(settings, LONG_AGO, stored) == Comparison(expected=len(stored))
+
+
+def test_a_missing_a_surplus_and_a_wrong_row_are_found(settings: Settings) -> None:
+    missing, wrong, *others = rows(LONG_AGO, 0)
+    _, start, *values = wrong
+    stored = [(wrong[0], start, *values[:-2], 999, values[-1]), *others]
+    surplus = ("XXXX", start, *values)
+    found = compared(settings, LONG_AGO, [*stored, surplus])
+
+    def key(row: Row) -> tuple[str, int]:
+        assert isinstance(row[1], dt.datetime)
+        return str(row[0]), round(row[1].timestamp() * 1000)
+
+    assert found == Comparison(
+        len(others) + 2, missing=[key(missing)], surplus=[key(surplus)], wrong=[key(wrong)]
+    )
+
+
+def test_a_first_version_is_wrong_once_its_correction_was_due(settings: Settings) -> None:
+    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    overdue = now - dt.timedelta(seconds=LONGEST_DELAY + 300) - LENGTH
+    found = compared(settings, overdue, rows(overdue, -1))
+    assert found.wrong
+    assert not found.missing
