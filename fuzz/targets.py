@@ -18,12 +18,12 @@ from confluent_kafka import Message
 from fuzz import seeds
 from polygon_assets.batch.marts import split_decisions
 from polygon_assets.batch.raw import daily_records
-from polygon_assets.clients import polygon
-from polygon_assets.clients.polygon import PolygonApiError
+from polygon_assets.clients import polygon_answers
+from polygon_assets.clients.polygon_answers import PolygonApiError
 from polygon_assets.defs.stream import checks, decisions
 from polygon_assets.defs.stream.heartbeat_events import EventReporter
 from polygon_assets.defs.stream.heartbeat_recorder import is_kept
-from polygon_assets.events import validation, vendor_events
+from polygon_assets.events import validation, vendor_channels
 from polygon_assets.gap_filling import coverage, rest_seconds
 from polygon_assets.inspection import gaps, status, streams
 from polygon_assets.market_calendar import MarketCalendar
@@ -45,6 +45,7 @@ from polygon_assets.subscriptions import accept, parse
 KNOWN = {"AAPL", "MSFT", "BRK.B"}
 CALENDAR = MarketCalendar("24/7")
 NOW = dt.datetime.fromtimestamp(seeds.NOW_MS / 1000, dt.UTC)
+DEFAULTS = Settings()
 DAY = dt.date(2026, 11, 20)
 UINT32 = 2**32
 
@@ -86,19 +87,19 @@ def hold(condition: object, promise: str) -> None:
 
 def frames(data: bytes) -> None:
     """Every part is counted once, its bytes are kept, and each reason is told."""
-    frame = vendor_events.read_frame(data)
+    frame = vendor_channels.read_frame(data)
     parts = len(frame.aggregates) + len(frame.statuses) + len(frame.refused)
     hold(frame.read == parts, "read = forwarded + refused + status")
     hold(all(part.reason for part in frame.refused), "each refusal has a reason")
     hold(all(part.raw in data for part in frame.refused), "the refused bytes are the frame's")
     for event in frame.aggregates:
-        judged(encode(vendor_events.to_raw(event, seeds.RAW.received_at)))
+        judged(encode(vendor_channels.to_raw(event, seeds.RAW.received_at)))
 
 
 def neighbours(data: bytes) -> None:
     """Whatever one event of a frame is, the events before and after it are read."""
     first, last = (seeds.EVENT.replace(b"SPCE", name) for name in (b"FIRST", b"LAST"))
-    frame = vendor_events.read_frame(b"[" + first + b"," + data + b"," + last + b"]")
+    frame = vendor_channels.read_frame(b"[" + first + b"," + data + b"," + last + b"]")
     symbols = [event.symbol for event in frame.aggregates]
     hold(symbols[:1] == ["FIRST"] and symbols[-1:] == ["LAST"], "the neighbours are read")
 
@@ -170,7 +171,7 @@ def heartbeats(data: bytes) -> None:
 
 
 def _status_and_supervision(beat: Heartbeat) -> None:
-    status.stream_facts(beat, NOW)
+    status.stream_facts(beat, NOW, DEFAULTS)
     summary(beat)
     restarts_after(beat, seeds.BEAT, CALENDAR)
     gaps.rows([], beat, True, NOW)
@@ -181,8 +182,8 @@ def _status_and_supervision(beat: Heartbeat) -> None:
     beats: dict[str, Heartbeat] = {beat.program: beat}
     checks.judge_channels(beat, NOW)
     checks.judge_freshness(beat, NOW, dt.timedelta(), True)
-    checks.judge_clocks(beat, NOW)
-    checks.judge_refusals(beats, NOW)
+    checks.judge_clocks(beat, NOW, DEFAULTS)
+    checks.judge_refusals(beats, NOW, DEFAULTS)
     checks.judge_account(beats, NOW)
     checks.judge_standby(2, {beat.instance: beat}, NOW)
 
@@ -200,9 +201,9 @@ def _stored(beat: Heartbeat) -> None:
 def answers(data: bytes) -> None:
     """A reply of REST is read, or refused with the path."""
     with suppress(PolygonApiError):
-        content = polygon.answer(data, "/path")
-        polygon._next_path(content, "/path", {"/path"})
-        bars = polygon.rows(content, "/path")
+        content = polygon_answers.answer(data, "/path")
+        polygon_answers.next_path(content, "/path", {"/path"})
+        bars = polygon_answers.rows(content, "/path")
         for bar in bars:
             with suppress(PolygonApiError):
                 judged(encode(rest_seconds.to_raw("AAPL", bar, seeds.RAW.received_at)))

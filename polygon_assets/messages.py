@@ -11,6 +11,9 @@ import msgspec
 
 ProgramName = Literal["producer", "filter", "sink", "archiver"]
 PROGRAMS: tuple[ProgramName, ...] = get_args(ProgramName)
+Stage = Literal["frame", "event", "validate", "insert"]
+"""Where an event is refused."""
+STAGES: tuple[Stage, ...] = get_args(Stage)
 ProgramState = Literal[
     "starting",
     "standby",
@@ -100,11 +103,11 @@ class DeadLetter(msgspec.Struct, omit_defaults=True):
     """Refused bytes with their origin and the reason; base64 in JSON, for a replay."""
 
     program: ProgramName
-    stage: Literal["frame", "event", "validate", "insert"]
+    stage: Stage
     reason: str
     raw: bytes
     refused_at: int
-    """Unix microseconds."""
+    """Unix microseconds; of the producer, the first `received_at` that is reserved for a replay."""
     topic: str | None = None
     partition: int | None = None
     offset: int | None = None
@@ -150,7 +153,8 @@ class Heartbeat(msgspec.Struct, omit_defaults=True):
 
     program: ProgramName
     instance: str
-    """`host:pid:started_at`, which changes with each start."""
+    """`process:started_at`, which changes with each start. The process is `host:pid`, on ECS
+    `ecs-task:ID`; a supervision recognises its program by it."""
     state: ProgramState
     """`standby`: another copy of the program leads, and this one would replace it."""
     started_at: UnixMs
@@ -194,6 +198,23 @@ class Heartbeat(msgspec.Struct, omit_defaults=True):
     subscriptions_version: str = ""
     is_standby: bool = False
     """Whether another copy of the program leads; also in the last heartbeat of such a copy."""
+    acknowledged_at: UnixMs | None = None
+    """When the newest heartbeat that Kafka has acknowledged was sent."""
+
+
+def process_on_host(host: str, pid: int) -> str:
+    """The process in the instance of a heartbeat: one of a machine."""
+    return f"{host}:{pid}"
+
+
+def process_on_ecs(task_id: str) -> str:
+    """The process in the instance of a heartbeat: one of an ECS task, where pids mean nothing."""
+    return f"ecs-task:{task_id}"
+
+
+def process_of(beat: Heartbeat) -> str:
+    """Which process sent a heartbeat."""
+    return beat.instance.rpartition(":")[0]
 
 
 class Stamps(msgspec.Struct):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from polygon_assets.events.validation import refusal_reason
-from polygon_assets.events.vendor_events import read_frame, to_raw
+from polygon_assets.events.vendor_channels import read_frame, to_raw
 from polygon_assets.messages import (
     UNREADABLE,
     FilteredAggregate,

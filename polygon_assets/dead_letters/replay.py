@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 CHUNK_LETTERS, CHUNK_BYTES = 1_000, 16 * 1024 * 1024
 """Letters that are read, published and recorded together: a query for few letters costs as much as
 one for many, because ids have no order in time, and memory must stay small."""
-ACKNOWLEDGE_SECONDS = 60.0
 LONGEST_ERROR = 1_000
 
 
@@ -75,7 +74,7 @@ class Replayer:
     def close(self) -> None:
         self._clickhouse.close()
 
-    def chosen(self, selection: Selection, limit: int, *, again: bool = False) -> list[Letter]:
+    def select(self, selection: Selection, limit: int, *, again: bool = False) -> list[Letter]:
         """The oldest letters of a selection; those already replayed only if `again`."""
         if not again:
             selection = replace(selection, is_replayed=False)
@@ -103,7 +102,8 @@ class Replayer:
             if unacknowledged:
                 raise ReplayError(
                     f"Kafka did not acknowledge {unacknowledged:,} messages within "
-                    f"{ACKNOWLEDGE_SECONDS:.0f} s; see `polygon-assets status`, then replay again"
+                    f"{kafka.ACKNOWLEDGE_SECONDS:.0f} s; see `polygon-assets status`, then replay "
+                    "again"
                 )
 
     def _publish(self, attempts: Sequence[_Attempt]) -> int:
@@ -116,7 +116,7 @@ class Replayer:
                     self._produce(attempt, key, value)
                 except KafkaException as error:
                     attempt.errors.append(f"Kafka: {error}")
-        return self._producer.flush(ACKNOWLEDGE_SECONDS)
+        return self._producer.flush(kafka.ACKNOWLEDGE_SECONDS)
 
     def _produce(self, attempt: _Attempt, key: bytes, value: bytes) -> None:
         while True:

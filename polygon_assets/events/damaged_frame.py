@@ -1,6 +1,6 @@
 """Cuts a frame that is not JSON into its events, so that a syntax error costs its own event only.
 
-Only the cutting belongs here; what a part means belongs to `vendor_events`. Intact frames never
+Only the cutting belongs here; what a part means belongs to `vendor_channels`. Intact frames never
 come here, so a cut may take a hundred times as long as decoding.
 """
 

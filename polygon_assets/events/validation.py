@@ -17,6 +17,7 @@ from polygon_assets.messages import FilteredAggregate, RawAggregate
 from polygon_assets.subscriptions import SYMBOL
 
 WINDOW_MS = 1000
+"""The length of an aggregate of `A.*`."""
 FIRST_DAY_MS = 1_041_379_200_000
 """2003-01-01: the vendor has nothing older."""
 CLOCK_TOLERANCE_MS = 60_000

@@ -73,7 +73,7 @@ def open_seconds(entry: GapEntry, calendar: MarketCalendar) -> float:
     return sum(max(0.0, part.total_seconds()) for part in parts)
 
 
-def too_large(entry: GapEntry, market: Market, limits: Limits) -> str:
+def reason_to_wait(entry: GapEntry, market: Market, limits: Limits) -> str:
     """Why a gap waits for a person; empty if it does not."""
     seconds = open_seconds(entry, market.calendar)
     if seconds > limits.seconds:
@@ -100,11 +100,16 @@ def verify_after(entry: GapEntry) -> dt.datetime:
 
 
 def newly_waiting(entries: Iterable[GapEntry], market: Market, limits: Limits) -> list[GapEntry]:
-    """The gaps that have begun to wait for a person, each with the reason as its note."""
+    """Open gaps that exceed a limit and have no note yet, each with the reason as its note.
+
+    The note also keeps a gap from being reported again.
+    """
     return [
         replace(entry, note=f"{WAITS}: {reason}")
         for entry in entries
-        if entry.state == "open" and not entry.note and (reason := too_large(entry, market, limits))
+        if entry.state == "open"
+        and not entry.note
+        and (reason := reason_to_wait(entry, market, limits))
     ]
 
 
@@ -118,6 +123,7 @@ def next_to_fill(
     due = [
         entry
         for entry in entries
-        if is_due(entry, now) and (entry.state != "open" or not too_large(entry, market, limits))
+        if is_due(entry, now)
+        and (entry.state != "open" or not reason_to_wait(entry, market, limits))
     ]
     return sorted(due, key=lambda entry: (bool(entry.note), entry.since))[:MOST_PER_RUN]

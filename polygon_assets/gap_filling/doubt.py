@@ -6,6 +6,7 @@ no connection, heartbeat or offset shows.
 
 import datetime as dt
 import random
+import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from polygon_assets import topics
 from polygon_assets.gap_filling.coverage import Interval
+from polygon_assets.gap_filling.rest_seconds import usable
 from polygon_assets.inspection import gaps, streams
 from polygon_assets.market_calendar import REVISION_WINDOW
-from polygon_assets.market_clock import MarketClock
+from polygon_assets.market_clock import MarketClock, calendar_of
 from polygon_assets.serving import gap_ledger
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.serving.queries import load
@@ -24,19 +26,24 @@ from polygon_assets.settings import Settings
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
+    from polygon_assets.clients.polygon import PolygonRest
+
 SAMPLE = 6
 """Symbols that are compared each time, one request each: half by suspicion, half by chance."""
 COMPARED = dt.timedelta(minutes=30)
+"""How much of each symbol is compared."""
 STREAMED_AFTER = dt.timedelta(minutes=2)
 """Younger seconds may still be on their way through Kafka."""
 SILENT_SECONDS = 3
+"""Fewer seconds may have late trades only, which come as corrections."""
 ACTIVITY = dt.timedelta(hours=2)
+"""How often a symbol trades is taken from this long."""
 SECOND = dt.timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
 class Activity:
-    """The seconds in which a symbol traded lately, and the newest of them."""
+    """The seconds in which a symbol trades in two hours, and when it was last seen."""
 
     seconds: int
     newest: dt.datetime
@@ -58,7 +65,7 @@ def chosen(
 ) -> list[str]:
     """The symbols to compare: the most suspicious ones, and others by chance.
 
-    A symbol is suspicious that has been silent for long, measured by how often it trades.
+    A symbol is suspicious that has been unseen for long, measured by how often it trades.
     """
     suspicious = sorted(
         (symbol for symbol in symbols if symbol in activity),
@@ -67,6 +74,21 @@ def chosen(
     )[: SAMPLE // 2]
     others = sorted(set(symbols) - set(suspicious))
     return suspicious + chance.sample(others, min(SAMPLE - len(suspicious), len(others)))
+
+
+def expected(
+    lately: Mapping[str, Activity], day_before: Mapping[str, Activity], session_open: dt.datetime
+) -> dict[str, Activity]:
+    """The activity of the last two hours, and of symbols without any, that of the day before.
+
+    So a channel that has been silent since the open is suspicious too, also one of `A.*`.
+    """
+    unseen = {
+        symbol: Activity(activity.seconds, session_open)
+        for symbol, activity in day_before.items()
+        if symbol not in lately
+    }
+    return unseen | dict(lately)
 
 
 def missing(
@@ -112,12 +134,13 @@ def compare(
     """Compare a sample of the last half hour with REST, and store what is missing as gaps.
 
     `session_open` is market time, `now` wall time. Seconds that still wait in Kafka, and those of
-    gaps that the ledger has already, are left out. Raises PolygonApiError, EvidenceError,
+    gaps that the ledger has already, are left out. Raises PolygonApiError, InspectionError,
     SubscriptionStoreError and clickhouse_connect's errors.
     """
     from polygon_assets.clients import clickhouse, subscription_store
     from polygon_assets.clients.polygon import PolygonRest
 
+    calendar = calendar_of(settings)
     until = min([clock.market(now), *_waiting_since(settings, clock)]) - STREAMED_AFTER
     window = Interval(max(until - COMPARED, session_open), until)
     accepted = subscription_store.connect(settings).accepted()
@@ -126,17 +149,20 @@ def compare(
     entries = gaps.unsettled(gaps.ledger(settings))
     rest = PolygonRest(settings)
     with closing(clickhouse.connect(settings)) as client:
-        parameters = {"since": until - ACTIVITY, "until": until}
-        rows = client.query(load("symbol_activity"), parameters=parameters, tz_mode="aware")
-        activity = {symbol: Activity(*values) for symbol, *values in rows.result_rows}
+        day = calendar.day_of(until)
+        lately, day_before = (
+            _activity(client, until - dt.timedelta(days=(day - traded).days))
+            for traded in (day, calendar.previous_day(day))
+        )
+        activity = expected(lately, day_before, session_open)
         symbols = chosen(accepted.symbols or activity, activity, until, chance)
         since_ms, until_ms = (round(m.timestamp() * 1000) for m in (window.since, window.until))
-        found = [
+        gaps_of_symbols = [
             missing(
                 symbol,
                 _outside(
                     _known(entries, symbol),
-                    [bar["t"] for bar in rest.second_bars(symbol, since_ms, until_ms)],
+                    _starts(rest, symbol, since_ms, until_ms),
                 ),
                 _stored_starts(client, symbol, window),
                 activity[symbol].newest if symbol in activity else session_open,
@@ -144,8 +170,22 @@ def compare(
             )
             for symbol in symbols
         ]
-        new = gap_ledger.store_new(client, filter(None, found), now)
+        new = gap_ledger.store_new_or_longer(client, filter(None, gaps_of_symbols), now)
     return Comparison(symbols, new)
+
+
+def _starts(rest: "PolygonRest", symbol: str, since_ms: int, until_ms: int) -> list[int]:
+    """The starts of the symbol's seconds by REST, in Unix milliseconds, without unusable bars."""
+    bars = rest.second_bars(symbol, since_ms, until_ms)
+    events, _ = usable(symbol, bars, since_ms, until_ms, time.time_ns() // 1000)
+    return [event.start_timestamp for event in events]
+
+
+def _activity(client: "Client", until: dt.datetime) -> dict[str, Activity]:
+    """By symbol, the activity of the two hours before a moment."""
+    parameters = {"since": until - ACTIVITY, "until": until}
+    rows = client.query(load("symbol_activity"), parameters=parameters, tz_mode="aware")
+    return {symbol: Activity(*values) for symbol, *values in rows.result_rows}
 
 
 def _waiting_since(settings: Settings, clock: MarketClock) -> list[dt.datetime]:

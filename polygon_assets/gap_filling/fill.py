@@ -1,8 +1,8 @@
 """Fills one gap: fetches its seconds by REST, publishes what differs, and compares key by key.
 
 Add a step of a fill here; what a gap is belongs to `streaming.gap_tracker`, which one is filled to
-`decisions`. The seconds go through RAW_TOPIC like streamed ones, so that filter, sink and tables
-know one path only. A fill may be cut off and repeated at any moment: it publishes only what the
+`decisions`. The seconds go through RAW_TOPIC like streamed ones, so that all rows take one path.
+A fill may be cut off and repeated at any moment: it publishes only what the
 tables lack.
 """
 
@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from polygon_assets.clients import clickhouse, kafka, subscription_store
-from polygon_assets.clients.polygon import (
+from polygon_assets.clients.polygon import PolygonRest
+from polygon_assets.clients.polygon_answers import (
     PolygonApiError,
     PolygonNoAnswerError,
     PolygonNoDataError,
     PolygonNotEntitledError,
-    PolygonRest,
 )
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.gap_filling import decisions
@@ -28,7 +28,8 @@ from polygon_assets.gap_filling.rest_seconds import (
     Key,
     StoredSecond,
     differences,
-    to_raw,
+    has_odd_vwap,
+    usable,
 )
 from polygon_assets.market_calendar import REVISION_WINDOW
 from polygon_assets.market_clock import calendar_of
@@ -48,8 +49,14 @@ CHUNK_SYMBOLS = 100
 STORED_SECONDS = 120.0
 """Filter and sink store a message within a second or two; after an outage they work off a lag."""
 POLL_SECONDS = 0.5
-ACKNOWLEDGE_SECONDS = 60.0
+"""Between two queries whether the published rows are stored."""
+PORTION, PORTION_SECONDS = 2_000, 0.1
+"""Rows are published in small portions, because live rows wait behind them: those of 100 symbols
+at once made the live stream 6 s late. Two cores store 60,000 rows a second, of which the whole
+market needs 12,000."""
 RECENT = dt.timedelta(days=7)
+"""Symbols that traded in the week before a gap are asked for first: in a shorter time a holiday
+and a quiet day would hide most of the small ones."""
 BAR_WIDTH = 20
 
 
@@ -62,20 +69,20 @@ class Outcome:
     """What one fill has done so far."""
 
     symbols: int = 0
-    found: int = 0
+    rest_bars: int = 0
     added: int = 0
     corrected: int = 0
     failures: dict[str, PolygonApiError] = field(default_factory=dict)
-    """By symbol, why the vendor gave no bars of it."""
+    """By symbol, why the vendor gave no bars of it, or which of them are unusable."""
 
     def take(self, chunk: "Chunk") -> None:
-        """Add a chunk. Raises the first failure while no symbol has had an answer."""
+        """Add a chunk. Raises the first failure while no symbol has had a usable answer."""
         self.symbols += chunk.symbols
-        self.found += chunk.differences.found
+        self.rest_bars += chunk.differences.rest_bars
         self.added += len(chunk.differences.missing)
         self.corrected += len(chunk.differences.corrected)
         self.failures |= chunk.failures
-        if len(self.failures) == self.symbols:
+        if len(self.failures) == self.symbols and not self.rest_bars:
             raise next(iter(self.failures.values()))
 
     @property
@@ -90,7 +97,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Chunk:
-    """The differences of some symbols, and those that the vendor gave no bars of."""
+    """The differences of some symbols, and the failures as in `Outcome`."""
 
     symbols: int
     differences: Differences
@@ -125,8 +132,9 @@ class GapFiller:
     def fill(self, entry: GapEntry, market_now: dt.datetime) -> GapEntry:
         """Fill a gap and return its new entry: filled, verified, or unfillable with the reason.
 
-        One symbol without bars holds up no other. Raises GapFillError, and PolygonApiError when the
-        vendor is away, rejects the key or gives no usable answer: a later try may succeed.
+        One symbol without bars holds up no other, nor does one unusable bar. Raises GapFillError,
+        and PolygonApiError when the vendor is away, rejects the key or gives no usable answer: a
+        later try may succeed.
         """
         if not entry.is_readable:
             return entry
@@ -192,25 +200,27 @@ class GapFiller:
                     for symbol, (_, error) in zip(chunk, fetched, strict=True)
                     if error
                 }
-                found = differences(bars, self._stored(chunk, since, until))
-                yield Chunk(len(chunk), found, failures)
+                compared = differences(bars, self._stored(chunk, since, until))
+                yield Chunk(len(chunk), compared, failures)
                 self._log(progress(min(start + CHUNK_SYMBOLS, len(symbols)), len(symbols)))
 
     def _try(
         self, symbol: str, since: dt.datetime, until: dt.datetime
     ) -> tuple[list[RawAggregate], PolygonApiError | None]:
-        """The bars of a symbol, or why the vendor has none of it; other errors are raised."""
+        """A symbol's usable bars, and why others are missing; other errors are raised."""
         try:
-            return self._fetch(symbol, since, until), None
+            return self._fetch(symbol, since, until)
         except (PolygonNoDataError, PolygonNotEntitledError, PolygonNoAnswerError) as error:
             return [], error
 
-    def _fetch(self, symbol: str, since: dt.datetime, until: dt.datetime) -> list[RawAggregate]:
-        requested_us = time.time_ns() // 1000
-        bars = self._rest.repeat_while_unusable(
-            lambda: self._rest.second_bars(symbol, _ms(since), _ms(until))
-        )
-        return [to_raw(symbol, bar, requested_us) for bar in bars]
+    def _fetch(
+        self, symbol: str, since: dt.datetime, until: dt.datetime
+    ) -> tuple[list[RawAggregate], PolygonApiError | None]:
+        requested_us, since_ms, until_ms = time.time_ns() // 1000, _ms(since), _ms(until)
+        bars = self._rest.second_bars(symbol, since_ms, until_ms)
+        if odd := sum(has_odd_vwap(bar) for bar in bars):
+            self._log(f"{symbol}: {odd:,} average prices are no prices, and null in the tables")
+        return usable(symbol, bars, since_ms, until_ms, requested_us)
 
     def _stored(
         self, symbols: Sequence[str], since: dt.datetime, until: dt.datetime
@@ -220,19 +230,18 @@ class GapFiller:
         return {(symbol, start): StoredSecond(*values) for symbol, start, *values in rows}
 
     def _publish(self, chunk: Differences) -> list[RawAggregate]:
-        """Publish the differences to RAW_TOPIC. Raises GapFillError without acknowledgement."""
+        """Publish the differences evenly. Raises GapFillError without acknowledgement."""
         bars = [*chunk.missing, *chunk.corrected]
-        for bar in bars:
-            while True:
-                try:
-                    self._producer.produce(RAW_TOPIC, encode(bar), bar.symbol.encode())
-                    break
-                except BufferError:
-                    self._producer.poll(0.1)
-        if left := self._producer.flush(ACKNOWLEDGE_SECONDS):
-            raise GapFillError(
-                f"Kafka did not acknowledge {left:,} messages within {ACKNOWLEDGE_SECONDS:.0f} s"
-            )
+        for start in range(0, len(bars), PORTION):
+            started = time.monotonic()
+            for bar in bars[start : start + PORTION]:
+                self._producer.produce(RAW_TOPIC, encode(bar), bar.symbol.encode())
+            if left := self._producer.flush(kafka.ACKNOWLEDGE_SECONDS):
+                raise GapFillError(
+                    f"Kafka did not acknowledge {left:,} messages "
+                    f"within {kafka.ACKNOWLEDGE_SECONDS:.0f} s"
+                )
+            time.sleep(max(0.0, started + PORTION_SECONDS - time.monotonic()))
         return bars
 
     def _wait_until_stored(self, bars: Sequence[RawAggregate]) -> None:
@@ -278,7 +287,7 @@ def _filled(entry: GapEntry, outcome: Outcome, market_now: dt.datetime) -> GapEn
         entry,
         state="verified" if market_now >= due else "filled",
         note="",
-        rows_found=max(entry.rows_found, outcome.found),
+        rows_found=max(entry.rows_found, outcome.rest_bars),
         rows_added=entry.rows_added + outcome.added,
         rows_corrected=entry.rows_corrected + outcome.corrected,
         verify_after=due,
@@ -292,7 +301,8 @@ def _filled(entry: GapEntry, outcome: Outcome, market_now: dt.datetime) -> GapEn
 def _described(failures: Mapping[str, PolygonApiError]) -> str:
     """How many symbols failed, and the first one's reason."""
     symbol, error = next(iter(failures.items()))
-    return f"the vendor gave no bars of {len(failures):,} symbol(s), first {symbol}: {error}"
+    kind = "unusable" if isinstance(error, PolygonNoAnswerError) else "no"
+    return f"the vendor gave {kind} bars of {len(failures):,} symbol(s), first {symbol}: {error}"
 
 
 def progress(done: int, total: int) -> str:

@@ -35,22 +35,22 @@ def record(
 ) -> list[GapEntry]:
     """Store what the ledger does not have yet, and return it; `now` is wall time.
 
-    Raises EvidenceError when Kafka or ClickHouse cannot be read, and clickhouse_connect's errors.
+    Raises InspectionError when Kafka or ClickHouse cannot be read, and clickhouse_connect's errors.
     """
     from polygon_assets.clients import clickhouse
 
     reported = streams.reported_gaps(settings)
     with closing(clickhouse.connect(settings)) as client:
-        new = gap_ledger.store_new(client, reported, now)
+        new = gap_ledger.store_new_or_longer(client, reported, now)
         entries = gap_ledger.read(client)
         first_beat = heartbeat_history.first_sent_at(client, "producer")
-        found = [
+        hole_entries = [
             entry
             for session in filter(None, map(calendar.session, days))
             if _was_streaming(clock, session, first_beat)
             for entry in _of_session(settings, clock, session, entries, now)
         ]
-        return new + gap_ledger.store_new(client, found, now)
+        return new + gap_ledger.store_new_or_longer(client, hole_entries, now)
 
 
 def record_subscription_sets(settings: Settings, now: dt.datetime) -> None:
@@ -89,7 +89,7 @@ def _of_session(
 def producer_heartbeats(
     settings: Settings, clock: MarketClock, session: Session
 ) -> list[Heartbeat]:
-    """The producer's stored heartbeats of a session, oldest first. Raises EvidenceError."""
+    """The producer's stored heartbeats of a session, oldest first. Raises InspectionError."""
     wall = _wall_interval(clock, session)
     if wall is None:
         return []

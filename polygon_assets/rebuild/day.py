@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 INSERT_ROWS = 50_000
 MOST_EXAMPLES = 5
+ABANDONED_AFTER = ONE_DAY
+"""No rebuild takes that long: an older scratch table belongs to one that was killed."""
 Outcome = Literal["equal", "missing", "surplus", "different"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 _QUERIES = resources.files("polygon_assets.rebuild") / "queries"
@@ -139,6 +141,7 @@ def rebuilt(
     `history` are all accepted sets. Raises ArchiveStoreError, NothingArchivedError and
     clickhouse_connect's errors.
     """
+    _drop_abandoned(client, dt.datetime.now(dt.UTC) - ABANDONED_AFTER)
     table = f"rebuild_{day:%Y%m%d}_{uuid.uuid4().hex[:8]}"
     client.command(_load("create_scratch"), parameters={"table": table})
     try:
@@ -151,6 +154,13 @@ def rebuilt(
         skipped = uncompared(archived.receipts, history)
         yield RebuiltDay(client, day, table, archived, skipped)
     finally:
+        client.command(_load("drop_scratch"), parameters={"table": table})
+
+
+def _drop_abandoned(client: "Client", before: dt.datetime) -> None:
+    """Drop the scratch tables that killed rebuilds left before a moment."""
+    rows = client.query(_load("abandoned_scratch"), parameters={"before": before}).result_rows
+    for (table,) in rows:
         client.command(_load("drop_scratch"), parameters={"table": table})
 
 

@@ -9,7 +9,7 @@ then has some messages in two objects. That is exactly once in effect, because a
 version of a second (symbol, start, received_at), and a version that is read twice is one row. An
 upload that failed halfway is repeated with the same batch, hence the same names and contents. After
 a loss of the broker's memory the offsets start again at 0; such objects have other receipts and
-digests in their names, so no object replaces or hides another one. What the broker lost before it
+digests in their names, so no object replaces or hides another. What the broker lost before it
 was read is not in the archive: `consumer` logs it, and the filter reports it as a gap.
 """
 
@@ -70,7 +70,9 @@ class Archiver:
 
     def _report(self, archived: Sequence["Archived"]) -> None:
         beat = self._publisher.beat
-        starts = [min(one.start_ms, LATEST_MS) for one in archived if one.start_ms is not None]
+        starts = [
+            min(event.start_ms, LATEST_MS) for event in archived if event.start_ms is not None
+        ]
         beat.newest_event = max([beat.newest_event or 0, *starts]) or None
         # A stranger's stamps may be of any size, and a heartbeat beyond its range is unreadable.
         beat.newest_received_at = min(max(0, archived[-1].received_us // 1000), LATEST_MS)
@@ -98,19 +100,19 @@ def objects(archived: Sequence[Archived]) -> Iterator[tuple[ObjectName, bytes]]:
     groups: dict[tuple[int, int, int], list[Archived]] = {}
     logs: dict[int, int] = {}
     newest: dict[int, int] = {}
-    for one in archived:
-        if one.offset <= newest.get(one.partition, -1):
-            logs[one.partition] = logs.get(one.partition, 0) + 1
-        newest[one.partition] = one.offset
-        key = (one.partition, one.hour_ms, logs.get(one.partition, 0))
-        groups.setdefault(key, []).append(one)
+    for event in archived:
+        if event.offset <= newest.get(event.partition, -1):
+            logs[event.partition] = logs.get(event.partition, 0) + 1
+        newest[event.partition] = event.offset
+        key = (event.partition, event.hour_ms, logs.get(event.partition, 0))
+        groups.setdefault(key, []).append(event)
     for group in groups.values():
         yield _object(group)
 
 
 def _object(group: Sequence[Archived]) -> tuple[ObjectName, bytes]:
     first, last = group[0], group[-1]
-    content = content_of([one.line for one in group])
+    content = content_of([event.line for event in group])
     name = ObjectName(
         clamped_utc(first.hour_ms),
         first.partition,

@@ -3,7 +3,9 @@
 Add a form of answer here; sending the key belongs to `connection`.
 """
 
-from polygon_assets.events.vendor_events import Status
+import re
+
+from polygon_assets.events.vendor_channels import Status
 from polygon_assets.streaming.program import (
     EXIT_NOT_ENTITLED,
     EXIT_UNKNOWN_ANSWER,
@@ -11,10 +13,10 @@ from polygon_assets.streaming.program import (
     ProgramError,
 )
 
-PLAN_WORDS = ("plan", "upgrade", "entitle", "pricing")
+PLAN_WORDS = r"plans?|upgrad\w*|entitle\w*|pricing"
 """They mean the plan even beside the key: `your API key's plan does not include…`."""
-KEY_WORDS = ("key", "authentication failed", "auth_failed", "credential", "http 401", "http 403")
-WEAK_PLAN_WORDS = ("not authorized", "not_authorized", "permission", "forbidden", "subscri")
+KEY_WORDS = r"(api)?keys?|authentication failed|auth_failed|credentials?|http 40[13]"
+WEAK_PLAN_WORDS = r"not[ _]authorized|permissions?|forbidden|subscri\w*"
 REFUSING = ("auth_failed", "error", "not_authorized", "unauthorized", "forbidden", "failed")
 UNREMARKABLE = ("connected", "auth_success", "success")
 LONGEST_WORDS = 300
@@ -33,25 +35,27 @@ UNKNOWN = (
 def is_accepted(status: Status) -> bool:
     """Whether the vendor accepted the key."""
     return status.status == "auth_success" or (
-        status.status == "success" and "authenticated" in status.message.lower()
+        status.status == "success" and status.message.strip().lower() == "authenticated"
     )
 
 
 def is_refused(status: Status) -> bool:
     """Whether the vendor refused the key, in any form."""
     return status.status.lower() in REFUSING or (
-        status.status not in UNREMARKABLE and is_known(_words(status))
+        status.status not in UNREMARKABLE and is_known(words_of(status))
     )
 
 
 def is_unknown(status: Status) -> bool:
     """Whether the status is no part of the documented login."""
-    return status.status not in UNREMARKABLE
+    return status.status not in UNREMARKABLE or (
+        status.status == "success" and bool(status.message)
+    )
 
 
 def refusal(status: Status) -> ProgramError:
     """The error that ends the program: the vendor's words and the cure."""
-    return ended_by(status.message if is_known(status.message) else _words(status))
+    return ended_by(status.message if is_known(status.message) else words_of(status))
 
 
 def ended_by(words: str) -> ProgramError:
@@ -68,13 +72,14 @@ def is_known(words: str) -> bool:
     return _cure(words) is not UNKNOWN
 
 
-def _words(status: Status) -> str:
-    return ": ".join(filter(None, (status.status, status.message)))
+def words_of(status: Status) -> str:
+    """Everything a status says, whatever fields the vendor put it in."""
+    return ": ".join(filter(None, (status.status, status.message, status.other_fields)))
 
 
 def _cure(words: str) -> str:
-    words = words.lower()
     for cure, marks in ((NO_PLAN, PLAN_WORDS), (WRONG_KEY, KEY_WORDS), (NO_PLAN, WEAK_PLAN_WORDS)):
-        if any(mark in words for mark in marks):
+        # Whole words, also between underscores: `explanation` names no plan, `api_key` a key.
+        if re.search(rf"(?<![a-z])({marks})(?![a-z])", words, re.IGNORECASE):
             return cure
     return UNKNOWN

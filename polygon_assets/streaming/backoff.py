@@ -1,6 +1,7 @@
 """Delays before the next attempt: exponential, capped, with jitter.
 
-Only the delay belongs here; what is attempted belongs to the callers.
+Only the delay belongs here; what is attempted, and what resets the delay, belongs to `producer`,
+`batch_loop` and `dead_letter_loader`.
 """
 
 import random

@@ -1,8 +1,9 @@
 """The loop of a program that hands over whole batches: collect, write in the background, commit.
 
 Add how batches are collected and retried here; how a batch is written belongs to the program,
-`sink` or `archiver`. A batch is committed once it is written: the rule of all programs, see
-`consumer`.
+`sink` or `archiver`. How large one is belongs to the settings SINK_MAX_ROWS, SINK_MAX_AGE_SECONDS,
+ARCHIVE_MAX_BYTES and ARCHIVE_MAX_SECONDS. A batch is committed once it is written: the rule of all
+programs, see `consumer`.
 """
 
 import sys
@@ -17,11 +18,14 @@ from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.streaming.backoff import Backoff
 from polygon_assets.streaming.consumer import TopicConsumer
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
+from polygon_assets.streaming.metrics import observe_write
 from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError
 
-READ_MESSAGES = 10_000
-READ_SECONDS = 0.1
+POLL_MESSAGES = 10_000
+POLL_SECONDS = 0.1
+"""A poll returns after so many messages or so long: soon enough for the next heartbeat."""
 LONGEST_RETRY_SECONDS = 5.0
+"""The pause between two tries of an insert, so that an outage costs its length and 5 s."""
 LEAST_BYTES = 100
 """Nearly every message has more: an aggregate has 250 to 450 bytes."""
 LONGEST_UNPOLLED_SECONDS = 20.0
@@ -56,6 +60,8 @@ class Handover(threading.Thread):
         super().__init__(name="handover", daemon=True)
         self.messages = messages
         self.started_at = time.monotonic()
+        self.seconds = 0.0
+        """How long the write took, once it has ended."""
         self._write = write
         self._refused = 0
         self._error: Exception | None = None
@@ -65,6 +71,8 @@ class Handover(threading.Thread):
             self._refused = self._write(self.messages)
         except Exception as error:  # noqa: BLE001  # outcome() raises it in its caller's thread
             self._error = error
+        finally:
+            self.seconds = time.monotonic() - self.started_at
 
     def outcome(self) -> int:
         """How many messages were refused. Raises the write's error."""
@@ -116,18 +124,16 @@ class BatchLoop:
             self._turn(self._limits.age_seconds)
             # Until a retry succeeds, the state remains that of the failure.
             if not self._is_failing:
-                self._publisher.state(
-                    "streaming" if self._consumer.assigned else "waiting", self._consumer.problem
-                )
+                self._publisher.state(self._consumer.state, self._consumer.problem)
         self._publisher.state("draining")
         deadline = time.monotonic() + self._limits.drain_seconds
-        while self._held:
+        while self._unwritten:
             self._write_due(0.0)
             self._publisher.tick()
             if time.monotonic() > deadline:
                 raise ProgramError(
                     EXIT_NOT_DRAINED,
-                    f"the last {self._held:,} messages were not taken within "
+                    f"the last {self._unwritten:,} messages were not taken within "
                     f"{self._limits.drain_seconds:.0f} s; the next start reads them again",
                 )
             time.sleep(0.01)
@@ -136,28 +142,29 @@ class BatchLoop:
         self._publisher.tick()
         if self._handover and self._is_full and not self._paused:
             # Not paused: a pause discards what the client has fetched ahead, every time.
-            self._handover.join(READ_SECONDS)
+            self._handover.join(POLL_SECONDS)
         else:
-            messages = self._consumer.read(self._room, min(READ_SECONDS, age))
+            messages = self._consumer.read(self._room, min(POLL_SECONDS, age))
             if self._consumer.take_loss():
                 self._report_loss(messages)
             self._collect(messages)
         self._write_due(age)
         self._pause_when_full()
         lag = self._consumer.lag()
-        self._publisher.beat.lag = None if lag is None else lag + self._held
+        self._publisher.beat.lag = None if lag is None else lag + self._unwritten
 
     def _collect(self, messages: list[Message]) -> None:
         if not self._waiting:
             self._oldest_at = time.monotonic()
         self._waiting.extend(messages)
         self._waiting_size += sum(map(len, messages))
-        held = self._held
+        unwritten = self._unwritten
         if self._partitions - self._consumer.assigned:
             self._release()
         self._partitions = self._consumer.assigned
         self._publisher.count_all(
-            {"read": len(messages), "released": held - self._held}, waiting=self._held
+            {"read": len(messages), "released": unwritten - self._unwritten},
+            waiting=self._unwritten,
         )
 
     def _release(self) -> None:
@@ -186,22 +193,25 @@ class BatchLoop:
 
     def _finish(self, handover: Handover) -> None:
         self._handover = None
+        program = self._publisher.beat.program
         try:
             refused = handover.outcome()
         except UnavailableError as error:
+            observe_write(program, "unavailable", handover.seconds)
             self._failed = handover.messages
             self._retry_later(str(error))
         else:
+            observe_write(program, "written", handover.seconds)
             self._publisher.count_all(
                 {"forwarded": len(handover.messages) - refused, "refused": refused},
-                waiting=self._held,
+                waiting=self._unwritten,
             )
             self._backoff.reset()
             self._is_failing = False
             self._consumer.commit(self._consumer.positions(handover.messages))
 
     @property
-    def _held(self) -> int:
+    def _unwritten(self) -> int:
         """Messages that were read and are neither written nor refused yet."""
         written = len(self._handover.messages) if self._handover else 0
         return len(self._waiting) + len(self._failed) + written
@@ -210,7 +220,7 @@ class BatchLoop:
     def _room(self) -> int:
         """How many messages are read next: not many more than a batch has room for."""
         room = min(
-            READ_MESSAGES,
+            POLL_MESSAGES,
             self._limits.messages - len(self._waiting),
             (self._limits.size - self._waiting_size) // LEAST_BYTES,
         )

@@ -8,18 +8,22 @@ from collections.abc import Sequence
 
 from confluent_kafka import Message
 
-from polygon_assets.messages import UNREADABLE, Gap, Stamps, decode_stamps, encode
+from polygon_assets.inspection import KafkaUnreachableError
+from polygon_assets.inspection.streams import heartbeats
+from polygon_assets.messages import UNREADABLE, Gap, Heartbeat, Stamps, decode_stamps, encode
+from polygon_assets.settings import Settings
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.gap_tracker import gap_end_ms
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.topics import GAP_TOPIC
 
 UNKNOWN_MS = 15 * 60 * 1000
-"""How far back the interval goes where this process had processed nothing before the loss."""
+"""How far back the interval goes where it is not known what was processed before the loss."""
+PREVIOUS_SECONDS = 5.0
 
 
 def report_broker_loss(
-    delivery: Delivery, publisher: HeartbeatPublisher, first: Sequence[Message]
+    settings: Settings, delivery: Delivery, publisher: HeartbeatPublisher, first: Sequence[Message]
 ) -> None:
     """Queue the gap from the newest second processed so far to the first messages since the loss.
 
@@ -29,10 +33,24 @@ def report_broker_loss(
     beat = publisher.beat
     ends = [gap_end_ms(stamps.start_timestamp, stamps.received_at) for stamps in _stamps(first)]
     until = max(ends, default=beat.sent_at)
-    since = min(beat.newest_event or until - UNKNOWN_MS, until)
-    gap = Gap(f"{beat.program}-{since}", "broker", since, until, beat.epoch)
+    since = min([until, *(_newest_before(settings, beat) or [until - UNKNOWN_MS])])
+    # Partitions may report losses that begin at the same second and end at others.
+    gap = Gap(f"{beat.program}-{since}-{until}", "broker", since, until, beat.epoch)
     publisher.count("gaps")
     delivery.send_eventually(GAP_TOPIC, gap.gap_id.encode(), encode(gap))
+
+
+def _newest_before(settings: Settings, beat: Heartbeat) -> list[int]:
+    """The newest seconds that this process and the one before it had processed, if known.
+
+    A new process may notice the loss in one partition after it has read another one to its end.
+    """
+    try:
+        previous = heartbeats(settings, PREVIOUS_SECONDS, other_than=beat.instance)
+    except KafkaUnreachableError:
+        previous = {}
+    beats = filter(None, (beat, previous.get(beat.program)))
+    return [known.newest_event for known in beats if known.newest_event]
 
 
 def _stamps(messages: Sequence[Message]) -> list[Stamps]:

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from polygon_assets.clients import tls
 from polygon_assets.errors import PolygonAssetsError
-from polygon_assets.events.vendor_events import Frame, Status, read_frame
+from polygon_assets.events.vendor_channels import Frame, Status, read_frame
 from polygon_assets.settings import Settings
 from polygon_assets.streaming import authentication
 
@@ -124,6 +124,6 @@ def _is_accepted(frame: Frame, unknown: list[str]) -> bool:
         if authentication.is_refused(status):
             raise authentication.refusal(status)
         if authentication.is_unknown(status):
-            unknown.append(f"{status.status}: {status.message}")
+            unknown.append(authentication.words_of(status))
     unknown.extend(part.raw[:MOST_QUOTED].decode(errors="replace") for part in frame.refused)
     return False

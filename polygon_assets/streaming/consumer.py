@@ -16,7 +16,8 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from polygon_assets.clients import kafka
+from polygon_assets.clients import kafka, kafka_access
+from polygon_assets.messages import ProgramState
 from polygon_assets.settings import Settings
 
 UNASSIGNED = "no partition assigned yet"
@@ -45,6 +46,9 @@ class TopicConsumer:
     def __init__(self, settings: Settings, group: str, topic: str) -> None:
         self.topic = topic
         self.problem = UNASSIGNED
+        self._settings = settings
+        self._group = group
+        self._lacks_right = False
         self._positions: dict[int, int] = {}
         self._furthest: dict[int, int] = {}
         """By partition, the furthest position it had before it was assigned again."""
@@ -63,6 +67,11 @@ class TopicConsumer:
         """The partitions this member has."""
         return frozenset(self._positions)
 
+    @property
+    def state(self) -> ProgramState:
+        """`streaming` once messages can arrive."""
+        return "streaming" if self._positions and not self._lacks_right else "waiting"
+
     def read(self, most: int, seconds: float) -> list[Message]:
         """Up to `most` messages that arrive within `seconds`."""
         messages = []
@@ -73,11 +82,11 @@ class TopicConsumer:
                 messages.append(message)
                 partition, offset = message.partition() or 0, message.offset() or 0
                 if partition in self._unchecked or offset != self._positions.get(partition):
-                    self._look_for_loss(partition, offset)
+                    self._check_for_loss(partition, offset)
                 self._positions[partition] = offset + 1
         # Messages arrive, so an earlier problem is over.
         if messages:
-            self.problem = ""
+            self.problem, self._lacks_right = "", False
         return messages
 
     def take_loss(self) -> bool:
@@ -135,7 +144,7 @@ class TopicConsumer:
             self._consumer.poll(0.1)
         self._consumer.close()
 
-    def _look_for_loss(self, partition: int, offset: int) -> None:
+    def _check_for_loss(self, partition: int, offset: int) -> None:
         """Judge a message that does not follow the one before, or is the first of an assignment."""
         expected = self._positions.get(partition, 0)
         furthest = max(self._furthest.get(partition, 0), expected)
@@ -176,7 +185,7 @@ class TopicConsumer:
             )
         else:
             self._positions.update({part.partition: max(0, part.offset) for part in committed})
-        self.problem = ""
+        self.problem, self._lacks_right = "", False
         _log.info("%s: partitions %s", self.topic, sorted(self._positions))
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -185,4 +194,6 @@ class TopicConsumer:
             self._furthest[part.partition] = max(self._furthest.get(part.partition, 0), position)
 
     def _on_error(self, error: KafkaError) -> None:
-        self.problem = str(error)
+        self.problem = kafka_access.explain(self._settings, error, "READ", self.topic, self._group)
+        # A partition stays assigned to a member that may not read it.
+        self._lacks_right |= error.code() in kafka_access.MISSING_RIGHTS

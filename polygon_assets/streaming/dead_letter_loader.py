@@ -26,6 +26,8 @@ from polygon_assets.messages import (
 from polygon_assets.serving.dead_letters import INGEST_TABLE, UNKNOWN
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.backoff import Backoff
+from polygon_assets.streaming.batch_loop import LONGEST_RETRY_SECONDS
+from polygon_assets.streaming.clickhouse_writer import ANSWER_SECONDS
 from polygon_assets.streaming.consumer import UNASSIGNED, TopicConsumer
 from polygon_assets.topics import DEAD_LETTER_GROUP, DEAD_LETTER_TOPIC
 
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
 
 READ_MESSAGES = 5_000
 READ_SECONDS = 0.5
-LONGEST_RETRY_SECONDS = 5.0
-ANSWER_SECONDS = 15
 END_SECONDS = 6.0
 """Longer than a consumer takes to leave its group. A longer insert ends with the process, and the
 next start reads its letters again."""

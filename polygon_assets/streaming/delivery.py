@@ -6,13 +6,14 @@ the programs.
 
 import hashlib
 import logging
+import math
 import time
 from typing import TYPE_CHECKING
 
 import msgspec
 from confluent_kafka import KafkaError
 
-from polygon_assets.clients import kafka
+from polygon_assets.clients import kafka, kafka_access
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.messages import DeadLetter, encode
 from polygon_assets.settings import Settings
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
 RETRY_SECONDS = 1.0
+REFUSAL_SECONDS = 3.0
+"""What is refused is sent again each second: a refusal that is older is over."""
 LARGEST_RAW_BYTES = 256 * 1024
 """A dead letter must fit into a Kafka message (1 MiB by default) after base64."""
 MOST_KEPT = 10_000
@@ -50,6 +53,8 @@ class Delivery:
                 "error_cb": self._on_error,
             },
         )
+        self._settings = settings
+        self._refused_at = -math.inf
         self._failed: list[tuple[str, bytes | None, bytes]] = []
         self._retry_at = 0.0
         self.problem = ""
@@ -112,6 +117,12 @@ class Delivery:
         return self.pending
 
     @property
+    def refusal(self) -> str:
+        """Why the brokers refuse messages now; empty while they take them, or do not answer."""
+        is_new = time.monotonic() - self._refused_at < REFUSAL_SECONDS
+        return self.problem if is_new else ""
+
+    @property
     def pending(self) -> int:
         """Messages that are not acknowledged yet."""
         return len(self._producer) + len(self._failed)
@@ -127,12 +138,13 @@ class Delivery:
             raise UndeliverableError(
                 f"{message.topic()}: {error}; raise the topic's max.message.bytes"
             )
-        self.problem = str(error)
-        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self.problem = kafka_access.explain(self._settings, error, "WRITE", message.topic() or "")
+        self._refused_at = time.monotonic()
+        self._retry_at = self._refused_at + RETRY_SECONDS
         self._failed.append((message.topic() or "", message.key(), message.value() or b""))
 
     def _on_error(self, error: "KafkaError") -> None:
-        self.problem = str(error)
+        self.problem = kafka_access.explain(self._settings, error)
 
 
 def _parts(letter: DeadLetter) -> "Iterator[DeadLetter]":

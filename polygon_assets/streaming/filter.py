@@ -58,6 +58,7 @@ class Filter:
         watch: SubscriptionWatch,
         consumer: TopicConsumer,
     ) -> None:
+        self._settings = settings
         self._publisher = publisher
         self._watch = watch
         self._consumer = consumer
@@ -69,11 +70,9 @@ class Filter:
         while not stop.is_set():
             self._publisher.tick()
             messages = self._consumer.read(BATCH_MESSAGES, BATCH_SECONDS)
-            self._publisher.state(
-                "streaming" if self._consumer.assigned else "waiting", self._consumer.problem
-            )
+            self._publisher.state(self._consumer.state, self._consumer.problem)
             if self._consumer.take_loss():
-                report_broker_loss(self._delivery, self._publisher, messages)
+                report_broker_loss(self._settings, self._delivery, self._publisher, messages)
             counts = Counter(self._take(message) for message in messages)
             self._publisher.count_all({"read": len(messages), **counts})
             if messages and self._deliver(stop):

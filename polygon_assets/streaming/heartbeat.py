@@ -4,27 +4,30 @@ Add a number that every program reports here; a state or counter of one program 
 program. When the program's loop hangs, the heartbeats stop, so that a hung program is recognised.
 """
 
+import copy
 import datetime as dt
 import logging
-import os
-import socket
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
-from polygon_assets.clients import kafka
+from polygon_assets.clients import kafka, kafka_access
 from polygon_assets.inspection import KafkaUnreachableError
+from polygon_assets.inspection.health import kafka_problem
 from polygon_assets.inspection.streams import heartbeats
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.market_clock import calendar_of
-from polygon_assets.messages import Heartbeat, ProgramName, ProgramState, encode
+from polygon_assets.messages import Heartbeat, ProgramName, ProgramState, encode, utc
 from polygon_assets.settings import Settings
+from polygon_assets.streaming.process_identity import this_process
 from polygon_assets.topics import STATUS_TOPIC
 
 if TYPE_CHECKING:
-    from confluent_kafka import Producer
+    from confluent_kafka import KafkaError, Message, Producer
 
 BEAT_SECONDS = 1.0
 LOG_SECONDS = 10.0
@@ -43,11 +46,12 @@ class HeartbeatPublisher:
     """The heartbeat of a process: the loop writes `beat` and calls `tick`, a thread publishes."""
 
     def __init__(self, program: ProgramName, settings: Settings) -> None:
+        """Raises ProcessIdentityError."""
         now = _now_ms()
         self._settings = settings
         self.beat = Heartbeat(
             program,
-            f"{socket.gethostname()}:{os.getpid()}:{now}",
+            f"{this_process(settings)}:{now}",
             "starting",
             started_at=now,
             sent_at=now,
@@ -55,12 +59,18 @@ class HeartbeatPublisher:
             # Several producers choose a leader first.
             is_standby=program == "producer" and settings.producer_copies > 1,
         )
+        self.published = copy.copy(self.beat)
+        """The last heartbeat as Kafka got it: nothing changes it, unlike `beat`."""
         self._log = logging.getLogger(program)
         # Its own producer: a full data queue must not delay the heartbeat that reports it.
         self._producer: Producer = kafka.connect_producer(
-            settings, **{"message.timeout.ms": 5_000, "linger.ms": 0}
+            settings,
+            **{"message.timeout.ms": 5_000, "linger.ms": 0},
         )
+        self._warned = ""
         self._ticked = time.monotonic()
+        self._kafka_away_at = -math.inf
+        """When Kafka was last found to acknowledge no heartbeat, monotonic."""
         self._forwarded: deque[int] = deque(maxlen=RATE_WINDOW_SECONDS + 1)
         self._totals: deque[tuple[int, int]] = deque([(0, 0)], maxlen=RECENT_SECONDS + 1)
         """Events read and refused in total, at each of the last heartbeats."""
@@ -72,7 +82,7 @@ class HeartbeatPublisher:
         self._thread.start()
 
     def stop(self, detail: str) -> None:
-        """Publish the last heartbeat, of state `stopped`, and end the thread."""
+        """End the thread, and publish a last heartbeat with the state `stopped`."""
         self.state("stopped", detail)
         self._stopped.set()
         self._thread.join()
@@ -94,15 +104,15 @@ class HeartbeatPublisher:
         """Add to a counter."""
         self.count_all({counter: number})
 
-    def count_all(self, counts: Mapping[str, int], **levels: int) -> None:
-        """Add to several counters and set others (`levels`) at once.
+    def count_all(self, counts: Mapping[str, int], **gauges: int) -> None:
+        """Add to several counters and set others (`gauges`) at once.
 
         One assignment: a heartbeat published meanwhile shows all changes or none, so that its
         account always adds up.
         """
         old = self.beat.counters
         grown = {name: old.get(name, 0) + number for name, number in counts.items() if number}
-        self.beat.counters = {**old, **grown, **levels}
+        self.beat.counters = {**old, **grown, **gauges}
 
     def refusal(self, reason: str) -> None:
         """Show the reason of the newest refusal in the heartbeat."""
@@ -112,12 +122,34 @@ class HeartbeatPublisher:
         self._count_restarts()
         next_log = time.monotonic() + LOG_SECONDS
         while not self._stopped.wait(BEAT_SECONDS):
-            if time.monotonic() - self._ticked > HUNG_SECONDS:
+            self._producer.poll(0)
+            if self._is_hung(time.monotonic()):
                 continue
             self._publish()
             if time.monotonic() >= next_log:
                 self._log.info("%s", summary(self.beat))
                 next_log = time.monotonic() + LOG_SECONDS
+
+    def _is_hung(self, now: float) -> bool:
+        """Whether the loop has not turned for too long, while Kafka acknowledged heartbeats.
+
+        A commit waits as long as a broker that does not answer, and a restart would wait as well.
+        """
+        if kafka_problem(self.beat, utc(self.published.sent_at)):
+            self._kafka_away_at = now
+        return now - max(self._ticked, self._kafka_away_at) > HUNG_SECONDS
+
+    def _on_delivery(
+        self, sent_at: int, error: "KafkaError | None", _message: "Message | None"
+    ) -> None:
+        """Log a new reason once: without heartbeats nobody else can name it."""
+        if error is None:
+            self.beat.acknowledged_at = sent_at
+            return
+        reason = kafka_access.explain(self._settings, error, "WRITE", STATUS_TOPIC)
+        if reason != self._warned:
+            self._log.warning("a heartbeat was not delivered: %s", reason)
+        self._warned = reason
 
     def _count_restarts(self) -> None:
         """Add one to the previous process's restarts, if it ran on this trading day."""
@@ -142,7 +174,9 @@ class HeartbeatPublisher:
         # The topic is compacted, and the leader's heartbeat must not vanish behind a standby's.
         standby = f":{self.beat.instance}" if self.beat.is_standby else ""
         key = f"{self.beat.program}{standby}"
-        self._producer.produce(STATUS_TOPIC, encode(self.beat), key)
+        self.published = copy.copy(self.beat)
+        report = partial(self._on_delivery, self.published.sent_at)
+        self._producer.produce(STATUS_TOPIC, encode(self.published), key, on_delivery=report)
         self._producer.poll(0)
 
 
@@ -150,7 +184,7 @@ def summary(beat: Heartbeat) -> str:
     """One line for the log: state, rate, lag, counters."""
     counters = ", ".join(f"{name} {number:,}" for name, number in sorted(beat.counters.items()))
     channels = f", channels {beat.confirmed}/{beat.desired}" if beat.program == "producer" else ""
-    lag = "-" if beat.lag is None else beat.lag
+    lag = "-" if beat.lag is None else f"{beat.lag} messages"
     return f"{beat.state}: {beat.rate:,.0f}/s, lag {lag}{channels}, {counters or 'nothing yet'}"
 
 

@@ -1,7 +1,7 @@
 """What becomes of received frames: events forwarded, refused or dropped, and gaps published.
 
 Add what happens to an event between the vendor's frame and Kafka here; connecting and requesting
-channels belongs to `producer`, bookkeeping of intervals to `gaps`.
+channels belongs to `producer`, bookkeeping of intervals to `gap_tracker`.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from typing import Literal
 
 from polygon_assets.clients import market_clock
 from polygon_assets.events.validation import CLOCK_TOLERANCE_MS, FIRST_DAY_MS, WINDOW_MS
-from polygon_assets.events.vendor_events import Frame, Refused, Status, VendorAggregate, to_raw
-from polygon_assets.market_clock import calendar_of
+from polygon_assets.events.vendor_channels import Frame, Refused, Status, VendorAggregate, to_raw
+from polygon_assets.market_clock import MarketClock, calendar_of
 from polygon_assets.messages import DeadLetter, Gap, Heartbeat, encode, utc
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.channel_ledger import ChannelLedger
@@ -78,8 +78,9 @@ class Intake:
 
     @property
     def is_complete(self) -> bool:
-        """Whether no gap is open, and Kafka's queue is shorter than about a second."""
-        return not self._gaps.is_open and self._delivery.pending < BACKLOG
+        """Whether no gap is open, and Kafka takes the events, with a backlog below a second."""
+        is_taking = not self._delivery.refusal and self._delivery.pending < BACKLOG
+        return is_taking and not self._gaps.is_open
 
     def resume(self, previous: Heartbeat, led_until_ms: int = 0) -> None:
         """Open the gap since the previous producer's last heartbeat, however it ended.
@@ -120,11 +121,12 @@ class Intake:
     async def take(self, frame: Frame, received_at_us: int) -> None:
         """Forward, refuse or drop each event of a frame, and count every one of them."""
         counts = Counter(refused=len(frame.refused), status=len(frame.statuses))
+        first_us = self._reserve_versions(frame.size, received_at_us)
         try:
             for part in frame.refused:
-                self._refuse(part, received_at_us)
+                self._refuse(part, first_us + part.place)
             if frame.aggregates:
-                await self._forward(frame.aggregates, received_at_us, counts)
+                await self._forward(frame, first_us, received_at_us, counts)
         finally:
             dropped = len(frame.aggregates) - counts["forwarded"]
             self._publisher.count_all({"read": frame.read, "dropped": dropped, **counts})
@@ -154,12 +156,24 @@ class Intake:
             self.confirmed_at = dt.datetime.now(dt.UTC)
         raise_if_ending(status)
 
+    def _reserve_versions(self, count: int, received_at_us: int) -> int:
+        """The first `received_at` of a frame; each of its events has its own, in their order.
+
+        No two events share one: tables keep the row with the highest one, and each engine has its
+        own rule for ties. Refused events have theirs too, because a replay may publish them.
+        """
+        first_us = max(received_at_us, self._version_us + 1)
+        self._version_us = max(self._version_us, first_us + count - 1)
+        return first_us
+
     async def _forward(
-        self, events: list[VendorAggregate], received_at_us: int, counts: Counter[str]
+        self, frame: Frame, first_us: int, received_at_us: int, counts: Counter[str]
     ) -> None:
+        events = frame.aggregates
         self.last_data_at = time.monotonic()
         self._note_delay(events, received_at_us // 1000)
-        await self._send(events, received_at_us, counts)
+        versions = [first_us + place for place in frame.places]
+        await self._send(events, versions, counts)
         if (sent := counts["forwarded"]) < len(events):
             self._drop(events[sent:], received_at_us)
             return
@@ -178,16 +192,10 @@ class Intake:
             beat.newest_received_at = received_at_us // 1000
 
     async def _send(
-        self, events: list[VendorAggregate], received_at_us: int, counts: Counter[str]
+        self, events: list[VendorAggregate], versions_us: list[int], counts: Counter[str]
     ) -> None:
-        """Queue events for Kafka, waiting for room; stop when the wait fails. Counts the queued.
-
-        No two events share a `received_at`: tables keep the row with the highest one, and each
-        engine has its own rule for ties.
-        """
-        first_us = max(received_at_us, self._version_us + 1)
-        self._version_us = first_us + len(events) - 1
-        for version_us, event in enumerate(events, first_us):
+        """Queue events for Kafka, waiting for room; stop when the wait fails. Counts the queued."""
+        for event, version_us in zip(events, versions_us, strict=True):
             key, value = event.symbol.encode(), encode(to_raw(event, version_us))
             is_queued = self._delivery.send(RAW_TOPIC, key, value)
             if not is_queued and not await self._send_patiently(key, value):
@@ -225,12 +233,12 @@ class Intake:
             epoch = self._publisher.beat.epoch
             self._gaps.dropped(len(events), min(starts), max(starts) + WINDOW_MS, epoch)
 
-    def _refuse(self, part: Refused, received_at_us: int) -> None:
+    def _refuse(self, part: Refused, version_us: int) -> None:
         self._publisher.refusal(part.reason)
-        stage: Literal["frame", "event"] = "frame" if part.is_frame else "event"
+        stage: Literal["frame", "event"] = "frame" if part.may_hold_several else "event"
         epoch = self._publisher.beat.epoch
         self._delivery.send_dead_letter(
-            DeadLetter("producer", stage, part.reason, part.raw, received_at_us, epoch=epoch)
+            DeadLetter("producer", stage, part.reason, part.raw, version_us, epoch=epoch)
         )
 
     def _record_unreadable(self, frame: Frame, received_at_us: int) -> None:
@@ -250,7 +258,12 @@ class Intake:
     def _publish_gap(self, gap: Gap) -> None:
         back_at = self.confirmed_at or dt.datetime.now(dt.UTC)
         lost_at = utc(self._publisher.beat.complete_until or gap.since)
-        if not gap.events_dropped and not self._was_open(lost_at, back_at):
+        clock = self._clock()
+        # Without a clock the market may have been open.
+        was_open = clock is None or overlaps_session(
+            self._calendar, clock.market(lost_at), clock.market(back_at)
+        )
+        if not gap.events_dropped and not was_open:
             return
         _log.warning(
             "gap (%s) from %s to %s, %d events dropped",
@@ -263,14 +276,13 @@ class Intake:
         gap.channels = list(self._watch.current.channels) if self._watch.current else []
         self._delivery.send_eventually(GAP_TOPIC, gap.gap_id.encode(), encode(gap))
 
-    def _was_open(self, since: dt.datetime, until: dt.datetime) -> bool:
-        """Whether the market was open between two wall times; True where no clock answers."""
+    def _clock(self) -> MarketClock | None:
+        """The market's clock; None, and a line in the log, where none answers."""
         try:
-            clock = market_clock.connect(self._settings)
+            return market_clock.connect(self._settings)
         except market_clock.MarketClockError as error:
             _log.warning("%s", error)
-            return True
-        return overlaps_session(self._calendar, clock.market(since), clock.market(until))
+            return None
 
 
 def _plausible_starts(events: list[VendorAggregate], received_at_us: int) -> list[int]:

@@ -12,7 +12,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from polygon_assets.clients import kafka
+from polygon_assets.clients import kafka, kafka_access
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.consumer import JOIN_SECONDS
 from polygon_assets.topics import LEADER_TOPIC, PRODUCER_GROUP
@@ -21,12 +21,18 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 SESSION_SECONDS = 6.0
-"""A leader that Kafka has not heard of for this long is replaced. Brokers allow no less."""
+"""Kafka replaces a leader after this long without a group heartbeat. Brokers allow no less."""
 HEARTBEAT_SECONDS = 0.5
 """A standby learns of its promotion with a heartbeat."""
+SLEPT_SECONDS = 2.0
+"""Another copy may lead after a longer sleep, because the heartbeats before it may have been late
+on a busy machine."""
 POLL_SECONDS = 0.1
+"""A question of `confirm` waits at most this long for the thread's poll to return."""
 CONFIRM_SECONDS = 5.0
+"""Less than a session: without an answer, another copy may lead by now."""
 STOP_SECONDS = 5.0
+"""For the thread to end its poll. Without it the consumer is closed all the same."""
 
 _log = logging.getLogger("leadership")
 
@@ -35,18 +41,18 @@ class SleepDetector:
     """Notices that this process did not run for a while: stopped, or the machine was asleep."""
 
     def __init__(self) -> None:
-        self._looked_at = _boot_seconds()
+        self._measured_at = _boot_seconds()
         self._longest = 0.0
 
-    def look(self) -> None:
-        """Called often."""
+    def measure(self) -> None:
+        """Take the time since the last call; call it often."""
         now = _boot_seconds()
-        self._longest = max(self._longest, now - self._looked_at)
-        self._looked_at = now
+        self._longest = max(self._longest, now - self._measured_at)
+        self._measured_at = now
 
     def was_longer_than(self, seconds: float) -> bool:
         """Whether there was a longer sleep since the last question."""
-        self.look()
+        self.measure()
         longest, self._longest = self._longest, 0.0
         return longest > seconds
 
@@ -64,11 +70,12 @@ class Leadership:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._leads = False
         self.term = 0
         """Grows whenever the lead is lost: another copy may have led since."""
         self.problem = ""
-        """Why Kafka cannot say who leads; empty while it can."""
+        """Why the leader cannot be determined; empty while it can."""
         self._error: Exception | None = None
         self.is_replaced = False
         """Whether Kafka has given the lead to another copy, or to none yet."""
@@ -125,7 +132,8 @@ class Leadership:
 
         Raises the error that ended the thread.
 
-        Kafka refuses the commit of a member that it has replaced, even one that does not know yet.
+        Kafka refuses the commit of a member that it has replaced, even before that member
+        has noticed.
         """
         if self._error is not None:
             raise self._error
@@ -151,9 +159,10 @@ class Leadership:
 
     def _on_error(self, error: "KafkaError") -> None:
         """As for a missing topic or right: without it, every copy would stand by for ever."""
-        if self.problem != str(error):
-            _log.warning("Kafka cannot say who leads: %s", error)
-        self.problem = str(error)
+        problem = kafka_access.explain(self._settings, error, "READ", LEADER_TOPIC, PRODUCER_GROUP)
+        if self.problem != problem:
+            _log.warning("the leader cannot be determined: %s", problem)
+        self.problem = problem
 
     def _ask(self) -> None:
         """Commit without waiting: a commit that waits in another thread than `poll` hangs."""
@@ -192,6 +201,6 @@ class Leadership:
             self.term += 1
 
     def _on_lost(self, _consumer: "Consumer", _partitions: "list[TopicPartition]") -> None:
-        _log.warning("Kafka has not heard of this copy; another one may lead")
+        _log.warning("no group heartbeat of this copy reached Kafka; another copy may lead")
         self._leads = False
         self.term += 1

@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from polygon_assets.clients import subscription_store
-from polygon_assets.events.vendor_events import read_frame
+from polygon_assets.events.vendor_channels import read_frame
 from polygon_assets.inspection import KafkaUnreachableError
 from polygon_assets.inspection.streams import heartbeats
 from polygon_assets.market_clock import calendar_of
@@ -32,7 +32,7 @@ from polygon_assets.streaming.connection import (
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.intake import Intake
-from polygon_assets.streaming.leadership import SESSION_SECONDS, Leadership, SleepDetector
+from polygon_assets.streaming.leadership import SLEPT_SECONDS, Leadership, SleepDetector
 from polygon_assets.streaming.program import EXIT_NOT_ENTITLED, ProgramError
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
 
@@ -229,19 +229,23 @@ class Producer:
         while True:
             message = await socket.recv(decode=False)
             received_at_us = time.time_ns() // 1000
-            await self._refuse_to_wake_up_beside_another_leader()
+            await self._refuse_beside_another_leader()
             await self._intake.take(read_frame(message), received_at_us)
             if time.monotonic() - yielded_at > YIELD_SECONDS:
                 await asyncio.sleep(0)
                 yielded_at = time.monotonic()
 
-    async def _refuse_to_wake_up_beside_another_leader(self) -> None:
-        """Raise where this process slept so long that another copy may lead.
+    async def _refuse_beside_another_leader(self) -> None:
+        """Raise where another copy has replaced this one, or may have while this process slept.
 
         Frames that waited meanwhile would get newer stamps than the other copy's corrections of the
-        same seconds, and the older values would win.
+        same seconds, and the older values would win. The gap of the handover includes them.
         """
-        if self._leadership is None or not self._sleep.was_longer_than(SESSION_SECONDS):
+        if self._leadership is None:
+            return
+        if self._leadership.is_replaced:
+            raise ConnectionLostError("another copy leads")
+        if not self._sleep.was_longer_than(SLEPT_SECONDS):
             return
         confirmed = await asyncio.to_thread(self._leadership.confirm)
         if not confirmed or self._leadership.term != self._term:
@@ -249,11 +253,13 @@ class Producer:
 
     async def _keep(self, socket: ClientConnection) -> None:
         while not self._stop.is_set():
-            self._sleep.look()
+            self._sleep.measure()
             if self._leadership and self._leadership.is_replaced:
                 raise ConnectionLostError("another copy leads")
             self._publisher.tick()
             self._delivery.serve()
+            refusal = self._delivery.refusal
+            self._publisher.state("backing_off" if refusal else "streaming", refusal)
             await self._follow_subscriptions(socket)
             self._watch_for_silence(time.monotonic(), dt.datetime.now(dt.UTC))
             await asyncio.sleep(KEEPER_SECONDS)

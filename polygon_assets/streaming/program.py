@@ -10,11 +10,15 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from polygon_assets.clients import kafka_access
+from polygon_assets.clients.kafka_access import KafkaAccessError, KafkaRefusedError
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.messages import ProgramName
 from polygon_assets.required_settings import missing_settings, not_set
 from polygon_assets.settings import Settings, SettingsError
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
+from polygon_assets.streaming.metrics_server import serving
+from polygon_assets.streaming.process_identity import ProcessIdentityError
 
 EXIT_OK = 0
 EXIT_CRASHED = 1
@@ -23,6 +27,10 @@ EXIT_NOT_ENTITLED = 11
 EXIT_BAD_SETTINGS = 12
 EXIT_NOT_DRAINED = 13
 EXIT_UNKNOWN_ANSWER = 14
+
+
+KAFKA_SECONDS = 5.0
+"""At the start, the brokers have this long to accept the login; later ones are waited for."""
 
 
 class ProgramError(PolygonAssetsError):
@@ -50,11 +58,29 @@ def run_program(name: ProgramName, settings: Settings, loop: Loop) -> int:
     try:
         if missing := missing_settings(settings, name):
             raise SettingsError(not_set(missing))
+        _log_in(settings)
         publisher = HeartbeatPublisher(name, settings)
-        return _run(name, settings, loop, publisher, stop)
-    except SettingsError as error:
+        with serving(settings, publisher):
+            return _run(name, settings, loop, publisher, stop)
+    except (SettingsError, KafkaRefusedError) as error:
         logging.getLogger(name).error("%s", error)
         return EXIT_BAD_SETTINGS
+    except ProcessIdentityError as error:
+        logging.getLogger(name).error("%s", error)
+        return EXIT_CRASHED
+
+
+def _log_in(settings: Settings) -> None:
+    """Raise KafkaRefusedError where another try would end the same way.
+
+    Without a login no heartbeat could name the reason. Brokers that are away are waited for.
+    """
+    try:
+        kafka_access.check(settings, KAFKA_SECONDS)
+    except KafkaRefusedError:
+        raise
+    except KafkaAccessError as error:
+        logging.getLogger("kafka").warning("%s", error)
 
 
 def _run(

@@ -85,15 +85,18 @@ def _to_batch(messages: Sequence[bytes]) -> pa.RecordBatch:
 
 
 def _rows(messages: Sequence[bytes]) -> Sequence[FilteredAggregate]:
-    """The row of each message: decoded together, or one by one where that fails.
+    """The row of each message: decoded as one JSON array, or one by one where that fails.
 
-    One by one, a message may have fields of a later version, and none can reach into another.
+    Decoding one by one accepts the fields of a later version, and keeps a malformed message from
+    swallowing its neighbours.
     """
     try:
         rows = _decode(b"[" + b",".join(messages) + b"]")
     except UNREADABLE:
         rows = []
-    return rows if len(rows) == len(messages) else [decode_filtered(one) for one in messages]
+    return (
+        rows if len(rows) == len(messages) else [decode_filtered(message) for message in messages]
+    )
 
 
 def _to_array(column: Sequence[object], column_type: pa.DataType) -> pa.Array:

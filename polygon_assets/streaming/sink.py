@@ -34,7 +34,7 @@ def run(settings: Settings, publisher: HeartbeatPublisher, stop: threading.Event
 
     def report_loss(first: Sequence[Message]) -> None:
         # The writer flushes this delivery before it returns, hence before the commit.
-        report_broker_loss(delivery, publisher, first)
+        report_broker_loss(settings, delivery, publisher, first)
 
     with (
         closing(TopicConsumer(settings, SINK_GROUP, FILTERED_TOPIC)) as consumer,
@@ -43,8 +43,8 @@ def run(settings: Settings, publisher: HeartbeatPublisher, stop: threading.Event
 
         def watch_letters() -> None:
             letters.raise_error()
-            if levels := letters.counters():
-                publisher.count_all({}, **levels)
+            if gauges := letters.counters():
+                publisher.count_all({}, **gauges)
 
         loop = BatchLoop(publisher, consumer, writer.insert, limits, report_loss)
         loop.run(stop, watch_letters)

@@ -16,8 +16,7 @@ from click.testing import CliRunner, Result
 from clickhouse_connect.driver.client import Client
 
 from polygon_assets.cli import main
-from polygon_assets.clients import clickhouse
-from polygon_assets.dead_letters import replay
+from polygon_assets.clients import clickhouse, kafka
 from polygon_assets.dead_letters.joined_parts import joined
 from polygon_assets.dead_letters.replay import Replayer, ReplayError
 from polygon_assets.defs.assets.dead_letters import dead_letters as dead_letters_asset
@@ -318,12 +317,12 @@ def test_a_replay_makes_rows_once_and_is_recorded(
 def test_without_a_broker_a_replay_is_recorded_as_failed_and_succeeds_later(
     stack: Stack, settings: Settings, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay, "ACKNOWLEDGE_SECONDS", 1.0)
+    monkeypatch.setattr(kafka, "ACKNOWLEDGE_SECONDS", 1.0)
     keep(client, letter("event", vendor_event("AWAY", 0), 300, "no broker"))
     selection = Selection(reason="no broker")
     stack.kill("kafka")
     with closing(Replayer(settings, "a test")) as replayer:
-        found = replayer.chosen(selection, 10)
+        found = replayer.select(selection, 10)
         with pytest.raises(ReplayError, match="Kafka did not acknowledge 1 messages"):
             list(replayer.replay(found))
     stack.restart("kafka")
@@ -331,10 +330,10 @@ def test_without_a_broker_a_replay_is_recorded_as_failed_and_succeeds_later(
     assert (failed.outcome, failed.messages) == ("failed", 0)
     assert failed.error == "Kafka did not acknowledge 1 message(s)"
     with closing(Replayer(settings, "a test")) as replayer:
-        [published] = replayer.replay(replayer.chosen(selection, 10))
+        [published] = replayer.replay(replayer.select(selection, 10))
         assert published.outcome == "published"
-        assert replayer.chosen(selection, 10) == []
-        assert replayer.chosen(selection, 10, again=True) != []
+        assert replayer.select(selection, 10) == []
+        assert replayer.select(selection, 10, again=True) != []
 
 
 def test_people_list_and_show_letters_and_confirm_a_replay(stack: Stack, client: Client) -> None:

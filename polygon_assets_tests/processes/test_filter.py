@@ -175,7 +175,7 @@ def test_a_broker_that_lost_its_data_leaves_a_gap_and_does_not_end_the_filter(
     send_raw(settings, events[20:])
     program.until(lambda: len(starts(filtered(settings, "BACK"))) == 10, "the filter goes on")
     [gap] = program.until(lambda: gaps(settings), "the loss is in the ledger")
-    assert (gap.reason, gap.gap_id) == ("broker", f"filter-{events[19].start_timestamp}")
+    assert (gap.reason, gap.gap_id) == ("broker", f"filter-{gap.since}-{gap.until}")
     first_ms, last_ms = events[20].end_timestamp, events[29].received_at // 1000
     assert gap.since == events[19].start_timestamp
     assert first_ms <= gap.until <= last_ms

@@ -6,15 +6,17 @@ Which gap is due, and which waits, belongs to the unit tests.
 import datetime as dt
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from polygon_assets.clients import clickhouse, subscription_store
+from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.stream.fill_gaps import fill_gaps, waive_gaps
 from polygon_assets.gap_filling import doubt
@@ -59,6 +61,17 @@ def stored(settings: Settings, since: dt.datetime, until: dt.datetime) -> dict[S
     with closing(clickhouse.connect(settings)) as client:
         rows = client.query(query, parameters={"since": since, "until": until}).result_rows
     return {(symbol, start): tuple(values) for symbol, start, *values in rows if symbol in SYMBOLS}
+
+
+def traded_the_day_before(settings: Settings, symbol: str, moment: dt.datetime) -> None:
+    """Store one second of a symbol, a day and a minute before a moment."""
+    start = moment - dt.timedelta(days=1, minutes=1)
+    with closing(clickhouse.connect(settings)) as client:
+        client.insert(
+            "market.stock_aggregates",
+            [(symbol, start, start, start)],
+            column_names=["symbol", "start_timestamp", "end_timestamp", "received_at"],
+        )
 
 
 def final(live: Live, since: dt.datetime, until: dt.datetime) -> dict[Second, Values]:
@@ -171,6 +184,29 @@ def test_one_symbol_that_the_vendor_refuses_holds_up_no_other(
     assert {key: kept[key] for key in answered} == {key: expected[key] for key in answered}
 
 
+def test_one_unusable_second_is_named_and_costs_no_other(
+    live: Live,
+    programs: Programs,
+    settings: Settings,
+    filler: GapFiller,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put_in_force(settings, "A.AAPL")
+    for name in ("filter", "sink"):
+        programs.start(name)
+    answered = PolygonRest.second_bars
+    monkeypatch.setattr(PolygonRest, "second_bars", lambda *args: [*answered(*args), {"t": 10**18}])
+    until = now() - dt.timedelta(seconds=5)
+    entry = GapEntry("g", until - dt.timedelta(seconds=30), until, "crash")
+    with pytest.raises(GapFillError, match=r"unusable bars of 1 symbol.*first AAPL: 1 second bars"):
+        filler.fill(entry, now())
+    expected = final(live, until - REVISION_WINDOW, until)
+    kept = stored(settings, until - REVISION_WINDOW, until)
+    of_symbol = {key for key in expected if key[0] == "AAPL"}
+    assert of_symbol
+    assert {key: kept[key] for key in of_symbol} == {key: expected[key] for key in of_symbol}
+
+
 def test_the_ledger_takes_the_reports_of_kafka_once(
     live: Live, programs: Programs, settings: Settings
 ) -> None:
@@ -228,11 +264,24 @@ def test_a_channel_that_silently_sends_nothing_becomes_a_gap_and_is_filled(
     opened = now()
     eventually(lambda: now() > opened + dt.timedelta(seconds=12), "some seconds have passed")
 
+    judged: dict[str, doubt.Activity] = {}
+    choose = doubt.chosen
+
+    def remember(
+        symbols: Collection[str], activity: Mapping[str, doubt.Activity], *others: Any
+    ) -> list[str]:
+        judged.update(activity)
+        return choose(symbols, activity, *others)
+
+    monkeypatch.setattr(doubt, "chosen", remember)
+    traded_the_day_before(settings, "ZVZZT", opened)
+
     def found() -> doubt.Comparison:
         return doubt.compare(settings, WALL_CLOCK, opened, now(), random.Random(1))
 
     new = eventually(lambda: found().new, "the silent channel is found")
     assert [(gap.cause, gap.channels) for gap in new] == [("silent channel", ("A.TSLA",))], new
+    assert judged["ZVZZT"] == doubt.Activity(1, opened), "it may be silent since the open"
     [gap] = new
     again = found()
     assert set(again.symbols) == {"AAPL", "TSLA"}

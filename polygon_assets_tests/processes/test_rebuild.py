@@ -18,8 +18,9 @@ from polygon_assets.clients import archive_store, s3, subscription_store
 from polygon_assets.commands import rebuild
 from polygon_assets.events.validation import to_row
 from polygon_assets.inspection.streams import positions
-from polygon_assets.market_calendar import NEW_YORK
+from polygon_assets.market_calendar import NEW_YORK, ONE_DAY
 from polygon_assets.messages import RawAggregate, encode
+from polygon_assets.rebuild import day as rebuilt_day
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.archiver import Archived, objects
 from polygon_assets.streaming.rows import to_table
@@ -232,6 +233,18 @@ def test_a_damaged_object_is_named(settings: Settings, run: Callable[..., Result
     answer = run()
     assert answer.exit_code == 1
     assert f"s3://polygon-assets/{key} is damaged" in answer.output
+
+
+@pytest.mark.usefixtures("stored")
+def test_the_scratch_table_of_a_killed_rebuild_is_dropped_by_a_later_one(
+    client: Client, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = "market.rebuild_20261120_deadbeef"
+    client.command(f"CREATE TABLE {left} AS market.stock_aggregates")
+    with pytest.raises(AssertionError, match="deadbeef"):
+        run()  # it may still be at work
+    monkeypatch.setattr(rebuilt_day, "ABANDONED_AFTER", -ONE_DAY)
+    assert run().exit_code == 0
 
 
 def has_read_everything(settings: Settings, group: str, topic: str) -> bool:

@@ -18,7 +18,7 @@ from polygon_assets.gap_filling.decisions import (
     newly_waiting,
     next_to_fill,
     open_seconds,
-    too_large,
+    reason_to_wait,
 )
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import clamped_utc
@@ -81,7 +81,7 @@ def test_a_gap_counts_the_time_in_which_the_market_was_open() -> None:
         "restart",
     )
     assert open_seconds(weekend, MarketCalendar("NYSE")) == 12
-    assert too_large(weekend, Market(MarketCalendar("NYSE"), 52), LIMITS) == ""
+    assert reason_to_wait(weekend, Market(MarketCalendar("NYSE"), 52), LIMITS) == ""
     assert open_seconds(weekend, ALWAYS_OPEN) == weekend.seconds
 
 
@@ -101,8 +101,8 @@ def test_the_oldest_go_first_and_a_run_takes_a_limited_number() -> None:
 
 def test_a_gap_above_a_limit_waits_for_a_person_and_says_so_once() -> None:
     long, wide = gap(length=3601), gap(90)
-    assert "GAP_FILL_MAX_SECONDS" in too_large(long, MARKET, LIMITS)
-    assert "GAP_FILL_MAX_REQUESTS" in too_large(wide, Market(ALWAYS_OPEN, 1001), LIMITS)
+    assert "GAP_FILL_MAX_SECONDS" in reason_to_wait(long, MARKET, LIMITS)
+    assert "GAP_FILL_MAX_REQUESTS" in reason_to_wait(wide, Market(ALWAYS_OPEN, 1001), LIMITS)
     assert next_to_fill([long], MARKET, LIMITS, NOW) == []
     [waiting] = newly_waiting([long, gap(90)], MARKET, LIMITS)
     assert waiting.note.startswith("waits until a person launches fill_gaps: 3,601 s long")

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from polygon_assets.gap_filling.doubt import SAMPLE, SECOND, Activity, chosen, missing
+from polygon_assets.gap_filling.doubt import SAMPLE, SECOND, Activity, chosen, expected, missing
 
 UNTIL = dt.datetime(2026, 11, 20, 15, 0, tzinfo=dt.UTC)
 
@@ -25,6 +25,17 @@ def test_a_busy_symbol_that_fell_silent_is_always_compared() -> None:
         symbols = chosen(activity.keys(), activity, UNTIL, random.Random(seed))
         assert symbols[0] == "DEAD"
         assert len(symbols) == len(set(symbols)) == SAMPLE
+
+
+def test_a_symbol_that_is_silent_since_the_open_is_compared_if_it_traded_the_day_before() -> None:
+    session_open = UNTIL - dt.timedelta(hours=1)
+    lately = {f"S{n}": active(3000, 2) for n in range(50)}
+    yesterday = {symbol: active(3000, 86_400) for symbol in [*lately, "DEAD"]}
+    activity = expected(lately, yesterday, session_open)
+    assert activity["DEAD"] == Activity(3000, session_open)
+    assert {symbol: activity[symbol] for symbol in lately} == lately
+    # With `A.*` the symbols to choose from are those of the activity itself.
+    assert chosen(activity, activity, UNTIL, random.Random(1))[0] == "DEAD"
 
 
 def test_every_symbol_has_its_turn_also_one_that_never_traded() -> None:

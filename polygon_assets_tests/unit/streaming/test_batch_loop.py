@@ -39,6 +39,7 @@ class FakeConsumer:
     """A topic that gives what is asked for, and calls `stop` when it is empty."""
 
     problem = ""
+    state = "streaming"
 
     def __init__(self, messages: Sequence[FakeMessage], stop: threading.Event) -> None:
         self.left = list(messages)

@@ -98,6 +98,12 @@ def test_an_accepted_key_opens_the_connection(answers: tuple[str, ...]) -> None:
         (status("warning", "your subscription plan has expired"), EXIT_NOT_ENTITLED, PLAN),
         (status("error", "teapot"), EXIT_UNKNOWN_ANSWER, BOTH),
         ('[{"ev":"status","status":"error","message":null}]', EXIT_UNKNOWN_ANSWER, BOTH),
+        ('{"status":"ERROR","error":"Unknown API Key","request_id":"1"}', EXIT_WRONG_KEY, KEY),
+        ('{"status":"ERROR","reason":"the plan has expired"}', EXIT_NOT_ENTITLED, PLAN),
+        ('{"ev":"status","status":"error","code":{"teapot":418}}', EXIT_UNKNOWN_ANSWER, BOTH),
+        (status("error", "bad api_key"), EXIT_WRONG_KEY, KEY),
+        (status("error", "monkey business"), EXIT_UNKNOWN_ANSWER, BOTH),
+        (status("error", "no explanation: planned maintenance"), EXIT_UNKNOWN_ANSWER, BOTH),
     ],
 )
 def test_a_refusal_ends_the_program_with_the_vendor_s_words_and_the_cure(
@@ -109,6 +115,12 @@ def test_a_refusal_ends_the_program_with_the_vendor_s_words_and_the_cure(
     assert cure in str(caught.value)
     for words in ("authentication failed", "teapot", "Unknown API Key", "pricing page", "expired"):
         assert (words in answer) == (words in str(caught.value))
+
+
+@pytest.mark.parametrize("words", ["authentication failed", "not authenticated"])
+def test_success_with_other_words_is_not_an_accepted_key(words: str) -> None:
+    with pytest.raises(ProgramError, match=words):
+        log_in(status("success", words))
 
 
 @pytest.mark.parametrize(

@@ -1,323 +1,20 @@
-"""The producer's decisions about gaps, drops and silence, with a fake queue and a fake clock.
+"""When a connection counts as dead, and which copy may read: silence and handovers.
 
-The producer as a process belongs to processes/test_producer*.py.
+What becomes of frames belongs to test_intake, the producer as a process to
+processes/test_producer*.py.
 """
 
 import asyncio
 import datetime as dt
-import threading
-from collections.abc import Mapping
-from typing import Any, cast
+import json
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from polygon_assets.events.vendor_events import Frame, VendorAggregate, read_frame
-from polygon_assets.market_calendar import NEW_YORK
-from polygon_assets.messages import DeadLetter, Gap, Heartbeat, decode_gap, decode_raw, unaccounted
-from polygon_assets.settings import Settings
-from polygon_assets.streaming import intake
-from polygon_assets.streaming import producer as module
 from polygon_assets.streaming.connection import ConnectionLostError
-from polygon_assets.streaming.heartbeat import HeartbeatPublisher
-from polygon_assets.streaming.producer import Producer
-from polygon_assets.topics import GAP_TOPIC, RAW_TOPIC
+from polygon_assets_tests.unit.streaming.producer_rig import Rig, new_york
 from polygon_assets_tests.unit.streaming.samples import START_MS
-
-RECEIVED_US = (START_MS + 3000) * 1000
-
-
-class FakePublisher:
-    """A heartbeat that is never published."""
-
-    def __init__(self) -> None:
-        self.beat = Heartbeat(
-            "producer", "host:1:2", "starting", started_at=0, sent_at=0, counters={}
-        )
-
-    def count(self, counter: str, number: int = 1) -> None:
-        self.count_all({counter: number})
-
-    def count_all(self, counts: Mapping[str, int]) -> None:
-        for name, number in counts.items():
-            if number:
-                self.beat.counters[name] = self.beat.counters.get(name, 0) + number
-
-    def refusal(self, reason: str) -> None:
-        self.beat.last_refusal = reason
-
-    def state(self, *_: str) -> None:
-        """Ignored."""
-
-    def tick(self) -> None:
-        """Ignored."""
-
-
-class FakeDelivery:
-    """A delivery whose queue accepts `room` messages."""
-
-    problem = "no broker"
-    pending = 0
-
-    def __init__(self, _settings: Settings) -> None:
-        self.room = 10**9
-        self.sent: list[tuple[str, bytes]] = []
-        self.letters: list[DeadLetter] = []
-
-    def send(self, topic: str, _key: bytes | None, value: bytes) -> bool:
-        if self.room == 0:
-            return False
-        self.room -= 1
-        self.sent.append((topic, value))
-        return True
-
-    def send_eventually(self, topic: str, _key: bytes | None, value: bytes) -> None:
-        self.sent.append((topic, value))
-
-    def serve(self, seconds: float = 0.0) -> None:
-        """No message is ever acknowledged."""
-
-    def send_dead_letter(self, letter: DeadLetter) -> None:
-        self.letters.append(letter)
-
-    @property
-    def versions(self) -> list[int]:
-        return [decode_raw(value).received_at for topic, value in self.sent if topic == RAW_TOPIC]
-
-    @property
-    def gaps(self) -> list[Gap]:
-        return [decode_gap(value) for topic, value in self.sent if topic == GAP_TOPIC]
-
-
-class Rig:
-    """A producer with its fakes, whose only channel is confirmed."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, calendar: str) -> None:
-        monkeypatch.setattr(module, "Delivery", FakeDelivery)
-        monkeypatch.setattr(
-            "polygon_assets.streaming.producer.subscription_store.connect", lambda _settings: None
-        )
-        monkeypatch.setattr(intake, "PATIENCE_SECONDS", 0.0)
-        self.publisher = FakePublisher()
-        settings = Settings.model_validate({"market_calendar": calendar, "no_data_seconds": 120})
-        self.producer: Any = Producer(
-            settings, cast(HeartbeatPublisher, self.publisher), threading.Event()
-        )
-        self.delivery = cast(FakeDelivery, self.producer._delivery)
-        self.producer._intake.channels.plan(["A.AAPL"], 0)
-        self.producer._intake.channels.acknowledge("success", "subscribed to: A.AAPL")
-
-    def receive(self, *starts: int, received_us: int = RECEIVED_US) -> None:
-        events = [
-            VendorAggregate("A", "AAPL", 1, 1.0, 1.0, 1.0, 1.0, start, start + 1000)
-            for start in starts
-        ]
-        self.take(Frame(events, read=len(events)), received_us)
-
-    def take(self, frame: Frame, received_us: int = RECEIVED_US) -> None:
-        asyncio.run(self.producer._intake.take(frame, received_us))
-
-    def is_streaming_at(self, now: dt.datetime) -> None:
-        """Set the state of a producer that receives data at `now`."""
-        self.producer._intake.confirmed_at = now
-        self.publisher.beat.complete_until = int(now.timestamp() * 1000)
-        self.publisher.beat.newest_event = int(now.timestamp()) * 1000 - 2000
-
-
-@pytest.fixture
-def always_open(monkeypatch: pytest.MonkeyPatch) -> Rig:
-    return Rig(monkeypatch, "24/7")
-
-
-@pytest.fixture
-def nyse(monkeypatch: pytest.MonkeyPatch) -> Rig:
-    return Rig(monkeypatch, "NYSE")
-
-
-def new_york(hour: int, minute: int, second: int = 0) -> dt.datetime:
-    return dt.datetime(2026, 11, 20, hour, minute, second, tzinfo=NEW_YORK)
-
-
-def test_drops_of_a_full_queue_are_counted_and_their_interval_is_published(
-    always_open: Rig,
-) -> None:
-    always_open.delivery.room = 1
-    always_open.receive(START_MS, START_MS + 1000, START_MS + 2000)
-    always_open.receive(START_MS + 3000)
-    always_open.delivery.room = 10
-    always_open.receive(START_MS + 4000, received_us=RECEIVED_US + 4_000_000)
-    [gap] = always_open.delivery.gaps
-    assert (gap.reason, gap.since, gap.events_dropped) == ("drop", START_MS + 1000, 3)
-    assert gap.until >= START_MS + 4000
-    assert always_open.publisher.beat.counters == {
-        "read": 5,
-        "forwarded": 2,
-        "dropped": 3,
-        "gaps": 1,
-    }
-
-
-def test_events_that_a_kill_would_lose_do_not_count_as_received(always_open: Rig) -> None:
-    always_open.receive(START_MS)
-    always_open.delivery.pending = 100_000
-    always_open.receive(START_MS + 1000)
-    assert always_open.publisher.beat.newest_event == START_MS
-    always_open.delivery.pending = 10
-    always_open.receive(START_MS + 2000)
-    assert always_open.publisher.beat.newest_event == START_MS + 2000
-
-
-def test_a_wrong_timestamp_moves_neither_the_newest_event_nor_a_gap(always_open: Rig) -> None:
-    always_open.is_streaming_at(dt.datetime.fromtimestamp(START_MS / 1000, dt.UTC))
-    always_open.receive(START_MS, START_MS + 86_400_000, START_MS * 1_000_000)
-    assert always_open.publisher.beat.newest_event == START_MS
-    always_open.producer._lost("cut")
-    always_open.producer._intake.confirmed_at = dt.datetime.fromtimestamp(
-        START_MS / 1000 + 60, dt.UTC
-    )
-    always_open.receive(START_MS * 1_000_000)
-    assert always_open.delivery.gaps == []
-    always_open.receive(START_MS + 60_000, received_us=RECEIVED_US + 60_000_000)
-    [gap] = always_open.delivery.gaps
-    assert gap.since == START_MS
-    assert START_MS + 60_000 <= gap.until <= START_MS + 64_000
-
-
-def test_an_outage_that_spans_the_close_is_a_gap_however_often_the_vendor_refuses(
-    nyse: Rig,
-) -> None:
-    nyse.is_streaming_at(new_york(19, 50))
-    nyse.producer._lost("cut")
-    nyse.producer._lost("refused after the close")
-    nyse.producer._intake.confirmed_at = new_york(20, 5)
-    late = int(new_york(20, 5).timestamp()) * 1000
-    nyse.receive(late, received_us=(late + 3000) * 1000)
-    [gap] = nyse.delivery.gaps
-    assert gap.since == int(new_york(19, 49, 58).timestamp()) * 1000
-
-
-def test_an_outage_at_night_is_no_gap(nyse: Rig) -> None:
-    nyse.is_streaming_at(new_york(20, 10))
-    nyse.producer._lost("nightly maintenance")
-    nyse.producer._intake.confirmed_at = new_york(20, 12)
-    late = int(new_york(20, 12).timestamp()) * 1000
-    nyse.receive(late, received_us=(late + 3000) * 1000)
-    assert nyse.delivery.gaps == []
-
-
-def test_every_version_has_a_received_at_of_its_own_whatever_the_clock_does(
-    always_open: Rig,
-) -> None:
-    always_open.receive(START_MS, START_MS, START_MS + 1000)
-    always_open.receive(START_MS)
-    always_open.receive(START_MS, received_us=RECEIVED_US - 60_000_000)
-    always_open.receive(START_MS + 2000, received_us=RECEIVED_US + 1_000_000)
-    versions = always_open.delivery.versions
-    assert versions == sorted(set(versions))
-    assert (len(versions), versions[0], versions[-1]) == (6, RECEIVED_US, RECEIVED_US + 1_000_000)
-
-
-def test_a_correction_after_a_restart_is_newer_even_if_the_clock_was_set_back(
-    always_open: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent_at = RECEIVED_US // 1000 + 3_600_000
-    previous = Heartbeat(
-        "producer", "a", "streaming", started_at=0, sent_at=sent_at, newest_received_at=sent_at
-    )
-    monkeypatch.setattr(
-        always_open.producer, "_previous_heartbeats", lambda: {"producer": previous}
-    )
-    asyncio.run(always_open.producer._resume_after_previous_process())
-    always_open.receive(START_MS)
-    assert always_open.delivery.versions == [sent_at * 1000 + 1]
-
-
-def test_a_leader_that_never_streamed_takes_no_gap_from_the_one_before_it(always_open: Rig) -> None:
-    """This copy led, was replaced with an open gap, and leads again after one without an event."""
-    intake, other = always_open.producer._intake, Heartbeat("producer", "b", "connecting", 0, 5_000)
-    intake._gaps.lost("disconnect", START_MS, 1)
-    intake.resume(other, led_until_ms=4_000)
-    assert intake._gaps.is_open
-    other.newest_event = START_MS + 60_000
-    intake.resume(other, led_until_ms=4_000)
-    gap = intake._gaps.recovered(START_MS + 90_000)
-    assert gap is not None
-    assert gap.since == START_MS + 60_000, "the leader between has reported the earlier part"
-    intake.resume(other, led_until_ms=6_000)
-    assert not intake._gaps.is_open, "its heartbeat is older than this copy's lead"
-
-
-EVENT = tuple(
-    f'{{"ev":"A","sym":"{symbol}","v":1,"o":1,"c":1,"h":1,"l":1,'
-    f'"s":{START_MS},"e":{START_MS + 1000}}}'.encode()
-    for symbol in ("AAPL", "MSFT")
-)
-STATUS = b'{"ev":"status","status":"info","message":"hello"}'
-
-
-def test_every_event_of_a_frame_is_counted(always_open: Rig) -> None:
-    always_open.delivery.room = 1
-    always_open.take(read_frame(b"[%s,%s,7,%s]" % (EVENT[0], STATUS, EVENT[1])))
-    assert always_open.publisher.beat.counters == {
-        "read": 4,
-        "forwarded": 1,
-        "dropped": 1,
-        "refused": 1,
-        "status": 1,
-    }
-    assert unaccounted(always_open.publisher.beat) == 0
-    assert always_open.publisher.beat.last_refusal.startswith("not an aggregate")
-
-
-def test_one_bad_event_is_a_dead_letter_and_no_gap(always_open: Rig) -> None:
-    always_open.is_streaming_at(dt.datetime.fromtimestamp(START_MS / 1000, dt.UTC))
-    always_open.take(
-        read_frame(b"[%s,%s,%s]" % (EVENT[0], EVENT[0].replace(b":1,", b":NaN,", 1), EVENT[1]))
-    )
-    always_open.receive(START_MS + 1000)
-    assert [letter.stage for letter in always_open.delivery.letters] == ["event"]
-    assert len(always_open.delivery.versions) == 3
-    assert always_open.delivery.gaps == []
-
-
-def test_the_interval_of_a_frame_with_an_unreadable_end_is_a_gap(always_open: Rig) -> None:
-    always_open.is_streaming_at(dt.datetime.fromtimestamp(START_MS / 1000, dt.UTC))
-    always_open.take(read_frame(b"[%s,%s" % (EVENT[0], EVENT[1][:50])))
-    assert [(letter.stage, letter.raw[:1]) for letter in always_open.delivery.letters] == [
-        ("event", b"{"),
-        ("frame", b"["),
-    ]
-    assert always_open.delivery.gaps == []
-    always_open.receive(START_MS + 5000, received_us=RECEIVED_US + 5_000_000)
-    [gap] = always_open.delivery.gaps
-    assert (gap.reason, gap.events_dropped) == ("unreadable", 0)
-    assert gap.since <= START_MS
-    assert gap.until >= START_MS + 5000
-
-
-def test_garbage_before_the_first_subscription_is_no_gap(always_open: Rig) -> None:
-    always_open.take(read_frame(b"<html>"))
-    always_open.receive(START_MS)
-    assert always_open.delivery.gaps == []
-    assert len(always_open.delivery.letters) == 1
-
-
-def test_the_delay_of_arrival_is_the_median_of_frames_and_none_in_a_replay(
-    always_open: Rig,
-) -> None:
-    for _ in range(5):
-        always_open.receive(START_MS, received_us=(START_MS + 1000 - 8000) * 1000)
-    always_open.receive(START_MS, START_MS + 900_000, received_us=(START_MS + 1000) * 1000)
-    assert (
-        sorted(always_open.producer._intake.delays)[len(always_open.producer._intake.delays) // 2]
-        == -8000
-    )
-    always_open.receive(START_MS, received_us=(START_MS + 86_400_000) * 1000)
-    assert not always_open.producer._intake.delays
-
-
-def test_an_event_from_the_future_hides_no_missing_second(always_open: Rig) -> None:
-    always_open.receive(START_MS + 30_000)
-    assert always_open.publisher.beat.newest_event == RECEIVED_US // 1000
 
 
 @pytest.mark.parametrize(
@@ -343,3 +40,45 @@ def test_silence_counts_from_the_open_and_only_while_the_market_trades(
             nyse.producer._watch_for_silence(1000.0 + quiet_seconds, now)
     else:
         nyse.producer._watch_for_silence(1000.0 + quiet_seconds, now)
+
+
+class OneFrame:
+    """A connection that has one frame, and then nothing."""
+
+    def __init__(self) -> None:
+        event = {"ev": "A", "sym": "AAPL", "v": 1, "o": 1, "h": 1, "l": 1, "c": 1}
+        times = {"s": START_MS, "e": START_MS + 1000}
+        self.frames = [json.dumps([event | times]).encode()]
+
+    async def recv(self, *, decode: bool) -> bytes:
+        assert not decode
+        if not self.frames:
+            raise ConnectionLostError("no more frames")
+        return self.frames.pop()
+
+
+def copy_of(*, is_replaced: bool = False, is_confirmed: bool = False, term: int = 0) -> Any:
+    """The leadership of a producer that connected in term 0."""
+    return SimpleNamespace(is_replaced=is_replaced, term=term, confirm=lambda: is_confirmed)
+
+
+@pytest.mark.parametrize(
+    ("slept_seconds", "leadership", "taken"),
+    [
+        pytest.param(0, copy_of(), 1, id="the leader"),
+        pytest.param(0, copy_of(is_replaced=True, term=1), 0, id="replaced while a frame waited"),
+        pytest.param(1, copy_of(), 1, id="slept for less than a session: nobody is asked"),
+        pytest.param(3, copy_of(is_confirmed=True), 1, id="slept, and still leads"),
+        pytest.param(3, copy_of(), 0, id="slept, and Kafka does not confirm"),
+        pytest.param(3, copy_of(is_confirmed=True, term=1), 0, id="slept while another copy led"),
+    ],
+)
+def test_a_frame_that_waited_while_another_copy_may_have_led_is_left_to_the_gap(
+    monkeypatch: pytest.MonkeyPatch, slept_seconds: float, leadership: Any, taken: int
+) -> None:
+    rig = Rig(monkeypatch, "24/7")
+    rig.producer._leadership = leadership
+    rig.producer._sleep._measured_at -= slept_seconds
+    with pytest.raises(ConnectionLostError):
+        asyncio.run(rig.producer._read(OneFrame()))
+    assert len(rig.delivery.versions) == taken

@@ -1,10 +1,13 @@
 """The vendor's frames, JSON arrays of aggregates and statuses, and the messages they become.
 
 Add an event of another channel here, decoded and renamed; whether its numbers are valid belongs to
-`validation`.
+`validation`, and which channels a CSV may name to `subscriptions`.
 """
 
+import json
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -16,6 +19,8 @@ from polygon_assets.messages import UNREADABLE, RawAggregate
 
 EXCERPT_BYTES = 20
 """Enough to show the key of the value that an error is about."""
+
+STATUS_FIELDS = frozenset({"ev", "status", "message"})
 
 Text = Annotated[str, msgspec.Meta(max_length=64)]
 """No text of an event has more than 20 characters; a very long one would make a message that Kafka
@@ -52,6 +57,8 @@ class Status(msgspec.Struct):
 
     status: str
     message: str
+    other_fields: str = ""
+    """Fields that no documented status has, as `name: value; …`."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +67,10 @@ class Refused:
 
     raw: bytes
     reason: str
-    is_frame: bool = False
+    may_hold_several: bool = False
     """The bytes may hold any number of events, so the interval of the frame is a gap."""
+    place: int = 0
+    """Its place in the frame, in events; the part after it comes after all events it may hold."""
 
 
 @dataclass
@@ -73,13 +82,18 @@ class Frame:
     refused: list[Refused] = field(default_factory=list)
     read: int = 0
     """Events in the message, readable or not."""
+    places: Sequence[int] = ()
+    """The place of each aggregate in the message, in events."""
+    size: int = 0
+    """The number of places."""
 
     @property
     def is_incomplete(self) -> bool:
         """Whether the message may have held events that cannot be identified."""
-        return any(part.is_frame for part in self.refused)
+        return any(part.may_hold_several for part in self.refused)
 
 
+_EVENT_KEY = b'"ev"'
 _decode_aggregates = msgspec.json.Decoder(list[VendorAggregate]).decode
 _decode_parts = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_aggregate = msgspec.json.Decoder(VendorAggregate).decode
@@ -93,7 +107,10 @@ def read_frame(message: bytes) -> Frame:
         aggregates = _decode_aggregates(message)
     except UNREADABLE:
         return _read_part_by_part(message)
-    return Frame(aggregates, read=len(aggregates))
+    count = len(aggregates)
+    if message.count(_EVENT_KEY) != count:
+        return _read_part_by_part(message)
+    return Frame(aggregates, read=count, places=range(count), size=count)
 
 
 def to_raw(event: VendorAggregate, received_at_us: int) -> RawAggregate:
@@ -112,26 +129,47 @@ def _read_part_by_part(message: bytes) -> Frame:
         parts = split(message, str(error))
     else:
         parts = too_many(message) if len(raws) > MOST_PARTS else [Part(bytes(raw)) for raw in raws]
-    frame = Frame(read=len(parts))
+    places: list[int] = []
+    frame = Frame(read=len(parts), places=places)
     for part in parts:
-        _read_part(frame, part)
+        keys = part.raw.count(_EVENT_KEY)
+        event = _read_part(part)
+        if isinstance(event, Status):
+            frame.statuses.append(event)
+        elif isinstance(event, VendorAggregate):
+            frame.aggregates.append(event)
+            places.append(frame.size)
+        else:
+            several = part.may_hold_many or (not part.damage and keys > 1)
+            frame.refused.append(Refused(part.raw, event, several, frame.size))
+        frame.size += max(1, keys)
     return frame
 
 
-def _read_part(frame: Frame, part: Part) -> None:
+def _read_part(part: Part) -> VendorAggregate | Status | str:
+    """The event, or why it cannot be read."""
     if part.damage:
-        frame.refused.append(Refused(part.raw, part.damage, part.may_hold_many))
-        return
+        return part.damage
     try:
         fields = _decode_fields(part.raw)
         if (status := _status(fields)) is not None:
-            frame.statuses.append(status)
-        else:
-            frame.aggregates.append(_decode_aggregate(part.raw))
+            return status
+        if key := _doubled_key(part.raw):
+            return f"not one aggregate: it has {key!r} twice"
+        return _decode_aggregate(part.raw)
     except UNREADABLE as error:
-        frame.refused.append(
-            Refused(part.raw, f"not an aggregate: {error}{_excerpt(part.raw, str(error))}")
-        )
+        return f"not an aggregate: {error}{_excerpt(part.raw, str(error))}"
+
+
+def _doubled_key(raw: bytes) -> str | None:
+    """A key that an object has twice, as two events do that lost what was between them.
+
+    The decoder would return the second event alone. An unknown field may hold an `ev` of its own.
+    """
+    if raw.count(_EVENT_KEY) < 2:
+        return None
+    keys = Counter(key for key, _ in json.loads(raw, object_pairs_hook=list))
+    return next((key for key, count in keys.items() if count > 1), None)
 
 
 def _status(fields: dict[str, msgspec.Raw]) -> Status | None:
@@ -143,7 +181,10 @@ def _status(fields: dict[str, msgspec.Raw]) -> Status | None:
         return None
     if "ev" not in fields and not fields.keys() & {"status", "message"}:
         return None
-    return Status(*(_text(fields.get(name)) for name in ("status", "message")))
+    other = "; ".join(
+        f"{name}: {_text(fields[name])}" for name in fields if name not in STATUS_FIELDS
+    )
+    return Status(_text(fields.get("status")), _text(fields.get("message")), other)
 
 
 def _text(value: msgspec.Raw | None) -> str:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polygon_assets.events.vendor_events import Frame, Status, read_frame, to_raw
+from polygon_assets.events.vendor_channels import Frame, Status, read_frame, to_raw
 
 EVENT = (
     b'{"ev":"A","sym":"SPCE","v":200,"av":8642007,"op":25.66,"vw":25.3981,"o":25.39,"c":25.4,'
@@ -164,6 +164,37 @@ def test_stray_punctuation_is_refused_and_hides_no_event(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    "part",
+    [
+        frame(named(b"ONE"), named(b"TWO")),
+        b'{"data":%s}' % frame(named(b"ONE"), named(b"TWO")),
+        named(b"ONE")[:-1] + b"," + named(b"TWO")[1:],
+    ],
+)
+def test_one_part_with_two_events_is_refused_and_the_frame_is_incomplete(part: bytes) -> None:
+    read = read_frame(frame(part, named(b"LAST")))
+    assert symbols(read) == ["LAST"]
+    assert [refused.raw for refused in read.refused] == [part]
+    assert read.is_incomplete
+    assert read.places == [2]
+
+
+def test_an_unknown_field_may_hold_a_whole_event() -> None:
+    event = named(b"ONE")[:-1] + b',"former":' + named(b"TWO") + b"}"
+    read = read_frame(frame(event, named(b"LAST")))
+    assert (symbols(read), read.refused) == (["ONE", "LAST"], [])
+
+
+def test_refused_parts_have_a_place_between_the_events_of_their_frame() -> None:
+    bad = named(b"BAD").replace(b"25.3981", b"NaN")
+    read = read_frame(frame(named(b"ONE"), bad, named(b"TWO"), b"7"))
+    assert (read.places, [part.place for part in read.refused]) == ([0, 2], [1, 3])
+    assert read.size == 4
+    read = read_frame(frame(named(b"ONE"), named(b"TWO")))
+    assert (list(read.places), read.size) == ([0, 1], 2)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         frame(named(b"ONE"), named(b"TWO"))[:-1],
@@ -193,7 +224,7 @@ def test_only_ev_decides_between_status_and_aggregate() -> None:
         b'{"sym":"SPCE","status":"success","ev":"status","message":"subscribed to: A.SPCE","v":1}'
     )
     read = read_frame(frame(status, delayed))
-    assert read.statuses == [Status("success", "subscribed to: A.SPCE")]
+    assert read.statuses == [Status("success", "subscribed to: A.SPCE", "sym: SPCE; v: 1")]
     assert symbols(read) == ["SPCE"]
     assert (len(read.refused), read.read) == (0, 2)
 
