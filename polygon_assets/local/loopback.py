@@ -1,7 +1,7 @@
-"""The address an embedded server listens on: loopback, unless a person says otherwise.
+"""The address an embedded server listens on: loopback, unless a person wants another.
 
 Add the options of every embedded server here; its port belongs to `launcher.ports`. These servers
-know one password at most and speak without TLS, so only this machine may reach them.
+have one password at most and no TLS, so only this machine may reach them.
 """
 
 import argparse

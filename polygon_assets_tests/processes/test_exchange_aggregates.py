@@ -10,6 +10,7 @@ import pytest
 
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.market_calendar import NEW_YORK
+from polygon_assets_tests import market_bars
 from polygon_assets_tests.processes.exchange_at_eleven import (
     SECONDS,
     YESTERDAY,
@@ -31,7 +32,7 @@ def test_the_pages_of_a_liquid_day_of_seconds_are_the_final_bars(
     path = SECONDS.format("AAPL", YESTERDAY, YESTERDAY)
     assert exchange.json(path, adjusted="false")["resultsCount"] == 5000
     results = all_pages(exchange, path, adjusted="false", limit="20000")
-    truth = market.seconds("AAPL", YESTERDAY)
+    truth = market_bars.seconds(market, "AAPL", YESTERDAY)
     assert len(results) == len(truth) > 20_000
     names = {
         "t": "start_ms",
@@ -48,7 +49,7 @@ def test_the_pages_of_a_liquid_day_of_seconds_are_the_final_bars(
 
 
 def test_milliseconds_select_seconds_inclusively(exchange: RunningExchange, market: Market) -> None:
-    starts = market.seconds("AAPL", YESTERDAY)["start_ms"][5000:5010]
+    starts = market_bars.seconds(market, "AAPL", YESTERDAY)["start_ms"][5000:5010]
     results = exchange.json(SECONDS.format("AAPL", starts[0], starts[-1]))["results"]
     assert [result["t"] for result in results] == starts.tolist()
 
@@ -74,8 +75,8 @@ def test_minutes_and_days_are_the_final_bars(exchange: RunningExchange, market: 
     (day,) = exchange.json(
         f"/v2/aggs/ticker/SPY/range/1/day/{YESTERDAY}/{YESTERDAY}", adjusted="false"
     )["results"]
-    truth = market.day("SPY", YESTERDAY)[0]
-    assert [minute["v"] for minute in minutes] == market.minutes("SPY", YESTERDAY)[
+    truth = market_bars.daily(market, "SPY", YESTERDAY)[0]
+    assert [minute["v"] for minute in minutes] == market_bars.minutes(market, "SPY", YESTERDAY)[
         "volume"
     ].tolist()
     assert (day["o"], day["h"], day["l"], day["c"], day["vw"], day["v"]) == tuple(
@@ -102,7 +103,7 @@ def test_grouped_daily_previous_day_and_open_close_agree(
     )
     assert (daily["open"], daily["close"]) == (previous["o"], previous["c"])
     assert "results" not in daily
-    seconds = market.seconds("MSFT", YESTERDAY)
+    seconds = market_bars.seconds(market, "MSFT", YESTERDAY)
     assert (daily["preMarket"], daily["afterHours"]) == (seconds["open"][0], seconds["close"][-1])
     opened = seconds[
         seconds["start_ms"]
@@ -125,13 +126,13 @@ def test_today_ends_at_the_exchange_clock(exchange: RunningExchange, market: Mar
     seconds = all_pages(exchange, SECONDS.format("AAPL", DAY, DAY), limit="50000")
     after = exchange.stats()["exchange_time"]
     assert before - 60 < seconds[-1]["t"] / 1000 < after
-    truth = market.seconds("AAPL", DAY)["start_ms"]
+    truth = market_bars.seconds(market, "AAPL", DAY)["start_ms"]
     assert [second["t"] for second in seconds] == truth[: len(seconds)].tolist()
     (day,) = exchange.json(f"/v2/aggs/ticker/AAPL/range/1/day/{DAY}/{DAY}")["results"]
     assert (
         sum(second["v"] for second in seconds)
         <= day["v"]
-        < market.day("AAPL", DAY)["volume"][0] / 2
+        < market_bars.daily(market, "AAPL", DAY)["volume"][0] / 2
     )
 
 
@@ -181,7 +182,7 @@ def test_a_window_that_begins_within_the_range_is_complete(
 def test_todays_last_window_ends_now(exchange: RunningExchange, market: Market) -> None:
     bars = all_pages(exchange, f"/v2/aggs/ticker/AAPL/range/1/hour/{DAY}/{DAY}", adjusted="false")
     assert bars[-1]["t"] <= exchange.stats()["exchange_time"] * 1000
-    seconds = market.seconds("AAPL", DAY)
+    seconds = market_bars.seconds(market, "AAPL", DAY)
     until = exchange.stats()["exchange_time"] * 1000
     within = seconds[(seconds["start_ms"] >= bars[-1]["t"]) & (seconds["start_ms"] < until)]
     assert bars[-1]["v"] == within["volume"].sum()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from polygon_assets.local.launcher import revival as revival_module
+from polygon_assets.local.launcher import stack as stack_module
 from polygon_assets.local.launcher.revival import Revival, is_hopeless
 from polygon_assets.local.launcher.stack import ServerFailedError, Stack
 from polygon_assets_tests.processes.listening_server import listener
@@ -55,6 +56,31 @@ def test_a_server_that_dies_is_restarted_with_a_line_until_its_third_death_ends_
         ):
             check_until(revival, lambda: False)
         assert stack.process("good").pid == good
+    finally:
+        stack.stop()
+
+
+def test_a_server_that_does_not_become_ready_again_is_started_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack_module, "START_SECONDS", 3.0)
+    unready = {1}
+
+    def is_healthy(_port: int) -> bool:
+        return stack.restarts.get("slow", 0) not in unready
+
+    slow = dataclasses.replace(listener("slow"), healthy=is_healthy)
+    stack, lines = Stack(tmp_path, [slow], fixed_ports=False), list[str]()
+    stack.start()
+    try:
+        revival = Revival(stack, lines.append)
+        stack.process("slow").send(signal.SIGKILL)
+        check_until(revival, partial(has_lines, lines, 3))
+        assert lines[1] == "slow was not ready after 3 s, starting it once more"
+        unready |= {3, 4}
+        stack.process("slow").send(signal.SIGKILL)
+        with pytest.raises(ServerFailedError, match="slow was not ready after 3 s"):
+            check_until(revival, lambda: False)
     finally:
         stack.stop()
 

@@ -166,11 +166,14 @@ def _basic_credentials(token: str) -> tuple[str, str]:
 
 
 def _whole_number(
-    parameters: Mapping[str, str], name: str, default: int, code: int, error: str
+    parameters: Mapping[str, str], name: str, default: int, code: int, error_name: str
 ) -> int:
+    """A parameter as a whole number. Raises ClickHouseError with this code and name."""
     text = parameters.get(name) or str(default)
     if not (text.isascii() and text.isdigit()):
-        raise ClickHouseError.refused(code, error, f"{name} must be a whole number, not {text!r}")
+        raise ClickHouseError.refused(
+            code, error_name, f"{name} must be a whole number, not {text!r}"
+        )
     return int(text)
 
 

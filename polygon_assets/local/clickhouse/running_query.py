@@ -36,14 +36,18 @@ class RunningQuery:
 
     def __init__(self, produce: Callable[[int], Any], client_is_gone: Callable[[], bool]) -> None:
         """`produce` gets the descriptor to write to; it must not close it."""
-        self._reader, writer = os.pipe()
+        self._produce = produce
+        self._reader, self._writer = os.pipe()
         with suppress(OSError, AttributeError):
-            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            fcntl.fcntl(self._writer, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._ready = select.poll()
         self._ready.register(self._reader, select.POLLIN)
         self._client_is_gone = client_is_gone
         self._executor = ThreadPoolExecutor(1, "query")
-        self._future = self._executor.submit(_produce, produce, writer)
+
+    def start(self) -> None:
+        """Start the query; the methods below follow it."""
+        self._future = self._executor.submit(_produce, self._produce, self._writer)
 
     def chunks(self) -> Iterator[bytes]:
         """The answer's bytes, with a check of the client once a second while the engine computes.
@@ -100,6 +104,7 @@ def run(
 ) -> Iterator[RunningQuery]:
     """Run a query inside the block; the query has ended whenever the block is left."""
     query = RunningQuery(produce, client_is_gone)
+    query.start()
     try:
         yield query
     finally:

@@ -76,7 +76,7 @@ class Exchange:
     def join(self, feed: Feed, connection: Connection) -> None:
         """Add an authenticated connection to its feed, and evict connections above the cap."""
         feed.join(connection)
-        live = [other for other in feed.connections if not other.ended]
+        live = [other for other in feed.connections if not other.end_reason]
         while len(live) > self.options.max_connections:
             evicted = live.pop(-1 if self.options.evict == "newer" else 0)
             evicted.evict(abort=self.options.evict == "abort")

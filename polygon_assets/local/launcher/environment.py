@@ -21,13 +21,19 @@ TUNING: Mapping[str, str] = {
     "archive_max_bytes": "only sets how much the archiver collects",
     "stock_versions_days": "only sets how long versions are kept",
     "drain_seconds": "only sets how long a stopping program may drain",
+    "metrics_port": "only opens ports on this machine",
+    "metrics_host": "only chooses who may read the metrics",
     "split_decisions": "names splits, no outside system",
     "market_closures": "names days, no outside system",
+} | {
+    name: "only sets when an alert fires"
+    for name in Settings.model_fields
+    if name.startswith("alert_") and name != "alert_webhook_url"
 }
 """Settings that a person may set for the embedded stack too, each with why it is harmless."""
 _FOREIGN = re.compile(
     r"(AWS|BOTO|SNOWFLAKE|KAFKA|CLICKHOUSE|POLYGON|MASSIVE|AIRBYTE|DAGSTER)_.*"
-    r"|(HTTPS?|FTP|ALL|NO)_PROXY",
+    r"|.*_PROXY",
     re.IGNORECASE,
 )
 _NO_AWS_FILES = {

@@ -3,7 +3,9 @@
 Add port look-ups here; which server uses which port belongs to `servers`.
 """
 
+import random
 import socket
+from collections.abc import Sequence
 
 import psutil
 
@@ -12,6 +14,10 @@ from polygon_assets.local.loopback import LOOPBACK
 
 HOST = LOOPBACK
 _ATTEMPTS = 100
+_RANGE = range(10_000, 32_768)
+"""Linux gives higher ports to clients, so that a server that restarts could find its own taken."""
+_draw = random.SystemRandom()
+"""Independent of a test's seed: two processes with one seed would try the same ports."""
 
 
 class NoFreePortError(PolygonAssetsError):
@@ -20,7 +26,13 @@ class NoFreePortError(PolygonAssetsError):
 
 def free_port(preferred: int, reserved: set[int]) -> int:
     """`preferred` or the next port that is free and not in `reserved`; for 0, any free port."""
-    for port in range(preferred, preferred + _ATTEMPTS) if preferred else [0] * _ATTEMPTS:
+    if preferred:
+        candidates: Sequence[int] = range(preferred, preferred + _ATTEMPTS)
+    else:
+        candidates = _draw.sample(_RANGE, _ATTEMPTS)
+    for port in candidates:
+        if port in reserved:
+            continue
         with socket.socket() as probe:
             # Servers set this too, so the last run's connections in TIME_WAIT block no port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -28,11 +40,9 @@ def free_port(preferred: int, reserved: set[int]) -> int:
                 probe.bind((HOST, port))
             except OSError:
                 continue
-            bound = int(probe.getsockname()[1])
-            if bound not in reserved:
-                return bound
+            return port
     raise NoFreePortError(
-        f"ports {preferred} to {preferred + _ATTEMPTS - 1} on {HOST} are all taken: "
+        f"ports {min(candidates)} to {max(candidates)} on {HOST} are all taken: "
         "stop a program that listens on one of them"
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from polygon_assets.child_processes import prepare_child
+from polygon_assets.child_processes import is_running, prepare_child
 from polygon_assets.local.launcher.environment import cleaned
 
 SETTLE_SECONDS = 3.0
@@ -121,22 +121,12 @@ class Process:
 
 
 def _wait_for(processes: Sequence[psutil.Process], deadline: float) -> list[psutil.Process]:
-    """Wait until the processes have ended; those that still run at the deadline.
-
-    A zombie has ended: a parent that hangs never collects it.
-    """
-    while (alive := [process for process in processes if _runs(process)]) and (
+    """Wait until the processes have ended; those that still run at the deadline."""
+    while (alive := [process for process in processes if is_running(process)]) and (
         time.monotonic() < deadline
     ):
         time.sleep(_POLL_SECONDS)
     return alive
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _command_of(process: psutil.Process) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from polygon_assets.inspection.disk import free_bytes, scarcity
 from polygon_assets.local.launcher.stack import ServerFailedError, Stack
+from polygon_assets.settings import load_settings
 
 DEATHS = 3
 WITHIN_SECONDS = 300.0
@@ -44,11 +45,12 @@ class Revival:
         self._last_answer: dict[str, float] = {}
         self._last_check = -math.inf
         self._is_scarce = False
+        self._wanted_bytes = load_settings().alert_disk_free_bytes
 
     def check(self) -> None:
         """Restart each server that died or hangs.
 
-        Raises ServerFailedError for a server that keeps dying or does not become ready again.
+        Raises ServerFailedError for a server that keeps dying, or that twice does not become ready.
         """
         for name, code in self._stack.ended().items():
             self._restart(name, f"died (exit code {code})")
@@ -64,7 +66,8 @@ class Revival:
 
     def _warn_of_scarce_space(self) -> None:
         """Print a line when disk space runs short, and a line when enough is free again."""
-        scarce = scarcity(self._stack.data_dir, free_bytes(self._stack.data_dir))
+        folder = self._stack.data_dir
+        scarce = scarcity(str(folder), free_bytes(folder), self._wanted_bytes)
         if bool(scarce) != self._is_scarce:
             self._show(scarce or "there is enough free space again")
         self._is_scarce = bool(scarce)
@@ -85,7 +88,12 @@ class Revival:
                 "Free memory or disk if the log names them; otherwise `make clean` and start anew"
             )
         self._show(f"{name} {cause}, starting it again")
-        self._stack.restart(name)
+        try:
+            self._stack.restart(name)
+        except ServerFailedError as error:
+            # Something may have been in its way, such as a client's connection from its port.
+            self._show(f"{str(error).partition(';')[0]}, starting it once more")
+            self._stack.restart(name)
         self._last_answer[name] = self._clock()
         lost = self._stack.lost_on_restart(name)
         self._show(

@@ -24,6 +24,10 @@ class Patterns:
 
 
 def draw_patterns(seed: int) -> Patterns:
+    """Random orders of a minute's 60 seconds, each with 60 weights from 1 to 401 (log-normal).
+
+    `seed + 1` keeps them independent of the market's other draws.
+    """
     generator = np.random.Generator(np.random.PCG64(seed + 1))
     order = generator.permuted(np.tile(np.arange(60, dtype=np.uint8), (_PATTERNS, 1)), axis=1)
     weight = 1 + np.minimum(400, generator.lognormal(2.5, 1.1, (_PATTERNS, 60))).astype(np.int64)

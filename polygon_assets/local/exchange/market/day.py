@@ -127,11 +127,15 @@ class TradingDay:
         return (minute >= self.first_regular_minute) & (minute < end)
 
     def cells(self, ticker: Ints, minute: Ints) -> Cells:
-        """The minutes with trades among the given (ticker, minute) pairs, in their order."""
+        """The minutes with trades among the given (ticker, minute) pairs, in their order.
+
+        The two are broadcast: a column of tickers and a row of minutes give all their pairs.
+        """
         key = mix(self.keys[ticker] + (minute + 1).astype(np.uint64) * GOLDEN)
         bars = self._bars(ticker, minute, key)
         traded = (bars > 0) & (minute >= self.first_minute)
-        ticker, minute, key, bars = ticker[traded], minute[traded], key[traded], bars[traded]
+        ticker, minute = (np.broadcast_to(part, traded.shape)[traded] for part in (ticker, minute))
+        key, bars = key[traded], bars[traded]
         volume = self._volume(ticker, minute, key, bars)
         opens, closes = self._price(ticker, minute), self._price(ticker, minute + 1)
         return Cells(
@@ -151,7 +155,7 @@ class TradingDay:
     def grid(self, tickers: Ints, first: int, end: int) -> Cells:
         """The minutes with trades of these tickers, from `first` to before `end`, by ticker."""
         minutes = np.arange(first, end, dtype=np.int64)
-        return self.cells(np.repeat(tickers, len(minutes)), np.tile(minutes, len(tickers)))
+        return self.cells(tickers[:, None], minutes)
 
     def _bars(self, ticker: Ints, minute: Ints, key: Uints) -> Ints:
         """The number of trading seconds: 60 at unlimited intensity, rarely one at low intensity."""

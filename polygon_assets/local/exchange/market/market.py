@@ -88,26 +88,6 @@ class Market:
     def _tables(self) -> Tables:
         return draw_tables(self.seed)
 
-    def seconds(self, symbol: str, day: dt.date) -> NDArray[np.void]:
-        """Final one-second bars of a day, unadjusted: rows of sums.BAR."""
-        return self.second_sums(symbol, day).table(self.universe.symbols)
-
-    def minutes(self, symbol: str, day: dt.date) -> NDArray[np.void]:
-        """Final one-minute bars of a day, unadjusted: rows of sums.BAR."""
-        sums = self.second_sums(symbol, day)
-        return sums.windows(sums.start // 60 * 60).table(self.universe.symbols)
-
-    def day(self, symbol: str, day: dt.date) -> NDArray[np.void]:
-        """The day's bar, unadjusted, prices of regular hours: one row of sums.BAR, or none."""
-        return self.day_sums(symbol, day).table(self.universe.symbols)
-
-    def grouped(self, day: dt.date) -> NDArray[np.void]:
-        """The day's bar of every ticker that traded in regular hours: rows of sums.BAR.
-
-        The bars are unadjusted and include OTC tickers.
-        """
-        return self.grouped_sums(day).table(self.universe.symbols)
-
     def messages(self, symbol: str, day: dt.date, rates: Rates) -> Messages | None:
         """The stream's messages about one ticker on one day; None when the market stays closed."""
         constants = self.trading_day(day)
@@ -151,7 +131,7 @@ class Market:
     def prepare(self, now: dt.datetime) -> None:
         """Compute the splits and the newest finished days ahead of the first requests."""
         for split in self.splits.all:
-            _ = split.identifier
+            _ = split.identifier  # computed at its first use, and kept
         day = self.calendar.day_of(now)
         for _ in range(_PREPARED_DAYS):
             try:

@@ -11,26 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polygon_assets.local.exchange.market.bars import Bars, Patterns, cut, limits
-from polygon_assets.local.exchange.market.day import CENT, DOLLAR, SHARE, Cells, TradingDay
+from polygon_assets.local.exchange.market.day import DOLLAR, Cells, TradingDay
 from polygon_assets.local.exchange.market.noise import Floats, Ints
 
 _TICKERS_AT_ONCE = 128
 _THREADS = 2
-
-BAR = np.dtype(
-    [
-        ("symbol", "U10"),
-        ("start_ms", "i8"),
-        ("open", "f8"),
-        ("high", "f8"),
-        ("low", "f8"),
-        ("close", "f8"),
-        ("volume", "f8"),
-        ("vwap", "f8"),
-        ("transactions", "i8"),
-    ]
-)
-"""A bar in REST's units: dollars, shares, Unix milliseconds."""
 
 
 def vwap(notional: Ints, volume: Ints | Floats) -> Floats:
@@ -92,18 +77,6 @@ class Sums:
             close=self.close[last],
         )
 
-    def table(self, symbols: list[str]) -> NDArray[np.void]:
-        """Rows of BAR."""
-        table = np.zeros(len(self), BAR)
-        table["symbol"] = [symbols[number] for number in self.ticker.tolist()]
-        table["start_ms"] = 1000 * self.start
-        for name in ("open", "high", "low", "close"):
-            table[name] = np.round(getattr(self, name) / 100, 4)
-        table["volume"] = np.round(self.volume / SHARE, 6)
-        table["vwap"] = vwap(self.notional, self.volume) if len(self) else 0.0
-        table["transactions"] = self.trades
-        return table
-
 
 def of_seconds(day: TradingDay, bars: Bars) -> Sums:
     """One-second bars as Sums."""
@@ -156,7 +129,7 @@ def whole_day(day: TradingDay, patterns: Patterns, tickers: Ints, until: int) ->
 def _portion(day: TradingDay, patterns: Patterns, tickers: Ints, seconds: int) -> Sums:
     minutes = seconds // 60
     cells = day.grid(tickers, 0, minutes)
-    totals = _of_minutes(day, cells)
+    totals = _totals(day, cells)
     regular = cells.where(day.is_regular(cells.minute))
     extremes = _price_seconds(day, patterns, regular)
     if minutes < day.minutes:
@@ -166,29 +139,32 @@ def _portion(day: TradingDay, patterns: Patterns, tickers: Ints, seconds: int) -
         in_regular = day.is_regular((running_sums.start - day.start) // 60)
         extremes = _ordered(concatenated([extremes, running_sums.where(in_regular)]))
     shown = extremes.windows(np.full(len(extremes), day.start))
-    totals = totals.where(np.isin(totals.ticker, shown.ticker))
     summed = totals.windows(np.full(len(totals), day.start))
+    summed = summed.where(np.isin(summed.ticker, shown.ticker))
     return replace(shown, volume=summed.volume, notional=summed.notional, trades=summed.trades)
 
 
 def _ordered(sums: Sums) -> Sums:
-    return sums.where(np.lexsort((sums.start, sums.ticker)))
+    """The bars by ticker and start, which are below 2**32."""
+    # One key, and a sort that merges ordered runs: a fifth of the time of np.lexsort.
+    return sums.where(np.argsort((sums.ticker << 32) + sums.start, kind="stable"))
 
 
-def _of_minutes(day: TradingDay, cells: Cells) -> Sums:
-    """Minutes as Sums with exact volumes; their prices must not be used."""
-    price = cells.price // CENT
-    return Sums(
-        cells.ticker,
-        day.start + 60 * cells.minute,
-        cells.volume,
-        cells.notional,
-        cells.trades,
-        price,
-        price,
-        price,
-        price,
+def _totals(day: TradingDay, cells: Cells) -> Sums:
+    """One bar per ticker with exact volumes; its prices must not be used.
+
+    `cells` are ordered by ticker.
+    """
+    first = np.flatnonzero(np.diff(cells.ticker, prepend=-1))
+    if not len(first):
+        return empty()
+    volume, notional, trades = (
+        np.add.reduceat(column, first) for column in (cells.volume, cells.notional, cells.trades)
     )
+    no_price = np.zeros(len(first), np.int64)
+    start = np.full(len(first), day.start)
+    prices = dict.fromkeys(("open", "high", "low", "close"), no_price)
+    return Sums(cells.ticker[first], start, volume, notional, trades, **prices)
 
 
 def _price_seconds(day: TradingDay, patterns: Patterns, cells: Cells) -> Sums:

@@ -37,7 +37,7 @@ async def converse(
             for message in messages:
                 _answer(exchange, feed, connection, message)
     except ConnectionError:
-        connection.ended = connection.ended or "reset by the client"
+        connection.end_reason = connection.end_reason or "reset by the client"
     finally:
         timeout.cancel()
         pings.cancel()
@@ -87,6 +87,6 @@ def _auth_timeout(connection: Connection) -> None:
 
 async def _ping(connection: Connection, every: float) -> None:
     with suppress(ConnectionError):
-        while not connection.ended:
+        while not connection.end_reason:
             await asyncio.sleep(every)
             connection.ping()

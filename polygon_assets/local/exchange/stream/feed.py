@@ -88,7 +88,10 @@ class Feed:
 
     def _send_second(self, second: int) -> None:
         late = int(self.faults.lateness_seconds(time.monotonic()))
-        for kind, batch in (("A", self.tape.second(second)), ("AM", self.tape.minute_bars(second))):
+        for kind, batch in (
+            ("A", self.tape.events_of(second)),
+            ("AM", self.tape.minute_bars(second)),
+        ):
             if late:
                 self._withheld[second + late].append((kind, batch))
             else:

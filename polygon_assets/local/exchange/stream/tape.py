@@ -92,8 +92,9 @@ class Tape:
         self._due: defaultdict[int, Batch] = defaultdict(Batch)
         self._symbols = np.array(market.universe.symbols, dtype=object)
 
-    def second(self, second: int) -> Batch:
-        """`A` events due at this Unix second: its bars, some twice, then earlier corrections."""
+    def events_of(self, second: int) -> Batch:
+        """`A` events sent for this Unix second: its bars, some of them twice, then the corrections
+        of earlier seconds that are due."""
         minute = self._minute(second - second % 60)
         corrections = self._due.pop(second, Batch())
         if minute is None:

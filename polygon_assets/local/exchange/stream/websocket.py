@@ -62,7 +62,7 @@ class Connection:
     channels: Channels = field(default_factory=Channels)
     authenticated: bool = False
     sent: Sent = field(default_factory=Sent)
-    ended: str = ""
+    end_reason: str = ""
     """The reason of the end; empty while the connection is open."""
     _partial: bytearray = field(default_factory=bytearray)
 
@@ -76,7 +76,7 @@ class Connection:
 
     def send_frame(self, frame: bytes, events: int = 0) -> None:
         """Write one frame; a client with too many unread bytes is closed, as the vendor does."""
-        if self.ended or self.transport.is_closing():
+        if self.end_reason or self.transport.is_closing():
             return
         self.transport.write(frame)
         self.sent.frames += 1
@@ -91,7 +91,7 @@ class Connection:
             )
 
     def ping(self) -> None:
-        if not self.ended:
+        if not self.end_reason:
             self.protocol.send_ping(b"")
             self.flush()
 
@@ -104,19 +104,19 @@ class Connection:
 
     def end_with(self, last_status: dict[str, str], code: int) -> None:
         """Send a last status and close; does nothing if the connection has already ended."""
-        if self.ended:
+        if self.end_reason:
             return
         self.transport.write(text_frame(msgspec.json.encode([last_status])))
         self.close(code, last_status["status"])
 
     def close(self, code: int, reason: str = "") -> None:
         """Close with a close frame; 1006, which cannot be sent, cuts the connection instead."""
-        if self.ended:
+        if self.end_reason:
             return
         if code == 1006:
             self.abort(reason)
             return
-        self.ended = reason or f"close {code}"
+        self.end_reason = reason or f"close {code}"
         if self.protocol.state.name == "OPEN":
             self.protocol.send_close(code, reason)
             self.flush()
@@ -124,7 +124,7 @@ class Connection:
 
     def abort(self, reason: str = "") -> None:
         """Cut the TCP connection without a close frame."""
-        self.ended = self.ended or reason or "drop"
+        self.end_reason = self.end_reason or reason or "drop"
         self.transport.abort()
 
     def flush(self) -> None:
@@ -132,7 +132,7 @@ class Connection:
             if data:
                 self.transport.write(data)
             elif not self.transport.is_closing():
-                self.ended = self.ended or "closed by the client"
+                self.end_reason = self.end_reason or "closed by the client"
                 self.transport.write_eof()
 
     async def messages(self, reader: asyncio.StreamReader) -> list[bytes] | None:
@@ -158,7 +158,7 @@ class Connection:
             "authenticated": self.authenticated,
             "channels": sorted(self.channels.confirmed),
             "buffered_bytes": self.transport.get_write_buffer_size(),
-            "ended": self.ended,
+            "ended": self.end_reason,
             "sent": vars(self.sent),
         }
 

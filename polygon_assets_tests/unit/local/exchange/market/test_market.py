@@ -14,6 +14,7 @@ from polygon_assets.local.exchange.market.lateness import Rates
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.exchange.market.sums import Sums, empty
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
+from polygon_assets_tests import market_bars
 
 DAY = dt.date(2026, 11, 20)
 EARLY_CLOSE = dt.date(2026, 11, 27)
@@ -77,8 +78,8 @@ def test_a_ticker_that_traded_only_outside_regular_hours_has_no_bar() -> None:
 
 
 def test_grouped_daily_is_the_day_of_each_ticker_that_traded() -> None:
-    grouped = MARKET.grouped(DAY)
-    single = [MARKET.day(symbol, DAY) for symbol in MARKET.universe.symbols]
+    grouped = market_bars.grouped(MARKET, DAY)
+    single = [market_bars.daily(MARKET, symbol, DAY) for symbol in MARKET.universe.symbols]
     assert np.array_equal(grouped, np.concatenate(single))
 
 
@@ -92,7 +93,7 @@ def test_an_unfinished_day_is_the_sum_of_its_seconds(offset: int) -> None:
 
 def test_every_bar_is_consistent_in_itself() -> None:
     for symbol in MARKET.universe.symbols[::15]:
-        bars = MARKET.seconds(symbol, DAY)
+        bars = market_bars.seconds(MARKET, symbol, DAY)
         assert (bars["low"] > 0).all()
         for name in ("open", "close", "vwap"):
             assert (bars["low"] <= bars[name]).all()
@@ -132,13 +133,16 @@ def test_unlimited_activity_gives_every_listed_ticker_a_bar_each_second() -> Non
 
 @pytest.mark.parametrize("day", [dt.date(2026, 11, 21), dt.date(2026, 11, 26)])
 def test_a_closed_day_has_no_bars(day: dt.date) -> None:
-    assert len(MARKET.seconds("AAPL", day)) == len(MARKET.grouped(day)) == 0
+    assert (
+        len(market_bars.seconds(MARKET, "AAPL", day)) == len(market_bars.grouped(MARKET, day)) == 0
+    )
     assert MARKET.trading_day(day) is None
 
 
 def test_sessions_have_the_calendars_length() -> None:
     lengths = {
-        day: len(Market(tickers=5, activity=1e9).seconds("AAPL", day)) for day in (DAY, EARLY_CLOSE)
+        day: len(market_bars.seconds(Market(tickers=5, activity=1e9), "AAPL", day))
+        for day in (DAY, EARLY_CLOSE)
     }
     assert lengths == {DAY: 16 * 3600, EARLY_CLOSE: 13 * 3600}
 
@@ -151,11 +155,14 @@ def test_the_market_that_never_closes_trades_every_hour_of_the_new_york_day(
     day: dt.date, hours: int
 ) -> None:
     market = Market(tickers=5, activity=1e9, calendar=MarketCalendar("24/7"))
-    assert len(market.seconds("AAPL", day)) == hours * 3600
+    assert len(market_bars.seconds(market, "AAPL", day)) == hours * 3600
 
 
 def test_a_session_begins_near_the_last_close() -> None:
-    before, after = MARKET.seconds("MSFT", dt.date(2026, 11, 19)), MARKET.seconds("MSFT", DAY)
+    before, after = (
+        market_bars.seconds(MARKET, "MSFT", dt.date(2026, 11, 19)),
+        market_bars.seconds(MARKET, "MSFT", DAY),
+    )
     assert before["close"][-1] == pytest.approx(after["open"][0], rel=0.002)
 
 
@@ -163,7 +170,7 @@ def test_some_volumes_are_fractional_and_most_are_whole() -> None:
     day, symbols = MARKET.trading_day(DAY), MARKET.universe.symbols
     assert day is not None
     fractional, whole = (
-        MARKET.seconds(symbols[chosen.nonzero()[0][0]], DAY)["volume"]
+        market_bars.seconds(MARKET, symbols[chosen.nonzero()[0][0]], DAY)["volume"]
         for chosen in (day.fractional, ~day.fractional)
     )
     assert 0 < np.mean(fractional != np.floor(fractional)) < 0.5
@@ -173,7 +180,7 @@ def test_some_volumes_are_fractional_and_most_are_whole() -> None:
 
 def test_an_unknown_symbol_is_a_key_error() -> None:
     with pytest.raises(KeyError):
-        MARKET.seconds("NOSUCH", DAY)
+        market_bars.seconds(MARKET, "NOSUCH", DAY)
 
 
 def test_grouped_daily_cuts_seconds_from_few_minutes(
@@ -209,11 +216,13 @@ def test_a_late_begin_removes_earlier_trades_and_changes_no_later_second() -> No
     whole, late = Market(tickers=60), Market(tickers=60, begins=begins)
     first = int(begins.timestamp() * 1000)
     for symbol in whole.universe.symbols[:20]:
-        expected = whole.seconds(symbol, DAY)
-        assert np.array_equal(late.seconds(symbol, DAY), expected[expected["start_ms"] >= first])
+        expected = market_bars.seconds(whole, symbol, DAY)
         assert np.array_equal(
-            late.seconds(symbol, DAY - dt.timedelta(days=1)),
-            whole.seconds(symbol, DAY - dt.timedelta(days=1)),
+            market_bars.seconds(late, symbol, DAY), expected[expected["start_ms"] >= first]
+        )
+        assert np.array_equal(
+            market_bars.seconds(late, symbol, DAY - dt.timedelta(days=1)),
+            market_bars.seconds(whole, symbol, DAY - dt.timedelta(days=1)),
         )
         messages = late.messages(symbol, DAY, Rates())
         assert messages is not None
@@ -224,8 +233,8 @@ def test_the_bar_of_a_day_with_a_late_begin_is_the_sum_of_its_seconds() -> None:
     begins = dt.datetime.combine(DAY, dt.time(15, 50), NEW_YORK)
     market = Market(tickers=60, begins=begins)
     closing = dt.datetime.combine(DAY, dt.time(16), NEW_YORK).timestamp() * 1000
-    for bar in market.grouped(DAY):
-        seconds = market.seconds(str(bar["symbol"]), DAY)
+    for bar in market_bars.grouped(market, DAY):
+        seconds = market_bars.seconds(market, str(bar["symbol"]), DAY)
         regular = seconds[seconds["start_ms"] < closing]
         assert (bar["open"], bar["high"], bar["low"]) == (
             regular["open"][0],

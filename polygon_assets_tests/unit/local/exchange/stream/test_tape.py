@@ -10,6 +10,7 @@ from polygon_assets.local.exchange.market.lateness import LONGEST_DELAY, Rates
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.exchange.stream.tape import Tape, decimal
 from polygon_assets.market_calendar import NEW_YORK
+from polygon_assets_tests import market_bars
 
 DAY = dt.date(2026, 11, 20)
 MARKET = Market(tickers=120, fraction_rate=0.5)
@@ -21,7 +22,7 @@ def second_of(hour: int, minute: int = 0, second: int = 0) -> int:
 
 
 def messages(tape: Tape, first: int, count: int) -> list[list[bytes]]:
-    return [tape.second(second).events for second in range(first, first + count)]
+    return [tape.events_of(second).events for second in range(first, first + count)]
 
 
 def test_a_tape_read_from_a_later_second_has_the_same_events() -> None:
@@ -35,7 +36,7 @@ def test_jumping_back_repeats_the_same_seconds() -> None:
     tape = Tape(MARKET, RATES)
     start = second_of(11)
     first = messages(tape, start, 30)
-    tape.second(second_of(15))
+    tape.events_of(second_of(15))
     assert messages(tape, start, 30) == first
 
 
@@ -45,7 +46,7 @@ def test_each_late_bar_is_sent_incomplete_and_later_in_its_final_version() -> No
     assert truth is not None
     sent: dict[int, list[tuple[int, float]]] = {}
     for second in range(start, start + count + LONGEST_DELAY + 1):
-        batch = tape.second(second).only({"AAPL"})
+        batch = tape.events_of(second).only({"AAPL"})
         for message in map(json.loads, batch.events):
             sent.setdefault(message["s"] // 1000, []).append(
                 (second, float(message.get("dv", message["v"])))
@@ -103,7 +104,7 @@ def test_the_official_open_is_missing_before_the_regular_session_and_constant_af
 def test_the_last_accumulated_volume_is_the_days_volume() -> None:
     truth = MARKET.messages("TSLA", DAY, RATES)
     assert truth is not None
-    row = MARKET.day("TSLA", DAY)[0]
+    row = market_bars.daily(MARKET, "TSLA", DAY)[0]
     assert truth.final.accumulated_volume[-1] / 1000 == row["volume"]
     assert truth.final.day_vwap[-1] == row["vwap"]
 
