@@ -7,8 +7,11 @@ import click
 
 from polygon_assets.commands import (
     airbyte,
+    connect,
     dead_letters,
+    estimate,
     gaps,
+    health,
     inspection,
     local,
     migrate,
@@ -16,6 +19,7 @@ from polygon_assets.commands import (
     rebuild,
     stream,
     subscriptions,
+    topics,
 )
 
 
@@ -34,9 +38,13 @@ for command in (
     rebuild.rebuild,
     inspection.doctor,
     stream.stream,
+    health.health,
     migrate.migrate,
     airbyte.airbyte,
     subscriptions.subscriptions,
+    estimate.estimate,
+    topics.topics,
+    connect.connect,
 ):
     main.add_command(command)
 

@@ -11,6 +11,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from polygon_assets.defs.assets import (
     airbyte,
+    alerts_table,
     clickhouse,
     dead_letters,
     kafka,
@@ -25,7 +26,7 @@ from polygon_assets.defs.batch import calendar_check
 from polygon_assets.defs.batch import jobs as batch_jobs
 from polygon_assets.defs.batch.schedules import daily_batch, reference_weekly
 from polygon_assets.defs.batch.sensors import BATCH_SENSORS
-from polygon_assets.defs.graph.alerts import alert_on_failure
+from polygon_assets.defs.graph.alerts import alerts
 from polygon_assets.defs.graph.automation import AUTOMATION
 from polygon_assets.defs.graph.partitions import trading_days
 from polygon_assets.defs.graph.resources import Airbyte, Environment, StreamPrograms
@@ -62,7 +63,7 @@ def build_defs(
             reference_weekly,
             calendar_check.calendar_daily,
         ],
-        sensors=[*STREAM_SENSORS, *BATCH_SENSORS, alert_on_failure, AUTOMATION],
+        sensors=[*STREAM_SENSORS, *BATCH_SENSORS, alerts, AUTOMATION],
         resources={"environment": Environment(), "programs": StreamPrograms(), "airbyte": Airbyte()}
         | dict(resource_overrides or {}),
         # One process per run: a second one costs 2 s CPU, and it would survive the run's death.
@@ -100,6 +101,7 @@ def _assets(days: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition | dg
         clickhouse.stock_aggregates(days),
         *clickhouse.VIEW_SPECS,
         stream_gaps.stream_gaps,
+        alerts_table.ALERTS,
         dead_letters.dead_letters,
         clickhouse.ohlcv_1m(days),
         polygon.REST,

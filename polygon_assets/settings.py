@@ -93,14 +93,82 @@ class Settings(BaseSettings):
         "Kafka, which alone connects to the vendor; another one replaces it within seconds.",
     )
 
+    stream_runner: Literal["process", "ecs"] = Field(
+        "process",
+        description="Who runs the stream programs: process (a child process of the Dagster run) or "
+        "ecs (an ECS service, which goes on when the run dies).",
+    )
+    ecs_cluster: str = Field(
+        "", description="Name or ARN of the ECS cluster; needed where STREAM_RUNNER is ecs."
+    )
+    ecs_service_prefix: str = Field(
+        "polygon-assets-",
+        description="Start of the services' names, to which a program's name is added.",
+    )
+    ecs_start_seconds: float = Field(
+        180.0,
+        gt=0,
+        le=86_400,
+        description="An alert fires when a task of a service has not started after this long.",
+    )
+    aws_endpoint_url_ecs: str = Field(
+        "", description="Empty for AWS; otherwise the address of a server with ECS's protocol."
+    )
+    ecs_container_metadata_uri_v4: str = Field(
+        "",
+        description="Set by ECS in each container, never by hand: names a program's task in its "
+        "heartbeats.",
+    )
+
     kafka_bootstrap_servers: str = Field("", description="host:port,host:port of the brokers.")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="SASL_SSL for Confluent Cloud."
     )
-    kafka_sasl_mechanism: str = Field("PLAIN", description="Used when the protocol is SASL_*.")
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "PLAIN",
+        description="How user and password are proved when the protocol is SASL_*: PLAIN "
+        "(Confluent Cloud), SCRAM-SHA-256 or SCRAM-SHA-512.",
+    )
     kafka_sasl_username: str = Field("", description="API key of the Kafka cluster.")
     kafka_sasl_password: SecretStr = Field(
         NO_SECRET, description="API secret of the Kafka cluster."
+    )
+    kafka_replication_factor: int = Field(
+        0,
+        ge=0,
+        le=32,
+        description="Copies of each partition that `migrate` and `topics` ask for; 0 for the "
+        "brokers' default (3 on Confluent Cloud).",
+    )
+    kafka_principals: str = Field(
+        "",
+        description="Kafka users whose ACLs and quotas `polygon-assets topics` manages: "
+        "ROLE=PRINCIPAL (producer=User:sa-1), separated by semicolons; roles: producer, filter, "
+        "sink, archiver, dagster, migrate.",
+    )
+
+    sink_runner: Literal["program", "connect"] = Field(
+        "program",
+        description="Who loads ClickHouse from Kafka: program (our sink, in run_sink) or connect "
+        "(ClickHouse's official sink in Kafka Connect; run_sink is not launched).",
+    )
+    kafka_connect_url: str = Field(
+        "",
+        pattern=r"^(https?://[^@\s]+)?$",
+        description="REST API of a Kafka Connect that runs ClickHouse's official sink; the login "
+        "is in the next two, not in the address.",
+    )
+    kafka_connect_user: str = Field(
+        "", description="User (API key) of the REST API; empty for none."
+    )
+    kafka_connect_password: SecretStr = Field(
+        NO_SECRET, description="Password (API secret) of KAFKA_CONNECT_USER."
+    )
+    kafka_connect_connectors: str = Field(
+        "polygon_stock_aggregates,polygon_dead_letters",
+        min_length=1,
+        description="Names of the connectors in deploy/connect, separated by commas; the first "
+        "loads the aggregates.",
     )
 
     clickhouse_host: str = Field("", description="Host of ClickHouse's HTTP interface.")
@@ -116,7 +184,7 @@ class Settings(BaseSettings):
     aws_endpoint_url_s3: str = Field(
         "", description="Empty for AWS; otherwise the address of an S3-compatible server."
     )
-    aws_region: str = Field("us-east-1", description="Region of the bucket.")
+    aws_region: str = Field("us-east-1", description="Region of the bucket and of the ECS cluster.")
     aws_access_key_id: str = Field("", description="Empty if a role grants access (ECS, EC2).")
     aws_secret_access_key: SecretStr = Field(NO_SECRET, description="Secret of AWS_ACCESS_KEY_ID.")
     subscriptions_bucket: str = Field(
@@ -291,23 +359,124 @@ class Settings(BaseSettings):
         description="A gap that needs more REST calls is filled only when a person launches the "
         "job fill_gaps.",
     )
+    prices_file: str = Field(
+        "",
+        description="CSV with the prices of production's services (item,unit,usd,as_of,source); "
+        "empty for list prices.",
+    )
+    subscriptions_max_usd_per_month: float = Field(
+        0.0,
+        ge=0,
+        le=1e9,
+        allow_inf_nan=False,
+        description="A subscription CSV whose estimate is higher is not put in force; 0 for no "
+        "limit.",
+    )
     ca_bundle: str = Field(
         "",
-        description="PEM file with the certificates of the authorities that every client trusts; "
+        description="PEM file with the certificates of authorities that every client trusts; "
         "empty for the system's. No setting turns the verification off.",
+    )
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65_532,
+        description="Port on which the producer serves /healthz, /readyz and /metrics; filter, "
+        "sink and archiver use the next three. 0 for none.",
+    )
+    metrics_host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Address on which they are served, without a login: 0.0.0.0 in a container "
+        "whose network only the monitoring can reach.",
     )
     alert_webhook_url: SecretStr = Field(
         NO_SECRET,
-        description="Failed runs are posted here as JSON {text}; empty for the log only.",
+        description="Alerts and failed runs are posted here as JSON {text}; empty for the log "
+        "only.",
     )
+    alert_hold_seconds: float = Field(
+        60.0,
+        ge=0,
+        le=86_400,
+        description="An alert fires after its cause has lasted this long: a restart is no alert.",
+    )
+    alert_reminder_hours: float = Field(
+        24.0, ge=0, le=8_760, description="Hours between reminders of a firing alert; 0 for none."
+    )
+    alert_gap_minutes: float = Field(
+        30.0,
+        gt=0,
+        le=525_600,
+        description="Longest time from the end of a gap until it is verified or waived. The last "
+        "comparison is due 16 minutes after the end.",
+    )
+    alert_lag_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=86_400,
+        description="Longest wait of a received message for its next program; ARCHIVE_MAX_SECONDS "
+        "more for the archiver.",
+    )
+    alert_silence_seconds: float = Field(
+        90.0,
+        gt=0,
+        le=86_400,
+        description="Greatest age of the newest event in regular hours; 15 minutes more on the "
+        "delayed cluster.",
+    )
+    alert_clock_skew_seconds: float = Field(
+        1.0,
+        ge=0,
+        le=86_400,
+        description="How long a bar may arrive before its second ends: the vendor's clock is "
+        "ahead of ours by as much.",
+    )
+    alert_refused_share: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Greatest fraction of the events of five minutes that a program may refuse.",
+    )
+    alert_day_open_minutes: float = Field(
+        60.0,
+        gt=0,
+        le=525_600,
+        description="Longest time from the end of a day's corrections until the day is closed.",
+    )
+    alert_disk_free_bytes: int = Field(
+        2 * 1024**3,
+        ge=0,
+        description="Bytes that must be free on the disks of Dagster and of ClickHouse. A day of "
+        "the whole market takes about 1 GB in ClickHouse, and a merge needs that space again.",
+    )
+    alert_restarts: int = Field(
+        3,
+        ge=1,
+        le=1_000,
+        description="A program that was restarted as often within ALERT_RESTART_MINUTES is in a "
+        "restart loop.",
+    )
+    alert_restart_minutes: float = Field(
+        10.0, gt=0, le=1_440, description="The interval in which restarts are counted."
+    )
+
+    @property
+    def kafka_uses_sasl(self) -> bool:
+        """Whether the brokers ask for user and password."""
+        return self.kafka_security_protocol.startswith("SASL")
 
     def conceal(self, text: str) -> str:
         """The text with *** in place of each secret: a server may quote what it refuses."""
         values = [getattr(self, name) for name in type(self).model_fields]
         secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
-        # ClickHouse alone gets its password in a header, encoded.
-        login = f"{self.clickhouse_user}:{self.clickhouse_password.get_secret_value()}"
-        for secret in (*secrets, base64.b64encode(login.encode()).decode()):
+        # ClickHouse and Kafka Connect get user and password in a header, encoded.
+        logins = (
+            f"{self.clickhouse_user}:{self.clickhouse_password.get_secret_value()}",
+            f"{self.kafka_connect_user}:{self.kafka_connect_password.get_secret_value()}",
+        )
+        encoded = [base64.b64encode(login.encode()).decode() for login in logins]
+        for secret in (*secrets, *encoded):
             if len(secret) >= SHORTEST_SECRET:
                 text = text.replace(secret, "***")
         return text
@@ -324,6 +493,7 @@ ENDPOINTS = frozenset(
         "archive_bucket",
         "snowflake_account",
         "snowflake_host",
+        "kafka_connect_url",
         "airbyte_workspace_id",
     }
 )

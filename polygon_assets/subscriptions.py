@@ -18,16 +18,8 @@ WILDCARD = f"{PER_SECOND}.*"
 KNOWN_COLUMNS = ("channel", "note")
 SYMBOL = re.compile(r"[A-Z][A-Za-z0-9]*(?:[./-][A-Za-z0-9]+)*")
 """A US ticker as the vendor spells it: BRK.B, BACpE, ABR.WS."""
-
-REGULAR_SECONDS = 6.5 * 3600
-EXTENDED_SECONDS = 16 * 3600
-NAMED_SYMBOL_RATE = 1.0
-"""Events per second of a named symbol: an upper bound, as each symbol has one bar a second at most.
-
-Symbols that somebody names trade in nearly every second of regular hours.
-"""
-WHOLE_MARKET_RATE = 1_000.0
-"""Events per second of A.*: the vendor's published mean."""
+WHOLE_MARKET_SYMBOLS = 12_000
+"""About the number of listed US tickers, OTC excluded: the symbols of `A.*`."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +48,6 @@ class Difference:
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """The expected load of a set of channels: an upper bound for names, the mean for A.*."""
-
-    events_per_second: float
-    rows_per_day: int
 
 
 class AcceptedSet(msgspec.Struct, frozen=True):
@@ -108,13 +92,13 @@ class _Channels:
     bad_lines: list[BadLine] = field(default_factory=list)
 
 
-def parse(text: str, known_tickers: Collection[str]) -> ParsedCsv:
+def parse(text: str, known_tickers: Collection[str] | None) -> ParsedCsv:
     """Validate every record of a subscription CSV.
 
     The header names the column `channel` and, optionally, `note`; a channel is `A.<TICKER>` or
     `A.*`. A quoted note may span lines. Empty records and empty columns without a name are skipped,
     because spreadsheets write them. A ticker must be in `known_tickers`, because the vendor
-    confirms the channel of a mistyped ticker and then never sends an event.
+    confirms the channel of a mistyped ticker and then never sends an event; None skips that rule.
     """
     records = [
         record
@@ -149,14 +133,6 @@ def difference(previous: Iterable[str], current: Iterable[str]) -> Difference:
     """The channels that were added and removed from one set to the next."""
     before, after = set(previous), set(current)
     return Difference(tuple(sorted(after - before)), tuple(sorted(before - after)))
-
-
-def estimate(channels: Collection[str]) -> Estimate:
-    """Events per second and rows per day of a set of channels."""
-    if WILDCARD in channels:
-        return Estimate(WHOLE_MARKET_RATE, round(WHOLE_MARKET_RATE * EXTENDED_SECONDS))
-    rate = NAMED_SYMBOL_RATE * len(channels)
-    return Estimate(rate, round(rate * REGULAR_SECONDS))
 
 
 def _records(text: str) -> Iterator[_Record]:
@@ -216,7 +192,7 @@ def _header_hint(text: str) -> str:
 
 
 def _read_record(
-    channels: _Channels, record: _Record, columns: list[str], known_tickers: Collection[str]
+    channels: _Channels, record: _Record, columns: list[str], known_tickers: Collection[str] | None
 ) -> None:
     """Add a record's channel, or the record as a bad line."""
     channel, reason = "", record.syntax_error or _surplus_error(record.cells, columns)
@@ -243,7 +219,7 @@ def _surplus_error(cells: list[str], columns: list[str]) -> str:
     )
 
 
-def _channel_error(channel: str, known_tickers: Collection[str]) -> str | None:
+def _channel_error(channel: str, known_tickers: Collection[str] | None) -> str | None:
     """Why a channel is invalid; None if it is valid."""
     kind, dot, symbol = channel.partition(".")
     if not dot or not symbol:
@@ -256,7 +232,7 @@ def _channel_error(channel: str, known_tickers: Collection[str]) -> str | None:
         return f"{symbol!r} is not a ticker symbol; write it as the vendor does, for example BRK.B"
     return (
         None
-        if symbol in known_tickers
+        if known_tickers is None or symbol in known_tickers
         else f"ticker {symbol!r} is not in the vendor's reference data"
     )
 

@@ -79,18 +79,18 @@ class ObjectName:
     @classmethod
     def parse(cls, path: str) -> "ObjectName | None":
         """The name of a path below the topic's folder; None for an object of somebody else."""
-        found = _NAME.fullmatch(path)
-        if found is None:
+        match = _NAME.fullmatch(path)
+        if match is None:
             return None
-        hour = dt.datetime.fromisoformat(f"{found['date']}T{found['hour']}:00+00:00")
-        received = dt.datetime.strptime(found["received"], _STAMP).replace(tzinfo=dt.UTC)
+        hour = dt.datetime.fromisoformat(f"{match['date']}T{match['hour']}:00+00:00")
+        received = dt.datetime.strptime(match["received"], _STAMP).replace(tzinfo=dt.UTC)
         return cls(
             hour,
-            int(found["partition"]),
+            int(match["partition"]),
             received,
-            int(found["first"]),
-            int(found["last"]),
-            found["digest"],
+            int(match["first"]),
+            int(match["last"]),
+            match["digest"],
         )
 
 
@@ -163,8 +163,8 @@ class ArchiveStore:
             body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         try:
             content = zstandard.ZstdDecompressor().decompress(body)
-            if (found := digest_of(content)) != name.digest:
-                raise ValueError(f"its content has the digest {found}")
+            if (digest := digest_of(content)) != name.digest:
+                raise ValueError(f"its content has the digest {digest}")
             return [to_value(line) for line in content.split(b"\n")[:-1]]
         except (zstandard.ZstdError, msgspec.DecodeError, ValueError) as error:
             raise ArchiveStoreError(
@@ -185,5 +185,5 @@ def connect(settings: Settings) -> ArchiveStore:
     """A store with a new S3 client. Raises ArchiveStoreError for an unusable address."""
     bucket = settings.archive_bucket or settings.subscriptions_bucket
     return ArchiveStore(
-        s3.connect_named(settings, ArchiveStoreError), bucket, settings.archive_prefix
+        s3.connect_or_raise(settings, ArchiveStoreError), bucket, settings.archive_prefix
     )

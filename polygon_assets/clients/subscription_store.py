@@ -39,16 +39,25 @@ class CsvVersion:
     text: str
 
 
+def accepted_key(csv_key: str) -> str:
+    """The key of the set in force, beside the CSV."""
+    return str(sets_folder(csv_key) / "accepted.json")
+
+
+def sets_folder(csv_key: str) -> PurePosixPath:
+    """Where every published set is, the one in force included."""
+    return PurePosixPath(csv_key).with_suffix("")
+
+
 class SubscriptionStore:
     """The CSV and the accepted sets in one bucket. Every method raises SubscriptionStoreError."""
 
     def __init__(self, client: "S3Client", bucket: str, csv_key: str) -> None:
-        folder = PurePosixPath(csv_key).with_suffix("")
         self._client = client
         self._bucket = bucket
         self._csv_key = csv_key
-        self._accepted_key = str(folder / "accepted.json")
-        self._versions = folder / "versions"
+        self._accepted_key = accepted_key(csv_key)
+        self._versions = sets_folder(csv_key) / "versions"
 
     def csv_etag(self) -> str:
         """The CSV's ETag without its quotes; it changes whenever the file does."""
@@ -127,7 +136,7 @@ class SubscriptionStore:
 
 def connect(settings: Settings) -> SubscriptionStore:
     """A store with a new S3 client. Raises SubscriptionStoreError for an unusable address."""
-    client = s3.connect_named(settings, SubscriptionStoreError)
+    client = s3.connect_or_raise(settings, SubscriptionStoreError)
     return SubscriptionStore(client, settings.subscriptions_bucket, settings.subscriptions_key)
 
 

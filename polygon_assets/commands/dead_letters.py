@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from polygon_assets.commands.endpoints import read_settings
-from polygon_assets.serving.dead_letters import PROGRAM_NAMES, STAGES, Letter, Selection
+from polygon_assets.serving.dead_letters import LETTER_STAGES, PROGRAM_NAMES, Letter, Selection
 from polygon_assets.settings import Settings
 
 Command = Callable[..., Any]
@@ -47,7 +47,7 @@ def filters(command: Command) -> Command:
         click.option("--until", type=Moment(), help="Refused before this time."),
         click.option("--since", type=Moment(), help="Refused at this time or later (New York)."),
         click.option("--reason", default="", metavar="TEXT", help="A part of the reason."),
-        click.option("--stage", type=click.Choice(STAGES), default=None),
+        click.option("--stage", type=click.Choice(LETTER_STAGES), default=None),
         click.option("--program", type=click.Choice(PROGRAM_NAMES), default=None),
     ):
         command = option(command)
@@ -72,14 +72,14 @@ def dead_letters() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For scripts; times in UTC.")
 def list_letters(is_replayed: bool | None, limit: int, as_json: bool, **chosen: Any) -> None:
     """Count the letters by reason, then list the newest ones."""
-    from polygon_assets.inspection import EvidenceError, tables
+    from polygon_assets.inspection import InspectionError, tables
     from polygon_assets.inspection.dead_letters import SHOWN_REASONS, facts
 
     try:
         counts, letters = tables.refused(
             read_settings(), _selection(is_replayed=is_replayed, **chosen), SHOWN_REASONS, limit
         )
-    except EvidenceError as error:
+    except InspectionError as error:
         raise click.ClickException(str(error)) from error
     if as_json:
         shown = {"counts": [*map(facts, counts)], "letters": [*map(facts, letters)]}
@@ -118,16 +118,16 @@ def _print_tables(counts: list[Any], letters: list[Letter]) -> None:
 def show_letter(letter_id: str, as_json: bool) -> None:
     """Show all fields of a letter, its replays, and its bytes as text."""
     from polygon_assets.dead_letters.joined_parts import IncompleteLetterError, joined
-    from polygon_assets.inspection import EvidenceError, tables
+    from polygon_assets.inspection import InspectionError, tables
     from polygon_assets.inspection import dead_letters as display
 
     try:
-        found = tables.dead_letter(read_settings(), letter_id)
-    except EvidenceError as error:
+        stored = tables.dead_letter(read_settings(), letter_id)
+    except InspectionError as error:
         raise click.ClickException(str(error)) from error
-    if found is None:
+    if stored is None:
         raise click.ClickException(_no_letter(letter_id))
-    letter, parts, replays = found
+    letter, parts, replays = stored
     try:
         raw, damage = joined(parts), ""
     except IncompleteLetterError as error:
@@ -177,7 +177,7 @@ def _replay(settings: Settings, selection: Selection, limit: int, again: bool, y
 
     try:
         with closing(Replayer(settings, _person())) as replayer:
-            letters = replayer.chosen(selection, limit, again=again)
+            letters = replayer.select(selection, limit, again=again)
             if unknown := set(selection.ids) - {letter.letter_id for letter in letters}:
                 click.echo(f"left out, unknown or replayed before: {', '.join(sorted(unknown))}")
             if not letters:

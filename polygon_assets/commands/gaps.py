@@ -23,7 +23,7 @@ def list_gaps(as_json: bool, with_settled: bool) -> None:
     from rich.console import Console
 
     from polygon_assets.clients import market_clock
-    from polygon_assets.inspection import EvidenceError, gaps, streams
+    from polygon_assets.inspection import InspectionError, gaps, streams
     from polygon_assets.inspection.status_table import table
     from polygon_assets.market_clock import calendar_of
 
@@ -31,7 +31,7 @@ def list_gaps(as_json: bool, with_settled: bool) -> None:
     try:
         ledger, producer = gaps.ledger(settings), streams.heartbeats(settings).get("producer")
         clock = market_clock.connect(settings)
-    except (EvidenceError, market_clock.MarketClockError) as error:
+    except (InspectionError, market_clock.MarketClockError) as error:
         raise click.ClickException(str(error)) from error
     now = dt.datetime.now(dt.UTC)
     shown = ledger if with_settled else gaps.unsettled(ledger)

@@ -121,7 +121,7 @@ def _environment_command(data: Path) -> str:
 
 
 def _this_command() -> str:
-    """The command as this process was started."""
+    """The shell command that starts this program again, without its arguments."""
     if Path(sys.argv[0]).name == "polygon-assets":
         return shlex.quote(sys.argv[0])
     return f"{shlex.quote(sys.executable)} -m polygon_assets.cli"

@@ -9,6 +9,7 @@ import datetime as dt
 import click
 
 from polygon_assets.commands.endpoints import read_settings
+from polygon_assets.required_settings import missing_settings, not_set
 
 
 @click.command()
@@ -23,6 +24,8 @@ def migrate() -> None:
     from polygon_assets.streaming.create_topics import TopicError, create_missing_topics
 
     settings = read_settings()
+    if not settings.clickhouse_host:
+        raise click.ClickException(not_set(missing_settings(settings, "sink")))
     try:
         topics = create_missing_topics(settings) if settings.kafka_bootstrap_servers else None
         client = clickhouse.connect(settings)
@@ -32,7 +35,7 @@ def migrate() -> None:
     except (ClickHouseError, MigrationError, TopicError) as error:
         raise click.ClickException(str(error)) from error
     if topics is None:
-        click.echo("created no topic, because KAFKA_BOOTSTRAP_SERVERS is not set")
+        click.echo(f"created no topic; {not_set(['KAFKA_BOOTSTRAP_SERVERS'])}")
     changes = [f"created topic {topic}" for topic in topics or ()]
     changes += [f"applied {name}" for name in names]
     if is_retention_new:

@@ -18,7 +18,8 @@ def stream(name: ProgramName) -> None:
     """Run one stream program until SIGTERM or SIGINT.
 
     Exit codes: 0 drained, 1 crashed, 10 wrong key, 11 the plan lacks the data, 12 unusable
-    settings, 13 not drained in time, 14 the vendor gave an unknown answer to the key.
+    settings (also those that Kafka refuses), 13 not drained in time, 14 the vendor gave an unknown
+    answer to the key.
     """
     from importlib import import_module
 

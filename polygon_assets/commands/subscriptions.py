@@ -47,8 +47,10 @@ def push(file: Path) -> None:
 
 def _checked_text(settings: Settings, file: Path) -> str:
     """The text of a valid CSV. Raises ClickException, which lists every bad line."""
-    from polygon_assets.clients.polygon import PolygonApiError, PolygonRest
-    from polygon_assets.subscriptions import estimate, parse
+    from polygon_assets.clients.polygon import PolygonRest
+    from polygon_assets.clients.polygon_answers import PolygonApiError
+    from polygon_assets.costs.quantities import expected_rate
+    from polygon_assets.subscriptions import parse
 
     text = file.read_bytes().decode(errors="replace")
     click.echo(f"reading the reference data of {settings.polygon_rest_url}", err=True)
@@ -62,9 +64,8 @@ def _checked_text(settings: Settings, file: Path) -> str:
         raise click.ClickException(
             "\n".join([f"{file}: {len(parsed.bad_lines)} bad lines", *map(str, parsed.bad_lines)])
         )
-    cost = estimate(parsed.channels)
+    rate, rows = expected_rate(parsed.channels)
     click.echo(
-        f"{len(parsed.channels)} channels, about {cost.events_per_second:,.0f} events/s and "
-        f"{cost.rows_per_day:,} rows a day"
+        f"{len(parsed.channels)} channels, about {rate:,.0f} events/s and {rows:,} rows a day"
     )
     return text

@@ -19,6 +19,7 @@ from polygon_assets.local.launcher.replay import FOLDER
 from polygon_assets.local.launcher.state import read_environment
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.settings import Settings
+from polygon_assets_tests import market_bars
 from polygon_assets_tests.processes.dev_process import running_dev
 from polygon_assets_tests.processes.harness import connect_clickhouse, eventually
 
@@ -51,7 +52,7 @@ def first_seconds(market: Market, symbols: list[str]) -> set[tuple[str, int]]:
     A minute, because a rarely traded symbol has no trade in most seconds.
     """
     begins = int(BEGINS.timestamp()) * 1000
-    bars = (bar for symbol in symbols for bar in market.seconds(symbol, DAY))
+    bars = (bar for symbol in symbols for bar in market_bars.seconds(market, symbol, DAY))
     return {
         (str(bar["symbol"]), int(bar["start_ms"]))
         for bar in bars

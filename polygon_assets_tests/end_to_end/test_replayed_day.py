@@ -43,6 +43,7 @@ from polygon_assets.topics import (
     RAW_TOPIC,
     SINK_GROUP,
 )
+from polygon_assets_tests import market_bars
 from polygon_assets_tests.processes.harness import (
     Exchange,
     Program,
@@ -343,7 +344,7 @@ def minutes_of(
 ) -> Iterator[tuple[Key, tuple[Any, ...]]]:
     """Prices, volume, the exchange's VWAP, the seconds' VWAP and second count of each minute."""
     for symbol in symbols:
-        for bar in market.minutes(symbol, DAY):
+        for bar in market_bars.minutes(market, symbol, DAY):
             key = symbol, int(bar["start_ms"])
             volumes = [Decimal(volume_of(second)) for second in sums[key]]
             notional = sum(

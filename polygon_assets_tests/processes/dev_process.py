@@ -10,17 +10,21 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import psutil
 import requests
 
+from polygon_assets.local.launcher import stack
 from polygon_assets.local.launcher.ports import free_port
+from polygon_assets_tests.processes.harness import eventually
 
 COMMAND = [sys.executable, "-m", "polygon_assets.cli"]
-START_SECONDS = 150.0
-"""Dagster loads, its sensors tick and four runs start, on a machine busy with other tests."""
+START_SECONDS = 250.0
+"""Dagster loads, its sensors tick and four runs start: 40 s on a quiet machine, 170 s on a busy
+one."""
 
 
 @contextmanager
@@ -28,32 +32,7 @@ def running_dev(
     data: Path, *options: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A running `dev` that logs to dev.log; at the end it gets SIGINT and must leave no process."""
-    project, home = Path(__file__).parents[2], data / "home"
-    home.mkdir()
-    for name in ("dagster.yaml", "workspace.yaml"):
-        (home / name).write_text(
-            (project / name)
-            .read_text()
-            .replace("working_directory: .", f"working_directory: {project}")
-        )
-    port = str(free_port(33000, set()))
-    command = [
-        sys.executable,
-        "-m",
-        "polygon_assets.cli",
-        "dev",
-        "--data",
-        str(data),
-        "--port",
-        port,
-        "--project",
-        str(home),
-        *options,
-    ]
-    with (data / "dev.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=home, stdout=log, stderr=subprocess.STDOUT, env=environment
-        )
+    process = start_dev(data, *options, environment=environment)
     yield process
     children = (
         psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
@@ -64,6 +43,36 @@ def running_dev(
     assert alive == []
 
 
+def start_dev(
+    data: Path, *options: str, environment: Mapping[str, str] | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start `dev` on a folder, which may have the data of an earlier one; it logs to dev.log."""
+    home = _dagster_home(data)
+    port = str(free_port(0, set()))
+    kafka = ["--kafka", stack.DEFAULT_KAFKA]
+    places = ["--data", str(data), "--port", port, "--project", str(home)]
+    with (data / "dev.log").open("ab") as log:
+        return subprocess.Popen(
+            [*COMMAND, "dev", *kafka, *places, *options],
+            cwd=home,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
+
+
+def _dagster_home(data: Path) -> Path:
+    """A folder with the project's dagster.yaml and workspace.yaml, for Dagster's own data."""
+    project, home = Path(__file__).parents[2], data / "home"
+    home.mkdir(exist_ok=True)
+    for name in ("dagster.yaml", "workspace.yaml"):
+        text = (project / name).read_text()
+        (home / name).write_text(
+            text.replace("working_directory: .", f"working_directory: {project}")
+        )
+    return home
+
+
 def run_cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command line."""
     return subprocess.run(
@@ -71,13 +80,20 @@ def run_cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
 
 def environment_of(data: Path) -> dict[str, str]:
     """The variables that `stack env` prints, parsed as a shell would."""
+    state = data / "stack.json"
+    return _environment(data, state.stat().st_mtime_ns if state.exists() else 0)
+
+
+@lru_cache
+def _environment(data: Path, _written_at: int) -> dict[str, str]:
+    """Asked once for each state of the stack, because the command takes a second of CPU time."""
     lines = run_cli("stack", "env", "--data", str(data)).stdout.splitlines()
     return dict(
         line.removeprefix("export ").replace("'", "").split("=", 1)
@@ -96,13 +112,20 @@ def status_of(data: Path) -> dict[str, Any]:
     return facts
 
 
+def wait_until_healthy(data: Path) -> None:
+    """Wait for the first rows, which `dev` itself reports, and then for a healthy status."""
+
+    def has_rows() -> bool:
+        return "in another shell: " in (data / "dev.log").read_text()
+
+    eventually(has_rows, f"the first rows; {data / 'dev.log'}", START_SECONDS)
+    eventually(lambda: status_of(data).get("healthy"), "all is up", START_SECONDS)
+
+
 def address_of(data: Path) -> str:
     """The UI's address that the command printed."""
-    return next(
-        word
-        for word in (data / "dev.log").read_text().split()
-        if word.startswith("http://127.0.0.1:33")
-    )
+    lines = [line.split() for line in (data / "dev.log").read_text().splitlines()]
+    return next(words[1] for words in lines if words[:1] == ["dagster"])
 
 
 def ask_the_ui(data: Path, query: str, **variables: Any) -> dict[str, Any]:

@@ -42,14 +42,19 @@ RUN = "from polygon_assets.cli import main; main()"
 
 
 def eventually(check: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
-    """The first true result of `check`; after `seconds`, fail with `what` and the last result."""
+    """The first true result of `check`; after `seconds`, fail with `what` and the last result.
+
+    The pause is as long as the check, up to 2 s: a check that starts a process would otherwise keep
+    a processor from what it waits for.
+    """
     deadline = time.monotonic() + seconds
-    while not (result := check()):
-        assert time.monotonic() < deadline, (
-            f"not within {seconds:.0f} s: {what}; last result {result!r}"
-        )
-        time.sleep(0.1)
-    return result
+    while True:
+        began = time.monotonic()
+        if result := check():
+            return result
+        ended = time.monotonic()
+        assert ended < deadline, f"not within {seconds:.0f} s: {what}; last result {result!r}"
+        time.sleep(min(max(0.1, ended - began), 2.0))
 
 
 class Program:

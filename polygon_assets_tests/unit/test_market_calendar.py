@@ -171,8 +171,20 @@ THANKSGIVING = [
 
 def test_a_calendar_that_agrees_with_the_vendor_has_no_difference() -> None:
     assert differences(NYSE, THANKSGIVING, TODAY) == []
-    assert differences(NYSE, [], TODAY) == []
-    assert differences(NYSE, [entry("2026-12-10", exchange="LSE")], TODAY) == []
+    assert differences(NYSE, [*THANKSGIVING, entry("2026-12-10", exchange="LSE")], TODAY) == []
+
+
+def test_today_is_judged_where_the_vendor_announces_it() -> None:
+    holiday = dt.date(2026, 11, 26)
+    assert differences(NYSE, THANKSGIVING[3:], holiday) == []
+    [difference] = differences(NYSE, [entry("2026-11-20"), *THANKSGIVING], TODAY)
+    assert difference.startswith("2026-11-20: the vendor announces a closed market")
+
+
+@pytest.mark.parametrize("announced", [[], [entry("2026-12-10", exchange="XNYS")]])
+def test_a_list_without_a_day_of_these_exchanges_cannot_be_compared(announced: list[Any]) -> None:
+    [difference] = differences(NYSE, announced, TODAY)
+    assert "no day of NASDAQ or NYSE" in difference
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,13 @@ from pydantic import SecretStr
 
 from polygon_assets.cli import main
 from polygon_assets.clients import s3, snowflake
-from polygon_assets.clients.airbyte.api import AirbyteApi
 from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.defs.graph.alerts import post_alert
 from polygon_assets.defs.graph.resources import Airbyte
 from polygon_assets.inspection import tables
 from polygon_assets.settings import Settings, SettingsError, load_settings
 from polygon_assets.streaming.program import ConcealingFormatter
+from polygon_assets_tests.airbyte_calls import AirbyteCalls
 from polygon_assets_tests.http_server import running
 from polygon_assets_tests.planted_secrets import PLANTED, leaks
 
@@ -108,7 +108,7 @@ def settings(environment: dict[str, str]) -> Settings:
 
 
 def airbyte(settings: Settings) -> None:
-    with closing(AirbyteApi(settings, patience_seconds=0)) as api:
+    with closing(AirbyteCalls(settings, patience_seconds=0)) as api:
         api.workspace()
 
 

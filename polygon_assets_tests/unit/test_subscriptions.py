@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polygon_assets.subscriptions import accept, difference, estimate, parse
+from polygon_assets.subscriptions import accept, difference, parse
 
 KNOWN = {"AAPL", "MSFT", "BRK.B"}
 
@@ -154,8 +154,3 @@ def test_the_version_changes_with_the_content() -> None:
 def test_difference_lists_added_and_removed_channels() -> None:
     change = difference(["A.AAPL", "A.MSFT"], ["A.MSFT", "A.TSLA"])
     assert (change.added, change.removed) == (("A.TSLA",), ("A.AAPL",))
-
-
-def test_the_estimate_of_a_wildcard_is_the_whole_market() -> None:
-    assert estimate(["A.*"]).events_per_second == 1000
-    assert estimate(["A.AAPL"]).rows_per_day == 23_400

@@ -13,12 +13,12 @@ import pytest
 from pydantic import SecretStr
 
 from polygon_assets.clients import clickhouse, kafka, market_clock, s3, snowflake
-from polygon_assets.clients.airbyte.api import AirbyteApi
 from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.defs.graph.alerts import post_alert
 from polygon_assets.defs.graph.resources import Airbyte
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.connection import open_connection
+from polygon_assets_tests.airbyte_calls import AirbyteCalls
 from polygon_assets_tests.certificates import Authority, make_authority, serving
 
 # Inside snowflake-connector 4.8.0, where it reads the certificate of another server.
@@ -61,7 +61,7 @@ def snowflake_session(settings: Settings) -> None:
 
 
 def airbyte(settings: Settings) -> None:
-    with closing(AirbyteApi(settings, patience_seconds=0)) as api:
+    with closing(AirbyteCalls(settings, patience_seconds=0)) as api:
         api.workspace()
 
 
