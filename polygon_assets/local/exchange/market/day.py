@@ -131,13 +131,25 @@ class TradingDay:
 
         The two are broadcast: a column of tickers and a row of minutes give all their pairs.
         """
+        return self._cells(
+            ticker, minute, self._price(ticker, minute), self._price(ticker, minute + 1)
+        )
+
+    def grid(self, tickers: Ints, first: int, end: int) -> Cells:
+        """The minutes with trades of these tickers, from `first` to before `end`, by ticker."""
+        minutes = np.arange(first, end + 1, dtype=np.int64)
+        # A minute opens at the price at which the one before it closed.
+        prices = self._price(tickers[:, None], minutes)
+        return self._cells(tickers[:, None], minutes[:-1], prices[:, :-1], prices[:, 1:])
+
+    def _cells(self, ticker: Ints, minute: Ints, opens: Ints, closes: Ints) -> Cells:
+        """The pairs with trades; `opens` and `closes` have the shape of all pairs."""
         key = mix(self.keys[ticker] + (minute + 1).astype(np.uint64) * GOLDEN)
         bars = self._bars(ticker, minute, key)
         traded = (bars > 0) & (minute >= self.first_minute)
         ticker, minute = (np.broadcast_to(part, traded.shape)[traded] for part in (ticker, minute))
-        key, bars = key[traded], bars[traded]
+        key, bars, opens, closes = key[traded], bars[traded], opens[traded], closes[traded]
         volume = self._volume(ticker, minute, key, bars)
-        opens, closes = self._price(ticker, minute), self._price(ticker, minute + 1)
         return Cells(
             ticker=ticker,
             minute=minute,
@@ -151,11 +163,6 @@ class TradingDay:
                 CENT // 4, (opens * self.volatility[ticker] * 1.5e-4).astype(np.int64)
             ),
         )
-
-    def grid(self, tickers: Ints, first: int, end: int) -> Cells:
-        """The minutes with trades of these tickers, from `first` to before `end`, by ticker."""
-        minutes = np.arange(first, end, dtype=np.int64)
-        return self.cells(tickers[:, None], minutes)
 
     def _bars(self, ticker: Ints, minute: Ints, key: Uints) -> Ints:
         """The number of trading seconds: 60 at unlimited intensity, rarely one at low intensity."""

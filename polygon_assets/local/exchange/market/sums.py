@@ -14,7 +14,7 @@ from polygon_assets.local.exchange.market.bars import Bars, Patterns, cut, limit
 from polygon_assets.local.exchange.market.day import DOLLAR, Cells, TradingDay
 from polygon_assets.local.exchange.market.noise import Floats, Ints
 
-_TICKERS_AT_ONCE = 128
+_TICKERS_AT_ONCE = 64
 _THREADS = 2
 
 
