@@ -31,22 +31,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the tests of another broker, and begin with the tests that take longest.
+    """Skip the tests of another broker, and begin with those that start processes.
 
-    One that began last would keep one processor busy while the others wait.
+    They take longest: one that began last would keep one processor busy while the others wait.
     """
-    items.sort(key=_by_duration)
+    items.sort(key=lambda item: "/processes/" not in item.nodeid)
     other = "apache_kafka" if config.getoption("--kafka") == EMBEDDED else "embedded_kafka"
     for item in items:
         if item.get_closest_marker(other):
             item.add_marker(pytest.mark.skip(reason="pytest --kafka chooses another broker"))
-
-
-def _by_duration(item: pytest.Item) -> int:
-    """The whole system, then tests that start processes, then the others."""
-    module = item.nodeid.partition("::")[0]
-    is_whole_system = "/test_dev" in module or "/end_to_end/" in module
-    return 0 if is_whole_system else 1 if "/processes/" in module else 2
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -26,7 +26,7 @@ from polygon_assets_tests.processes.dev_process import (
 )
 from polygon_assets_tests.processes.harness import eventually
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 SECRET = "-----BEGIN PRIVATE KEY-----production's key"
 PRODUCTION = {
@@ -176,30 +176,3 @@ def test_a_second_stack_on_the_same_data_is_refused_with_a_sentence(
     second = run_cli("stack", "up", "--data", str(data))
     assert second.returncode == 1
     assert "a stack is running on" in second.stderr
-
-
-def test_without_any_setting_the_doctor_names_each_cure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)  # in a folder with a running stack, the doctor would check that one
-    report = run_cli("doctor")
-    assert report.returncode == 1
-    for word in (
-        "POLYGON_API_KEY is not set",
-        "KAFKA_BOOTSTRAP_SERVERS is not set",
-        "CLICKHOUSE_HOST is not set",
-    ):
-        assert word in report.stdout
-
-
-def test_a_program_without_settings_ends_with_exit_code_12() -> None:
-    for name in PROGRAMS:
-        ended = run_cli("stream", name)
-        assert ended.returncode == 12
-        assert "KAFKA_BOOTSTRAP_SERVERS" in ended.stderr
-
-
-def test_stack_env_without_a_stack_fails_with_a_sentence(tmp_path: Path) -> None:
-    answer = run_cli("stack", "env", "--data", str(tmp_path))
-    assert answer.returncode == 1
-    assert "no stack is running" in answer.stderr

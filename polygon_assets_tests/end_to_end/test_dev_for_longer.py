@@ -29,7 +29,7 @@ from polygon_assets_tests.processes.dev_process import (
 from polygon_assets_tests.processes.harness import eventually
 from scripts import headless_browser
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,6 @@ query ($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset {
     label ... on IntMetadataEntry { intValue } } } } } }"""
 
 
-@pytest.mark.timeout(800)
 @pytest.mark.parametrize(
     "key", [["polygon", "websocket"], ["kafka", "polygon_stream_aggregates"]], ids="/".join
 )
@@ -91,7 +90,6 @@ def test_the_overview_of_a_streaming_asset_follows_its_numbers(
 
 
 @pytest.mark.skipif(not headless_browser.installed(), reason="no Chromium is installed")
-@pytest.mark.timeout(800)
 def test_the_printed_link_opens_the_graph_with_every_group_unfolded(
     development: tuple[subprocess.Popen[bytes], Path],
 ) -> None:
@@ -104,7 +102,6 @@ def test_the_printed_link_opens_the_graph_with_every_group_unfolded(
     assert {name for name in one_of_each_group if name not in page} == set()
 
 
-@pytest.mark.timeout(800)
 def test_the_history_loads_up_to_the_marts_without_help(
     development: tuple[subprocess.Popen[bytes], Path],
 ) -> None:
@@ -135,7 +132,6 @@ query ($id: String!) {
 }"""
 
 
-@pytest.mark.timeout(800)
 def test_a_backfill_launched_in_the_ui_loads_days_before_the_history(
     development: tuple[subprocess.Popen[bytes], Path],
 ) -> None:
@@ -186,7 +182,6 @@ def open_gaps(data: Path) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["clickhouse", "kafka"])  # `make chaos` kills the others too
 def test_a_server_may_die_while_rows_stream_and_what_it_cost_is_filled(
     development: tuple[subprocess.Popen[bytes], Path], name: str
@@ -203,7 +198,6 @@ def test_a_server_may_die_while_rows_stream_and_what_it_cost_is_filled(
     eventually(lambda: not open_gaps(data), f"the gaps of {name} are filled", 500)
 
 
-@pytest.mark.timeout(800)
 def test_a_killed_code_server_is_reloaded_with_a_line_and_the_streams_restart(
     development: tuple[subprocess.Popen[bytes], Path],
 ) -> None:

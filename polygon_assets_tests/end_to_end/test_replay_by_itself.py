@@ -61,7 +61,7 @@ def first_seconds(market: Market, symbols: list[str]) -> set[tuple[str, int]]:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_a_replayed_day_is_closed_and_compared_by_itself(
     replay: tuple[subprocess.Popen[bytes], Path],
 ) -> None:
@@ -72,11 +72,11 @@ def test_a_replayed_day_is_closed_and_compared_by_itself(
         assert process.poll() is None, text
         return " ".join(text.split())
 
-    eventually(lambda: f"{DAY} is over" in terminal(), "the replayed day is over", 5 * MINUTES)
+    eventually(lambda: f"{DAY} is over" in terminal(), "the replayed day is over", 8 * MINUTES)
     eventually(
         lambda: f"{DAY} is closed and compared" in terminal(),
         "the replayed day is compared",
-        7 * MINUTES,
+        10 * MINUTES,
     )
     settings = Settings.model_validate(
         {name.lower(): value for name, value in read_environment(data).items()}

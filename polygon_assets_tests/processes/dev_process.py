@@ -22,7 +22,7 @@ from polygon_assets.local.launcher.ports import free_port
 from polygon_assets_tests.processes.harness import eventually
 
 COMMAND = [sys.executable, "-m", "polygon_assets.cli"]
-START_SECONDS = 250.0
+START_SECONDS = 400.0
 """Dagster loads, its sensors tick and four runs start: 40 s on a quiet machine, 170 s on a busy
 one."""
 

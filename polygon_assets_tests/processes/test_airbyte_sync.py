@@ -105,6 +105,7 @@ def test_a_first_sync_loads_everything_despite_refusals_and_a_second_sync_only_c
     assert second.streams["grouped_daily"].emitted == len(bars(workspace.settings, DAYS[-1:]))
 
 
+@pytest.mark.long
 def test_a_stream_without_records_gets_an_empty_table(workspace: Workspace) -> None:
     connection = workspace.connect("empty", ["daily_open_close"], DAYS)
     assert workspace.sync(connection).status == "succeeded"

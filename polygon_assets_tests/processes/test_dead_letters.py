@@ -128,6 +128,7 @@ def vendor_event(symbol: str, second: int, close: float = 25.41) -> bytes:
     ).encode()
 
 
+@pytest.mark.long
 def test_what_each_program_refuses_is_in_the_table_with_all_its_bytes(
     live: Live, programs: Programs, settings: Settings, client: Client
 ) -> None:

@@ -210,7 +210,13 @@ def test_todays_last_window_ends_now(exchange: RunningExchange, market: Market) 
             "2026-07-01",
             [("2026-04-01", "2026-06-30"), ("2026-07-01", "2026-09-30")],
         ),
-        ("1/year", "2025-06-01", "2025-06-02", [("2025-01-01", "2025-12-31")]),
+        pytest.param(
+            "1/year",
+            "2025-06-01",
+            "2025-06-02",
+            [("2025-01-01", "2025-12-31")],
+            marks=pytest.mark.long,
+        ),
         (
             "3/day",
             "2026-11-04",
@@ -245,7 +251,13 @@ def test_longer_windows_are_the_sums_of_their_days(
 
 
 @pytest.mark.parametrize(
-    ("window", "limit"), [("1/week", 7), ("1/month", 30), ("2/month", 45), ("1/quarter", 70)]
+    ("window", "limit"),
+    [
+        ("1/week", 7),
+        pytest.param("1/month", 30, marks=pytest.mark.long),
+        ("2/month", 45),
+        pytest.param("1/quarter", 70, marks=pytest.mark.long),
+    ],
 )
 @pytest.mark.parametrize("sort", ["asc", "desc"])
 def test_pages_of_longer_windows_equal_one_page(

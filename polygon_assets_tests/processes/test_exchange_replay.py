@@ -75,6 +75,7 @@ def test_a_client_that_reconnects_does_not_restart_the_replay(exchange: RunningE
     assert clock(exchange).anchors[0] == before.anchors[0]
 
 
+@pytest.mark.long
 def test_the_days_bars_begin_with_the_replay() -> None:
     with running_exchange(*REPLAY, "--speed", "100000") as exchange:
         with exchange.streaming("A.AAPL"):

@@ -165,6 +165,7 @@ def test_without_the_entitlement_a_gap_is_unfillable_with_the_vendors_words(
     assert "the account's plan does not include this data" in refused.note
 
 
+@pytest.mark.long
 def test_one_symbol_that_the_vendor_refuses_holds_up_no_other(
     live: Live, programs: Programs, settings: Settings, filler: GapFiller
 ) -> None:
@@ -207,6 +208,7 @@ def test_one_unusable_second_is_named_and_costs_no_other(
     assert {key: kept[key] for key in of_symbol} == {key: expected[key] for key in of_symbol}
 
 
+@pytest.mark.long
 def test_the_ledger_takes_the_reports_of_kafka_once(
     live: Live, programs: Programs, settings: Settings
 ) -> None:

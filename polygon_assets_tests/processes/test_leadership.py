@@ -25,6 +25,8 @@ from polygon_assets_tests.processes.market_truth import Key, as_sent
 
 __all__ = ["EXCHANGE_OPTIONS", "SERVERS"]
 
+pytestmark = pytest.mark.long
+
 TWO_COPIES = {"PRODUCER_COPIES": "2"}
 
 
@@ -66,10 +68,7 @@ def overwritten_corrections(live: Live) -> list[Key]:
 
 @pytest.mark.parametrize(
     "number",
-    [
-        pytest.param(signal.SIGKILL, marks=pytest.mark.long, id="kill -9"),
-        pytest.param(signal.SIGTERM, id="stop"),
-    ],
+    [pytest.param(signal.SIGKILL, id="kill -9"), pytest.param(signal.SIGTERM, id="stop")],
 )
 def test_the_standby_streams_within_seconds_and_the_interval_is_a_gap(
     live: Live, programs: Programs, number: signal.Signals
@@ -86,7 +85,6 @@ def test_the_standby_streams_within_seconds_and_the_interval_is_a_gap(
     assert live.missing(*SYMBOLS) == []
 
 
-@pytest.mark.long
 def test_a_leader_that_wakes_up_evicts_nobody_and_overwrites_no_correction(
     live: Live, programs: Programs
 ) -> None:
@@ -110,7 +108,6 @@ def test_a_leader_that_wakes_up_evicts_nobody_and_overwrites_no_correction(
     assert live.missing(*SYMBOLS) == []
 
 
-@pytest.mark.long
 def test_while_the_broker_is_away_the_leader_goes_on(
     stack: Stack, live: Live, programs: Programs
 ) -> None:

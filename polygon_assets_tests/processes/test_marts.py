@@ -14,6 +14,7 @@ from snowflake.connector.errors import Error
 from polygon_assets.batch import marts, reconciliation
 from polygon_assets.batch.marts import MARTS, findings
 from polygon_assets.batch.marts.findings import Finding
+from polygon_assets_tests.parameters import first_few
 from polygon_assets_tests.processes.warehouse_harness import (
     AT,
     ask,
@@ -106,7 +107,9 @@ DEAD = {
 
 
 @pytest.mark.parametrize("living_first", [True, False])
-@pytest.mark.parametrize("without", [(), ("composite_figi",), ("composite_figi", "cik")])
+@pytest.mark.parametrize(
+    "without", first_few(1, [(), ("composite_figi",), ("composite_figi", "cik")])
+)
 def test_a_dead_company_of_the_same_symbol_never_replaces_the_living_one(
     session: SnowflakeConnection, living_first: bool, without: tuple[str, ...]
 ) -> None:
@@ -135,7 +138,9 @@ def test_a_dead_company_of_the_same_symbol_never_replaces_the_living_one(
     assert findings.reused_symbols(session)[0].shares_bars
 
 
-@pytest.mark.parametrize("without", [(), ("composite_figi",), ("composite_figi", "cik")])
+@pytest.mark.parametrize(
+    "without", first_few(1, [(), ("composite_figi",), ("composite_figi", "cik")])
+)
 def test_a_delisted_security_is_inactive_although_its_old_entry_stays(
     session: SnowflakeConnection, without: tuple[str, ...]
 ) -> None:

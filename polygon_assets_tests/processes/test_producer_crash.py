@@ -43,6 +43,7 @@ def test_kill_9_leaves_a_gap_from_its_last_heartbeat_to_the_first_new_event(live
     assert live.missing(*SYMBOLS) == []
 
 
+@pytest.mark.long
 def test_a_crash_leaves_a_gap_even_if_the_broker_comes_back_after_the_producer(
     stack: Stack, live: Live
 ) -> None:
@@ -88,6 +89,7 @@ def test_a_gap_still_open_at_the_stop_is_recorded_by_the_next_start(live: Live) 
     assert live.missing("AAPL", "MSFT") == []
 
 
+@pytest.mark.long
 def test_a_process_that_never_streamed_hides_no_gap(live: Live) -> None:
     first = live.start(*SYMBOLS)
     first.until(live.written, "events arrive")

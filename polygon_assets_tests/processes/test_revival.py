@@ -60,6 +60,7 @@ def test_a_server_that_dies_is_restarted_with_a_line_until_its_third_death_ends_
         stack.stop()
 
 
+@pytest.mark.long
 def test_a_server_that_does_not_become_ready_again_is_started_once_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ def test_rows_arrive_exactly_and_the_newest_version_wins(
     assert last.counters["forwarded"] == last.counters["read"] >= 4
 
 
+@pytest.mark.long
 def test_kill_9_in_the_middle_of_inserts_changes_nothing(
     settings: Settings, programs: Programs
 ) -> None:

@@ -160,6 +160,7 @@ def test_processes_that_write_the_same_rows_at_once_wait_for_each_other(
     assert ask(session, "SELECT COUNT(*), COUNT(DISTINCT id) FROM RAW.CONTENDED") == [(500, 500)]
 
 
+@pytest.mark.long
 def test_dagster_snowflakes_resource_works_unmodified(
     session: SnowflakeConnection, stack: Stack
 ) -> None:

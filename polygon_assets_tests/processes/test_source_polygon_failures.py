@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from polygon_assets.batch.raw.daily_records import grouped_daily
 from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.local.exchange.market.market import Market
@@ -132,6 +134,7 @@ def test_the_rate_limit_holds_and_a_crash_while_reading_tickers_loses_no_ticker(
     assert by_ticker(kept + resumed.records["tickers"]) == every_ticker(market, NOW)
 
 
+@pytest.mark.long
 def test_a_crash_during_the_first_day_with_later_days_done_loses_no_day(
     exchange: RunningExchange, connector: Connector, market: Market
 ) -> None:

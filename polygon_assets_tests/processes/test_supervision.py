@@ -82,6 +82,7 @@ def test_a_cancelled_run_lets_its_program_drain_and_its_lines_are_in_the_compute
     assert "the fake filter prints" in logs
 
 
+@pytest.mark.long
 def test_kill_9_of_the_run_worker_leaves_no_orphan_and_marks_the_run_as_failed(
     shared: Location,
 ) -> None:
