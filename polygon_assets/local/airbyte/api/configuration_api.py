@@ -148,6 +148,9 @@ def _stream(configured: ConfiguredStream) -> Json:
             "primaryKey": configured.primary_key,
             "aliasName": configured.name,
             "selected": True,
+            "fieldSelectionEnabled": False,
+            "selectedFields": [],
+            "mappers": [],
         },
     }
 

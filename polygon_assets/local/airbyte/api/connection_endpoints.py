@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from polygon_assets.local.airbyte.api.http import Call, Endpoint
 from polygon_assets.local.airbyte.api.problems import bad_request, unprocessable
+from polygon_assets.local.airbyte.sync.jobs import Jobs
 from polygon_assets.local.airbyte.workspace import catalog
 from polygon_assets.local.airbyte.workspace.catalog import StreamChoice
 from polygon_assets.local.airbyte.workspace.objects import ConfiguredStream, Connection, Json
@@ -60,8 +61,9 @@ class ConnectionRequest(Struct, rename="camel"):
 
 
 class ConnectionEndpoints:
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, jobs: Jobs) -> None:
         self._workspace = workspace
+        self._jobs = jobs
 
     def endpoints(self) -> list[Endpoint]:
         workspace = self._workspace
@@ -128,6 +130,9 @@ class ConnectionEndpoints:
         connection = request.applied_to(self._workspace.connection(call.path["id"]))
         if choices := request.configurations.streams:
             streams = self._workspace.configured(connection.source_id, choices, int(call.now))
+            # Airbyte deletes these states too; those of the other streams stay.
+            if gone := catalog.streams_without_state(connection.streams, streams):
+                self._jobs.delete_states(connection.id, gone)
             connection = msgspec.structs.replace(connection, streams=streams)
         return self._reply(self._workspace.put_connection(connection))
 

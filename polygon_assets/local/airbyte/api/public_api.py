@@ -40,7 +40,7 @@ class PublicApi:
             Endpoint("GET", "/workspaces/{workspace}", self._get_workspace),
             *DefinitionEndpoints(self._workspace).endpoints(),
             *ActorEndpoints(self._workspace).endpoints(),
-            *ConnectionEndpoints(self._workspace).endpoints(),
+            *ConnectionEndpoints(self._workspace, self._jobs).endpoints(),
             *JobEndpoints(self._workspace, self._jobs).endpoints(),
         ]
         # By default, Airbyte's own client requests its token at the root of the server.

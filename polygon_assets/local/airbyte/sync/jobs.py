@@ -6,7 +6,7 @@ Add rules about jobs here; executing a job belongs to `run`, the APIs' requests 
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import msgspec
@@ -121,6 +121,13 @@ class Jobs:
             if self._running(connection_id):
                 raise sync_is_running()
             self._store_states(connection_id, changed)
+
+    def delete_states(self, connection_id: str, streams: Collection[str]) -> None:
+        """Forget the states of these streams: their next sync reads everything."""
+        kept = {
+            name: state for name, state in self.states(connection_id).items() if name not in streams
+        }
+        self._states.put(connection_id, States(streams=kept, created_at=int(self._clock())))
 
     def _running(self, connection_id: str) -> Job | None:
         return next(

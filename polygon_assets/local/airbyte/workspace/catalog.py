@@ -99,6 +99,14 @@ def combined_sync_mode(stream: ConfiguredStream) -> str:
     )
 
 
+def streams_without_state(
+    old: Sequence[ConfiguredStream], new: Sequence[ConfiguredStream]
+) -> set[str]:
+    """Streams that left the connection, or changed between full refresh and incremental."""
+    modes = {stream.name: stream.sync_mode for stream in new}
+    return {stream.name for stream in old if modes.get(stream.name) != stream.sync_mode}
+
+
 def table(stream: ConfiguredStream, prefix: str) -> Stream:
     """The stream's table in the warehouse: name, key, cursor and columns."""
     return Stream(

@@ -82,3 +82,17 @@ def test_an_incremental_stream_without_a_key_is_refused() -> None:
         catalog.configure(
             [keyless], [StreamChoice(name="bars", sync_mode="incremental_deduped_history")]
         )
+
+
+def test_a_state_goes_with_its_stream_or_with_a_change_to_full_refresh_and_no_other() -> None:
+    bars, types = catalog.configure(
+        [BARS, TYPES],
+        [
+            StreamChoice(name="bars", sync_mode="incremental_deduped_history"),
+            StreamChoice(name="types"),
+        ],
+    )
+    [whole_bars] = catalog.configure([BARS], [StreamChoice(name="bars")])
+    assert catalog.streams_without_state([bars, types], [bars]) == {"types"}
+    assert catalog.streams_without_state([bars, types], [whole_bars, types]) == {"bars"}
+    assert catalog.streams_without_state([bars], [types, bars]) == set()
