@@ -18,6 +18,10 @@ class AirbyteCalls(AirbyteApi):
         """One source, with `**********` in place of each secret of its configuration."""
         return self._transport.get(f"/sources/{source_id}")
 
+    def delete(self, path: str) -> None:
+        """Delete an object, such as `/sources/ID`, with what depends on it."""
+        self._transport.call("DELETE", path)
+
     def start_sync(self, connection_id: str) -> int:
         """Start a sync and return the id of its job.
 

@@ -1,7 +1,7 @@
 """`migrate`: create what Kafka and ClickHouse lack, before the programs start.
 
 Add another store's preparation here; topics belong to `streaming.create_topics`, migrations to
-`serving.migrate`, and the Airbyte workspace to the command `airbyte provision`.
+`serving.migrate`, and the Airbyte workspace to the command `airbyte apply`.
 """
 
 import datetime as dt

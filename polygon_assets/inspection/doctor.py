@@ -263,5 +263,5 @@ _SNOWFLAKE_CURE = (
 )
 _AIRBYTE_CURE = (
     "the workspace id is in its address, id and secret under Settings, Applications; then "
-    "`polygon-assets airbyte provision`"
+    "`polygon-assets airbyte apply`"
 )

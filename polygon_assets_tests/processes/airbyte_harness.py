@@ -13,7 +13,7 @@ import psutil
 import requests
 
 from polygon_assets.batch.airbyte.connector import streams
-from polygon_assets.batch.airbyte.provision import source_configuration
+from polygon_assets.batch.airbyte.declaration import source_configuration
 from polygon_assets.clients import snowflake
 from polygon_assets.clients.airbyte.job_outcome import JobOutcome
 from polygon_assets.local.launcher.stack import Stack

@@ -70,7 +70,7 @@ class Connector:
     max_retries: int = 0
     """Above 0: instead of the manifest's number, whose pauses take four minutes."""
     is_provisioned: bool = True
-    """Whether the streams know the vendor's address, as `airbyte provision` tells it."""
+    """Whether the streams know the vendor's address, as `airbyte apply` tells it."""
 
     def with_config(self, **changes: object) -> "Connector":
         return replace(self, config={**self.config, **changes})

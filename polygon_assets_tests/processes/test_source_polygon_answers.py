@@ -252,7 +252,7 @@ def test_a_manifest_that_was_not_provisioned_compares_the_path_and_keeps_the_key
 
 def assert_names_the_redirect(output: Output, address: str) -> None:
     assert any(
-        f"redirected to {address}" in error and "`polygon-assets airbyte provision`" in error
+        f"redirected to {address}" in error and "`polygon-assets airbyte apply`" in error
         for error in output.errors
     ), output.errors
     assert not any("Copy the key" in error for error in output.errors)

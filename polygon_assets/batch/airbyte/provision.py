@@ -1,49 +1,37 @@
-"""Creates or updates what this project needs in an Airbyte workspace (Cloud or self-managed).
+"""Reads an Airbyte workspace (Cloud or self-managed) and changes it to what is declared.
 
-Add workspace objects and their configuration here; starting syncs belongs to
-`defs.batch.airbyte_sync`. Provisioning again keeps the connections' states, the source's first day
-and its tickers.
+Add how an object is read or changed here; what is declared belongs to `declaration`, differences to
+`workspace_plan`, starting syncs to `defs.batch.airbyte_sync`. Applying again keeps the connections'
+states, the source's first day and its tickers.
 """
 
 import datetime as dt
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
-from polygon_assets.batch.airbyte.connector import (
-    CONNECTIONS,
-    DAILY_CONNECTION,
-    Stream,
-    provisioned_manifest,
-    streams,
-)
+from polygon_assets.batch.airbyte.connector import CONNECTIONS, DAILY_CONNECTION
 from polygon_assets.batch.airbyte.connector_state import with_new_tickers
+from polygon_assets.batch.airbyte.declaration import (
+    DESTINATION,
+    NAME,
+    TICKERS,
+    Declaration,
+    ProvisionError,
+    declaration,
+)
+from polygon_assets.batch.airbyte.workspace_plan import Change, Plan, WorkspaceState
+from polygon_assets.batch.airbyte.workspace_plan import plan as differences
 from polygon_assets.clients.airbyte.api import AirbyteApi
-from polygon_assets.clients.airbyte.transport import AirbyteError
-from polygon_assets.required_settings import not_set
+from polygon_assets.clients.airbyte.transport import AirbyteError, Json
 from polygon_assets.settings import Settings
 
-NAME = "polygon"
-"""Name of the connector and of its source."""
-DESTINATION = "snowflake"
-SCHEMA = "RAW"
-TICKERS = "open_close_tickers"
 OPEN_CLOSE_STREAM = "daily_open_close"
-_NEVER_UPDATED = ("start_date", TICKERS)
-"""Source settings that are written once, when the source is created."""
-
-Json = dict[str, Any]
-
-
-class ProvisionError(AirbyteError):
-    """Settings are missing, or a name in the workspace is taken; the message gives the cure."""
 
 
 @dataclass(frozen=True)
 class Provisioned:
-    """Ids in the workspace, and the changes in words; secrets are always sent and never listed."""
+    """Ids in the workspace, and the changes in words, without secrets."""
 
     definition_id: str
     source_id: str
@@ -53,14 +41,64 @@ class Provisioned:
 
 
 def provision(settings: Settings, start_date: dt.date) -> Provisioned:
-    """Create or update connector, source, destination and connections.
+    """Make the workspace as declared, secrets included, without asking.
 
-    `start_date` is the first day of a new source's daily streams; an existing source keeps its own.
     Raises ProvisionError or AirbyteError.
     """
-    _refuse_missing_settings(settings)
+    declared = declaration(settings, start_date, writes_secrets=True)
     with closing(AirbyteApi(settings)) as api:
-        return _Workspace(api).provision(settings, start_date)
+        shown = read_plan(api, declared)
+        if shown.refusals:
+            raise ProvisionError("\n".join(shown.refusals))
+        changes = tuple(str(change) for change in apply(api, shown))
+        ids = read_plan(api, declared).identifiers
+    return Provisioned(
+        ids[f"connector {NAME}"],
+        ids[f"source {NAME}"],
+        ids[f"destination {DESTINATION}"],
+        {name: ids[f"connection {name}"] for name in CONNECTIONS},
+        changes,
+    )
+
+
+def read_plan(api: AirbyteApi, declared: Declaration) -> Plan:
+    """Read the workspace and compare it; changes nothing. Raises AirbyteError."""
+    connections = api.connections()
+    own = [item for item in connections if item["name"] in declared.connections]
+    return differences(
+        declared,
+        WorkspaceState(
+            definitions=api.definitions(),
+            sources=api.sources(),
+            destinations=api.destinations(),
+            connections=connections,
+            catalogs={item["connectionId"]: api.catalog(item["connectionId"]) for item in own},
+        ),
+    )
+
+
+def apply(api: AirbyteApi, shown: Plan) -> Iterator[Change]:
+    """Make the changes of a plan, each yielded once it is made.
+
+    Raises AirbyteError, which leaves the earlier changes made; applying again makes the others.
+    """
+    ids = dict(shown.identifiers)
+    discovered = False
+    for change in shown.changes:
+        if "configurations" in change.body and not discovered:
+            _discover(api, ids[f"source {NAME}"])
+            discovered = True
+        try:
+            ids[change.title] = _make(api, change, ids)
+        except AirbyteError as error:
+            if error.status != 409:
+                raise
+            raise AirbyteError(
+                f"{change.title}: {error}; somebody else may have changed the workspace: run "
+                "`polygon-assets airbyte plan` again",
+                error.status,
+            ) from error
+        yield change
 
 
 def open_close_tickers(api: AirbyteApi) -> list[str]:
@@ -93,207 +131,76 @@ def _store_state_of_new_tickers(api: AirbyteApi, tickers: list[str], start_date:
         )
 
 
-class _Workspace:
-    """One run over a workspace; collects the changes it makes."""
+def _discover(api: AirbyteApi, source_id: str) -> None:
+    """Make Airbyte read the connector's streams again: it caches those of the old manifest.
 
-    def __init__(self, api: AirbyteApi) -> None:
-        self._api = api
-        self._changes: list[str] = []
-
-    def provision(self, settings: Settings, start_date: dt.date) -> Provisioned:
-        definition_id, manifest_changed = self._definition(settings.polygon_rest_url)
-        source_id = self._source(settings, definition_id, start_date)
-        destination_id = self._destination(settings)
-        if manifest_changed:
-            # Airbyte caches the schema that it discovered with the old manifest.
-            self._api.stream_properties(source_id, fresh=True)
-        existing = _by_name(self._api.connections())
-        connection_ids = {
-            name: self._connection(
-                name, existing.get(name), source_id, destination_id, manifest_changed
-            )
-            for name in CONNECTIONS
-        }
-        return Provisioned(
-            definition_id, source_id, destination_id, connection_ids, tuple(self._changes)
-        )
-
-    def _definition(self, base_url: str) -> tuple[str, bool]:
-        """The connector's id, and whether an existing connector got another manifest."""
-        # Airbyte stores the manifest as JSON, so it is compared as JSON.
-        wanted: Json = json.loads(json.dumps(provisioned_manifest(base_url)))
-        existing = _by_name(self._api.definitions()).get(NAME)
-        if not existing:
-            self._changes.append(f"connector {NAME}: created")
-            return str(self._api.create_definition(NAME, wanted)["id"]), False
-        changed = existing["manifest"] != wanted
-        if changed:
-            version = self._api.update_definition(existing["id"], wanted)["version"]
-            self._changes.append(f"connector {NAME}: manifest updated to version {version}")
-        return str(existing["id"]), changed
-
-    def _source(self, settings: Settings, definition_id: str, start_date: dt.date) -> str:
-        wanted = source_configuration(settings, start_date)
-        existing = _by_name(self._api.sources()).get(NAME)
-        if not existing:
-            self._changes.append(f"source {NAME}: created, from {start_date}")
-            return str(self._api.create_source(NAME, definition_id, wanted)["sourceId"])
-        if existing["definitionId"] != definition_id:
-            raise ProvisionError(
-                f"source {NAME} in workspace {self._api.workspace_id} belongs to another "
-                f"connector than {NAME}: rename it or delete it"
-            )
-        updated = {name: value for name, value in wanted.items() if name not in _NEVER_UPDATED}
-        after = self._api.patch_source(existing["sourceId"], updated)
-        self._note_changes(f"source {NAME}", existing["configuration"], after["configuration"])
-        return str(existing["sourceId"])
-
-    def _destination(self, settings: Settings) -> str:
-        wanted = destination_configuration(settings)
-        existing = _by_name(self._api.destinations()).get(DESTINATION)
-        if not existing:
-            self._changes.append(f"destination {DESTINATION}: created")
-            created = self._api.create_destination(DESTINATION, DESTINATION, wanted)
-            return str(created["destinationId"])
-        after = self._api.put_destination(existing["destinationId"], DESTINATION, wanted)
-        self._note_changes(
-            f"destination {DESTINATION}", existing["configuration"], after["configuration"]
-        )
-        return str(existing["destinationId"])
-
-    def _connection(
-        self,
-        name: str,
-        existing: Json | None,
-        source_id: str,
-        destination_id: str,
-        manifest_changed: bool,
-    ) -> str:
-        configurations = [_stream_configuration(streams()[stream]) for stream in CONNECTIONS[name]]
-        if not existing:
-            self._changes.append(f"connection {name}: created")
-            wanted = _connection(name, source_id, destination_id, configurations)
-            return str(self._api.create_connection(wanted)["connectionId"])
-        if (existing["sourceId"], existing["destinationId"]) != (source_id, destination_id):
-            raise ProvisionError(
-                f"connection {name} in workspace {self._api.workspace_id} does not lead from "
-                f"source {NAME} to destination {DESTINATION}: rename it"
-            )
-        if manifest_changed or not _fits(existing, configurations):
-            self._api.patch_connection(
-                existing["connectionId"], {"configurations": {"streams": configurations}}
-            )
-            self._changes.append(f"connection {name}: streams updated")
-        return str(existing["connectionId"])
-
-    def _note_changes(self, changed_object: str, before: Json, after: Json) -> None:
-        changed = sorted(
-            name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
-        )
-        if changed:
-            self._changes.append(f"{changed_object}: {', '.join(changed)} updated")
-
-
-def source_configuration(settings: Settings, start_date: dt.date) -> Json:
-    """The configuration of a new source, by the connector's specification."""
-    return {
-        "api_key": settings.polygon_api_key.get_secret_value(),
-        "base_url": settings.polygon_rest_url,
-        "requests_per_minute": settings.polygon_requests_per_minute,
-        "start_date": start_date.isoformat(),
-        TICKERS: [],
-    }
-
-
-def destination_configuration(settings: Settings) -> Json:
-    """The configuration of Airbyte's Snowflake destination.
-
-    A host with a scheme makes the destination use a server that is not Snowflake's own.
+    Raises ProvisionError if a declared stream is not among them.
     """
-    key = settings.snowflake_private_key.get_secret_value()
-    address = f"{settings.snowflake_protocol}://{settings.snowflake_host}:{settings.snowflake_port}"
-    return {
-        "host": address
-        if settings.snowflake_host
-        else f"{settings.snowflake_account}.snowflakecomputing.com",
-        "role": settings.snowflake_role,
-        "warehouse": settings.snowflake_warehouse,
-        "database": settings.snowflake_database,
-        "schema": SCHEMA,
-        "username": settings.snowflake_user,
-        "credentials": {"auth_type": "Key Pair Authentication", "private_key": key}
-        if key
-        else {
-            "auth_type": "Username and Password",
-            "password": settings.snowflake_password.get_secret_value(),
-        },
-    }
+    offered = {item["streamName"] for item in api.stream_properties(source_id, fresh=True)}
+    declared = {name for members in CONNECTIONS.values() for name in members}
+    if missing := sorted(declared - offered):
+        raise ProvisionError(
+            f"source {NAME} offers no stream {', '.join(missing)} in workspace "
+            f"{api.workspace_id} (it offers {', '.join(sorted(offered)) or 'none'}); no connection "
+            "was changed: open the source in Airbyte and read the error of its schema"
+        )
 
 
-def _refuse_missing_settings(settings: Settings) -> None:
-    """Raises ProvisionError for empty settings, some of which would only fail the first sync."""
-    required = {
-        "AIRBYTE_WORKSPACE_ID": settings.airbyte_workspace_id,
-        "POLYGON_API_KEY": settings.polygon_api_key.get_secret_value(),
-        "SNOWFLAKE_USER": settings.snowflake_user,
-        "SNOWFLAKE_PRIVATE_KEY": settings.snowflake_private_key.get_secret_value()
-        or settings.snowflake_password.get_secret_value(),
+def _make(api: AirbyteApi, change: Change, ids: Mapping[str, str]) -> str:
+    """Create or change one object; returns its id."""
+    match change.kind, bool(change.identifier):
+        case "connector", False:
+            return str(api.create_definition(NAME, change.body["manifest"])["id"])
+        case "connector", True:
+            api.update_definition(change.identifier, change.body["manifest"])
+        case "source", False:
+            definition_id = ids[f"connector {NAME}"]
+            created = api.create_source(NAME, definition_id, change.body["configuration"])
+            return str(created["sourceId"])
+        case "source", True:
+            api.patch_source(change.identifier, change.body)
+        case "destination", False:
+            created = api.create_destination(DESTINATION, DESTINATION, change.body["configuration"])
+            return str(created["destinationId"])
+        case "destination", True:
+            api.put_destination(change.identifier, DESTINATION, change.body["configuration"])
+        case "connection", False:
+            ends = {
+                "sourceId": ids[f"source {NAME}"],
+                "destinationId": ids[f"destination {DESTINATION}"],
+            }
+            return str(api.create_connection({**change.body, **ends})["connectionId"])
+        case _:
+            _patch_connection(api, change)
+    return change.identifier
+
+
+def _patch_connection(api: AirbyteApi, change: Change) -> None:
+    """Change a connection, and put back each state that had to stay but did not."""
+    if "configurations" not in change.body:
+        api.patch_connection(change.identifier, change.body)
+        return
+    before = api.states(change.identifier)
+    api.patch_connection(change.identifier, change.body)
+    after = api.states(change.identifier)
+    lost = {
+        stream: state
+        for stream, state in before.items()
+        if stream in change.kept_states and stream not in after
     }
-    if not settings.snowflake_host:
-        required |= {
-            "SNOWFLAKE_ACCOUNT": settings.snowflake_account,
-            "SNOWFLAKE_ROLE": settings.snowflake_role,
-            "SNOWFLAKE_WAREHOUSE": settings.snowflake_warehouse,
-        }
-    if missing := [name for name, value in required.items() if not value]:
-        raise ProvisionError(f"Airbyte cannot be set up; {not_set(missing)}")
+    if lost:
+        api.put_states(change.identifier, {**after, **lost})
 
 
 def _source(api: AirbyteApi) -> Json:
-    source = _by_name(api.sources()).get(NAME)
+    source = next((item for item in api.sources() if item["name"] == NAME), None)
     if not source:
         raise AirbyteError(
             f"workspace {api.workspace_id} has no source {NAME!r}: create it with "
-            "`polygon-assets airbyte provision`"
+            "`polygon-assets airbyte apply`"
         )
     return source
 
 
 def _tickers(source: Json) -> list[str]:
     return list(source["configuration"].get(TICKERS, []))
-
-
-def _stream_configuration(stream: Stream) -> Json:
-    """The stream in a connection: merged by key if incremental, else it replaces its table."""
-    if stream.cursor is None:
-        return {"name": stream.name, "syncMode": "full_refresh_overwrite"}
-    keys = {"cursorField": [stream.cursor], "primaryKey": [[name] for name in stream.primary_key]}
-    return {"name": stream.name, "syncMode": "incremental_deduped_history", **keys}
-
-
-def _connection(name: str, source_id: str, destination_id: str, configurations: list[Json]) -> Json:
-    return {
-        "name": name,
-        "sourceId": source_id,
-        "destinationId": destination_id,
-        "configurations": {"streams": configurations},
-        "schedule": {"scheduleType": "manual"},
-        "namespaceDefinition": "destination",
-        "nonBreakingSchemaUpdatesBehavior": "ignore",
-        "status": "active",
-    }
-
-
-def _fits(connection: Json, configurations: list[Json]) -> bool:
-    """Whether the connection has exactly these streams; Airbyte adds fields of its own."""
-    streams_by_name = {stream["name"]: stream for stream in connection["configurations"]["streams"]}
-    wanted_by_name = {stream["name"]: stream for stream in configurations}
-    return streams_by_name.keys() == wanted_by_name.keys() and all(
-        streams_by_name[name].get(setting) == value
-        for name, wanted in wanted_by_name.items()
-        for setting, value in wanted.items()
-    )
-
-
-def _by_name(objects: Iterable[Json]) -> dict[str, Json]:
-    return {str(json_object["name"]): json_object for json_object in objects}

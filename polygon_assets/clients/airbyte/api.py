@@ -45,7 +45,8 @@ class AirbyteApi:
         return list(self._transport.get(self._definitions)["data"])
 
     def create_definition(self, name: str, manifest: Json) -> Json:
-        return self._transport.call("POST", self._definitions, {"name": name, "manifest": manifest})
+        body = {"name": name, "manifest": manifest}
+        return self._transport.call("POST", self._definitions, body, repeatable=False)
 
     def update_definition(self, definition_id: str, manifest: Json) -> Json:
         """Make `manifest` the active version."""
@@ -106,7 +107,7 @@ class AirbyteApi:
             raise AirbyteError(
                 f"workspace {self.workspace_id} has no connection {name!r} "
                 f"(its connections: {', '.join(sorted(ids)) or 'none'}); "
-                "create it with `polygon-assets airbyte provision`"
+                "create it with `polygon-assets airbyte apply`"
             )
         return ids[name]
 
@@ -117,6 +118,11 @@ class AirbyteApi:
     def patch_connection(self, connection_id: str, changes: Json) -> Json:
         """Change the given fields of a connection; its state stays."""
         return self._transport.call("PATCH", f"/connections/{connection_id}", changes)
+
+    def catalog(self, connection_id: str) -> Sequence[Json]:
+        """The selected streams with their schemas and `config`, which the public API lacks."""
+        answer = self._transport.configure("/connections/get", {"connectionId": connection_id})
+        return list((answer.get("syncCatalog") or {}).get("streams") or ())
 
     def states(self, connection_id: str) -> dict[str, Json]:
         """The connector's state (its cursor) by stream name; streams never synced are missing."""

@@ -23,7 +23,8 @@ TIMEOUT_SECONDS = (5.0, 180.0)
 CHECK_ADDRESSES = "check AIRBYTE_API_URL and AIRBYTE_CONFIGURATION_API_URL"
 CURES = {
     401: "check AIRBYTE_CLIENT_ID and AIRBYTE_CLIENT_SECRET (Airbyte: Settings, Applications)",
-    403: "the application of AIRBYTE_CLIENT_ID may not do this in workspace AIRBYTE_WORKSPACE_ID",
+    403: "the application of AIRBYTE_CLIENT_ID may not do this in workspace AIRBYTE_WORKSPACE_ID: "
+    "it has the rights of the user who created it, who must be an editor of the workspace",
 }
 _TOKEN_RENEWAL_SECONDS = 30.0
 """A token is renewed this long before it expires, or after half its life if that is shorter."""

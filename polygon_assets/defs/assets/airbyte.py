@@ -35,7 +35,7 @@ NONE_NAMED = "no symbol is named (A.*, or no set is in force), so the list stays
     description=described(
         "The Airbyte source with which all raw tables are read. Its `open_close_tickers`, which "
         "`snowflake/raw/daily_open_close` requests one by one, follow the subscribed symbols; "
-        "`polygon-assets airbyte provision` sets everything else in it.",
+        "`polygon-assets airbyte apply` sets everything else in it.",
         grain="one list of symbols.",
         lateness="it follows an accepted subscription CSV within a minute, or after the load that "
         "is running. A new symbol is in the day's load from then on.",

@@ -147,7 +147,7 @@ def test_a_missing_connection_names_the_existing_ones_and_the_cure(
     airbyte.script = [TOKEN, (200, {"data": [{"name": "other", "connectionId": "1"}]})]
     with pytest.raises(
         AirbyteError,
-        match=r"no connection 'polygon_daily' \(its connections: other\).*airbyte provision",
+        match=r"no connection 'polygon_daily' \(its connections: other\).*airbyte apply",
     ):
         api.connection_id("polygon_daily")
 

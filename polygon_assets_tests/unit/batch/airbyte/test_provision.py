@@ -9,7 +9,10 @@ import json
 from pydantic import SecretStr
 
 from polygon_assets.batch.airbyte.connector import manifest
-from polygon_assets.batch.airbyte.provision import destination_configuration, source_configuration
+from polygon_assets.batch.airbyte.declaration import (
+    destination_configuration,
+    source_configuration,
+)
 from polygon_assets.settings import Settings
 
 CLOUD = Settings(
