@@ -19,23 +19,28 @@ T = TypeVar("T", bound=Stored)
 
 
 class Documents(Generic[T]):
-    """The objects of one kind by id, oldest first; a change is on disk before it is visible."""
+    """The objects of one kind by id; a change is on disk before it is visible."""
 
     def __init__(self, folder: Path, kind: type[T]) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
         self._lock = threading.Lock()
-        objects = {
+        self._objects = {
             file.stem: msgspec.json.decode(file.read_bytes(), type=kind)
             for file in folder.glob("*.json")
         }
-        self._objects = dict(sorted(objects.items(), key=lambda item: item[1].created_at))
 
     def get(self, identifier: str) -> T | None:
         return self._objects.get(identifier)
 
     def all(self) -> list[T]:
-        return list(self._objects.values())
+        """All objects, oldest first; those of one second by id, so a restart changes no order."""
+        return [
+            value
+            for _, value in sorted(
+                self._objects.items(), key=lambda item: (item[1].created_at, item[0])
+            )
+        ]
 
     def put(self, identifier: str, value: T) -> T:
         """Store an object, in place of an earlier one with this id; returns the object."""
