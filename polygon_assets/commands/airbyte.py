@@ -8,6 +8,7 @@ import datetime as dt
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -110,8 +111,6 @@ def _shown_plan(settings: Settings, api: "AirbyteApi", declared: "Declaration") 
 
 def _apply(api: "AirbyteApi", declared: "Declaration", shown: "Plan") -> None:
     """Make the changes, and prove by a second plan that none is left."""
-    from dataclasses import replace
-
     from polygon_assets.batch.airbyte.provision import apply as make
     from polygon_assets.batch.airbyte.provision import read_plan
 

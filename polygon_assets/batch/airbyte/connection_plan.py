@@ -50,7 +50,7 @@ def compare_connection(
     compared = _compare_streams(members, existing, catalog)
     body: Json = {name: CONNECTION_FIELDS[name] for name in changed if name not in _MOVING_FIELDS}
     lines = [_line(name, values[name]) for name in body]
-    if compared.lines and not compared.refusals:
+    if compared.lines:
         # The list replaces the old one, so it also carries the streams that stay as they are.
         choices = [stream_configuration(stream) for stream in members]
         body["configurations"] = {"streams": choices}
@@ -112,6 +112,10 @@ def _compare_streams(
         lines += _catalog_lines(stream, entries.get(stream.name, {}))
     for name in sorted(selected.keys() - {stream.name for stream in members}):
         _sort_extra(selected[name], lines, refusals)
+    if refusals:
+        # One request carries all streams, so it waits for the refused one.
+        refusals += [f"{line}; not changed before the stream above" for line in lines]
+        lines.clear()
     return _Streams(tuple(lines), tuple(refusals), frozenset(kept))
 
 

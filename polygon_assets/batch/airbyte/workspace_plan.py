@@ -51,7 +51,7 @@ class Change:
     lines: tuple[str, ...]
     """What is created, or each field as `field: from -> to`; without secrets."""
     body: Json = field(repr=False)
-    """What is sent; it may hold secrets."""
+    """What is sent, beside names and the ids of other objects; it may hold secrets."""
     identifier: str = ""
     kept_states: frozenset[str] = frozenset()
     """Streams of a connection whose state Airbyte must keep."""
@@ -130,9 +130,7 @@ def _connector(declaration: Declaration, workspace: WorkspaceState) -> _Comparis
     wanted = declaration.manifest
     if not existing:
         text = f"manifest of version {wanted['version']} with {len(wanted['streams'])} streams"
-        return _Comparison(
-            title, change=Change("connector", NAME, (text,), {"name": NAME, "manifest": wanted})
-        )
+        return _Comparison(title, change=Change("connector", NAME, (text,), {"manifest": wanted}))
     found = differences(wanted, existing["manifest"])
     if not found:
         return _Comparison(title, str(existing["id"]))
@@ -153,7 +151,7 @@ def _source(
         return blocked
     if not existing:
         text = f"from {declaration.source['start_date']}, {declaration.source['base_url']}"
-        body = {"name": NAME, "configuration": declaration.source}
+        body = {"configuration": declaration.source}
         return _Comparison(title, change=Change("source", NAME, (text,), body))
     identifier = str(existing["sourceId"])
     if existing["definitionId"] != connector.identifier:
@@ -187,7 +185,7 @@ def _destination(declaration: Declaration, workspace: WorkspaceState) -> _Compar
     wanted = declaration.destination
     if not existing:
         text = ", ".join(str(wanted[name]) for name in ("host", "database", "schema", "username"))
-        body = {"name": DESTINATION, "configuration": wanted}
+        body = {"configuration": wanted}
         return _Comparison(title, change=Change("destination", DESTINATION, (text,), body))
     identifier = str(existing["destinationId"])
     if existing.get("destinationType", DESTINATION) != DESTINATION:
@@ -202,7 +200,7 @@ def _destination(declaration: Declaration, workspace: WorkspaceState) -> _Compar
         return _Comparison(title, identifier)
     # The whole configuration replaces the old one, because one merged with it would keep the
     # password beside a new private key. What we do not declare, such as a retention, is kept.
-    body = {"name": DESTINATION, "configuration": {**_kept(existing["configuration"]), **wanted}}
+    body = {"configuration": {**_kept(existing["configuration"]), **wanted}}
     lines = tuple(f"{item}{_moved(item)}" for item in found)
     return _Comparison(
         title, identifier, Change("destination", DESTINATION, lines, body, identifier)

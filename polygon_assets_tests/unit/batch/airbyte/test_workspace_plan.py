@@ -248,8 +248,13 @@ def test_a_refused_stream_holds_back_the_streams_but_not_the_schedule(
     first_stream(primaryKey=[["date"]])(connection)
     connection["configurations"]["streams"].pop()
     connection["schedule"] = {"scheduleType": "cron", "cronExpression": "0 0 8 * * ?"}
-    [change] = compared(workspace).changes
+    result = compared(workspace)
+    [change] = result.changes
     assert change.body == {"schedule": {"scheduleType": "manual"}}
+    assert result.refusals[1] == (
+        "! connection polygon_daily: stream daily_open_close: not selected -> "
+        "incremental_deduped_history; not changed before the stream above"
+    )
 
 
 @pytest.mark.parametrize(
