@@ -1,7 +1,7 @@
 """The client of Airbyte's APIs: Cloud, a self-managed server or the embedded one.
 
 Calls belong to `api`, retries and errors to `transport`, a job's answer to `job_outcome`; what the
-workspace should contain belongs to `batch.airbyte.provision`, and running a sync to
+workspace should contain belongs to `batch.airbyte.declaration`, and running a sync to
 `defs.batch.airbyte_sync`.
 
 This client exists beside the official SDK (`airbyte-api`) and dagster-airbyte's client because
