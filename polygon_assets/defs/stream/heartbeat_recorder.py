@@ -78,11 +78,15 @@ class HeartbeatRecorder:
             self._thread.join(STOP_SECONDS)
 
     def take(self, beat: Heartbeat) -> None:
-        """Called with each heartbeat in order; returns at once."""
+        """Queue the heartbeat for storing if it is kept. They come in order; returns at once."""
         if is_kept(beat, self._last):
-            # The one just before a change shows when the change came.
-            before = [self._previous] if self._previous and self._previous != self._last else []
-            self._kept.extend([*before, beat])
+            if (
+                self._previous
+                and self._previous != self._last
+                and _shown(beat) != _shown(self._previous)
+            ):
+                self._kept.append(self._previous)  # it shows when the change came
+            self._kept.append(beat)
             self._last = beat
         self._previous = beat
 
@@ -108,8 +112,10 @@ class HeartbeatRecorder:
             self._warn(str(error))
             return
         self._warn("")
-        for _ in beats:
-            self._kept.popleft()
+        for beat in beats:
+            # Others may have been dropped meanwhile, because too many waited.
+            if self._kept and self._kept[0] is beat:
+                self._kept.popleft()
 
     def _disconnect(self) -> None:
         if self._client:

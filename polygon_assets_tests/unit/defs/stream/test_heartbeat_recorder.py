@@ -114,3 +114,10 @@ def test_the_heartbeat_before_a_change_is_kept_too() -> None:
     for heartbeat in beats:
         recorder.take(heartbeat)
     assert list(recorder._kept) == [beats[0], *beats[6:9]]
+
+
+def test_without_a_change_nothing_but_every_tenth_second_is_kept() -> None:
+    recorder = HeartbeatRecorder(Settings())
+    for second in range(31):
+        recorder.take(beat(NOW + second * SECOND))
+    assert [(kept.sent_at - ms(NOW)) // 1000 for kept in recorder._kept] == [0, 10, 20, 30]
