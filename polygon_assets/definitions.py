@@ -26,7 +26,7 @@ from polygon_assets.defs.batch import calendar_check
 from polygon_assets.defs.batch import jobs as batch_jobs
 from polygon_assets.defs.batch.schedules import daily_batch, reference_weekly
 from polygon_assets.defs.batch.sensors import BATCH_SENSORS
-from polygon_assets.defs.graph.alerts import alerts
+from polygon_assets.defs.graph.alert_sensor import alerts
 from polygon_assets.defs.graph.automation import AUTOMATION
 from polygon_assets.defs.graph.partitions import trading_days
 from polygon_assets.defs.graph.resources import Airbyte, Environment, StreamPrograms

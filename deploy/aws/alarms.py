@@ -1,7 +1,7 @@
 """CloudWatch's alarms: what Dagster itself cannot report, because it is away then.
 
 Add an alarm here on a process of Dagster, its database or the brokers; everything about the data
-belongs to `polygon_assets.inspection.alerts`.
+belongs to `polygon_assets.inspection.alert_rules`.
 """
 
 from collections.abc import Mapping

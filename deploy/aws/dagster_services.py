@@ -17,7 +17,7 @@ from deploy.aws.base_stack import BaseStack
 from deploy.aws.environment import ContainerVariables
 from deploy.aws.exceptions import accept
 from deploy.aws.network import CODE_SERVER
-from deploy.aws.tasks import LONGEST_STOP_SECONDS, Container, log_group, task_definition
+from deploy.aws.task_definitions import LONGEST_STOP_SECONDS, Container, log_group, task_definition
 from polygon_assets.service_sizes import DAGSTER_SIZES, Size
 
 NAMESPACE, CODE_HOST = "polygon-assets.internal", "code"

@@ -14,7 +14,7 @@ from constructs import Construct
 
 from deploy.aws.base_stack import BaseStack
 from deploy.aws.environment import ContainerVariables
-from deploy.aws.tasks import Container, log_group, stop_seconds, task_definition
+from deploy.aws.task_definitions import Container, log_group, stop_seconds, task_definition
 from polygon_assets.clients.ecs import service_name
 from polygon_assets.messages import PROGRAMS, ProgramName
 from polygon_assets.service_hours import scheduled_scaling

@@ -1,7 +1,8 @@
 """Rules that compare a streamed trading day with the vendor's daily bars, by symbol and minute.
 
 Add a rule as a pure function here; reading and storing the two sides belongs to `day_comparison`.
-The tolerances are the settings VOLUME_TOLERANCE and PRICE_TOLERANCE.
+The tolerances are the settings VOLUME_TOLERANCE and PRICE_TOLERANCE; how many symbols may exceed
+them belongs to the check in `defs.assets.reconciliation`.
 Missing symbols, surplus symbols and drift are separate verdicts, because each has another cause: a
 channel that was never confirmed, an older subscription, a gap.
 """

@@ -163,7 +163,7 @@ def replay_letters(
     failed.
     """
     selection = _selection(ids=ids, **chosen)
-    if not selection.names_letters and not everything:
+    if not selection.is_narrowed and not everything:
         raise click.UsageError("name letters by id or filter, or pass --everything")
     failed = _replay(_replay_settings(), selection, limit, again, yes)
     sys.exit(1 if failed else 0)

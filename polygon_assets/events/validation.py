@@ -14,7 +14,7 @@ from functools import lru_cache
 from time import gmtime, strftime
 
 from polygon_assets.messages import FilteredAggregate, RawAggregate
-from polygon_assets.subscriptions import SYMBOL
+from polygon_assets.subscriptions import PER_SECOND, SYMBOL
 
 WINDOW_MS = 1000
 """The length of an aggregate of `A.*`."""
@@ -81,8 +81,8 @@ def exact_decimal(decimal: str | None, number: float | None) -> str | None:
 
 
 def _identity_problem(event: RawAggregate) -> str | None:
-    if event.event_type != "A":
-        return f"event_type {event.event_type!r} is not the per-second aggregate 'A'"
+    if event.event_type != PER_SECOND:
+        return f"event_type {event.event_type!r} is not the per-second aggregate {PER_SECOND!r}"
     return (
         None
         if _well_formed(event.symbol)

@@ -1,5 +1,5 @@
 """A gap is an interval in which events may have been missed; `fill` fetches its seconds by REST.
 
-Add what happens to a gap after the producer has reported it here; the tracker of a running
-producer belongs to `streaming`, the ledger's table to `serving`, and jobs and sensors to `defs`.
+Add what happens to a gap after the producer has reported it here; what becomes a gap belongs to
+`streaming.gap_tracker`, the ledger's table to `serving`, and jobs and sensors to `defs`.
 """

@@ -11,6 +11,7 @@ from typing import Any
 from polygon_assets.clients.polygon_answers import PolygonNoAnswerError
 from polygon_assets.events.validation import WINDOW_MS, refusal_reason
 from polygon_assets.messages import LATEST_MS, RawAggregate
+from polygon_assets.subscriptions import PER_SECOND
 
 LARGEST = 1e300
 """No float is near its limits, so that any number compares and converts without an error."""
@@ -95,7 +96,7 @@ def to_raw(symbol: str, bar: Mapping[str, Any], requested_us: int) -> RawAggrega
         if not isinstance(decimal_volume, str | None):
             raise TypeError(f"dv is no text: {decimal_volume!r}")
         event = RawAggregate(
-            "A",
+            PER_SECOND,
             symbol,
             _number(bar["v"]),
             open_price=float(_number(bar["o"])),

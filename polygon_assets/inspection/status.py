@@ -28,7 +28,7 @@ from polygon_assets.inspection.tables import TableFacts
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import PROGRAMS, Heartbeat
 from polygon_assets.required_settings import not_set
-from polygon_assets.serving.alerts import FiringAlert
+from polygon_assets.serving.alert_history import FiringAlert
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
 from polygon_assets.topics import FILTERED_TOPIC, RAW_TOPIC, SINK_GROUP

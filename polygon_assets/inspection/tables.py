@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from polygon_assets.inspection import ClickHouseUnreachableError
 from polygon_assets.messages import FilteredAggregate, Heartbeat
 from polygon_assets.required_settings import not_set
-from polygon_assets.serving import alerts, dead_letters, gap_ledger, heartbeat_history
-from polygon_assets.serving.alerts import FiringAlert
+from polygon_assets.serving import alert_history, dead_letters, gap_ledger, heartbeat_history
+from polygon_assets.serving.alert_history import FiringAlert
 from polygon_assets.serving.dead_letters import Letter, Part, ReasonCount, Replay, Selection
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.serving.queries import load
@@ -78,7 +78,7 @@ def gaps(settings: Settings) -> list[GapEntry]:
 def firing_alerts(settings: Settings) -> list[FiringAlert]:
     """The alerts that fire by `market.alerts`, oldest first. Raises ClickHouseUnreachableError."""
     with _client(settings) as client:
-        return alerts.read(client)
+        return alert_history.read(client)
 
 
 def store_firing_alerts(
@@ -86,7 +86,7 @@ def store_firing_alerts(
 ) -> None:
     """Bring `market.alerts` up to the alerts that fire. Raises ClickHouseUnreachableError."""
     with _client(settings) as client:
-        alerts.store(client, firing, now)
+        alert_history.store(client, firing, now)
 
 
 def restarts(settings: Settings, since: dt.datetime) -> dict[str, int]:

@@ -44,8 +44,11 @@ class Selection:
     """Whether a replay was published; None for both."""
 
     @property
-    def names_letters(self) -> bool:
-        """Whether an id or a filter chooses letters; `is_replayed` alone would mean nearly all."""
+    def is_narrowed(self) -> bool:
+        """Whether an id or a filter narrows the choice.
+
+        `is_replayed` does not count: alone it selects nearly every letter.
+        """
         return any((self.ids, self.program, self.stage, self.reason, self.since, self.until))
 
     def parameters(self) -> dict[str, object]:

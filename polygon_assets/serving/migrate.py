@@ -1,9 +1,10 @@
 """Applies the numbered files of `migrations/` to ClickHouse, each once, and records checksums.
 
 Add a schema change as a new file in `migrations/`; queries belong to `serving.queries`. In
-production the service `migrate` of deploy/compose.yaml, or a person, runs `polygon-assets migrate`;
-the embedded stack applies them at each start. Each statement must be repeatable (IF NOT EXISTS),
-because ClickHouse has no transaction around a file and two programs may migrate at the same time.
+production the service `migrate` of deploy/compose.yaml, or a person as deploy/aws/README.md says,
+runs `polygon-assets migrate`; the embedded stack applies them at each start. Each statement must be
+repeatable (IF NOT EXISTS), because ClickHouse has no transaction around a file and two programs may
+migrate at the same time.
 """
 
 import datetime as dt

@@ -18,6 +18,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from polygon_assets.clients import clickhouse
 from polygon_assets.messages import (
     LARGEST_INT64,
+    LATEST_MS,
     UNREADABLE,
     DeadLetter,
     decode_dead_letter,
@@ -43,8 +44,7 @@ next start reads its letters again."""
 LARGEST_INT32 = 2**31 - 1
 MOST_PARTS = 10_000
 """More than 2 GB; the largest frame of the vendor is a few megabytes."""
-LATEST_US = 4_102_444_800_000_000
-"""2100-01-01 in Unix microseconds."""
+LATEST_US = 1000 * LATEST_MS
 
 _log = logging.getLogger("dead_letters")
 
@@ -178,7 +178,7 @@ def fits(letter: DeadLetter) -> bool:
         and 0 <= letter.part <= letter.parts <= MOST_PARTS
         and 0 <= (letter.partition or 0) <= LARGEST_INT32
         and 0 <= (letter.offset or 0) <= LARGEST_INT64
-        and 0 <= (letter.epoch or 0) * 1000 < LATEST_US
+        and 0 <= (letter.epoch or 0) < LATEST_MS
     )
 
 

@@ -17,9 +17,8 @@ from pydantic import SecretStr
 
 from polygon_assets.batch.airbyte.connector import REFERENCE_CONNECTION
 from polygon_assets.clients import clickhouse
-from polygon_assets.defs.graph import alert_facts
-from polygon_assets.defs.graph import alerts as alerts_module
-from polygon_assets.defs.graph.alerts import alerts
+from polygon_assets.defs.graph import alert_facts, alert_sensor
+from polygon_assets.defs.graph.alert_sensor import alerts
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.stream.heartbeat_listener import HeartbeatListener
 from polygon_assets.defs.stream.heartbeat_recorder import HeartbeatRecorder
@@ -270,7 +269,7 @@ def close_days(alerting: Alerting) -> None:
 def test_a_failed_sync_is_an_alert_until_one_succeeds(
     live: Live, settings: Settings, alerting: Alerting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alerts_module, "SYNCS_EVERY", dt.timedelta())
+    monkeypatch.setattr(alert_sensor, "SYNCS_EVERY", dt.timedelta())
     title = f"sync_failed ({REFERENCE_CONNECTION})"
     alerting.is_quiet(title)
     with closing(AirbyteCalls(settings)) as api:

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
-from polygon_assets.inspection.alerts import ALERTS
+from polygon_assets.inspection.alert_rules import ALERTS
 from polygon_assets.inspection.probe import metrics_port
 from polygon_assets.messages import PROGRAMS, Heartbeat, ProgramName
 from polygon_assets.settings import Settings

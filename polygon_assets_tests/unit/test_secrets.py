@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from polygon_assets.cli import main
 from polygon_assets.clients import s3, snowflake
 from polygon_assets.clients.polygon import PolygonRest
-from polygon_assets.defs.graph.alerts import post_alert
+from polygon_assets.defs.graph.alert_sensor import post_alert
 from polygon_assets.defs.graph.resources import Airbyte
 from polygon_assets.inspection import tables
 from polygon_assets.settings import Settings, SettingsError, load_settings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.aws.deployment import Deployment, DeploymentError, read
-from deploy.aws.tasks import StopTimeoutError, stop_seconds
+from deploy.aws.task_definitions import StopTimeoutError, stop_seconds
 from deploy.aws.tests.conftest import AWS_FOLDER, EXAMPLE
 
 

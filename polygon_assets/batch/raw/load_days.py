@@ -35,7 +35,7 @@ EVERY_TICKER, NAMED_TICKERS = TABLES
 
 READ_WITHIN = dt.timedelta(days=7)
 """A failed load is retried within hours; the first success reports every row read since then."""
-GIVEN_FROM = "the free plan includes a day from the following midnight in New York on"
+FREE_PLAN_DELAY = "the free plan includes a day from the following midnight in New York on"
 
 Metadata = Mapping[str, int | float | str]
 MetadataByTable = Mapping[str, Metadata]
@@ -105,7 +105,7 @@ class DailyLoad:
                 table_writer.ensure(connection, streams()[table])
             contents = daily_tables(connection, day)
             if not contents[EVERY_TICKER].rows and self._is_young(day):
-                self._log_not_given(day)
+                self._log_no_bar_yet(day)
                 return False
             self._prove(sync, contents[EVERY_TICKER], day)
             rest_row_count = 0
@@ -152,7 +152,7 @@ class DailyLoad:
     def _refuse_empty(self, empty: Sequence[dt.date], done: Sequence[dt.date]) -> None:
         young = [day for day in empty if self._is_young(day)]
         for day in young:
-            self._log_not_given(day)
+            self._log_no_bar_yet(day)
         if late := sorted(set(empty) - set(young)):
             raise DayLoadError(
                 f"the vendor has no bar of any ticker for {_listed(late)}; {ADD_A_DAY}; "
@@ -160,7 +160,7 @@ class DailyLoad:
             )
         if empty and done:
             raise DayLoadError(
-                f"the vendor has no bar of {_listed(empty)} yet: {GIVEN_FROM}; {_so_far(done)}"
+                f"the vendor has no bar of {_listed(empty)} yet: {FREE_PLAN_DELAY}; {_so_far(done)}"
             )
 
     def _report_others(self, connection: "SnowflakeConnection", sync: Sync, day: dt.date) -> None:
@@ -212,8 +212,8 @@ class DailyLoad:
         """Whether it is still the evening of `day`, when an answer without bars proves nothing."""
         return self.calendar.day_of(self.market_now) == day
 
-    def _log_not_given(self, day: dt.date) -> None:
-        self.log(f"the vendor has no bar of {day} yet; {GIVEN_FROM}")
+    def _log_no_bar_yet(self, day: dt.date) -> None:
+        self.log(f"the vendor has no bar of {day} yet; {FREE_PLAN_DELAY}")
 
     def _prove(self, sync: Sync, table: TableContents, day: dt.date) -> None:
         """Raises DayLoadError when the table lacks the day, or was read before the day ended."""

@@ -22,18 +22,16 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 _SQL = resources.files("polygon_assets.batch.raw") / "table_writer"
-_METADATA_COLUMNS = {
-    "_AIRBYTE_RAW_ID": "VARCHAR NOT NULL",
-    "_AIRBYTE_EXTRACTED_AT": "TIMESTAMP_TZ NOT NULL",
-    "_AIRBYTE_META": "VARIANT NOT NULL",
-    "_AIRBYTE_GENERATION_ID": "NUMBER(38,0)",
+_METADATA = {
+    "_AIRBYTE_RAW_ID": ("VARCHAR NOT NULL", "UUID_STRING()"),
+    "_AIRBYTE_EXTRACTED_AT": ("TIMESTAMP_TZ NOT NULL", "%(extracted_at)s::TIMESTAMP_TZ"),
+    "_AIRBYTE_META": (
+        "VARIANT NOT NULL",
+        "PARSE_JSON(%(meta_before)s || {nulled_values} || '}}')",
+    ),
+    "_AIRBYTE_GENERATION_ID": ("NUMBER(38,0)", "%(generation_id)s"),
 }
-_METADATA_VALUES = (
-    "UUID_STRING()",
-    "%(extracted_at)s::TIMESTAMP_TZ",
-    "PARSE_JSON(%(meta_before)s || {changes} || '}}')",
-    "%(generation_id)s",
-)
+"""Airbyte's own columns: definition and value."""
 
 
 class RecordError(PolygonAssetsError):
@@ -169,7 +167,7 @@ class _Table:
     def columns(self) -> dict[str, str]:
         """Name and definition of each column, in Airbyte's order."""
         constraints = dict.fromkeys(self.required, " NOT NULL")
-        return _METADATA_COLUMNS | {
+        return {name: definition for name, (definition, _) in _METADATA.items()} | {
             field.upper(): kind.name + constraints.get(field, "")
             for field, kind in self.types.items()
         }
@@ -177,8 +175,8 @@ class _Table:
     def statement(self, name: str, staged: str) -> str:
         """The SQL file `name`, filled in for this table and the table of staged rows."""
         columns = [quoted(column) for column in self.columns]
-        changes = f"COALESCE({quoted(staging.CHANGES)}, '[]')" if self.null_misfits else "'[]'"
-        metadata = (value.format(changes=changes) for value in _METADATA_VALUES)
+        nulled = f"COALESCE({quoted(staging.CHANGES)}, '[]')" if self.null_misfits else "'[]'"
+        metadata = (value.format(nulled_values=nulled) for _, value in _METADATA.values())
         values = [*metadata, *(self._decoded(field) for field in self.types)]
         newest = [f"{self._decoded(self.stream.cursor)} DESC"] if self.stream.cursor else []
         return _template(name).substitute(

@@ -1,14 +1,14 @@
 """The table of alerts as an asset: what fires now, where people look for it.
 
-Add a column of its page here; alerts are declared in `inspection.alerts`, and the sensor `alerts`
-writes the table.
+Add a column of its page here; alerts are declared in `inspection.alert_rules`, and the sensor
+`alerts` writes the table.
 """
 
 import dagster as dg
 
 from polygon_assets.defs.graph.descriptions import OWNERS, Column, as_table, described, table_schema
 from polygon_assets.defs.graph.keys import ALERTS_TABLE, WEBSOCKET
-from polygon_assets.inspection.alerts import ALERTS as DECLARED
+from polygon_assets.inspection.alert_rules import ALERTS as DECLARED
 
 ALERT_COLUMNS: tuple[Column, ...] = (
     ("alert", "LowCardinality(String)", "name of the alert"),

@@ -1,6 +1,6 @@
 """The facts of the alerts, read from every system, Dagster and disks at once.
 
-Add a read here; what follows from the facts belongs to `inspection.alerts`.
+Add a read here; what follows from the facts belongs to `inspection.alert_rules`.
 """
 
 import datetime as dt
@@ -18,7 +18,7 @@ from polygon_assets.defs.graph.keys import STOCK_AGGREGATES
 from polygon_assets.defs.graph.materializations import materialized_at
 from polygon_assets.defs.graph.partitions import FIRST_DAY
 from polygon_assets.inspection import connectors, gaps, services, streams, tables
-from polygon_assets.inspection.alerts import AlertFacts
+from polygon_assets.inspection.alert_rules import AlertFacts
 from polygon_assets.inspection.disk import free_bytes
 from polygon_assets.inspection.questions import Answer, Questions, value_of
 from polygon_assets.inspection.services import runs_on_ecs
@@ -80,8 +80,8 @@ def days_never_closed(
 ) -> list[dt.date]:
     """The settled trading days of the last month that were never closed.
 
-    Days before the first heartbeat were not streamed. A closed day that is proved again is left
-    out: its gap has its own alert.
+    Days before the first heartbeat were not streamed. A day that was closed once is left out,
+    even if a later gap opens it again: that gap has its own alert.
     """
     if first_beat is None:
         return []

@@ -1,7 +1,7 @@
 """From what is wrong now to messages: a pure function of the state before, the causes and now.
 
-Add a rule about when a message is due here; what counts as wrong belongs to `inspection.alerts`,
-delivery to `alerts`. The state is the cursor of the sensor `alerts`.
+Add a rule about when a message is due here; what counts as wrong belongs to
+`inspection.alert_rules`, delivery to `alert_sensor`. The state is that sensor's cursor.
 """
 
 import datetime as dt
@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from polygon_assets.inspection.alerts import ALERTS, Causes
-from polygon_assets.serving.alerts import FiringAlert
+from polygon_assets.inspection.alert_rules import ALERTS, Causes
+from polygon_assets.serving.alert_history import FiringAlert
 from polygon_assets.settings import Settings
 
 LONGEST_PAUSE = dt.timedelta(minutes=5)

@@ -1,7 +1,7 @@
 """Kafka Connect in place of `run_sink`: the sensor that shows its connectors and restarts failures.
 
 Add a rule about restarts here; what Connect reports belongs to `inspection.connectors`, the alert
-to `inspection.alerts`. Nothing happens unless SINK_RUNNER is connect.
+to `inspection.alert_rules`. Nothing happens unless SINK_RUNNER is connect.
 """
 
 import datetime as dt

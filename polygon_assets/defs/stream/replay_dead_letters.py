@@ -110,7 +110,7 @@ def selection(config: LettersToReplay) -> Selection:
         _moment("since", config.since),
         _moment("until", config.until),
     )
-    if not chosen.names_letters and not config.everything:
+    if not chosen.is_narrowed and not config.everything:
         raise dg.Failure(
             "the configuration selects no letter: name letter_ids or a filter, or set "
             "everything: true",

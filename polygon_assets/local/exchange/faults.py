@@ -32,11 +32,11 @@ class Faults:
     handshakes: deque[int] = field(default_factory=deque)
     """HTTP statuses for the next WebSocket handshakes; 0 aborts the connection."""
 
-    def silent(self, kind: str, now: float) -> bool:
+    def is_kind_silent(self, kind: str, now: float) -> bool:
         """Whether all events of this kind (`A`, `AM`) are suppressed."""
         return any(self.silent_until.get(channel, 0.0) > now for channel in ("*", f"{kind}.*"))
 
-    def silenced(self, kind: str, now: float) -> set[str]:
+    def silent_symbols(self, kind: str, now: float) -> set[str]:
         """The single symbols of this kind whose events are suppressed."""
         prefix = f"{kind}."
         return {

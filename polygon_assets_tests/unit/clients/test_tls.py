@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from polygon_assets.clients import clickhouse, kafka, market_clock, s3, snowflake
 from polygon_assets.clients.polygon import PolygonRest
-from polygon_assets.defs.graph.alerts import post_alert
+from polygon_assets.defs.graph.alert_sensor import post_alert
 from polygon_assets.defs.graph.resources import Airbyte
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.connection import open_connection

@@ -18,7 +18,7 @@ from polygon_assets.inspection.kafka_reader import Positions
 from polygon_assets.inspection.status import Status, problems, stream_facts
 from polygon_assets.inspection.status_table import render
 from polygon_assets.messages import PROGRAMS, Heartbeat, ProgramState
-from polygon_assets.serving.alerts import FiringAlert
+from polygon_assets.serving.alert_history import FiringAlert
 from polygon_assets.settings import Settings
 from polygon_assets_tests.connect_stub import RUNNING, ConnectStub, connect_stub, failed
 

@@ -178,4 +178,4 @@ def test_a_published_replay_marks_its_letter_and_a_failed_one_does_not(client: C
     ],
 )
 def test_an_empty_selection_names_no_letters(selection: Selection, names: bool) -> None:
-    assert selection.names_letters is names
+    assert selection.is_narrowed is names

@@ -112,8 +112,8 @@ class Jobs:
 
     def states(self, connection_id: str) -> Mapping[str, Json]:
         """By stream, the last state message whose records are committed in the destination."""
-        states = self._states.get(connection_id)
-        return states.streams if states else {}
+        stored = self._states.get(connection_id)
+        return stored.streams if stored else {}
 
     def put_states(self, connection_id: str, changed: Mapping[str, Json]) -> None:
         """Replace the states of these streams. Raises Problem 423 while a sync is running."""

@@ -131,7 +131,11 @@ class Run:
         return loads
 
     def _catalog(self) -> Json:
-        """The ConfiguredAirbyteCatalog; a replaced table's generation is the job's id."""
+        """The ConfiguredAirbyteCatalog.
+
+        A replaced table's generation is the job's id; rows of an incremental stream stay, so its
+        generation is always 0.
+        """
         streams = []
         for stream in self._plan.connection.streams:
             generation = 0 if _is_incremental(stream) else self._plan.job_id

@@ -102,16 +102,16 @@ class Feed:
 
     def _broadcast(self, second: int, kind: str, batch: Batch) -> None:
         now = time.monotonic()
-        if not batch.events or self.faults.silent(kind, now):
+        if not batch.events or self.faults.is_kind_silent(kind, now):
             return
-        batch = batch.without(self.faults.silenced(kind, now))
+        batch = batch.without(self.faults.silent_symbols(kind, now))
         bad_events = self.faults.take_bad_events() if kind == "A" else []
+        # Framed once for all connections to the whole market.
         everything: list[Frame] | None = None
         for connection in list(self.connections):
             if connection.channels.wants_all(kind):
-                everything = (
-                    _frames(batch.events + bad_events) if everything is None else everything
-                )
+                if everything is None:
+                    everything = _frames(batch.events + bad_events)
                 _send(connection, everything, second)
             elif chosen := connection.channels.symbols(kind):
                 _send(connection, _frames(batch.only(chosen).events + bad_events), second)

@@ -13,13 +13,13 @@ import msgspec
 import pytest
 from pydantic import SecretStr
 
-from polygon_assets.defs.graph import alerts as alerts_module
+from polygon_assets.defs.graph import alert_sensor
 from polygon_assets.defs.graph.alert_facts import days_never_closed, read_facts
+from polygon_assets.defs.graph.alert_sensor import AlertError, alerts, failure_cause, post_alert
 from polygon_assets.defs.graph.alert_state import AlertState, advance, as_cursor, read_state
-from polygon_assets.defs.graph.alerts import AlertError, alerts, failure_cause, post_alert
 from polygon_assets.defs.graph.keys import ALERTS_TABLE, STOCK_AGGREGATES
 from polygon_assets.defs.graph.resources import Environment
-from polygon_assets.inspection.alerts import ALERTS, Causes, judge
+from polygon_assets.inspection.alert_rules import ALERTS, Causes, judge
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.market_clock import WALL_CLOCK
 from polygon_assets.messages import PROGRAMS
@@ -176,7 +176,7 @@ class TestSensor:
     def test_a_webhook_that_hangs_stops_no_tick_and_loses_no_message(
         self, instance: dg.DagsterInstance, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(alerts_module, "TIMEOUT_SECONDS", 0.2)
+        monkeypatch.setattr(alert_sensor, "TIMEOUT_SECONDS", 0.2)
         environment = Posting(address=webhook.address)
         webhook.hangs.set()
         with dg.build_sensor_context(instance, resources={"environment": environment}) as context:
@@ -190,13 +190,13 @@ class TestSensor:
     def test_a_slow_webhook_gets_the_rest_at_the_next_tick(
         self, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(alerts_module, "DELIVERY_SECONDS", -1.0)
-        left, problem = alerts_module.deliver(posting_to(webhook.address), ("one", "two"))
+        monkeypatch.setattr(alert_sensor, "DELIVERY_SECONDS", -1.0)
+        left, problem = alert_sensor.deliver(posting_to(webhook.address), ("one", "two"))
         assert left == ("one", "two")
         assert problem
 
     def test_the_messages_keep_their_order(self, webhook: Webhook) -> None:
-        assert alerts_module.deliver(posting_to(webhook.address), ("one", "two")) == ((), "")
+        assert alert_sensor.deliver(posting_to(webhook.address), ("one", "two")) == ((), "")
         assert webhook.texts == ["one", "two"]
 
     def test_with_nothing_set_no_alert_fires(self, instance: dg.DagsterInstance) -> None:

@@ -1,7 +1,7 @@
 """Alerts: the sensor that judges them, sends them to people outside Dagster, and shows them.
 
-Add a way to send or to show alerts here; which alerts there are belongs to `inspection.alerts`,
-when a message is due to `alert_state`. A failed run is a message too.
+Add a way to send or to show alerts here; which alerts there are belongs to
+`inspection.alert_rules`, when a message is due to `alert_state`. A failed run is a message too.
 """
 
 import datetime as dt
@@ -23,8 +23,8 @@ from polygon_assets.defs.graph.keys import ALERTS_TABLE
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.inspection import InspectionError, tables
-from polygon_assets.inspection.alerts import AlertFacts, judge
-from polygon_assets.serving.alerts import FiringAlert
+from polygon_assets.inspection.alert_rules import AlertFacts, judge
+from polygon_assets.serving.alert_history import FiringAlert
 from polygon_assets.settings import Settings
 
 TIMEOUT_SECONDS = 10

@@ -9,7 +9,7 @@ import pytest
 
 from polygon_assets.clients.ecs import Service, Task
 from polygon_assets.clients.kafka_connect import ConnectorState, TaskState
-from polygon_assets.inspection.alerts import ALERTS, AlertFacts, judge
+from polygon_assets.inspection.alert_rules import ALERTS, AlertFacts, judge
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.market_clock import WALL_CLOCK, MarketClock
 from polygon_assets.messages import PROGRAMS, Heartbeat

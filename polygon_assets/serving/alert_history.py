@@ -1,7 +1,7 @@
 """The table `market.alerts`: every alert that fired, and until when.
 
-Add a column of the table here; when an alert fires belongs to `inspection.alerts`, and sending it
-to `defs.graph.alerts`.
+Add a column of the table here; when an alert fires belongs to `inspection.alert_rules`, and sending
+it to `defs.graph.alert_sensor`.
 """
 
 import datetime as dt

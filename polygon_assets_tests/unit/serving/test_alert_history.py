@@ -7,7 +7,7 @@ from clickhouse_connect.driver.client import Client
 from polygon_assets.inspection import tables
 from polygon_assets.messages import Heartbeat
 from polygon_assets.serving import heartbeat_history
-from polygon_assets.serving.alerts import FiringAlert, read, store
+from polygon_assets.serving.alert_history import FiringAlert, read, store
 from polygon_assets.settings import Settings
 
 NOW = dt.datetime(2026, 11, 20, 15, 0, 0, 123_000, tzinfo=dt.UTC)
