@@ -180,6 +180,17 @@ class Settings(BaseSettings):
         "default", description="User that can create and write the database `market`."
     )
     clickhouse_password: SecretStr = Field(NO_SECRET, description="Password of CLICKHOUSE_USER.")
+    clickhouse_tables: Literal["single", "replicated", "cloud"] = Field(
+        "single",
+        description="Where `migrate` creates tables: single (one server), replicated (on each "
+        "replica of CLICKHOUSE_CLUSTER) or cloud (ClickHouse Cloud).",
+    )
+    clickhouse_cluster: str = Field(
+        "default",
+        min_length=1,
+        description="Cluster of the replicas, by its name in system.clusters; used where "
+        "CLICKHOUSE_TABLES is replicated.",
+    )
 
     aws_endpoint_url_s3: str = Field(
         "", description="Empty for AWS; otherwise the address of an S3-compatible server."

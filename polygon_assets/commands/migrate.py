@@ -20,6 +20,7 @@ def migrate() -> None:
     from polygon_assets.clients import clickhouse
     from polygon_assets.serving.migrate import MigrationError
     from polygon_assets.serving.migrate import migrate as apply_migrations
+    from polygon_assets.serving.table_layout import TableLayout, TableLayoutError
     from polygon_assets.serving.version_retention import set_retention
     from polygon_assets.streaming.create_topics import TopicError, create_missing_topics
 
@@ -29,10 +30,11 @@ def migrate() -> None:
     try:
         topics = create_missing_topics(settings) if settings.kafka_bootstrap_servers else None
         client = clickhouse.connect(settings)
-        names = apply_migrations(client, dt.datetime.now(dt.UTC))
+        layout = TableLayout.of(settings)
+        names = apply_migrations(client, dt.datetime.now(dt.UTC), layout=layout)
         days = settings.stock_versions_days
         is_retention_new = set_retention(client, days)
-    except (ClickHouseError, MigrationError, TopicError) as error:
+    except (ClickHouseError, MigrationError, TableLayoutError, TopicError) as error:
         raise click.ClickException(str(error)) from error
     if topics is None:
         click.echo(f"created no topic; {not_set(['KAFKA_BOOTSTRAP_SERVERS'])}")

@@ -20,6 +20,7 @@ from polygon_assets.inspection import (
     connectors,
     services,
     streams,
+    table_layout,
     tables,
     warehouse,
 )
@@ -182,6 +183,10 @@ def _topics(settings: Settings) -> str:
 
 
 def _tables(settings: Settings) -> str:
+    if settings.clickhouse_tables != "single":
+        facts = tables.server_facts(settings)
+        if problems := list(table_layout.problems(settings, facts)):
+            raise InspectionError("; ".join(problems))
     stored = tables.tables(settings)
     if "market.stock_aggregates" not in stored:
         raise InspectionError(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from polygon_assets.inspection import ClickHouseUnreachableError
+from polygon_assets.inspection.table_layout import ServerFacts
 from polygon_assets.messages import FilteredAggregate, Heartbeat
 from polygon_assets.required_settings import not_set
 from polygon_assets.serving import alert_history, dead_letters, gap_ledger, heartbeat_history
@@ -103,6 +104,22 @@ def first_heartbeat(settings: Settings) -> dt.datetime | None:
     """
     with _client(settings) as client:
         return heartbeat_history.first_sent_at(client, "producer")
+
+
+def server_facts(settings: Settings) -> ServerFacts:
+    """What CLICKHOUSE_TABLES depends on. Raises ClickHouseUnreachableError."""
+    with _client(settings) as client:
+        macros = {str(name): str(value) for name, value in client.query(load("macros")).result_rows}
+        cluster = settings.clickhouse_cluster
+        for name, value in macros.items():
+            cluster = cluster.replace(f"{{{name}}}", value)
+        shards = client.query(load("cluster_shards"), parameters={"cluster": cluster}).result_rows
+        engines = client.query(load("table_engines")).result_rows
+    return ServerFacts(
+        {int(shard): int(replicas) for shard, replicas in shards},
+        macros,
+        {str(name): str(engine) for name, engine in engines},
+    )
 
 
 def free_bytes(settings: Settings) -> dict[str, int]:

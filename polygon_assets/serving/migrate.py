@@ -4,7 +4,7 @@ Add a schema change as a new file in `migrations/`; queries belong to `serving.q
 production the service `migrate` of deploy/compose.yaml, or a person as deploy/aws/README.md says,
 runs `polygon-assets migrate`; the embedded stack applies them at each start. Each statement must be
 repeatable (IF NOT EXISTS), because ClickHouse has no transaction around a file and two programs may
-migrate at the same time.
+migrate at the same time. How a statement is written for a cluster belongs to `table_layout`.
 """
 
 import datetime as dt
@@ -20,11 +20,13 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from polygon_assets.errors import PolygonAssetsError
+from polygon_assets.serving.table_layout import TableLayout
 
 logger = logging.getLogger(__name__)
 _DIRECTORY = resources.files("polygon_assets.serving") / "migrations"
 _STATEMENT_END = re.compile(r";[ \t]*$", re.MULTILINE)
 _UNKNOWN_TABLE, _UNKNOWN_DATABASE = 60, 81
+_SINGLE_SERVER = TableLayout()
 
 
 class MigrationError(PolygonAssetsError):
@@ -59,19 +61,22 @@ def read_migrations(directory: Traversable = _DIRECTORY) -> list[Migration]:
 
 
 def migrate(
-    client: Client, now: dt.datetime, migrations: Sequence[Migration] | None = None
+    client: Client,
+    now: dt.datetime,
+    migrations: Sequence[Migration] | None = None,
+    layout: TableLayout = _SINGLE_SERVER,
 ) -> list[str]:
     """Bring the database up to date and return the names of the applied migrations, often none.
 
-    Raises MigrationError when an applied file was edited or is missing, and DatabaseError when a
-    statement fails. The statements before the failed one stay applied, and the next call starts
-    again with the same file.
+    Raises MigrationError when an applied file was edited or is missing, TableLayoutError when one
+    cannot be written for a cluster, and DatabaseError when a statement fails. The statements before
+    the failed one stay applied, and the next call starts again with the same file.
     """
     todo = pending(read_migrations() if migrations is None else migrations, applied(client))
     for migration in todo:
         try:
             for statement in migration.statements:
-                client.command(statement)
+                client.command(layout.write(statement), settings=layout.query_settings)
         except DatabaseError:
             if migration.name not in applied(client):
                 raise
