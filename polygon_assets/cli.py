@@ -7,6 +7,7 @@ import click
 
 from polygon_assets.commands import (
     airbyte,
+    clickhouse,
     connect,
     dead_letters,
     estimate,
@@ -45,6 +46,7 @@ for command in (
     estimate.estimate,
     topics.topics,
     connect.connect,
+    clickhouse.clickhouse,
 ):
     main.add_command(command)
 

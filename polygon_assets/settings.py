@@ -191,6 +191,15 @@ class Settings(BaseSettings):
         description="Cluster of the replicas, by its name in system.clusters; used where "
         "CLICKHOUSE_TABLES is replicated.",
     )
+    clickhouse_writer_password: SecretStr = Field(
+        NO_SECRET,
+        description="Password that `polygon-assets clickhouse apply` gives to the user "
+        "polygon_writer; empty: the user is left alone.",
+    )
+    clickhouse_reader_password: SecretStr = Field(
+        NO_SECRET,
+        description="The same for the user polygon_reader of page and dashboards.",
+    )
 
     aws_endpoint_url_s3: str = Field(
         "", description="Empty for AWS; otherwise the address of an S3-compatible server."

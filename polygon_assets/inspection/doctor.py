@@ -246,8 +246,8 @@ _KAFKA_CURE = (
     "`polygon-assets migrate` creates the topics"
 )
 _CLICKHOUSE_CURE = (
-    "host, user and password are under Connect in ClickHouse Cloud; `polygon-assets migrate` "
-    "creates the tables"
+    "host, user and password are under Connect in ClickHouse Cloud; `polygon-assets clickhouse "
+    "apply` creates the user polygon_writer, `polygon-assets migrate` the tables"
 )
 _S3_CURE = (
     "create the bucket, grant read and write to it, then `polygon-assets subscriptions push FILE`"

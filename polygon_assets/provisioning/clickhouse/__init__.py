@@ -1,0 +1,1 @@
+"""ClickHouse's users, roles, rights, settings profiles and quotas: declared, compared, applied."""
