@@ -18,6 +18,7 @@ from polygon_assets.commands import (
     migrate,
     query,
     rebuild,
+    snowflake,
     stream,
     subscriptions,
     topics,
@@ -47,6 +48,7 @@ for command in (
     topics.topics,
     connect.connect,
     clickhouse.clickhouse,
+    snowflake.snowflake,
 ):
     main.add_command(command)
 

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
             raise ValueError("must be between 2003 and 2100")
         return value
 
-    @field_validator("snowflake_private_key", mode="before")
+    @field_validator("snowflake_private_key", "snowflake_loader_private_key", mode="before")
     @classmethod
     def _with_line_breaks(cls, value: object) -> object:
         """Restore line breaks, which many secret stores keep as a backslash and an n."""
@@ -254,6 +254,35 @@ class Settings(BaseSettings):
     )
     snowflake_database: str = Field(
         "POLYGON", description="Database with the schemas RAW (written by Airbyte) and MARTS."
+    )
+    snowflake_warehouse_size: Literal["XSMALL", "SMALL", "MEDIUM", "LARGE"] = Field(
+        "XSMALL", description="Size that `polygon-assets snowflake apply` gives to the warehouse."
+    )
+    snowflake_auto_suspend_seconds: int = Field(
+        60, ge=30, le=86_400, description="The warehouse suspends itself when idle for so long."
+    )
+    snowflake_credit_quota: int = Field(
+        50,
+        ge=1,
+        le=100_000,
+        description="Credits a month after which the resource monitor suspends the warehouse.",
+    )
+    snowflake_public_keys: str = Field(
+        "",
+        description="Public keys of the service users that `polygon-assets snowflake` manages: "
+        "ROLE=FILE (transformer=dagster.pub) or ROLE=the key itself, separated by semicolons; "
+        "roles: loader, transformer, reader.",
+    )
+    snowflake_loader_user: str = Field(
+        "",
+        description="User that `airbyte provision` gives to Airbyte (POLYGON_AIRBYTE); empty for "
+        "SNOWFLAKE_USER with its key and role.",
+    )
+    snowflake_loader_private_key: SecretStr = Field(
+        NO_SECRET, description="Private key of SNOWFLAKE_LOADER_USER, PEM without a passphrase."
+    )
+    snowflake_loader_role: str = Field(
+        "", description="Role of SNOWFLAKE_LOADER_USER (POLYGON_LOADER)."
     )
     snowflake_host: str = Field(
         "",

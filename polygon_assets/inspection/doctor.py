@@ -263,8 +263,8 @@ _CONNECT_CURE = (
     "connectors of deploy/connect"
 )
 _SNOWFLAKE_CURE = (
-    "deploy/snowflake.sql creates database, warehouse, role and service user; its private key goes "
-    "to SNOWFLAKE_PRIVATE_KEY"
+    "`polygon-assets snowflake apply` creates database, warehouse, roles and service users; the "
+    "private key of POLYGON_DAGSTER goes to SNOWFLAKE_PRIVATE_KEY"
 )
 _AIRBYTE_CURE = (
     "the workspace id is in its address, id and secret under Settings, Applications; then "

@@ -147,6 +147,7 @@ def test_a_refusal_shows_no_secret_even_if_the_server_quotes_it(
     [
         ("doctor", "unknown credentials: ***"),
         ("clickhouse plan", "unknown credentials: ***"),
+        ("snowflake plan", "unknown credentials"),
         ("status --json", "unknown credentials: ***"),
         ("gaps --json", "unknown credentials: ***"),
     ],

@@ -95,21 +95,25 @@ def source_configuration(settings: Settings, start_date: dt.date) -> Json:
 def destination_configuration(settings: Settings) -> Json:
     """The configuration of Airbyte's Snowflake destination.
 
-    A host with a scheme makes the destination use a server that is not Snowflake's own.
+    A host with a scheme makes the destination use a server that is not Snowflake's own. Without a
+    loader of its own, Airbyte logs in as Dagster does.
     """
-    key = settings.snowflake_private_key.get_secret_value()
+    has_loader = bool(settings.snowflake_loader_user)
+    key = (
+        settings.snowflake_loader_private_key if has_loader else settings.snowflake_private_key
+    ).get_secret_value()
     address = f"{settings.snowflake_protocol}://{settings.snowflake_host}:{settings.snowflake_port}"
     return {
         "host": address
         if settings.snowflake_host
         else f"{settings.snowflake_account}.snowflakecomputing.com",
-        "role": settings.snowflake_role,
+        "role": settings.snowflake_loader_role if has_loader else settings.snowflake_role,
         "warehouse": settings.snowflake_warehouse,
         "database": settings.snowflake_database,
         "schema": SCHEMA,
-        "username": settings.snowflake_user,
+        "username": settings.snowflake_loader_user or settings.snowflake_user,
         "credentials": {"auth_type": "Key Pair Authentication", "private_key": key}
-        if key
+        if key or has_loader
         else {
             "auth_type": "Username and Password",
             "password": settings.snowflake_password.get_secret_value(),
@@ -143,6 +147,12 @@ def _refuse_missing_settings(settings: Settings) -> None:
         "SNOWFLAKE_PRIVATE_KEY": settings.snowflake_private_key.get_secret_value()
         or settings.snowflake_password.get_secret_value(),
     }
+    if settings.snowflake_loader_user:
+        loader_key = settings.snowflake_loader_private_key.get_secret_value()
+        required |= {
+            "SNOWFLAKE_LOADER_PRIVATE_KEY": loader_key,
+            "SNOWFLAKE_LOADER_ROLE": settings.snowflake_loader_role,
+        }
     if not settings.snowflake_host:
         required |= {
             "SNOWFLAKE_ACCOUNT": settings.snowflake_account,

@@ -37,6 +37,21 @@ def test_a_snowflake_account_gives_the_host_and_the_private_key_logs_in() -> Non
     }
 
 
+def test_airbyte_logs_in_with_a_loader_of_its_own_where_one_is_set() -> None:
+    loader = CLOUD.model_copy(
+        update={
+            "snowflake_loader_user": "POLYGON_AIRBYTE",
+            "snowflake_loader_private_key": SecretStr("loader pem"),
+            "snowflake_loader_role": "POLYGON_LOADER",
+        }
+    )
+    assert destination_configuration(loader) == destination_configuration(CLOUD) | {
+        "role": "POLYGON_LOADER",
+        "username": "POLYGON_AIRBYTE",
+        "credentials": {"auth_type": "Key Pair Authentication", "private_key": "loader pem"},
+    }
+
+
 def test_a_host_setting_gives_the_address_of_another_server() -> None:
     local = CLOUD.model_copy(
         update={

@@ -1,0 +1,1 @@
+"""Snowflake's database, warehouse, roles, rights and service users: declared, compared, applied."""
