@@ -275,7 +275,7 @@ class Settings(BaseSettings):
     )
     snowflake_loader_user: str = Field(
         "",
-        description="User that `airbyte provision` gives to Airbyte (POLYGON_AIRBYTE); empty for "
+        description="User that `airbyte apply` gives to Airbyte (POLYGON_AIRBYTE); empty for "
         "SNOWFLAKE_USER with its key and role.",
     )
     snowflake_loader_private_key: SecretStr = Field(
