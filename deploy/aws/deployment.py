@@ -76,7 +76,7 @@ class Deployment(BaseModel):
     alert_webhook: bool = True
     """Whether alerts are posted to an address, which is stored as a secret."""
     environment: dict[str, str]
-    """Variables of polygon_assets/settings.py that are no secrets."""
+    """Variables of polygon_assets/settings that are no secrets."""
 
     @field_validator("environment")
     @classmethod
@@ -100,7 +100,7 @@ class Deployment(BaseModel):
 def _refuse_variable(name: str) -> None:
     field = Settings.model_fields.get(name.lower())
     if field is None or name != name.upper():
-        raise ValueError(f"{name} is no variable of polygon_assets/settings.py: correct its name")
+        raise ValueError(f"{name} is no variable of polygon_assets/settings: correct its name")
     if field.annotation is SecretStr:
         raise ValueError(f"{name} is a secret: store it in Secrets Manager (deploy/aws/README.md)")
     if name in SET_BY_INFRASTRUCTURE:

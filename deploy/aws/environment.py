@@ -1,7 +1,7 @@
 """The environment variables of the containers: the deployment's, and names of our resources.
 
 Add a variable here that follows from a resource; secrets belong to `secrets`. Every name is one of
-polygon_assets/settings.py, or one that Dagster's instance reads (deploy/aws/dagster.yaml).
+polygon_assets/settings, or one that Dagster's instance reads (deploy/aws/dagster.yaml).
 """
 
 from collections.abc import Mapping

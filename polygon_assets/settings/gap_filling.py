@@ -1,0 +1,34 @@
+"""How fast gaps are filled, and which of them wait for a person.
+
+When an open gap is an alert belongs to `alerts`.
+"""
+
+from pydantic import Field
+
+from polygon_assets.settings.group import SettingsGroup
+
+
+class GapFillingSettings(SettingsGroup):
+    gap_fill_requests_per_minute: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="REST calls a minute for filling gaps; 0: as many as "
+        "POLYGON_REQUESTS_PER_MINUTE allows.",
+    )
+    gap_fill_concurrency: int = Field(
+        8, ge=1, le=64, description="REST calls that fill gaps at the same time."
+    )
+    gap_fill_max_seconds: float = Field(
+        3600.0,
+        gt=0,
+        le=1_000_000_000,
+        description="A longer gap is filled only when a person launches the job fill_gaps.",
+    )
+    gap_fill_max_requests: int = Field(
+        20_000,
+        ge=1,
+        le=1_000_000_000,
+        description="A gap that needs more REST calls is filled only when a person launches the "
+        "job fill_gaps.",
+    )
