@@ -176,10 +176,13 @@ class TestSensor:
     def test_a_webhook_that_hangs_stops_no_tick_and_loses_no_message(
         self, instance: dg.DagsterInstance, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(alert_sensor, "TIMEOUT_SECONDS", 0.2)
         environment = Posting(address=webhook.address)
         webhook.hangs.set()
-        with dg.build_sensor_context(instance, resources={"environment": environment}) as context:
+        with (
+            monkeypatch.context() as patch,
+            dg.build_sensor_context(instance, resources={"environment": environment}) as context,
+        ):
+            patch.setattr(alert_sensor, "TIMEOUT_SECONDS", 0.2)
             answer = alerts(context)
             assert isinstance(answer, dg.SensorResult)
         assert len(read_state(answer.cursor).outbox) == 2
