@@ -18,6 +18,8 @@ class Webhook:
         self.texts: list[str] = []
         """The accepted texts, oldest first."""
         self.status = 200
+        self.refuses = ""
+        """A text with this part is answered with HTTP 400."""
         self.hangs = threading.Event()
         """While set, no request is answered."""
         self._released = threading.Event()
@@ -31,8 +33,11 @@ class Webhook:
         if self.hangs.is_set():
             self._released.wait(60)
             return 503
+        text = json.loads(body)["text"]
+        if self.refuses and self.refuses in text:
+            return 400
         if self.status == 200:
-            self.texts.append(json.loads(body)["text"])
+            self.texts.append(text)
         return self.status
 
     def release(self) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import urllib3
 from polygon import RESTClient
@@ -183,4 +184,4 @@ class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no type
         return content, read(content, path)
 
     def _decode(self, resp: urllib3.BaseHTTPResponse) -> Any:
-        return answer(resp.data, "")
+        return answer(resp.data, urlsplit(resp.geturl() or "").path)

@@ -76,14 +76,17 @@ class Outcome:
     """By symbol, why the vendor gave no bars of it, or which of them are unusable."""
 
     def take(self, chunk: "Chunk") -> None:
-        """Add a chunk. Raises the first failure while no symbol has had a usable answer."""
+        """Add a chunk. Raises a failure while no symbol has had a usable answer.
+
+        Rather one that another try may cure: the others would make the gap unfillable for good.
+        """
         self.symbols += chunk.symbols
         self.rest_bars += chunk.differences.rest_bars
         self.added += len(chunk.differences.missing)
         self.corrected += len(chunk.differences.corrected)
         self.failures |= chunk.failures
         if len(self.failures) == self.symbols and not self.rest_bars:
-            raise next(iter(self.failures.values()))
+            raise next(iter((self.unanswered or self.failures).values()))
 
     @property
     def unanswered(self) -> dict[str, PolygonApiError]:

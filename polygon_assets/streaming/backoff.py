@@ -19,14 +19,14 @@ class Backoff:
         self._first = first
         self._longest = longest
         self._rng = rng or random.Random()
-        self._attempts = 0
+        self._full = first
 
     def next_delay(self) -> float:
         """Seconds to wait now; the next delay is about twice as long."""
-        full = min(self._longest, self._first * 2.0**self._attempts)
-        self._attempts += 1
+        full = min(self._longest, self._full)
+        self._full = 2 * full
         return full * self._rng.uniform(0.5, 1.0)
 
     def reset(self) -> None:
         """Start from the shortest delay again."""
-        self._attempts = 0
+        self._full = self._first

@@ -29,6 +29,10 @@ from polygon_assets.settings import Settings
 
 TIMEOUT_SECONDS = 10
 """Webhooks answer within a second; one that hangs must leave time in the tick."""
+LONGEST_TEXT = 2_000
+"""Characters; Discord takes no more, and other webhooks take a few thousand."""
+REFUSALS = frozenset({400, 413, 422})
+MOST_WAITING = 500
 DELIVERY_SECONDS = 10.0
 """A tick begins no further message after this time: a sensor's tick has 60 s."""
 RUN_FAILURE: Literal[dg.DagsterEventType.RUN_FAILURE] = dg.DagsterEventType.RUN_FAILURE
@@ -38,6 +42,10 @@ MOST_FAILED_RUNS = 100
 
 class AlertError(PolygonAssetsError):
     """The alert was not delivered; the message names the cause, never the address, a secret."""
+
+
+class AlertRefusedError(AlertError):
+    """The webhook answered, but does not take this text; it may take others."""
 
 
 @dg.sensor(
@@ -164,16 +172,25 @@ def failure_cause(event: dg.DagsterEvent) -> str:
 
 
 def deliver(settings: Settings, outbox: Sequence[str]) -> tuple[tuple[str, ...], str]:
-    """Post messages in order. Returns those not delivered, and the error of the first."""
+    """Post messages in order. Returns those not delivered, and the newest error.
+
+    A refused message waits for the next tick and holds up no other. Of more than MOST_WAITING the
+    oldest are given up: the log and `market.alerts` have them too.
+    """
     until = time.monotonic() + DELIVERY_SECONDS
+    refused: list[str] = []
+    problem = ""
     for sent, message in enumerate(outbox):
-        if time.monotonic() > until:
-            return tuple(outbox[sent:]), f"the webhook took {DELIVERY_SECONDS:.0f} s"
         try:
+            if time.monotonic() > until:
+                raise AlertError(f"the webhook took {DELIVERY_SECONDS:.0f} s")
             post_alert(settings, message)
+        except AlertRefusedError as error:
+            refused.append(message)
+            problem = str(error)
         except AlertError as error:
-            return tuple(outbox[sent:]), str(error)
-    return (), ""
+            return tuple((*refused, *outbox[sent:])[-MOST_WAITING:]), str(error)
+    return tuple(refused[-MOST_WAITING:]), problem
 
 
 def post_alert(settings: Settings, text: str) -> None:
@@ -187,7 +204,7 @@ def post_alert(settings: Settings, text: str) -> None:
     try:
         request = urllib.request.Request(
             webhook_url,
-            json.dumps({"text": settings.conceal(text)}).encode(),
+            json.dumps({"text": _shortened(settings.conceal(text))}).encode(),
             {"Content-Type": "application/json"},
         )
         urllib.request.urlopen(
@@ -195,8 +212,15 @@ def post_alert(settings: Settings, text: str) -> None:
         ).close()
     except urllib.error.HTTPError as error:
         error.close()
-        raise AlertError(f"the webhook answered HTTP {error.code}") from None
+        kind = AlertRefusedError if error.code in REFUSALS else AlertError
+        raise kind(f"the webhook answered HTTP {error.code}") from None
     except OSError as error:
         raise AlertError(f"the webhook cannot be reached: {error}") from None
     except (HTTPException, ValueError):
         raise AlertError("ALERT_WEBHOOK_URL is not an address") from None
+
+
+def _shortened(text: str) -> str:
+    """At most LONGEST_TEXT characters: the cause comes first, and the log has the rest."""
+    cut = "… (the log has the rest)"
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - len(cut)] + cut

@@ -126,8 +126,10 @@ def failures_in_a_row(
 
 def pause_after(failures: int, first: dt.timedelta, longest: dt.timedelta) -> dt.timedelta:
     """The pause before the next attempt: `first`, doubled with each further failure in a row."""
-    doublings: int = 2 ** max(0, failures - 1)
-    return min(first * doublings, longest)
+    pause = min(first, longest)
+    for _ in range(failures - 1):
+        pause = min(2 * pause, longest)
+    return pause
 
 
 def retry_at(run: RunFacts, pause: dt.timedelta, now: dt.datetime) -> Wait | None:

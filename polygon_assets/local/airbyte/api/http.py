@@ -31,6 +31,7 @@ from polygon_assets.local.airbyte.workspace.objects import Json
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 _DEFAULT_LIMIT, _MAX_LIMIT = 20, 100
+_MOST_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Call:
     def number(self, name: str, default: int) -> int:
         """A number from the query. Raises Problem 400."""
         text = self.query.get(name, str(default))
-        if not text.isdecimal():
+        if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
             raise bad_request(f"{name}={text!r} is not a number")
         return int(text)
 

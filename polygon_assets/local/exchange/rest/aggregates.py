@@ -18,6 +18,7 @@ from polygon_assets.local.exchange.rest.query import (
     Record,
     choice_of,
     flag_of,
+    is_number,
     limit_of,
 )
 from polygon_assets.market_calendar import NEW_YORK, ONE_DAY
@@ -119,7 +120,7 @@ class RangePage:
 def parse_range(path: dict[str, str], query: dict[str, str]) -> Range:
     """The request of a range. Raises BadRequestError with the name of the wrong parameter."""
     if (
-        not path["multiplier"].isdigit()
+        not is_number(path["multiplier"])
         or not 1 <= int(path["multiplier"]) <= _LARGEST_MULTIPLIER
         or path["timespan"] not in TIMESPANS
     ):
@@ -362,7 +363,7 @@ def _midnight(day: dt.date) -> int:
 
 def _moment(text: str, *, end_of_day: bool = False) -> int:
     """Unix milliseconds of a number or of a New York date."""
-    if text.isdigit() and int(text) < _LATEST_MS:
+    if is_number(text) and int(text) < _LATEST_MS:
         return int(text)
     day = parse_date(text)
     return 1000 * _midnight(day + ONE_DAY) - 1 if end_of_day else 1000 * _midnight(day)

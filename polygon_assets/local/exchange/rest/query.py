@@ -27,6 +27,7 @@ ANY_OF = ".any_of"
 _OF_CURSORS = {"at", "offset"}
 """Parameters that only a cursor may contain."""
 SUFFIXES = (*_COMPARISONS, ANY_OF)
+MOST_DIGITS = 18
 
 
 class BadRequestError(PolygonAssetsError):
@@ -129,10 +130,15 @@ def ordered(records: list[Record], field: str, order: str) -> list[Record]:
     )
 
 
+def is_number(text: str) -> bool:
+    """Whether the text is a whole number of a size that a client may mean."""
+    return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
+
+
 def limit_of(query: dict[str, str], default: int, maximum: int) -> int:
     """The requested page size. Raises BadRequestError outside 1..maximum."""
     text = query.get("limit", str(default))
-    if not text.isdigit() or not 1 <= int(text) <= maximum:
+    if not is_number(text) or not 1 <= int(text) <= maximum:
         raise BadRequestError(f"'limit' must be between 1 and {maximum}, not '{text}'")
     return int(text)
 

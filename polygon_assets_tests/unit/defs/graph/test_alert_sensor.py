@@ -198,6 +198,24 @@ class TestSensor:
         assert left == ("one", "two")
         assert problem
 
+    def test_a_refused_message_waits_and_holds_up_no_other(self, webhook: Webhook) -> None:
+        webhook.refuses = "bad"
+        left, problem = alert_sensor.deliver(posting_to(webhook.address), ("bad one", "two"))
+        assert (left, problem) == (("bad one",), "the webhook answered HTTP 400")
+        assert webhook.texts == ["two"]
+
+    def test_a_long_message_is_cut_and_the_oldest_waiting_ones_are_given_up(
+        self, webhook: Webhook
+    ) -> None:
+        settings = posting_to(webhook.address)
+        assert alert_sensor.deliver(settings, ("x" * 100_000,)) == ((), "")
+        [text] = webhook.texts
+        assert len(text) == alert_sensor.LONGEST_TEXT
+        assert text.endswith("(the log has the rest)")
+        webhook.status = 503
+        many = [str(number) for number in range(alert_sensor.MOST_WAITING + 1)]
+        assert alert_sensor.deliver(settings, many)[0] == tuple(many[1:])
+
     def test_the_messages_keep_their_order(self, webhook: Webhook) -> None:
         assert alert_sensor.deliver(posting_to(webhook.address), ("one", "two")) == ((), "")
         assert webhook.texts == ["one", "two"]
