@@ -34,6 +34,8 @@ CONTEXT = (
     "deploy/ca",
     "deploy/Dockerfile",
     "deploy/stream-requirements.txt",
+    "deploy/dagster.yaml",
+    "deploy/workspace.yaml",
     "deploy/aws/dagster.yaml",
     "deploy/aws/workspace.yaml",
 )

@@ -50,15 +50,8 @@ class CodeServer:
         self.server = subprocess.Popen(
             [*parent, *command], env=own | {"DAGSTER_HOME": str(home)} | dict(environment)
         )
-        eventually(self._answers, "the code server answers")
+        wait_until_answers(self.server, self.port)
         self.instance = dg.DagsterInstance.from_config(str(home))
-
-    def _answers(self) -> bool:
-        assert self.server.poll() is None, "the code server ended"
-        try:
-            return bool(DagsterGrpcClient(port=self.port, host="127.0.0.1").ping("hello"))
-        except Exception:  # noqa: BLE001  # the client raises many types until the server is up
-            return False
 
     def launch_run(self) -> str:
         """Launch a run of the program's job; its id."""
@@ -92,6 +85,19 @@ class CodeServer:
         if self.server.poll() is None:
             self.server.terminate()
             self.server.wait(20)
+
+
+def wait_until_answers(server: "subprocess.Popen[bytes]", port: int) -> None:
+    """Wait until the code server listens; fail when it ends."""
+
+    def answers() -> bool:
+        assert server.poll() is None, "the code server ended"
+        try:
+            return bool(DagsterGrpcClient(port=port, host="127.0.0.1").ping("hello"))
+        except Exception:  # noqa: BLE001  # the client raises many types until the server is up
+            return False
+
+    eventually(answers, "the code server answers")
 
 
 def _job(program: str) -> dg.JobDefinition:

@@ -4,6 +4,7 @@ No test here needs a container engine.
 """
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -48,6 +49,34 @@ def test_every_image_runs_as_a_numeric_user_without_rights() -> None:
         *_, user = (line for line in images[target].splitlines() if line.startswith("USER"))
         assert user == "USER 10001:10001"
     assert 'ENTRYPOINT ["tini", "-s", "--", "polygon-assets"]' in images["program"]
+
+
+@pytest.mark.parametrize("file", ["dagster.yaml", "aws/dagster.yaml"])
+def test_each_instance_has_the_limits_of_the_one_on_a_single_machine(file: str) -> None:
+    on_one_machine = yaml.safe_load((DEPLOY.parent / "dagster.yaml").read_text())
+    instance = yaml.safe_load((DEPLOY / file).read_text())
+    parts = ("concurrency", "run_monitoring", "run_retries", "retention", "telemetry", "nux")
+    assert {part: instance[part] for part in parts} == {
+        part: on_one_machine[part] for part in parts
+    }
+
+
+def test_compose_sets_what_dagsters_instance_reads_and_the_database_gets_the_same_login() -> None:
+    home = COMPOSE["x-dagster"]["environment"]
+    assert home["DAGSTER_HOME"] == "/app/deploy"
+    assert "COPY deploy/dagster.yaml deploy/workspace.yaml deploy/\n" in (
+        (DEPLOY / "Dockerfile").read_text()
+    )
+    read = re.findall(r"env: (\w+)", (DEPLOY / "dagster.yaml").read_text())
+    assert read
+    assert set(read) <= set(home)
+    database = COMPOSE["services"]["postgres"]["environment"]
+    assert (database["POSTGRES_USER"], database["POSTGRES_PASSWORD"], database["POSTGRES_DB"]) == (
+        home["DAGSTER_POSTGRES_USERNAME"],
+        home["DAGSTER_POSTGRES_PASSWORD"],
+        home["DAGSTER_POSTGRES_DB"],
+    )
+    assert home["DAGSTER_POSTGRES_HOST"] in COMPOSE["services"]
 
 
 def stream_requirements() -> list[Requirement]:

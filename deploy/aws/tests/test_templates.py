@@ -220,13 +220,6 @@ def test_workspace_names_the_code_server(templates: Templates) -> None:
     )
 
 
-def test_dagsters_instance_has_the_limits_of_the_one_on_a_single_machine() -> None:
-    on_ecs = yaml.safe_load((AWS_FOLDER / "dagster.yaml").read_text())
-    on_one_machine = yaml.safe_load((AWS_FOLDER.parents[1] / "dagster.yaml").read_text())
-    for part in ("concurrency", "run_monitoring", "run_retries", "retention"):
-        assert on_ecs[part] == on_one_machine[part]
-
-
 def test_the_image_has_dagsters_files_where_dagster_home_is() -> None:
     root = AWS_FOLDER.parents[1]
     lines = (root / "deploy" / "Dockerfile").read_text().splitlines()
