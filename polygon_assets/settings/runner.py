@@ -11,10 +11,11 @@ from polygon_assets.settings.group import SettingsGroup
 
 
 class RunnerSettings(SettingsGroup):
-    stream_runner: Literal["process", "ecs"] = Field(
+    stream_runner: Literal["process", "ecs", "kubernetes"] = Field(
         "process",
-        description="Who runs the stream programs: process (a child process of the Dagster run) or "
-        "ecs (an ECS service, which goes on when the run dies).",
+        description="Who runs the stream programs: process (a child process of the Dagster run), "
+        "ecs (an ECS service, which Dagster scales and which goes on when the run dies) or "
+        "kubernetes (a Deployment, whose heartbeats the run follows).",
     )
     ecs_cluster: str = Field(
         "", description="Name or ARN of the ECS cluster; needed where STREAM_RUNNER is ecs."

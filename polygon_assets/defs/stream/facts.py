@@ -42,7 +42,7 @@ def stream_facts(
         heartbeat,
         missing_settings(settings, *parts),
         copies(settings, program),
-        outlives_run=on_ecs,
+        outlives_run=settings.stream_runner != "process",
         replaced_by=connectors.KAFKA_CONNECT if connectors.replaces(settings, program) else "",
         desired_tasks=desired_tasks,
     )

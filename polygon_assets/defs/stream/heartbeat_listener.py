@@ -30,7 +30,7 @@ class HeartbeatListener:
         """`record` gets each heartbeat of the program, also another process's; it may not wait."""
         self._settings = settings
         # A program that went on without a run was streaming: its heartbeats meanwhile prove it.
-        self._tail = LONG_TAIL if settings.stream_runner == "ecs" else TAIL
+        self._tail = TAIL if settings.stream_runner == "process" else LONG_TAIL
         self._record = record
         self._program = program
         self._stop = threading.Event()
@@ -60,6 +60,11 @@ class HeartbeatListener:
         """The newest heartbeat of this process."""
         beat, _ = self._newest.get(process, (None, 0.0))
         return beat
+
+    def processes(self, within_seconds: float) -> list[str]:
+        """The processes of which a heartbeat arrived in the last seconds."""
+        oldest = time.monotonic() - within_seconds
+        return [process for process, (_, came_at) in self._newest.items() if came_at >= oldest]
 
     def silent_seconds(self, process: str, since: float) -> float:
         """Seconds without a heartbeat of this process, counted only while Kafka answers.

@@ -110,7 +110,7 @@ def _keep_running(
         HeartbeatRecorder(settings) as recorder,
         HeartbeatListener(settings, program, recorder.take) as listener,
     ):
-        runner = runner_for(settings, program, programs, context.log.info)
+        runner = runner_for(settings, program, programs, listener, context.log.info)
         Supervision(
             runner,
             listener,

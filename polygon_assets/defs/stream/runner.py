@@ -1,7 +1,7 @@
-"""The seam between a supervision and whoever runs its program: a child process, or ECS.
+"""The seam between a supervision and whoever runs its program: a child process, ECS or Kubernetes.
 
-Add a verb here only if both runners need it; when it is used belongs to `supervision`, how a
-process or a service does it to `process_runner` and `ecs_runner`.
+Add a verb here only if several runners need it; when it is used belongs to `supervision`, how it is
+done to `process_runner`, `ecs_runner` and `deployed_runner`.
 """
 
 from collections.abc import Sequence

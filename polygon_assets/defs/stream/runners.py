@@ -8,6 +8,7 @@ from collections.abc import Callable
 from polygon_assets.clients import ecs
 from polygon_assets.clients.ecs import service_name
 from polygon_assets.defs.graph.resources import StreamPrograms
+from polygon_assets.defs.stream.deployed_runner import DeployedRunner, ProcessSource
 from polygon_assets.defs.stream.ecs_runner import EcsLimits, EcsRunner
 from polygon_assets.defs.stream.process_runner import ProcessRunner
 from polygon_assets.defs.stream.runner import Runner
@@ -16,7 +17,11 @@ from polygon_assets.settings import Settings, SettingsError
 
 
 def runner_for(
-    settings: Settings, program: str, programs: StreamPrograms, log: Callable[[str], None]
+    settings: Settings,
+    program: str,
+    programs: StreamPrograms,
+    heartbeats: ProcessSource,
+    log: Callable[[str], None],
 ) -> Runner:
     """The runner of one program. Raises SettingsError without ECS_CLUSTER, and EcsRefusedError.
 
@@ -26,6 +31,8 @@ def runner_for(
     """
     if settings.stream_runner == "process":
         return ProcessRunner(programs.command_for(program), log)
+    if settings.stream_runner == "kubernetes":
+        return DeployedRunner(heartbeats, log)
     if missing := missing_settings(settings, "ecs"):
         raise SettingsError(f"STREAM_RUNNER=ecs: {not_set(missing)}")
     return EcsRunner(

@@ -53,6 +53,9 @@ class FakeHeartbeats:
         beat.is_standby = process in self.standby
         return None if process in self.hung else beat
 
+    def processes(self, within_seconds: float) -> list[str]:  # noqa: ARG002
+        return []
+
     def silent_seconds(self, process: str, since: float) -> float:
         return time.monotonic() - since if process in self.hung else 0.0
 
@@ -326,18 +329,30 @@ def test_an_ecs_that_does_not_answer_changes_nothing(
 
 
 def test_a_missing_service_needs_a_person(cluster: EcsCluster) -> None:
-    runner = runner_for(cluster.settings(), "sink", StreamPrograms(), lambda _: None)
+    runner = runner_for(
+        cluster.settings(), "sink", StreamPrograms(), FakeHeartbeats(), lambda _: None
+    )
     with pytest.raises(EcsRefusedError, match="no active service polygon-assets-sink: deploy it"):
         runner.ensure()
 
 
 def test_the_setting_chooses_the_runner_and_its_copies(cluster: EcsCluster) -> None:
-    local = runner_for(Settings(), "producer", StreamPrograms(), lambda _: None)
+    local = runner_for(Settings(), "producer", StreamPrograms(), FakeHeartbeats(), lambda _: None)
     assert isinstance(local, ProcessRunner)
     runner = runner_for(
-        cluster.settings(producer_copies=2), "producer", StreamPrograms(), lambda _: None
+        cluster.settings(producer_copies=2),
+        "producer",
+        StreamPrograms(),
+        FakeHeartbeats(),
+        lambda _: None,
     )
     runner.ensure()
     assert cluster.desired(SERVICE) == 2
     with pytest.raises(SettingsError, match=r"STREAM_RUNNER=ecs: not set: ECS_CLUSTER; .*doctor"):
-        runner_for(Settings(stream_runner="ecs"), "sink", StreamPrograms(), lambda _: None)
+        runner_for(
+            Settings(stream_runner="ecs"),
+            "sink",
+            StreamPrograms(),
+            FakeHeartbeats(),
+            lambda _: None,
+        )

@@ -45,9 +45,11 @@ def test_heartbeats_that_are_read_again_do_not_hide_a_silence(
     assert listener.silent_seconds("host:7", since=0.0) == 0.0
 
 
-@pytest.mark.parametrize(("runner", "tail"), [("process", TAIL), ("ecs", LONG_TAIL)])
+@pytest.mark.parametrize(
+    ("runner", "tail"), [("process", TAIL), ("ecs", LONG_TAIL), ("kubernetes", LONG_TAIL)]
+)
 def test_a_program_that_went_on_without_a_run_is_proved_by_its_heartbeats_meanwhile(
-    runner: Literal["process", "ecs"], tail: int, monkeypatch: pytest.MonkeyPatch
+    runner: Literal["process", "ecs", "kubernetes"], tail: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
 
