@@ -91,7 +91,6 @@ class Deployment:
         place = ["--host", HOST, "--port", str(port), "--location-name", name]
         served = ["--module-name", __name__, "--attribute", attribute]
         server = self.start(name, "dagster", "api", "grpc", *place, *served)
-
         wait_until_answers(server, port)
         return server
 
