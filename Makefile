@@ -44,8 +44,9 @@ deploy-check: .venv-deploy/.ready .venv-checkov/.ready  ## prove deploy/aws with
 
 .venv-deploy/.ready: deploy/aws/requirements.lock
 .venv-checkov/.ready: deploy/aws/checkov.lock
+.venv-flink/.ready: deploy/flink/requirements.lock
 # uv takes seconds where .venv has it; pip takes a minute or two and needs no .venv.
-.venv-deploy/.ready .venv-checkov/.ready:
+.venv-deploy/.ready .venv-checkov/.ready .venv-flink/.ready:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $@"; exit 1; }
 	@echo "installing the locked packages into $(@D) (once)"
@@ -55,10 +56,11 @@ deploy-check: .venv-deploy/.ready .venv-checkov/.ready  ## prove deploy/aws with
 			--no-deps -r $<
 	@touch $@
 
-deploy-lock: venv  ## resolve deploy/aws/*.in into their locks again
-	@for name in requirements checkov; do $(BIN)/uv pip compile deploy/aws/$$name.in --universal \
+deploy-lock: venv  ## resolve deploy/*/*.in into their locks again
+	@for name in aws/requirements aws/checkov flink/requirements; do \
+		$(BIN)/uv pip compile deploy/$$name.in --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q \
-		-o deploy/aws/$$name.lock || exit 1; done
+		-o deploy/$$name.lock || exit 1; done
 
 picture: venv      ## take docs/lineage.png from the running UI (needs chromium)
 	@$(BIN)/python -m scripts.picture
@@ -68,7 +70,8 @@ lock: venv         ## resolve pyproject.toml into requirements.lock again
 		--generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 
 clean:             ## remove every .venv, the embedded stack's data, caches and Dagster's empty folders
-	rm -rf .venv .venv.former .venv-deploy .venv-checkov build .local .hypothesis .mypy_cache \
+	rm -rf .venv .venv.former \
+		.venv-deploy .venv-checkov .venv-flink build .local .hypothesis .mypy_cache \
 		.ruff_cache .pytest_cache .import_linter_cache logs .logs_queue
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

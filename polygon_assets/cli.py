@@ -10,6 +10,7 @@ from polygon_assets.commands import (
     clickhouse,
     connect,
     dead_letters,
+    engine_filter,
     estimate,
     gaps,
     health,
@@ -47,6 +48,7 @@ for command in (
     estimate.estimate,
     topics.topics,
     connect.connect,
+    engine_filter.engine_filter,
     clickhouse.clickhouse,
     snowflake.snowflake,
 ):
