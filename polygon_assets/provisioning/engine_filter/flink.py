@@ -62,9 +62,6 @@ class Job:
     """Of Kafka's clients, without a prefix."""
     symbols: frozenset[str] | None = None
     """The accepted set's; None keeps every symbol."""
-    raw_topic: str = RAW_TOPIC
-    filtered_topic: str = FILTERED_TOPIC
-    dead_letter_topic: str = DEAD_LETTER_TOPIC
 
 
 def kafka_options(settings: Settings) -> tuple[tuple[str, str], ...]:
@@ -93,8 +90,8 @@ def sql(job: Job) -> str:
             f"SET 'execution.checkpointing.interval' = '{CHECKPOINT}'",
             "SET 'table.local-time-zone' = 'UTC'",
             _source(job),
-            _sink(job, "filtered", job.filtered_topic, _filtered_columns(), symbol_is_key=True),
-            _sink(job, "dead_letters", job.dead_letter_topic, _LETTER_COLUMNS),
+            _sink(job, "filtered", FILTERED_TOPIC, _filtered_columns(), symbol_is_key=True),
+            _sink(job, "dead_letters", DEAD_LETTER_TOPIC, _LETTER_COLUMNS),
             *_views(),
             "EXECUTE STATEMENT SET BEGIN\n" + _inserts(job.symbols) + ";\nEND;\n",
         ]
@@ -147,7 +144,7 @@ def _source(job: Job) -> str:
         "`partition` INT METADATA VIRTUAL",
         "`offset` BIGINT METADATA VIRTUAL",
     ]
-    options = _kafka(job, job.raw_topic) | {
+    options = _kafka(job, RAW_TOPIC) | {
         "properties.group.id": GROUP,
         "properties.auto.offset.reset": "earliest",
         "scan.startup.mode": "group-offsets",
