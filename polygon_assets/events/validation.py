@@ -1,9 +1,9 @@
 """What makes an aggregate valid, and the row it becomes: pure functions of one message.
 
-Add a reason to refuse an aggregate here; `filter` sends refused ones to `polygon_dead_letters`, and
-the sink keeps them in `market.dead_letters`. The limits come from the vendor's channel description
-(one-second windows, Unix milliseconds), its first year of data (2003), and the column types of
-`market.stock_aggregates`.
+Add a reason to refuse an aggregate here, and as SQL in `provisioning.engine_filter.rules`; `filter`
+sends refused ones to `polygon_dead_letters`, and the sink keeps them in `market.dead_letters`. The
+limits come from the vendor's channel description (one-second windows, Unix milliseconds), its first
+year of data (2003), and the column types of `market.stock_aggregates`.
 """
 
 import math
@@ -16,6 +16,9 @@ from time import gmtime, strftime
 from polygon_assets.messages import FilteredAggregate, RawAggregate
 from polygon_assets.subscriptions import PER_SECOND, SYMBOL
 
+LONGEST_SYMBOL = 20
+SHOWN_SYMBOL = 40
+"""How much of a symbol a reason shows."""
 WINDOW_MS = 1000
 """The length of an aggregate of `A.*`."""
 FIRST_DAY_MS = 1_041_379_200_000
@@ -86,13 +89,13 @@ def _identity_problem(event: RawAggregate) -> str | None:
     return (
         None
         if _well_formed(event.symbol)
-        else f"symbol {event.symbol[:40]!r} is not a ticker symbol"
+        else f"symbol {event.symbol[:SHOWN_SYMBOL]!r} is not a ticker symbol"
     )
 
 
 @lru_cache(maxsize=32_768)
 def _well_formed(symbol: str) -> bool:
-    return len(symbol) <= 20 and SYMBOL.fullmatch(symbol) is not None
+    return len(symbol) <= LONGEST_SYMBOL and SYMBOL.fullmatch(symbol) is not None
 
 
 def _time_problem(event: RawAggregate) -> str | None:

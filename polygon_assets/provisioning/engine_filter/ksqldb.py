@@ -7,10 +7,6 @@ stream with a topic of its own. Its server has brokers and login.
 from polygon_assets.provisioning.engine_filter import rules
 from polygon_assets.topics import DEAD_LETTER_TOPIC, FILTERED_TOPIC, RAW_TOPIC
 
-STEPS = ("fields", "typed", "judged")
-"""The streams between input and output; their topics are `polygon_ksqldb_<step>`."""
-
-
 _SMALL = r"-?[0-9]{1,12}(?:\.[0-9]+)?(?:[eE]-[0-9]+)?"
 _WITH_EXPONENT = r"-?[0-9](?:\.[0-9]+)?[eE]\+?(?:[0-9]|1[01])"
 _DIGITS = {
@@ -89,6 +85,7 @@ _HEAD = """\
 
 
 def _step(name: str, source: str, columns: dict[str, str]) -> str:
+    """A stream between input and output."""
     return _stream(name, source, f"polygon_ksqldb_{name}", columns)
 
 

@@ -15,6 +15,8 @@ from polygon_assets.events.validation import (
     CLOCK_TOLERANCE_MS,
     DECIMAL,
     FIRST_DAY_MS,
+    LONGEST_SYMBOL,
+    SHOWN_SYMBOL,
     WINDOW_MS,
 )
 from polygon_assets.messages import RawAggregate
@@ -24,7 +26,6 @@ from polygon_assets.subscriptions import PER_SECOND, SYMBOL
 SQL_TYPES = {"string": "STRING", "number": "DOUBLE", "integer": "BIGINT", "boolean": "BOOLEAN"}
 DECIMAL_TYPE = "DECIMAL(38, 25)"
 """It holds 13 digits before the point; a number with more than 12 is refused anyway."""
-LONGEST_SYMBOL, SHOWN_SYMBOL = 20, 40
 _LARGEST = f"{sys.float_info.max:.16E}".replace("+", "")
 
 
@@ -56,7 +57,7 @@ class Dialect(Protocol):
 def typed_columns(dialect: Dialect) -> dict[str, str]:
     """By name, the values of a message, and `misread`: the first field of another type."""
     fields = inspect.type_info(RawAggregate).fields  # type: ignore[attr-defined]
-    values = {field.name: _value(dialect, field.name, *_kinds(field.type)) for field in fields}
+    values = {field.name: _value(dialect, field.name, _kind(field.type)) for field in fields}
     for name in ("volume", "accumulated_volume"):
         values[name] = _exact_decimal(dialect, name, values.pop(f"decimal_{name}"))
     wrong = [_misreading(dialect, field) for field in fields]
@@ -84,15 +85,12 @@ def row_type(name: str) -> str:
     return types.get(name, "STRING")
 
 
-def _kinds(field_type: inspect.Type) -> tuple[inspect.Type, bool]:
-    """The type of a field's value, and whether it may be null. A number may be an integer."""
-    if not isinstance(field_type, inspect.UnionType):
-        return field_type, False
-    kinds = [kind for kind in field_type.types if not isinstance(kind, inspect.NoneType)]
-    return kinds[0], len(kinds) < len(field_type.types)
+def _kind(field_type: inspect.Type) -> inspect.Type:
+    """The type of a field's value that is not null; a float may be written as an integer."""
+    return field_type.types[0] if isinstance(field_type, inspect.UnionType) else field_type
 
 
-def _value(dialect: Dialect, name: str, kind: inspect.Type, _nullable: bool) -> str:
+def _value(dialect: Dialect, name: str, kind: inspect.Type) -> str:
     match kind:
         case inspect.StrType() | inspect.LiteralType():
             return dialect.string(name)
@@ -107,8 +105,8 @@ def _value(dialect: Dialect, name: str, kind: inspect.Type, _nullable: bool) -> 
 
 def _misreading(dialect: Dialect, field: inspect.Field) -> str:
     """The case of a field that cannot be read, as msgspec decides it, with the words for it."""
-    kind, is_nullable = _kinds(field.type)
-    value = _value(dialect, field.name, kind, is_nullable)
+    kind = _kind(field.type)
+    value = _value(dialect, field.name, kind)
     match kind:
         case inspect.StrType():
             fits, words = dialect.is_string(field.name), "is no string"

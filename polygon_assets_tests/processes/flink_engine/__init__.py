@@ -24,6 +24,7 @@ _CONFIGURATION = """\
 execution.target: local
 parallelism.default: 2
 table.dml-sync: true
+restart-strategy.type: none
 """
 RUN_SECONDS = 280
 
