@@ -32,7 +32,7 @@ def run(
     yes: bool,
 ) -> None:
     """Make the changes after a confirmation."""
-    count = sum(item.changes for item in plans)
+    count = sum(item.has_changes for item in plans)
     if count and not yes:
         click.confirm(f"Make {count} change(s)?", abort=True)
     try:
@@ -44,5 +44,5 @@ def run(
 
 def exit_with(plans: Sequence[ObjectPlan], applied: bool) -> None:
     """Exit with code 2 if something differs still; objects that are `left` count only then."""
-    different = any(item.outcome == "left" or (item.changes and not applied) for item in plans)
+    different = any(item.outcome == "left" or (item.has_changes and not applied) for item in plans)
     sys.exit(EXIT_DIFFERENT if different else 0)

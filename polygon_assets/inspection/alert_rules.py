@@ -1,7 +1,8 @@
 """The alerts as data, and which of them are true now: a pure function of facts and settings.
 
-Add an alert to ALERTS here; its limit belongs to `settings`, a decision that `status` and the
-checks share to `health`, and sending it to `defs.graph.alert_sensor`.
+Add an alert to ALERTS here; its limit belongs to `settings.alerts`, a decision that `status` and
+the checks share to `health`, and sending it to `defs.graph.alert_sensor`. For a Prometheus,
+deploy/prometheus/alerts.yaml has the rules that metrics can express.
 """
 
 import datetime as dt

@@ -48,7 +48,7 @@ class ObjectPlan:
         return f"{_SIGNS[self.outcome]}{self.name}{details}"
 
     @property
-    def changes(self) -> bool:
+    def has_changes(self) -> bool:
         return bool(self.statements)
 
 

@@ -97,7 +97,10 @@ class RebuiltDay:
         return comparison
 
     def replace(self) -> None:
-        """Insert into the stored table what it lacks, or has otherwise and not newer."""
+        """Insert each archived second that the stored table lacks.
+
+        Also one whose stored row differs and is not newer.
+        """
         for window in self._windows():
             self._client.command(_load("replace"), parameters=window)
 

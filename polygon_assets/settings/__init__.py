@@ -1,7 +1,7 @@
-"""Every environment variable that the project reads, once, with its default and its meaning.
+"""All environment variables that the project reads, as one `Settings`.
 
-Add a variable to the module of its subject: nothing else that is shipped reads the environment.
-Opening a connection with it belongs to `clients`.
+Add a variable to the module of its subject, and to deploy/env.example, which lists all of them.
+Nothing else that is shipped reads the environment; opening a connection belongs to `clients`.
 """
 
 import base64

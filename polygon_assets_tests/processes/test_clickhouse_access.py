@@ -131,7 +131,7 @@ def test_a_server_without_them_gets_every_object_as_far_as_its_engine_allows(
         with closing(clickhouse.connect(settings)) as client:
             for state in (AccessState(), OTHER):
                 for item in plan(declaration, state, " ON CLUSTER `main`"):
-                    assert item.changes
+                    assert item.has_changes
                     for statement in item.statements:
                         assert "ON CLUSTER main" in formatted(client, statement.sql)
         for item in planned(settings, declaration).values():

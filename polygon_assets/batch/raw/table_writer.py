@@ -177,8 +177,8 @@ class _Table:
         columns = [quoted(column) for column in self.columns]
         nulled = f"COALESCE({quoted(staging.CHANGES)}, '[]')" if self.null_misfits else "'[]'"
         metadata = (value.format(nulled_values=nulled) for _, value in _METADATA.values())
-        values = [*metadata, *(self._decoded(field) for field in self.types)]
-        newest = [f"{self._decoded(self.stream.cursor)} DESC"] if self.stream.cursor else []
+        values = [*metadata, *(self._decoding_sql(field) for field in self.types)]
+        newest = [f"{self._decoding_sql(self.stream.cursor)} DESC"] if self.stream.cursor else []
         return _template(name).substitute(
             table=self.name,
             staged=staged,
@@ -204,7 +204,7 @@ class _Table:
         stored, loaded = (f"{side}.{quoted(self.stream.cursor)}" for side in ("stored", "loaded"))
         return f"({stored} IS NULL OR {stored} < {loaded} OR ({stored} = {loaded} AND {extracted}))"
 
-    def _decoded(self, field: str) -> str:
+    def _decoding_sql(self, field: str) -> str:
         return self.types[field].decode.format(quoted(field))
 
     def _refuse_invalid_streams(self) -> None:

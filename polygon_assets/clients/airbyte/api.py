@@ -86,7 +86,7 @@ class AirbyteApi:
         )
 
     def stream_properties(self, source_id: str, *, fresh: bool = False) -> Sequence[Json]:
-        """The streams that the source offers: streamName, syncModes, keys, propertyFields.
+        """The streams that the source offers, each as Airbyte's StreamProperties.
 
         `fresh` makes Airbyte run the connector's discovery again instead of using its cache.
         """

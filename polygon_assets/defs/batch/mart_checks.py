@@ -360,7 +360,7 @@ def _reused(built: Built) -> Judgement:
 def _empty_before_first_load(
     ask: Callable[[], Sequence[findings.ReusedSymbol]],
 ) -> Sequence[findings.ReusedSymbol]:
-    """Empty as long as a table that the query reads does not exist."""
+    """The answer of `ask`; nothing while a table that its query reads does not exist."""
     from snowflake.connector.errors import ProgrammingError
 
     try:

@@ -19,11 +19,11 @@ class Interruption:
 
     def __init__(self) -> None:
         self._handlers: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
-        self._number: int | None = None
+        self._signal: int | None = None
 
     @property
     def came(self) -> bool:
-        return self._number is not None
+        return self._signal is not None
 
     def __enter__(self) -> Self:
         numbers = (signal.SIGINT, signal.SIGTERM)
@@ -38,8 +38,8 @@ class Interruption:
     ) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        if self._number is not None:
-            signal.raise_signal(self._number)
+        if self._signal is not None:
+            signal.raise_signal(self._signal)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        self._number = self._number or number
+        self._signal = self._signal or number

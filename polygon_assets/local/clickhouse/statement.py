@@ -107,7 +107,10 @@ def with_query_id(query: Query, query_id: str) -> bytes:
 
 
 def killing_by_client_id(query: Query, setting: str) -> bytes:
-    """A KILL QUERY that compares the clients' ids, which the engine has in a setting."""
+    """The KILL QUERY with `query_id` replaced: the engine has ids of its own.
+
+    The client's id is in the setting `setting` of each query.
+    """
     expression = f"if(mapContains(Settings, '{setting}'), Settings['{setting}'], query_id)".encode()
     parts, end = [], 0
     for token in _tokens(query.body):

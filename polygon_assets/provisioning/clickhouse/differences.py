@@ -90,7 +90,7 @@ def _plan_role(role: Role, state: AccessState, on_cluster: str) -> Iterator[Obje
     )
     for item, existing in plans:
         in_file = existing is not None and existing.storage == CONFIGURATION_FILE
-        yield _left_to_the_file(item) if in_file and item.changes else item
+        yield _left_to_the_file(item) if in_file and item.has_changes else item
 
 
 def _left_to_the_file(item: ObjectPlan) -> ObjectPlan:

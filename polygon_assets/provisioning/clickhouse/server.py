@@ -73,7 +73,7 @@ def apply(settings: Settings, plans: Sequence[ObjectPlan]) -> Iterator[ObjectPla
 
     query_settings = TableLayout.of(settings).query_settings
     with _connected(settings) as client:
-        for item in (item for item in plans if item.changes):
+        for item in (item for item in plans if item.has_changes):
             for statement in item.statements:
                 try:
                     client.command(statement.sql, settings=query_settings)

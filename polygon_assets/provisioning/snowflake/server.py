@@ -60,7 +60,7 @@ def apply(settings: Settings, role: str, plans: Sequence[ObjectPlan]) -> Iterato
     Raises ProvisioningError; what was done before stays, and a repetition continues.
     """
     with _cursor(settings, role) as cursor:
-        for item in (item for item in plans if item.changes):
+        for item in (item for item in plans if item.has_changes):
             for statement in item.statements:
                 _execute(cursor, item.name, statement)
             yield item

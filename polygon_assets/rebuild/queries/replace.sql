@@ -1,5 +1,5 @@
--- Inserts the seconds from `from` to `to` that the archive (`table`) has and the table lacks, or
--- has otherwise in this version or an older one. Of two rows of one version the table keeps the last.
+-- Inserts each second from `from` to `to` of the archive (`table`) that the table lacks, or whose
+-- stored row differs and is not newer. Of two rows of one version the table keeps the last.
 INSERT INTO market.stock_aggregates
 SELECT archived.* EXCEPT (archived_content)
 FROM (

@@ -138,7 +138,7 @@ def test_an_empty_server_gets_everything_once_and_a_second_plan_finds_no_differe
     settings = SETTINGS.model_copy(update={"clickhouse_tables": layout})
     on_cluster = " ON CLUSTER `main`" if layout == "replicated" else ""
     first = plan(roles(settings), AccessState(), on_cluster)
-    assert all(item.changes for item in first)
+    assert all(item.has_changes for item in first)
     assert all(on_cluster in one.sql for item in first for one in item.statements)
     state = applied(AccessState(), settings, on_cluster)
     assert [item.outcome for item in plan(roles(settings), state, on_cluster)] == ["same"] * 10
@@ -176,7 +176,7 @@ def test_changes_are_shown_from_and_to() -> None:
         profiles={**state.profiles, "polygon_reader": profile},
         quotas={**state.quotas, "polygon_reader": quota},
     )
-    lines = [str(item) for item in plan(ROLES, changed, "") if item.changes]
+    lines = [str(item) for item in plan(ROLES, changed, "") if item.has_changes]
     assert lines[0].startswith("~ settings profile polygon_reader: readonly: 1 -> 2, max_exec")
     assert lines[1].startswith("~ quota polygon_reader: queries an hour: 7 -> 72000")
     assert lines[1].endswith("keyed by: ip_address -> user_name")

@@ -29,7 +29,7 @@ class Clock:
 
     @property
     def first_second(self) -> int:
-        """The first second that is sent; the present has no such limit."""
+        """The first second whose events are sent: a replay's beginning; 0, no limit, otherwise."""
         return 0
 
     def now(self) -> float:

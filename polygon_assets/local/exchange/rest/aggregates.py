@@ -159,7 +159,7 @@ def aggregate_range(market: Market, request: Range, now: dt.datetime) -> RangePa
     base = concatenated([sums for sums, _ in parts])
     starts = np.concatenate([starts for _, starts in parts]) if parts else base.start
     included = _within_limit(starts, request)
-    records = _marked(market, base.where(included).windows(starts[included]))
+    records = _with_otc(market, base.where(included).windows(starts[included]))
     return RangePage(
         records[::-1] if request.descending else records,
         included.stop - included.start,
@@ -331,11 +331,11 @@ def _with_symbols(market: Market, sums: Sums) -> list[Record]:
     symbols = market.universe.symbols
     return [
         {"T": symbols[number]} | record
-        for number, record in zip(sums.ticker.tolist(), _marked(market, sums), strict=True)
+        for number, record in zip(sums.ticker.tolist(), _with_otc(market, sums), strict=True)
     ]
 
 
-def _marked(market: Market, sums: Sums) -> list[Record]:
+def _with_otc(market: Market, sums: Sums) -> list[Record]:
     """Bars with `otc` where it is true; the vendor omits the field elsewhere."""
     otc = market.universe.otc[sums.ticker].tolist()
     return [
