@@ -8,6 +8,7 @@ request; this ledger derives one state per channel.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from polygon_assets.clients.polygon_stream import REFUSALS, SUBSCRIBED, UNSUBSCRIBED
 from polygon_assets.subscriptions import WILDCARD
 
 ACKNOWLEDGE_SECONDS = 10.0
@@ -18,11 +19,8 @@ RETRY_SECONDS = 60.0
 LARGEST_REQUEST = 500
 """Channels per request, as in other public clients: 4,000 names would make a 40 kB frame."""
 
-REFUSALS = ("error", "not_authorized")
 UNREMARKABLE = ("connected", "auth_success", "success")
 """Statuses that need no reaction; any other is logged."""
-SUBSCRIBED = "subscribed to: "
-UNSUBSCRIBED = "unsubscribed to: "
 
 
 @dataclass

@@ -13,13 +13,13 @@ from collections import Counter, deque
 from typing import Literal
 
 from polygon_assets.clients import market_clock
+from polygon_assets.clients.polygon_stream import raise_if_ending
 from polygon_assets.events.validation import CLOCK_TOLERANCE_MS, FIRST_DAY_MS, WINDOW_MS
 from polygon_assets.events.vendor_channels import Frame, Refused, Status, VendorAggregate, to_raw
 from polygon_assets.market_clock import MarketClock, calendar_of
 from polygon_assets.messages import DeadLetter, Gap, Heartbeat, encode, utc
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.channel_ledger import ChannelLedger
-from polygon_assets.streaming.connection import raise_if_ending
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.gap_tracker import (
     LIVE_MS,

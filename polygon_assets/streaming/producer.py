@@ -16,6 +16,13 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from polygon_assets.clients import subscription_store
+from polygon_assets.clients.polygon_login import Cause, LoginRefusedError
+from polygon_assets.clients.polygon_stream import (
+    ConnectionLostError,
+    TooManyConnectionsError,
+    open_connection,
+    send,
+)
 from polygon_assets.events.vendor_channels import read_frame
 from polygon_assets.inspection import KafkaUnreachableError
 from polygon_assets.inspection.streams import heartbeats
@@ -23,17 +30,16 @@ from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import Heartbeat
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.backoff import Backoff
-from polygon_assets.streaming.connection import (
-    ConnectionLostError,
-    TooManyConnectionsError,
-    open_connection,
-    send,
-)
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.intake import Intake
 from polygon_assets.streaming.leadership import SLEPT_SECONDS, Leadership, SleepDetector
-from polygon_assets.streaming.program import EXIT_NOT_ENTITLED, ProgramError
+from polygon_assets.streaming.program import (
+    EXIT_NOT_ENTITLED,
+    EXIT_UNKNOWN_ANSWER,
+    EXIT_WRONG_KEY,
+    ProgramError,
+)
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
 
 KEEPER_SECONDS = 0.25
@@ -51,6 +57,11 @@ EXTENDED_HOURS_PATIENCE = 15
 MOST_SHOWN = 100
 """Unconfirmed channels in a heartbeat, which must stay small."""
 
+EXIT_CODES: dict[Cause, int] = {
+    "key": EXIT_WRONG_KEY,
+    "plan": EXIT_NOT_ENTITLED,
+    "unknown": EXIT_UNKNOWN_ANSWER,
+}
 STANDBY_SECONDS = 0.1
 TAKEOVER_SECONDS = 30.0
 """After a leader's death the vendor may take this long to notice that its connection is gone."""
@@ -170,6 +181,8 @@ class Producer:
         try:
             async with open_connection(self._settings) as socket:
                 await self._stream(socket)
+        except LoginRefusedError as error:
+            raise ProgramError(EXIT_CODES[error.cause], str(error)) from error
         except TooManyConnectionsError as error:
             self._lost(str(error))
             if self._leadership and time.monotonic() - self._led_at < TAKEOVER_SECONDS:

@@ -14,10 +14,10 @@ from pydantic import SecretStr
 
 from polygon_assets.clients import clickhouse, kafka, market_clock, s3, snowflake
 from polygon_assets.clients.polygon import PolygonRest
+from polygon_assets.clients.polygon_stream import open_connection
 from polygon_assets.defs.graph.alert_sensor import post_alert
 from polygon_assets.defs.graph.resources import Airbyte
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.connection import open_connection
 from polygon_assets_tests.airbyte_calls import AirbyteCalls
 from polygon_assets_tests.certificates import Authority, make_authority, serving
 

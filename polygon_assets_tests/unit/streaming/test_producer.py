@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from polygon_assets.streaming.connection import ConnectionLostError
+from polygon_assets.clients.polygon_stream import ConnectionLostError
 from polygon_assets_tests.unit.streaming.producer_rig import Rig, new_york
 from polygon_assets_tests.unit.streaming.samples import START_MS
 

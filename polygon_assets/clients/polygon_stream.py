@@ -1,7 +1,7 @@
 """One WebSocket connection to the vendor: how it is opened, authenticated and ended.
 
-Add a way in which a connection ends here; requests and frames belong to `producer`, the meaning of
-the vendor's answer to the key belongs to `authentication`.
+Add a way in which a connection ends here; what is requested and read belongs to
+`streaming.producer`, the meaning of the vendor's answer to the key to `polygon_login`.
 """
 
 import asyncio
@@ -12,16 +12,19 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from polygon_assets.clients import tls
+from polygon_assets.clients import polygon_login, tls
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.events.vendor_channels import Frame, Status, read_frame
 from polygon_assets.settings import Settings
-from polygon_assets.streaming import authentication
 
 LARGEST_FRAME_BYTES = 16 * 1024 * 1024
 """The library's default of 1 MiB closes the connection on a frame of a busy second of A.*."""
 HANDSHAKE_SECONDS = 10.0
 CLOSE_SECONDS = 3.0
+SUBSCRIBED = "subscribed to: "
+UNSUBSCRIBED = "unsubscribed to: "
+REFUSALS = ("error", "not_authorized")
+"""Statuses of a refused subscription; they name no channel."""
 MOST_QUOTED = 200
 """Bytes of an unreadable answer that the error shows."""
 
@@ -38,7 +41,7 @@ class TooManyConnectionsError(ConnectionLostError):
 async def open_connection(settings: Settings) -> AsyncIterator[ClientConnection]:
     """An authenticated connection.
 
-    Raises ConnectionLostError when it cannot be opened now, and ProgramError for a refused key.
+    Raises ConnectionLostError when it cannot be opened now, LoginRefusedError for a refused key.
     """
     is_encrypted = settings.polygon_websocket_url.lower().startswith("wss:")
     try:
@@ -56,7 +59,7 @@ async def open_connection(settings: Settings) -> AsyncIterator[ClientConnection]
         status = error.response.status_code
         if status in (401, 403):
             body = settings.conceal(error.response.body.decode(errors="replace")).strip(" {}\r\n")
-            raise authentication.ended_by(
+            raise polygon_login.ended_by(
                 f"HTTP {status}: {body}" if body else f"HTTP {status}"
             ) from error
         raise ConnectionLostError(f"handshake refused with HTTP {status}") from error
@@ -82,7 +85,7 @@ def raise_if_ending(status: Status) -> None:
 async def _authenticate(socket: ClientConnection, settings: Settings) -> None:
     """Send the key and wait until it is accepted; an answer that quotes the key loses it.
 
-    Raises ProgramError where the vendor refuses it or gives an unknown answer, and
+    Raises LoginRefusedError where the vendor refuses it or gives an unknown answer, and
     ConnectionLostError where the connection ends or no answer comes: the next one may succeed.
     """
     await send(socket, "auth", settings.polygon_api_key.get_secret_value())
@@ -95,7 +98,7 @@ async def _authenticate(socket: ClientConnection, settings: Settings) -> None:
                     return
     except (TimeoutError, ConnectionClosed) as error:
         if unknown:
-            raise authentication.ended_by("; ".join(unknown)) from error
+            raise polygon_login.ended_by("; ".join(unknown)) from error
         if isinstance(error, ConnectionClosed):
             raise _closed(error, settings) from error
         raise ConnectionLostError(
@@ -106,8 +109,8 @@ async def _authenticate(socket: ClientConnection, settings: Settings) -> None:
 def _closed(error: ConnectionClosed, settings: Settings) -> Exception:
     """The error for a close before any answer: the close's reason may be the answer."""
     reason = settings.conceal(error.rcvd.reason) if error.rcvd else ""
-    if authentication.is_known(reason):
-        return authentication.ended_by(reason)
+    if polygon_login.is_known(reason):
+        return polygon_login.ended_by(reason)
     return ConnectionLostError(
         f"closed before the key was accepted: {settings.conceal(str(error))}"
     )
@@ -116,14 +119,14 @@ def _closed(error: ConnectionClosed, settings: Settings) -> Exception:
 def _is_accepted(frame: Frame, unknown: list[str]) -> bool:
     """Whether a frame accepts the key; words outside the documented login go to `unknown`."""
     for status in frame.statuses:
-        if authentication.is_accepted(status):
+        if polygon_login.is_accepted(status):
             return True
         raise_if_ending(status)
         if status.status == "auth_timeout":
             raise ConnectionLostError(f"auth_timeout: {status.message}")
-        if authentication.is_refused(status):
-            raise authentication.refusal(status)
-        if authentication.is_unknown(status):
-            unknown.append(authentication.words_of(status))
+        if polygon_login.is_refused(status):
+            raise polygon_login.refusal(status)
+        if polygon_login.is_unknown(status):
+            unknown.append(polygon_login.words_of(status))
     unknown.extend(part.raw[:MOST_QUOTED].decode(errors="replace") for part in frame.refused)
     return False

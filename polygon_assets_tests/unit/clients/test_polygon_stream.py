@@ -5,19 +5,14 @@ import asyncio
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from polygon_assets.settings import Settings
-from polygon_assets.streaming import connection
-from polygon_assets.streaming.connection import (
+from polygon_assets.clients import polygon_stream
+from polygon_assets.clients.polygon_login import LoginRefusedError
+from polygon_assets.clients.polygon_stream import (
     ConnectionLostError,
     TooManyConnectionsError,
     open_connection,
 )
-from polygon_assets.streaming.program import (
-    EXIT_NOT_ENTITLED,
-    EXIT_UNKNOWN_ANSWER,
-    EXIT_WRONG_KEY,
-    ProgramError,
-)
+from polygon_assets.settings import Settings
 
 CONNECTED = '[{"ev":"status","status":"connected","message":"Connected Successfully"}]'
 KEY, PLAN, BOTH = (
@@ -54,7 +49,7 @@ def log_in(*answers: str, close: tuple[int, str] | None = None) -> None:
 
 @pytest.fixture(autouse=True)
 def short_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "HANDSHAKE_SECONDS", 2.0)
+    monkeypatch.setattr(polygon_stream, "HANDSHAKE_SECONDS", 2.0)
 
 
 def status(name: str, message: str) -> str:
@@ -76,42 +71,40 @@ def test_an_accepted_key_opens_the_connection(answers: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "code", "cure"),
+    ("answer", "cause", "cure"),
     [
-        (status("auth_failed", "authentication failed"), EXIT_WRONG_KEY, KEY),
-        (status("error", "authentication failed"), EXIT_WRONG_KEY, KEY),
-        ('{"status":"error","message":"authentication failed"}', EXIT_WRONG_KEY, KEY),
-        (status("ERROR", "Unknown API Key"), EXIT_WRONG_KEY, KEY),
-        (status("auth_failed", ""), EXIT_WRONG_KEY, KEY),
+        (status("auth_failed", "authentication failed"), "key", KEY),
+        (status("error", "authentication failed"), "key", KEY),
+        ('{"status":"error","message":"authentication failed"}', "key", KEY),
+        (status("ERROR", "Unknown API Key"), "key", KEY),
+        (status("auth_failed", ""), "key", KEY),
         (
             status("error", "Your plan does not include websocket access. Visit the pricing page."),
-            EXIT_NOT_ENTITLED,
+            "plan",
             PLAN,
         ),
         (
             status("auth_failed", "Your API key is not entitled to this cluster, please upgrade"),
-            EXIT_NOT_ENTITLED,
+            "plan",
             PLAN,
         ),
-        (status("error", "not authorized"), EXIT_NOT_ENTITLED, PLAN),
-        (status("not_authorized", "You are not authorized"), EXIT_NOT_ENTITLED, PLAN),
-        (status("warning", "your subscription plan has expired"), EXIT_NOT_ENTITLED, PLAN),
-        (status("error", "teapot"), EXIT_UNKNOWN_ANSWER, BOTH),
-        ('[{"ev":"status","status":"error","message":null}]', EXIT_UNKNOWN_ANSWER, BOTH),
-        ('{"status":"ERROR","error":"Unknown API Key","request_id":"1"}', EXIT_WRONG_KEY, KEY),
-        ('{"status":"ERROR","reason":"the plan has expired"}', EXIT_NOT_ENTITLED, PLAN),
-        ('{"ev":"status","status":"error","code":{"teapot":418}}', EXIT_UNKNOWN_ANSWER, BOTH),
-        (status("error", "bad api_key"), EXIT_WRONG_KEY, KEY),
-        (status("error", "monkey business"), EXIT_UNKNOWN_ANSWER, BOTH),
-        (status("error", "no explanation: planned maintenance"), EXIT_UNKNOWN_ANSWER, BOTH),
+        (status("error", "not authorized"), "plan", PLAN),
+        (status("not_authorized", "You are not authorized"), "plan", PLAN),
+        (status("warning", "your subscription plan has expired"), "plan", PLAN),
+        (status("error", "teapot"), "unknown", BOTH),
+        ('[{"ev":"status","status":"error","message":null}]', "unknown", BOTH),
+        ('{"status":"ERROR","error":"Unknown API Key","request_id":"1"}', "key", KEY),
+        ('{"status":"ERROR","reason":"the plan has expired"}', "plan", PLAN),
+        ('{"ev":"status","status":"error","code":{"teapot":418}}', "unknown", BOTH),
+        (status("error", "bad api_key"), "key", KEY),
+        (status("error", "monkey business"), "unknown", BOTH),
+        (status("error", "no explanation: planned maintenance"), "unknown", BOTH),
     ],
 )
-def test_a_refusal_ends_the_program_with_the_vendor_s_words_and_the_cure(
-    answer: str, code: int, cure: str
-) -> None:
-    with pytest.raises(ProgramError) as caught:
+def test_a_refusal_has_the_vendor_s_words_and_the_cure(answer: str, cause: str, cure: str) -> None:
+    with pytest.raises(LoginRefusedError) as caught:
         log_in(answer)
-    assert caught.value.code == code
+    assert caught.value.cause == cause
     assert cure in str(caught.value)
     for words in ("authentication failed", "teapot", "Unknown API Key", "pricing page", "expired"):
         assert (words in answer) == (words in str(caught.value))
@@ -119,7 +112,7 @@ def test_a_refusal_ends_the_program_with_the_vendor_s_words_and_the_cure(
 
 @pytest.mark.parametrize("words", ["authentication failed", "not authenticated"])
 def test_success_with_other_words_is_not_an_accepted_key(words: str) -> None:
-    with pytest.raises(ProgramError, match=words):
+    with pytest.raises(LoginRefusedError, match=words):
         log_in(status("success", words))
 
 
@@ -133,21 +126,21 @@ def test_success_with_other_words_is_not_an_accepted_key(words: str) -> None:
     ],
 )
 @pytest.mark.parametrize("close", [None, (1000, ""), (1008, "policy")])
-def test_an_unknown_answer_that_is_not_followed_by_success_ends_the_program(
+def test_an_unknown_answer_that_is_not_followed_by_success_is_a_refusal(
     answer: str, close: tuple[int, str] | None
 ) -> None:
-    with pytest.raises(ProgramError) as caught:
+    with pytest.raises(LoginRefusedError) as caught:
         log_in(answer, close=close)
-    assert caught.value.code == EXIT_UNKNOWN_ANSWER
+    assert caught.value.cause == "unknown"
     assert ("teapot" in str(caught.value)) == ("teapot" in answer)
     assert BOTH in str(caught.value)
     assert "the-secret-key" not in str(caught.value)
 
 
 def test_the_reason_of_a_close_counts_as_an_answer() -> None:
-    with pytest.raises(ProgramError, match="authentication failed") as caught:
+    with pytest.raises(LoginRefusedError, match="authentication failed") as caught:
         log_in(close=(1008, "authentication failed"))
-    assert caught.value.code == EXIT_WRONG_KEY
+    assert caught.value.cause == "key"
 
 
 def test_silence_and_a_close_without_a_reason_may_be_retried() -> None:
@@ -169,6 +162,6 @@ def test_a_vendor_that_quotes_the_key_does_not_put_it_into_the_error() -> None:
         ((), (1008, quoted)),
         ((), (1011, "the-secret-key")),
     ):
-        with pytest.raises((ProgramError, ConnectionLostError), match=r"\*\*\*") as caught:
+        with pytest.raises((LoginRefusedError, ConnectionLostError), match=r"\*\*\*") as caught:
             log_in(*answers, close=close)
         assert "the-secret-key" not in f"{caught.value} {caught.value!r}"

@@ -1,17 +1,16 @@
 """What the vendor's answer to the key means: accepted, refused (key or plan), or unknown.
 
-Add a form of answer here; sending the key belongs to `connection`.
+Add a form of answer here; sending the key belongs to `polygon_stream`.
 """
 
 import re
+from typing import Literal
 
+from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.events.vendor_channels import Status
-from polygon_assets.streaming.program import (
-    EXIT_NOT_ENTITLED,
-    EXIT_UNKNOWN_ANSWER,
-    EXIT_WRONG_KEY,
-    ProgramError,
-)
+
+Cause = Literal["key", "plan", "unknown"]
+"""What the vendor's words name."""
 
 PLAN_WORDS = r"plans?|upgrad\w*|entitle\w*|pricing"
 """They mean the plan even beside the key: `your API key's plan does not include…`."""
@@ -21,15 +20,26 @@ REFUSING = ("auth_failed", "error", "not_authorized", "unauthorized", "forbidden
 UNREMARKABLE = ("connected", "auth_success", "success")
 LONGEST_WORDS = 300
 
-WRONG_KEY = "the vendor refused POLYGON_API_KEY ({}); check the key on the vendor's dashboard"
-NO_PLAN = (
-    "the vendor refused the connection ({}): the account's plan lacks this feed; upgrade the plan, "
-    "or point POLYGON_WEBSOCKET_URL at a cluster that it includes, for example the delayed one"
-)
-UNKNOWN = (
-    "the vendor gave an unknown answer to POLYGON_API_KEY ({}); check the key and the plan on the "
-    "vendor's dashboard, and that POLYGON_WEBSOCKET_URL leads to the vendor"
-)
+SENTENCES: dict[Cause, str] = {
+    "key": "the vendor refused POLYGON_API_KEY ({}); check the key on the vendor's dashboard",
+    "plan": (
+        "the vendor refused the connection ({}): the account's plan lacks this feed; upgrade the "
+        "plan, or point POLYGON_WEBSOCKET_URL at a cluster that it includes, for example the "
+        "delayed one"
+    ),
+    "unknown": (
+        "the vendor gave an unknown answer to POLYGON_API_KEY ({}); check the key and the plan on "
+        "the vendor's dashboard, and that POLYGON_WEBSOCKET_URL leads to the vendor"
+    ),
+}
+
+
+class LoginRefusedError(PolygonAssetsError):
+    """The vendor refused the key, and would again; the message has its words and the cure."""
+
+    def __init__(self, cause: Cause, sentence: str) -> None:
+        super().__init__(sentence)
+        self.cause = cause
 
 
 def is_accepted(status: Status) -> bool:
@@ -53,23 +63,20 @@ def is_unknown(status: Status) -> bool:
     )
 
 
-def refusal(status: Status) -> ProgramError:
-    """The error that ends the program: the vendor's words and the cure."""
+def refusal(status: Status) -> LoginRefusedError:
+    """The error for a status that refuses the key."""
     return ended_by(status.message if is_known(status.message) else words_of(status))
 
 
-def ended_by(words: str) -> ProgramError:
+def ended_by(words: str) -> LoginRefusedError:
     """The same error for words from elsewhere: an HTTP answer, the reason of a close."""
-    cure = _cure(words)
-    code = {WRONG_KEY: EXIT_WRONG_KEY, NO_PLAN: EXIT_NOT_ENTITLED, UNKNOWN: EXIT_UNKNOWN_ANSWER}[
-        cure
-    ]
-    return ProgramError(code, cure.format(words[:LONGEST_WORDS]))
+    cause = _cause(words)
+    return LoginRefusedError(cause, SENTENCES[cause].format(words[:LONGEST_WORDS]))
 
 
 def is_known(words: str) -> bool:
     """Whether the words name the key or the plan."""
-    return _cure(words) is not UNKNOWN
+    return _cause(words) != "unknown"
 
 
 def words_of(status: Status) -> str:
@@ -77,9 +84,14 @@ def words_of(status: Status) -> str:
     return ": ".join(filter(None, (status.status, status.message, status.other_fields)))
 
 
-def _cure(words: str) -> str:
-    for cure, marks in ((NO_PLAN, PLAN_WORDS), (WRONG_KEY, KEY_WORDS), (NO_PLAN, WEAK_PLAN_WORDS)):
+def _cause(words: str) -> Cause:
+    marks_of: tuple[tuple[Cause, str], ...] = (
+        ("plan", PLAN_WORDS),
+        ("key", KEY_WORDS),
+        ("plan", WEAK_PLAN_WORDS),
+    )
+    for cause, marks in marks_of:
         # Whole words, also between underscores: `explanation` names no plan, `api_key` a key.
         if re.search(rf"(?<![a-z])({marks})(?![a-z])", words, re.IGNORECASE):
-            return cure
-    return UNKNOWN
+            return cause
+    return "unknown"
