@@ -161,6 +161,18 @@ def test_a_refused_key_fails_everywhere(exchange: RunningExchange) -> None:
         assert receive(socket)[0]["status"] == "auth_failed"
 
 
+def test_a_plan_without_websocket_refuses_the_login_and_answers_rest(
+    exchange: RunningExchange,
+) -> None:
+    exchange.control("refuse", stream=True)
+    with exchange.socket() as socket:
+        ask(socket, "auth", "test-key")
+        [refusal] = receive(socket)
+    assert refusal["status"] == "auth_failed"
+    assert "plan doesn't include websocket access" in refusal["message"]
+    assert exchange.get(TICKERS_PATH).status_code == 200
+
+
 def test_a_refused_entitlement_is_403_only_for_its_paths(exchange: RunningExchange) -> None:
     exchange.control("refuse", entitlement="/v2/aggs")
     response = exchange.get("/v2/aggs/ticker/AAPL/prev")

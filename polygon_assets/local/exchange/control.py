@@ -135,10 +135,11 @@ def _rest(exchange: Exchange, body: Body) -> Body:
 
 
 def _refuse(exchange: Exchange, body: Body) -> Body:
-    """Refuse a `channel`, the `key` (true or false), an `entitlement` or `today` (true or false).
+    """Refuse a `channel`, an `entitlement`, or the `key`, `today`, `stream` (true or false).
 
     A channel is answered with "not authorized", an entitlement (a REST path prefix) with 403.
-    `today` is the free plan's 403 for the daily bars of a day that is not over.
+    `today` is the free plan's 403 for the daily bars of a day that is not over, `stream` its
+    refusal of the WebSocket.
     """
     faults = exchange.faults
     if "channel" in body:
@@ -146,6 +147,7 @@ def _refuse(exchange: Exchange, body: Body) -> Body:
     if "entitlement" in body:
         faults.refused_paths.add(str(body["entitlement"]))
     faults.key_refused = bool(body.get("key", faults.key_refused))
+    faults.stream_refused = bool(body.get("stream", faults.stream_refused))
     faults.today_refused = bool(body.get("today", faults.today_refused))
     return {
         "channels": sorted(faults.refused_channels),

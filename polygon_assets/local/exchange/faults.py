@@ -25,6 +25,8 @@ class Faults:
     today_refused: bool = False
     """Today's daily bars answer 403, as on the free plan."""
     key_refused: bool = False
+    stream_refused: bool = False
+    """The plan has no WebSocket, as the free one: the login is refused, REST is not."""
     replies: deque[tuple[str, Reply]] = field(default_factory=deque)
     """Faulty REST replies, each with the path prefix of the request that gets it."""
     bad_events: list[bytes] = field(default_factory=list)

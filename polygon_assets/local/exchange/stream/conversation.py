@@ -20,6 +20,8 @@ from polygon_assets.local.exchange.stream.subscriptions import (
 )
 from polygon_assets.local.exchange.stream.websocket import Connection, RequestMessage
 
+NO_WEBSOCKET = "Your plan doesn't include websocket access. Visit the pricing page to upgrade."
+
 _decode = msgspec.json.Decoder(RequestMessage).decode
 
 
@@ -61,6 +63,9 @@ def _answer(exchange: Exchange, feed: Feed, connection: Connection, message: byt
 def _authenticate(exchange: Exchange, feed: Feed, connection: Connection, key: str) -> None:
     if not exchange.knows_key(key):
         connection.end_with(status("auth_failed", "authentication failed"), 1008)
+        return
+    if exchange.faults.stream_refused:
+        connection.end_with(status("auth_failed", NO_WEBSOCKET), 1008)
         return
     connection.authenticated = True
     connection.send_statuses([status("auth_success", "authenticated")])
