@@ -130,6 +130,15 @@ class PolygonRest(RESTClient):  # type: ignore[misc]  # the vendor ships no type
 
         return self.repeat_while_unusable(request)
 
+    def ask(self, path: str, params: dict[str, str]) -> None:
+        """One request whose data do not matter: whether the vendor answers it.
+
+        Raises PolygonApiError.
+        """
+        data = self._get(path=path, params=params, raw=True).data
+        if not isinstance(read_json(data), list):
+            answer(data, path)
+
     def repeat_while_unusable(self, request: Callable[[], T]) -> T:
         """The result of `request`, which is called up to ATTEMPTS times, with pauses.
 

@@ -32,6 +32,10 @@ class PolygonNotEntitledError(PolygonApiError):
     """The account's plan does not include these data."""
 
 
+class PolygonKeyError(PolygonApiError):
+    """The vendor rejects the key."""
+
+
 class PolygonNoAnswerError(PolygonApiError):
     """HTTP 200 with null, malformed or missing results; no proof that there is no data."""
 

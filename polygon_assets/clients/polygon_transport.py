@@ -21,6 +21,7 @@ from tenacity import (
 
 from polygon_assets.clients.polygon_answers import (
     PolygonApiError,
+    PolygonKeyError,
     PolygonNoDataError,
     PolygonNotEntitledError,
     PolygonUnavailableError,
@@ -121,7 +122,8 @@ def _refusal(
         return PolygonUnavailableError(message, float(seconds) if seconds.isdecimal() else 0.0)
     if _has_no_data(answer):
         return PolygonNoDataError(message)
-    return PolygonNotEntitledError(message) if answer.status == 403 else PolygonApiError(message)
+    kinds = {401: PolygonKeyError, 403: PolygonNotEntitledError}
+    return kinds.get(answer.status, PolygonApiError)(message)
 
 
 def _has_no_data(answer: urllib3.BaseHTTPResponse) -> bool:

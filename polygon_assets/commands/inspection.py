@@ -71,7 +71,13 @@ def _watch(read_facts: Callable[[dt.datetime], dict[str, Any]], as_json: bool) -
 
 
 @click.command()
-def doctor() -> None:
+@click.option(
+    "--entitlements",
+    is_flag=True,
+    help="Also ask the vendor which endpoints and channels the plan includes: ten requests, and a "
+    "WebSocket for a few seconds if no producer runs.",
+)
+def doctor(entitlements: bool) -> None:
     """Check the settings and each endpoint, and show how to get what is missing.
 
     Exit code 1 if anything is missing.
@@ -80,12 +86,18 @@ def doctor() -> None:
     from polygon_assets.inspection import doctor as checks
 
     settings, data = read_endpoints()
-    findings = checks.examine(settings, data or DATA, CONNECTIONS)
-    for finding in findings:
+    if entitlements and (seconds := checks.entitlement_seconds(settings)):
+        click.echo(
+            f"POLYGON_REQUESTS_PER_MINUTE={settings.polygon_requests_per_minute}: asking about the "
+            f"plan takes at least {seconds:.0f} s"
+        )
+    everything_ok = True
+    for finding in checks.examine(settings, data or DATA, CONNECTIONS, entitlements=entitlements):
+        everything_ok &= finding.ok
         click.echo(f"{'ok     ' if finding.ok else 'MISSING'} {finding.name}: {finding.message}")
         if not finding.ok:
             click.echo(f"        {finding.cure}")
-    sys.exit(0 if all(finding.ok for finding in findings) else 1)
+    sys.exit(0 if everything_ok else 1)
 
 
 def _server_restarts(data: Path) -> dict[str, int]:

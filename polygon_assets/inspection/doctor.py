@@ -1,17 +1,20 @@
 """What `polygon-assets doctor` finds: each setting and endpoint tried once, with its cure.
 
-Add a thing to try here; nothing is changed.
+Add a thing to try here; nothing is changed. What the vendor's plan includes belongs to
+`entitlements`.
 """
 
-from collections.abc import Callable, Collection
+import datetime as dt
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from polygon_assets.clients import archive_store, subscription_store
+from polygon_assets.clients import archive_store, market_clock, subscription_store
 from polygon_assets.clients.airbyte.api import AirbyteApi
 from polygon_assets.clients.airbyte.transport import AirbyteError
 from polygon_assets.clients.archive_store import ArchiveStoreError
+from polygon_assets.clients.market_clock import MarketClockError
 from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.clients.polygon_answers import PolygonApiError
 from polygon_assets.clients.subscription_store import SubscriptionStoreError
@@ -25,6 +28,10 @@ from polygon_assets.inspection import (
     warehouse,
 )
 from polygon_assets.inspection.disk import free_bytes, scarcity
+from polygon_assets.inspection.entitlements import rest as rest_plan
+from polygon_assets.inspection.entitlements import stream as stream_plan
+from polygon_assets.inspection.finding import Finding
+from polygon_assets.market_clock import calendar_of
 from polygon_assets.settings import Settings
 from polygon_assets.topics import TOPICS
 
@@ -37,39 +44,60 @@ KNOWN_ERRORS = (
 )
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was tried, and the cure if it failed."""
-
-    name: str
-    ok: bool
-    message: str
-    cure: str = ""
-
-
-def examine(settings: Settings, folder: Path, connections: Collection[str]) -> list[Finding]:
+def examine(
+    settings: Settings, folder: Path, connections: Collection[str], *, entitlements: bool = False
+) -> Iterator[Finding]:
     """Try everything, in the order in which it is needed.
 
     `folder` is where this machine writes; `connections` must exist in the Airbyte workspace.
+    `entitlements` asks the vendor about each endpoint and channel, within its requests per minute.
     """
-    findings = [
-        _disk(folder, free_bytes(folder), settings.alert_disk_free_bytes),
-        _trust(settings),
-        *_stream_findings(settings),
-        *_batch_findings(settings, connections),
-    ]
-    return [replace(finding, message=settings.conceal(finding.message)) for finding in findings]
+    for finding in _findings(settings, folder, connections, entitlements):
+        yield replace(finding, message=settings.conceal(finding.message))
+
+
+def entitlement_seconds(settings: Settings) -> float:
+    """How long the requests of `entitlements` take at least."""
+    per_minute = settings.polygon_requests_per_minute
+    return len(rest_plan.ENDPOINTS) * 60 / per_minute if per_minute else 0.0
+
+
+def _findings(
+    settings: Settings, folder: Path, connections: Collection[str], entitlements: bool
+) -> Iterator[Finding]:
+    # One client, so that all requests together keep to POLYGON_REQUESTS_PER_MINUTE.
+    rest = PolygonRest(settings, rest_plan.PATIENCE_SECONDS if entitlements else 0)
+    yield _disk(folder, free_bytes(folder), settings.alert_disk_free_bytes)
+    yield _trust(settings)
+    yield (market_data := _market_data(settings, rest))
+    yield from _stream_findings(settings)
+    yield from _batch_findings(settings, connections)
+    if entitlements and market_data.ok:
+        yield from _rest_plan(settings, rest)
+        yield from stream_plan.ask(settings)
+
+
+def _market_data(settings: Settings, rest: PolygonRest) -> Finding:
+    return _try(
+        "market data",
+        "POLYGON_API_KEY",
+        settings.polygon_api_key.get_secret_value(),
+        lambda: _market_status(settings, rest),
+        _KEY_CURE,
+    )
+
+
+def _rest_plan(settings: Settings, rest: PolygonRest) -> Iterator[Finding]:
+    try:
+        now = market_clock.connect(settings).market(dt.datetime.now(dt.UTC))
+    except MarketClockError as error:
+        yield Finding("plan: endpoints", False, f"not asked: {error}", rest_plan.AGAIN_CURE)
+        return
+    yield from rest_plan.ask(rest, calendar_of(settings), now)
 
 
 def _stream_findings(settings: Settings) -> list[Finding]:
     return [
-        _try(
-            "market data",
-            "POLYGON_API_KEY",
-            settings.polygon_api_key.get_secret_value(),
-            lambda: _market_status(settings),
-            _KEY_CURE,
-        ),
         _try(
             "Kafka",
             "KAFKA_BOOTSTRAP_SERVERS",
@@ -169,8 +197,8 @@ def _try(name: str, variable: str, value: str, attempt: Callable[[], str], cure:
         return Finding(name, False, message, _CERTIFICATE_CURE if untrusted else cure)
 
 
-def _market_status(settings: Settings) -> str:
-    now = PolygonRest(settings, patience_seconds=0).get_market_status()
+def _market_status(settings: Settings, rest: PolygonRest) -> str:
+    now = rest.get_market_status()
     return f"{settings.polygon_rest_url} answers; the market is {now.market}"
 
 

@@ -1,0 +1,1 @@
+"""What the vendor's plan includes, found by asking: endpoints in `rest`, channels in `stream`."""
