@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from pydantic import SecretStr
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
-from sqlglot.tokens import Tokenizer
+from sqlglot.tokens import Tokenizer as SqlglotTokenizer
 
 from polygon_assets.cli import main
 from polygon_assets.events.validation import readable
@@ -74,7 +74,7 @@ def test_the_command_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> No
 class _KsqlDB(Dialect):
     """As much of ksqlDB's dialect as the statements use."""
 
-    class Tokenizer(Tokenizer):
+    class Tokenizer(SqlglotTokenizer):
         IDENTIFIERS = ["`"]  # noqa: RUF012 (as in sqlglot)
 
 
