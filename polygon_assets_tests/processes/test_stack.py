@@ -138,6 +138,19 @@ def test_objects_survive_a_killed_server_with_their_times(tmp_path: Path) -> Non
         )
 
 
+def test_what_a_killed_server_leaves_stays_in_the_stacks_folder_until_its_next_start(
+    tmp_path: Path,
+) -> None:
+    with running_stack(tmp_path, only=("s3",), fixed_ports=False) as stack:
+        pid = stack.process("s3").pid
+        temporary = Path(psutil.Process(pid).environ()["TMPDIR"])
+        assert temporary == tmp_path / "temporary" / "s3"
+        (temporary / "secret").touch()
+        stack.kill("s3")
+        stack.restart("s3")
+        assert list(temporary.iterdir()) == []
+
+
 def test_a_second_stack_on_the_same_directory_is_refused(tmp_path: Path) -> None:
     with running_stack(tmp_path, only=("kafka",), fixed_ports=False) as first:
         with pytest.raises(state.StackRunningError, match=rf"already \(pid {os.getpid()}\)"):

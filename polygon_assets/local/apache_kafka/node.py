@@ -6,6 +6,7 @@ Add a broker property here; how the files are installed belongs to `install`.
 import os
 import subprocess
 import sys
+import tempfile
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
@@ -27,7 +28,9 @@ def become(path: Path, properties: Mapping[str, object]) -> NoReturn:
     path.mkdir(parents=True, exist_ok=True)
     file = path / "server.properties"
     file.write_text("\n".join(f"{key}={value}" for key, value in properties.items()))
-    runtime = [java(), "-cp", f"{installed_jars()}/*"]
+    # Java itself does not read TMPDIR.
+    temporary = f"-Djava.io.tmpdir={tempfile.gettempdir()}"
+    runtime = [java(), temporary, "-cp", f"{installed_jars()}/*"]
     if not (path / "log" / "meta.properties").exists():
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # In one argument: one id in 64 begins with a hyphen.

@@ -208,8 +208,24 @@ class Stack:
             directory.mkdir(parents=True, exist_ok=True)
         death_signal = signal.SIGTERM if server.drain_seconds else signal.SIGKILL
         self._processes[server.name] = Process(
-            server.command(self.ports[server.name], data), self.environment(), log, death_signal
+            server.command(self.ports[server.name], data),
+            self.environment() | self._temporary_files(server),
+            log,
+            death_signal,
         )
+
+    def _temporary_files(self, server: Server) -> dict[str, str]:
+        """The variable that keeps a server's temporary files, some with secrets, with its data.
+
+        A server that is killed leaves them; the next start removes them. Dagster's stay where the
+        system has them: its sockets are among them, whose paths have at most 107 characters.
+        """
+        if server.drain_seconds:
+            return {}
+        folder = self.data_dir / "temporary" / server.name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return {"TMPDIR": str(folder)}
 
     def _wait_until_ready(self, waiting: set[str]) -> None:
         started = time.monotonic()

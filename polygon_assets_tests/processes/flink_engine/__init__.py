@@ -46,7 +46,10 @@ def run(flink: Path, sql: str, folder: Path) -> str:
     opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED]
     client = ["org.apache.flink.table.client.SqlClient", "embedded", "-f", str(script)]
     answer = subprocess.run(
-        [java(), "-Xmx768m", "-XX:+UseSerialGC", *opened, "-cp", jars, *client],
+        [
+            *(java(), "-Xmx768m", "-XX:+UseSerialGC", f"-Djava.io.tmpdir={folder}"),
+            *(*opened, "-cp", jars, *client),
+        ],
         # The client keeps its history in the home folder.
         env=os.environ | {"FLINK_CONF_DIR": str(folder), "HOME": str(folder)},
         stdout=subprocess.PIPE,
