@@ -37,7 +37,7 @@ EARLIER = AT - dt.timedelta(hours=1)
 @pytest.fixture
 def session(warehouse_session: SnowflakeConnection) -> SnowflakeConnection:
     """A session whose tables are empty."""
-    clear(warehouse_session, "RAW.TICKERS", "RAW.GROUPED_DAILY")
+    clear(warehouse_session, "RAW.TICKERS", "RAW.GROUPED_DAILY", "RAW.DAILY_OPEN_CLOSE")
     return warehouse_session
 
 
@@ -312,7 +312,6 @@ def test_an_official_price_that_was_no_number_is_counted_also_where_it_may_be_mi
 def test_a_table_from_before_a_column_is_given_it_and_keeps_its_rows(
     session: SnowflakeConnection,
 ) -> None:
-    clear(session, "RAW.GROUPED_DAILY")
     merge(session, "daily_open_close", {"ticker": "OLD", "date": "2026-11-20"})
     ask(session, "ALTER TABLE RAW.DAILY_OPEN_CLOSE DROP COLUMN INVALID_VALUES")
     with pytest.raises(ProgrammingError, match="INVALID_VALUES"):
