@@ -61,9 +61,7 @@ class Sums:
         """One bar per (ticker, start); the rows must be ordered by both."""
         if not len(self):
             return self
-        first = np.flatnonzero(
-            np.diff(start, prepend=start[0] - 1) | np.diff(self.ticker, prepend=-1)
-        )
+        first = _changes(start, self.ticker)
         last = np.append(first[1:], len(self)) - 1
         return Sums(
             ticker=self.ticker[first],
@@ -144,6 +142,15 @@ def _portion(day: TradingDay, patterns: Patterns, tickers: Ints, seconds: int) -
     return replace(shown, volume=summed.volume, notional=summed.notional, trades=summed.trades)
 
 
+def _changes(*columns: Ints) -> Ints:
+    """The rows in which a column differs from the row before; the first row is one of them."""
+    is_change = np.zeros(len(columns[0]), np.bool_)
+    is_change[:1] = True
+    for column in columns:
+        is_change[1:] |= column[1:] != column[:-1]
+    return np.flatnonzero(is_change)
+
+
 def _ordered(sums: Sums) -> Sums:
     """The bars by ticker and start, which are below 2**32."""
     # One key, and a sort that merges ordered runs: a fifth of the time of np.lexsort.
@@ -155,9 +162,9 @@ def _totals(day: TradingDay, cells: Cells) -> Sums:
 
     `cells` are ordered by ticker.
     """
-    first = np.flatnonzero(np.diff(cells.ticker, prepend=-1))
-    if not len(first):
+    if not len(cells.ticker):
         return empty()
+    first = _changes(cells.ticker)
     volume, notional, trades = (
         np.add.reduceat(column, first) for column in (cells.volume, cells.notional, cells.trades)
     )
@@ -173,7 +180,7 @@ def _price_seconds(day: TradingDay, patterns: Patterns, cells: Cells) -> Sums:
     `cells` are ordered by ticker and minute. The likeliest minutes are cut first, because their
     prices exclude most other minutes.
     """
-    first = np.flatnonzero(np.diff(cells.ticker, prepend=-1))
+    first = _changes(cells.ticker)
     owner = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(cells.ticker))))
     highest, lowest = limits(cells)
     likely = _likely(first, owner, highest, lowest)
