@@ -3,11 +3,16 @@
 Add a connection option here; queries belong to `serving`, checks of the server to `inspection`.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
 
+from polygon_assets.errors import PolygonAssetsError
+from polygon_assets.required_settings import not_set
 from polygon_assets.settings import Settings
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -35,3 +40,22 @@ def connect(
         autogenerate_session_id=False,
         **options,
     )
+
+
+@contextmanager
+def connected(
+    settings: Settings,
+    error_class: type[PolygonAssetsError],
+    explain: Callable[[Settings, Error], str],
+) -> Iterator[Client]:
+    """A client for a block. What fails in it is raised as `error_class`, as `explain` words it."""
+    if not settings.clickhouse_host:
+        raise error_class(not_set(["CLICKHOUSE_HOST"]))
+    try:
+        client = connect(settings)
+        try:
+            yield client
+        finally:
+            client.close()
+    except Error as error:
+        raise error_class(explain(settings, error)) from error

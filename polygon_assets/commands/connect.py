@@ -99,10 +99,10 @@ def _shown_changes(
         wanted = [read_file(path) for path in paths]
         _refuse_repetition([connector.name for connector in wanted])
         connect_ = KafkaConnect(settings)
-        found = [(each, change(each, connect_.config(each.name))) for each in wanted]
+        compared = [(each, change(each, connect_.config(each.name))) for each in wanted]
     except (ConnectorFileError, ConnectError) as error:
         raise click.ClickException(str(error)) from error
-    changes = [(each, difference) for each, difference in found if difference]
+    changes = [(each, difference) for each, difference in compared if difference]
     lines = [settings.conceal(str(difference)) for _, difference in changes]
     click.echo("\n".join(lines) or "no difference")
     return changes

@@ -61,8 +61,8 @@ def problem(connector: ConnectorState) -> str:
 
 def problems(by_name: Mapping[str, ConnectorState]) -> dict[str, str]:
     """By connector, why it does not load; without those that do."""
-    found = {name: problem(connector) for name, connector in by_name.items()}
-    return {name: reason for name, reason in found.items() if reason}
+    reasons = {name: problem(connector) for name, connector in by_name.items()}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def has_failed(connector: ConnectorState) -> bool:
@@ -73,8 +73,8 @@ def has_failed(connector: ConnectorState) -> bool:
 def summary(settings: Settings) -> str:
     """The running tasks of each connector. Raises ConnectUnusableError, also for a problem."""
     by_name = connectors(settings)
-    if found := problems(by_name):
-        sentences = "; ".join(f"connector {name} {reason}" for name, reason in found.items())
+    if reasons := problems(by_name):
+        sentences = "; ".join(f"connector {name} {reason}" for name, reason in reasons.items())
         raise ConnectUnusableError(f"{sentences}. What to do: {NOT_RUNNING_CURE}")
     return ", ".join(f"{name} {shown(connector)}" for name, connector in by_name.items())
 

@@ -195,13 +195,13 @@ def connector_facts(by_name: Mapping[str, ConnectorState] | None, lag: int | Non
     """
     if by_name is None:
         return _no_stream("unknown") | {"rate": None, "lag": lag, "detail": "no answer of Connect"}
-    found = connectors.problems(by_name)
+    problems = connectors.problems(by_name)
     shown = [f"{name} {connectors.shown(connector)}" for name, connector in by_name.items()]
     return _no_stream(connectors.worst_state(next(iter(by_name.values())))) | {
         "rate": None,
         "lag": lag,
         "detail": f"Kafka Connect: {', '.join(shown)}",
-        "problems": [f"connector {name} {reason}" for name, reason in found.items()],
+        "problems": [f"connector {name} {reason}" for name, reason in problems.items()],
     }
 
 

@@ -4,15 +4,14 @@ Add a question about ClickHouse's state here; its SQL belongs to `serving/querie
 """
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from polygon_assets.inspection import ClickHouseUnreachableError
 from polygon_assets.inspection.table_layout import ServerFacts
 from polygon_assets.messages import FilteredAggregate, Heartbeat
-from polygon_assets.required_settings import not_set
 from polygon_assets.serving import alert_history, dead_letters, gap_ledger, heartbeat_history
 from polygon_assets.serving.alert_history import FiringAlert
 from polygon_assets.serving.dead_letters import Letter, Part, ReasonCount, Replay, Selection
@@ -22,6 +21,7 @@ from polygon_assets.settings import Settings
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+    from clickhouse_connect.driver.exceptions import Error
 
 
 @dataclass(frozen=True)
@@ -176,25 +176,15 @@ def heartbeats_between(
         ]
 
 
-@contextmanager
-def _client(settings: Settings) -> Iterator["Client"]:
-    from clickhouse_connect.driver.exceptions import Error
-
+def _client(settings: Settings) -> AbstractContextManager["Client"]:
     from polygon_assets.clients import clickhouse
 
-    if not settings.clickhouse_host:
-        raise ClickHouseUnreachableError(not_set(["CLICKHOUSE_HOST"]))
-    try:
-        client = clickhouse.connect(settings)
-        try:
-            yield client
-        finally:
-            client.close()
-    except Error as error:
-        raise ClickHouseUnreachableError(
-            f"ClickHouse at {settings.clickhouse_host}:{settings.clickhouse_port}: "
-            f"{settings.conceal(str(error))}"
-        ) from error
+    return clickhouse.connected(settings, ClickHouseUnreachableError, _explain)
+
+
+def _explain(settings: Settings, error: "Error") -> str:
+    server = f"{settings.clickhouse_host}:{settings.clickhouse_port}"
+    return f"ClickHouse at {server}: {settings.conceal(str(error))}"
 
 
 def _utc(moment: dt.datetime | None) -> dt.datetime | None:

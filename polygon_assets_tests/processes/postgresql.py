@@ -52,19 +52,10 @@ def running_postgresql() -> Iterator[Mapping[str, str]]:
             stdout=subprocess.DEVNULL,
             **as_whom,
         )
-        options = {
-            "listen_addresses": HOST,
-            "port": port,
-            "unix_socket_directories": folder,
-            "fsync": "off",
-            "ssl": "on",
-            "ssl_cert_file": authority.server,
-            "ssl_key_file": authority.server,
-        }
-        arguments = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+        options = _server_options(port, folder, authority.server)
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                [server, "-D", data, *arguments], cwd=folder, stdout=log, stderr=log, **as_whom
+                [server, "-D", data, *options], cwd=folder, stdout=log, stderr=log, **as_whom
             )
         try:
             eventually(
@@ -84,6 +75,20 @@ def running_postgresql() -> Iterator[Mapping[str, str]]:
             process.wait(30)
     finally:
         shutil.rmtree(folder)
+
+
+def _server_options(port: int, folder: Path, certificate: Path) -> list[str]:
+    """TLS on a port of 127.0.0.1, and no waiting for the disk."""
+    options = {
+        "listen_addresses": HOST,
+        "port": port,
+        "unix_socket_directories": folder,
+        "fsync": "off",
+        "ssl": "on",
+        "ssl_cert_file": certificate,
+        "ssl_key_file": certificate,
+    }
+    return [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
 
 
 def _without_root(folder: Path) -> dict[str, Any]:

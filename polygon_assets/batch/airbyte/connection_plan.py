@@ -123,16 +123,16 @@ def _unsafe(wanted: Json, current: Json) -> str:
     """Why a stream cannot be changed without wrong rows or missing ones; else nothing."""
     if wanted["syncMode"].startswith(FULL_REFRESH) or current["syncMode"].startswith(FULL_REFRESH):
         return ""
-    found = [
+    reasons = [
         f"{name} {_value(current.get(name))} -> {_value(value)}"
         for name, value in wanted.items()
         if current.get(name) != value
     ]
-    if not found:
+    if not reasons:
         return ""
     return (
-        f"stream {wanted['name']}: {', '.join(found)}; not changed, because Airbyte would keep the "
-        "old rows and the state: change it in Airbyte and clear the stream's data there"
+        f"stream {wanted['name']}: {', '.join(reasons)}; not changed, because Airbyte would keep "
+        "the old rows and the state: change it in Airbyte and clear the stream's data there"
     )
 
 

@@ -35,11 +35,11 @@ def differences(declared: Any, current: Any, secrets: Collection[str] = ()) -> l
 
     The value of a path in `secrets` is never read: only whether there is one is compared.
     """
-    wanted, found = dict(_leaves(declared, secrets)), dict(_leaves(current, secrets))
+    wanted, actual = dict(_leaves(declared, secrets)), dict(_leaves(current, secrets))
     return [
-        Difference(path, _text(found, path), _text(wanted, path))
-        for path in sorted(wanted.keys() | found.keys())
-        if path not in wanted or path not in found or wanted[path] != found[path]
+        Difference(path, _text(actual, path), _text(wanted, path))
+        for path in sorted(wanted.keys() | actual.keys())
+        if path not in wanted or path not in actual or wanted[path] != actual[path]
     ]
 
 
@@ -55,14 +55,14 @@ def configuration_differences(
     `writes_secrets` adds the declared secrets, because Airbyte does not show if they differ.
     """
     own = {name: value for name, value in current.items() if name in declared}
-    found = differences(declared, own, secrets)
+    shown = differences(declared, own, secrets)
     if not writes_secrets:
-        return found
+        return shown
     paths = {path for path, _ in _leaves(declared, secrets) if path in secrets}
-    shown = {difference.path for difference in found}
+    paths_shown = {difference.path for difference in shown}
     return [
-        *found,
-        *(Difference(path, SECRET, f"{SECRET}, written") for path in sorted(paths - shown)),
+        *shown,
+        *(Difference(path, SECRET, f"{SECRET}, written") for path in sorted(paths - paths_shown)),
     ]
 
 

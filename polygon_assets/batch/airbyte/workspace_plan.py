@@ -131,11 +131,11 @@ def _connector(declaration: Declaration, workspace: WorkspaceState) -> _Comparis
     if not existing:
         text = f"manifest of version {wanted['version']} with {len(wanted['streams'])} streams"
         return _Comparison(title, change=Change("connector", NAME, (text,), {"manifest": wanted}))
-    found = differences(wanted, existing["manifest"])
-    if not found:
+    changed = differences(wanted, existing["manifest"])
+    if not changed:
         return _Comparison(title, str(existing["id"]))
-    lines = [f"manifest.{difference}" for difference in found[:MANIFEST_LINES]]
-    if hidden := len(found) - len(lines):
+    lines = [f"manifest.{difference}" for difference in changed[:MANIFEST_LINES]]
+    if hidden := len(changed) - len(lines):
         lines.append(f"manifest: {hidden} more differences")
     lines.append(f"version {existing['version']} -> the next; Airbyte keeps the old one")
     change = Change("connector", NAME, tuple(lines), {"manifest": wanted}, str(existing["id"]))
@@ -163,17 +163,17 @@ def _source(
     wanted = {
         name: value for name, value in declaration.source.items() if name not in NEVER_UPDATED
     }
-    found = configuration_differences(
+    changed = configuration_differences(
         wanted,
         existing["configuration"],
         SOURCE_SECRETS,
         writes_secrets=declaration.writes_secrets,
     )
-    if not found:
+    if not changed:
         return _Comparison(title, identifier)
-    body = {name: wanted[name] for name in dict.fromkeys(item.field for item in found)}
+    body = {name: wanted[name] for name in dict.fromkeys(item.field for item in changed)}
     return _Comparison(
-        title, identifier, Change("source", NAME, tuple(map(str, found)), body, identifier)
+        title, identifier, Change("source", NAME, tuple(map(str, changed)), body, identifier)
     )
 
 
@@ -190,18 +190,18 @@ def _destination(declaration: Declaration, workspace: WorkspaceState) -> _Compar
     identifier = str(existing["destinationId"])
     if existing.get("destinationType", DESTINATION) != DESTINATION:
         return _refused(title, f"is of type {existing['destinationType']}: rename it or delete it")
-    found = configuration_differences(
+    changed = configuration_differences(
         wanted,
         existing["configuration"],
         DESTINATION_SECRETS,
         writes_secrets=declaration.writes_secrets,
     )
-    if not found:
+    if not changed:
         return _Comparison(title, identifier)
     # The whole configuration replaces the old one, because one merged with it would keep the
     # password beside a new private key. What we do not declare, such as a retention, is kept.
     body = {"configuration": {**_kept(existing["configuration"]), **wanted}}
-    lines = tuple(f"{item}{_moved(item)}" for item in found)
+    lines = tuple(f"{item}{_moved(item)}" for item in changed)
     return _Comparison(
         title, identifier, Change("destination", DESTINATION, lines, body, identifier)
     )
@@ -246,14 +246,21 @@ def _connection(
             f"does not lead from {source.title} to {destination.title}: rename it or delete it",
         )
     identifier = str(existing["connectionId"])
-    found = compare_connection(streams, existing, workspace.catalogs.get(identifier, ()))
+    comparison = compare_connection(streams, existing, workspace.catalogs.get(identifier, ()))
     change = (
-        Change("connection", name, found.lines, found.body, identifier, found.kept_states)
-        if found.body
+        Change(
+            "connection",
+            name,
+            comparison.lines,
+            comparison.body,
+            identifier,
+            comparison.kept_states,
+        )
+        if comparison.body
         else None
     )
     return _Comparison(
-        title, identifier, change, tuple(f"! {title}: {text}" for text in found.refusals)
+        title, identifier, change, tuple(f"! {title}: {text}" for text in comparison.refusals)
     )
 
 

@@ -113,7 +113,7 @@ def observation(
     by_name: Mapping[str, ConnectorState], restarts: Mapping[str, Restarts]
 ) -> dg.AssetObservation:
     """The states of connectors and tasks as an event of the table that they fill."""
-    found = connectors.problems(by_name)
+    problems = connectors.problems(by_name)
     running = [
         task.state == connectors.RUNNING for state in by_name.values() for task in state.tasks
     ]
@@ -121,7 +121,7 @@ def observation(
         STOCK_AGGREGATES,
         metadata={
             "state": dg.MetadataValue.text(
-                "; ".join(f"connector {name} {reason}" for name, reason in found.items())
+                "; ".join(f"connector {name} {reason}" for name, reason in problems.items())
                 or connectors.RUNNING
             ),
             "connectors": dg.MetadataValue.md("\n".join(_lines(by_name.values()))),
@@ -154,7 +154,7 @@ def _restart(settings: Settings, name: str, count: int) -> str:
 
 
 def _summary(by_name: Mapping[str, ConnectorState], restarts: Mapping[str, Restarts]) -> str:
-    found = connectors.problems(by_name)
+    problems = connectors.problems(by_name)
     given_up = [
         name
         for name, known in restarts.items()
@@ -162,6 +162,6 @@ def _summary(by_name: Mapping[str, ConnectorState], restarts: Mapping[str, Resta
     ]
     sentences = [
         f"{name} {reason}" + (" (no more restarts)" if name in given_up else "")
-        for name, reason in found.items()
+        for name, reason in problems.items()
     ]
     return "; ".join(sentences) or "every connector and task is RUNNING"

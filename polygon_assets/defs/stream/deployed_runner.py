@@ -50,7 +50,12 @@ class DeployedRunner:
         """None: Kubernetes reports them."""
         return ()
 
-    def end(self, copy: Copy, reason: str, grace_seconds: float) -> Sequence[Ending]:  # noqa: ARG002
+    def end(
+        self,
+        copy: Copy,  # noqa: ARG002
+        reason: str,  # noqa: ARG002
+        grace_seconds: float,  # noqa: ARG002
+    ) -> Sequence[Ending]:
         """Nothing: the liveness probe ends a process that hangs."""
         return ()
 

@@ -186,9 +186,9 @@ class Supervision:
 
     def _newest_heartbeat(self) -> Heartbeat | None:
         """The newest of all copies; a standby's only while no other copy sends one."""
-        found = map(self.heartbeats.newest, [copy.process for copy in self.runner.copies()])
+        beats = map(self.heartbeats.newest, [copy.process for copy in self.runner.copies()])
         return max(
-            filter(None, found),
+            filter(None, beats),
             key=lambda heartbeat: (not heartbeat.is_standby, heartbeat.sent_at),
             default=None,
         )

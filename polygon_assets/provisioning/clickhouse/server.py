@@ -4,7 +4,7 @@ Add a question to the server here, with its SQL in `queries`; what to change is 
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,6 @@ from polygon_assets.provisioning.clickhouse.differences import (
     UserState,
 )
 from polygon_assets.provisioning.object_plan import ObjectPlan, ProvisioningError
-from polygon_assets.required_settings import not_set
 from polygon_assets.serving.table_layout import TableLayout
 from polygon_assets.settings import Settings
 
@@ -83,20 +82,8 @@ def apply(settings: Settings, plans: Sequence[ObjectPlan]) -> Iterator[ObjectPla
             yield item
 
 
-@contextmanager
-def _connected(settings: Settings) -> Iterator["Client"]:
-    from clickhouse_connect.driver.exceptions import Error
-
-    if not settings.clickhouse_host:
-        raise ProvisioningError(not_set(["CLICKHOUSE_HOST"]))
-    try:
-        client = clickhouse.connect(settings)
-        try:
-            yield client
-        finally:
-            client.close()
-    except Error as error:
-        raise ProvisioningError(_message(settings, error)) from error
+def _connected(settings: Settings) -> AbstractContextManager["Client"]:
+    return clickhouse.connected(settings, ProvisioningError, _message)
 
 
 def _message(settings: Settings, error: "Error") -> str:

@@ -6,7 +6,7 @@ machines that run the job, so the file has no secret.
 
 from dataclasses import dataclass
 
-from msgspec import inspect
+from msgspec import structs
 
 from polygon_assets.messages import RawAggregate
 from polygon_assets.provisioning.engine_filter import rules
@@ -169,7 +169,7 @@ def _sink(
 
 def _views() -> tuple[str, ...]:
     """From bytes to fields, to values, to the reason to refuse them."""
-    names = [field.name for field in inspect.type_info(RawAggregate).fields]  # type: ignore[attr-defined]
+    names = [field.name for field in structs.fields(RawAggregate)]
     arrays = {
         f"{name}_array": f"JSON_QUERY(`message`, '$.{name}' WITH UNCONDITIONAL ARRAY WRAPPER)"
         for name in names
