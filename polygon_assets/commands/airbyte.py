@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from polygon_assets.commands.endpoints import read_settings
-from polygon_assets.commands.topics import EXIT_DIFFERENT
+from polygon_assets.commands.plan_options import EXIT_DIFFERENT, yes_option
 from polygon_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def plan(start_date: dt.datetime | None, write_secrets: bool) -> None:
 
 @airbyte.command()
 @plan_options
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@yes_option
 def apply(start_date: dt.datetime | None, write_secrets: bool, yes: bool) -> None:
     """Show the differences and remove them; exit code 2 if a person must remove others."""
     from polygon_assets.clients.airbyte.api import AirbyteApi

@@ -10,6 +10,7 @@ import click
 
 from polygon_assets.commands import object_plans
 from polygon_assets.commands.endpoints import read_settings
+from polygon_assets.commands.plan_options import yes_option
 from polygon_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def plan() -> None:
 
 
 @clickhouse.command()
-@object_plans.yes_option
+@yes_option
 def apply(yes: bool) -> None:
     """Show the plan and do it; exit code 2 if a person must change something else."""
     from polygon_assets.provisioning.clickhouse import server

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from polygon_assets.commands.endpoints import read_settings
+from polygon_assets.commands.plan_options import EXIT_DIFFERENT, yes_option
 from polygon_assets.settings import Settings
 
 if TYPE_CHECKING:
     from polygon_assets.clients.kafka_connect import ConnectorState, TaskState
     from polygon_assets.provisioning.connector_plan import ConnectorChange, ConnectorFile
 
-EXIT_DIFFERENT = 2
 
 files_argument = click.argument(
     "files",
@@ -42,7 +42,7 @@ def plan(files: tuple[Path, ...]) -> None:
 
 @connect.command()
 @files_argument
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@yes_option
 def apply(files: tuple[Path, ...], yes: bool) -> None:
     """Create or update the connector of each FILE, after showing what changes."""
     from polygon_assets.clients.kafka_connect import ConnectError, KafkaConnect

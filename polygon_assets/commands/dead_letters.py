@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from polygon_assets.commands.endpoints import read_settings
+from polygon_assets.commands.plan_options import yes_option
 from polygon_assets.serving.dead_letters import LETTER_STAGES, PROGRAM_NAMES, Letter, Selection
 from polygon_assets.settings import Settings
 
@@ -153,7 +154,7 @@ def show_letter(letter_id: str, as_json: bool) -> None:
     show_default=True,
     help="At most so many, the oldest first.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@yes_option
 def replay_letters(
     ids: tuple[str, ...], everything: bool, again: bool, limit: int, yes: bool, **chosen: Any
 ) -> None:

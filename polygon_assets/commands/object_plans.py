@@ -8,12 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import click
 
+from polygon_assets.commands.plan_options import EXIT_DIFFERENT
 from polygon_assets.provisioning.object_plan import ObjectPlan, ProvisioningError
-
-EXIT_DIFFERENT = 2
-"""As other tools that plan: 0 is no difference, 1 an error."""
-
-yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 def show(read: Callable[[], Sequence[ObjectPlan]]) -> Sequence[ObjectPlan]:

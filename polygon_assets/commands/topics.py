@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from polygon_assets.commands.endpoints import read_settings
+from polygon_assets.commands.plan_options import EXIT_DIFFERENT, yes_option
 from polygon_assets.required_settings import missing_settings, not_set
 from polygon_assets.settings import Settings
 
 if TYPE_CHECKING:
     from polygon_assets.provisioning.topic_plan import Declaration, Plan
 
-EXIT_DIFFERENT = 2
-"""As other tools that plan: 0 is no difference, 1 an error."""
 
 principal_option = click.option(
     "--principal",
@@ -45,7 +44,7 @@ def plan(principals: tuple[str, ...]) -> None:
 
 @topics.command()
 @principal_option
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@yes_option
 def apply(principals: tuple[str, ...], yes: bool) -> None:
     """Show the differences and remove them; exit code 2 if a person must remove others."""
     from polygon_assets.provisioning import kafka_cluster

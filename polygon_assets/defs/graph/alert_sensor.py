@@ -30,9 +30,11 @@ from polygon_assets.settings import Settings
 TIMEOUT_SECONDS = 10
 """Webhooks answer within a second; one that hangs must leave time in the tick."""
 LONGEST_TEXT = 2_000
-"""Characters; Discord takes no more, and other webhooks take a few thousand."""
+"""Characters: a screen of text. Some webhooks refuse longer ones."""
 REFUSALS = frozenset({400, 413, 422})
+"""Answers about the text sent; other errors concern the address, the login or the load."""
 MOST_WAITING = 500
+"""Messages of a long outage; they are stored in the sensor's cursor, at most 1 MB."""
 DELIVERY_SECONDS = 10.0
 """A tick begins no further message after this time: a sensor's tick has 60 s."""
 RUN_FAILURE: Literal[dg.DagsterEventType.RUN_FAILURE] = dg.DagsterEventType.RUN_FAILURE
