@@ -9,6 +9,7 @@ import datetime as dt
 from collections import deque
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Literal
 
 from polygon_assets.local.exchange.faults import Faults
@@ -18,6 +19,12 @@ from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.exchange.stream.feed import Feed
 from polygon_assets.local.exchange.stream.tape import Tape
 from polygon_assets.local.exchange.stream.websocket import Connection
+
+_PREPARED_DAYS = 10
+"""A day of the whole market takes about a second; these are likely to be asked for first."""
+_PREPARED_AT_ONCE = 3
+_SECONDS_BETWEEN_PREPARATIONS = 5.0
+"""Older days wait, because a start has better uses for the processor."""
 
 Eviction = Literal["older", "newer", "abort"]
 
@@ -65,10 +72,8 @@ class Exchange:
 
     async def run(self) -> None:
         now = dt.datetime.fromtimestamp(self.clock.now(), dt.UTC)
-        await asyncio.gather(
-            asyncio.to_thread(self.market.prepare, now),
-            *(feed.run() for feed in self.feeds.values()),
-        )
+        preparation = prepare(self.market, now, _SECONDS_BETWEEN_PREPARATIONS)
+        await asyncio.gather(preparation, *(feed.run() for feed in self.feeds.values()))
 
     def knows_key(self, key: str) -> bool:
         return key == self.options.api_key and not self.faults.key_refused
@@ -90,3 +95,12 @@ class Exchange:
             return True
         self._requests.append(now)
         return False
+
+
+async def prepare(market: Market, now: dt.datetime, pause_seconds: float) -> None:
+    """Compute the splits and sum the newest finished days ahead of the first requests for them."""
+    await asyncio.to_thread(market.splits.prepare)
+    for number, day in enumerate(islice(market.finished_days(now), _PREPARED_DAYS)):
+        if number >= _PREPARED_AT_ONCE:
+            await asyncio.sleep(pause_seconds)
+        await asyncio.to_thread(market.grouped_sums, day, int(now.timestamp()))

@@ -183,6 +183,6 @@ def limits(cells: Cells) -> tuple[Ints, Ints]:
     top = np.where(alone, cells.price, np.maximum(cells.opens, cells.closes)) + stray
     bottom = np.where(alone, cells.price, np.minimum(cells.opens, cells.closes)) - stray
     move, wick = cells.ripple // 2 + 1, cells.ripple // CENT
-    highest: Ints = np.maximum((top + move + CENT // 2) // CENT, (top + CENT + 1) // CENT) + wick
-    lowest: Ints = np.minimum((bottom - move + CENT // 2) // CENT, bottom // CENT) - wick
+    highest: Ints = (top + np.maximum(move + CENT // 2, CENT + 1)) // CENT + wick
+    lowest: Ints = (bottom - np.maximum(move - CENT // 2, 0)) // CENT - wick
     return highest, lowest

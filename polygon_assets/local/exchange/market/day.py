@@ -146,9 +146,13 @@ class TradingDay:
         """The pairs with trades; `opens` and `closes` have the shape of all pairs."""
         key = mix(self.keys[ticker] + (minute + 1).astype(np.uint64) * GOLDEN)
         bars = self._bars(ticker, minute, key)
-        traded = (bars > 0) & (minute >= self.first_minute)
-        ticker, minute = (np.broadcast_to(part, traded.shape)[traded] for part in (ticker, minute))
-        key, bars, opens, closes = key[traded], bars[traded], opens[traded], closes[traded]
+        # Positions, because taking by them costs half of what choosing by a mask costs.
+        traded = np.flatnonzero((bars > 0) & (minute >= self.first_minute))
+        ticker, minute = (
+            np.broadcast_to(part, bars.shape).ravel()[traded] for part in (ticker, minute)
+        )
+        bars, opens, closes = (part.ravel()[traded] for part in (bars, opens, closes))
+        key = key.ravel()[traded]
         volume = self._volume(ticker, minute, key, bars)
         return Cells(
             ticker=ticker,

@@ -6,6 +6,7 @@ Tests compare the pipeline's rows with these bars. Add an access to bars here; s
 
 import datetime as dt
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
@@ -30,8 +31,7 @@ from polygon_assets.local.exchange.market.universe import Universe, build_univer
 from polygon_assets.market_calendar import CalendarHorizonError, MarketCalendar
 
 _Cached = TypeVar("_Cached")
-_CACHED_DAYS = 8
-_PREPARED_DAYS = 3
+_CACHED_DAYS = 32
 FOR_EVER = 1 << 40
 """A time after every bar, in Unix seconds."""
 
@@ -128,17 +128,15 @@ class Market:
                 _cache(self._grouped, day, sums)
         return sums
 
-    def prepare(self, now: dt.datetime) -> None:
-        """Compute the splits and the newest finished days ahead of the first requests."""
-        for split in self.splits.all:
-            _ = split.identifier  # computed at its first use, and kept
+    def finished_days(self, now: dt.datetime) -> Iterator[dt.date]:
+        """The trading days before today, newest first."""
         day = self.calendar.day_of(now)
-        for _ in range(_PREPARED_DAYS):
+        while True:
             try:
                 day = self.calendar.previous_day(day)
             except CalendarHorizonError:
                 return
-            self.grouped_sums(day, int(now.timestamp()))
+            yield day
 
     def trading_day(self, day: dt.date) -> TradingDay | None:
         """The day's constants, or None when the market stays closed; the newest few are cached."""

@@ -63,6 +63,11 @@ class Splits:
             grouped.setdefault(split.ticker, []).append(split)
         return grouped
 
+    def prepare(self) -> None:
+        """Compute every split and its identifier; both are kept."""
+        for split in self.all:
+            _ = split.identifier
+
     def price_factor(self, ticker: str, day: dt.date, until: dt.date) -> float:
         """The factor from prices of `day` to prices of `until`: the splits executed in between."""
         factor = 1.0

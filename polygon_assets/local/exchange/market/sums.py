@@ -14,7 +14,7 @@ from polygon_assets.local.exchange.market.bars import Bars, Patterns, cut, limit
 from polygon_assets.local.exchange.market.day import DOLLAR, Cells, TradingDay
 from polygon_assets.local.exchange.market.noise import Floats, Ints
 
-_TICKERS_AT_ONCE = 512
+_TICKERS_AT_ONCE = 256
 """With fewer, the threads wait for the interpreter's lock; with more, arrays leave the cache."""
 _THREADS = 2
 

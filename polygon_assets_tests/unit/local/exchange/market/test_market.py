@@ -1,5 +1,6 @@
 """The synthetic market: reproducible, exactly consistent, and shaped like the real market."""
 
+import asyncio
 import datetime as dt
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polygon_assets.local.exchange.exchange import prepare
 from polygon_assets.local.exchange.market.bars import Bars, Patterns, cut
 from polygon_assets.local.exchange.market.day import Cells
 from polygon_assets.local.exchange.market.lateness import Rates
@@ -200,15 +202,16 @@ def test_grouped_daily_cuts_seconds_from_few_minutes(
     assert sum(cut_cells) < traded / 10
 
 
-def test_a_prepared_day_is_not_summed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_ten_days_are_summed_before_anyone_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     market = Market(tickers=50)
-    market.prepare(dt.datetime.combine(DAY + dt.timedelta(days=1), dt.time(12), dt.UTC))
+    asyncio.run(prepare(market, dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC), pause_seconds=0))
 
     def refused(*_: object) -> Sums:
-        raise AssertionError("the day was prepared")
+        raise AssertionError("the day was not prepared")
 
     monkeypatch.setattr("polygon_assets.local.exchange.market.market.whole_day", refused)
-    assert len(market.grouped_sums(DAY))
+    days = [DAY - dt.timedelta(days=age) for age in (0, 1, 2, 3, 4, 7, 8, 9, 10, 11)]
+    assert all(len(market.grouped_sums(day)) for day in days)
 
 
 def test_a_late_begin_removes_earlier_trades_and_changes_no_later_second() -> None:
