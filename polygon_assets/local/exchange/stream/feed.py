@@ -17,6 +17,10 @@ from polygon_assets.local.exchange.stream.websocket import Connection, text_fram
 
 EVENTS_PER_FRAME = 400
 
+DRAWS_AHEAD_AT = 20
+"""The second of a minute in which drawing of the next one begins. It takes up to a second for the
+whole market: begun when its first event is due, it would make that event late."""
+
 Frame = tuple[bytes, int]
 """The encoded bytes and the number of events in them."""
 
@@ -38,6 +42,8 @@ class Feed:
         default_factory=lambda: defaultdict(list)
     )
     _occupied: asyncio.Event = field(default_factory=asyncio.Event)
+    _drawings: dict[int, "asyncio.Task[None]"] = field(default_factory=dict)
+    """By the minute's first second."""
 
     def join(self, connection: Connection) -> None:
         self.connections.append(connection)
@@ -69,11 +75,23 @@ class Feed:
             while self.connections:
                 await self._wait_for(second)
                 self.clock.hold(self, self._due(second))
-                await asyncio.to_thread(self.tape.prepare, second)
+                await self._drawing(second)
                 self._send_second(second)
                 self.newest_second = second
                 second += 1
                 self.clock.release(self)
+                if second % 60 == DRAWS_AHEAD_AT:
+                    self._drawing(second + 60)
+
+    def _drawing(self, second: int) -> "asyncio.Task[None]":
+        """The drawing of a second's minute, which is begun once; older ones are dropped."""
+        start = second - second % 60
+        if start not in self._drawings:
+            self._drawings = {
+                key: task for key, task in self._drawings.items() if key >= start - 60
+            }
+            self._drawings[start] = asyncio.create_task(asyncio.to_thread(self.tape.prepare, start))
+        return self._drawings[start]
 
     def _due(self, second: int) -> float:
         return second + 1 + self.hold_seconds
