@@ -15,6 +15,7 @@ from rich.console import Console
 from bench import batch, batch_table, failover, live, repair, report, rounds, soak, table
 from bench.laboratory import laboratory
 from bench.rounds import Results
+from polygon_assets.local.launcher.servers import EMBEDDED, KAFKAS
 
 EVENTS, QUICK_EVENTS = 300_000, 12_000
 QUICK_MINUTES, QUICK_WARM_UP_SECONDS = 0.2, 5.0
@@ -24,6 +25,9 @@ KILLS = 5
 DAYS, TICKERS, QUICK_DAYS, QUICK_TICKERS = 10, 10_000, 2, 500
 
 console = Console(width=150)
+_kafka = click.option(
+    "--kafka", type=click.Choice(sorted(KAFKAS)), default=EMBEDDED, show_default=True
+)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,9 +40,12 @@ console = Console(width=150)
     is_flag=True,
     help="One small run and a short soak: shows that everything works, its numbers mean little.",
 )
+@_kafka
 @click.option("--write", is_flag=True, help="Also write bench/RESULTS.md.")
 @click.pass_context
-def main(context: click.Context, runs: int, minutes: float, quick: bool, write: bool) -> None:
+def main(
+    context: click.Context, runs: int, minutes: float, kafka: str, *, quick: bool, write: bool
+) -> None:
     """Measure the stream programs, the whole path and the batch half, then run the full market."""
     if context.invoked_subcommand:
         return
@@ -48,16 +55,16 @@ def main(context: click.Context, runs: int, minutes: float, quick: bool, write: 
             _throughput(QUICK_EVENTS, runs),
             _batch(QUICK_DAYS, QUICK_TICKERS, runs),
             _repair(QUICK_SYMBOLS, QUICK_EVENTS, QUICK_OUTAGE_SECONDS),
-            _failover(1, "embedded"),
-            *_soak(QUICK_MINUTES, QUICK_WARM_UP_SECONDS),
+            _failover(1, kafka),
+            *_soak(QUICK_MINUTES, kafka, QUICK_WARM_UP_SECONDS),
         ]
     else:
         sections = [
             _throughput(EVENTS, runs),
             _batch(DAYS, TICKERS, runs),
             _repair(SYMBOLS, EVENTS, OUTAGE_SECONDS),
-            _failover(KILLS, "embedded"),
-            *_soak(minutes),
+            _failover(KILLS, kafka),
+            *_soak(minutes, kafka),
         ]
     if write:
         machine = report.machine(runs, dt.datetime.now(dt.UTC))
@@ -67,14 +74,15 @@ def main(context: click.Context, runs: int, minutes: float, quick: bool, write: 
 
 @main.command(name="soak")
 @click.option("--minutes", default=5.0, show_default=True)
-def soak_command(minutes: float) -> None:
+@_kafka
+def soak_command(minutes: float, kafka: str) -> None:
     """Run only the full market."""
-    _soak(minutes)
+    _soak(minutes, kafka)
 
 
 @main.command(name="failover")
 @click.option("--kills", default=20, show_default=True, help="How often the leader is killed.")
-@click.option("--kafka", type=click.Choice(["embedded", "apache"]), default="embedded")
+@_kafka
 def failover_command(kills: int, kafka: str) -> None:
     """Measure how long the market is unseen when the leading producer is killed."""
     _failover(kills, kafka)
@@ -173,15 +181,17 @@ def _throughput(events: int, runs: int) -> str:
     return _show(title, table.COLUMNS, table.rows(results))
 
 
-def _soak(minutes: float, warm_up_seconds: float = live.WARM_UP_SECONDS) -> list[str]:
+def _soak(minutes: float, kafka: str, warm_up_seconds: float = live.WARM_UP_SECONDS) -> list[str]:
     with (
         tempfile.TemporaryDirectory() as folder,
-        console.status(f"the full market for {minutes:g} minutes"),
+        console.status(f"the full market for {minutes:g} minutes on {kafka} Kafka"),
     ):
-        outcome = soak.run(Path(folder), minutes * 60, warm_up_seconds)
+        outcome = soak.run(Path(folder), minutes * 60, warm_up_seconds, kafka)
     return [
         _show(
-            "the full market through everything", report.FINDING_COLUMNS, report.findings(outcome)
+            f"the full market through everything, on {kafka} Kafka",
+            report.FINDING_COLUMNS,
+            report.findings(outcome),
         ),
         _show("its processes", report.PROCESS_COLUMNS, report.processes(outcome)),
     ]

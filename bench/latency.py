@@ -16,10 +16,10 @@ LOOK_BACK_MS = 10_000
 
 NEW_ROWS = """
     SELECT toUnixTimestamp64Milli(start_timestamp) AS start_ms,
-        toUnixTimestamp64Micro(received_at) AS received_us, count()
+        toUnixTimestamp64Milli(received_at) AS received_ms, count()
     FROM market.stock_recent
     WHERE start_timestamp >= fromUnixTimestamp64Milli({since_ms:Int64})
-    GROUP BY start_ms, received_us
+    GROUP BY start_ms, received_ms
 """
 
 Weighted = list[tuple[float, int]]
@@ -27,7 +27,11 @@ Weighted = list[tuple[float, int]]
 
 
 class LatencyPoller:
-    """Counts the rows seen so far, by second and arrival; all rows of a frame arrive together."""
+    """Counts the rows seen so far, by second and arrival.
+
+    Arrivals count by the millisecond: each row has a stamp of its own, and a frame's rows have
+    consecutive microseconds.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -43,13 +47,13 @@ class LatencyPoller:
         """Run one query. Without `record`, new rows are only marked as seen."""
         rows = self._client.query(NEW_ROWS, parameters={"since_ms": self._since_ms}).result_rows
         now_us = time.time_ns() // 1000
-        for start_ms, received_us, count in rows:
-            new = count - self._seen[start_ms, received_us]
-            self._seen[start_ms, received_us] = count
+        for start_ms, received_ms, count in rows:
+            new = count - self._seen[start_ms, received_ms]
+            self._seen[start_ms, received_ms] = count
             self._by_second[start_ms] += new
             if new and record:
                 self.after_due.append(((now_us - start_ms * 1000 - 1_000_000 - HOLD_US) / 1e6, new))
-                self.after_received.append(((now_us - received_us) / 1e6, new))
+                self.after_received.append(((now_us - received_ms * 1000) / 1e6, new))
         self._since_ms = self._oldest_open_second()
 
     def _oldest_open_second(self) -> int:

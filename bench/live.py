@@ -17,15 +17,16 @@ from bench.census import Census
 from bench.data import ALL_TRADE_EACH_SECOND, FULL_MARKET_TICKERS
 from bench.latency import LatencyPoller
 from polygon_assets.clients import subscription_store
+from polygon_assets.local.launcher.servers import EMBEDDED
 from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import WILDCARD, accept
 
-PROGRAMS = ("sink", "filter", "producer")
+PROGRAMS = ("archiver", "sink", "filter", "producer")
 """In the order of their start: readers first, so no message waits for its reader."""
 POLL_SECONDS = 0.25
-WARM_UP_SECONDS = 30.0
-"""Meanwhile the exchange draws its first minutes and catches up; ClickHouse writes first parts."""
+WARM_UP_SECONDS = 90.0
+"""Meanwhile the exchange sums its newest days, and ClickHouse writes its first parts."""
 DRAIN_SECONDS = 60.0
 
 
@@ -73,9 +74,13 @@ class Live:
 
 
 @contextmanager
-def running(folder: Path, tickers: int = FULL_MARKET_TICKERS) -> Iterator[Live]:
+def running(
+    folder: Path, tickers: int = FULL_MARKET_TICKERS, kafka: str = EMBEDDED
+) -> Iterator[Live]:
     """The full market, or another number of tickers, streaming."""
-    with running_stack(folder, exchange_options=options(tickers), fixed_ports=False) as stack:
+    with running_stack(
+        folder, exchange_options=options(tickers), fixed_ports=False, kafka=kafka
+    ) as stack:
         accept_everything(stack.settings())
         live = Live(stack, folder)
         try:

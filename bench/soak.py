@@ -1,4 +1,4 @@
-"""The full market for some minutes: simulated exchange, three programs, ClickHouse, one machine.
+"""The full market for some minutes: simulated exchange, four programs, ClickHouse, one machine.
 
 The soak shows whether rows are lost, how late they are, and what each process costs. The top speed
 of a program belongs to `rounds`.
@@ -14,11 +14,13 @@ from typing import Any
 from bench.census import Census
 from bench.data import HOLD_US
 from bench.latency import LatencyPoller, quantile
-from bench.live import DRAIN_SECONDS, PROGRAMS, WARM_UP_SECONDS, running, watch
+from bench.live import DRAIN_SECONDS, PROGRAMS, Live, running, watch
 from polygon_assets.clients import clickhouse
 from polygon_assets.inspection.streams import heartbeats
 from polygon_assets.local.launcher.ports import HOST
 from polygon_assets.local.launcher.stack import Stack
+from polygon_assets.messages import Heartbeat
+from polygon_assets.settings import Settings
 
 ROWS_PER_SECOND = """
     SELECT toUnixTimestamp(start_timestamp) AS second, uniqExact(symbol)
@@ -64,9 +66,9 @@ class Soak:
         return self.events_sent - self.rows
 
 
-def run(folder: Path, seconds: float, warm_up_seconds: float = WARM_UP_SECONDS) -> Soak:
+def run(folder: Path, seconds: float, warm_up_seconds: float, kafka: str) -> Soak:
     """Run everything; `seconds` are measured after the warm-up."""
-    with running(folder) as live:
+    with running(folder, kafka=kafka) as live:
         stack = live.stack
         poller = LatencyPoller(clickhouse.connect(stack.settings()))
         watch(poller, warm_up_seconds, record=False)
@@ -76,31 +78,43 @@ def run(folder: Path, seconds: float, warm_up_seconds: float = WARM_UP_SECONDS) 
             | {name: stack.process(name).pid for name in stack.ports}
         )
         watch(poller, seconds, census=census)
-        live.end("producer")
-        _drain(stack)
-        for name in ("filter", "sink"):
-            live.end(name)
-        return _result(stack, poller, census, since_us)
+        beats = _end(live)
+        return _result(stack, poller, census, since_us, beats)
 
 
-def _drain(stack: Stack) -> None:
-    """Wait until filter and sink forwarded as much as the producer, at most DRAIN_SECONDS."""
+def _end(live: Live) -> dict[str, Heartbeat]:
+    """End the programs, the writers first; returns the last heartbeat of each.
+
+    It is read at once, because newer ones of other programs soon hide it.
+    """
+    settings = live.stack.settings()
+    beats: dict[str, Heartbeat] = {}
+    for name in reversed(PROGRAMS):
+        if beats:
+            _wait_until_forwarded(settings, name, _forwarded(beats["producer"]))
+        live.end(name)
+        beats[name] = heartbeats(settings)[name]
+    return beats
+
+
+def _wait_until_forwarded(settings: Settings, name: str, count: int) -> None:
+    """Wait until a program has forwarded `count` events, at most DRAIN_SECONDS."""
     deadline = time.monotonic() + DRAIN_SECONDS
-    while time.monotonic() < deadline:
-        forwarded = _counters(stack, "forwarded")
-        if len(forwarded) == len(PROGRAMS) and len(set(forwarded.values())) == 1:
-            return
+    while time.monotonic() < deadline and _forwarded(heartbeats(settings)[name]) < count:
         time.sleep(1.0)
 
 
-def _counters(stack: Stack, name: str) -> dict[str, int]:
-    return {
-        str(program): beat.counters.get(name, 0)
-        for program, beat in heartbeats(stack.settings()).items()
-    }
+def _forwarded(beat: Heartbeat) -> int:
+    return beat.counters.get("forwarded", 0)
 
 
-def _result(stack: Stack, poller: LatencyPoller, census: Census, since_us: int) -> Soak:
+def _result(
+    stack: Stack,
+    poller: LatencyPoller,
+    census: Census,
+    since_us: int,
+    beats: dict[str, Heartbeat],
+) -> Soak:
     client = clickhouse.connect(stack.settings())
     per_second = {
         int(second): int(rows) for second, rows in client.query(ROWS_PER_SECOND).result_rows
@@ -116,8 +130,8 @@ def _result(stack: Stack, poller: LatencyPoller, census: Census, since_us: int) 
     return Soak(
         seconds=census.readings[-1].at - census.readings[0].at,
         events_sent=_stats(stack)["feeds"]["/stocks"]["events_sent"],
-        forwarded=_counters(stack, "forwarded"),
-        reconnects=_counters(stack, "reconnects")["producer"],
+        forwarded={name: _forwarded(beat) for name, beat in beats.items()},
+        reconnects=beats["producer"].counters.get("reconnects", 0),
         rows=sum(per_second.values()),
         seconds_sent=len(sent),
         rows_per_second=whole,
