@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from snowflake.connector import SnowflakeConnection
 
+from polygon_assets import market
 from polygon_assets.batch import marts
 from polygon_assets.batch.marts import MARTS, findings
 from polygon_assets.batch.marts.findings import SplitJump
 from polygon_assets.batch.marts.split_decisions import SplitDecision
+from polygon_assets.market import MarketError
+from polygon_assets.settings import Settings
 from polygon_assets_tests.parameters import first_few
 from polygon_assets_tests.processes.warehouse_harness import (
     ask,
@@ -75,6 +78,30 @@ def test_each_split_executed_since_multiplies_prices_and_divides_volume(
     # A split and its reverse leave the price exactly as it was.
     assert [row[1] for row in adjusted(session, "B")] == [7.77, 2.59 * 3, 7.77]
     assert adjusted(session, "C") == [(FRIDAY, 3.14, volume)]
+
+
+def test_python_reads_the_adjusted_days_and_the_splits_as_arrow(
+    session: SnowflakeConnection, settings: Settings
+) -> None:
+    merge(session, "stock_split", split("1", "A", "2026-11-16", 1, 3))
+    merge_closes(session, {MONDAY: 2, FRIDAY: 9})
+    merge_closes(session, {FRIDAY: 5}, "B")
+    build_all(session, FRIDAY, MONDAY)
+    days = market.adjusted("A", settings).to_pylist()
+    assert [(row["trading_day"], row["close"], row["price_factor"]) for row in days] == [
+        (FRIDAY, 3.0, pytest.approx(1 / 3)),
+        (MONDAY, 2.0, 1.0),
+    ]
+    assert market.splits("A", settings).to_pylist() == [
+        {"execution_date": MONDAY, "split_from": 1.0, "split_to": 3.0, "status": "applied"}
+    ]
+    assert market.adjusted("NONE", settings).column_names[:2] == ["ticker", "trading_day"]
+
+
+def test_marts_that_cannot_be_read_are_named_with_their_builder(settings: Settings) -> None:
+    elsewhere = settings.model_copy(update={"snowflake_database": "NOWHERE"})
+    with pytest.raises(MarketError, match=r"marts of NOWHERE .*: the assets snowflake/marts"):
+        market.adjusted("A", elsewhere)
 
 
 @pytest.mark.parametrize(

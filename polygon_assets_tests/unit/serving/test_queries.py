@@ -31,6 +31,7 @@ def test_every_query_has_a_comment_and_runs_on_bound_parameters(client: Client, 
         "String": "AAPL",
         "Array(String)": ["AAPL"],
         "Array(Int64)": [1],
+        "Array(Date)": [now.date()],
     }
     client.command(
         text, parameters={parameter: values[kind] for parameter, kind in _PARAMETER.findall(text)}

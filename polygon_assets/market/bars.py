@@ -1,0 +1,128 @@
+"""Bars of one symbol, or of every symbol on one day: open, high, low, close, volume, VWAP.
+
+Add a width of bars here; single prices belong to `prices`.
+"""
+
+import datetime as dt
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from polygon_assets.market.connection import Connection, MarketError, opened, utc
+from polygon_assets.market_calendar import NEW_YORK, CalendarHorizonError, Session
+from polygon_assets.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+EVERY = {
+    **{"1s": 1, "5s": 5, "10s": 10, "30s": 30},
+    **{"1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600},
+}
+"""Seconds of a bar's width. They divide an hour, so bars are aligned in every time zone."""
+A_DAY = "1d"
+
+
+def bars(
+    symbol: str,
+    start: dt.datetime,
+    end: dt.datetime,
+    every: str = "1s",
+    *,
+    connection: Connection | None = None,
+) -> "pa.Table":
+    """The bars of a symbol from `start` (included) to `end` (excluded), oldest first.
+
+    `every` is a width of EVERY or `1d`. Columns: symbol, start, open, high, low, close (dollars),
+    volume (shares, exact), vwap, seconds (with a trade), seconds_from_rest (filled after a gap),
+    revisions (changes of values), finality: the least settled of its seconds, provisional, revised,
+    final or verified; null once the versions have expired. A bar without a trade is missing. With
+    `1d`, `start` is the regular open; prices are those of regular hours, the volume is the whole
+    day's, as in the vendor's daily bar. Raises MarketError.
+    """
+    if every not in (*EVERY, A_DAY):
+        raise MarketError(f"unknown width of bars {every!r}: use {', '.join((*EVERY, A_DAY))}")
+    since, until = utc(start), utc(end)
+    with opened(connection) as asked:
+        window = {"symbol": symbol, "from": since, "to": until, "now": asked.now()}
+        if every != A_DAY:
+            return asked.read("bars", **window, width=EVERY[every])
+        return asked.read("bars_of_days", **window, **_hours(_sessions(asked, since, until)))
+
+
+def day(day: dt.date, *, connection: Connection | None = None) -> "pa.Table":
+    """The bar of every symbol on a trading day, as `bars` with `1d` has it; without finality.
+
+    Columns: symbol, open, high, low, close, volume, seconds. Raises MarketError.
+    """
+    with opened(connection) as asked:
+        session = session_of(asked, day)
+        hours = {"open": session.regular_open, "close": session.regular_close}
+        return asked.read("day_by_symbol", day=day, **hours)
+
+
+def adjusted(symbol: str, settings: Settings | None = None) -> "pa.Table":
+    """Every trading day of a symbol in the newest day's shares, from Snowflake, oldest first.
+
+    Columns: ticker, trading_day, price_factor, open, high, low, close, vwap, volume. Raises
+    MarketError.
+    """
+    return _of_the_marts("adjusted_days", symbol, settings)
+
+
+def splits(symbol: str, settings: Settings | None = None) -> "pa.Table":
+    """The splits of a symbol, announced ones included, from Snowflake, oldest first.
+
+    Columns: execution_date, split_from (old shares), split_to (new ones), status. Raises
+    MarketError.
+    """
+    return _of_the_marts("splits", symbol, settings)
+
+
+def _of_the_marts(name: str, symbol: str, settings: Settings | None) -> "pa.Table":
+    from snowflake.connector.errors import Error
+
+    from polygon_assets.batch.marts.queries import of_ticker
+    from polygon_assets.clients import snowflake
+
+    settings = settings or load_settings()
+    try:
+        with closing(snowflake.connect(settings)) as warehouse:
+            return of_ticker(warehouse, name, symbol)
+    except (Error, snowflake.SnowflakeError) as error:
+        raise MarketError(
+            f"the marts of {settings.snowflake_database} cannot be read "
+            f"({settings.conceal(str(error))}): the assets snowflake/marts/* build them"
+        ) from error
+
+
+def session_of(connection: Connection, day: dt.date) -> Session:
+    """The session of a day. Raises MarketError where the market stays closed."""
+    try:
+        session = connection.calendar.session(day)
+    except CalendarHorizonError as error:
+        raise MarketError(str(error)) from error
+    if session is None:
+        raise MarketError(f"{day} has no session: the market stays closed")
+    return session
+
+
+def _sessions(connection: Connection, since: dt.datetime, until: dt.datetime) -> list[Session]:
+    """The sessions whose regular open lies in the interval."""
+    first, last = (moment.astimezone(NEW_YORK).date() for moment in (since, until))
+    try:
+        sessions = map(connection.calendar.session, connection.calendar.trading_days(first, last))
+        return [each for each in sessions if each and since <= each.regular_open < until]
+    except CalendarHorizonError as error:
+        raise MarketError(str(error)) from error
+
+
+def _hours(sessions: list[Session]) -> dict[str, list[object]]:
+    return {
+        "days": [session.day for session in sessions],
+        "opens": [_milliseconds(session.regular_open) for session in sessions],
+        "closes": [_milliseconds(session.regular_close) for session in sessions],
+    }
+
+
+def _milliseconds(moment: dt.datetime) -> int:
+    return round(moment.timestamp() * 1000)

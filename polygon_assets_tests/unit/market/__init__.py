@@ -1,0 +1,1 @@
+"""Questions about the stored market, against answers in plain Python."""
