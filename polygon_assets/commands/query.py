@@ -1,25 +1,32 @@
-"""`query`: print what the serving tables hold, as a table, JSON or CSV.
+"""`query`: questions about the stored market, answered in the shell.
 
-Add a command that prints a named query here; its SQL belongs to `serving/queries`.
+Add a command for a question of `polygon_assets.market` here; formats belong to `answer_formats`.
 """
 
-import csv
 import datetime as dt
-import io
-import json
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, Literal
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from polygon_assets.commands.answer_formats import FORMATS, WATCHED, Format
 from polygon_assets.commands.endpoints import read_settings
-from polygon_assets.settings import Settings
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from polygon_assets.market import Connection
+
+Question = Callable[["Connection"], "pa.Table"]
+Command = Callable[..., None]
 WINDOW = dt.timedelta(minutes=5)
-WIDEST = 10_000
-Format = Literal["table", "json", "csv"]
+BARS = 60
+"""How many bars are shown by default."""
+WATCH_SECONDS = 1.0
 
 
 class Moment(click.ParamType["dt.datetime"]):
@@ -37,148 +44,238 @@ class Moment(click.ParamType["dt.datetime"]):
         return moment.replace(tzinfo=moment.tzinfo or dt.UTC).astimezone(dt.UTC)
 
 
-def print_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of every query of one symbol to a command."""
-    options = [
-        click.option("--from", "since", type=Moment(), help="First second (market time)."),
-        click.option("--to", "until", type=Moment(), help="End of the seconds, excluded."),
-        click.option(
+class Day(click.ParamType["dt.date"]):
+    """A trading day."""
+
+    name = "day"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dt.date:
+        try:
+            return dt.date.fromisoformat(value)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}; write 2026-11-20", param, ctx)
+
+
+@dataclass(frozen=True)
+class Window:
+    """The seconds in question, as far as they are given."""
+
+    since: dt.datetime | None
+    until: dt.datetime | None
+
+    def at(self, now: dt.datetime, width: dt.timedelta) -> tuple[dt.datetime, dt.datetime]:
+        """Start and end; without them, the `width` before `now`."""
+        until = self.until or (self.since + width if self.since else now)
+        return self.since or until - width, until
+
+
+@dataclass(frozen=True)
+class Output:
+    """How an answer is printed, and whether again and again."""
+
+    as_format: Format
+    watch: bool
+
+    def answer(self, question: Question) -> None:
+        """Ask and print."""
+        from polygon_assets import market
+        from polygon_assets.commands.answer_formats import show
+
+        if self.watch and self.as_format not in WATCHED:
+            raise click.UsageError(f"--watch goes with --format {', '.join(WATCHED)}")
+        try:
+            with market.connect(read_settings()) as connection:
+                if self.watch:
+                    self._watch(question, connection)
+                else:
+                    show(question(connection), self.as_format)
+        except market.MarketError as error:
+            raise click.ClickException(str(error)) from error
+
+    def _watch(self, question: Question, connection: "Connection") -> None:
+        from rich.live import Live
+
+        from polygon_assets.commands.answer_formats import as_json, rendered
+
+        live = Live(auto_refresh=False) if self.as_format != "json" else None
+        with suppress(KeyboardInterrupt), live or nullcontext():
+            while True:
+                answer = question(connection)
+                if live:
+                    live.update(rendered(answer, self.as_format), refresh=True)
+                else:
+                    click.echo(as_json(answer, indent=None), nl=False)
+                time.sleep(WATCH_SECONDS)
+
+
+def printed(*further: Format) -> Callable[[Command], Command]:
+    """Options of every command, which it gets as `output`."""
+
+    def decorate(command: Command) -> Command:
+        @click.option(
             "--format",
             "as_format",
-            type=click.Choice(["table", "json", "csv"]),
+            type=click.Choice([*FORMATS, *further]),
             default="table",
             show_default=True,
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+        )
+        @click.option("--watch", is_flag=True, help="Ask again each second until Ctrl-C.")
+        @wraps(command)
+        def run(as_format: Format, watch: bool, **arguments: Any) -> None:
+            command(output=Output(as_format, watch), **arguments)
+
+        return run
+
+    return decorate
+
+
+def of_a_window(command: Command) -> Command:
+    """The argument SYMBOL, and the options that bound its seconds, as `window`."""
+
+    @click.argument("symbol")
+    @click.option("--from", "since", type=Moment(), help="First second (market time).")
+    @click.option("--to", "until", type=Moment(), help="End of the seconds, excluded.")
+    @wraps(command)
+    def run(since: dt.datetime | None, until: dt.datetime | None, **arguments: Any) -> None:
+        command(window=Window(since, until), **arguments)
+
+    return run
 
 
 @click.group()
 def query() -> None:
-    """Print what ClickHouse holds of a symbol. Times are ISO 8601, in UTC without a zone."""
+    """Ask what is stored: prices, bars, versions, gaps.
+
+    Times are ISO 8601, in UTC without a zone.
+    """
+
+
+@query.command()
+@click.argument("symbols", nargs=-1)
+@printed()
+def last(symbols: tuple[str, ...], output: Output) -> None:
+    """The newest second of each of SYMBOLS, or of every symbol."""
+    from polygon_assets import market
+
+    output.answer(lambda asked: market.last(symbols, connection=asked))
+
+
+@query.command()
+@click.option("--limit", default=10, show_default=True, type=click.IntRange(1))
+@printed()
+def movers(limit: int, output: Output) -> None:
+    """The largest changes of a price within 10 s."""
+    from polygon_assets import market
+
+    output.answer(lambda asked: market.movers(limit, connection=asked))
+
+
+@query.command()
+@of_a_window
+@click.option("--every", default="1m", show_default=True, help="Width: 1s, 10s, 5m, 1h, 1d, …")
+@printed("chart")
+def bars(symbol: str, window: Window, every: str, output: Output) -> None:
+    """Bars of SYMBOL, each with its finality; by default the last 60. `--format chart` draws them.
+
+    Bars of a day (`1d`) have the prices of regular hours, as the vendor's.
+    """
+    from polygon_assets import market
+
+    width = dt.timedelta(seconds=BARS * market.EVERY.get(every, 24 * 3600))
+
+    def ask(asked: "Connection") -> "pa.Table":
+        start, end = window.at(asked.now(), width)
+        return market.bars(symbol, start, end, every, connection=asked)
+
+    output.answer(ask)
+
+
+@query.command()
+@of_a_window
+@printed()
+def delta(symbol: str, window: Window, output: Output) -> None:
+    """Each second of SYMBOL with its change over 10 s; by default the last five minutes."""
+    from polygon_assets import market
+
+    def ask(asked: "Connection") -> "pa.Table":
+        start, end = window.at(asked.now(), WINDOW)
+        return market.delta(symbol, start, end, connection=asked)
+
+    output.answer(ask)
 
 
 @query.command("as-known-at")
-@click.argument("symbol")
+@of_a_window
 @click.option("--at", required=True, type=Moment(), help="The moment (wall time).")
-@print_options
-def as_known_at(
-    symbol: str,
-    at: dt.datetime,
-    since: dt.datetime | None,
-    until: dt.datetime | None,
-    as_format: Format,
-) -> None:
+@printed()
+def as_known_at(symbol: str, at: dt.datetime, window: Window, output: Output) -> None:
     """Each second of SYMBOL as it was known at a moment, later corrections left out.
 
     By default the five minutes before the moment.
     """
-    until = until or (since + WINDOW if since else at)
-    window = {"symbol": symbol, "from": since or until - WINDOW, "to": until}
-    _print("as_known_at", window | {"at": at}, as_format)
+    from polygon_assets import market
+
+    start, end = window.at(at, WINDOW)
+    output.answer(lambda asked: market.as_known_at(symbol, at, start, end, connection=asked))
 
 
 @query.command()
-@click.argument("symbol")
-@print_options
-def versions(
-    symbol: str, since: dt.datetime | None, until: dt.datetime | None, as_format: Format
-) -> None:
+@of_a_window
+@printed()
+def versions(symbol: str, window: Window, output: Output) -> None:
     """Every version of each second of SYMBOL, and whether the second may still change.
 
     By default the last five minutes.
     """
-    from polygon_assets.clients import market_clock
+    from polygon_assets import market
 
-    settings = read_settings()
-    try:
-        now = market_clock.connect(settings).market(dt.datetime.now(dt.UTC))
-    except market_clock.MarketClockError as error:
-        raise click.ClickException(str(error)) from error
-    until = until or (since + WINDOW if since else now)
-    window = {"symbol": symbol, "from": since or until - WINDOW, "to": until}
-    _print("versions", window | {"now": now}, as_format, settings)
+    def ask(asked: "Connection") -> "pa.Table":
+        start, end = window.at(asked.now(), WINDOW)
+        return market.versions(symbol, start, end, connection=asked)
+
+    output.answer(ask)
 
 
-def _print(
-    name: str,
-    parameters: Mapping[str, Any],
-    as_format: Format,
-    settings: Settings | None = None,
-) -> None:
-    answer = _answer(settings or read_settings(), name, parameters)
-    if as_format == "table":
-        _print_table(answer)
-    else:
-        click.echo(as_json(answer) if as_format == "json" else as_csv(answer), nl=False)
+@query.command()
+@click.argument("day", type=Day(), required=False)
+@printed()
+def day(day: dt.date | None, output: Output) -> None:
+    """The bar of every symbol on a trading DAY; by default the newest one, today's so far."""
+    from polygon_assets import market
+
+    output.answer(lambda asked: market.day(day or asked.newest_day(), connection=asked))
 
 
-def _print_table(answer: "Answer") -> None:
-    from rich.console import Console
+@query.command()
+@click.argument("symbol")
+@click.argument("day", type=Day(), required=False)
+@printed()
+def coverage(symbol: str, day: dt.date | None, output: Output) -> None:
+    """When SYMBOL traded on a trading DAY, when it was proved to be quiet, and what is unknown."""
+    from polygon_assets import market
 
-    from polygon_assets.inspection.status_table import table
+    def ask(asked: "Connection") -> "pa.Table":
+        return market.coverage(symbol, day or asked.newest_day(), connection=asked)
 
-    shown, console = (
-        table(answer.columns, [tuple(map(_text, row)) for row in answer.rows]),
-        Console(),
-    )
-    # The terminal breaks a long line; a narrow column would break each number.
-    unbound = console.options.update(width=WIDEST)
-    console.width = max(console.width, console.measure(shown, options=unbound).maximum)
-    console.print(shown)
-    click.echo(f"{len(answer.rows):,} rows")
+    output.answer(ask)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The rows of a query."""
+@query.command()
+@printed()
+def gaps(output: Output) -> None:
+    """Every gap with its state, oldest first."""
+    from polygon_assets import market
 
-    columns: tuple[str, ...]
-    rows: Sequence[Sequence[Any]]
-
-
-def _answer(settings: Settings, name: str, parameters: Mapping[str, Any]) -> Answer:
-    from contextlib import closing
-
-    from clickhouse_connect.driver.exceptions import ClickHouseError
-
-    from polygon_assets.clients import clickhouse
-    from polygon_assets.serving.queries import load
-
-    try:
-        with closing(clickhouse.connect(settings)) as client:
-            result = client.query(load(name), parameters=dict(parameters), tz_mode="aware")
-            return Answer(tuple(result.column_names), result.result_rows)
-    except ClickHouseError as error:
-        raise click.ClickException(
-            f"ClickHouse at {settings.clickhouse_host}:{settings.clickhouse_port}: {error}"
-        ) from error
+    output.answer(lambda asked: market.gaps(connection=asked))
 
 
-def as_json(answer: Answer) -> str:
-    """A list of objects; times are ISO 8601, exact decimals are text."""
-    rows = [dict(zip(answer.columns, map(_plain, row), strict=True)) for row in answer.rows]
-    return json.dumps(rows, indent=2) + "\n"
+@query.command()
+@click.argument("symbol")
+@printed()
+def adjusted(symbol: str, output: Output) -> None:
+    """Every trading day of SYMBOL in the newest day's shares, from Snowflake."""
+    from polygon_assets import market
 
-
-def as_csv(answer: Answer) -> str:
-    """A header and a line per row; NULL is empty."""
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(answer.columns)
-    writer.writerows(map(_plain, row) for row in answer.rows)
-    return lines.getvalue()
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dt.datetime):
-        return value.isoformat()
-    return str(value) if isinstance(value, Decimal) else value
-
-
-def _text(value: object) -> str:
-    if isinstance(value, dt.datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}" + (f".{value:%f}" if value.microsecond else "")
-    return "-" if value is None else str(value)
+    output.answer(lambda asked: market.adjusted(symbol, asked.settings))
