@@ -11,9 +11,10 @@ Settings come from the environment, as everywhere. Times are aware: UTC in the t
 the questions. Add a question to the module of its subject; its SQL belongs to `serving/queries`.
 """
 
-from polygon_assets.market.bars import EVERY, adjusted, bars, day, splits
+from polygon_assets.market.bars import EVERY, bars, day
 from polygon_assets.market.connection import Connection, MarketError, connect
 from polygon_assets.market.coverage import coverage, gaps
+from polygon_assets.market.marts import adjusted, splits, warehouse
 from polygon_assets.market.prices import delta, last, movers
 from polygon_assets.market.versions import as_known_at, versions
 
@@ -33,4 +34,5 @@ __all__ = [
     "movers",
     "splits",
     "versions",
+    "warehouse",
 ]

@@ -4,12 +4,10 @@ Add a width of bars here; single prices belong to `prices`.
 """
 
 import datetime as dt
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 from polygon_assets.market.connection import Connection, MarketError, opened, utc
 from polygon_assets.market_calendar import NEW_YORK, CalendarHorizonError, Session
-from polygon_assets.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,41 +56,6 @@ def day(day: dt.date, *, connection: Connection | None = None) -> "pa.Table":
         session = session_of(asked, day)
         hours = {"open": session.regular_open, "close": session.regular_close}
         return asked.read("day_by_symbol", day=day, **hours)
-
-
-def adjusted(symbol: str, settings: Settings | None = None) -> "pa.Table":
-    """Every trading day of a symbol in the newest day's shares, from Snowflake, oldest first.
-
-    Columns: ticker, trading_day, price_factor, open, high, low, close, vwap, volume. Raises
-    MarketError.
-    """
-    return _of_the_marts("adjusted_days", symbol, settings)
-
-
-def splits(symbol: str, settings: Settings | None = None) -> "pa.Table":
-    """The splits of a symbol, announced ones included, from Snowflake, oldest first.
-
-    Columns: execution_date, split_from (old shares), split_to (new ones), status. Raises
-    MarketError.
-    """
-    return _of_the_marts("splits", symbol, settings)
-
-
-def _of_the_marts(name: str, symbol: str, settings: Settings | None) -> "pa.Table":
-    from snowflake.connector.errors import Error
-
-    from polygon_assets.batch.marts.queries import of_ticker
-    from polygon_assets.clients import snowflake
-
-    settings = settings or load_settings()
-    try:
-        with closing(snowflake.connect(settings)) as warehouse:
-            return of_ticker(warehouse, name, symbol)
-    except (Error, snowflake.SnowflakeError) as error:
-        raise MarketError(
-            f"the marts of {settings.snowflake_database} cannot be read "
-            f"({settings.conceal(str(error))}): the assets snowflake/marts/* build them"
-        ) from error
 
 
 def session_of(connection: Connection, day: dt.date) -> Session:

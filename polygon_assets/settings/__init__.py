@@ -19,6 +19,7 @@ from polygon_assets.settings.gap_filling import GapFillingSettings
 from polygon_assets.settings.group import NO_SECRET
 from polygon_assets.settings.kafka import KafkaSettings
 from polygon_assets.settings.market import MarketSettings
+from polygon_assets.settings.page import PageSettings
 from polygon_assets.settings.producer import ProducerSettings
 from polygon_assets.settings.reconciliation import ReconciliationSettings
 from polygon_assets.settings.runner import RunnerSettings
@@ -60,6 +61,7 @@ class Settings(
     MarketSettings,
     GapFillingSettings,
     CostSettings,
+    PageSettings,
     CertificateSettings,
     AlertSettings,
 ):

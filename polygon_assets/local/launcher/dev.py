@@ -30,7 +30,7 @@ from polygon_assets.local.apache_kafka.install import installed_jars
 from polygon_assets.local.launcher.environment import clean_this_process
 from polygon_assets.local.launcher.replay import dagster_home, refuse_unprovable, replay_start
 from polygon_assets.local.launcher.revival import Revival
-from polygon_assets.local.launcher.servers import APACHE, dagster
+from polygon_assets.local.launcher.servers import APACHE, dagster, page
 from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.market_clock import calendar_of, replay_begins
@@ -74,11 +74,11 @@ def run(
     ):
         rows_before = _rows(stack) if project else 0
         if project:
-            console.print("starting Dagster")
+            console.print("starting Dagster and the page")
             home = (
                 dagster_home(project, stack.servers_dir) if replay_start(exchange_options) else None
             )
-            stack.add(dagster(project, ui_port, home))
+            stack.add(dagster(project, ui_port, home), page())
         _print_addresses(stack, console)
         check_servers = Revival(stack, console.print).check
         if project:
@@ -119,6 +119,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def _print_addresses(stack: Stack, console: Console) -> None:
     """Print each server's address on a line that can be copied, and the folder of the logs."""
+    if "page" in stack.ports:
+        console.print(f"the market: http://127.0.0.1:{stack.ports['page']}", soft_wrap=True)
     for name, port in stack.ports.items():
         address = f"http://127.0.0.1:{port}" if name != "kafka" else f"127.0.0.1:{port}"
         console.print(f"  {name:<11} {address}", soft_wrap=True)

@@ -76,13 +76,29 @@ def dagster(project: Path, port: int, home: Path | None = None) -> Server:
             *(sys.executable, "-m", "dagster", "dev", "--host", HOST, "--port", str(port)),
             *("--workspace", str(project / "workspace.yaml")),
         ],
-        variables=lambda _: {"DAGSTER_HOME": str(home or project)},
+        variables=lambda port: {
+            "DAGSTER_HOME": str(home or project),
+            "DAGSTER_URL": f"http://{HOST}:{port}",
+        },
         healthy=lambda port: _answers(port, "/server_info"),
         repair=code_location.reload_failed_locations,
         # A stream program delivers its accepted messages within 10 s (settings.drain_seconds) after
         # its run is terminated.
         drain_seconds=25.0,
         delivers=_is_run_or_program,
+    )
+
+
+def page() -> Server:
+    """The live page."""
+    return Server(
+        name="page",
+        preferred_port=3010,
+        command=lambda port, _: [
+            *(sys.executable, "-m", "polygon_assets.cli", "page", "--port", str(port)),
+        ],
+        variables=lambda port: {"PAGE_URL": f"http://{HOST}:{port}"},
+        healthy=lambda port: _answers(port, "/liveness"),
     )
 
 

@@ -176,16 +176,18 @@ class Stack:
         """The last lines of a server's log, after the path of the log."""
         return f"The end of {self._log(name)}:\n{self._processes[name].last_lines() or '(nothing)'}"
 
-    def add(self, server: Server) -> None:
-        """Start one more server; its environment leads to the others (so Dagster finds them).
+    def add(self, *servers: Server) -> None:
+        """Start more servers; their environment leads to all others (so Dagster finds them).
 
         Raises ServerFailedError.
         """
-        self._servers[server.name] = server
-        self.ports[server.name] = self._choose_port(server)
-        self._log(server.name).unlink(missing_ok=True)
-        self._launch(server)
-        self._wait_until_ready({server.name})
+        for server in servers:
+            self._servers[server.name] = server
+            self.ports[server.name] = self._choose_port(server)
+        for server in servers:
+            self._log(server.name).unlink(missing_ok=True)
+            self._launch(server)
+        self._wait_until_ready({server.name for server in servers})
         self._write_state()
 
     def check(self, names: Collection[str] = ()) -> None:

@@ -1,0 +1,35 @@
+"""`page`: serve the live page.
+
+Only the command line belongs here; the page belongs to `polygon_assets.page`.
+"""
+
+import click
+
+from polygon_assets.commands.endpoints import read_settings
+
+PORT = 3010
+
+
+@click.command()
+@click.option("--port", default=PORT, show_default=True, help="Port of the page.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; one that other machines reach needs a login.",
+)
+def page(port: int, host: str) -> None:
+    """Serve the live page: the market, one symbol, and whether to believe it.
+
+    Other machines see it only with a login: set PANEL_BASIC_AUTH, or PANEL_OAUTH_PROVIDER with its
+    key and secret, and PANEL_COOKIE_SECRET. PAGE_URL is the address in their browsers.
+    """
+    from polygon_assets.page.server import PageError, check_login, serve
+
+    settings = read_settings()
+    try:
+        check_login(host)
+    except PageError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"page on http://{host}:{port}")
+    serve(settings, host, port)

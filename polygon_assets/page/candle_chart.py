@@ -1,0 +1,173 @@
+"""The candle chart of one symbol: candles, volume, gaps, splits and an earlier knowledge, in Bokeh.
+
+Add a glyph here; the columns that it draws belong to `candles`.
+"""
+
+from typing import Any, cast
+
+from bokeh.layouts import column
+from bokeh.models import (
+    ColumnDataSource,
+    CustomJSTickFormatter,
+    HoverTool,
+    Range1d,
+)
+from bokeh.models.annotations import LabelSet
+from bokeh.plotting import figure
+
+from polygon_assets.page.candles import NAMES, Changes, Columns
+
+PRICE_HEIGHT, VOLUME_HEIGHT = 420, 130
+BODY = 0.7
+"""Of a bar's width."""
+FILLED, KNOWN = "#ffb300", "#ab47bc"
+
+
+class CandleChart:
+    """Two figures with one time axis; `place` puts columns on them, `change` updates them."""
+
+    def __init__(self, *, dark: bool) -> None:
+        self.candles = ColumnDataSource({name: [] for name in NAMES})
+        self.gaps = ColumnDataSource({name: [] for name in ("left", "right", "color", "said")})
+        self.splits = ColumnDataSource({"at": [], "said": []})
+        self.known = ColumnDataSource({"start": [], "close": []})
+        self.range = Range1d(start=0, end=1)
+        self.price = self._figure(PRICE_HEIGHT, dark=dark)
+        self.volume = self._figure(VOLUME_HEIGHT, dark=dark)
+        self._bodies: list[Any] = []
+        self._draw_price()
+        self._draw_volume()
+        self.figures = column(self.price, self.volume, sizing_mode="stretch_width")
+
+    @property
+    def shown(self) -> tuple[float, float]:
+        """The visible part of the time axis."""
+        return cast("float", self.range.start), cast("float", self.range.end)
+
+    def known_columns(self) -> Columns:
+        """A copy of what is drawn."""
+        return {str(name): list(values) for name, values in self.candles.data.items()}
+
+    def place(self, columns: Columns, width_ms: float, shown: tuple[float, float]) -> None:
+        """Replace every candle; `width_ms` is a bar's width, `shown` the visible range."""
+        self.candles.data = dict(columns)
+        for glyph in self._bodies:
+            glyph.width = BODY * width_ms
+        self.range.start, self.range.end = shown
+        self.fit()
+
+    def change(self, changes: Changes) -> None:
+        """Bring candles up to date; a chart whose end is visible moves on with new ones."""
+        if changes.patches:
+            self.candles.patch(changes.patches)
+        if starts := changes.added["start"]:
+            known = self.candles.data["start"]
+            moved = starts[-1] - (known[-1] if known else starts[-1])
+            follows = not known or known[-1] <= self.range.end
+            self.candles.stream(dict(changes.added))
+            if follows:
+                self.range.update(start=self.range.start + moved, end=self.range.end + moved)
+        self.fit()
+
+    def fit(self) -> None:
+        """Fit the price axis to the visible candles."""
+        data, visible = self.candles.data, []
+        for start, low, high in zip(data["start"], data["low"], data["high"], strict=True):
+            if self.range.start <= start <= self.range.end:
+                visible += [low, high]
+        if visible:
+            margin = 0.06 * (max(visible) - min(visible)) or 0.01 * max(visible)
+            self.price.y_range.start = min(visible) - margin
+            self.price.y_range.end = max(visible) + margin
+
+    def _figure(self, height: int, *, dark: bool) -> Any:
+        shown = figure(
+            height=height,
+            sizing_mode="stretch_width",
+            x_range=self.range,
+            x_axis_type="datetime",
+            tools="xpan,xwheel_zoom,reset,save",
+            active_drag="xpan",
+            active_scroll="xwheel_zoom",
+            toolbar_location="above" if height == PRICE_HEIGHT else None,
+            y_axis_location="right",
+        )
+        shown.toolbar.logo = None
+        ink, paper = ("#c9d1d9", "#15181d") if dark else ("#333a44", "#ffffff")
+        shown.background_fill_color = shown.border_fill_color = paper
+        shown.outline_line_color = None
+        shown.grid.grid_line_color = ink
+        shown.grid.grid_line_alpha = 0.12
+        for axis in shown.axis:
+            axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = ink
+            axis.major_label_text_color = ink
+        return shown
+
+    def _draw_price(self) -> None:
+        chart, source = self.price, self.candles
+        chart.y_range = Range1d(start=0, end=1)
+        shade = {
+            "fill_color": "color",
+            "fill_alpha": 0.18,
+            "line_color": "color",
+            "line_alpha": 0.5,
+        }
+        gap = chart.quad(
+            left="left",
+            right="right",
+            bottom=0,
+            top=1e9,
+            source=self.gaps,
+            level="underlay",
+            **shade,
+        )
+        chart.add_tools(HoverTool(renderers=[gap], tooltips=[("gap", "@said")]))
+        wick = chart.segment("start", "high", "start", "low", color="color", source=source)
+        body = chart.vbar(
+            "start", 1, "open", "close", fill_color="color", line_color="color", source=source
+        )
+        self._bodies.append(body.glyph)
+        chart.scatter(
+            "start", "mark_at", marker="inverted_triangle", size=7, color=FILLED, source=source
+        )
+        chart.line("start", "close", color=KNOWN, line_width=2, source=self.known)
+        chart.ray(
+            "at", 0, length=0, angle=1.5707963, color=KNOWN, line_dash="dashed", source=self.splits
+        )
+        chart.add_layout(
+            LabelSet(
+                x="at",
+                y=6,
+                y_units="screen",
+                text="said",
+                source=self.splits,
+                text_color=KNOWN,
+                text_font_size="11px",
+            )
+        )
+        chart.add_tools(
+            HoverTool(
+                renderers=[wick, body],
+                tooltips=[
+                    ("time", "@start{%F %T}"),
+                    ("open", "@open{0,0.0000}"),
+                    ("high", "@high{0,0.0000}"),
+                    ("low", "@low{0,0.0000}"),
+                    ("close", "@close{0,0.0000}"),
+                    ("volume", "@volume{0,0}"),
+                    ("finality", "@said @mark"),
+                ],
+                formatters={"@start": "datetime"},
+                mode="vline",
+            )
+        )
+
+    def _draw_volume(self) -> None:
+        bars = self.volume.vbar(
+            "start", 1, "volume", 0, fill_color="color", line_color=None, source=self.candles
+        )
+        self._bodies.append(bars.glyph)
+        self.volume.yaxis.formatter = CustomJSTickFormatter(
+            code="return tick >= 1e6 ? (tick/1e6) + ' M' : tick >= 1e3 ? (tick/1e3) + ' k' : tick"
+        )
+        self.volume.y_range.start = 0

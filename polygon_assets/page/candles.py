@@ -1,0 +1,130 @@
+"""Candles as columns for a chart: colours, marks, times, and what changed since: pure functions.
+
+Add what a candle shows here; drawing belongs to `candle_chart`.
+"""
+
+import datetime as dt
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Columns = dict[str, list[Any]]
+UP, DOWN, SAME = "#26a69a", "#ef5350", "#9e9e9e"
+NAMES = ("start", "open", "high", "low", "close", "volume", "color", "mark", "mark_at", "said")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What brings a chart's columns up to date: cells of known candles, and new candles."""
+
+    patches: dict[str, list[tuple[int, Any]]]
+    added: Columns
+
+
+def wall_ms(moment: dt.datetime) -> float:
+    """New York's wall time as Unix milliseconds, which the chart's axis shows as it is."""
+    return moment.astimezone(NEW_YORK).replace(tzinfo=dt.UTC).timestamp() * 1000
+
+
+def moment_of(wall: float) -> dt.datetime:
+    """The moment of a place on the chart's axis, in UTC."""
+    naive = dt.datetime.fromtimestamp(wall / 1000, dt.UTC).replace(tzinfo=NEW_YORK)
+    return naive.astimezone(dt.UTC)
+
+
+def columns_of(bars: "pa.Table") -> Columns:
+    """The columns NAMES of bars as `market.bars` returns them."""
+    rows = bars.to_pylist()
+    return {name: [value[name] for value in map(_candle, rows)] for name in NAMES}
+
+
+def columns_of_days(adjusted: "pa.Table", calendar: MarketCalendar) -> Columns:
+    """The columns NAMES of days as `market.adjusted` returns them, at their regular open."""
+    bars = [
+        {**day, "start": session.regular_open, "finality": "adjusted for splits"}
+        for day in adjusted.to_pylist()
+        if (session := calendar.session(day["trading_day"]))
+    ]
+    return {name: [value[name] for value in map(_candle, bars)] for name in NAMES}
+
+
+def split_marks(splits: "pa.Table", calendar: MarketCalendar) -> Columns:
+    """A mark for each executed or announced split: its place on the axis, and its ratio."""
+    marks = [
+        (wall_ms(session.regular_open), f"{split['split_to']:g} for {split['split_from']:g}")
+        for split in splits.to_pylist()
+        if (session := calendar.session(split["execution_date"]))
+    ]
+    return {"at": [at for at, _ in marks], "said": [said for _, said in marks]}
+
+
+def joined(older: Columns, newer: Columns) -> Columns:
+    """Older columns followed by newer ones; where both have a candle, the newer one."""
+    first = newer["start"][0] if newer["start"] else float("inf")
+    kept = sum(start < first for start in older["start"])
+    return {name: older[name][:kept] + newer[name] for name in NAMES}
+
+
+def _candle(bar: Mapping[str, Any]) -> dict[str, Any]:
+    marks = [
+        *(["filled"] if bar.get("seconds_from_rest") else []),
+        *(["corrected"] if bar.get("revisions") else []),
+    ]
+    return {
+        "start": wall_ms(bar["start"]),
+        **{name: bar[name] for name in ("open", "high", "low", "close")},
+        "volume": float(bar["volume"]),
+        "color": UP if bar["close"] > bar["open"] else DOWN if bar["close"] < bar["open"] else SAME,
+        "mark": " and ".join(marks),
+        "mark_at": bar["high"] if marks else np.nan,
+        "said": bar.get("finality") or "not known any more",
+    }
+
+
+def changes(known: Columns, newest: Columns) -> Changes:
+    """The difference between a chart's columns and newer ones of its end; both oldest first."""
+    place = {start: index for index, start in enumerate(known["start"])}
+    end = known["start"][-1] if known["start"] else float("-inf")
+    patches: dict[str, list[tuple[int, Any]]] = {}
+    added: Columns = {name: [] for name in NAMES}
+    for row, start in enumerate(newest["start"]):
+        if start in place:
+            for name in NAMES:
+                value = newest[name][row]
+                if not _same(known[name][place[start]], value):
+                    patches.setdefault(name, []).append((place[start], value))
+        elif start > end:
+            for name in NAMES:
+                added[name].append(newest[name][row])
+    return Changes(patches, added)
+
+
+def _same(first: Any, second: Any) -> bool:
+    missing = [isinstance(value, float) and math.isnan(value) for value in (first, second)]
+    return all(missing) or first == second
+
+
+def shaded(gaps: Sequence[Mapping[str, Any]], channel: str, since: float, until: float) -> Columns:
+    """The gaps of a channel as coloured intervals of the axis, between two of its places."""
+    shown: Columns = {"left": [], "right": [], "color": [], "said": []}
+    for gap in gaps:
+        left, right = wall_ms(gap["since"]), wall_ms(gap["until"])
+        concerned = not gap["channels"] or {"A.*", channel} & set(gap["channels"])
+        if concerned and left < until and right > since:
+            shown["left"].append(left)
+            shown["right"].append(right)
+            shown["color"].append(GAP_COLORS.get(gap["state"], DOWN))
+            shown["said"].append(f"{gap['cause']}: {gap['state']}")
+    return shown
+
+
+GAP_COLORS = {"verified": "#26a69a", "filled": "#ffb300", "filling": "#ffb300", "waived": "#9e9e9e"}
+"""By the state of a gap; red for every other one."""

@@ -1,0 +1,75 @@
+"""The page's server: each view at its address, one reader for all of them.
+
+Add an address here; a view belongs to its module. Panel serves every script, style and font from
+its own wheel, so that no request leaves the machine.
+"""
+
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import panel as pn
+
+from polygon_assets.errors import PolygonAssetsError
+from polygon_assets.page.cost_view import cost_view
+from polygon_assets.page.market_view import Board, market_view
+from polygon_assets.page.sources import Sources
+from polygon_assets.page.symbol_view import symbol_view
+from polygon_assets.page.trust_view import trust_view
+from polygon_assets.settings import Settings
+
+
+class PageError(PolygonAssetsError):
+    """The page cannot be served; the message names the cause and the cure."""
+
+
+def views(settings: Settings) -> dict[str, Any]:
+    """The views by address; reading starts here, before the first visitor comes."""
+    sources = Sources(settings)
+    sources.start()
+    shared = Board(sources)
+    return {
+        "/": lambda: market_view(sources, shared),
+        "/symbol/{name}": lambda: symbol_view(sources),
+        "/trust": lambda: trust_view(sources),
+        "/cost": lambda: cost_view(sources),
+    }
+
+
+def check_login(host: str) -> None:
+    """Raise PageError for an address that other machines reach without a login."""
+    if not _is_loopback(host) and not (pn.config.basic_auth or pn.config.oauth_provider):
+        raise PageError(
+            f"--host {host} lets other machines in, and there is no login: set PANEL_BASIC_AUTH, "
+            "or PANEL_OAUTH_PROVIDER with its key and secret"
+        )
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    pn.extension("perspective", sizing_mode="stretch_width", notifications=False)
+    pn.serve(
+        views(settings),
+        address=host,
+        port=port,
+        show=False,
+        title="polygon_assets",
+        websocket_origin=_origins(settings, host, port),
+        liveness=True,
+        verbose=False,
+    )
+
+
+def _origins(settings: Settings, host: str, port: int) -> list[str]:
+    """The addresses in browsers that may open the page's WebSocket."""
+    public = urlsplit(settings.page_url).netloc
+    return [f"{host}:{port}", f"localhost:{port}", *([public] if public else [])]
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,165 @@
+"""What the page reads again and again, how often, and in which form its views get it.
+
+Add a source here; a question that Python and the shell ask too belongs to `polygon_assets.market`.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from polygon_assets import market
+from polygon_assets.batch.marts import queries
+from polygon_assets.gap_filling.coverage import Interval, covered
+from polygon_assets.market import Connection
+from polygon_assets.messages import Heartbeat
+from polygon_assets.page.readings import Reader, Reading, Source
+from polygon_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from snowflake.connector import SnowflakeConnection
+
+Rows = list[dict[str, Any]]
+DELAYS_WINDOW = dt.timedelta(minutes=5)
+BEATS_MARGIN = dt.timedelta(minutes=1)
+SAMPLE = 50
+
+
+@dataclass(frozen=True)
+class Prices:
+    """The newest price of every symbol at a moment of the market."""
+
+    last: "pa.Table"
+    now: dt.datetime
+
+
+class Beats:
+    """The producer's heartbeats of today's session; each question adds what is new."""
+
+    def __init__(self) -> None:
+        self._day: dt.date | None = None
+        self._beats: dict[tuple[int, str], Heartbeat] = {}
+
+    def ask(self, connection: Connection) -> list[Interval]:
+        """The intervals of today that a producer proved to have covered, oldest first."""
+        now = connection.now()
+        day = connection.newest_day()
+        session = connection.calendar.session(day)
+        if session is None:
+            return []
+        if day != self._day:
+            self._day, self._beats = day, {}
+        newest = max((sent_at for sent_at, _ in self._beats), default=0)
+        since = max(session.extended_open, dt.datetime.fromtimestamp(newest / 1000, dt.UTC))
+        window = {"program": "producer", "since": since - BEATS_MARGIN, "until": now}
+        for row in connection.read("heartbeats_between", **window).to_pylist():
+            beat = Heartbeat(**row | {"counters": dict(row["counters"])})
+            self._beats[beat.sent_at, beat.instance] = beat
+        return covered([self._beats[key] for key in sorted(self._beats)])
+
+
+class Delays:
+    """How late rows arrived, by minute since the page started; each question adds what is new."""
+
+    def __init__(self) -> None:
+        self._minutes: dict[dt.datetime, dict[str, Any]] = {}
+
+    def ask(self, connection: Connection) -> Rows:
+        """By minute of receipt, oldest first: minute, rows, p50, p99 (seconds)."""
+        since = dt.datetime.now(dt.UTC) - DELAYS_WINDOW
+        whole = since.replace(second=0, microsecond=0)
+        for row in connection.read("arrival_delays", since=whole).to_pylist():
+            self._minutes[row["minute"]] = row
+        return [self._minutes[minute] for minute in sorted(self._minutes)][-24 * 60 :]
+
+
+def _prices(connection: Connection) -> Prices:
+    return Prices(market.last(connection=connection), connection.now())
+
+
+def _rows(name: str, connection: Connection) -> Rows:
+    return cast("Rows", connection.read(name).to_pylist())
+
+
+def _gaps(connection: Connection) -> Rows:
+    return cast("Rows", market.gaps(connection=connection).to_pylist())
+
+
+def _movers(connection: Connection) -> Rows:
+    return cast("Rows", market.movers(connection=connection).to_pylist())
+
+
+def _refusals(connection: Connection) -> tuple[Rows, Rows]:
+    """The refusals of the last day by reason, and the newest of them."""
+    since = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    anything = {"ids": [], "program": "", "stage": "", "reason": "", "replayed": "any"}
+    window = {"since": since, "until": dt.datetime(2100, 1, 1, tzinfo=dt.UTC), "limit": SAMPLE}
+    counts = connection.read("dead_letter_counts", **anything, **window)
+    letters = connection.read("dead_letters", **anything, **window, oldest_first=False)
+    return counts.to_pylist(), letters.to_pylist()
+
+
+def _closes(settings: Settings, warehouse: "SnowflakeConnection") -> Mapping[str, float]:
+    from polygon_assets.market_clock import calendar_of
+
+    day = calendar_of(settings).day_of(dt.datetime.now(dt.UTC))
+    closes = queries.answer(warehouse, "previous_closes", day=day)
+    return dict(zip(closes["ticker"].to_pylist(), closes["close"].to_pylist(), strict=True))
+
+
+def _compared(warehouse: "SnowflakeConnection") -> Rows:
+    return cast("Rows", queries.answer(warehouse, "compared_days").to_pylist())
+
+
+class Sources:
+    """All sources, read by one thread for each system."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clickhouse: Reader[Connection] = Reader(
+            "ClickHouse", partial(market.connect, settings)
+        )
+        self.warehouse: Reader[SnowflakeConnection] = Reader(
+            "Snowflake", partial(market.warehouse, settings)
+        )
+        sources: list[Source[Connection, Any]] = [
+            Source("prices", 1.0, _prices),
+            Source("movers", 1.0, _movers),
+            Source("gaps", 2.0, _gaps),
+            Source("coverage", 5.0, Beats().ask),
+            Source("delays", 10.0, Delays().ask),
+            Source("refusals", 10.0, _refusals),
+            Source("alerts", 5.0, partial(_rows, "firing_alerts")),
+            Source("closed days", 60.0, partial(_rows, "closed_days")),
+            Source("channels", 30.0, partial(_rows, "newest_subscription_set")),
+        ]
+        for source in sources:
+            self.clickhouse.watch(source.name, source)
+        self.warehouse.watch("closes", Source("closes", 300.0, partial(_closes, settings)))
+        self.warehouse.watch("compared days", Source("compared days", 300.0, _compared))
+
+    def start(self) -> None:
+        self.clickhouse.start()
+        self.warehouse.start()
+
+    def prices(self) -> Reading[Prices]:
+        return cast("Reading[Prices]", self.clickhouse.reading("prices"))
+
+    def rows(self, name: str) -> Reading[Rows]:
+        """Movers, gaps, delays, alerts, closed days or channels."""
+        return cast("Reading[Rows]", self.clickhouse.reading(name))
+
+    def coverage(self) -> Reading[Sequence[Interval]]:
+        return cast("Reading[Sequence[Interval]]", self.clickhouse.reading("coverage"))
+
+    def refusals(self) -> Reading[tuple[Rows, Rows]]:
+        return cast("Reading[tuple[Rows, Rows]]", self.clickhouse.reading("refusals"))
+
+    def closes(self) -> Reading[Mapping[str, float]]:
+        """The previous closes by symbol, in today's shares."""
+        return cast("Reading[Mapping[str, float]]", self.warehouse.reading("closes"))
+
+    def compared_days(self) -> Reading[Rows]:
+        return cast("Reading[Rows]", self.warehouse.reading("compared days"))

@@ -1,0 +1,306 @@
+"""The view of one symbol: candles that move, history to the left, marks, and an earlier knowledge.
+
+Add a panel about one symbol here; what a candle shows belongs to `candles`, how it is drawn to
+`candle_chart`.
+"""
+
+import asyncio
+import datetime as dt
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
+
+import panel as pn
+import pyarrow as pa
+
+from polygon_assets import market
+from polygon_assets.market import Connection, MarketError
+from polygon_assets.market_calendar import NEW_YORK
+from polygon_assets.market_clock import calendar_of
+from polygon_assets.page.candle_chart import CandleChart
+from polygon_assets.page.candles import (
+    Columns,
+    changes,
+    columns_of,
+    columns_of_days,
+    joined,
+    moment_of,
+    shaded,
+    split_marks,
+    wall_ms,
+)
+from polygon_assets.page.frame import Place, age_line, every_second, framed, html, is_dark
+from polygon_assets.page.readings import Reading, Source
+from polygon_assets.page.sources import Sources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WIDTHS = {"1 s": "1s", "10 s": "10s", "1 min": "1m", "1 day": "1d"}
+DEFAULT_WIDTH = "10 s"
+SHOWN_BARS, LOADED_BARS, MOST_BARS = 120, 600, 20_000
+"""Visible at first, loaded at once, kept in the browser."""
+TAIL_BARS = 3
+CURE = "Is ClickHouse up? <code>polygon-assets status</code> says; the page continues by itself."
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a visitor looks at: symbol, width of a bar, and the moment of an earlier knowledge."""
+
+    symbol: str
+    every: str
+    at: dt.datetime | None = None
+
+    @property
+    def is_of_days(self) -> bool:
+        return self.every not in market.EVERY
+
+    @property
+    def seconds(self) -> int:
+        return market.EVERY.get(self.every, 24 * 3600)
+
+    @property
+    def width(self) -> dt.timedelta:
+        return dt.timedelta(seconds=self.seconds)
+
+
+def tail(chosen: Chosen) -> Source[Connection, pa.Table]:
+    """The newest bars, asked every second for all who look at them."""
+
+    def ask(connection: Connection) -> pa.Table:
+        now = connection.now()
+        since = now - max(TAIL_BARS * chosen.width, dt.timedelta(seconds=20))
+        return market.bars(chosen.symbol, since, now, chosen.every, connection=connection)
+
+    return Source(f"{chosen.symbol} {chosen.every}", 1.0, ask)
+
+
+@dataclass(frozen=True)
+class History:
+    """Candles, splits among them, and why older ones are missing."""
+
+    candles: Columns
+    splits: Columns
+    problem: str = ""
+
+
+NO_SPLITS: Columns = {"at": [], "said": []}
+
+
+def history(sources: Sources, chosen: Chosen, end: dt.datetime) -> History:
+    """The candles before `end`, as many as are loaded at once; blocks, so run it in a thread.
+
+    Days are those of the marts, as far as there are any, followed by the streamed ones.
+    """
+    candles = columns_of(_streamed(sources, chosen, end))
+    if not chosen.is_of_days:
+        return History(candles, NO_SPLITS)
+    calendar = calendar_of(sources.settings)
+    try:
+        days = columns_of_days(market.adjusted(chosen.symbol, sources.settings), calendar)
+        splits = split_marks(market.splits(chosen.symbol, sources.settings), calendar)
+    except MarketError as error:
+        return History(candles, NO_SPLITS, f"Only streamed days are shown, not adjusted: {error}")
+    newest = days["start"][-1] if days["start"] else float("-inf")
+    streamed = [place for place, start in enumerate(candles["start"]) if start > newest]
+    after = {name: [values[place] for place in streamed] for name, values in candles.items()}
+    return History(joined(days, after), splits)
+
+
+def _streamed(sources: Sources, chosen: Chosen, end: dt.datetime) -> pa.Table:
+    start = end - LOADED_BARS * chosen.width
+    with market.connect(sources.settings) as connection:
+        return market.bars(chosen.symbol, start, end, chosen.every, connection=connection)
+
+
+def known_at(sources: Sources, chosen: Chosen, start: dt.datetime, end: dt.datetime) -> Columns:
+    """The closes of each second as they were known at the chosen moment."""
+    assert chosen.at is not None
+    with market.connect(sources.settings) as connection:
+        rows = market.as_known_at(chosen.symbol, chosen.at, start, end, connection=connection)
+    return {
+        "start": [wall_ms(moment) for moment in rows["start_timestamp"].to_pylist()],
+        "close": rows["close"].to_pylist(),
+    }
+
+
+def symbol_view(sources: Sources) -> Any:
+    """The page of one visitor; the symbol is the last part of its address."""
+    address = pn.state.location.pathname if pn.state.location else ""
+    name = unquote(str(address).rstrip("/").rsplit("/", 1)[-1])
+    view = SymbolView(sources, name)
+    return framed(Place(name, "symbol", "../"), view.panels(), sources.settings.dagster_url)
+
+
+class SymbolView:
+    """One visitor's chart and what he chose."""
+
+    def __init__(self, sources: Sources, symbol: str) -> None:
+        self._sources = sources
+        self._chart = CandleChart(dark=is_dark())
+        self._chosen = Chosen(symbol, WIDTHS[DEFAULT_WIDTH], _asked_moment())
+        self._loading = False
+        self._everything_loaded = False
+        self._problem = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._head, self._age = html(), html()
+        self._width = pn.widgets.RadioButtonGroup(
+            name="Width of a candle", options=list(WIDTHS), value=DEFAULT_WIDTH, width=320
+        )
+        self._at = pn.widgets.DatetimeInput(
+            name="as known at (UTC)", value=_naive(self._chosen.at), width=220
+        )
+        self._width.param.watch(self._choose, "value")
+        self._at.param.watch(self._choose, "value")
+        self._chart.range.on_change("start", lambda attr, old, new: self._load_older())  # noqa: ARG005
+
+    def panels(self) -> list[Any]:
+        """The view's panels; they follow the market while the page is open."""
+        self._watch()
+        pn.state.on_session_destroyed(lambda _: self._sources.clickhouse.leave(self._key()))
+        pn.state.onload(self._load)
+        every_second(self._update)
+        return [
+            pn.FlexBox(self._width, self._at, align_items="end"),
+            self._head,
+            pn.pane.Bokeh(self._chart.figures, sizing_mode="stretch_width"),
+            self._age,
+        ]
+
+    def _key(self) -> tuple[str, str, str]:
+        return "tail", self._chosen.symbol, self._chosen.every
+
+    def _watch(self) -> None:
+        self._sources.clickhouse.watch(self._key(), tail(self._chosen))
+
+    def _reading(self) -> Reading[pa.Table]:
+        return cast("Reading[pa.Table]", self._sources.clickhouse.reading(self._key()))
+
+    def _choose(self, _event: Any) -> None:
+        self._sources.clickhouse.leave(self._key())
+        typed = self._at.value
+        at = typed.replace(tzinfo=dt.UTC) if isinstance(typed, dt.datetime) else None
+        self._chosen = Chosen(self._chosen.symbol, WIDTHS[self._width.value], at)
+        self._watch()
+        self._load()
+
+    def _load(self) -> None:
+        """Put the newest bars on the chart."""
+        chosen = self._chosen
+        prices = self._sources.prices().value
+        now = prices.now if prices else dt.datetime.now(dt.UTC)
+        if chosen.at:
+            now = min(now, chosen.at + SHOWN_BARS // 4 * chosen.width)
+
+        def place(loaded: History) -> None:
+            self._everything_loaded = chosen.is_of_days
+            self._problem = loaded.problem
+            end = wall_ms(now) + 4_000 * chosen.seconds
+            start = end - SHOWN_BARS * 1000 * chosen.seconds
+            self._chart.place(loaded.candles, 1000 * chosen.seconds, (start, end))
+            self._chart.splits.data = dict(loaded.splits)
+            self._mark_known(chosen)
+
+        self._ask(lambda: history(self._sources, chosen, now + chosen.width), place)
+
+    def _mark_known(self, chosen: Chosen) -> None:
+        """Draw what was known at the chosen moment."""
+
+        def draw(known: Columns) -> None:
+            self._chart.known.data = dict(known)
+
+        if chosen.at is None:
+            draw({"start": [], "close": []})
+            return
+        since, until = map(moment_of, self._chart.shown)
+        self._ask(lambda: known_at(self._sources, chosen, since, until), draw)
+
+    def _load_older(self) -> None:
+        """Load what lies to the left, once the visitor looks beyond what is there."""
+        starts = self._chart.candles.data["start"]
+        self._chart.fit()
+        may_load = not self._loading and not self._everything_loaded and len(starts) < MOST_BARS
+        if not (may_load and len(starts) and self._chart.shown[0] < starts[0]):
+            return
+        chosen, end = self._chosen, moment_of(starts[0])
+        self._loading = True
+
+        def prepend(loaded: History) -> None:
+            self._everything_loaded = not loaded.candles["start"]
+            self._chart.candles.data = dict(joined(loaded.candles, self._chart.known_columns()))
+            self._chart.fit()
+
+        self._ask(lambda: history(self._sources, chosen, end), prepend)
+
+    def _ask(self, question: "Callable[[], Any]", draw: "Callable[[Any], None]") -> None:
+        """Draw the answer of a question, which a thread asks meanwhile.
+
+        An answer that comes after another choice is dropped; a failure becomes a line on the page.
+        """
+        chosen, document = self._chosen, pn.state.curdoc
+
+        def show(answer: Any) -> None:
+            self._loading = False
+            if chosen != self._chosen:
+                return
+            if isinstance(answer, MarketError):
+                self._problem = str(answer)
+            else:
+                self._problem = ""
+                draw(answer)
+
+        async def ask() -> None:
+            try:
+                answer = await asyncio.to_thread(question)
+            except MarketError as error:
+                answer = error
+            # The document may be changed only under its lock, which ended with the thread's start.
+            if document:
+                document.add_next_tick_callback(lambda: show(answer))
+
+        self._tasks.add(task := asyncio.get_running_loop().create_task(ask()))
+        task.add_done_callback(self._tasks.discard)
+
+    def _update(self) -> None:
+        reading, now = self._reading(), dt.datetime.now(dt.UTC)
+        if reading.value is not None and not self._loading:
+            known = self._chart.known_columns()
+            if known["start"]:
+                self._chart.change(changes(known, columns_of(reading.value)))
+        gaps = self._sources.rows("gaps").value or []
+        shade = shaded(gaps, f"A.{self._chosen.symbol}", *self._chart.shown)
+        if shade != self._chart.gaps.data:
+            self._chart.gaps.data = dict(shade)
+        self._head.object = _headline(self._chosen, reading)
+        self._age.object = age_line(reading, now, CURE)
+        if self._problem:
+            self._age.object += f'<p class="problem" role="alert">{escape(self._problem)}</p>'
+
+
+def _headline(chosen: Chosen, reading: Reading[pa.Table]) -> str:
+    rows = reading.value.to_pylist() if reading.value is not None else []
+    if not rows:
+        return f"<b>{escape(chosen.symbol)}</b>: no trade in the newest bars"
+    newest = rows[-1]
+    at = newest["start"].astimezone(NEW_YORK)
+    return (
+        f'<span class="numbers"><b style="font-size:20px">{escape(chosen.symbol)} '
+        f"{newest['close']:,.2f}</b> &nbsp; {at:%H:%M:%S} New York · volume {newest['volume'].normalize():,f} "
+        f"· {newest['finality'] or 'finality not known any more'}</span>"
+    )
+
+
+def _asked_moment() -> dt.datetime | None:
+    """The moment in the address (`?at=`), ISO 8601, UTC without a zone; None without one."""
+    asked = pn.state.location.query_params if pn.state.location else {}
+    try:
+        moment = dt.datetime.fromisoformat(str(asked.get("at", "")))
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or dt.UTC).astimezone(dt.UTC)
+
+
+def _naive(moment: dt.datetime | None) -> dt.datetime | None:
+    return moment.replace(tzinfo=None, microsecond=0) if moment else None

@@ -1,0 +1,103 @@
+"""The day's coverage and the arrival of rows as figures, in Bokeh.
+
+Add a figure about trust here; the intervals and numbers belong to `trust`.
+"""
+
+from typing import Any, Literal
+
+from bokeh.models import ColumnDataSource, CustomJSHover, DataRange1d, FactorRange, HoverTool
+from bokeh.plotting import figure
+
+from polygon_assets.page.candles import Columns
+from polygon_assets.page.trust import BARS, COLORS, POINTS
+
+Formatters = dict[str, Literal["numeral", "datetime", "printf"] | CustomJSHover]
+ROW_HEIGHT, ROWS_MARGIN, DELAYS_HEIGHT = 26, 70, 180
+
+
+def styled(shown: Any, *, dark: bool) -> Any:
+    """A figure in the page's colours."""
+    ink, paper = ("#c9d1d9", "#15181d") if dark else ("#333a44", "#ffffff")
+    shown.toolbar.logo = None
+    shown.toolbar_location = None
+    shown.background_fill_color = shown.border_fill_color = paper
+    shown.outline_line_color = None
+    shown.grid.grid_line_color = ink
+    shown.grid.grid_line_alpha = 0.12
+    for axis in shown.axis:
+        axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = ink
+        axis.major_label_text_color = axis.axis_label_text_color = ink
+    for legend in shown.legend:
+        legend.background_fill_alpha = 0
+        legend.border_line_color = None
+        legend.label_text_color = ink
+    return shown
+
+
+class CoverageFigure:
+    """One line per channel, with the intervals of the day in the colours of their states."""
+
+    def __init__(self, *, dark: bool) -> None:
+        self._bars = ColumnDataSource({name: [] for name in BARS})
+        self._rows = FactorRange()
+        self.figure = figure(
+            height=ROWS_MARGIN + ROW_HEIGHT,
+            sizing_mode="stretch_width",
+            x_axis_type="datetime",
+            y_range=self._rows,
+            tools="xpan,xwheel_zoom,reset",
+        )
+        bar = self.figure.hbar(
+            y="row", left="left", right="right", height=0.7, color="color", source=self._bars
+        )
+        tooltips = [("", "@said"), ("from", "@left{%T}"), ("to", "@right{%T}")]
+        formatters: Formatters = {"@left": "datetime", "@right": "datetime"}
+        self.figure.add_tools(HoverTool(renderers=[bar], tooltips=tooltips, formatters=formatters))
+        styled(self.figure, dark=dark)
+
+    def draw(self, bars: Columns) -> None:
+        """Replace the intervals if they changed."""
+        if bars == self._bars.data:
+            return
+        rows = list(dict.fromkeys(bars["row"]))[::-1]
+        if rows != list(self._rows.factors):
+            self._rows.factors = rows
+            self.figure.height = ROWS_MARGIN + ROW_HEIGHT * max(1, len(rows))
+        self._bars.data = dict(bars)
+
+
+class DelaysFigure:
+    """How late rows arrived, and how many, minute by minute."""
+
+    def __init__(self, *, dark: bool) -> None:
+        self._points = ColumnDataSource({name: [] for name in POINTS})
+        self.figure = figure(
+            height=DELAYS_HEIGHT,
+            sizing_mode="stretch_width",
+            x_axis_type="datetime",
+            y_axis_label="seconds",
+            y_range=DataRange1d(start=0),
+            tools="xpan,xwheel_zoom,reset",
+        )
+        for name, color in (("p50", COLORS["streamed"]), ("p99", COLORS["filled"])):
+            self.figure.line(
+                "minute", name, color=color, line_width=2, legend_label=name, source=self._points
+            )
+        self.figure.add_tools(
+            HoverTool(
+                tooltips=[
+                    ("", "@minute{%H:%M}"),
+                    ("rows", "@rows{0,0}"),
+                    ("p50", "@p50"),
+                    ("p99", "@p99"),
+                ],
+                formatters={"@minute": "datetime"},
+                mode="vline",
+            )
+        )
+        styled(self.figure, dark=dark)
+
+    def draw(self, points: Columns) -> None:
+        """Replace the points if they changed."""
+        if points != self._points.data:
+            self._points.data = dict(points)

@@ -1,0 +1,125 @@
+"""What the view of trust shows, as columns and rows: pure functions.
+
+Add a fact about completeness here; drawing it belongs to `timeline` and `trust_view`.
+"""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from polygon_assets.batch.reconciliation import Verdict
+from polygon_assets.gap_filling.coverage import Interval, without
+from polygon_assets.page.candles import Columns, wall_ms
+
+ALL = "all channels"
+BARS = ("row", "left", "right", "color", "said")
+POINTS = ("minute", "rows", "p50", "p99")
+COLORS = {
+    "streamed": "#4caf50",
+    "verified": "#26a69a",
+    "filled": "#ffb300",
+    "filling": "#ffb300",
+    "waived": "#9e9e9e",
+    "gap": "#ef5350",
+}
+NOT_YET = dt.timedelta(seconds=15)
+"""A heartbeat is stored every ten seconds: what is younger is not unknown yet."""
+Rows = Sequence[Mapping[str, Any]]
+
+
+def timeline(
+    covered: Sequence[Interval], gaps: Rows, session: Interval, now: dt.datetime
+) -> Columns:
+    """The session so far by channel: streamed, gaps by their state, and what nobody recorded.
+
+    A gap of single channels has lines of its own; every other one concerns all channels.
+    """
+    until = min(now, session.until)
+    recorded = [Interval(gap["since"], gap["until"]) for gap in gaps if _is_of_all(gap)]
+    unknown = [
+        piece
+        for piece in without(Interval(session.since, until), [*covered, *recorded])
+        if piece.until < until or piece.length > NOT_YET
+    ]
+    bars: Columns = {name: [] for name in BARS}
+    for part in merged(covered):
+        _add(bars, ALL, part, "streamed", "streamed")
+    for piece in unknown:
+        _add(bars, ALL, piece, "gap", "nobody recorded this time")
+    for gap in gaps:
+        part = Interval(max(gap["since"], session.since), min(gap["until"], session.until))
+        if part.length > dt.timedelta(0):
+            for row in [ALL] if _is_of_all(gap) else gap["channels"]:
+                _add(bars, row, part, gap["state"], f"{gap['cause']}: {gap['state']} {gap['note']}")
+    return bars
+
+
+def _is_of_all(gap: Mapping[str, Any]) -> bool:
+    return not str(gap["gap_id"]).startswith("doubt-")
+
+
+def _add(bars: Columns, row: str, part: Interval, state: str, said: str) -> None:
+    bars["row"].append(row)
+    bars["left"].append(wall_ms(part.since))
+    bars["right"].append(wall_ms(part.until))
+    bars["color"].append(COLORS.get(state, COLORS["gap"]))
+    bars["said"].append(said.strip())
+
+
+def merged(parts: Iterable[Interval]) -> Iterator[Interval]:
+    """Intervals that touch or overlap, as one; `parts` oldest first."""
+    open_part: Interval | None = None
+    for part in parts:
+        if open_part and part.since <= open_part.until:
+            open_part = Interval(open_part.since, max(open_part.until, part.until))
+        else:
+            if open_part:
+                yield open_part
+            open_part = part
+    if open_part:
+        yield open_part
+
+
+def delays(rows: Rows) -> Columns:
+    """Minutes as a figure shows them; the newest one, which still fills, is left out."""
+    whole = rows[:-1]
+    columns: Columns = {name: [row[name] for row in whole] for name in POINTS[1:]}
+    return {"minute": [wall_ms(row["minute"]) for row in whole], **columns}
+
+
+@dataclass(frozen=True)
+class Day:
+    """One trading day: whether it is closed, and what the comparison with the vendor said."""
+
+    day: dt.date
+    closed_at: dt.datetime | None
+    matching: int
+    different: Mapping[str, int]
+
+    @property
+    def state(self) -> str:
+        """open, closed, reconciled or drift."""
+        if self.different:
+            return "drift"
+        if self.matching:
+            return "reconciled"
+        return "closed" if self.closed_at else "open"
+
+
+def days(closed: Rows, compared: Rows, today: dt.date) -> list[Day]:
+    """Every day that is closed or compared, and today; newest first."""
+    closings = {row["trading_day"]: row["closed_at"] for row in closed}
+    verdicts: dict[dt.date, dict[str, int]] = defaultdict(dict)
+    for row in compared:
+        verdicts[row["trading_day"]][row["verdict"]] = row["symbols"]
+    return [
+        Day(
+            day,
+            closings.get(day),
+            verdicts[day].get(Verdict.MATCH, 0),
+            {name: count for name, count in verdicts[day].items() if name != Verdict.MATCH},
+        )
+        for day in sorted({today, *closings, *verdicts}, reverse=True)
+    ]

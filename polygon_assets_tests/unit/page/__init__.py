@@ -1,0 +1,1 @@
+"""The page: its readings, tables and figures, without a browser."""

@@ -1,0 +1,91 @@
+"""What the view of trust shows: coverage by channel, delays, and the state of each day."""
+
+import datetime as dt
+from typing import Any
+
+from polygon_assets.gap_filling.coverage import Interval
+from polygon_assets.page.candles import wall_ms
+from polygon_assets.page.trust import ALL, COLORS, days, delays, merged, timeline
+
+START = dt.datetime(2026, 11, 20, 9, 0, tzinfo=dt.UTC)
+HOUR, SECOND = dt.timedelta(hours=1), dt.timedelta(seconds=1)
+SESSION = Interval(START, START + 16 * HOUR)
+
+
+def part(since: float, until: float) -> Interval:
+    return Interval(START + since * HOUR, START + until * HOUR)
+
+
+def gap(since: float, until: float, state: str = "open", **changes: Any) -> dict[str, Any]:
+    interval = part(since, until)
+    plain = {"gap_id": "g", "since": interval.since, "until": interval.until, "note": ""}
+    return plain | {"state": state, "cause": "crash", "channels": ["A.*"]} | changes
+
+
+def shown(bars: dict[str, list[Any]]) -> list[tuple[str, float, float, str]]:
+    """Row, hours since the start, and colour of each bar."""
+    zero = wall_ms(START)
+    return [
+        (row, (left - zero) / 3_600_000, (right - zero) / 3_600_000, color)
+        for row, left, right, color in zip(
+            bars["row"], bars["left"], bars["right"], bars["color"], strict=True
+        )
+    ]
+
+
+def test_the_session_so_far_is_streamed_a_gap_or_unknown() -> None:
+    covered = [part(0, 1), part(1, 2), part(4, 5)]
+    bars = timeline(covered, [gap(2, 3, "verified")], SESSION, START + 5 * HOUR)
+    assert shown(bars) == [
+        (ALL, 0, 2, COLORS["streamed"]),
+        (ALL, 4, 5, COLORS["streamed"]),
+        (ALL, 3, 4, COLORS["gap"]),
+        (ALL, 2, 3, COLORS["verified"]),
+    ]
+
+
+def test_the_last_seconds_are_not_unknown_until_a_heartbeat_is_due() -> None:
+    for seconds, count in ((14, 1), (16, 2)):
+        now = START + HOUR + seconds * SECOND
+        assert len(timeline([part(0, 1)], [], SESSION, now)["row"]) == count
+
+
+def test_a_doubted_channel_has_a_line_of_its_own() -> None:
+    doubt = gap(1, 2, channels=["A.AAPL"], gap_id="doubt-1")
+    rows = timeline([part(0, 4)], [doubt], SESSION, START + 4 * HOUR)["row"]
+    assert rows == [ALL, "A.AAPL"]
+
+
+def test_a_gap_is_cut_to_the_session() -> None:
+    bars = timeline([], [gap(-1, 1), gap(-3, -2)], SESSION, START + HOUR)
+    assert shown(bars) == [(ALL, 0, 1, COLORS["gap"])]
+
+
+def test_touching_intervals_are_one() -> None:
+    assert list(merged([part(0, 1), part(1, 2), part(3, 4)])) == [part(0, 2), part(3, 4)]
+    assert list(merged([])) == []
+
+
+def test_the_minute_that_still_fills_has_no_delay_yet() -> None:
+    rows = [{"minute": START + n * HOUR, "rows": n, "p50": 1.0, "p99": 2.0} for n in range(3)]
+    assert delays(rows)["rows"] == [0, 1]
+    assert delays([]) == {"minute": [], "rows": [], "p50": [], "p99": []}
+
+
+def test_a_day_is_open_closed_reconciled_or_drifts() -> None:
+    today = dt.date(2026, 11, 24)
+    monday, friday, thursday = (today - dt.timedelta(days=age) for age in (1, 4, 5))
+    closed = [{"trading_day": day, "closed_at": START} for day in (thursday, friday, monday)]
+    compared = [
+        {"trading_day": thursday, "verdict": "match", "symbols": 5},
+        {"trading_day": thursday, "verdict": "drift", "symbols": 2},
+        {"trading_day": friday, "verdict": "match", "symbols": 7},
+    ]
+    listed = days(closed, compared, today)
+    assert [(day.day, day.state) for day in listed] == [
+        (today, "open"),
+        (monday, "closed"),
+        (friday, "reconciled"),
+        (thursday, "drift"),
+    ]
+    assert (listed[3].matching, listed[3].different) == (5, {"drift": 2})
