@@ -56,6 +56,17 @@ def columns_of_days(adjusted: "pa.Table", calendar: MarketCalendar) -> Columns:
     return {name: [value[name] for value in map(_candle, bars)] for name in NAMES}
 
 
+def last_closes(seconds: "pa.Table", width: int) -> Columns:
+    """The last close of each interval of `width` seconds; the rows are ordered by time."""
+    closes: dict[int, float] = {}
+    for moment, close in zip(
+        seconds["start_timestamp"].to_pylist(), seconds["close"].to_pylist(), strict=True
+    ):
+        closes[int(moment.timestamp()) // width * width] = close
+    starts = [wall_ms(dt.datetime.fromtimestamp(start, dt.UTC)) for start in closes]
+    return {"start": starts, "close": list(closes.values())}
+
+
 def split_marks(splits: "pa.Table", calendar: MarketCalendar) -> Columns:
     """A mark for each executed or announced split: its place on the axis, and its ratio."""
     marks = [

@@ -25,6 +25,7 @@ from polygon_assets.page.candles import (
     columns_of,
     columns_of_days,
     joined,
+    last_closes,
     moment_of,
     shaded,
     split_marks,
@@ -116,14 +117,11 @@ def _streamed(sources: Sources, chosen: Chosen, end: dt.datetime) -> pa.Table:
 
 
 def known_at(sources: Sources, chosen: Chosen, start: dt.datetime, end: dt.datetime) -> Columns:
-    """The closes of each second as they were known at the chosen moment."""
+    """The close of each candle as it was known at the chosen moment."""
     assert chosen.at is not None
     with market.connect(sources.settings) as connection:
         rows = market.as_known_at(chosen.symbol, chosen.at, start, end, connection=connection)
-    return {
-        "start": [wall_ms(moment) for moment in rows["start_timestamp"].to_pylist()],
-        "close": rows["close"].to_pylist(),
-    }
+    return last_closes(rows, chosen.seconds)
 
 
 def symbol_view(sources: Sources) -> Any:
@@ -265,7 +263,8 @@ class SymbolView:
 
     def _update(self) -> None:
         reading, now = self._reading(), dt.datetime.now(dt.UTC)
-        if reading.value is not None and not self._loading:
+        # Someone who looks at an earlier moment is not carried away by the market.
+        if reading.value is not None and not self._loading and not self._chosen.at:
             known = self._chart.known_columns()
             if known["start"]:
                 self._chart.change(changes(known, columns_of(reading.value)))
@@ -284,10 +283,10 @@ def _headline(chosen: Chosen, reading: Reading[pa.Table]) -> str:
     if not rows:
         return f"<b>{escape(chosen.symbol)}</b>: no trade in the newest bars"
     newest = rows[-1]
-    at = newest["start"].astimezone(NEW_YORK)
+    at, volume = newest["start"].astimezone(NEW_YORK), newest["volume"].normalize()
     return (
         f'<span class="numbers"><b style="font-size:20px">{escape(chosen.symbol)} '
-        f"{newest['close']:,.2f}</b> &nbsp; {at:%H:%M:%S} New York · volume {newest['volume'].normalize():,f} "
+        f"{newest['close']:,.2f}</b> &nbsp; {at:%H:%M:%S} New York · volume {volume:,f} "
         f"· {newest['finality'] or 'finality not known any more'}</span>"
     )
 

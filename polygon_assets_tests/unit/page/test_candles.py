@@ -18,6 +18,7 @@ from polygon_assets.page.candles import (
     columns_of,
     columns_of_days,
     joined,
+    last_closes,
     moment_of,
     shaded,
     split_marks,
@@ -106,6 +107,16 @@ def test_gaps_of_the_channel_or_of_all_are_shaded() -> None:
     around = wall_ms(OPENING - MINUTE), wall_ms(OPENING + 9 * MINUTE)
     assert shaded(gaps, "A.AAPL", *around)["said"] == ["x: open", "x: verified", "x: open"]
     assert shaded(gaps, "A.AAPL", around[1], around[1] + 1)["said"] == []
+
+
+def test_an_earlier_knowledge_is_the_last_close_of_each_candle() -> None:
+    seconds = [
+        {"start_timestamp": OPENING + at * dt.timedelta(seconds=1), "close": close}
+        for at, close in ((0, 1.0), (9, 2.0), (10, 3.0))
+    ]
+    start = wall_ms(OPENING)
+    known = last_closes(table(*seconds), 10)
+    assert known == {"start": [start, start + 10_000], "close": [2.0, 3.0]}
 
 
 def test_days_stand_at_their_regular_open_and_splits_at_theirs() -> None:
