@@ -30,21 +30,26 @@ def bars(
 ) -> "pa.Table":
     """The bars of a symbol from `start` (included) to `end` (excluded), oldest first.
 
-    `every` is a width of EVERY or `1d`. Columns: symbol, start, open, high, low, close (dollars),
-    volume (shares, exact), vwap, seconds (with a trade), seconds_from_rest (filled after a gap),
-    revisions (changes of values), finality: the least settled of its seconds, provisional, revised,
-    final or verified; null once the versions have expired. A bar without a trade is missing. With
-    `1d`, `start` is the regular open; prices are those of regular hours, the volume is the whole
-    day's, as in the vendor's daily bar. Raises MarketError.
+    Every bar is whole: the first one contains `start`, the last one begins before `end`. `every` is
+    a width of EVERY or `1d`. Columns: symbol, start, open, high, low, close (dollars), volume
+    (shares, exact), vwap, seconds (with a trade), seconds_from_rest (filled after a gap), revisions
+    (changes of values), finality: the least settled of its seconds, provisional, revised, final or
+    verified; null once the versions have expired. A bar without a trade is missing. With `1d`,
+    `start` is the regular open; prices are those of regular hours, the volume is the whole day's,
+    as in the vendor's daily bar. Raises MarketError.
     """
     if every not in (*EVERY, A_DAY):
         raise MarketError(f"unknown width of bars {every!r}: use {', '.join((*EVERY, A_DAY))}")
     since, until = utc(start), utc(end)
     with opened(connection) as asked:
-        window = {"symbol": symbol, "from": since, "to": until, "now": asked.now()}
-        if every != A_DAY:
-            return asked.read("bars", **window, width=EVERY[every])
-        return asked.read("bars_of_days", **window, **_hours(_sessions(asked, since, until)))
+        if every == A_DAY:
+            hours = _hours(_sessions(asked, since, until))
+            window = {"symbol": symbol, "from": since, "to": until, "now": asked.now()}
+            return asked.read("bars_of_days", **window, **hours)
+        width = EVERY[every]
+        first, last = since.timestamp() // width, -(-until.timestamp() // width)
+        window = {"symbol": symbol, "from": _moment(first * width), "to": _moment(last * width)}
+        return asked.read("bars", **window, width=width, now=asked.now())
 
 
 def day(day: dt.date, *, connection: Connection | None = None) -> "pa.Table":
@@ -85,6 +90,10 @@ def _hours(sessions: list[Session]) -> dict[str, list[object]]:
         "opens": [_milliseconds(session.regular_open) for session in sessions],
         "closes": [_milliseconds(session.regular_close) for session in sessions],
     }
+
+
+def _moment(seconds: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC)
 
 
 def _milliseconds(moment: dt.datetime) -> int:

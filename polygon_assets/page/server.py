@@ -4,11 +4,13 @@ Add an address here; a view belongs to its module. Panel serves every script, st
 its own wheel, so that no request leaves the machine.
 """
 
+import logging
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 import panel as pn
+from tornado.websocket import WebSocketClosedError
 
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.page.cost_view import cost_view
@@ -47,6 +49,7 @@ def check_login(host: str) -> None:
 
 def serve(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C."""
+    _quiet_departures()
     pn.extension("perspective", sizing_mode="stretch_width", notifications=False)
     pn.serve(
         views(settings),
@@ -58,6 +61,21 @@ def serve(settings: Settings, host: str, port: int) -> None:
         liveness=True,
         verbose=False,
     )
+
+
+def _quiet_departures() -> None:
+    """Keep two things out of the log that are no errors of the page.
+
+    What is sent to a visitor who has just left fails, and a system that is away is shown on the
+    page itself.
+    """
+    logging.getLogger("bokeh.server.views.ws").setLevel(logging.ERROR)
+    logging.getLogger("asyncio").addFilter(
+        lambda record: (
+            not (record.exc_info and isinstance(record.exc_info[1], WebSocketClosedError))
+        )
+    )
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 
 def _origins(settings: Settings, host: str, port: int) -> list[str]:

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import panel as pn
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from polygon_assets import market
 from polygon_assets.market import Connection, MarketError
@@ -33,7 +34,7 @@ from polygon_assets.page.candles import (
 )
 from polygon_assets.page.frame import Place, age_line, every_second, framed, html, is_dark
 from polygon_assets.page.readings import Reading, Source
-from polygon_assets.page.sources import Sources
+from polygon_assets.page.sources import Prices, Sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -272,22 +273,32 @@ class SymbolView:
         shade = shaded(gaps, f"A.{self._chosen.symbol}", *self._chart.shown)
         if shade != self._chart.gaps.data:
             self._chart.gaps.data = dict(shade)
-        self._head.object = _headline(self._chosen, reading)
+        self._head.object = _headline(self._chosen.symbol, reading, self._sources.prices())
         self._age.object = age_line(reading, now, CURE)
         if self._problem:
             self._age.object += f'<p class="problem" role="alert">{escape(self._problem)}</p>'
 
 
-def _headline(chosen: Chosen, reading: Reading[pa.Table]) -> str:
-    rows = reading.value.to_pylist() if reading.value is not None else []
-    if not rows:
-        return f"<b>{escape(chosen.symbol)}</b>: no trade in the newest bars"
-    newest = rows[-1]
-    at, volume = newest["start"].astimezone(NEW_YORK), newest["volume"].normalize()
+def _headline(symbol: str, bars: Reading[pa.Table], prices: Reading[Prices]) -> str:
+    """The newest bar or, where the symbol has rested for a while, its last price."""
+    rows = bars.value.to_pylist() if bars.value is not None else []
+    if rows:
+        newest = rows[-1]
+        volume = newest["volume"].normalize()
+        finality = newest["finality"] or "finality not known any more"
+        return _line(symbol, newest["close"], newest["start"], f"volume {volume:,f} · {finality}")
+    known = prices.value.last if prices.value else None
+    if known is not None:
+        for row in known.filter(pc.equal(known["symbol"], symbol)).to_pylist():
+            return _line(symbol, row["close"], row["last_timestamp"], "its last trade")
+    return f"<b>{escape(symbol)}</b>: no trade is stored"
+
+
+def _line(symbol: str, price: float, moment: dt.datetime, further: str) -> str:
+    at = moment.astimezone(NEW_YORK)
     return (
-        f'<span class="numbers"><b style="font-size:20px">{escape(chosen.symbol)} '
-        f"{newest['close']:,.2f}</b> &nbsp; {at:%H:%M:%S} New York · volume {volume:,f} "
-        f"· {newest['finality'] or 'finality not known any more'}</span>"
+        f'<span class="numbers"><b style="font-size:20px">{escape(symbol)} {price:,.2f}</b> '
+        f"&nbsp; {at:%b %d %H:%M:%S} New York · {further}</span>"
     )
 
 

@@ -72,6 +72,16 @@ def test_bars_of_every_width_are_the_sums_of_the_newest_versions(
     assert {row["symbol"] for row in rows} == {"A"}
 
 
+def test_the_first_and_the_last_bar_are_whole(connection: Connection) -> None:
+    insert(connection.client, [one(at=at, volume=Decimal(1)) for at in range(180)])
+    start, end = OPENING + 59.5 * SECOND, OPENING + 60.5 * SECOND
+    rows = market.bars("A", start, end, "1m", connection=connection).to_pylist()
+    assert [(bar["start"], bar["volume"]) for bar in rows] == [
+        (OPENING, Decimal(60)),
+        (OPENING + 60 * SECOND, Decimal(60)),
+    ]
+
+
 def test_a_bar_has_the_vwap_of_the_seconds_that_have_one(connection: Connection) -> None:
     insert(connection.client, [one(), one(at=1, vwap=None), one(at=2, volume=Decimal(15), vwap=3)])
     [bar] = market.bars("A", OPENING, OPENING + HOUR, "1m", connection=connection).to_pylist()
