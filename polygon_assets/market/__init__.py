@@ -13,7 +13,7 @@ the questions. Add a question to the module of its subject; its SQL belongs to `
 
 from polygon_assets.market.bars import EVERY, bars, day
 from polygon_assets.market.connection import Connection, MarketError, connect
-from polygon_assets.market.coverage import coverage, gaps
+from polygon_assets.market.coverage import coverage, gaps, newest_day
 from polygon_assets.market.marts import adjusted, splits, warehouse
 from polygon_assets.market.prices import delta, last, movers
 from polygon_assets.market.versions import as_known_at, versions
@@ -32,6 +32,7 @@ __all__ = [
     "gaps",
     "last",
     "movers",
+    "newest_day",
     "splits",
     "versions",
     "warehouse",

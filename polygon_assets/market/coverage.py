@@ -27,6 +27,12 @@ def coverage(symbol: str, day: dt.date, *, connection: Connection | None = None)
         return asked.read("coverage", **window)
 
 
+def newest_day(*, connection: Connection | None = None) -> dt.date:
+    """Today where the market has opened, or the trading day before. Raises MarketError."""
+    with opened(connection) as asked:
+        return asked.newest_day()
+
+
 def gaps(*, connection: Connection | None = None) -> "pa.Table":
     """Every gap with its newest state, oldest first.
 
