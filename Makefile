@@ -29,7 +29,7 @@ chaos: venv        ## kill, stop and cut everything, then prove the tables (MINU
 
 # jsii runs Node, which .venv-deploy brings with it. W3010: zones are a choice of the deployment,
 # because one may lack an instance type. mypy reads the CDK for two minutes, so it runs beside.
-deploy-check: .venv-deploy/.ready .venv-checkov/.ready  ## prove deploy/aws without an account
+deploy-check: .venv-deploy/.ready .venv-checkov/.ready  ## prove deploy/aws and deploy/kubernetes without an account
 	@export PATH="$(CURDIR)/.venv-deploy/bin:$$PATH"; set -e; \
 	mypy --config-file deploy/aws/mypy.ini --cache-dir .mypy_cache/deploy -p deploy.aws & types=$$!; \
 	trap 'kill $$types 2> /dev/null || true' EXIT; \
@@ -39,6 +39,7 @@ deploy-check: .venv-deploy/.ready .venv-checkov/.ready  ## prove deploy/aws with
 		--skip-download; \
 	.venv-checkov/bin/checkov -d .github --framework github_actions --compact --quiet \
 		--skip-download; \
+	.venv-checkov/bin/checkov --config-file deploy/kubernetes/checkov.yaml; \
 	python -m pytest deploy/aws/tests; \
 	wait $$types
 
