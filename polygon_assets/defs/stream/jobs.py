@@ -114,7 +114,13 @@ def _keep_running(
         Supervision(
             runner,
             listener,
-            EventReporter(program, context.log_event, context.log.info, lambda: listener.error),
+            EventReporter(
+                program,
+                context.log_event,
+                context.log.info,
+                lambda: listener.error,
+                page_url=settings.page_url,
+            ),
             is_finished,
             Limits(grace_seconds=settings.drain_seconds + KILL_MARGIN_SECONDS),
             is_left,
