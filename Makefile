@@ -63,7 +63,7 @@ deploy-lock: venv  ## resolve deploy/*/*.in into their locks again
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q \
 		-o deploy/$$name.lock || exit 1; done
 
-picture: venv      ## take docs/lineage.png from the running UI (needs chromium)
+picture: venv      ## take the pictures in docs/ from the running system (needs chromium)
 	@$(BIN)/python -m scripts.picture
 
 lock: venv         ## resolve pyproject.toml into requirements.lock again
