@@ -28,8 +28,8 @@ class CandleChart:
 
     def __init__(self, *, dark: bool) -> None:
         self.candles = ColumnDataSource({name: [] for name in NAMES})
-        self.gaps = ColumnDataSource({name: [] for name in ("left", "right", "color", "said")})
-        self.splits = ColumnDataSource({"at": [], "said": []})
+        self.gaps = ColumnDataSource({name: [] for name in ("left", "right", "color", "label")})
+        self.splits = ColumnDataSource({"at": [], "label": []})
         self.known = ColumnDataSource({"start": [], "close": []})
         self.range = Range1d(start=0, end=1)
         self.price = self._figure(PRICE_HEIGHT, dark=dark)
@@ -121,7 +121,7 @@ class CandleChart:
             level="underlay",
             **shade,
         )
-        chart.add_tools(HoverTool(renderers=[gap], tooltips=[("gap", "@said")]))
+        chart.add_tools(HoverTool(renderers=[gap], tooltips=[("gap", "@label")]))
         wick = chart.segment("start", "high", "start", "low", color="color", source=source)
         body = chart.vbar(
             "start", 1, "open", "close", fill_color="color", line_color="color", source=source
@@ -139,7 +139,7 @@ class CandleChart:
                 x="at",
                 y=6,
                 y_units="screen",
-                text="said",
+                text="label",
                 source=self.splits,
                 text_color=KNOWN,
                 text_font_size="11px",
@@ -155,7 +155,7 @@ class CandleChart:
                     ("low", "@low{0,0.0000}"),
                     ("close", "@close{0,0.0000}"),
                     ("volume", "@volume{0,0}"),
-                    ("finality", "@said @mark"),
+                    ("finality", "@label @mark"),
                 ],
                 formatters={"@start": "datetime"},
                 mode="vline",

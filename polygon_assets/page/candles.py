@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Columns = dict[str, list[Any]]
 UP, DOWN, SAME = "#26a69a", "#ef5350", "#9e9e9e"
-NAMES = ("start", "open", "high", "low", "close", "volume", "color", "mark", "mark_at", "said")
+NAMES = ("start", "open", "high", "low", "close", "volume", "color", "mark", "mark_at", "label")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def split_marks(splits: "pa.Table", calendar: MarketCalendar) -> Columns:
         for split in splits.to_pylist()
         if (session := calendar.session(split["execution_date"]))
     ]
-    return {"at": [at for at, _ in marks], "said": [said for _, said in marks]}
+    return {"at": [at for at, _ in marks], "label": [label for _, label in marks]}
 
 
 def joined(older: Columns, newer: Columns) -> Columns:
@@ -96,7 +96,7 @@ def _candle(bar: Mapping[str, Any]) -> dict[str, Any]:
         "color": UP if bar["close"] > bar["open"] else DOWN if bar["close"] < bar["open"] else SAME,
         "mark": " and ".join(marks),
         "mark_at": bar["high"] if marks else np.nan,
-        "said": bar.get("finality") or "not known any more",
+        "label": bar.get("finality") or "not known any more",
     }
 
 
@@ -125,7 +125,7 @@ def _same(first: Any, second: Any) -> bool:
 
 def shaded(gaps: Sequence[Mapping[str, Any]], channel: str, since: float, until: float) -> Columns:
     """The gaps of a channel as coloured intervals of the axis, between two of its places."""
-    shown: Columns = {"left": [], "right": [], "color": [], "said": []}
+    shown: Columns = {"left": [], "right": [], "color": [], "label": []}
     for gap in gaps:
         left, right = wall_ms(gap["since"]), wall_ms(gap["until"])
         concerned = not gap["channels"] or {"A.*", channel} & set(gap["channels"])
@@ -133,7 +133,7 @@ def shaded(gaps: Sequence[Mapping[str, Any]], channel: str, since: float, until:
             shown["left"].append(left)
             shown["right"].append(right)
             shown["color"].append(GAP_COLORS.get(gap["state"], DOWN))
-            shown["said"].append(f"{gap['cause']}: {gap['state']}")
+            shown["label"].append(f"{gap['cause']}: {gap['state']}")
     return shown
 
 

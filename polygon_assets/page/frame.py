@@ -87,13 +87,13 @@ def every_second(update: Callable[[], None]) -> None:
 def age_line(reading: Reading[Any], now: dt.datetime, cure: str) -> str:
     """The age of a panel's answer as HTML; with a problem its sentence and the cure (HTML too)."""
     age = reading.age(now)
-    said = "no answer yet" if age is None else f"{age:.0f} s old"
+    shown = "no answer yet" if age is None else f"{age:.0f} s old"
     if reading.problem:
         return (
-            f'<span class="age problem" role="alert">{said}: {escape(reading.problem)}. '
+            f'<span class="age problem" role="alert">{shown}: {escape(reading.problem)}. '
             f"{cure}</span>"
         )
-    return f'<span class="age">{said}</span>'
+    return f'<span class="age">{shown}</span>'
 
 
 def clock_line(calendar: MarketCalendar, now: dt.datetime) -> str:

@@ -50,7 +50,7 @@ class CoverageFigure:
         bar = self.figure.hbar(
             y="row", left="left", right="right", height=0.7, color="color", source=self._bars
         )
-        tooltips = [("", "@said"), ("from", "@left{%T}"), ("to", "@right{%T}")]
+        tooltips = [("", "@label"), ("from", "@left{%T}"), ("to", "@right{%T}")]
         formatters: Formatters = {"@left": "datetime", "@right": "datetime"}
         self.figure.add_tools(HoverTool(renderers=[bar], tooltips=tooltips, formatters=formatters))
         styled(self.figure, dark=dark)

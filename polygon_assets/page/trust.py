@@ -14,7 +14,7 @@ from polygon_assets.gap_filling.coverage import Interval, without
 from polygon_assets.page.candles import Columns, wall_ms
 
 ALL = "all channels"
-BARS = ("row", "left", "right", "color", "said")
+BARS = ("row", "left", "right", "color", "label")
 POINTS = ("minute", "rows", "p50", "p99")
 COLORS = {
     "streamed": "#4caf50",
@@ -60,12 +60,12 @@ def _is_of_all(gap: Mapping[str, Any]) -> bool:
     return not str(gap["gap_id"]).startswith("doubt-")
 
 
-def _add(bars: Columns, row: str, part: Interval, state: str, said: str) -> None:
+def _add(bars: Columns, row: str, part: Interval, state: str, label: str) -> None:
     bars["row"].append(row)
     bars["left"].append(wall_ms(part.since))
     bars["right"].append(wall_ms(part.until))
     bars["color"].append(COLORS.get(state, COLORS["gap"]))
-    bars["said"].append(said.strip())
+    bars["label"].append(label.strip())
 
 
 def merged(parts: Iterable[Interval]) -> Iterator[Interval]:
@@ -91,7 +91,7 @@ def delays(rows: Rows) -> Columns:
 
 @dataclass(frozen=True)
 class Day:
-    """One trading day: whether it is closed, and what the comparison with the vendor said."""
+    """One trading day: whether it is closed, and what the comparison with the vendor label."""
 
     day: dt.date
     closed_at: dt.datetime | None

@@ -91,7 +91,7 @@ def _panel(*content: Any) -> Any:
 
 def _legend() -> str:
     return " &nbsp; ".join(
-        f'<span style="color:{COLORS[state]}">■</span> {said}' for state, said in LEGEND
+        f'<span style="color:{COLORS[state]}">■</span> {label}' for state, label in LEGEND
     )
 
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from http.client import HTTPConnection
-from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -114,10 +113,3 @@ def visit(browser: Browser) -> Iterator[Visit]:
     context.close()
     assert visit.foreign == []
     assert visit.errors == []
-
-
-@pytest.fixture(scope="session")
-def pictures() -> Path | None:
-    """The folder for screenshots, if PICTURES names one."""
-    folder = os.environ.get("PICTURES")
-    return Path(folder) if folder else None

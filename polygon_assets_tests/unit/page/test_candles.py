@@ -105,8 +105,8 @@ def test_gaps_of_the_channel_or_of_all_are_shaded() -> None:
 
     gaps = [gap(["A.AAPL"]), gap([], "verified"), gap(["A.*"]), gap(["A.MSFT"])]
     around = wall_ms(OPENING - MINUTE), wall_ms(OPENING + 9 * MINUTE)
-    assert shaded(gaps, "A.AAPL", *around)["said"] == ["x: open", "x: verified", "x: open"]
-    assert shaded(gaps, "A.AAPL", around[1], around[1] + 1)["said"] == []
+    assert shaded(gaps, "A.AAPL", *around)["label"] == ["x: open", "x: verified", "x: open"]
+    assert shaded(gaps, "A.AAPL", around[1], around[1] + 1)["label"] == []
 
 
 def test_an_earlier_knowledge_is_the_last_close_of_each_candle() -> None:
@@ -124,4 +124,4 @@ def test_days_stand_at_their_regular_open_and_splits_at_theirs() -> None:
     days = table({"trading_day": dt.date(2026, 11, 20), **prices})
     assert columns_of_days(days, NYSE)["start"] == [wall_ms(OPENING)]
     split = {"execution_date": dt.date(2026, 11, 20), "split_from": 1.0, "split_to": 3.0}
-    assert split_marks(table(split), NYSE) == {"at": [wall_ms(OPENING)], "said": ["3 for 1"]}
+    assert split_marks(table(split), NYSE) == {"at": [wall_ms(OPENING)], "label": ["3 for 1"]}
