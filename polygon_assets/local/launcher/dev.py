@@ -28,6 +28,7 @@ from polygon_assets.inspection import (
 )
 from polygon_assets.local.apache_kafka.install import installed_jars
 from polygon_assets.local.launcher.environment import clean_this_process
+from polygon_assets.local.launcher.live_line import LiveLine
 from polygon_assets.local.launcher.replay import dagster_home, refuse_unprovable, replay_start
 from polygon_assets.local.launcher.revival import Revival
 from polygon_assets.local.launcher.servers import APACHE, dagster, page
@@ -80,13 +81,15 @@ def run(
             )
             stack.add(dagster(project, ui_port, home), page())
         _print_addresses(stack, console)
-        check_servers = Revival(stack, console.print).check
+        live_line = LiveLine(stack)
+        check_servers = Revival(stack, live_line.noting_failures(console.print)).check
         if project:
             _wait_for_first_rows(stack, console, started, rows_before, check_servers)
         console.print(f"in another shell: {next_command}", soft_wrap=True)
         if project:
+            _suggest(stack, console)
             _wait_for_days(stack, console, check_servers)
-        _check_until_stopped(check_servers)
+        _check_until_stopped(console, check_servers, live_line if project else None)
     console.print("everything is stopped")
 
 
@@ -100,10 +103,25 @@ def _announce(console: Console, kafka: str) -> None:
     )
 
 
-def _check_until_stopped(check_servers: CheckServers) -> NoReturn:
-    while True:
-        check_servers()
-        time.sleep(IDLE_SECONDS)
+def _suggest(stack: Stack, console: Console) -> None:
+    """Say what is worth trying first."""
+    console.print(
+        'try: pkill -9 -f "stream producer", and watch the gap appear, be filled and verified on '
+        f"http://127.0.0.1:{stack.ports['page']}/trust",
+        soft_wrap=True,
+    )
+
+
+def _check_until_stopped(
+    console: Console, check_servers: CheckServers, live_line: LiveLine | None
+) -> NoReturn:
+    """Watch the servers; on a terminal, one line below all others shows how the streams are."""
+    with console.status("") as status:
+        while True:
+            check_servers()
+            if live_line and console.is_terminal:
+                status.update(live_line.text(time.monotonic()))
+            time.sleep(IDLE_SECONDS)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
