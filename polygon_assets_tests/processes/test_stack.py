@@ -6,6 +6,7 @@ Tests of one server's protocol belong to that server's own file, restarts to tes
 import logging
 import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import pytest
 
 from polygon_assets.clients import clickhouse, s3
 from polygon_assets.clients.kafka import connect_admin
-from polygon_assets.local.launcher import state
+from polygon_assets.local.launcher import leftovers, state
 from polygon_assets.local.launcher.ports import HOST, free_port
 from polygon_assets.local.launcher.servers import Server, embedded_servers
 from polygon_assets.local.launcher.stack import ServerFailedError, Stack, running_stack
@@ -162,6 +163,28 @@ def test_a_stale_state_file_is_ignored(tmp_path: Path) -> None:
     state.write(tmp_path, {"pid": 1, "environment": {"A": "b"}})
     with pytest.raises(state.StackNotRunningError):
         state.read_environment(tmp_path)
+
+
+def test_what_a_killed_stack_left_running_is_ended_before_the_next_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ignore = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    left, other = (
+        subprocess.Popen([PYTHON, "-c", ignore], env=os.environ | {leftovers.MARK: str(folder)})
+        for folder in (tmp_path, tmp_path / "another")
+    )
+    try:
+        with running_stack(tmp_path, only=("exchange",), fixed_ports=False) as stack:
+            assert not psutil.pid_exists(left.pid)
+            assert "ended 1 processes that a killed stack had left" in caplog.text
+            exchange = psutil.Process(stack.process("exchange").pid)
+            assert exchange.environ()[leftovers.MARK] == str(tmp_path)
+            assert leftovers.MARK not in stack.environment()
+        assert other.poll() is None
+    finally:
+        for process in (left, other):
+            process.kill()
+            process.wait()
 
 
 def test_a_server_added_later_finds_the_others_by_its_environment(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from polygon_assets.clients.airbyte.transport import AirbyteError
 from polygon_assets.errors import PolygonAssetsError
-from polygon_assets.local.launcher import private_files, state
+from polygon_assets.local.launcher import leftovers, private_files, state
 from polygon_assets.local.launcher.ports import free_port, listens
 from polygon_assets.local.launcher.process import Process
 from polygon_assets.local.launcher.replay import FOLDER, replay_start
@@ -83,6 +83,8 @@ class Stack:
         self._lock = state.lock(self.data_dir)
         self._owner_only.enter_context(private_files.owner_only())
         try:
+            if count := leftovers.end(self.data_dir):
+                logger.warning("ended %d processes that a killed stack had left", count)
             state.remove(self.data_dir)
             if self._is_emptied:
                 shutil.rmtree(self.servers_dir, ignore_errors=True)
@@ -211,7 +213,9 @@ class Stack:
         death_signal = signal.SIGTERM if server.drain_seconds else signal.SIGKILL
         self._processes[server.name] = Process(
             server.command(self.ports[server.name], data),
-            self.environment() | self._temporary_files(server),
+            self.environment()
+            | {leftovers.MARK: str(self.data_dir)}
+            | self._temporary_files(server),
             log,
             death_signal,
         )
