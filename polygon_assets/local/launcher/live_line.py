@@ -62,7 +62,7 @@ def summary(beats: Mapping[str, Heartbeat], gaps: int) -> str:
         for name, beat in beats.items()
         if name in ("filter", "sink", "archiver") and beat.lag is not None
     ]
-    parts.append(f"{gaps:,} gaps not verified" if gaps else "no gap")
+    parts.append(f"gaps not verified: {gaps:,}" if gaps else "no gap")
     return " · ".join(parts)
 
 
