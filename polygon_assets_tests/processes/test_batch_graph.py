@@ -180,6 +180,9 @@ def test_two_passes_from_the_vendor_to_the_marts_give_every_row_once(
 
     build_marts(graph, past, newest)
     assert_facts_equal_the_market(ask, (*past, newest))
+    _, _, *sample = graph.metadata(FACT_DAILY_TRADING, newest)["sample"].splitlines()
+    assert len(sample) == 5
+    assert all(str(newest) in line for line in sample)
     lineage = graph.metadata(FACT_DAILY_TRADING, newest)["dagster/column_lineage"]
     assert [dep.asset_key for dep in lineage.deps_by_column["VOLUME"]] == [GROUPED_DAILY]
 

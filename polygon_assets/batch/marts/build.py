@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
     from snowflake.connector.cursor import SnowflakeCursor
 
+SAMPLE_ROWS = 5
+
 
 def build(
     connection: "SnowflakeConnection",
@@ -55,6 +57,23 @@ def build(
         with _replacing(cursor, mart, replaced, parameters):
             cursor.execute(f"INSERT INTO {mart.table} ({columns})\n{rows}", parameters)
             return _count(cursor)
+
+
+def sample(
+    connection: "SnowflakeConnection", mart: Mart, day: dt.date | None = None
+) -> list[tuple[Any, ...]]:
+    """A few rows of the mart, or of its `day`, in the order of `mart.columns`; any rows.
+
+    Without an order, because Snowflake then reads one part of the table. Raises
+    snowflake.connector.errors.Error.
+    """
+    columns = ", ".join(quoted(name) for name, _, _ in mart.columns)
+    condition = "WHERE trading_day = %(day)s" if day else ""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {columns} FROM {mart.table} {condition} LIMIT {SAMPLE_ROWS}", {"day": day}
+        )
+        return [tuple(row) for row in cursor.fetchall()]
 
 
 def replace_day(

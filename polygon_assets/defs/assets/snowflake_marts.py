@@ -16,6 +16,7 @@ from polygon_assets.batch.marts import (
     Mart,
     build,
     column_lineage,
+    sample,
     split_decisions,
     upstreams,
 )
@@ -26,7 +27,13 @@ from polygon_assets.defs.graph.automation import (
     SHORT_OUTAGES,
     follows_any_day,
 )
-from polygon_assets.defs.graph.descriptions import OWNERS, Column, described, table_schema
+from polygon_assets.defs.graph.descriptions import (
+    OWNERS,
+    Column,
+    as_table,
+    described,
+    table_schema,
+)
 from polygon_assets.defs.graph.keys import mart as mart_key
 from polygon_assets.defs.graph.pools import mart_pool
 from polygon_assets.defs.graph.resources import Environment
@@ -121,6 +128,7 @@ def _asset(mart: Mart, days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinitio
                 for day in days_to_build
             ]
             results = [check.result(key, built) for check in checks]
+            rows_shown = sample(connection, mart, built[-1].day)
         for part in built:
             if part.day:
                 context.add_asset_metadata(
@@ -129,11 +137,20 @@ def _asset(mart: Mart, days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinitio
         rows = {} if mart.by_day else {"dagster/row_count": built[0].rows}
         yield dg.MaterializeResult(
             asset_key=key,
-            metadata={"dagster/column_lineage": _lineage(mart), **rows},
+            metadata={
+                "dagster/column_lineage": _lineage(mart),
+                "sample": dg.MetadataValue.md(_sample(mart, rows_shown)),
+                **rows,
+            },
             check_results=results,
         )
 
     return build_mart
+
+
+def _sample(mart: Mart, rows: Sequence[Sequence[object]]) -> str:
+    header = [name for name, _, _ in mart.columns]
+    return as_table(header, (["" if cell is None else cell for cell in row] for row in rows))
 
 
 def _spec(mart: Mart, days: dg.PartitionsDefinition[str]) -> dg.AssetSpec:
