@@ -43,6 +43,15 @@ BASE = "localhost/base"
 PACKAGES = "python3,python3-venv,ca-certificates"
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
 """This machine's own authorities, which its package registries may use."""
+READ_ONLY = """
+mount --bind "$0" "$0"
+mount -o remount,ro,bind "$0"
+mount -t tmpfs tmpfs "$0/tmp"
+mount -t proc proc "$0/proc"
+mount --rbind /dev "$0/dev"
+exec "$@"
+"""
+"""In a mount namespace of its own, which ends with the process."""
 START_SECONDS = 90.0
 
 
@@ -95,6 +104,21 @@ class Images:
         words = ["tini", "-s", "--", "polygon-assets", *arguments]
         return (*self._tool, "run", *variables, container, "--", *words)
 
+    def read_only_command(
+        self, target: str, words: Sequence[str], environment: Mapping[str, str]
+    ) -> tuple[str, ...]:
+        """Runs words in a new container whose root is mounted read-only, with a writable /tmp.
+
+        As Kubernetes, ECS and `docker run --read-only` do; buildah itself has no such option.
+        """
+        container = self._buildah("from", "--pull-never", f"localhost/{target}")
+        root = self._buildah("mount", container)
+        image = json.loads(self._buildah("inspect", container))["OCIv1"]["config"]
+        variables = [*image["Env"], *(f"{name}={value}" for name, value in environment.items())]
+        user = ("chroot", f"--userspec={image['User']}", root, "env", "-i", *variables)
+        mounts = ("unshare", "--mount", "--propagation=private", "sh", "-ec", READ_ONLY, root)
+        return (*mounts, *user, *words)
+
     def _buildah(self, *arguments: str) -> str:
         return run((*self._tool, *arguments))
 
@@ -124,14 +148,17 @@ def check(images: Images, stack: Stack, log: Path) -> None:
     subscription_store.connect(settings).publish(accepted)
     print(run(images.command("stream", ["migrate"], environment)))
     metrics = {"METRICS_PORT": str(free_port(0, set()))}
-    producer = images.command("stream", ["stream", "producer"], environment | metrics)
+    check_read_only(images)
+    words = ["tini", "-s", "--", "polygon-assets", "stream", "producer"]
+    producer = images.read_only_command("stream", words, environment | metrics)
     health = images.command("stream", ["health", "producer", "--ready"], environment | metrics)
     with log.open("wb") as file:
         process = psutil.Popen(producer, stdout=file, stderr=file)
     try:
         print(until_it_succeeds(health, log))
         # As an engine does: SIGTERM to the container's first process, which passes it on.
-        [first] = [part for part in process.children(recursive=True) if part.name() == "tini"]
+        parts = [process, *process.children(recursive=True)]
+        [first] = [part for part in parts if part.name() == "tini"]
         first.terminate()
         if process.wait(60) or "draining" not in log.read_text():
             raise CheckError(f"the producer did not drain after SIGTERM:\n{log.read_text()}")
@@ -140,6 +167,18 @@ def check(images: Images, stack: Stack, log: Path) -> None:
             for part in process.children(recursive=True):
                 part.kill()
     print(run(images.command("dagster", ["doctor"], environment)))
+
+
+def check_read_only(images: Images) -> None:
+    """Raise CheckError if a process can write to the container's root."""
+    answer = subprocess.run(
+        images.read_only_command("stream", ["touch", "/opt/app/written"], {}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "Read-only file system" not in answer.stderr:
+        raise CheckError(f"the container's root is writable: {answer.returncode} {answer.stderr}")
 
 
 def until_it_succeeds(command: Sequence[str], log: Path) -> str:
