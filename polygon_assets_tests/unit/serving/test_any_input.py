@@ -46,6 +46,7 @@ VALUES: dict[str, Any] = {
     "UInt32": 100,
     "Bool": True,
     "Array(Int64)": [int(NOW.timestamp() * 1000)],
+    "Array(Date)": [NOW.date()],
 }
 _PARAMETER = re.compile(r"\{(\w+):(Array\(\w+\)|\w+)")
 
