@@ -90,6 +90,10 @@ class Images:
             str(context),
         )
 
+    def unmount(self) -> None:
+        """Release the roots of all containers, without which their folder cannot be deleted."""
+        self._buildah("umount", "--all")
+
     def sizes(self) -> dict[str, str]:
         """The size of each image by its name, the base included."""
         images = json.loads(self._buildah("images", "--json"))
@@ -138,6 +142,8 @@ def main() -> int:
         except CheckError as error:
             print(error)
             return 1
+        finally:
+            images.unmount()
     return 0
 
 
