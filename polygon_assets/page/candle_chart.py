@@ -16,6 +16,7 @@ from bokeh.models.annotations import LabelSet
 from bokeh.plotting import figure
 
 from polygon_assets.page.candles import NAMES, Changes, Columns
+from polygon_assets.page.figure_style import styled
 
 PRICE_HEIGHT, VOLUME_HEIGHT = 420, 130
 BODY = 0.7
@@ -92,16 +93,7 @@ class CandleChart:
             toolbar_location="above" if height == PRICE_HEIGHT else None,
             y_axis_location="right",
         )
-        shown.toolbar.logo = None
-        ink, paper = ("#c9d1d9", "#15181d") if dark else ("#333a44", "#ffffff")
-        shown.background_fill_color = shown.border_fill_color = paper
-        shown.outline_line_color = None
-        shown.grid.grid_line_color = ink
-        shown.grid.grid_line_alpha = 0.12
-        for axis in shown.axis:
-            axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = ink
-            axis.major_label_text_color = ink
-        return shown
+        return styled(shown, dark=dark)
 
     def _draw_price(self) -> None:
         chart, source = self.price, self.candles

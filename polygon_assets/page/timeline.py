@@ -3,35 +3,17 @@
 Add a figure about trust here; the intervals and numbers belong to `trust`.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 from bokeh.models import ColumnDataSource, CustomJSHover, DataRange1d, FactorRange, HoverTool
 from bokeh.plotting import figure
 
 from polygon_assets.page.candles import Columns
+from polygon_assets.page.figure_style import styled
 from polygon_assets.page.trust import BARS, COLORS, POINTS
 
 Formatters = dict[str, Literal["numeral", "datetime", "printf"] | CustomJSHover]
 ROW_HEIGHT, ROWS_MARGIN, DELAYS_HEIGHT = 26, 70, 180
-
-
-def styled(shown: Any, *, dark: bool) -> Any:
-    """A figure in the page's colours."""
-    ink, paper = ("#c9d1d9", "#15181d") if dark else ("#333a44", "#ffffff")
-    shown.toolbar.logo = None
-    shown.toolbar_location = None
-    shown.background_fill_color = shown.border_fill_color = paper
-    shown.outline_line_color = None
-    shown.grid.grid_line_color = ink
-    shown.grid.grid_line_alpha = 0.12
-    for axis in shown.axis:
-        axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = ink
-        axis.major_label_text_color = axis.axis_label_text_color = ink
-    for legend in shown.legend:
-        legend.background_fill_alpha = 0
-        legend.border_line_color = None
-        legend.label_text_color = ink
-    return shown
 
 
 class CoverageFigure:
@@ -46,6 +28,7 @@ class CoverageFigure:
             x_axis_type="datetime",
             y_range=self._rows,
             tools="xpan,xwheel_zoom,reset",
+            toolbar_location=None,
         )
         bar = self.figure.hbar(
             y="row", left="left", right="right", height=0.7, color="color", source=self._bars
@@ -78,6 +61,7 @@ class DelaysFigure:
             y_axis_label="seconds",
             y_range=DataRange1d(start=0),
             tools="xpan,xwheel_zoom,reset",
+            toolbar_location=None,
         )
         for name, color in (("p50", COLORS["streamed"]), ("p99", COLORS["filled"])):
             self.figure.line(
