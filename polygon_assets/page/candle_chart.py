@@ -45,9 +45,10 @@ class CandleChart:
         """The visible part of the time axis."""
         return cast("float", self.range.start), cast("float", self.range.end)
 
-    def known_columns(self) -> Columns:
-        """A copy of what is drawn."""
-        return {str(name): list(values) for name, values in self.candles.data.items()}
+    @property
+    def drawn(self) -> Columns:
+        """The columns of the candles, which only this class changes."""
+        return cast("Columns", self.candles.data)
 
     def place(self, columns: Columns, width_ms: float, shown: tuple[float, float]) -> None:
         """Replace every candle; `width_ms` is a bar's width, `shown` the visible range."""
@@ -59,12 +60,13 @@ class CandleChart:
 
     def change(self, changes: Changes) -> None:
         """Bring candles up to date; a chart whose end is visible moves on with new ones."""
+        if not changes:
+            return
         if changes.patches:
             self.candles.patch(changes.patches)
         if starts := changes.added["start"]:
-            known = self.candles.data["start"]
-            moved = starts[-1] - (known[-1] if known else starts[-1])
-            follows = not known or known[-1] <= self.range.end
+            newest = self.candles.data["start"][-1]
+            moved, follows = starts[-1] - newest, newest <= self.range.end
             self.candles.stream(dict(changes.added))
             if follows:
                 self.range.update(start=self.range.start + moved, end=self.range.end + moved)

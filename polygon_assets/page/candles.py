@@ -5,6 +5,7 @@ Add what a candle shows here; drawing belongs to `candle_chart`.
 
 import datetime as dt
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
 Columns = dict[str, list[Any]]
 UP, DOWN, SAME = "#26a69a", "#ef5350", "#9e9e9e"
+COLORS = {
+    "streamed": "#4caf50",
+    "verified": "#26a69a",
+    "filled": "#ffb300",
+    "filling": "#ffb300",
+    "waived": "#9e9e9e",
+    "gap": "#ef5350",
+}
+"""Of an interval by its state; a gap in any other state has the colour of `gap`."""
 NAMES = ("start", "open", "high", "low", "close", "volume", "color", "mark", "mark_at", "label")
 
 
@@ -27,6 +37,9 @@ class Changes:
 
     patches: dict[str, list[tuple[int, Any]]]
     added: Columns
+
+    def __bool__(self) -> bool:
+        return bool(self.patches or self.added["start"])
 
 
 def wall_ms(moment: dt.datetime) -> float:
@@ -101,9 +114,14 @@ def _candle(bar: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changes(known: Columns, newest: Columns) -> Changes:
-    """The difference between a chart's columns and newer ones of its end; both oldest first."""
-    place = {start: index for index, start in enumerate(known["start"])}
-    end = known["start"][-1] if known["start"] else float("-inf")
+    """The difference between a chart's columns and newer ones of its end; both oldest first.
+
+    A chart that has no candle yet is loaded as a whole, so nothing changes in it.
+    """
+    starts = known["start"]
+    first = bisect_left(starts, newest["start"][0]) if newest["start"] else len(starts)
+    place = {starts[index]: index for index in range(first, len(starts))}
+    end = starts[-1] if len(starts) else float("inf")
     patches: dict[str, list[tuple[int, Any]]] = {}
     added: Columns = {name: [] for name in NAMES}
     for row, start in enumerate(newest["start"]):
@@ -132,10 +150,6 @@ def shaded(gaps: Sequence[Mapping[str, Any]], channel: str, since: float, until:
         if concerned and left < until and right > since:
             shown["left"].append(left)
             shown["right"].append(right)
-            shown["color"].append(GAP_COLORS.get(gap["state"], DOWN))
+            shown["color"].append(COLORS.get(gap["state"], COLORS["gap"]))
             shown["label"].append(f"{gap['cause']}: {gap['state']}")
     return shown
-
-
-GAP_COLORS = {"verified": "#26a69a", "filled": "#ffb300", "filling": "#ffb300", "waived": "#9e9e9e"}
-"""By the state of a gap; red for every other one."""

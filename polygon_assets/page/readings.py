@@ -17,6 +17,9 @@ from polygon_assets.errors import PolygonAssetsError
 Asked = TypeVar("Asked")
 Value = TypeVar("Value")
 _log = logging.getLogger("page")
+FAILURES = (PolygonAssetsError, OSError, ValueError)
+"""Of a question or its connection; Arrow's errors are ValueErrors. One that ended the thread would
+leave old numbers without a word."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 """Seconds between attempts to reach a system that is away."""
 
@@ -65,6 +68,8 @@ class Reader(Generic[Asked]):
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._stopped = False
+        self._asking: _Watched[Asked, object] | None = None
+        """The question that is being asked, to know which one failed."""
         self._thread = threading.Thread(target=self._run, name=f"reads {name}", daemon=True)
 
     def start(self) -> None:
@@ -103,23 +108,30 @@ class Reader(Generic[Asked]):
         while not self._stopped:
             try:
                 with self._connect() as asked:
-                    pause = SHORTEST_PAUSE
                     self._ask_when_due(asked)
-            except PolygonAssetsError as error:
-                self._fail(str(error))
-                self._wait(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+            except FAILURES as error:
+                failed, self._asking = self._asking, None
+                if failed:
+                    # One question failed: the others go on at once, over a new connection.
+                    self._fail([failed], str(error), LONGEST_PAUSE)
+                else:
+                    self._fail(self._all(), str(error), pause)
+                    self._wait(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                pause = SHORTEST_PAUSE
 
     def _ask_when_due(self, asked: Asked) -> None:
         while not self._stopped:
             now = time.monotonic()
             for watched in self._due(now):
-                started = time.monotonic()
+                started, self._asking = time.monotonic(), watched
                 value = watched.source.ask(asked)
                 watched.reading = Reading(value, dt.datetime.now(dt.UTC))
                 # A question that takes long is asked less often: half of the time stays free.
                 taken = time.monotonic() - started
                 watched.due = started + max(watched.source.every_seconds, 2 * taken)
+            self._asking = None
             self._wait_until_due()
 
     def _due(self, now: float) -> list[_Watched[Asked, object]]:
@@ -136,10 +148,15 @@ class Reader(Generic[Asked]):
         self._woken.wait(seconds)
         self._woken.clear()
 
-    def _fail(self, problem: str) -> None:
-        """Keep the last answers, and say why they grow old."""
+    def _all(self) -> list[_Watched[Asked, object]]:
         with self._lock:
-            for watched in self._watched.values():
-                watched.reading = replace(watched.reading, problem=problem)
-                watched.due = 0.0
+            return list(self._watched.values())
+
+    def _fail(
+        self, failed: list[_Watched[Asked, object]], problem: str, pause_seconds: float
+    ) -> None:
+        """Keep the last answers, and say why they grow old."""
+        for watched in failed:
+            watched.reading = replace(watched.reading, problem=problem)
+            watched.due = time.monotonic() + pause_seconds
         _log.debug("%s", problem)

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from polygon_assets import market
 from polygon_assets.batch.marts import queries
+from polygon_assets.clients import market_clock
 from polygon_assets.gap_filling.coverage import Interval, covered
+from polygon_assets.inspection import tables
 from polygon_assets.market import Connection
+from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import Heartbeat
 from polygon_assets.page.readings import Reader, Reading, Source
 from polygon_assets.settings import Settings
@@ -53,9 +56,8 @@ class Beats:
             self._day, self._beats = day, {}
         newest = max((sent_at for sent_at, _ in self._beats), default=0)
         since = max(session.extended_open, dt.datetime.fromtimestamp(newest / 1000, dt.UTC))
-        window = {"program": "producer", "since": since - BEATS_MARGIN, "until": now}
-        for row in connection.read("heartbeats_between", **window).to_pylist():
-            beat = Heartbeat(**row | {"counters": dict(row["counters"])})
+        interval = (since - BEATS_MARGIN, now)
+        for beat in tables.heartbeats_between(connection.settings, "producer", [interval]):
             self._beats[beat.sent_at, beat.instance] = beat
         return covered([self._beats[key] for key in sorted(self._beats)])
 
@@ -102,9 +104,8 @@ def _refusals(connection: Connection) -> tuple[Rows, Rows]:
 
 
 def _closes(settings: Settings, warehouse: "SnowflakeConnection") -> Mapping[str, float]:
-    from polygon_assets.market_clock import calendar_of
-
-    day = calendar_of(settings).day_of(dt.datetime.now(dt.UTC))
+    now = market_clock.connect(settings).market(dt.datetime.now(dt.UTC))
+    day = calendar_of(settings).day_of(now)
     closes = queries.answer(warehouse, "previous_closes", day=day)
     return dict(zip(closes["ticker"].to_pylist(), closes["close"].to_pylist(), strict=True))
 

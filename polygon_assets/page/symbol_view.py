@@ -88,7 +88,7 @@ class History:
     problem: str = ""
 
 
-NO_SPLITS: Columns = {"at": [], "said": []}
+NO_SPLITS: Columns = {"at": [], "label": []}
 
 
 def history(sources: Sources, chosen: Chosen, end: dt.datetime) -> History:
@@ -153,7 +153,7 @@ class SymbolView:
         )
         self._width.param.watch(self._choose, "value")
         self._at.param.watch(self._choose, "value")
-        self._chart.range.on_change("start", lambda attr, old, new: self._load_older())  # noqa: ARG005
+        self._chart.range.on_change("start", self._on_pan)
 
     def panels(self) -> list[Any]:
         """The view's panels; they follow the market while the page is open."""
@@ -216,9 +216,12 @@ class SymbolView:
         since, until = map(moment_of, self._chart.shown)
         self._ask(lambda: known_at(self._sources, chosen, since, until), draw)
 
+    def _on_pan(self, _attribute: str, _old: object, _new: object) -> None:
+        self._load_older()
+
     def _load_older(self) -> None:
         """Load what lies to the left, once the visitor looks beyond what is there."""
-        starts = self._chart.candles.data["start"]
+        starts = self._chart.drawn["start"]
         self._chart.fit()
         may_load = not self._loading and not self._everything_loaded and len(starts) < MOST_BARS
         if not (may_load and len(starts) and self._chart.shown[0] < starts[0]):
@@ -228,7 +231,7 @@ class SymbolView:
 
         def prepend(loaded: History) -> None:
             self._everything_loaded = not loaded.candles["start"]
-            self._chart.candles.data = dict(joined(loaded.candles, self._chart.known_columns()))
+            self._chart.candles.data = dict(joined(loaded.candles, self._chart.drawn))
             self._chart.fit()
 
         self._ask(lambda: history(self._sources, chosen, end), prepend)
@@ -266,9 +269,7 @@ class SymbolView:
         reading, now = self._reading(), dt.datetime.now(dt.UTC)
         # Someone who looks at an earlier moment is not carried away by the market.
         if reading.value is not None and not self._loading and not self._chosen.at:
-            known = self._chart.known_columns()
-            if known["start"]:
-                self._chart.change(changes(known, columns_of(reading.value)))
+            self._chart.change(changes(self._chart.drawn, columns_of(reading.value)))
         gaps = self._sources.rows("gaps").value or []
         shade = shaded(gaps, f"A.{self._chosen.symbol}", *self._chart.shown)
         if shade != self._chart.gaps.data:

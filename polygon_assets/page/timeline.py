@@ -8,9 +8,9 @@ from typing import Literal
 from bokeh.models import ColumnDataSource, CustomJSHover, DataRange1d, FactorRange, HoverTool
 from bokeh.plotting import figure
 
-from polygon_assets.page.candles import Columns
+from polygon_assets.page.candles import COLORS, Columns
 from polygon_assets.page.figure_style import styled
-from polygon_assets.page.trust import BARS, COLORS, POINTS
+from polygon_assets.page.trust import BARS, POINTS
 
 Formatters = dict[str, Literal["numeral", "datetime", "printf"] | CustomJSHover]
 ROW_HEIGHT, ROWS_MARGIN, DELAYS_HEIGHT = 26, 70, 180

@@ -11,19 +11,12 @@ from typing import Any
 
 from polygon_assets.batch.reconciliation import Verdict
 from polygon_assets.gap_filling.coverage import Interval, without
-from polygon_assets.page.candles import Columns, wall_ms
+from polygon_assets.page.candles import COLORS, Columns, wall_ms
+from polygon_assets.serving.gap_ledger import DOUBT
 
 ALL = "all channels"
 BARS = ("row", "left", "right", "color", "label")
 POINTS = ("minute", "rows", "p50", "p99")
-COLORS = {
-    "streamed": "#4caf50",
-    "verified": "#26a69a",
-    "filled": "#ffb300",
-    "filling": "#ffb300",
-    "waived": "#9e9e9e",
-    "gap": "#ef5350",
-}
 NOT_YET = dt.timedelta(seconds=15)
 """A heartbeat is stored every ten seconds: what is younger is not unknown yet."""
 Rows = Sequence[Mapping[str, Any]]
@@ -57,7 +50,7 @@ def timeline(
 
 
 def _is_of_all(gap: Mapping[str, Any]) -> bool:
-    return not str(gap["gap_id"]).startswith("doubt-")
+    return not str(gap["gap_id"]).startswith(DOUBT)
 
 
 def _add(bars: Columns, row: str, part: Interval, state: str, label: str) -> None:
@@ -91,7 +84,7 @@ def delays(rows: Rows) -> Columns:
 
 @dataclass(frozen=True)
 class Day:
-    """One trading day: whether it is closed, and what the comparison with the vendor label."""
+    """One trading day: whether it is closed, and how its comparison with the vendor ended."""
 
     day: dt.date
     closed_at: dt.datetime | None

@@ -13,11 +13,11 @@ import panel as pn
 from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.market_clock import calendar_of
-from polygon_assets.page.candles import DOWN
+from polygon_assets.page.candles import COLORS, DOWN
 from polygon_assets.page.frame import Place, age_line, every_second, framed, html, is_dark, table
 from polygon_assets.page.sources import Sources
 from polygon_assets.page.timeline import CoverageFigure, DelaysFigure
-from polygon_assets.page.trust import COLORS, Day, days, delays, timeline
+from polygon_assets.page.trust import Day, days, delays, timeline
 
 SHOWN_GAPS, SHOWN_DAYS, SHOWN_LETTERS = 30, 60, 5
 CURE = "<code>polygon-assets status</code> says what is away; the page continues by itself."
@@ -153,7 +153,7 @@ def _days(listed: Sequence[Day], dagster_url: str) -> str:
 def _day(day: dt.date, dagster_url: str) -> str:
     if not dagster_url:
         return f"{day}"
-    asset = f"{escape(dagster_url)}/assets/reconciliation/stream_vs_batch?partition={day}"
+    asset = f"{escape(dagster_url)}/assets/snowflake/marts/stream_vs_batch?partition={day}"
     return f'<a href="{asset}" target="_blank">{day}</a>'
 
 

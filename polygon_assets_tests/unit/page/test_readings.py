@@ -99,7 +99,33 @@ def test_a_system_that_is_away_leaves_the_old_answer_and_the_reason(
     assert old.at is not None
     system.is_away = False
     eventually(lambda: not reader.reading("number").problem)
-    assert system.connections == 2
+    assert system.connections > 1
+
+
+def test_a_question_that_fails_holds_up_no_other(system: System, reader: Reader[System]) -> None:
+    def refused(_: System) -> int:
+        raise MarketError("the table does not exist")
+
+    reader.watch("first", Source("first", 0.01, refused))
+    reader.watch("second", Source("second", 0.01, system.number))
+    eventually(lambda: system.answers > 20)
+    assert reader.reading("first").problem == "the table does not exist"
+    assert not reader.reading("second").problem
+
+
+@pytest.mark.parametrize("error", [OSError("cut off"), ValueError("no Arrow stream")])
+def test_no_failure_ends_the_reader(
+    system: System, reader: Reader[System], error: Exception
+) -> None:
+    failures = iter([error])
+
+    def sometimes(asked: System) -> int:
+        for failure in failures:
+            raise failure
+        return system.number(asked)
+
+    reader.watch("number", Source("number", 0.01, sometimes))
+    eventually(lambda: reader.reading("number").value is not None)
 
 
 def test_a_stopped_reader_leaves_no_thread(system: System) -> None:

@@ -4,8 +4,8 @@ import datetime as dt
 from typing import Any
 
 from polygon_assets.gap_filling.coverage import Interval
-from polygon_assets.page.candles import wall_ms
-from polygon_assets.page.trust import ALL, COLORS, days, delays, merged, timeline
+from polygon_assets.page.candles import COLORS, wall_ms
+from polygon_assets.page.trust import ALL, days, delays, merged, timeline
 
 START = dt.datetime(2026, 11, 20, 9, 0, tzinfo=dt.UTC)
 HOUR, SECOND = dt.timedelta(hours=1), dt.timedelta(seconds=1)
