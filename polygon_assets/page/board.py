@@ -4,27 +4,35 @@ Add a column of the board here; how it is shown belongs to `market_view`.
 """
 
 import datetime as dt
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from polygon_assets.market_calendar import REVISION_WINDOW
+from polygon_assets.serving.gap_ledger import SETTLED
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Rows = Sequence[Mapping[str, Any]]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 COLUMNS = ("symbol", "last", "change %", "volume", "age s", "finality")
 SETTLES_AFTER = REVISION_WINDOW + dt.timedelta(seconds=1)
 """A second may be corrected for so long after its start."""
 
 
-def board(last: "pa.Table", closes: Mapping[str, float], now: dt.datetime) -> pd.DataFrame:
+def board(
+    last: "pa.Table", closes: Mapping[str, float], gaps: Rows, now: dt.datetime
+) -> pd.DataFrame:
     """One row a symbol: its newest price, the change since the previous close, shares of the day.
 
-    `closes` are the previous closes in today's shares. The volume is the vendor's, or that of the
-    newest second where the vendor sent none. NaN where something is not known.
+    `closes` are the previous closes in today's shares. A price is provisional while its second may
+    be corrected, or while a gap over these minutes is neither verified nor waived. NaN where
+    something is not known, such as a volume that the vendor did not send.
     """
     symbols = last["symbol"].to_pylist()
     price = last["close"].to_numpy()
@@ -37,15 +45,24 @@ def board(last: "pa.Table", closes: Mapping[str, float], now: dt.datetime) -> pd
             "change %": np.round(100 * (price / before - 1), 2),
             "volume": last["accumulated_volume"].cast("float64").to_numpy(),
             "age s": np.maximum(0, np.floor(age)),
-            "finality": np.where(age < SETTLES_AFTER.total_seconds(), "provisional", "settled"),
+            "finality": np.where(_may_change(symbols, age, gaps, now), "provisional", "settled"),
         },
         columns=list(COLUMNS),
     )
 
 
-def _seconds_since(
-    times: "pa.ChunkedArray", now: dt.datetime
-) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    milliseconds = times.cast("int64").to_numpy()
-    seconds: np.ndarray[tuple[int], np.dtype[np.float64]] = now.timestamp() - milliseconds / 1000
+def _may_change(symbols: Sequence[str], age: Floats, gaps: Rows, now: dt.datetime) -> Flags:
+    """Whether each symbol's newest second, `age` seconds old, may get other values."""
+    window = SETTLES_AFTER.total_seconds()
+    changing = age < window
+    for gap in (gap for gap in gaps if gap["state"] not in SETTLED):
+        since, until = ((now - gap[end]).total_seconds() for end in ("since", "until"))
+        concerned = not gap["channels"] or "A.*" in gap["channels"]
+        of_symbol = concerned or np.isin(symbols, [name[2:] for name in gap["channels"]])
+        changing |= (age > until) & (age - window < since) & of_symbol
+    return changing
+
+
+def _seconds_since(times: "pa.ChunkedArray", now: dt.datetime) -> Floats:
+    seconds: Floats = now.timestamp() - times.cast("int64").to_numpy() / 1000
     return seconds

@@ -44,7 +44,9 @@ class Board:
         prices = self._sources.prices()
         if prices.value is not None and prices.at != self._at:
             closes: Mapping[str, float] = self._sources.closes().value or {}
-            self._frame, self._at = board(prices.value.last, closes, prices.value.now), prices.at
+            gaps = self._sources.rows("gaps").value or []
+            self._frame = board(prices.value.last, closes, gaps, prices.value.now)
+            self._at = prices.at
         return self._frame
 
 

@@ -16,6 +16,16 @@ NOW = dt.datetime(2026, 11, 20, 15, 0, tzinfo=dt.UTC)
 SECOND = dt.timedelta(seconds=1)
 
 
+SCHEMA = pa.schema(
+    {
+        "symbol": pa.string(),
+        "last_timestamp": pa.timestamp("ms", "UTC"),
+        "close": pa.float64(),
+        "accumulated_volume": pa.decimal128(38, 6),
+    }
+)
+
+
 def last(symbol: str, age: float, volume: Decimal | None = Decimal(10)) -> dict[str, object]:
     return {
         "symbol": symbol,
@@ -26,16 +36,8 @@ def last(symbol: str, age: float, volume: Decimal | None = Decimal(10)) -> dict[
 
 
 def test_each_symbol_has_its_price_change_volume_age_and_finality() -> None:
-    schema = pa.schema(
-        {
-            "symbol": pa.string(),
-            "last_timestamp": pa.timestamp("ms", "UTC"),
-            "close": pa.float64(),
-            "accumulated_volume": pa.decimal128(38, 6),
-        }
-    )
     rows = [last("A", 2.4), last("B", 902, None)]
-    frame = board(pa.Table.from_pylist(rows, schema), {"A": 100.0}, NOW)
+    frame = board(pa.Table.from_pylist(rows, SCHEMA), {"A": 100.0}, [], NOW)
     first, second = frame.to_dict("records")
     assert first == {
         **{"symbol": "A", "last": 110.0, "change %": 10.0, "volume": 10.0, "age s": 2.0},
@@ -44,6 +46,32 @@ def test_each_symbol_has_its_price_change_volume_age_and_finality() -> None:
     assert math.isnan(second["change %"])
     assert math.isnan(second["volume"])
     assert second["finality"] == "settled"
+
+
+@pytest.mark.parametrize(
+    ("changes", "finality"),
+    [
+        ({}, "provisional"),
+        ({"channels": ["A.A"]}, "provisional"),
+        ({"channels": []}, "provisional"),
+        ({"channels": ["A.B"]}, "settled"),
+        ({"state": "filled"}, "provisional"),
+        ({"state": "verified"}, "settled"),
+        ({"state": "waived"}, "settled"),
+        ({"until": NOW - 2000 * SECOND}, "settled"),
+        ({"since": NOW - 1100 * SECOND}, "provisional"),
+        ({"since": NOW - 1000 * SECOND}, "settled"),
+    ],
+)
+def test_an_unsettled_gap_keeps_a_price_provisional(
+    changes: dict[str, object], finality: str
+) -> None:
+    gap = {
+        **{"since": NOW - 3000 * SECOND, "until": NOW - 900 * SECOND},
+        **{"channels": ["A.*"], "state": "open"},
+    }
+    rows = pa.Table.from_pylist([last("A", 2000)], SCHEMA)
+    assert board(rows, {}, [gap | changes], NOW)["finality"].to_list() == [finality]
 
 
 @pytest.mark.parametrize(
