@@ -21,14 +21,14 @@ PORT = 3010
 def page(port: int, host: str) -> None:
     """Serve the live page: the market, one symbol, and whether to believe it.
 
-    Other machines see it only with a login: set PANEL_BASIC_AUTH, or PANEL_OAUTH_PROVIDER with its
-    key and secret, and PANEL_COOKIE_SECRET. PAGE_URL is the address in their browsers.
+    Other machines see it only with a login: set PAGE_PASSWORD, or PANEL_OAUTH_PROVIDER with its key
+    and secret, and PAGE_COOKIE_SECRET. PAGE_URL is the address in their browsers.
     """
-    from polygon_assets.page.server import PageError, check_login, serve
+    from polygon_assets.page.server import PageError, login, serve
 
     settings = read_settings()
     try:
-        check_login(host)
+        login(settings, host)
     except PageError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"page on http://{host}:{port}")

@@ -38,17 +38,38 @@ def views(settings: Settings) -> dict[str, Any]:
     }
 
 
-def check_login(host: str) -> None:
-    """Raise PageError for an address that other machines reach without a login."""
-    if not _is_loopback(host) and not (pn.config.basic_auth or pn.config.oauth_provider):
+def login(settings: Settings, host: str) -> dict[str, str]:
+    """Panel's options of the login; none on this machine alone without one.
+
+    Panel ignores its own variables of a login where a program starts the server, so they are passed
+    on. Raises PageError for an address that other machines reach without a login, and for a login
+    without the secret that signs its cookies.
+    """
+    password = settings.page_password.get_secret_value()
+    provider = pn.config.oauth_provider
+    if not password and not provider:
+        if _is_loopback(host):
+            return {}
         raise PageError(
-            f"--host {host} lets other machines in, and there is no login: set PANEL_BASIC_AUTH, "
-            "or PANEL_OAUTH_PROVIDER with its key and secret"
+            f"--host {host} lets other machines in, and there is no login: set PAGE_PASSWORD, or "
+            "PANEL_OAUTH_PROVIDER with PANEL_OAUTH_KEY and PANEL_OAUTH_SECRET"
         )
+    cookie_secret = settings.page_cookie_secret.get_secret_value()
+    if not cookie_secret:
+        raise PageError("a login needs PAGE_COOKIE_SECRET: any long random text")
+    if password:
+        return {"basic_auth": password, "cookie_secret": cookie_secret}
+    return {
+        "oauth_provider": str(provider),
+        "oauth_key": str(pn.config.oauth_key),
+        "oauth_secret": str(pn.config.oauth_secret),
+        "cookie_secret": cookie_secret,
+    }
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
-    """Serve until SIGTERM or Ctrl-C."""
+    """Serve until SIGTERM or Ctrl-C. Raises PageError."""
+    options = login(settings, host)
     _quiet_departures()
     pn.extension("perspective", sizing_mode="stretch_width", notifications=False)
     pn.serve(
@@ -60,6 +81,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         websocket_origin=_origins(settings, host, port),
         liveness=True,
         verbose=False,
+        **options,
     )
 
 

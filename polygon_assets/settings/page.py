@@ -1,11 +1,11 @@
 """Where the live page and Dagster's UI are, so that each can link to the other.
 
-Who may see the page belongs to Panel's own variables (PANEL_BASIC_AUTH, PANEL_OAUTH_PROVIDER).
+Also who may see the page; a login by OAuth belongs to Panel's own variables (PANEL_OAUTH_PROVIDER).
 """
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
-from polygon_assets.settings.group import SettingsGroup
+from polygon_assets.settings.group import NO_SECRET, SettingsGroup
 
 _ADDRESS = r"^(https?://[^@\s]+[^/\s])?$"
 
@@ -20,4 +20,14 @@ class PageSettings(SettingsGroup):
         "",
         pattern=_ADDRESS,
         description="Address of Dagster's UI, which the live page links to; empty for none.",
+    )
+    page_password: SecretStr = Field(
+        NO_SECRET,
+        description="Password of the live page, with any user name; needed where other machines "
+        "reach it without OAuth.",
+    )
+    page_cookie_secret: SecretStr = Field(
+        NO_SECRET,
+        description="Any long random text that signs the live page's login cookies; needed with a "
+        "login.",
     )

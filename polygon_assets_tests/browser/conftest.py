@@ -53,7 +53,7 @@ def address(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             stderr=file,
         )
     try:
-        eventually(lambda: _answers(port), f"the page answers; {log}", PAGE_SECONDS)
+        eventually(lambda: answers(port), f"the page answers; {log}", PAGE_SECONDS)
         yield f"http://{HOST}:{port}"
     finally:
         process.send_signal(signal.SIGTERM)
@@ -61,7 +61,7 @@ def address(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     assert "Traceback" not in log.read_text(), log.read_text()
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
     connection = HTTPConnection(HOST, port, timeout=5)
     try:
         connection.request("GET", "/liveness")

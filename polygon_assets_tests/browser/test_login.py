@@ -1,0 +1,56 @@
+"""A page with a password: nothing is shown, and no address answers, without it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from polygon_assets.local.launcher.ports import HOST, free_port
+from polygon_assets_tests.browser.conftest import PAGE_SECONDS, answers
+from polygon_assets_tests.processes.harness import eventually
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+PASSWORD = "Pass Word"
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a page that asks for PASSWORD; its ClickHouse is away."""
+    port, log = free_port(0, set()), Path(tmp_path_factory.mktemp("page"), "page.log")
+    environment = os.environ | {
+        **{"CLICKHOUSE_HOST": HOST, "CLICKHOUSE_PORT": "9", "CLICKHOUSE_SECURE": "false"},
+        **{"PAGE_PASSWORD": PASSWORD, "PAGE_COOKIE_SECRET": "a long random text"},
+    }
+    command = [sys.executable, "-m", "polygon_assets.cli", "page", "--port", str(port)]
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+    try:
+        eventually(lambda: answers(port), f"the page answers; {log}", PAGE_SECONDS)
+        yield f"http://{HOST}:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+    assert PASSWORD not in log.read_text()
+
+
+@pytest.mark.parametrize("path", ["/", "/trust", "/cost", "/symbol/AAPL"])
+def test_without_a_login_each_view_leads_to_it(locked: str, path: str) -> None:
+    answer = requests.get(locked + path, timeout=30, allow_redirects=False)
+    assert answer.status_code == 302
+    assert answer.headers["Location"].startswith("/login")
+
+
+@pytest.mark.parametrize(
+    ("password", "status"), [(PASSWORD, 200), (PASSWORD.lower(), 302), ("", 302)]
+)
+def test_only_the_password_opens_the_page(locked: str, password: str, status: int) -> None:
+    with requests.Session() as visitor:
+        form = {"username": "anyone", "password": password}
+        visitor.post(f"{locked}/login?next=%2F", form, timeout=30, allow_redirects=False)
+        answer = visitor.get(f"{locked}/", timeout=30, allow_redirects=False)
+    assert answer.status_code == status
