@@ -6,10 +6,12 @@ its own wheel, so that no request leaves the machine.
 
 import logging
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import panel as pn
+from tornado.web import RedirectHandler
 from tornado.websocket import WebSocketClosedError
 
 from polygon_assets.errors import PolygonAssetsError
@@ -19,6 +21,11 @@ from polygon_assets.page.sources import Sources
 from polygon_assets.page.symbol_view import symbol_view
 from polygon_assets.page.trust_view import trust_view
 from polygon_assets.settings import Settings
+
+LOGIN_FORM = Path(__file__).with_name("login.html")
+# Panel sends a visitor without a login to "./login", which is another address below /symbol.
+SYMBOL = "/symbol/(?P<name>(?!login$)[^/]+)"
+LOGIN_OF_SYMBOLS = [("/symbol/login", RedirectHandler, {"url": "../login", "permanent": False})]
 
 
 class PageError(PolygonAssetsError):
@@ -32,7 +39,7 @@ def views(settings: Settings) -> dict[str, Any]:
     shared = Board(sources)
     return {
         "/": lambda: market_view(sources, shared),
-        "/symbol/{name}": lambda: symbol_view(sources),
+        SYMBOL: lambda: symbol_view(sources),
         "/trust": lambda: trust_view(sources),
         "/cost": lambda: cost_view(sources),
     }
@@ -58,7 +65,11 @@ def login(settings: Settings, host: str) -> dict[str, str]:
     if not cookie_secret:
         raise PageError("a login needs PAGE_COOKIE_SECRET: any long random text")
     if password:
-        return {"basic_auth": password, "cookie_secret": cookie_secret}
+        return {
+            "basic_auth": password,
+            "basic_login_template": str(LOGIN_FORM),
+            "cookie_secret": cookie_secret,
+        }
     return {
         "oauth_provider": str(provider),
         "oauth_key": str(pn.config.oauth_key),
@@ -74,6 +85,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
     pn.extension("perspective", sizing_mode="stretch_width", notifications=False)
     pn.serve(
         views(settings),
+        extra_patterns=LOGIN_OF_SYMBOLS,
         address=host,
         port=port,
         show=False,

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import requests
+from playwright.sync_api import expect
 
 from polygon_assets.local.launcher.ports import HOST, free_port
-from polygon_assets_tests.browser.conftest import PAGE_SECONDS, answers
+from polygon_assets_tests.browser.conftest import PAGE_SECONDS, Visit, answers
 from polygon_assets_tests.processes.harness import eventually
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
@@ -38,11 +39,25 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert PASSWORD not in log.read_text()
 
 
-@pytest.mark.parametrize("path", ["/", "/trust", "/cost", "/symbol/AAPL"])
-def test_without_a_login_each_view_leads_to_it(locked: str, path: str) -> None:
-    answer = requests.get(locked + path, timeout=30, allow_redirects=False)
-    assert answer.status_code == 302
-    assert answer.headers["Location"].startswith("/login")
+@pytest.mark.parametrize("path", ["/", "/trust", "/cost", "/symbol/AAPL?at=2026-11-20T15:00:05"])
+def test_each_view_asks_for_the_password_first(visit: Visit, locked: str, path: str) -> None:
+    password = visit.page.get_by_label("Password")
+    visit.page.goto(locked + path)
+    expect(password).to_be_visible()
+    password.fill(PASSWORD)
+    password.press("Enter")
+    expect(visit.page.get_by_role("navigation")).to_be_visible()
+    assert visit.page.url == locked + path
+
+
+def test_a_wrong_password_is_told_so(visit: Visit, locked: str) -> None:
+    visit.page.goto(locked)
+    password = visit.page.get_by_label("Password")
+    for entered in ("pass word", "x' OR ''='"):
+        password.fill(entered)
+        password.press("Enter")
+        refusal = visit.page.get_by_role("alert")
+        expect(refusal).to_have_text("That is not the password of this page.")
 
 
 @pytest.mark.parametrize(
