@@ -176,13 +176,21 @@ def _wick(ripple: Ints, size: Ints) -> Ints:
 
 def limits(cells: Cells) -> tuple[Ints, Ints]:
     """The highest and lowest price in cents that any bar of each minute can have (see `cut`)."""
-    # A minute's only bar lies at the minute's price; several bars deviate from the line and are
-    # shifted back by at most the same amount.
-    alone = cells.bars == 1
-    stray = np.where(alone, 1, (np.abs(cells.closes - cells.opens) + 1) // 2 + 2 * cells.ripple + 2)
-    top = np.where(alone, cells.price, np.maximum(cells.opens, cells.closes)) + stray
-    bottom = np.where(alone, cells.price, np.minimum(cells.opens, cells.closes)) - stray
-    move, wick = cells.ripple // 2 + 1, cells.ripple // CENT
-    highest: Ints = (top + np.maximum(move + CENT // 2, CENT + 1)) // CENT + wick
-    lowest: Ints = (bottom - np.maximum(move - CENT // 2, 0)) // CENT - wick
+    # A minute's only bar lies at the minute's price; several bars deviate from the line, which ends
+    # at half the move from that price, and are shifted back by at most the same amount.
+    stray = np.abs(cells.closes - cells.opens)
+    stray += 2 * cells.ripple
+    stray += 4
+    stray *= cells.bars > 1
+    stray += 1
+    move, price = cells.ripple >> 1, cells.price
+    highest = price + np.maximum(move + CENT // 2 + 1, CENT + 1)
+    highest += stray
+    highest //= CENT
+    lowest = price - np.maximum(move - CENT // 2 + 1, 0)
+    lowest -= stray
+    lowest //= CENT
+    wick = cells.ripple // CENT
+    highest += wick
+    lowest -= wick
     return highest, lowest

@@ -46,7 +46,9 @@ def hashed_int(*keys: int) -> int:
 
 def bits(values: Uints, shift: int, width: int) -> Ints:
     """`width` bits of each hash, as integers from 0 to 2**width - 1."""
-    return ((values >> np.uint64(shift)) & np.uint64((1 << width) - 1)).astype(np.int64)
+    drawn = values >> np.uint64(shift)
+    drawn &= np.uint64((1 << width) - 1)
+    return drawn.view(np.int64)
 
 
 def fraction(values: Uints, shift: int, width: int) -> Floats:
