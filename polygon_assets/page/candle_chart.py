@@ -3,15 +3,11 @@
 Add a glyph here; the columns that it draws belong to `candles`.
 """
 
+import math
 from typing import Any, cast
 
 from bokeh.layouts import column
-from bokeh.models import (
-    ColumnDataSource,
-    CustomJSTickFormatter,
-    HoverTool,
-    Range1d,
-)
+from bokeh.models import ColumnDataSource, CustomJSTickFormatter, HoverTool, Range1d
 from bokeh.models.annotations import LabelSet
 from bokeh.plotting import figure
 
@@ -22,6 +18,7 @@ PRICE_HEIGHT, VOLUME_HEIGHT = 420, 130
 BODY = 0.7
 """Of a bar's width."""
 FILLED, KNOWN = "#ffb300", "#ab47bc"
+UPWARDS = math.pi / 2
 
 
 class CandleChart:
@@ -98,37 +95,54 @@ class CandleChart:
         return styled(shown, dark=dark)
 
     def _draw_price(self) -> None:
-        chart, source = self.price, self.candles
-        chart.y_range = Range1d(start=0, end=1)
-        shade = {
-            "fill_color": "color",
-            "fill_alpha": 0.18,
-            "line_color": "color",
-            "line_alpha": 0.5,
-        }
-        gap = chart.quad(
+        self.price.y_range = Range1d(start=0, end=1)
+        self._draw_gaps()
+        self._draw_candles()
+        self.price.line("start", "close", color=KNOWN, line_width=2, source=self.known)
+        self._draw_splits()
+
+    def _draw_gaps(self) -> None:
+        shades = self.price.quad(
             left="left",
             right="right",
             bottom=0,
             top=1e9,
             source=self.gaps,
             level="underlay",
-            **shade,
+            color="color",
+            fill_alpha=0.18,
+            line_alpha=0.5,
         )
-        chart.add_tools(HoverTool(renderers=[gap], tooltips=[("gap", "@label")]))
+        self.price.add_tools(HoverTool(renderers=[shades], tooltips=[("gap", "@label")]))
+
+    def _draw_candles(self) -> None:
+        chart, source = self.price, self.candles
         wick = chart.segment("start", "high", "start", "low", color="color", source=source)
-        body = chart.vbar(
-            "start", 1, "open", "close", fill_color="color", line_color="color", source=source
-        )
+        body = chart.vbar("start", 1, "open", "close", color="color", source=source)
         self._bodies.append(body.glyph)
         chart.scatter(
             "start", "mark_at", marker="inverted_triangle", size=7, color=FILLED, source=source
         )
-        chart.line("start", "close", color=KNOWN, line_width=2, source=self.known)
-        chart.ray(
-            "at", 0, length=0, angle=1.5707963, color=KNOWN, line_dash="dashed", source=self.splits
+        prices = [(name, f"@{name}{{0,0.0000}}") for name in ("open", "high", "low", "close")]
+        chart.add_tools(
+            HoverTool(
+                renderers=[wick, body],
+                tooltips=[
+                    ("time", "@start{%F %T}"),
+                    *prices,
+                    ("volume", "@volume{0,0}"),
+                    ("finality", "@label @mark"),
+                ],
+                formatters={"@start": "datetime"},
+                mode="vline",
+            )
         )
-        chart.add_layout(
+
+    def _draw_splits(self) -> None:
+        self.price.ray(
+            "at", 0, length=0, angle=UPWARDS, color=KNOWN, line_dash="dashed", source=self.splits
+        )
+        self.price.add_layout(
             LabelSet(
                 x="at",
                 y=6,
@@ -137,22 +151,6 @@ class CandleChart:
                 source=self.splits,
                 text_color=KNOWN,
                 text_font_size="11px",
-            )
-        )
-        chart.add_tools(
-            HoverTool(
-                renderers=[wick, body],
-                tooltips=[
-                    ("time", "@start{%F %T}"),
-                    ("open", "@open{0,0.0000}"),
-                    ("high", "@high{0,0.0000}"),
-                    ("low", "@low{0,0.0000}"),
-                    ("close", "@close{0,0.0000}"),
-                    ("volume", "@volume{0,0}"),
-                    ("finality", "@label @mark"),
-                ],
-                formatters={"@start": "datetime"},
-                mode="vline",
             )
         )
 

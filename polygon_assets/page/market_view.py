@@ -27,6 +27,17 @@ from polygon_assets.page.readings import Reading
 from polygon_assets.page.sources import Prices, Sources
 
 BOARD_HEIGHT = 640
+WHOLE = {"number_format": {"maximumFractionDigits": 0}}
+GRID = {
+    "columns": list(COLUMNS),
+    "columns_config": {"volume": WHOLE, "age s": WHOLE},
+    "sort": [["volume", "desc"]],
+    "settings": False,
+    "editable": False,
+    "height": BOARD_HEIGHT,
+    "sizing_mode": "stretch_width",
+    "min_width": 300,
+}
 CURE = "Is ClickHouse up? <code>polygon-assets status</code> says; the page continues by itself."
 NO_CLOSES = "Without the previous closes in Snowflake there is no change."
 
@@ -52,66 +63,62 @@ class Board:
 
 def market_view(sources: Sources, shared: Board) -> Any:
     """The page of one visitor."""
-    calendar = calendar_of(sources.settings)
-    clock, age, movers, chosen = html(), html(), html(), html()
-    grid = _grid(shared.frame())
-    filtered = pn.widgets.TextInput(
-        name="Filter", placeholder="symbols that begin with …", width=220
-    )
+    view = MarketView(sources, shared)
+    return framed(Place("The market", ""), view.panels(), sources.settings.dagster_url)
 
-    def filter_symbols(event: Any) -> None:
-        grid.filters = [["symbol", "begins with", event.new.strip()]] if event.new.strip() else []
 
-    def choose(event: Any) -> None:
-        if symbol := (event.row or {}).get("symbol"):
-            chosen.object = f'<a href="symbol/{symbol}">open {symbol}</a>'
+class MarketView:
+    """One visitor's panels; `update` brings each up to date."""
 
-    def update() -> None:
+    def __init__(self, sources: Sources, shared: Board) -> None:
+        self._sources, self._shared = sources, shared
+        self._calendar = calendar_of(sources.settings)
+        self._clock, self._age, self._movers, self._chosen = html(), html(), html(), html()
+        self._grid = pn.pane.Perspective(**GRID, theme="pro-dark" if is_dark() else "pro")
+        self._grid.on_click(self._choose)
+        self._board = pn.Column(min_height=BOARD_HEIGHT)
+        self._filter = pn.widgets.TextInput(
+            name="Filter", placeholder="symbols that begin with …", width=220
+        )
+        self._filter.param.watch(self._filter_symbols, "value_input")
+        every_second(self.update)
+
+    def panels(self) -> list[Any]:
+        symbols = pn.Column(
+            "## All symbols",
+            pn.Row(self._filter, self._chosen),
+            self._board,
+            self._age,
+            min_width=320,
+            styles={"flex": "3 1 560px"},
+        )
+        movers = pn.Column(
+            "## Top movers, 10 s", self._movers, min_width=280, styles={"flex": "1 1 300px"}
+        )
+        return [self._clock, pn.FlexBox(symbols, movers)]
+
+    def update(self) -> None:
         now = dt.datetime.now(dt.UTC)
-        prices = sources.prices()
-        frame = shared.frame()
-        if frame is not grid.object:
-            grid.object = frame
-        clock.object = f'<span class="numbers">{_clock(calendar, prices, now)}</span>'
-        closes = sources.closes()
+        prices = self._sources.prices()
+        frame = self._shared.frame()
+        if len(frame) and frame is not self._grid.object:
+            self._grid.object = frame
+            # Perspective reports an error for a table without rows, so the grid comes with them.
+            if not len(self._board):
+                self._board.append(self._grid)
+        self._clock.object = f'<span class="numbers">{_clock(self._calendar, prices, now)}</span>'
+        closes = self._sources.closes()
         further = "" if closes.value else f" · {NO_CLOSES} {escape(closes.problem)}"
-        age.object = f"{len(frame):,} symbols · {age_line(prices, now, CURE)}{further}"
-        movers.object = _movers(sources.rows("movers"), now)
+        self._age.object = f"{len(frame):,} symbols · {age_line(prices, now, CURE)}{further}"
+        self._movers.object = _movers(self._sources.rows("movers"), now)
 
-    filtered.param.watch(filter_symbols, "value_input")
-    grid.on_click(choose)
-    every_second(update)
-    pages = [
-        clock,
-        pn.FlexBox(
-            pn.Column(
-                "## All symbols",
-                pn.Row(filtered, chosen),
-                grid,
-                age,
-                min_width=320,
-                styles={"flex": "3 1 560px"},
-            ),
-            pn.Column("## Top movers, 10 s", movers, min_width=280, styles={"flex": "1 1 300px"}),
-        ),
-    ]
-    return framed(Place("The market", ""), pages, sources.settings.dagster_url)
+    def _filter_symbols(self, event: Any) -> None:
+        begin = event.new.strip()
+        self._grid.filters = [["symbol", "begins with", begin]] if begin else []
 
-
-def _grid(frame: pd.DataFrame) -> Any:
-    whole = {"number_format": {"maximumFractionDigits": 0}}
-    return pn.pane.Perspective(
-        frame,
-        columns=list(COLUMNS),
-        columns_config={"volume": whole, "age s": whole},
-        sort=[["volume", "desc"]],
-        settings=False,
-        editable=False,
-        theme="pro-dark" if is_dark() else "pro",
-        height=BOARD_HEIGHT,
-        sizing_mode="stretch_width",
-        min_width=300,
-    )
+    def _choose(self, event: Any) -> None:
+        if symbol := (event.row or {}).get("symbol"):
+            self._chosen.object = f'<a href="symbol/{symbol}">open {symbol}</a>'
 
 
 def _clock(calendar: Any, prices: Reading[Prices], now: dt.datetime) -> str:

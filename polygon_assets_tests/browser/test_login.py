@@ -50,6 +50,14 @@ def test_each_view_asks_for_the_password_first(visit: Visit, locked: str, path: 
     assert visit.page.url == locked + path
 
 
+def test_a_board_without_any_answer_says_what_is_away(visit: Visit, locked: str) -> None:
+    visit.page.goto(locked)
+    visit.page.get_by_label("Password").fill(PASSWORD)
+    visit.page.get_by_label("Password").press("Enter")
+    expect(visit.page.get_by_text("0 symbols")).to_be_visible()
+    expect(visit.page.get_by_role("alert").first).to_contain_text("ClickHouse")
+
+
 def test_a_wrong_password_is_told_so(visit: Visit, locked: str) -> None:
     visit.page.goto(locked)
     password = visit.page.get_by_label("Password")

@@ -1,0 +1,111 @@
+"""The panels of trust as HTML: alerts, the gap ledger, the trading days, and what was refused.
+
+Add a column of a panel here; when it is read and shown belongs to `trust_view`.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from polygon_assets.market_calendar import NEW_YORK
+from polygon_assets.page.candles import COLORS, DOWN
+from polygon_assets.page.frame import table
+from polygon_assets.page.trust import Day
+
+SHOWN_GAPS, SHOWN_DAYS, SHOWN_LETTERS = 30, 60, 5
+DAY_COLORS = {"reconciled": COLORS["streamed"], "closed": COLORS["verified"], "drift": DOWN}
+LEGEND = (
+    ("streamed", "streamed"),
+    ("verified", "filled and verified"),
+    ("filled", "filled, not verified yet"),
+    ("gap", "gap"),
+    ("waived", "waived by a person"),
+)
+
+
+def legend_html() -> str:
+    return " &nbsp; ".join(
+        f'<span style="color:{COLORS[state]}">■</span> {label}' for state, label in LEGEND
+    )
+
+
+def alerts_html(rows: Sequence[Mapping[str, Any]] | None) -> str:
+    if not rows:
+        return "" if rows is None else "no alert fires"
+    lines = [
+        f"<li><b>{escape(row['alert'])}</b> {escape(row['subject'])} since {_time(row['since'])}: "
+        f"{escape(row['detail'])}</li>"
+        for row in rows
+    ]
+    return f'<ul class="problem" role="alert">{"".join(lines)}</ul>'
+
+
+def gaps_html(rows: Sequence[Mapping[str, Any]], dagster_url: str) -> str:
+    if not rows:
+        return "no gap<br>"
+    lines = [
+        (
+            _time(row["since"]),
+            f"{(row['until'] - row['since']).total_seconds():,.0f} s",
+            escape(row["cause"]),
+            f'<span style="color:{COLORS.get(row["state"], DOWN)}">{escape(row["state"])}</span>',
+            f"{row['rows_added']:,}",
+            f"{row['rows_corrected']:,}",
+        )
+        for row in reversed(rows[-SHOWN_GAPS:])
+    ]
+    further = f"the newest {SHOWN_GAPS} of {len(rows):,}<br>" if len(rows) > SHOWN_GAPS else ""
+    head = ("from (New York)", "length", "cause", "state", "added", "corrected")
+    return table("Gap ledger", head, lines) + further + _buttons(dagster_url)
+
+
+def _buttons(dagster_url: str) -> str:
+    if not dagster_url:
+        return ""
+    address = f"{escape(dagster_url)}/locations/polygon_assets/jobs"
+    return (
+        f'<a href="{address}/fill_gaps/playground" target="_blank">fill gaps</a> &nbsp; '
+        f'<a href="{address}/waive_gaps/playground" target="_blank">waive gaps</a><br>'
+    )
+
+
+def days_html(listed: Sequence[Day], dagster_url: str) -> str:
+    lines = [
+        (
+            _day(day.day, dagster_url),
+            f'<span style="color:{DAY_COLORS.get(day.state, "inherit")}">{day.state}</span>',
+            _time(day.closed_at) if day.closed_at else "",
+            f"{day.matching:,}" if day.matching or day.different else "",
+            ", ".join(f"{count:,} {escape(name)}" for name, count in day.different.items()),
+        )
+        for day in listed[:SHOWN_DAYS]
+    ]
+    head = ("day", "state", "closed at", "symbols that match", "that differ")
+    return table("Trading days", head, lines)
+
+
+def _day(day: dt.date, dagster_url: str) -> str:
+    if not dagster_url:
+        return f"{day}"
+    asset = f"{escape(dagster_url)}/assets/snowflake/marts/stream_vs_batch?partition={day}"
+    return f'<a href="{asset}" target="_blank">{day}</a>'
+
+
+def refusals_html(counts: Sequence[Mapping[str, Any]], letters: Sequence[Mapping[str, Any]]) -> str:
+    if not counts:
+        return "nothing was refused<br>"
+    reasons = [
+        (escape(row["program"]), escape(row["kind"]), f"{row['letters']:,}", _time(row["newest"]))
+        for row in counts
+    ]
+    samples = "".join(
+        f"<li><code>{escape(row['letter_id'])}</code> {escape(row['reason'])}</li>"
+        for row in letters[:SHOWN_LETTERS]
+    )
+    head = ("program", "reason", "events", "newest")
+    return table("Refusals by reason", head, reasons) + f"the newest:<ul>{samples}</ul>"
+
+
+def _time(moment: dt.datetime) -> str:
+    return f"{moment.astimezone(NEW_YORK):%m-%d %H:%M:%S}"
