@@ -11,7 +11,7 @@ import pytest
 from snowflake.connector import SnowflakeConnection
 
 from polygon_assets.batch import marts, reconciliation
-from polygon_assets.batch.marts import MARTS, findings
+from polygon_assets.batch.marts import MARTS, findings, queries
 from polygon_assets.batch.marts.findings import Finding
 from polygon_assets.batch.raw.staging import RowError
 from polygon_assets.batch.reconciliation import DayBar
@@ -122,6 +122,8 @@ def test_compared_rows_replace_their_day(session: SnowflakeConnection) -> None:
         (THURSDAY, "A", "match", None, None, None, None, AT),
         (FRIDAY, "A", "drift", None, Decimal("1.000001"), -0.5, "10:31-10:33", AT),
     ]
+    counts = queries.answer(session, "compared_days").to_pylist()
+    assert [tuple(row.values()) for row in counts] == [(THURSDAY, "match", 1), (FRIDAY, "drift", 1)]
     with pytest.raises(ValueError, match=r"a row of 2026-11-12 among those of 2026-11-13"):
         marts.replace_day(session, mart, FRIDAY, [comparison(THURSDAY, "A")])
     with pytest.raises(

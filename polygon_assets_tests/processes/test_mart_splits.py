@@ -12,7 +12,7 @@ from snowflake.connector import SnowflakeConnection
 
 from polygon_assets import market
 from polygon_assets.batch import marts
-from polygon_assets.batch.marts import MARTS, findings
+from polygon_assets.batch.marts import MARTS, findings, queries
 from polygon_assets.batch.marts.findings import SplitJump
 from polygon_assets.batch.marts.split_decisions import SplitDecision
 from polygon_assets.market import MarketError
@@ -96,6 +96,36 @@ def test_python_reads_the_adjusted_days_and_the_splits_as_arrow(
         {"execution_date": MONDAY, "split_from": 1.0, "split_to": 3.0, "status": "applied"}
     ]
     assert market.adjusted("NONE", settings).column_names[:2] == ["ticker", "trading_day"]
+
+
+def test_previous_closes_are_in_the_shares_of_the_day(session: SnowflakeConnection) -> None:
+    """A 1 for 3 on Monday, one that is only announced then, and one that nobody has decided."""
+    merge(
+        session,
+        "stock_split",
+        split("1", "A", "2026-11-16", 1, 3),
+        split("2", "B", "2026-11-17", 1, 2),
+        split("3", "C", "2026-11-16", 1, 2),
+        split("4", "C", "2026-11-16", 1, 5),
+        split("5", "D", "2026-11-13", 1, 2),
+    )
+    merge_closes(session, {THURSDAY: 100, FRIDAY: 9})
+    for symbol, close in {"B": 8.0, "C": 7.0, "D": 6.0}.items():
+        merge_closes(session, {FRIDAY: close}, symbol)
+    build_all(session, THURSDAY, FRIDAY)
+    closes = queries.answer(session, "previous_closes", day=MONDAY).to_pylist()
+    assert closes == [
+        {"ticker": "A", "trading_day": FRIDAY, "close": pytest.approx(3.0)},
+        {"ticker": "B", "trading_day": FRIDAY, "close": 8.0},
+        {"ticker": "D", "trading_day": FRIDAY, "close": 6.0},
+    ]
+    tomorrow = queries.answer(session, "previous_closes", day=TUESDAY).to_pylist()
+    assert [(row["ticker"], row["close"]) for row in tomorrow] == [
+        ("A", pytest.approx(3.0)),
+        ("B", pytest.approx(4.0)),
+        ("D", 6.0),
+    ]
+    assert queries.answer(session, "previous_closes", day=THURSDAY).num_rows == 0
 
 
 def test_marts_that_cannot_be_read_are_named_with_their_builder(settings: Settings) -> None:

@@ -1,0 +1,133 @@
+"""What the page reads from ClickHouse: coverage and delays that grow, closed days.
+
+What is made of it for a view belongs to test_trust and test_board.
+"""
+
+import datetime as dt
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from polygon_assets.gap_filling.coverage import Interval
+from polygon_assets.market import Connection
+from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.messages import Heartbeat
+from polygon_assets.page.sources import Beats, Delays
+from polygon_assets.serving import heartbeat_history
+from polygon_assets_tests.unit.serving.seconds import Second, insert
+
+SECOND, DAY = dt.timedelta(seconds=1), dt.timedelta(days=1)
+OPENING = MarketCalendar("NYSE").next_session(dt.datetime.now(dt.UTC) - 6 * DAY).regular_open
+"""Of a day that is not older than heartbeats are kept."""
+
+
+def beats(since: float, until: float, instance: str = "host:1") -> list[Heartbeat]:
+    """Complete heartbeats of the producer every ten seconds; seconds after OPENING."""
+    times = [OPENING + at * SECOND for at in range(int(since), int(until) + 1, 10)]
+    return [
+        Heartbeat(
+            "producer",
+            instance,
+            "streaming",
+            1,
+            sent_at=round(1000 * time.timestamp()),
+            epoch=1,
+            complete_until=round(1000 * time.timestamp()),
+            desired=1,
+            confirmed=1,
+        )
+        for time in times
+    ]
+
+
+def part(since: float, until: float) -> Interval:
+    return Interval(OPENING + since * SECOND, OPENING + until * SECOND)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, dt.datetime]:
+    """The market time that a connection says."""
+    times = {"now": OPENING + 60 * SECOND}
+    monkeypatch.setattr(Connection, "now", lambda _: times["now"])
+    return times
+
+
+def test_coverage_grows_with_the_heartbeats(
+    client: Client, connection: Connection, clock: dict[str, dt.datetime]
+) -> None:
+    source = Beats()
+    assert source.ask(connection) == []
+    heartbeat_history.store(client, beats(0, 30))
+    assert source.ask(connection) == [part(0, 10), part(10, 20), part(20, 30)]
+    # Stored late, and by a second process: both count, and no interval joins two processes.
+    heartbeat_history.store(client, beats(40, 50) + beats(60, 80, "host:2"))
+    clock["now"] = OPENING + 90 * SECOND
+    assert source.ask(connection)[3:] == [
+        part(30, 40),
+        part(40, 50),
+        part(60, 70),
+        part(70, 80),
+    ]
+
+
+def test_coverage_begins_again_with_the_next_session(
+    client: Client, connection: Connection, clock: dict[str, dt.datetime]
+) -> None:
+    source = Beats()
+    heartbeat_history.store(client, beats(0, 30))
+    assert source.ask(connection)
+    clock["now"] += 5 * DAY
+    assert source.ask(connection) == []
+
+
+def received(at: float, delay: float, symbol: str = "A") -> Second:
+    """A second that starts so many seconds after a whole minute, received `delay` after its end."""
+    start = _this_minute() + dt.timedelta(seconds=at)
+    start_ms = round(1000 * start.timestamp())
+    received_us = 1000 * (start_ms + 1000 + round(1000 * delay))
+    return Second(symbol, start_ms, received_us, 1.0, 3.0, 0.5, 2.0, Decimal(5), 1.5)
+
+
+def _this_minute() -> dt.datetime:
+    return dt.datetime.now(dt.UTC).replace(second=0, microsecond=0) - dt.timedelta(minutes=2)
+
+
+def test_delays_are_from_the_end_of_a_second_to_its_receipt(
+    client: Client, connection: Connection
+) -> None:
+    minute = _this_minute()
+    source = Delays()
+    assert source.ask(connection) == []
+    rows = [received(at, delay) for at, delay in enumerate([0.2, 0.4, 0.6])]
+    # An hour late: a fill, which says nothing about the stream.
+    insert(client, [*rows, received(10, 3600), received(65, 2.0)])
+    first, second = source.ask(connection)
+    assert (first["minute"], first["rows"], first["p50"]) == (minute, 3, pytest.approx(0.4))
+    assert 0.4 < first["p99"] <= 0.6
+    assert (second["rows"], second["p50"]) == (1, pytest.approx(2.0))
+    # A minute that is no longer asked for stays; a later row changes only its own minute.
+    client.command("TRUNCATE TABLE market.stock_recent")
+    insert(client, [replace(received(70, 4.0), symbol="B")])
+    kept: list[dict[str, Any]] = source.ask(connection)
+    assert [(row["minute"], row["rows"]) for row in kept] == [
+        (minute, 3),
+        (minute + dt.timedelta(minutes=1), 1),
+    ]
+    assert kept[1]["p50"] == pytest.approx(4.0)
+
+
+def test_closed_days_are_those_with_minute_bars(client: Client, connection: Connection) -> None:
+    days = [(dt.date(2024, 3, 8), "A"), (dt.date(2024, 3, 8), "B"), (dt.date(2024, 3, 11), "A")]
+    for number, (day, symbol) in enumerate(days):
+        client.insert(
+            "market.ohlcv_1m_by_day",
+            [(day, symbol, OPENING, OPENING + number * SECOND)],
+            column_names=("trading_day", "symbol", "minute", "filled_at"),
+        )
+    assert connection.read("closed_days").to_pylist() == [
+        {"trading_day": day, "closed_at": OPENING + at * SECOND, "symbols": symbols}
+        for day, at, symbols in ((dt.date(2024, 3, 8), 1, 2), (dt.date(2024, 3, 11), 2, 1))
+    ]
