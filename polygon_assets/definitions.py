@@ -21,6 +21,7 @@ from polygon_assets.defs.assets import (
     snowflake_marts,
     snowflake_raw,
     stream_gaps,
+    top_movers,
 )
 from polygon_assets.defs.batch import calendar_check
 from polygon_assets.defs.batch import jobs as batch_jobs
@@ -100,6 +101,7 @@ def _assets(days: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition | dg
         s3.ARCHIVE,
         clickhouse.stock_aggregates(days),
         *clickhouse.VIEW_SPECS,
+        top_movers.top_movers,
         stream_gaps.stream_gaps,
         alerts_table.ALERTS,
         dead_letters.dead_letters,

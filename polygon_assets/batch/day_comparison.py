@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from polygon_assets.batch.marts import MARTS, replace_day
+from polygon_assets.batch.marts import MARTS, queries, replace_day
 from polygon_assets.batch.reconciliation import (
     Comparison,
     DayBar,
@@ -57,6 +57,16 @@ class DayComparison:
         return sorted(different, key=lambda symbol: (-symbol.severity, symbol.symbol))
 
 
+@dataclass(frozen=True)
+class Stored:
+    """The table after a day was stored."""
+
+    rows: int
+    """Those of the day."""
+    days: Sequence[Mapping[str, Any]]
+    """Of every compared day, oldest first: trading_day, verdict, symbols."""
+
+
 def compare_day(
     settings: Settings, calendar: MarketCalendar, day: dt.date, clock: MarketClock = WALL_CLOCK
 ) -> DayComparison:
@@ -83,13 +93,14 @@ def compare_day(
     return replace(comparison, minutes=minutes, note="; ".join(filter(None, [note, unknown])))
 
 
-def store(settings: Settings, comparison: DayComparison, now: dt.datetime) -> int:
-    """Replace the day's rows in MARTS.STREAM_VS_BATCH; returns how many there are."""
+def store(settings: Settings, comparison: DayComparison, now: dt.datetime) -> Stored:
+    """Replace the day's rows in MARTS.STREAM_VS_BATCH."""
     from polygon_assets.clients import snowflake
 
     rows = [_row(comparison, symbol, now) for symbol in comparison.symbols]
     with closing(snowflake.connect(settings)) as connection:
-        return replace_day(connection, MART, comparison.day, rows)
+        count = replace_day(connection, MART, comparison.day, rows)
+        return Stored(count, queries.answer(connection, "compared_days").to_pylist())
 
 
 def _nothing_of(day: dt.date, table: str) -> NothingToCompareError:

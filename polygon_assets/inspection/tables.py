@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from polygon_assets.inspection import ClickHouseUnreachableError
 from polygon_assets.inspection.table_layout import ServerFacts
@@ -49,6 +49,28 @@ def day_rows(settings: Settings, days: Iterable[dt.date]) -> dict[dt.date, int]:
         return {
             day: int(client.query(sql, parameters={"day": day}).result_rows[0][0]) for day in days
         }
+
+
+def seconds_by_minute(settings: Settings, day: dt.date) -> list[tuple[dt.datetime, int]]:
+    """The stored seconds of all symbols in each minute (UTC) that has any, oldest first.
+
+    Raises ClickHouseUnreachableError.
+    """
+    with _client(settings) as client:
+        rows = client.query(
+            load("seconds_by_minute"), parameters={"day": day}, tz_mode="aware"
+        ).result_rows
+    return [(minute, int(seconds)) for minute, seconds in rows]
+
+
+def movers(settings: Settings, now: dt.datetime, limit: int) -> list[dict[str, Any]]:
+    """The largest changes within 10 s at `now`, see `serving/queries/top_movers.sql`.
+
+    Raises ClickHouseUnreachableError.
+    """
+    with _client(settings) as client:
+        answer = client.query(load("top_movers"), parameters={"now": now, "limit": limit})
+        return list(answer.named_results())
 
 
 def not_stored(

@@ -11,7 +11,7 @@ import pytest
 from dagster._core.remote_representation.external_data import RepositorySnap
 
 from polygon_assets.definitions import build_defs
-from polygon_assets.defs.graph.keys import DEAD_LETTER_TABLE, OHLCV_1M, STREAM_GAPS
+from polygon_assets.defs.graph.keys import DEAD_LETTER_TABLE, OHLCV_1M, STREAM_GAPS, TOP_MOVERS_10S
 from polygon_assets.defs.graph.partitions import trading_days
 from polygon_assets.defs.stream.fill_gaps import GAP_FILL_TAG
 from polygon_assets.defs.stream.jobs import PROGRAM_TAG, VALIDATION_TAG
@@ -153,11 +153,11 @@ def test_the_keys_of_todays_partitions_and_of_the_calendar_are_the_same() -> Non
     assert keys == [day.isoformat() for day in calendar.trading_days(first, last)]
 
 
-def test_the_stream_checks_refresh_the_pages_of_gaps_and_dead_letters(
+def test_the_stream_checks_refresh_the_pages_of_gaps_dead_letters_and_movers(
     defs: dg.Definitions,
 ) -> None:
     layer = defs.resolve_job_def("stream_checks").asset_layer
-    assert set(layer.executable_asset_keys) == {STREAM_GAPS, DEAD_LETTER_TABLE}
+    assert set(layer.executable_asset_keys) == {STREAM_GAPS, DEAD_LETTER_TABLE, TOP_MOVERS_10S}
 
 
 def test_a_run_has_one_process(defs: dg.Definitions) -> None:

@@ -24,7 +24,6 @@ from polygon_assets.defs.graph.keys import (
     STOCK_RECENT,
     STOCK_VERSIONS,
     STREAM_GAPS,
-    TOP_MOVERS_10S,
 )
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.serving.minute_bars import FilledBars, fill_bars
@@ -64,15 +63,6 @@ DELTA_COLUMNS: tuple[Column, ...] = (
     ),
     ("delta_price_10s", "Nullable(Float64)", "US dollars"),
     ("percentage_change_10s", "Nullable(Float64)", "percent"),
-)
-MOVER_COLUMNS: tuple[Column, ...] = (
-    ("symbol", "LowCardinality(String)", "ticker"),
-    ("last_timestamp", "DateTime64(3, 'UTC')", "start of its last second"),
-    ("last_price", "Float64", "US dollars"),
-    ("price_10s_ago", "Nullable(Float64)", "US dollars: last close at or before 10 s earlier"),
-    ("delta_price_10s", "Nullable(Float64)", "US dollars"),
-    ("percentage_change_10s", "Nullable(Float64)", "percent"),
-    ("volume_70s", "Decimal(38, 6)", "shares in the last 70 s"),
 )
 FINALITY_COLUMNS: tuple[Column, ...] = (
     ("symbol", "LowCardinality(String)", "ticker"),
@@ -250,19 +240,6 @@ _VIEWS = (
             lateness="none: computed when read.",
             wrong="it is the table's: NULL where the symbol had no trade between 60 s and 10 s "
             "before.",
-        ),
-    ),
-    _View(
-        TOP_MOVERS_10S,
-        (STOCK_RECENT,),
-        "view",
-        MOVER_COLUMNS,
-        described(
-            "Every symbol's last second against 10 s before, for ranking who moves now.",
-            grain="one row per symbol that traded in the 70 s before the parameter `now_ts`.",
-            lateness="none: computed when read.",
-            wrong="it is `clickhouse/stock_recent`'s; compare one symbol with "
-            "`clickhouse/stock_delta_10s`.",
         ),
     ),
 )

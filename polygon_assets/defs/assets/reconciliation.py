@@ -6,7 +6,7 @@ Add what the asset's page or its check shows here; how a day is compared belongs
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -20,6 +20,7 @@ from polygon_assets.batch.day_comparison import (
     store,
 )
 from polygon_assets.batch.reconciliation import Comparison, Verdict
+from polygon_assets.defs.graph import plots
 from polygon_assets.defs.graph.automation import FOLLOWS_CLOSED_DAYS_CHECKED, SHORT_OUTAGES
 from polygon_assets.defs.graph.descriptions import OWNERS, as_table, described, table_schema
 from polygon_assets.defs.graph.keys import FACT_DAILY_TRADING, STOCK_AGGREGATES, STREAM_VS_BATCH
@@ -27,7 +28,13 @@ from polygon_assets.defs.graph.pools import mart_pool
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.graph.runs import log_while_running
 
-SHOWN_SYMBOLS = 50
+SHOWN_SYMBOLS, SHOWN_DAYS = 50, 30
+VERDICT_COLORS = {
+    Verdict.MATCH: plots.GOOD,
+    Verdict.DRIFT: plots.FAIR,
+    Verdict.MISSING: plots.BAD,
+    Verdict.SURPLUS: plots.NEUTRAL,
+}
 TOLERABLE_SHARE = 0.05
 """Up to this share of the symbols differences are a warning: the vendor corrects some bars after
 the close, and some of those later."""
@@ -82,10 +89,10 @@ def stream_vs_batch(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
             with log_while_running(context.log):
                 calendar, clock = environment.calendar(), environment.clock()
                 comparison = compare_day(settings, calendar, day, clock)
-                rows = store(settings, comparison, now)
+                stored = store(settings, comparison, now)
         except NothingToCompareError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-        metadata = comparison_metadata(comparison, rows)
+        metadata = comparison_metadata(comparison, stored.rows) | days_metadata(stored.days)
         yield dg.MaterializeResult(metadata=metadata, check_results=[judge(comparison)])
 
     return reconcile_day
@@ -125,6 +132,20 @@ def comparison_metadata(comparison: DayComparison, rows: int) -> dict[str, Any]:
         **({"note": comparison.note} if comparison.note else {}),
         **worst,
     }
+
+
+def days_metadata(rows: Sequence[Mapping[str, Any]]) -> dict[str, dg.MetadataValue]:
+    """The newest compared days as a picture."""
+    days = sorted({row["trading_day"] for row in rows})[-SHOWN_DAYS:]
+    counts = {(row["trading_day"], row["verdict"]): row["symbols"] for row in rows}
+    series = {
+        str(verdict): values
+        for verdict in VERDICT_COLORS
+        if any(values := [counts.get((day, verdict), 0) for day in days])
+    }
+    title = "compared symbols by trading day and verdict"
+    colors = [VERDICT_COLORS[Verdict(name)] for name in series]
+    return {"days": plots.stacked_bars(title, [f"{day:%m-%d}" for day in days], series, colors)}
 
 
 def _worst(comparison: DayComparison) -> str:

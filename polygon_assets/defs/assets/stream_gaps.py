@@ -4,12 +4,17 @@ Add a column of the ledger's page here; gaps are found by `streaming` and stored
 """
 
 import datetime as dt
+from collections import defaultdict
+from collections.abc import Sequence
 
 import dagster as dg
 
+from polygon_assets.defs.graph import plots
 from polygon_assets.defs.graph.descriptions import OWNERS, Column, as_table, described, table_schema
 from polygon_assets.defs.graph.keys import STREAM_GAPS, WEBSOCKET
 from polygon_assets.defs.graph.resources import Environment
+from polygon_assets.market_calendar import NEW_YORK
+from polygon_assets.serving.gap_ledger import GapEntry
 
 GAP_COLUMNS: tuple[Column, ...] = (
     ("gap_id", "String", "connection and first moment; the key"),
@@ -37,6 +42,15 @@ GAP_COLUMNS: tuple[Column, ...] = (
     ("updated_at", "DateTime64(6, 'UTC')", "the newest version of a gap wins"),
 )
 SHOWN_ROWS = 200
+SHOWN_AGE = dt.timedelta(days=14)
+STATE_COLORS = {
+    "verified": plots.GOOD,
+    "waived": plots.NEUTRAL,
+    "filled": plots.FAIR,
+    "filling": plots.FAIR,
+    "unfillable": plots.BAD,
+    "open": plots.BAD,
+}
 
 
 @dg.asset(
@@ -78,6 +92,7 @@ def stream_gaps(environment: Environment) -> dg.MaterializeResult[None]:
             "missing_seconds": dg.MetadataValue.float(
                 sum(((row.until or now) - row.since).total_seconds() for row in rows)
             ),
+            **_by_day(ledger, now),
             "gaps": dg.MetadataValue.md(
                 as_table(gaps.COLUMNS, [row.cells() for row in rows[-SHOWN_ROWS:]])
                 if rows
@@ -88,3 +103,22 @@ def stream_gaps(environment: Environment) -> dg.MaterializeResult[None]:
             ),
         }
     )
+
+
+def _by_day(ledger: Sequence[GapEntry], now: dt.datetime) -> dict[str, dg.MetadataValue]:
+    """A picture of the last days with a gap; none without one."""
+    first = (now - SHOWN_AGE).astimezone(NEW_YORK).date()
+    seconds: dict[str, dict[dt.date, float]] = {state: defaultdict(float) for state in STATE_COLORS}
+    for entry in ledger:
+        day = entry.since.astimezone(NEW_YORK).date()
+        if entry.is_readable and day >= first:
+            seconds[entry.state][day] += entry.seconds
+    days = sorted({day for by_day in seconds.values() for day in by_day})
+    series = {
+        state: [by_day.get(day, 0.0) for day in days] for state, by_day in seconds.items() if by_day
+    }
+    if not days:
+        return {}
+    title = "seconds in gaps by trading day and state"
+    colors = [STATE_COLORS[state] for state in series]
+    return {"by_day": plots.stacked_bars(title, [f"{day:%m-%d}" for day in days], series, colors)}

@@ -15,7 +15,13 @@ from polygon_assets.child_processes import die_with_parent
 from polygon_assets.clients.ecs import EcsRefusedError, EcsUnreachableError
 from polygon_assets.clients.market_clock import MarketClockError
 from polygon_assets.defs.graph.dagster_processes import dagster_ancestors, is_intact
-from polygon_assets.defs.graph.keys import DEAD_LETTER_TABLE, OHLCV_1M, STREAM_GAPS, SUBSCRIPTIONS
+from polygon_assets.defs.graph.keys import (
+    DEAD_LETTER_TABLE,
+    OHLCV_1M,
+    STREAM_GAPS,
+    SUBSCRIPTIONS,
+    TOP_MOVERS_10S,
+)
 from polygon_assets.defs.graph.resources import Environment, StreamPrograms
 from polygon_assets.defs.graph.runs import NEEDS_HUMAN_TAG
 from polygon_assets.defs.stream import decisions
@@ -167,10 +173,10 @@ def stream_checks(checks: list[dg.AssetChecksDefinition]) -> UnresolvedAssetJobD
     return dg.define_asset_job(
         "stream_checks",
         selection=dg.AssetSelection.checks(*checks)
-        | dg.AssetSelection.assets(STREAM_GAPS, DEAD_LETTER_TABLE),
+        | dg.AssetSelection.assets(STREAM_GAPS, DEAD_LETTER_TABLE, TOP_MOVERS_10S),
         description="Judges the running streams: lag, freshness, confirmed channels, clocks, dead "
         "letters, the account of events, and whether processed messages are rows. Shows the gap "
-        "ledger and the dead letters of the last day.",
+        "ledger, the dead letters of the last day, and the top movers.",
     )
 
 

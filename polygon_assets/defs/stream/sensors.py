@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from polygon_assets.clients import ecs
+from polygon_assets.defs.graph import plots
 from polygon_assets.defs.graph.dagster_processes import dagster_ancestors, is_intact
 from polygon_assets.defs.graph.keys import STOCK_AGGREGATES
 from polygon_assets.defs.graph.resources import Environment
@@ -27,8 +28,9 @@ from polygon_assets.defs.stream.jobs import (
     stream_job_name,
 )
 from polygon_assets.defs.stream.open_days import open_days
-from polygon_assets.inspection import InspectionError, services, streams
+from polygon_assets.inspection import InspectionError, services, streams, tables
 from polygon_assets.inspection.gaps import ledger
+from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.messages import PROGRAMS, Heartbeat
 from polygon_assets.required_settings import missing_settings, not_set
 from polygon_assets.settings import Settings
@@ -178,7 +180,7 @@ def trading_day_closer(
     verdicts = {
         known.day.isoformat(): day_closing.day_closed(known, calendar, now) for known in days
     }
-    events = list(_day_events(verdicts, last_reasons))
+    events = list(_day_events(settings, verdicts, last_reasons))
     open_reasons = {day: verdict.reason for day, verdict in verdicts.items() if not verdict.closed}
     summary = "; ".join(f"{day}: {reason}" for day, reason in open_reasons.items())
     return dg.SensorResult(
@@ -189,15 +191,31 @@ def trading_day_closer(
 
 
 def _day_events(
-    verdicts: dict[str, day_closing.Verdict], last_reasons: dict[str, str]
+    settings: Settings, verdicts: dict[str, day_closing.Verdict], last_reasons: dict[str, str]
 ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
     """A materialization for each proved day, an observation where the reason has changed."""
     for day, verdict in verdicts.items():
-        metadata = {"proof" if verdict.closed else "still_open": verdict.reason}
         if verdict.closed:
-            yield dg.AssetMaterialization(STOCK_AGGREGATES, partition=day, metadata=metadata)
+            proof = dg.MetadataValue.text(verdict.reason)
+            yield dg.AssetMaterialization(
+                STOCK_AGGREGATES,
+                partition=day,
+                metadata={"proof": proof, **_seconds_by_minute(settings, day)},
+            )
         elif last_reasons.get(day) != verdict.reason:
-            yield dg.AssetObservation(STOCK_AGGREGATES, partition=day, metadata=metadata)
+            yield dg.AssetObservation(
+                STOCK_AGGREGATES, partition=day, metadata={"still_open": verdict.reason}
+            )
+
+
+def _seconds_by_minute(settings: Settings, day: str) -> dict[str, dg.MetadataValue]:
+    """The day as a picture; none where ClickHouse went away since the proof, which stands."""
+    try:
+        minutes = tables.seconds_by_minute(settings, dt.date.fromisoformat(day))
+    except InspectionError:
+        return {}
+    title = "stored seconds of all symbols by minute (New York)"
+    return {"seconds_by_minute": plots.line(title, minutes, NEW_YORK)}
 
 
 STREAM_SENSORS = (

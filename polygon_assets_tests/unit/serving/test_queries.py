@@ -1,14 +1,12 @@
 """The named queries: each runs on bound parameters and begins with a comment on its purpose."""
 
 import datetime as dt
-import random
 import re
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from polygon_assets.serving.queries import UnknownQueryError, load, names
-from polygon_assets_tests.unit.serving.seconds import insert, random_seconds
 
 _PARAMETER = re.compile(r"\{(\w+):(Array\(\w+\)|\w+)")
 
@@ -36,22 +34,6 @@ def test_every_query_has_a_comment_and_runs_on_bound_parameters(client: Client, 
     client.command(
         text, parameters={parameter: values[kind] for parameter, kind in _PARAMETER.findall(text)}
     )
-
-
-def test_the_newest_rows_come_first(client: Client) -> None:
-    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
-    seconds = random_seconds(random.Random(9), ("AAPL",), int(now.timestamp() - 600) * 1000, 60)
-    insert(client, seconds)
-    rows = list(
-        client.query(
-            load("newest_rows"), parameters={"now": now, "limit": 3}, tz_mode="aware"
-        ).named_results()
-    )
-    expected = sorted(
-        {second.start_ms for second in seconds if second.start_ms <= now.timestamp() * 1000},
-        reverse=True,
-    )[:3]
-    assert [int(row["start_timestamp"].timestamp() * 1000) for row in rows] == expected
 
 
 def test_table_status_of_empty_tables_has_no_newest_time(client: Client) -> None:
