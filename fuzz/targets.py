@@ -177,9 +177,7 @@ def _status_and_supervision(beat: Heartbeat) -> None:
     gaps.rows([], beat, True, NOW)
     decisions.is_finished(beat.program, beat, NOW, NOW)
     decisions.decide(decisions.StreamFacts(beat.program, (), beat), CALENDAR, NOW)
-    events = EventReporter(
-        beat.program, lambda _: None, lambda _: None, lambda: "", page_url="http://page"
-    )
+    events = EventReporter(beat.program, lambda _: None, lambda _: None, lambda: "")
     events.observe(beat, 0)
     beats: dict[str, Heartbeat] = {beat.program: beat}
     checks.judge_channels(beat, NOW)

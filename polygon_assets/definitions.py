@@ -29,6 +29,7 @@ from polygon_assets.defs.batch.schedules import daily_batch, reference_weekly
 from polygon_assets.defs.batch.sensors import BATCH_SENSORS
 from polygon_assets.defs.graph.alert_sensor import alerts
 from polygon_assets.defs.graph.automation import AUTOMATION
+from polygon_assets.defs.graph.live_page import linked
 from polygon_assets.defs.graph.partitions import trading_days
 from polygon_assets.defs.graph.resources import Airbyte, Environment, StreamPrograms
 from polygon_assets.defs.stream import jobs as stream_jobs
@@ -47,14 +48,15 @@ def build_defs(
 ) -> dg.Definitions:
     """The graph.
 
-    Partition keys are part of it, so the calendar is the one setting that is read while the graph
-    is built; runs and ticks read everything else when they need it.
+    Partition keys are part of it, and links to the live page, so the calendar and PAGE_URL are read
+    while the graph is built; runs and ticks read all other settings when they need them.
     """
-    days = trading_days(calendar_of(settings or load_settings()))
+    settings = settings or load_settings()
+    days = trading_days(calendar_of(settings))
     checks = [*stream_checks(), sample_agrees_with_rest]
     checks_job = stream_jobs.stream_checks(checks)
     return dg.Definitions(
-        assets=_assets(days),
+        assets=linked(_assets(days), settings.page_url),
         asset_checks=[*checks, calendar_check.calendar_agrees],
         jobs=_jobs(checks_job),
         schedules=[

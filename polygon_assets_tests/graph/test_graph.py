@@ -12,6 +12,7 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 
 from polygon_assets.definitions import build_defs
 from polygon_assets.defs.graph.keys import DEAD_LETTER_TABLE, OHLCV_1M, STREAM_GAPS, TOP_MOVERS_10S
+from polygon_assets.defs.graph.live_page import VIEWS
 from polygon_assets.defs.graph.partitions import trading_days
 from polygon_assets.defs.stream.fill_gaps import GAP_FILL_TAG
 from polygon_assets.defs.stream.jobs import PROGRAM_TAG, VALIDATION_TAG
@@ -158,6 +159,18 @@ def test_the_stream_checks_refresh_the_pages_of_gaps_dead_letters_and_movers(
 ) -> None:
     layer = defs.resolve_job_def("stream_checks").asset_layer
     assert set(layer.executable_asset_keys) == {STREAM_GAPS, DEAD_LETTER_TABLE, TOP_MOVERS_10S}
+
+
+def test_each_asset_of_the_live_page_links_to_its_view() -> None:
+    settings = Settings(page_url="http://page")
+    graph = build_defs(settings).resolve_asset_graph()
+    links = {
+        key: metadata["live_page"].value
+        for key in graph.get_all_asset_keys()
+        if "live_page" in (metadata := graph.get(key).metadata)
+    }
+    assert links == {key: f"http://page/{view}" for key, view in VIEWS.items()}
+    assert set(VIEWS.values()) == {"", "trust", "cost", "symbol/AAPL"}
 
 
 def test_a_run_has_one_process(defs: dg.Definitions) -> None:

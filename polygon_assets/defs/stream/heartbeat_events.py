@@ -45,8 +45,6 @@ class Subject:
     flow: bool = True
     """Whether rate, lag and newest event describe this asset."""
     channels: bool = False
-    view: str = "trust"
-    """The view of the live page that shows the same thing."""
     observed: bool = True
     """False for tables that the same insert fills: one of them is observed."""
 
@@ -58,7 +56,6 @@ SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
             counters=("read", "refused", "dropped", "reconnects"),
             progress="forwarded",
             channels=True,
-            view="",
         ),
         Subject(RAW, counters=("forwarded", "retries"), progress="forwarded"),
     ),
@@ -69,10 +66,8 @@ SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
     "sink": (
         Subject(STOCK_AGGREGATES, counters=("read", "forwarded", "retries")),
         Subject(STOCK_VERSIONS, counters=("forwarded",), progress="forwarded", observed=False),
-        Subject(
-            STOCK_RECENT, counters=("forwarded",), progress="forwarded", view="", observed=False
-        ),
-        Subject(STOCK_LAST, counters=("forwarded",), progress="forwarded", view="", observed=False),
+        Subject(STOCK_RECENT, counters=("forwarded",), progress="forwarded", observed=False),
+        Subject(STOCK_LAST, counters=("forwarded",), progress="forwarded", observed=False),
     ),
     "archiver": (
         Subject(RAW_ARCHIVE, counters=("read", "forwarded", "retries"), progress="forwarded"),
@@ -90,14 +85,12 @@ class EventReporter:
         log: Callable[[str], None],
         kafka_error: Callable[[], str],
         *,
-        page_url: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._subjects = SUBJECTS[program]
         self._log_event = log_event
         self._log = log
         self._kafka_error = kafka_error
-        self._page_url = page_url
         self._clock = clock
         self._observed_at = -OBSERVE_SECONDS
         self._shown: tuple[object, ...] = ()
@@ -121,9 +114,6 @@ class EventReporter:
                 if heartbeat
                 else _no_heartbeat(self._kafka_error(), restarts)
             )
-            if self._page_url:
-                page = dg.MetadataValue.url(f"{self._page_url}/{subject.view}")
-                metadata = {**metadata, "live_page": page}
             if subject.observed:
                 self._log_event(dg.AssetObservation(subject.key, metadata=metadata))
             if heartbeat and self._progressed(subject, heartbeat):

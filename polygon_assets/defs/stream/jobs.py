@@ -125,7 +125,6 @@ def _keep_running(
                 context.log_event,
                 context.log.info,
                 lambda: listener.error,
-                page_url=settings.page_url,
             ),
             is_finished,
             Limits(grace_seconds=settings.drain_seconds + KILL_MARGIN_SECONDS),

@@ -30,7 +30,6 @@ class Log:
             self.events.append,
             lambda _text: None,
             lambda: "no broker",
-            page_url="http://page",
             clock=lambda: self.now,
         )
 
@@ -59,18 +58,6 @@ def test_observations_come_every_thirty_seconds_on_each_asset_of_the_program() -
     log.now += 1
     reporter.observe(beat("filter"), 0)
     assert len(log.take()) == 2
-
-
-def test_each_event_leads_to_the_pages_view_of_the_same_thing() -> None:
-    log = Log()
-    log.reporter("sink").observe(beat("sink", 5), 0)
-    links = {
-        event.asset_key: event.metadata["live_page"].value
-        for event in log.events
-        if isinstance(event, dg.AssetMaterialization)
-    }
-    assert links[STOCK_VERSIONS] == "http://page/trust"
-    assert links[STOCK_LAST] == "http://page/"
 
 
 def test_a_change_is_shown_within_five_seconds() -> None:
