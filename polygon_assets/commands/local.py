@@ -67,11 +67,24 @@ def exchange_options(command: Callable[..., None]) -> Callable[..., None]:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of dagster.yaml and workspace.yaml, this checkout by default.",
 )
-def dev(data: Path, port: int, project: Path, kafka: str, **exchange: Any) -> None:
+@click.option(
+    "--demonstration/--no-demonstration",
+    default=True,
+    show_default=True,
+    help="In a new folder of data, also deliver yesterday of three symbols as a recorded day.",
+)
+def dev(
+    data: Path, port: int, project: Path, kafka: str, *, demonstration: bool, **exchange: Any
+) -> None:
     """Run the embedded stack and Dagster until Ctrl-C."""
-    next_command = _status_command(data)
     _run_locally(
-        data, exchange, next_command=next_command, project=project, ui_port=port, kafka=kafka
+        data,
+        exchange,
+        next_command=_status_command(data),
+        project=project,
+        ui_port=port,
+        kafka=kafka,
+        demonstration=demonstration,
     )
 
 

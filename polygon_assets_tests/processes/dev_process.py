@@ -53,7 +53,7 @@ def start_dev(
     places = ["--data", str(data), "--port", port, "--project", str(home)]
     with (data / "dev.log").open("ab") as log:
         return subprocess.Popen(
-            [*COMMAND, "dev", *kafka, *places, *options],
+            [*COMMAND, "dev", "--no-demonstration", *kafka, *places, *options],
             cwd=home,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -27,6 +27,7 @@ from polygon_assets.inspection import (
     warehouse,
 )
 from polygon_assets.local.apache_kafka.install import installed_jars
+from polygon_assets.local.launcher.demonstration_day import Demonstration
 from polygon_assets.local.launcher.environment import clean_this_process
 from polygon_assets.local.launcher.live_line import LiveLine
 from polygon_assets.local.launcher.replay import dagster_home, refuse_unprovable, replay_start
@@ -41,6 +42,7 @@ AGGREGATES = "market.stock_aggregates"
 POLL_SECONDS = 2.0
 WAREHOUSE_POLL_SECONDS = 5.0
 IDLE_SECONDS = 0.5
+DEMONSTRATION_SECONDS = 300.0
 CheckServers = Callable[[], None]
 """Restarts servers that died or hang; every waiting loop calls it."""
 
@@ -53,10 +55,12 @@ def run(
     kafka: str,
     project: Path | None = None,
     ui_port: int = 0,
+    demonstration: bool = False,
 ) -> None:
     """Run until SIGINT or SIGTERM, with Dagster if its project folder is given.
 
-    Once all is up, `next_command` is shown as a suggestion for another shell.
+    Once all is up, `next_command` is shown as a suggestion for another shell. With `demonstration`
+    a new data folder also gets yesterday as a recorded day.
 
     Raises ServerFailedError when a server fails, after stopping the others, and ReplayError for a
     day that cannot be replayed.
@@ -88,7 +92,13 @@ def run(
         console.print(f"in another shell: {next_command}", soft_wrap=True)
         if project:
             _suggest(stack, console)
-            _wait_for_days(stack, console, check_servers)
+            is_new = not rows_before and not replay_start(exchange_options)
+            with Demonstration(stack, exchange_options) as shown:
+                if demonstration and is_new:
+                    shown.start()
+                _wait_for_days(stack, console, check_servers)
+                if demonstration and is_new:
+                    _wait_for_demonstration(shown, stack, console, check_servers)
         _check_until_stopped(console, check_servers, live_line if project else None)
     console.print("everything is stopped")
 
@@ -208,15 +218,38 @@ def _wait_for_replay(
     while not (verdicts := _verdicts(settings, session.day)):
         check_servers()
         time.sleep(WAREHOUSE_POLL_SECONDS)
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
     console.print(
-        f"{session.day} is closed and compared with the daily bars: {counts}. "
+        f"{session.day} is closed and compared with the daily bars: {_counted(verdicts)}. "
         "The servers stay up until Ctrl-C"
     )
 
 
 def _market_time(settings: Settings) -> dt.datetime:
     return market_clock.connect(settings).market(dt.datetime.now(dt.UTC))
+
+
+def _wait_for_demonstration(
+    shown: Demonstration, stack: Stack, console: Console, check_servers: CheckServers
+) -> None:
+    """Print how the demonstration's day was compared; after some minutes go on without it."""
+    settings, deadline = stack.settings(), time.monotonic() + DEMONSTRATION_SECONDS
+    while not (verdicts := _verdicts(settings, shown.day)):
+        check_servers()
+        if shown.failure or time.monotonic() > deadline:
+            problem = shown.failure or "its day is still open: see the sensor trading_day_closer"
+            console.print(f"the demonstration of {shown.day} is not finished: {problem}")
+            return
+        time.sleep(WAREHOUSE_POLL_SECONDS)
+    console.print(
+        f"{shown.day}, a demonstration of a recorded day: its gap was filled and verified, the day "
+        f"closed and compared with the daily bars: {_counted(verdicts)}. "
+        f"http://127.0.0.1:{stack.ports['page']}/trust",
+        soft_wrap=True,
+    )
+
+
+def _counted(verdicts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
 
 
 def _verdicts(settings: Settings, day: dt.date) -> dict[str, int]:

@@ -192,6 +192,12 @@ class Stack:
         self._wait_until_ready({server.name for server in servers})
         self._write_state()
 
+    def beside(self, name: str, command: Sequence[str]) -> Process:
+        """A process with the servers' environment and a log, which is no server; the caller's."""
+        log = self._log(name)
+        log.unlink(missing_ok=True)
+        return Process(command, self._environment_of_children(), log)
+
     def check(self, names: Collection[str] = ()) -> None:
         """Raise ServerFailedError when a server, or one of `names`, has ended by itself."""
         for name, code in self.ended().items():
@@ -213,12 +219,13 @@ class Stack:
         death_signal = signal.SIGTERM if server.drain_seconds else signal.SIGKILL
         self._processes[server.name] = Process(
             server.command(self.ports[server.name], data),
-            self.environment()
-            | {leftovers.MARK: str(self.data_dir)}
-            | self._temporary_files(server),
+            self._environment_of_children() | self._temporary_files(server),
             log,
             death_signal,
         )
+
+    def _environment_of_children(self) -> dict[str, str]:
+        return self.environment() | {leftovers.MARK: str(self.data_dir)}
 
     def _temporary_files(self, server: Server) -> dict[str, str]:
         """The variable that keeps a server's temporary files, some with secrets, with its data.

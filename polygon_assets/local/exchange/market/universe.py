@@ -72,6 +72,11 @@ class Universe:
         return {symbol: number for number, symbol in enumerate(self.symbols)}
 
     @cached_property
+    def symbol_array(self) -> NDArray[np.object_]:
+        """The symbols, to be taken by tickers' numbers."""
+        return np.array(self.symbols, dtype=object)
+
+    @cached_property
     def keys(self) -> Ints:
         """The tickers' numbers, from which their hashes start."""
         return np.arange(len(self.symbols), dtype=np.int64)

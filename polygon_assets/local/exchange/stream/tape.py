@@ -17,6 +17,7 @@ from polygon_assets.local.exchange.market.lateness import LONGEST_DELAY, Rates, 
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.exchange.market.noise import Ints
 from polygon_assets.local.exchange.market.totals import Totals
+from polygon_assets.local.exchange.market.universe import Universe
 
 
 class Event(msgspec.Struct, omit_defaults=True, gc=False):
@@ -90,7 +91,6 @@ class Tape:
         self.first_second = first_second
         self._minutes: dict[int, _Minute | None] = {}
         self._due: defaultdict[int, Batch] = defaultdict(Batch)
-        self._symbols = np.array(market.universe.symbols, dtype=object)
 
     def events_of(self, second: int) -> Batch:
         """`A` events sent for this Unix second: its bars, some of them twice, then the corrections
@@ -100,7 +100,7 @@ class Tape:
         if minute is None:
             return corrections
         first, end = minute.bounds[second % 60], minute.bounds[second % 60 + 1]
-        batch = self._encode("A", minute.columns.rows(slice(first, end)))
+        batch = self._encoded("A", minute.columns.rows(slice(first, end)))
         for place in minute.repeated[(first <= minute.repeated) & (minute.repeated < end)].tolist():
             batch.add(batch.symbols[place - first], batch.events[place - first])
         batch.extend(corrections)
@@ -160,46 +160,51 @@ class Tape:
             columns=final.without_late(bars, late),
             bounds=np.searchsorted(bars.second, 60 * minute + np.arange(61)).tolist(),
             repeated=np.flatnonzero(late.repeated),
-            minute_bars=self._encode("AM", minute_columns(day, bars, before, after)),
+            minute_bars=self._encoded("AM", minute_columns(day, bars, before, after)),
             totals=after,
         )
 
     def _schedule(self, corrections: Columns, delay: Ints) -> None:
-        batch = self._encode("A", corrections)
+        batch = self._encoded("A", corrections)
         due = (corrections.start_ms // 1000 + delay).tolist()
         for second, symbol, event in zip(due, batch.symbols, batch.events, strict=True):
             self._due[second].add(symbol, event)
 
-    def _encode(self, kind: str, rows: Columns) -> Batch:
-        symbols = self._symbols[rows.ticker].tolist()
-        otc = self.market.universe.otc[rows.ticker].tolist()
-        events = [
-            encode(
-                Event(
-                    kind,
-                    symbol,
-                    v // SHARE,
-                    av // SHARE,
-                    vw,
-                    o,
-                    c,
-                    h,
-                    low,
-                    a,
-                    z,
-                    s,
-                    e,
-                    op or None,
-                    otc,
-                    decimal(v),
-                    decimal(av),
-                )
+    def _encoded(self, kind: str, rows: Columns) -> Batch:
+        return encoded(kind, rows, self.market.universe)
+
+
+def encoded(kind: str, rows: Columns, universe: Universe) -> Batch:
+    """Messages in the vendor's form; `kind` is A or AM."""
+    symbols = universe.symbol_array[rows.ticker].tolist()
+    otc = universe.otc[rows.ticker].tolist()
+    events = [
+        encode(
+            Event(
+                kind,
+                symbol,
+                v // SHARE,
+                av // SHARE,
+                vw,
+                o,
+                c,
+                h,
+                low,
+                a,
+                z,
+                s,
+                e,
+                op or None,
+                otc,
+                decimal(v),
+                decimal(av),
             )
-            for symbol, otc, v, av, vw, o, c, h, low, a, z, s, e, op in zip(
-                symbols, otc, *rows.lists(), strict=True
-            )
-        ]
-        return Batch(symbols, events)
+        )
+        for symbol, otc, v, av, vw, o, c, h, low, a, z, s, e, op in zip(
+            symbols, otc, *rows.lists(), strict=True
+        )
+    ]
+    return Batch(symbols, events)
 
 
 def decimal(volume: int) -> str | None:
