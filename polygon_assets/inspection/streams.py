@@ -129,6 +129,26 @@ def pending_since(
 
     Raises KafkaUnreachableError.
     """
+    unprocessed = _first_unprocessed(settings, group, topic, deadline_seconds)
+    return min(map(received_at, unprocessed), default=None)
+
+
+def waiting_since(
+    settings: Settings, group: str, topic: str, deadline_seconds: float = DEADLINE_SECONDS
+) -> dt.datetime | None:
+    """When the oldest unprocessed message of the group was published; None without one.
+
+    Later than its receipt where it was published again, such as a replayed dead letter. Raises
+    KafkaUnreachableError.
+    """
+    unprocessed = _first_unprocessed(settings, group, topic, deadline_seconds)
+    return min(map(published_at, unprocessed), default=None)
+
+
+def _first_unprocessed(
+    settings: Settings, group: str, topic: str, deadline_seconds: float
+) -> list["ConsumerRecord"]:
+    """The first unprocessed message of each partition that has one."""
     with KafkaReader.at(settings, deadline_seconds, group_id=group) as reader:
         group_positions = reader.positions(topic)
         behind = {
@@ -136,7 +156,7 @@ def pending_since(
             for partition, offset in group_positions.committed.items()
             if offset < group_positions.ends[partition]
         }
-        return min((received_at(record) for record in reader.first_at(topic, behind)), default=None)
+        return list(reader.first_at(topic, behind))
 
 
 def last_processed(
@@ -228,6 +248,11 @@ class _Received(msgspec.Struct):
 
 
 _decode_received = msgspec.json.Decoder(_Received).decode
+
+
+def published_at(record: "ConsumerRecord") -> dt.datetime:
+    """When it was produced; a record without that time counts from its receipt."""
+    return clamped_utc(record.timestamp) if record.timestamp > 0 else received_at(record)
 
 
 def received_at(record: "ConsumerRecord") -> dt.datetime:

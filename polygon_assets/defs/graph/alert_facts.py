@@ -107,7 +107,7 @@ def _questions(settings: Settings) -> Questions:
                 streams.standbys(settings, KAFKA_SECONDS) if settings.producer_copies > 1 else {}
             ),
             "kafka waiting": lambda: {
-                program: streams.pending_since(settings, *read, KAFKA_SECONDS)
+                program: streams.waiting_since(settings, *read, KAFKA_SECONDS)
                 for program, read in topics.READERS.items()
             },
         }

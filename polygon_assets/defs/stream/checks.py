@@ -266,7 +266,7 @@ def _archiver_keeps_up(settings: Settings, now: dt.datetime) -> dg.AssetCheckRes
 def _keeps_up(program: str, settings: Settings, now: dt.datetime) -> dg.AssetCheckResult:
     group, topic = topics.READERS[program]
     lag = streams.positions(settings, group, topic).lag
-    since = streams.pending_since(settings, group, topic)
+    since = streams.waiting_since(settings, group, topic)
     return judge_waiting(since, now, lag, longest_wait(program, settings))
 
 

@@ -25,6 +25,7 @@ from polygon_assets.inspection.streams import (
     positions,
     reported_gaps,
     standbys,
+    waiting_since,
 )
 from polygon_assets.inspection.tables import day_rows, not_stored, tables
 from polygon_assets.local.launcher.stack import Stack, running_stack
@@ -208,6 +209,20 @@ class TestOffsets:
         )
         commit(settings, SINK_GROUP, FILTERED_TOPIC, 30)
         assert pending_since(settings, SINK_GROUP, FILTERED_TOPIC) is None
+
+    def test_a_message_that_was_received_long_ago_waits_since_it_was_published(
+        self, settings: Settings
+    ) -> None:
+        old = aggregate("S1", 1, received_at=1_000_000)
+        send(settings, FILTERED_TOPIC, *filtered(old))
+        since = waiting_since(settings, SINK_GROUP, FILTERED_TOPIC)
+        assert since is not None
+        assert abs(since - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=1)
+        assert pending_since(settings, SINK_GROUP, FILTERED_TOPIC) == dt.datetime.fromtimestamp(
+            1, dt.UTC
+        )
+        commit(settings, SINK_GROUP, FILTERED_TOPIC, 1)
+        assert waiting_since(settings, SINK_GROUP, FILTERED_TOPIC) is None
 
     def test_an_unreadable_message_is_pending_since_it_was_produced(
         self, settings: Settings
