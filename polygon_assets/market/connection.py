@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from polygon_assets.clients import clickhouse, market_clock
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.market_calendar import MarketCalendar
-from polygon_assets.market_clock import calendar_of
+from polygon_assets.market_clock import MarketClock, calendar_of
 from polygon_assets.serving.queries import load
 from polygon_assets.settings import Settings, load_settings
 
@@ -38,13 +38,16 @@ class Connection:
     def calendar(self) -> MarketCalendar:
         return calendar_of(self.settings)
 
-    def now(self) -> dt.datetime:
-        """The market time: the wall clock, or the clock of a replay. Raises MarketError."""
+    def clock(self) -> MarketClock:
+        """The wall clock, or the clock of a replay. Raises MarketError."""
         try:
-            clock = market_clock.connect(self.settings)
+            return market_clock.connect(self.settings)
         except market_clock.MarketClockError as error:
             raise MarketError(str(error)) from error
-        return clock.market(dt.datetime.now(dt.UTC))
+
+    def now(self) -> dt.datetime:
+        """The market time. Raises MarketError."""
+        return self.clock().market(dt.datetime.now(dt.UTC))
 
     def newest_day(self) -> dt.date:
         """Today where the market has opened, or the trading day before."""

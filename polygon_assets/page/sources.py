@@ -93,6 +93,15 @@ def _movers(connection: Connection) -> Rows:
     return cast("Rows", market.movers(connection=connection).to_pylist())
 
 
+def _filled_days(connection: Connection) -> Rows:
+    """The days with one-minute bars; the moments as market time, which differs in a replay."""
+    clock = connection.clock()
+    return [
+        {**row, "filled_at": clock.market(row["filled_at"])}
+        for row in connection.read("filled_days").to_pylist()
+    ]
+
+
 def _refusals(connection: Connection) -> tuple[Rows, Rows]:
     """The refusals of the last day by reason, and the newest of them."""
     since = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
@@ -133,7 +142,7 @@ class Sources:
             Source("delays", 10.0, Delays().ask),
             Source("refusals", 10.0, _refusals),
             Source("alerts", 5.0, partial(_rows, "firing_alerts")),
-            Source("closed days", 60.0, partial(_rows, "closed_days")),
+            Source("filled days", 60.0, _filled_days),
             Source("channels", 30.0, partial(_rows, "newest_subscription_set")),
         ]
         for source in sources:
@@ -149,7 +158,7 @@ class Sources:
         return cast("Reading[Prices]", self.clickhouse.reading("prices"))
 
     def rows(self, name: str) -> Reading[Rows]:
-        """Movers, gaps, delays, alerts, closed days or channels."""
+        """Movers, gaps, delays, alerts, filled days or channels."""
         return cast("Reading[Rows]", self.clickhouse.reading(name))
 
     def coverage(self) -> Reading[Sequence[Interval]]:

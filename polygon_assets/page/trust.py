@@ -11,8 +11,9 @@ from typing import Any
 
 from polygon_assets.batch.reconciliation import Verdict
 from polygon_assets.gap_filling.coverage import Interval, without
+from polygon_assets.market_calendar import MarketCalendar, Session
 from polygon_assets.page.candles import COLORS, Columns, wall_ms
-from polygon_assets.serving.gap_ledger import DOUBT
+from polygon_assets.serving.gap_ledger import DOUBT, SETTLED
 
 ALL = "all channels"
 BARS = ("row", "left", "right", "color", "label")
@@ -87,6 +88,8 @@ class Day:
     """One trading day: whether it is closed, and how its comparison with the vendor ended."""
 
     day: dt.date
+    is_settled: bool
+    """No correction is due any more, and no gap of the day is unsettled."""
     closed_at: dt.datetime | None
     matching: int
     different: Mapping[str, int]
@@ -94,6 +97,8 @@ class Day:
     @property
     def state(self) -> str:
         """open, closed, reconciled or drift."""
+        if not self.is_settled:
+            return "open"
         if self.different:
             return "drift"
         if self.matching:
@@ -101,18 +106,43 @@ class Day:
         return "closed" if self.closed_at else "open"
 
 
-def days(closed: Rows, compared: Rows, today: dt.date) -> list[Day]:
-    """Every day that is closed or compared, and today; newest first."""
-    closings = {row["trading_day"]: row["closed_at"] for row in closed}
+def days(
+    filled: Rows, compared: Rows, gaps: Rows, calendar: MarketCalendar, now: dt.datetime
+) -> list[Day]:
+    """Every day with one-minute bars or a comparison, and today; newest first.
+
+    The bars of a day are filled again and again, the last time when it is closed. All moments are
+    market time.
+    """
+    fillings = {row["trading_day"]: row["filled_at"] for row in filled}
     verdicts: dict[dt.date, dict[str, int]] = defaultdict(dict)
     for row in compared:
         verdicts[row["trading_day"]][row["verdict"]] = row["symbols"]
+    listed = sorted({calendar.day_of(now), *fillings, *verdicts}, reverse=True)
     return [
         Day(
             day,
-            closings.get(day),
+            _is_settled(session, gaps, now),
+            _closed_at(session, fillings.get(day)),
             verdicts[day].get(Verdict.MATCH, 0),
             {name: count for name, count in verdicts[day].items() if name != Verdict.MATCH},
         )
-        for day in sorted({today, *closings, *verdicts}, reverse=True)
+        for day, session in ((day, calendar.session(day)) for day in listed)
     ]
+
+
+def _is_settled(session: Session | None, gaps: Rows, now: dt.datetime) -> bool:
+    if session is None or now < session.settled_at:
+        return False
+    return all(
+        gap["state"] in SETTLED
+        or gap["since"] >= session.extended_close
+        or gap["until"] <= session.extended_open
+        for gap in gaps
+    )
+
+
+def _closed_at(session: Session | None, filled_at: dt.datetime | None) -> dt.datetime | None:
+    if session is None or filled_at is None:
+        return None
+    return filled_at if filled_at >= session.settled_at else None

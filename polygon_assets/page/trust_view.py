@@ -81,10 +81,10 @@ class TrustView:
         self._coverage_age.object = f"{legend_html()} {age_line(reading, now, CURE)}"
 
     def _update_days(self, now: dt.datetime, market_now: dt.datetime) -> None:
-        closed, compared = self._sources.rows("closed days"), self._sources.compared_days()
-        today = self._calendar.day_of(market_now)
-        listed = days(closed.value or [], compared.value or [], today)
-        ages = age_line(closed, now, CURE)
+        filled, compared = self._sources.rows("filled days"), self._sources.compared_days()
+        gaps = self._sources.rows("gaps").value or []
+        listed = days(filled.value or [], compared.value or [], gaps, self._calendar, market_now)
+        ages = age_line(filled, now, CURE)
         if compared.problem:
             ages += f"<br>{age_line(compared, now, CURE)}"
         self._days.object = days_html(listed, self._sources.settings.dagster_url) + ages

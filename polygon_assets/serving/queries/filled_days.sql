@@ -1,5 +1,6 @@
--- The trading days whose one-minute bars are stored, which happens when a day is closed.
-SELECT trading_day, max(filled_at) AS closed_at, uniqExact(symbol) AS symbols
+-- The trading days with one-minute bars, and when these were filled last: every five minutes while
+-- the market is open, and once more when the day is closed.
+SELECT trading_day, max(filled_at) AS filled_at, uniqExact(symbol) AS symbols
 FROM market.ohlcv_1m_by_day
 GROUP BY trading_day
 ORDER BY trading_day

@@ -15,7 +15,7 @@ from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market import Connection
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import Heartbeat
-from polygon_assets.page.sources import Beats, Delays
+from polygon_assets.page.sources import Beats, Delays, _filled_days
 from polygon_assets.serving import heartbeat_history
 from polygon_assets_tests.unit.serving.seconds import Second, insert
 
@@ -119,7 +119,7 @@ def test_delays_are_from_the_end_of_a_second_to_its_receipt(
     assert kept[1]["p50"] == pytest.approx(4.0)
 
 
-def test_closed_days_are_those_with_minute_bars(client: Client, connection: Connection) -> None:
+def test_filled_days_are_those_with_minute_bars(client: Client, connection: Connection) -> None:
     days = [(dt.date(2024, 3, 8), "A"), (dt.date(2024, 3, 8), "B"), (dt.date(2024, 3, 11), "A")]
     for number, (day, symbol) in enumerate(days):
         client.insert(
@@ -127,7 +127,7 @@ def test_closed_days_are_those_with_minute_bars(client: Client, connection: Conn
             [(day, symbol, OPENING, OPENING + number * SECOND)],
             column_names=("trading_day", "symbol", "minute", "filled_at"),
         )
-    assert connection.read("closed_days").to_pylist() == [
-        {"trading_day": day, "closed_at": OPENING + at * SECOND, "symbols": symbols}
+    assert _filled_days(connection) == [
+        {"trading_day": day, "filled_at": OPENING + at * SECOND, "symbols": symbols}
         for day, at, symbols in ((dt.date(2024, 3, 8), 1, 2), (dt.date(2024, 3, 11), 2, 1))
     ]

@@ -4,11 +4,13 @@ import datetime as dt
 from typing import Any
 
 from polygon_assets.gap_filling.coverage import Interval
+from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.page.candles import COLORS, wall_ms
 from polygon_assets.page.trust import ALL, days, delays, merged, timeline
 
 START = dt.datetime(2026, 11, 20, 9, 0, tzinfo=dt.UTC)
 HOUR, SECOND = dt.timedelta(hours=1), dt.timedelta(seconds=1)
+NYSE = MarketCalendar("NYSE")
 SESSION = Interval(START, START + 16 * HOUR)
 
 
@@ -72,20 +74,51 @@ def test_the_minute_that_still_fills_has_no_delay_yet() -> None:
     assert delays([]) == {"minute": [], "rows": [], "p50": [], "p99": []}
 
 
+def filled(day: dt.date, after_settling: dt.timedelta = SECOND) -> dict[str, Any]:
+    session = NYSE.session(day)
+    assert session is not None
+    return {"trading_day": day, "filled_at": session.settled_at + after_settling}
+
+
 def test_a_day_is_open_closed_reconciled_or_drifts() -> None:
-    today = dt.date(2026, 11, 24)
-    monday, friday, thursday = (today - dt.timedelta(days=age) for age in (1, 4, 5))
-    closed = [{"trading_day": day, "closed_at": START} for day in (thursday, friday, monday)]
+    tuesday = dt.date(2026, 11, 24)
+    monday, friday, thursday = (tuesday - dt.timedelta(days=age) for age in (1, 4, 5))
     compared = [
         {"trading_day": thursday, "verdict": "match", "symbols": 5},
         {"trading_day": thursday, "verdict": "drift", "symbols": 2},
         {"trading_day": friday, "verdict": "match", "symbols": 7},
     ]
-    listed = days(closed, compared, today)
+    noon = dt.datetime(2026, 11, 24, 17, tzinfo=dt.UTC)
+    # While the market is open, the bars of today are filled too.
+    today = {"trading_day": tuesday, "filled_at": noon}
+    listed = days(
+        [filled(thursday), filled(friday), filled(monday), today], compared, [], NYSE, noon
+    )
     assert [(day.day, day.state) for day in listed] == [
-        (today, "open"),
+        (tuesday, "open"),
         (monday, "closed"),
         (friday, "reconciled"),
         (thursday, "drift"),
     ]
     assert (listed[3].matching, listed[3].different) == (5, {"drift": 2})
+
+
+def test_a_day_is_open_until_its_bars_were_filled_after_the_last_correction() -> None:
+    monday = dt.date(2026, 11, 23)
+    noon = dt.datetime(2026, 11, 24, 17, tzinfo=dt.UTC)
+    for lag, state in ((-SECOND, "open"), (0 * SECOND, "closed")):
+        assert days([filled(monday, lag)], [], [], NYSE, noon)[1].state == state
+
+
+def test_a_day_with_an_unsettled_gap_is_open_again() -> None:
+    friday = START.date()
+    compared = [{"trading_day": friday, "verdict": "match", "symbols": 7}]
+    noon = dt.datetime(2026, 11, 24, 17, tzinfo=dt.UTC)
+    for known, state in (
+        (gap(1, 2), "open"),
+        (gap(1, 2, "filled"), "open"),
+        (gap(1, 2, "verified"), "reconciled"),
+        (gap(30, 31), "reconciled"),
+        (gap(-9, -8), "reconciled"),
+    ):
+        assert days([filled(friday)], compared, [known], NYSE, noon)[1].state == state
