@@ -296,16 +296,8 @@ def _development(folder: Path) -> Iterator[Timed]:
     """Time the command to a ready UI and to the first live row, next to an empty `dagster dev`."""
     home, data, port = _dagster_home(folder / "home"), folder / "dev", free_port(0, set())
     ready, first_row = "make dev to a ready UI", "make dev to the first live row"
-    options = (
-        "--data",
-        str(data),
-        "--project",
-        str(home),
-        "--port",
-        str(port),
-        "--no-demonstration",
-    )
-    command = [sys.executable, "-m", "polygon_assets.cli", "dev", *options]
+    places = ["--data", str(data), "--project", str(home), "--port", str(port)]
+    command = [sys.executable, "-m", "polygon_assets.cli", "dev", "--no-demonstration", *places]
     with _interrupted_at_the_end(command, home) as started:
         yield Timed(ready, OURS, 1, _until(lambda: _answers(port)) - started, 0.0)
         yield Timed(first_row, OURS, 1, _until(lambda: _has_rows(data)) - started, 0.0)

@@ -13,7 +13,9 @@ import psutil
 import pytest
 import requests
 
+from polygon_assets import market
 from polygon_assets.messages import PROGRAMS
+from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.dev_process import (
     COMMAND,
     START_SECONDS,
@@ -44,13 +46,17 @@ PRODUCTION = {
 """Variables of a shell set up for production: none may reach the embedded stack."""
 
 
+DEMONSTRATION_SECONDS = 500.0
+
+
 @pytest.fixture(scope="module")
 def development(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """A running `polygon-assets dev` with its data, Dagster's too, in a temporary folder."""
     data = tmp_path_factory.mktemp("dev")
-    with running_dev(data, "--tickers", "100", environment=os.environ | PRODUCTION) as process:
+    options = ("--tickers", "100", "--demonstration")
+    with running_dev(data, *options, environment=os.environ | PRODUCTION) as process:
         yield process, data
 
 
@@ -79,7 +85,6 @@ def test_one_command_brings_a_trading_market_into_clickhouse(
         "snowflake",
         "airbyte",
     }
-    assert facts["gaps"]["filling"] == 0
     assert requests.get(f"{address_of(data)}/server_info", timeout=10).status_code == 200
     report = run_cli("doctor", **environment_of(data))
     assert report.returncode == 0, report.stdout
@@ -166,6 +171,26 @@ def test_others_on_the_machine_can_read_no_file_and_reach_no_port_from_outside(
                     "127.0.0.1",
                     "::1",
                 ), (child.cmdline(), connection.laddr)
+
+
+def test_a_newcomer_sees_a_day_whose_gap_was_filled_closed_and_compared(
+    development: tuple[subprocess.Popen[bytes], Path],
+) -> None:
+    _, data = development
+    ends = ("a demonstration of a recorded day", "the demonstration of")
+    eventually(
+        lambda: any(end in (data / "dev.log").read_text() for end in ends),
+        "the demonstration's day is compared",
+        DEMONSTRATION_SECONDS,
+    )
+    log = (data / "dev.log").read_text()
+    assert "compared with the daily bars: 3 match" in log, log
+    variables = {name.lower(): value for name, value in environment_of(data).items()}
+    with market.connect(Settings.model_validate(variables)) as connection:
+        gaps = market.gaps(connection=connection).to_pylist()
+    (gap,) = (gap for gap in gaps if gap["gap_id"].startswith("demonstration"))
+    assert gap["state"] == "verified"
+    assert gap["rows_added"] > 800
 
 
 def test_a_second_stack_on_the_same_data_is_refused_with_a_sentence(

@@ -164,12 +164,14 @@ def test_the_stream_checks_refresh_the_pages_of_gaps_dead_letters_and_movers(
 def test_each_asset_of_the_live_page_links_to_its_view() -> None:
     settings = Settings(page_url="http://page")
     graph = build_defs(settings).resolve_asset_graph()
-    links = {
-        key: metadata["live_page"].value
+    ends = {
+        key: (graph.get(key).description or "").partition("**On the live page:** ")[2]
         for key in graph.get_all_asset_keys()
-        if "live_page" in (metadata := graph.get(key).metadata)
     }
-    assert links == {key: f"http://page/{view}" for key, view in VIEWS.items()}
+    links = {key: f"http://page/{view}" for key, view in VIEWS.items()}
+    assert {key: end for key, end in ends.items() if end} == {
+        key: f"[{link}]({link})" for key, link in links.items()
+    }
     assert set(VIEWS.values()) == {"", "trust", "cost", "symbol/AAPL"}
 
 

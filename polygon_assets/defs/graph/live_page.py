@@ -1,4 +1,4 @@
-"""Which view of the live page shows an asset's data, as a link in the asset's metadata.
+"""Which view of the live page shows an asset's data, as a link in the asset's description.
 
 Add an asset to VIEWS here; the views belong to `polygon_assets.page`.
 """
@@ -43,7 +43,9 @@ def linked(
     def with_link(spec: dg.AssetSpec) -> dg.AssetSpec:
         if not page_url or spec.key not in VIEWS:
             return spec
-        link = dg.MetadataValue.url(f"{page_url}/{VIEWS[spec.key]}")
-        return spec.merge_attributes(metadata={"live_page": link})
+        link = f"{page_url}/{VIEWS[spec.key]}"
+        return spec.replace_attributes(
+            description=f"{spec.description}\n\n**On the live page:** [{link}]({link})"
+        )
 
     return list(dg.map_asset_specs(with_link, assets))
