@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: deploy-check deploy-lock dev test check bench fuzz chaos clean venv lock picture
+.PHONY: superset deploy-check deploy-lock dev test check bench fuzz chaos clean venv lock picture
 
 dev: venv          ## start the embedded stack and the Dagster UI; Ctrl-C stops both; KAFKA=apache
 	@$(BIN)/polygon-assets dev $(if $(KAFKA),--kafka $(KAFKA))
@@ -27,6 +27,9 @@ chaos: venv        ## kill, stop and cut everything, then prove the tables (MINU
 	@$(BIN)/python -m polygon_assets_tests.chaos --minutes $(or $(MINUTES),3) \
 		--kafka $(or $(KAFKA),embedded) $(if $(SEED),--seed $(SEED))
 
+superset: venv .venv-superset/.ready  ## dashboards on the running stack (start make dev first)
+	@$(BIN)/python -m scripts.superset
+
 # jsii runs Node, which .venv-deploy brings with it. W3010: zones are a choice of the deployment,
 # because one may lack an instance type. mypy reads the CDK for two minutes, so it runs beside.
 deploy-check: .venv-deploy/.ready .venv-checkov/.ready  ## prove deploy/aws and deploy/kubernetes without an account
@@ -46,8 +49,9 @@ deploy-check: .venv-deploy/.ready .venv-checkov/.ready  ## prove deploy/aws and 
 .venv-deploy/.ready: deploy/aws/requirements.lock
 .venv-checkov/.ready: deploy/aws/checkov.lock
 .venv-flink/.ready: deploy/flink/requirements.lock
+.venv-superset/.ready: deploy/superset/requirements.lock
 # uv takes seconds where .venv has it; pip takes a minute or two and needs no .venv.
-.venv-deploy/.ready .venv-checkov/.ready .venv-flink/.ready:
+.venv-deploy/.ready .venv-checkov/.ready .venv-flink/.ready .venv-superset/.ready:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $@"; exit 1; }
 	@echo "installing the locked packages into $(@D) (once)"
@@ -58,7 +62,7 @@ deploy-check: .venv-deploy/.ready .venv-checkov/.ready  ## prove deploy/aws and 
 	@touch $@
 
 deploy-lock: venv  ## resolve deploy/*/*.in into their locks again
-	@for name in aws/requirements aws/checkov flink/requirements; do \
+	@for name in aws/requirements aws/checkov flink/requirements superset/requirements; do \
 		$(BIN)/uv pip compile deploy/$$name.in --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q \
 		-o deploy/$$name.lock || exit 1; done
@@ -72,7 +76,7 @@ lock: venv         ## resolve pyproject.toml into requirements.lock again
 
 clean:             ## remove every .venv, the embedded stack's data, caches and Dagster's empty folders
 	rm -rf .venv .venv.former \
-		.venv-deploy .venv-checkov .venv-flink build .local .hypothesis .mypy_cache \
+		.venv-deploy .venv-checkov .venv-flink .venv-superset build .local .hypothesis .mypy_cache \
 		.ruff_cache .pytest_cache .import_linter_cache logs .logs_queue
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
