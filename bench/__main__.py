@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench import batch, batch_table, failover, live, repair, report, rounds, soak, table
+from bench import batch, batch_table, failover, live, page, repair, report, rounds, soak, table
 from bench.laboratory import laboratory
 from bench.rounds import Results
 from polygon_assets.local.launcher.servers import EMBEDDED, KAFKAS
@@ -22,6 +22,7 @@ QUICK_MINUTES, QUICK_WARM_UP_SECONDS = 0.2, 5.0
 SYMBOLS, QUICK_SYMBOLS = 1_000, 50
 OUTAGE_SECONDS, QUICK_OUTAGE_SECONDS = 120.0, 5.0
 KILLS = 5
+VISIT_SECONDS, QUICK_VISIT_SECONDS, VISITORS, MILLION_ROWS = 300.0, 20.0, 10, 50
 DAYS, TICKERS, QUICK_DAYS, QUICK_TICKERS = 10, 10_000, 2, 500
 
 console = Console(width=150)
@@ -56,6 +57,7 @@ def main(
             _batch(QUICK_DAYS, QUICK_TICKERS, runs),
             _repair(QUICK_SYMBOLS, QUICK_EVENTS, QUICK_OUTAGE_SECONDS),
             _failover(1, kafka),
+            _page(QUICK_VISIT_SECONDS, 2, 1),
             *_soak(QUICK_MINUTES, kafka, QUICK_WARM_UP_SECONDS),
         ]
     else:
@@ -64,6 +66,7 @@ def main(
             _batch(DAYS, TICKERS, runs),
             _repair(SYMBOLS, EVENTS, OUTAGE_SECONDS),
             _failover(KILLS, kafka),
+            _page(VISIT_SECONDS, VISITORS, MILLION_ROWS),
             *_soak(minutes, kafka),
         ]
     if write:
@@ -78,6 +81,21 @@ def main(
 def soak_command(minutes: float, kafka: str) -> None:
     """Run only the full market."""
     _soak(minutes, kafka)
+
+
+@main.command(name="page")
+@click.option("--seconds", default=300.0, show_default=True, help="How long visitors stay.")
+@click.option("--visitors", default=10, show_default=True, help="Open tabs.")
+@click.option("--million-rows", default=50, show_default=True, help="Stored rows at the start.")
+def page_command(seconds: float, visitors: int, million_rows: int) -> None:
+    """Measure only the live page."""
+    _page(seconds, visitors, million_rows)
+
+
+def _page(seconds: float, visitors: int, million_rows: int) -> str:
+    with tempfile.TemporaryDirectory() as folder, console.status("filling the tables"):
+        lines = list(page.run(Path(folder), seconds, visitors, million_rows))
+    return _show("the live page beside the whole market", page.COLUMNS, lines)
 
 
 @main.command(name="failover")

@@ -15,7 +15,7 @@ import panel as pn
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.page.readings import Reading
 
-UPDATE_MS = 1000
+UPDATE_MS, CHECK_MS = 1000, 200
 STALE_SECONDS = 5.0
 """A panel says so when its answer is older than this beyond its own rhythm."""
 VIEWS = (("Market", ""), ("Trust", "trust"), ("Cost", "cost"))
@@ -82,6 +82,19 @@ def every_second(update: Callable[[], None]) -> None:
     """Call `update` now and each second while the visitor's page is open."""
     update()
     pn.state.add_periodic_callback(update, UPDATE_MS)
+
+
+def when_new(version: Callable[[], object], update: Callable[[], None]) -> None:
+    """Call `update` soon after `version` has another value, while the visitor's page is open."""
+    shown: list[object] = [None]
+
+    def check() -> None:
+        newest = version()
+        if newest != shown[0]:
+            shown[0] = newest
+            update()
+
+    pn.state.add_periodic_callback(check, CHECK_MS)
 
 
 def age_line(reading: Reading[Any], now: dt.datetime, cure: str) -> str:

@@ -22,6 +22,7 @@ from polygon_assets.page.frame import (
     framed,
     html,
     is_dark,
+    when_new,
 )
 from polygon_assets.page.readings import Reading
 from polygon_assets.page.sources import Prices, Sources
@@ -82,6 +83,7 @@ class MarketView:
         )
         self._filter.param.watch(self._filter_symbols, "value_input")
         every_second(self.update)
+        when_new(lambda: sources.prices().at, self._update_board)
 
     def panels(self) -> list[Any]:
         symbols = pn.Column(
@@ -99,18 +101,21 @@ class MarketView:
 
     def update(self) -> None:
         now = dt.datetime.now(dt.UTC)
-        prices = self._sources.prices()
-        frame = self._shared.frame()
-        if len(frame) and frame is not self._grid.object:
-            self._grid.object = frame
-            # Perspective reports an error for a table without rows, so the grid comes with them.
-            if not len(self._board):
-                self._board.append(self._grid)
+        prices, frame = self._sources.prices(), self._shared.frame()
         self._clock.object = f'<span class="numbers">{_clock(self._calendar, prices, now)}</span>'
         closes = self._sources.closes()
         further = "" if closes.value else f" · {NO_CLOSES} {escape(closes.problem)}"
         self._age.object = f"{len(frame):,} symbols · {age_line(prices, now, CURE)}{further}"
         self._movers.object = _movers(self._sources.rows("movers"), now)
+
+    def _update_board(self) -> None:
+        frame = self._shared.frame()
+        if not len(frame) or frame is self._grid.object:
+            return
+        self._grid.object = frame
+        # Perspective reports an error for a table without rows, so the grid comes with them.
+        if not len(self._board):
+            self._board.append(self._grid)
 
     def _filter_symbols(self, event: Any) -> None:
         begin = event.new.strip()

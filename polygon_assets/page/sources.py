@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 Rows = list[dict[str, Any]]
+LIVE_SECONDS = 0.5
+"""Prices are asked for so often: a visitor sees them within a second after they can be queried."""
 DELAYS_WINDOW = dt.timedelta(minutes=5)
 BEATS_MARGIN = dt.timedelta(minutes=1)
 SAMPLE = 50
@@ -135,7 +137,7 @@ class Sources:
             "Snowflake", partial(market.warehouse, settings)
         )
         sources: list[Source[Connection, Any]] = [
-            Source("prices", 1.0, _prices),
+            Source("prices", LIVE_SECONDS, _prices),
             Source("movers", 1.0, _movers),
             Source("gaps", 2.0, _gaps),
             Source("coverage", 5.0, Beats().ask),

@@ -32,9 +32,17 @@ from polygon_assets.page.candles import (
     split_marks,
     wall_ms,
 )
-from polygon_assets.page.frame import Place, age_line, every_second, framed, html, is_dark
+from polygon_assets.page.frame import (
+    Place,
+    age_line,
+    every_second,
+    framed,
+    html,
+    is_dark,
+    when_new,
+)
 from polygon_assets.page.readings import Reading, Source
-from polygon_assets.page.sources import Prices, Sources
+from polygon_assets.page.sources import LIVE_SECONDS, Prices, Sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,14 +77,14 @@ class Chosen:
 
 
 def tail(chosen: Chosen) -> Source[Connection, pa.Table]:
-    """The newest bars, asked every second for all who look at them."""
+    """The newest bars, asked for all who look at them."""
 
     def ask(connection: Connection) -> pa.Table:
         now = connection.now()
         since = now - max(TAIL_BARS * chosen.width, dt.timedelta(seconds=20))
         return market.bars(chosen.symbol, since, now, chosen.every, connection=connection)
 
-    return Source(f"{chosen.symbol} {chosen.every}", 1.0, ask)
+    return Source(f"{chosen.symbol} {chosen.every}", LIVE_SECONDS, ask)
 
 
 @dataclass(frozen=True)
@@ -161,6 +169,7 @@ class SymbolView:
         pn.state.on_session_destroyed(lambda _: self._sources.clickhouse.leave(self._key()))
         pn.state.onload(self._load)
         every_second(self._update)
+        when_new(lambda: (self._key(), self._reading().at), self._draw_changes)
         return [
             pn.FlexBox(self._width, self._at, align_items="end"),
             self._head,
@@ -265,11 +274,14 @@ class SymbolView:
         self._tasks.add(task := asyncio.get_running_loop().create_task(ask()))
         task.add_done_callback(self._tasks.discard)
 
+    def _draw_changes(self) -> None:
+        newest = self._reading().value
+        # Someone who looks at an earlier moment is not carried away by the market.
+        if newest is not None and not self._loading and not self._chosen.at:
+            self._chart.change(changes(self._chart.drawn, columns_of(newest)))
+
     def _update(self) -> None:
         reading, now = self._reading(), dt.datetime.now(dt.UTC)
-        # Someone who looks at an earlier moment is not carried away by the market.
-        if reading.value is not None and not self._loading and not self._chosen.at:
-            self._chart.change(changes(self._chart.drawn, columns_of(reading.value)))
         gaps = self._sources.rows("gaps").value or []
         shade = shaded(gaps, f"A.{self._chosen.symbol}", *self._chart.shown)
         if shade != self._chart.gaps.data:
