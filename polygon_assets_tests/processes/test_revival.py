@@ -6,18 +6,22 @@ Starts and stops of a whole stack belong to test_stack.
 import dataclasses
 import json
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 
+from polygon_assets.clients import clickhouse
 from polygon_assets.local.launcher import revival as revival_module
 from polygon_assets.local.launcher import stack as stack_module
 from polygon_assets.local.launcher.revival import Revival, is_hopeless
-from polygon_assets.local.launcher.stack import ServerFailedError, Stack
+from polygon_assets.local.launcher.stack import ServerFailedError, Stack, running_stack
 from polygon_assets_tests.processes.listening_server import listener
 
 
@@ -143,3 +147,39 @@ def test_a_repair_inside_a_server_prints_a_line(tmp_path: Path) -> None:
 )
 def test_three_deaths_within_five_minutes_are_hopeless(deaths: list[float], hopeless: bool) -> None:
     assert is_hopeless(deaths, deaths[-1]) is hopeless
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_part_that_a_full_disk_broke_is_read_again_from_those_it_was_merged_from(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, *, is_kept: bool
+) -> None:
+    """Without them the loss is told at each start, with the cure."""
+    lines = list[str]()
+    with running_stack(tmp_path, only=("clickhouse",), fixed_ports=False) as stack:
+        revival = Revival(stack, lines.append)
+        with closing(clickhouse.connect(stack.settings())) as client:
+            client.command("CREATE TABLE market.t (a UInt64) ENGINE = MergeTree ORDER BY a")
+            for start in (0, 10):
+                client.command(f"INSERT INTO market.t SELECT number + {start} FROM numbers(10)")
+            client.command("OPTIMIZE TABLE market.t FINAL")
+            paths = client.query(
+                "SELECT active, path FROM system.parts WHERE table = 't' ORDER BY name"
+            ).result_rows
+            (merged,) = (Path(path) for active, path in paths if active)
+            for marks in merged.glob("data.cmrk*"):
+                marks.write_bytes(b"")
+            client.command("SYSTEM DROP MARK CACHE")
+            with pytest.raises(DatabaseError, match="CORRUPTED_DATA"):
+                client.query("SELECT sum(a) FROM market.t")
+        if not is_kept:
+            for active, path in paths:
+                if not active:
+                    shutil.rmtree(path)
+        check_until(revival, partial(has_lines, lines, 2))
+        assert "clickhouse has a broken part, all_1_2_1 of market.t, starting it again" in lines
+        with closing(clickhouse.connect(stack.settings())) as client:
+            rows = client.query("SELECT count(), sum(a) FROM market.t").result_rows
+        assert rows == ([(20, 190)] if is_kept else [(0, 0)])
+        assert ("rows of market.t are lost" in caplog.text) is not is_kept
+        revival.check()
+        assert len(lines) == 2

@@ -48,7 +48,7 @@ class Revival:
         self._wanted_bytes = load_settings().alert_disk_free_bytes
 
     def check(self) -> None:
-        """Restart each server that died or hangs.
+        """Restart each server that died, hangs, or is broken inside.
 
         Raises ServerFailedError for a server that keeps dying, or that twice does not become ready.
         """
@@ -61,6 +61,8 @@ class Revival:
         for name in self._stack.ports:
             if self._hangs(name):
                 self._restart(name, f"did not answer for {HUNG_SECONDS:.0f} s")
+            elif broken := self._stack.broken(name):
+                self._restart(name, broken)
             elif repaired := self._stack.repair(name):
                 self._show(f"{name}: {repaired}")
 

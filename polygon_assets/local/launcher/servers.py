@@ -5,6 +5,7 @@ are those that production sets, so every program runs the same code against both
 """
 
 import datetime as dt
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from polygon_assets.batch.airbyte.provision import provision
 from polygon_assets.clients import clickhouse
 from polygon_assets.local import broker
-from polygon_assets.local.launcher import code_location
+from polygon_assets.local.launcher import broken_parts, code_location
 from polygon_assets.local.launcher.ports import HOST
 from polygon_assets.local.launcher.replay import replay_start
 from polygon_assets.market_clock import calendar_of, replay_begins
@@ -28,8 +29,11 @@ _KEY = "local"
 _BUCKET, _OBJECT_KEY, _REGION = "polygon-assets", "subscriptions.csv", "us-east-1"
 _WAREHOUSE = "POLYGON"
 _WORKSPACE = "7c5e2c1e-3f0b-4b53-9d6e-0f4c0a3b9d11"
+_CLICKHOUSE_USER = "default"
+_CLICKHOUSE_LOGIN = {"X-ClickHouse-User": _CLICKHOUSE_USER, "X-ClickHouse-Key": _KEY}
 _HEALTH_SECONDS = 2.0
 EMBEDDED, APACHE = "embedded", "apache"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Server:
     """Runs after each start, so it must be repeatable."""
     repair: Callable[[int], str] = lambda _: ""
     """Takes the port of a server that answers, repairs its inside, and returns a report."""
+    broken: Callable[[int], str] = lambda _: ""
+    """Takes the port of a server that answers; why it must start again all the same."""
     lost_on_restart: str = ""
     """A sentence about the data that a new process of the server has lost."""
     drain_seconds: float = 0.0
@@ -141,6 +147,8 @@ def _migrate(settings: Settings) -> None:
         set_retention(client, settings.stock_versions_days)
     finally:
         client.close()
+    for loss in broken_parts.lost(settings.clickhouse_port, _CLICKHOUSE_LOGIN):
+        logger.warning("clickhouse: %s", loss)
 
 
 def _provision(settings: Settings) -> None:
@@ -204,17 +212,18 @@ _CLICKHOUSE = Server(
     name="clickhouse",
     preferred_port=8123,
     command=lambda port, data: _python(
-        "clickhouse", port, "--path", str(data), "--user", "default"
+        "clickhouse", port, "--path", str(data), "--user", _CLICKHOUSE_USER
     ),
     variables=lambda port: {
         "CLICKHOUSE_HOST": HOST,
         "CLICKHOUSE_PORT": str(port),
         "CLICKHOUSE_SECURE": "false",
-        "CLICKHOUSE_USER": "default",
+        "CLICKHOUSE_USER": _CLICKHOUSE_USER,
         "CLICKHOUSE_PASSWORD": _KEY,
     },
     healthy=lambda port: _answers(port, "/ping"),
     prepare=_migrate,
+    broken=lambda port: broken_parts.found(port, _CLICKHOUSE_LOGIN),
 )
 _S3 = Server(
     name="s3",

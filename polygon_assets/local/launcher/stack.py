@@ -170,6 +170,10 @@ class Stack:
         """Repair the inside of a server; returns a report, empty if nothing was wrong."""
         return self._servers[name].repair(self.ports[name])
 
+    def broken(self, name: str) -> str:
+        """Why a server must start again although it answers; empty if it need not."""
+        return self._servers[name].broken(self.ports[name])
+
     def lost_on_restart(self, name: str) -> str:
         """A sentence about the data that a restart of the server loses; empty if none."""
         return self._servers[name].lost_on_restart
