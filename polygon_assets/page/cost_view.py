@@ -4,23 +4,26 @@ Add a panel about cost here; the figures belong to `polygon_assets.costs`.
 """
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 from polygon_assets.costs.estimate import COLUMNS, bill_of
 from polygon_assets.costs.prices import PricesError, read_prices
-from polygon_assets.costs.quantities import quantities
+from polygon_assets.costs.quantities import Quantities, quantities
 from polygon_assets.page.frame import Place, age_line, every_second, framed, html, table
 from polygon_assets.page.sources import Sources
 from polygon_assets.settings import Settings
 
+USAGE_COLUMNS = ("today", "so far", "by the close, at this rate", "a day, by the estimate")
+GIGABYTE = 1e9
 CURE = "<code>polygon-assets status</code> says what is away; the page continues by itself."
 NO_CHANNELS = "No subscription CSV is in force yet: the asset s3/subscriptions puts one in force."
 
 
 def cost_view(sources: Sources) -> Any:
     """The page of one visitor."""
-    bill, age = html(), html()
+    bill, age, used, used_age = html(), html(), html(), html()
     shown: list[str] = []
 
     def update() -> None:
@@ -30,11 +33,62 @@ def cost_view(sources: Sources) -> Any:
         if channels != shown or not bill.object:
             shown[:] = channels
             bill.object = _bill(channels, sources.settings) if channels else NO_CHANNELS
-        age.object = age_line(reading, dt.datetime.now(dt.UTC), CURE)
+        now, usage = dt.datetime.now(dt.UTC), sources.rows("usage")
+        age.object = age_line(reading, now, CURE)
+        used.object = _usage((usage.value or [{}])[0], channels, sources.settings)
+        used_age.object = age_line(usage, now, CURE)
 
     every_second(update)
-    content = ["## What the channels in force use and cost", bill, age]
+    content = [
+        "## Today so far",
+        used,
+        used_age,
+        "## What the channels in force use and cost",
+        bill,
+        age,
+    ]
     return framed(Place("Cost", "cost"), content, sources.settings.dagster_url)
+
+
+def _usage(used: Mapping[str, Any], channels: Sequence[str], settings: Settings) -> str:
+    """What today has used, what that makes by the close, and what the estimate expects of a day."""
+    if not used:
+        return ""
+    expected = quantities(channels, settings) if channels else None
+    return table("Usage of today", USAGE_COLUMNS, usage_lines(used, expected))
+
+
+def usage_lines(
+    used: Mapping[str, Any], expected: Quantities | None
+) -> list[tuple[str, str, str, str]]:
+    """Each quantity so far, by the close at this rate, and in the estimate of a day."""
+    day_gb, all_gb = (used[name] / GIGABYTE for name in ("day_bytes", "all_bytes"))
+    passed = used["passed"]
+    projected = {
+        name: f"{amount / passed:,.{digits}f}" if passed > 0 else ""
+        for name, amount, digits in (
+            ("events", used["events"], 0),
+            ("rows", used["rows"], 0),
+            ("gb", day_gb, 2),
+        )
+    }
+    return [
+        ("events read", f"{used['events']:,.0f}", projected["events"], ""),
+        (
+            "rows stored, corrections included",
+            f"{used['rows']:,.0f}",
+            projected["rows"],
+            f"{expected.rows:,}" if expected else "",
+        ),
+        (
+            "GB in ClickHouse",
+            f"{day_gb:,.2f}",
+            projected["gb"],
+            # Once in stock_aggregates, once in stock_versions.
+            f"{2 * expected.clickhouse_gb:,.2f}" if expected else "",
+        ),
+        ("GB in ClickHouse of all days", f"{all_gb:,.2f}", "", ""),
+    ]
 
 
 def _bill(channels: list[str], settings: Settings) -> str:

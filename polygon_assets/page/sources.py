@@ -104,6 +104,25 @@ def _filled_days(connection: Connection) -> Rows:
     ]
 
 
+def _rates(connection: Connection) -> Rows:
+    """Rows by minute of today and of the trading day before."""
+    day = connection.newest_day()
+    before = connection.calendar.previous_day(day)
+    rows = connection.read("rates_by_minute", day=day, before=before).to_pylist()
+    return [{**row, "is_today": row["trading_day"] == day} for row in rows]
+
+
+def _usage(connection: Connection) -> Rows:
+    """What today has used so far, and the share of its session that has passed."""
+    day, now = connection.newest_day(), connection.now()
+    session = connection.calendar.session(day)
+    if session is None:
+        return []
+    used = connection.read("usage", day=day, since=session.extended_open).to_pylist()
+    whole = session.extended_close - session.extended_open
+    return [{**row, "passed": min(1.0, (now - session.extended_open) / whole)} for row in used]
+
+
 def _refusals(connection: Connection) -> tuple[Rows, Rows]:
     """The refusals of the last day by reason, and the newest of them."""
     since = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
@@ -145,6 +164,8 @@ class Sources:
             Source("refusals", 10.0, _refusals),
             Source("alerts", 5.0, partial(_rows, "firing_alerts")),
             Source("filled days", 60.0, _filled_days),
+            Source("rates", 30.0, _rates),
+            Source("usage", 30.0, _usage),
             Source("channels", 30.0, partial(_rows, "newest_subscription_set")),
         ]
         for source in sources:
@@ -160,7 +181,7 @@ class Sources:
         return cast("Reading[Prices]", self.clickhouse.reading("prices"))
 
     def rows(self, name: str) -> Reading[Rows]:
-        """Movers, gaps, delays, alerts, filled days or channels."""
+        """Movers, gaps, delays, alerts, filled days, rates, usage or channels."""
         return cast("Reading[Rows]", self.clickhouse.reading(name))
 
     def coverage(self) -> Reading[Sequence[Interval]]:

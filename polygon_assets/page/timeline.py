@@ -10,9 +10,11 @@ from bokeh.plotting import figure
 
 from polygon_assets.page.candles import COLORS, Columns
 from polygon_assets.page.figure_style import styled
-from polygon_assets.page.trust import BARS, POINTS
+from polygon_assets.page.trust import BARS, POINTS, RATES
 
 Formatters = dict[str, Literal["numeral", "datetime", "printf"] | CustomJSHover]
+RATE_COLORS = {"the day before": COLORS["waived"], "today": COLORS["streamed"]}
+"""In the order in which they are drawn."""
 ROW_HEIGHT, ROWS_MARGIN, DELAYS_HEIGHT = 26, 70, 180
 
 
@@ -85,3 +87,37 @@ class DelaysFigure:
         """Replace the points if they changed."""
         if points != self._points.data:
             self._points.data = dict(points)
+
+
+class RatesFigure:
+    """Rows per second today, and on the trading day before, by time of day."""
+
+    def __init__(self, *, dark: bool) -> None:
+        self._lines = {
+            name: ColumnDataSource({column: [] for column in RATES}) for name in RATE_COLORS
+        }
+        self.figure = figure(
+            height=DELAYS_HEIGHT,
+            sizing_mode="stretch_width",
+            x_axis_type="datetime",
+            y_axis_label="rows per second",
+            y_range=DataRange1d(start=0),
+            tools="xpan,xwheel_zoom,reset",
+            toolbar_location=None,
+        )
+        for name, source in self._lines.items():
+            self.figure.line(
+                "time",
+                "rate",
+                color=RATE_COLORS[name],
+                line_width=2,
+                legend_label=name,
+                source=source,
+            )
+        styled(self.figure, dark=dark)
+
+    def draw(self, today: Columns, before: Columns) -> None:
+        """Replace the lines that changed."""
+        for source, points in zip(self._lines.values(), (before, today), strict=True):
+            if points != source.data:
+                source.data = dict(points)

@@ -18,6 +18,8 @@ from polygon_assets.serving.gap_ledger import DOUBT, SETTLED
 ALL = "all channels"
 BARS = ("row", "left", "right", "color", "label")
 POINTS = ("minute", "rows", "p50", "p99")
+DAY_MS = 86_400_000.0
+RATES = ("time", "rate")
 NOT_YET = dt.timedelta(seconds=15)
 """A heartbeat is stored every ten seconds: what is younger is not unknown yet."""
 Rows = Sequence[Mapping[str, Any]]
@@ -81,6 +83,19 @@ def delays(rows: Rows) -> Columns:
     whole = rows[:-1]
     columns: Columns = {name: [row[name] for row in whole] for name in POINTS[1:]}
     return {"minute": [wall_ms(row["minute"]) for row in whole], **columns}
+
+
+def rates(rows: Rows, *, today: bool) -> Columns:
+    """Rows per second by minute of one of the two days, at the time of day in New York.
+
+    The newest minute of today, which still fills, is left out.
+    """
+    chosen = [row for row in rows if row["is_today"] is today]
+    chosen = chosen[:-1] if today else chosen
+    return {
+        "time": [wall_ms(row["minute"]) % DAY_MS for row in chosen],
+        "rate": [row["rows"] / 60 for row in chosen],
+    }
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.page.frame import Place, age_line, every_second, framed, html, is_dark
 from polygon_assets.page.sources import Sources
-from polygon_assets.page.timeline import CoverageFigure, DelaysFigure
-from polygon_assets.page.trust import days, delays, timeline
+from polygon_assets.page.timeline import CoverageFigure, DelaysFigure, RatesFigure
+from polygon_assets.page.trust import days, delays, rates, timeline
 from polygon_assets.page.trust_tables import (
     alerts_html,
     days_html,
@@ -42,7 +42,8 @@ class TrustView:
             CoverageFigure(dark=is_dark()),
             DelaysFigure(dark=is_dark()),
         )
-        self._coverage_age, self._delays_age = html(), html()
+        self._rates = RatesFigure(dark=is_dark())
+        self._coverage_age, self._delays_age, self._rates_age = html(), html(), html()
         self._alerts, self._gaps, self._days, self._refusals = html(), html(), html(), html()
         every_second(self.update)
 
@@ -59,6 +60,11 @@ class TrustView:
                     "## From the end of a second to its receipt",
                     pn.pane.Bokeh(self._delays.figure, sizing_mode="stretch_width"),
                     self._delays_age,
+                ),
+                _panel(
+                    "## Rows per second, today and the day before",
+                    pn.pane.Bokeh(self._rates.figure, sizing_mode="stretch_width"),
+                    self._rates_age,
                 ),
                 _panel("## Refused within a day", self._refusals),
             ),
@@ -95,6 +101,9 @@ class TrustView:
         self._alerts.object = alerts_html(rows("alerts").value)
         self._delays.draw(delays(rows("delays").value or []))
         self._delays_age.object = age_line(rows("delays"), now, CURE)
+        minutes = rows("rates").value or []
+        self._rates.draw(rates(minutes, today=True), rates(minutes, today=False))
+        self._rates_age.object = age_line(rows("rates"), now, CURE)
         gaps = gaps_html(rows("gaps").value or [], self._sources.settings.dagster_url)
         self._gaps.object = gaps + age_line(rows("gaps"), now, CURE)
         refusals = refusals_html(*(refused.value or ([], [])))

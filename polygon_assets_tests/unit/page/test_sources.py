@@ -15,12 +15,13 @@ from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market import Connection
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import Heartbeat
-from polygon_assets.page.sources import Beats, Delays, _filled_days
+from polygon_assets.page.sources import Beats, Delays, _filled_days, _rates, _usage
 from polygon_assets.serving import heartbeat_history
 from polygon_assets_tests.unit.serving.seconds import Second, insert
 
 SECOND, DAY = dt.timedelta(seconds=1), dt.timedelta(days=1)
-OPENING = MarketCalendar("NYSE").next_session(dt.datetime.now(dt.UTC) - 6 * DAY).regular_open
+NYSE = MarketCalendar("NYSE")
+OPENING = NYSE.next_session(dt.datetime.now(dt.UTC) - 6 * DAY).regular_open
 """Of a day that is not older than heartbeats are kept."""
 
 
@@ -131,3 +132,45 @@ def test_filled_days_are_those_with_minute_bars(client: Client, connection: Conn
         {"trading_day": day, "filled_at": OPENING + at * SECOND, "symbols": symbols}
         for day, at, symbols in ((dt.date(2024, 3, 8), 1, 2), (dt.date(2024, 3, 11), 2, 1))
     ]
+
+
+@pytest.mark.usefixtures("clock")
+def test_rates_are_of_today_and_the_trading_day_before(
+    client: Client, connection: Connection
+) -> None:
+    today = NYSE.day_of(OPENING)
+    before = NYSE.previous_day(today)
+    for day, symbol, minute, seconds in (
+        (today, "A", OPENING, 40),
+        (today, "B", OPENING, 20),
+        (before, "A", OPENING - DAY, 7),
+        (NYSE.previous_day(before), "A", OPENING - 9 * DAY, 1),
+    ):
+        client.insert(
+            "market.ohlcv_1m_by_day",
+            [(day, symbol, minute, seconds, OPENING)],
+            column_names=("trading_day", "symbol", "minute", "seconds", "filled_at"),
+        )
+    rows = _rates(connection)
+    assert [(row["is_today"], row["rows"]) for row in rows] == [(False, 7), (True, 60)]
+
+
+def test_usage_is_what_today_has_used_so_far(
+    client: Client, connection: Connection, clock: dict[str, dt.datetime]
+) -> None:
+    """A producer that started before the day counts from what it had read then."""
+    session = NYSE.session(NYSE.day_of(OPENING))
+    assert session is not None
+    old, new = beats(0, 20), beats(30, 50, "host:2")
+    for number, beat in enumerate(old):
+        beat.counters = {"read": 1000 + 10 * number}
+    for number, beat in enumerate(new):
+        beat.started_at, beat.counters = beat.sent_at, {"read": 5 * (number + 1)}
+    heartbeat_history.store(client, old + new)
+    start_ms = round(1000 * OPENING.timestamp())
+    insert(client, [replace(received(0, 1.0), start_ms=start_ms + 1000 * at) for at in range(3)])
+    (used,) = _usage(connection)
+    assert (used["events"], used["rows"]) == (20 + 15, 3)
+    assert 0 < used["day_bytes"] <= used["all_bytes"]
+    whole = session.extended_close - session.extended_open
+    assert used["passed"] == pytest.approx((clock["now"] - session.extended_open) / whole)

@@ -6,7 +6,7 @@ from typing import Any
 from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.page.candles import COLORS, wall_ms
-from polygon_assets.page.trust import ALL, days, delays, merged, timeline
+from polygon_assets.page.trust import ALL, days, delays, merged, rates, timeline
 
 START = dt.datetime(2026, 11, 20, 9, 0, tzinfo=dt.UTC)
 HOUR, SECOND = dt.timedelta(hours=1), dt.timedelta(seconds=1)
@@ -72,6 +72,18 @@ def test_the_minute_that_still_fills_has_no_delay_yet() -> None:
     rows = [{"minute": START + n * HOUR, "rows": n, "p50": 1.0, "p99": 2.0} for n in range(3)]
     assert delays(rows)["rows"] == [0, 1]
     assert delays([]) == {"minute": [], "rows": [], "p50": [], "p99": []}
+
+
+def test_rates_are_by_time_of_day_without_the_minute_that_still_fills() -> None:
+    nine = dt.datetime(2026, 11, 20, 14, 0, tzinfo=dt.UTC)
+    rows = [
+        {"minute": nine - 24 * HOUR, "rows": 120, "is_today": False},
+        {"minute": nine, "rows": 60, "is_today": True},
+        {"minute": nine + 60 * SECOND, "rows": 1, "is_today": True},
+    ]
+    nine_ms = 9 * 3_600_000
+    assert rates(rows, today=True) == {"time": [nine_ms], "rate": [1.0]}
+    assert rates(rows, today=False) == {"time": [nine_ms], "rate": [2.0]}
 
 
 def filled(day: dt.date, after_settling: dt.timedelta = SECOND) -> dict[str, Any]:
