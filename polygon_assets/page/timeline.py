@@ -3,7 +3,7 @@
 Add a figure about trust here; the intervals and numbers belong to `trust`.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from bokeh.models import ColumnDataSource, CustomJSHover, DataRange1d, FactorRange, HoverTool
 from bokeh.plotting import figure
@@ -56,15 +56,7 @@ class DelaysFigure:
 
     def __init__(self, *, dark: bool) -> None:
         self._points = ColumnDataSource({name: [] for name in POINTS})
-        self.figure = figure(
-            height=DELAYS_HEIGHT,
-            sizing_mode="stretch_width",
-            x_axis_type="datetime",
-            y_axis_label="seconds",
-            y_range=DataRange1d(start=0),
-            tools="xpan,xwheel_zoom,reset",
-            toolbar_location=None,
-        )
+        self.figure = _lines_figure("seconds")
         for name, color in (("p50", COLORS["streamed"]), ("p99", COLORS["filled"])):
             self.figure.line(
                 "minute", name, color=color, line_width=2, legend_label=name, source=self._points
@@ -96,15 +88,7 @@ class RatesFigure:
         self._lines = {
             name: ColumnDataSource({column: [] for column in RATES}) for name in RATE_COLORS
         }
-        self.figure = figure(
-            height=DELAYS_HEIGHT,
-            sizing_mode="stretch_width",
-            x_axis_type="datetime",
-            y_axis_label="rows per second",
-            y_range=DataRange1d(start=0),
-            tools="xpan,xwheel_zoom,reset",
-            toolbar_location=None,
-        )
+        self.figure = _lines_figure("rows per second")
         for name, source in self._lines.items():
             self.figure.line(
                 "time",
@@ -121,3 +105,15 @@ class RatesFigure:
         for source, points in zip(self._lines.values(), (before, today), strict=True):
             if points != source.data:
                 source.data = dict(points)
+
+
+def _lines_figure(unit: str) -> Any:
+    return figure(
+        height=DELAYS_HEIGHT,
+        sizing_mode="stretch_width",
+        x_axis_type="datetime",
+        y_axis_label=unit,
+        y_range=DataRange1d(start=0),
+        tools="xpan,xwheel_zoom,reset",
+        toolbar_location=None,
+    )

@@ -32,17 +32,16 @@ class Demonstration:
         ]
         self._process: Process | None = None
 
-    def start(self) -> None:
-        command = [sys.executable, "-m", "polygon_assets.local.demonstration", *self._options]
-        self._process = self._stack.beside("demonstration", command)
-
     @property
     def failure(self) -> str:
         """The last lines of its log if the day could not be delivered."""
-        failed = self._process is not None and self._process.exit_code not in (None, 0)
-        return self._process.last_lines() if failed and self._process else ""
+        if self._process is None or self._process.exit_code in (None, 0):
+            return ""
+        return self._process.last_lines()
 
     def __enter__(self) -> "Demonstration":
+        command = [sys.executable, "-m", "polygon_assets.local.demonstration", *self._options]
+        self._process = self._stack.beside("demonstration", command)
         return self
 
     def __exit__(self, *_: object) -> None:

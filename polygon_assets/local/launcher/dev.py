@@ -59,48 +59,44 @@ def run(
 ) -> None:
     """Run until SIGINT or SIGTERM, with Dagster if its project folder is given.
 
-    Once all is up, `next_command` is shown as a suggestion for another shell. With `demonstration`
-    a new data folder also gets yesterday as a recorded day.
-
-    Raises ServerFailedError when a server fails, after stopping the others, and ReplayError for a
-    day that cannot be replayed.
+    `next_command` is a suggestion for another shell. With `demonstration` a new data folder also
+    gets yesterday as a recorded day. Raises ServerFailedError when a server fails, after stopping
+    the others, and ReplayError for a day that cannot be replayed.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    clean_this_process()
+    _take_over_process()
     refuse_unprovable(exchange_options, MarketCalendar("NYSE").day_of(dt.datetime.now(dt.UTC)))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-    console = Console()
-    started = time.monotonic()
+    console, started = Console(), time.monotonic()
+    is_replay = replay_start(exchange_options) is not None
     _announce(console, kafka)
     with (
         suppress(KeyboardInterrupt),
         running_stack(data_dir, exchange_options=exchange_options, kafka=kafka) as stack,
     ):
+        live_line = LiveLine(stack)
+        check_servers = Revival(stack, live_line.noting_failures(console.print)).check
         rows_before = _rows(stack) if project else 0
         if project:
             console.print("starting Dagster and the page")
-            home = (
-                dagster_home(project, stack.servers_dir) if replay_start(exchange_options) else None
-            )
+            home = dagster_home(project, stack.servers_dir) if is_replay else None
             stack.add(dagster(project, ui_port, home), page())
         _print_addresses(stack, console)
-        live_line = LiveLine(stack)
-        check_servers = Revival(stack, live_line.noting_failures(console.print)).check
         if project:
             _wait_for_first_rows(stack, console, started, rows_before, check_servers)
         console.print(f"in another shell: {next_command}", soft_wrap=True)
         if project:
             _suggest(stack, console)
-            is_new = not rows_before and not replay_start(exchange_options)
-            with Demonstration(stack, exchange_options) as shown:
-                if demonstration and is_new:
-                    shown.start()
-                _wait_for_days(stack, console, check_servers)
-                if demonstration and is_new:
-                    _wait_for_demonstration(shown, stack, console, check_servers)
+            is_shown = demonstration and not rows_before
+            _wait_for_days(stack, console, check_servers, exchange_options if is_shown else None)
         _check_until_stopped(console, check_servers, live_line if project else None)
     console.print("everything is stopped")
+
+
+def _take_over_process() -> None:
+    """Log to the terminal, forget the shell's settings, and stop in order at a signal."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    clean_this_process()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
 
 
 def _announce(console: Console, kafka: str) -> None:
@@ -187,12 +183,24 @@ def _rows(stack: Stack) -> int:
         return 0
 
 
-def _wait_for_days(stack: Stack, console: Console, check_servers: CheckServers) -> None:
-    """Wait until the replayed day is compared or, in a live market, the history is loaded."""
+def _wait_for_days(
+    stack: Stack,
+    console: Console,
+    check_servers: CheckServers,
+    demonstration: Sequence[str] | None,
+) -> None:
+    """Wait until the replayed day is compared or, in a live market, the history is loaded.
+
+    With `demonstration`, the exchange's options, yesterday is delivered and compared meanwhile.
+    """
     if begins := replay_begins(stack.settings()):
         _wait_for_replay(stack, console, begins, check_servers)
-    else:
+    elif demonstration is None:
         _wait_for_history(stack, console, check_servers)
+    else:
+        with Demonstration(stack, demonstration) as shown:
+            _wait_for_history(stack, console, check_servers)
+            _wait_for_demonstration(shown, stack, console, check_servers)
 
 
 def _wait_for_replay(
