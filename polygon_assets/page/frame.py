@@ -18,6 +18,8 @@ from polygon_assets.page.readings import Reading
 UPDATE_MS, CHECK_MS = 1000, 200
 STALE_SECONDS = 5.0
 """A panel says so when its answer is older than this beyond its own rhythm."""
+SILENT_SECONDS = 6.0
+"""A second arrives up to 4 s after its start: a longer silence is worth a line."""
 VIEWS = (("Market", ""), ("Trust", "trust"), ("Cost", "cost"))
 TEMPLATE = (resources.files("polygon_assets.page") / "frame.html").read_text()
 STYLES = [
@@ -107,6 +109,18 @@ def age_line(reading: Reading[Any], now: dt.datetime, cure: str) -> str:
             f"{cure}</span>"
         )
     return f'<span class="age">{shown}</span>'
+
+
+def silence_line(newest: dt.datetime | None, now: dt.datetime) -> str:
+    """Says how long no symbol has had a new second, as HTML; empty while the market moves.
+
+    `newest` is the start of the newest second of all symbols, `now` the market time.
+    """
+    if newest is None or (silent := (now - newest).total_seconds()) <= SILENT_SECONDS:
+        return ""
+    return (
+        f'<span class="problem" role="alert">no new second of any symbol for {silent:.0f} s</span>'
+    )
 
 
 def clock_line(calendar: MarketCalendar, now: dt.datetime) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import panel as pn
 
+from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.page.board import COLUMNS, board
 from polygon_assets.page.candles import DOWN, UP
@@ -22,6 +23,7 @@ from polygon_assets.page.frame import (
     framed,
     html,
     is_dark,
+    silence_line,
     when_new,
 )
 from polygon_assets.page.readings import Reading
@@ -126,8 +128,14 @@ class MarketView:
             self._chosen.object = f'<a href="symbol/{symbol}">open {symbol}</a>'
 
 
-def _clock(calendar: Any, prices: Reading[Prices], now: dt.datetime) -> str:
-    return clock_line(calendar, prices.value.now if prices.value else now)
+def _clock(calendar: MarketCalendar, prices: Reading[Prices], now: dt.datetime) -> str:
+    """The clock and, while the market is open, how long it has been silent."""
+    if prices.value is None:
+        return clock_line(calendar, now)
+    # Prices that cannot be read grow older too; then their panel says so.
+    known, market_now = prices.value, prices.value.now
+    silence = silence_line(known.newest, market_now) if calendar.is_open(market_now) else ""
+    return f"{clock_line(calendar, market_now)} &nbsp; {silence}"
 
 
 def _movers(reading: Reading[list[dict[str, Any]]], now: dt.datetime) -> str:

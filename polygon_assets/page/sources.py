@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+import pyarrow.compute as pc
+
 from polygon_assets import market
 from polygon_assets.batch.marts import queries
 from polygon_assets.clients import market_clock
@@ -38,6 +40,12 @@ class Prices:
 
     last: "pa.Table"
     now: dt.datetime
+
+    @property
+    def newest(self) -> dt.datetime | None:
+        """The start of the newest second of all symbols; None without one."""
+        moment: dt.datetime | None = pc.max(self.last["last_timestamp"]).as_py()
+        return moment
 
 
 class Beats:

@@ -11,7 +11,15 @@ import panel as pn
 
 from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market_clock import calendar_of
-from polygon_assets.page.frame import Place, age_line, every_second, framed, html, is_dark
+from polygon_assets.page.frame import (
+    Place,
+    age_line,
+    every_second,
+    framed,
+    html,
+    is_dark,
+    silence_line,
+)
 from polygon_assets.page.sources import Sources
 from polygon_assets.page.timeline import CoverageFigure, DelaysFigure, RatesFigure
 from polygon_assets.page.trust import days, delays, rates, timeline
@@ -44,12 +52,14 @@ class TrustView:
         )
         self._rates = RatesFigure(dark=is_dark())
         self._coverage_age, self._delays_age, self._rates_age = html(), html(), html()
+        self._silence = html()
         self._alerts, self._gaps, self._days, self._refusals = html(), html(), html(), html()
         every_second(self.update)
 
     def panels(self) -> list[Any]:
         return [
             self._alerts,
+            self._silence,
             "## Today's coverage",
             pn.pane.Bokeh(self._coverage.figure, sizing_mode="stretch_width"),
             self._coverage_age,
@@ -74,6 +84,8 @@ class TrustView:
         now = dt.datetime.now(dt.UTC)
         prices = self._sources.prices().value
         market_now = prices.now if prices else now
+        is_open = self._calendar.is_open(market_now)
+        self._silence.object = silence_line(prices.newest, market_now) if prices and is_open else ""
         self._update_coverage(now, market_now)
         self._update_days(now, market_now)
         self._update_rows(now)

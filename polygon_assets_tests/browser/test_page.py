@@ -132,6 +132,18 @@ def test_a_new_second_moves_the_candles_and_the_headline(
     expect(visit.page.get_by_text("MSFT 199.87")).to_be_visible()
 
 
+@pytest.mark.parametrize("path", ["", "trust"])
+def test_a_stream_that_stops_is_noticed_within_seconds(
+    visit: Visit, address: str, client: Client, path: str
+) -> None:
+    silence = visit.page.get_by_text("no new second of any symbol for")
+    visit.page.goto(f"{address}/{path}")
+    now_ms = round(dt.datetime.now(dt.UTC).timestamp()) * 1000
+    insert(client, [_second(random.Random(2), "MSFT", now_ms)])
+    expect(silence).to_be_hidden(timeout=4_000)
+    expect(silence).to_be_visible(timeout=9_000)
+
+
 def test_a_gap_appears_in_the_ledger_and_turns_verified(
     visit: Visit, address: str, client: Client
 ) -> None:
