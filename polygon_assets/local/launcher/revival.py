@@ -44,6 +44,7 @@ class Revival:
         self._deaths: dict[str, list[float]] = {}
         self._last_answer: dict[str, float] = {}
         self._last_check = -math.inf
+        self._restarted_for: set[str] = set()
         self._is_scarce = False
         self._wanted_bytes = load_settings().alert_disk_free_bytes
 
@@ -59,9 +60,14 @@ class Revival:
         self._last_check = self._clock()
         self._warn_of_scarce_space()
         for name in self._stack.ports:
-            if self._hangs(name):
-                self._restart(name, f"did not answer for {HUNG_SECONDS:.0f} s")
-            elif broken := self._stack.broken(name):
+            if not self._stack.answers(name):
+                if self._hangs(name):
+                    self._restart(name, f"did not answer for {HUNG_SECONDS:.0f} s")
+                continue
+            self._last_answer[name] = self._clock()
+            if (broken := self._stack.broken(name)) and broken not in self._restarted_for:
+                # Once: a start that does not help would end the stack at the third time.
+                self._restarted_for.add(broken)
                 self._restart(name, broken)
             elif repaired := self._stack.repair(name):
                 self._show(f"{name}: {repaired}")
@@ -75,8 +81,7 @@ class Revival:
         self._is_scarce = bool(scarce)
 
     def _hangs(self, name: str) -> bool:
-        if self._stack.answers(name):
-            self._last_answer[name] = self._clock()
+        """Whether a server that does not answer now has not done so for long."""
         return self._clock() - self._last_answer.setdefault(name, self._clock()) >= HUNG_SECONDS
 
     def _restart(self, name: str, cause: str) -> None:

@@ -53,7 +53,7 @@ class Server:
     repair: Callable[[int], str] = lambda _: ""
     """Takes the port of a server that answers, repairs its inside, and returns a report."""
     broken: Callable[[int], str] = lambda _: ""
-    """Takes the port of a server that answers; why it must start again all the same."""
+    """Takes the port of a server that answers; says why it must start again, if it must."""
     lost_on_restart: str = ""
     """A sentence about the data that a new process of the server has lost."""
     drain_seconds: float = 0.0
@@ -147,7 +147,7 @@ def _migrate(settings: Settings) -> None:
         set_retention(client, settings.stock_versions_days)
     finally:
         client.close()
-    for loss in broken_parts.lost(settings.clickhouse_port, _CLICKHOUSE_LOGIN):
+    for loss in broken_parts.loss_warnings(settings.clickhouse_port, _CLICKHOUSE_LOGIN):
         logger.warning("clickhouse: %s", loss)
 
 
@@ -223,7 +223,7 @@ _CLICKHOUSE = Server(
     },
     healthy=lambda port: _answers(port, "/ping"),
     prepare=_migrate,
-    broken=lambda port: broken_parts.found(port, _CLICKHOUSE_LOGIN),
+    broken=lambda port: broken_parts.broken_part(port, _CLICKHOUSE_LOGIN),
 )
 _S3 = Server(
     name="s3",
