@@ -6,11 +6,15 @@ Add a step of its installation here; what the dashboards show belongs to `deploy
 import io
 import os
 import secrets
+import signal
 import subprocess
 import sys
+import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,15 +22,17 @@ from urllib.parse import quote
 import yaml
 
 from polygon_assets.local.launcher.ports import HOST, free_port
+from polygon_assets.local.launcher.process import Process
 from polygon_assets.local.launcher.state import StackNotRunningError, read_environment
 from polygon_assets.settings import Settings
 
 PROJECT = Path(__file__).parents[1]
 FOLDER = PROJECT / "deploy" / "superset"
-BINARY = PROJECT / ".venv-superset" / "bin" / "superset"
+BINARIES = PROJECT / ".venv-superset" / "bin"
 DATA = PROJECT / ".local"
 USER = "admin"
 PORT = 8088
+START_SECONDS, STOP_SECONDS = 120.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,9 @@ def export(targets: Mapping[str, Database]) -> bytes:
             content = path.read_text()
             if path.parent.name == "databases":
                 content = _pointed_at(yaml.safe_load(content), targets)
+            if path.name == "metadata.yaml":
+                # This type replaces everything; Superset's page imports the type of the export.
+                content = yaml.safe_dump({**yaml.safe_load(content), "type": "assets"})
             archive.writestr(f"polygon_assets/{path.relative_to(root)}", content)
     return buffer.getvalue()
 
@@ -86,6 +95,17 @@ def _pointed_at(database: dict[str, Any], targets: Mapping[str, Database]) -> st
     database["sqlalchemy_uri"] = target.uri
     database["extra"]["engine_params"] = {"connect_args": dict(target.connect_args)}
     return yaml.safe_dump(database, sort_keys=False)
+
+
+def _answers(port: int) -> bool:
+    connection = HTTPConnection(HOST, port, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
 
 
 def _login(user: str, password: str) -> str:
@@ -99,45 +119,53 @@ class Superset:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._home = home
         self.password = self._kept("password", secrets.token_urlsafe(9))
-        self._environment = os.environ | {
+        self._variables = {
             "SUPERSET_HOME": str(home),
             "SUPERSET_CONFIG_PATH": str(FOLDER / "superset_config.py"),
             "SUPERSET_SECRET_KEY": self._kept("secret_key", secrets.token_urlsafe(42)),
+            "SUPERSET_ADMIN_PASSWORD": self.password,
             "FLASK_APP": "superset",
         }
 
     def prepare(self, targets: Mapping[str, Database]) -> None:
-        """Create or upgrade its storage, and import the dashboards in place of earlier ones."""
-        self._run("db", "upgrade")
-        names = ("--username", USER, "--firstname", USER, "--lastname", USER)
-        self._run(
-            "fab", "create-admin", *names, "--email", "admin@localhost", "--password", self.password
+        """Create or upgrade its storage, and put the dashboards in place of earlier ones."""
+        self._run([BINARIES / "superset", "db", "upgrade"])
+        self._run([BINARIES / "superset", "init"])
+        self._run([BINARIES / "python", FOLDER / "prepare.py"], export(targets))
+
+    @contextmanager
+    def running(self, port: int) -> Iterator[None]:
+        """The web server, which answers and logs to `superset.log`; ends with the block.
+
+        Raises RuntimeError when it does not answer in time.
+        """
+        command = [str(BINARIES / "superset"), "run", "--host", HOST, "--port", str(port)]
+        process = Process(
+            [*command, "--with-threads"], self._variables, self._home / "superset.log"
         )
-        self._run("init")
-        archive = self._home / "dashboards.zip"
-        archive.touch(mode=0o600)
-        archive.write_bytes(export(targets))
-        self._run("import-dashboards", "--path", str(archive), "--username", USER)
-        archive.unlink()
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not _answers(port):
+                if process.exit_code is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"Superset does not answer:\n{process.last_lines()}")
+                time.sleep(0.5)
+            yield
+        finally:
+            process.stop(STOP_SECONDS)
 
-    def start(self, port: int) -> "subprocess.Popen[bytes]":
-        """The web server, which logs to `superset.log`."""
-        command = [str(BINARY), "run", "--host", HOST, "--port", str(port), "--with-threads"]
-        with (self._home / "superset.log").open("ab") as log:
-            return subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
-
-    def _run(self, *arguments: str) -> None:
+    def _run(self, command: Sequence[str | Path], given: bytes | None = None) -> None:
         """Raises RuntimeError with the end of the output."""
         done = subprocess.run(
-            [str(BINARY), *arguments],
-            env=self._environment,
+            list(map(str, command)),
+            env=os.environ | self._variables,
+            input=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
             check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"superset {arguments[0]} failed:\n{done.stdout[-3000:]}")
+            shown = done.stdout[-3000:].decode(errors="replace")
+            raise RuntimeError(f"{command[0]} {command[1]} failed:\n{shown}")
 
     def _kept(self, name: str, new: str) -> str:
         """A secret that stays the same for this storage."""
@@ -158,14 +186,11 @@ def main() -> None:
     print("preparing Superset and importing the dashboards (about two minutes the first time)")
     superset.prepare(databases(settings))
     port = free_port(PORT, set())
-    process = superset.start(port)
-    print(f"dashboards: http://{HOST}:{port}/dashboard/list/")
-    print(f"user {USER}, password {superset.password}")
-    print("Ctrl-C stops it")
-    try:
-        process.wait()
-    except KeyboardInterrupt:
-        process.wait(10)
+    with suppress(KeyboardInterrupt), superset.running(port):
+        print(f"dashboards: http://{HOST}:{port}/dashboard/list/")
+        print(f"user {USER}, password {superset.password}")
+        print("Ctrl-C stops it")
+        signal.pause()
 
 
 if __name__ == "__main__":

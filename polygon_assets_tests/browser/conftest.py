@@ -61,10 +61,10 @@ def address(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     assert "Traceback" not in log.read_text(), log.read_text()
 
 
-def answers(port: int, path: str = "/liveness") -> bool:
+def answers(port: int) -> bool:
     connection = HTTPConnection(HOST, port, timeout=5)
     try:
-        connection.request("GET", path)
+        connection.request("GET", "/liveness")
         return connection.getresponse().status == 200
     except OSError:
         return False
