@@ -1,32 +1,38 @@
-"""Yesterday of a few symbols, delivered as a producer would have recorded it, with a gap.
+"""A past day of a few symbols, delivered as a producer would have recorded it, with a gap.
 
 A market that has just begun has no finished day. This one lets a newcomer see within minutes what
 becomes of every day: the gap is found in the ledger, filled by REST and verified, the day is
 closed, and compared with the vendor's bars. All of that is done by the same programs, sensors and
 jobs as for any other day; only the receipt was not live.
 
-Add what the recorded day has here; `local.launcher.dev` starts it in a new data folder.
+Add what the recorded day has here; `local.launcher.demonstration_day` starts it.
 """
 
 import datetime as dt
 import heapq
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 import click
 
 from polygon_assets.clients import clickhouse, kafka
 from polygon_assets.events.vendor_channels import read_frame, to_raw
-from polygon_assets.inspection import tables
+from polygon_assets.inspection import ClickHouseUnreachableError, tables
 from polygon_assets.local.exchange.market.columns import Columns
 from polygon_assets.local.exchange.market.lateness import Rates
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.exchange.stream.tape import encoded
-from polygon_assets.market_calendar import NEW_YORK, MarketCalendar, Session
+from polygon_assets.market_calendar import NEW_YORK, Session
+from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import Gap, Heartbeat, RawAggregate, encode
 from polygon_assets.serving import heartbeat_history
 from polygon_assets.settings import Settings, load_settings
 from polygon_assets.topics import GAP_TOPIC, RAW_TOPIC
+
+if TYPE_CHECKING:
+    from confluent_kafka import Producer
 
 SYMBOLS = ("AAPL", "MSFT", "NVDA")
 """All are in the sample of a subscription CSV: a gap of other symbols would not be filled."""
@@ -129,10 +135,11 @@ def _ms(moment: dt.datetime) -> int:
 
 
 def deliver(settings: Settings, market: Market, session: Session) -> int:
-    """Publish the day, then the proof of its coverage; returns the number of messages.
+    """Publish the day and its gap, then the proof of its coverage; returns the messages' number.
 
-    The proof comes last: a day whose delivery was interrupted must not count as covered. Raises
-    TimeoutError when the rows are not stored in time.
+    The proof comes last: a day whose delivery was interrupted must not count as covered. To repeat
+    it is harmless, because a receipt is the same each time. Raises TimeoutError when Kafka does not
+    acknowledge the messages, or ClickHouse does not store the rows in time.
     """
     producer = kafka.connect_producer(settings)
     count, seconds = 0, set()
@@ -140,39 +147,51 @@ def deliver(settings: Settings, market: Market, session: Session) -> int:
         producer.produce(RAW_TOPIC, encode(raw), raw.symbol.encode())
         seconds.add((raw.symbol, raw.start_timestamp))
         if count % PORTION == 0:
-            producer.flush(kafka.ACKNOWLEDGE_SECONDS)
+            _flush(producer)
             time.sleep(PORTION_SECONDS)
-    producer.flush(kafka.ACKNOWLEDGE_SECONDS)
-    _wait_until_stored(settings, session.day, len(seconds))
-    client = clickhouse.connect(settings)
-    heartbeat_history.store(client, list(heartbeats(session)))
-    client.close()
     gap = reported_gap(session.day)
     producer.produce(GAP_TOPIC, encode(gap), gap.gap_id.encode())
-    producer.flush(kafka.ACKNOWLEDGE_SECONDS)
+    _flush(producer)
+    _wait_until_stored(settings, session.day, len(seconds))
+    with closing(clickhouse.connect(settings)) as client:
+        heartbeat_history.store(client, list(heartbeats(session)))
     return count
+
+
+def _flush(producer: "Producer") -> None:
+    if left := producer.flush(kafka.ACKNOWLEDGE_SECONDS):
+        raise TimeoutError(f"Kafka has not acknowledged {left:,} messages")
 
 
 def _wait_until_stored(settings: Settings, day: dt.date, seconds: int) -> None:
     deadline = time.monotonic() + STORED_SECONDS
-    while sum(count for _, count in tables.seconds_by_minute(settings, day)) < seconds:
+    while _stored(settings, day) < seconds:
         if time.monotonic() > deadline:
             raise TimeoutError(f"the demonstration's {seconds:,} seconds of {day} are not stored")
         time.sleep(1.0)
+
+
+def _stored(settings: Settings, day: dt.date) -> int:
+    try:
+        return sum(count for _, count in tables.seconds_by_minute(settings, day))
+    except ClickHouseUnreachableError:
+        return 0  # it starts again, or is busy
 
 
 @click.command()
 @click.option("--seed", default=7, help="As that of the exchange.")
 @click.option("--tickers", default=10_000, help="As those of the exchange.")
 @click.option("--activity", default=1.0, help="As that of the exchange.")
-def main(seed: int, tickers: int, activity: float) -> None:
-    """Deliver the demonstration of yesterday to the stack that the environment names."""
-    calendar = MarketCalendar("24/7")
-    session = calendar.session(calendar.previous_day(calendar.day_of(dt.datetime.now(dt.UTC))))
-    if session is not None:
-        market = Market(seed, tickers, calendar, activity)
-        count = deliver(load_settings(), market, session)
-        click.echo(f"{count:,} messages of {session.day} delivered")
+@click.option("--day", required=True, type=click.DateTime(["%Y-%m-%d"]), help="A finished day.")
+def main(seed: int, tickers: int, activity: float, day: dt.datetime) -> None:
+    """Deliver the demonstration of a day to the stack that the environment names."""
+    settings = load_settings()
+    calendar = calendar_of(settings)
+    session = calendar.session(day.date())
+    if session is None:
+        raise click.UsageError(f"--day {day:%Y-%m-%d}: the market stayed closed")
+    count = deliver(settings, Market(seed, tickers, calendar, activity), session)
+    click.echo(f"{count:,} messages of {session.day} delivered")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from polygon_assets.inspection import (
     warehouse,
 )
 from polygon_assets.local.apache_kafka.install import installed_jars
-from polygon_assets.local.launcher.demonstration_day import Demonstration
+from polygon_assets.local.launcher.demonstration_day import Demonstration, is_due
 from polygon_assets.local.launcher.environment import clean_this_process
 from polygon_assets.local.launcher.live_line import LiveLine
 from polygon_assets.local.launcher.replay import dagster_home, refuse_unprovable, replay_start
@@ -60,13 +60,14 @@ def run(
     """Run until SIGINT or SIGTERM, with Dagster if its project folder is given.
 
     `next_command` is a suggestion for another shell. With `demonstration` a new data folder also
-    gets yesterday as a recorded day. Raises ServerFailedError when a server fails, after stopping
+    gets a past day as a recorded one. Raises ServerFailedError when a server fails, after stopping
     the others, and ReplayError for a day that cannot be replayed.
     """
     _take_over_process()
     refuse_unprovable(exchange_options, MarketCalendar("NYSE").day_of(dt.datetime.now(dt.UTC)))
     console, started = Console(), time.monotonic()
     is_replay = replay_start(exchange_options) is not None
+    is_shown = demonstration and is_due(data_dir)
     _announce(console, kafka)
     with (
         suppress(KeyboardInterrupt),
@@ -85,7 +86,6 @@ def run(
         console.print(f"in another shell: {next_command}", soft_wrap=True)
         if project:
             _suggest(stack, console)
-            is_shown = demonstration and not rows_before
             _wait_for_days(stack, console, check_servers, exchange_options if is_shown else None)
         _check_until_stopped(console, check_servers, live_line if project else None)
     console.print("everything is stopped")
@@ -191,16 +191,16 @@ def _wait_for_days(
 ) -> None:
     """Wait until the replayed day is compared or, in a live market, the history is loaded.
 
-    With `demonstration`, the exchange's options, yesterday is delivered and compared meanwhile.
+    With `demonstration`, the exchange's options, a past day is delivered and compared meanwhile.
     """
     if begins := replay_begins(stack.settings()):
         _wait_for_replay(stack, console, begins, check_servers)
     elif demonstration is None:
         _wait_for_history(stack, console, check_servers)
     else:
-        with Demonstration(stack, demonstration) as shown:
+        with Demonstration(stack, demonstration) as delivery:
             _wait_for_history(stack, console, check_servers)
-            _wait_for_demonstration(shown, stack, console, check_servers)
+            _wait_for_demonstration(delivery, stack, console, check_servers)
 
 
 def _wait_for_replay(
@@ -237,20 +237,22 @@ def _market_time(settings: Settings) -> dt.datetime:
 
 
 def _wait_for_demonstration(
-    shown: Demonstration, stack: Stack, console: Console, check_servers: CheckServers
+    delivery: Demonstration, stack: Stack, console: Console, check_servers: CheckServers
 ) -> None:
     """Print how the demonstration's day was compared; after some minutes go on without it."""
     settings, deadline = stack.settings(), time.monotonic() + DEMONSTRATION_SECONDS
-    while not (verdicts := _verdicts(settings, shown.day)):
+    while not (verdicts := _verdicts(settings, delivery.day)):
         check_servers()
-        if shown.failure or time.monotonic() > deadline:
-            problem = shown.failure or "its day is still open: see the sensor trading_day_closer"
-            console.print(f"the demonstration of {shown.day} is not finished: {problem}")
+        if delivery.failure or time.monotonic() > deadline:
+            problem = delivery.failure or (
+                "it goes on by itself; the sensor trading_day_closer says why the day is still open"
+            )
+            console.print(f"the demonstration of {delivery.day} is not finished: {problem}")
             return
         time.sleep(WAREHOUSE_POLL_SECONDS)
     console.print(
-        f"{shown.day}, a demonstration of a recorded day: its gap was filled and verified, the day "
-        f"closed and compared with the daily bars: {_counted(verdicts)}. "
+        f"{delivery.day}, a demonstration of a recorded day: its gap was filled and verified, the "
+        f"day closed and compared with the daily bars: {_counted(verdicts)}. "
         f"http://127.0.0.1:{stack.ports['page']}/trust",
         soft_wrap=True,
     )
