@@ -84,9 +84,11 @@ def soak_command(minutes: float, kafka: str) -> None:
 
 
 @main.command(name="page")
-@click.option("--seconds", default=300.0, show_default=True, help="How long visitors stay.")
-@click.option("--visitors", default=10, show_default=True, help="Open tabs.")
-@click.option("--million-rows", default=50, show_default=True, help="Stored rows at the start.")
+@click.option("--seconds", default=VISIT_SECONDS, show_default=True, help="Visitors stay so long.")
+@click.option("--visitors", default=VISITORS, show_default=True, help="Open tabs.")
+@click.option(
+    "--million-rows", default=MILLION_ROWS, show_default=True, help="Stored at the start."
+)
 def page_command(seconds: float, visitors: int, million_rows: int) -> None:
     """Measure only the live page."""
     _page(seconds, visitors, million_rows)

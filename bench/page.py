@@ -41,6 +41,7 @@ VISITED = ("", "symbol/S00001", "trust", "cost")
 """The views that visitors have open, in turn."""
 PROBE, PROBE_SECONDS = "PROBE", 5.0
 REPEATS = 5
+START_SECONDS = 120.0
 TARGET = "150 ms of CPU"
 SECOND, DAY = dt.timedelta(seconds=1), dt.timedelta(days=1)
 ROWS = "perspective-viewer regular-table tbody tr"
@@ -218,7 +219,10 @@ def _page(stack: Stack, log: Path) -> Iterator[tuple[int, psutil.Process]]:
     with log.open("wb") as file:
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
     try:
+        deadline = time.monotonic() + START_SECONDS
         while not _answers(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the page does not answer:\n{log.read_text()[-3000:]}")
             time.sleep(0.5)
         yield port, psutil.Process(process.pid)
     finally:

@@ -58,12 +58,12 @@ class DayComparison:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredComparison:
     """The table after a day was stored."""
 
-    rows: int
-    """Those of the day."""
-    days: Sequence[Mapping[str, Any]]
+    row_count: int
+    """Of the day."""
+    verdicts: Sequence[Mapping[str, Any]]
     """Of every compared day, oldest first: trading_day, verdict, symbols."""
 
 
@@ -93,14 +93,14 @@ def compare_day(
     return replace(comparison, minutes=minutes, note="; ".join(filter(None, [note, unknown])))
 
 
-def store(settings: Settings, comparison: DayComparison, now: dt.datetime) -> Stored:
+def store(settings: Settings, comparison: DayComparison, now: dt.datetime) -> StoredComparison:
     """Replace the day's rows in MARTS.STREAM_VS_BATCH."""
     from polygon_assets.clients import snowflake
 
     rows = [_row(comparison, symbol, now) for symbol in comparison.symbols]
     with closing(snowflake.connect(settings)) as connection:
         count = replace_day(connection, MART, comparison.day, rows)
-        return Stored(count, queries.answer(connection, "compared_days").to_pylist())
+        return StoredComparison(count, queries.answer(connection, "compared_days").to_pylist())
 
 
 def _nothing_of(day: dt.date, table: str) -> NothingToCompareError:

@@ -75,7 +75,7 @@ def usage_lines(
     return [
         ("events read", f"{used['events']:,.0f}", projected["events"], ""),
         (
-            "rows stored, corrections included",
+            "rows stored, with corrections until they are merged",
             f"{used['rows']:,.0f}",
             projected["rows"],
             f"{expected.rows:,}" if expected else "",

@@ -13,11 +13,12 @@ from polygon_assets.batch.reconciliation import Verdict
 from polygon_assets.gap_filling.coverage import Interval, without
 from polygon_assets.market_calendar import MarketCalendar, Session
 from polygon_assets.page.candles import COLORS, Columns, wall_ms
-from polygon_assets.serving.gap_ledger import DOUBT, SETTLED
+from polygon_assets.serving.gap_ledger import DOUBT, SETTLED, may_concern
 
 ALL = "all channels"
 BARS = ("row", "left", "right", "color", "label")
 POINTS = ("minute", "rows", "p50", "p99")
+MOST_DAYS = 60
 DAY_MS = 86_400_000.0
 RATES = ("time", "rate")
 NOT_YET = dt.timedelta(seconds=15)
@@ -124,7 +125,7 @@ class Day:
 def days(
     filled: Rows, compared: Rows, gaps: Rows, calendar: MarketCalendar, now: dt.datetime
 ) -> list[Day]:
-    """Every day with one-minute bars or a comparison, and today; newest first.
+    """The newest days with one-minute bars or a comparison, and today; newest first.
 
     The bars of a day are filled again and again, the last time when it is closed. All moments are
     market time.
@@ -133,7 +134,7 @@ def days(
     verdicts: dict[dt.date, dict[str, int]] = defaultdict(dict)
     for row in compared:
         verdicts[row["trading_day"]][row["verdict"]] = row["symbols"]
-    listed = sorted({calendar.day_of(now), *fillings, *verdicts}, reverse=True)
+    listed = sorted({calendar.day_of(now), *fillings, *verdicts}, reverse=True)[:MOST_DAYS]
     return [
         Day(
             day,
@@ -149,10 +150,9 @@ def days(
 def _is_settled(session: Session | None, gaps: Rows, now: dt.datetime) -> bool:
     if session is None or now < session.settled_at:
         return False
+    whole = (session.extended_open, session.extended_close)
     return all(
-        gap["state"] in SETTLED
-        or gap["since"] >= session.extended_close
-        or gap["until"] <= session.extended_open
+        gap["state"] in SETTLED or not may_concern(gap["gap_id"], gap["since"], gap["until"], whole)
         for gap in gaps
     )
 

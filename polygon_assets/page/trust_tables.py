@@ -13,7 +13,7 @@ from polygon_assets.page.candles import COLORS, DOWN
 from polygon_assets.page.frame import table
 from polygon_assets.page.trust import Day
 
-SHOWN_GAPS, SHOWN_DAYS, SHOWN_LETTERS = 30, 60, 5
+SHOWN_GAPS, SHOWN_LETTERS = 30, 5
 DAY_COLORS = {"reconciled": COLORS["streamed"], "closed": COLORS["verified"], "drift": DOWN}
 LEGEND = (
     ("streamed", "streamed"),
@@ -79,7 +79,7 @@ def days_html(listed: Sequence[Day], dagster_url: str) -> str:
             f"{day.matching:,}" if day.matching or day.different else "",
             ", ".join(f"{count:,} {escape(name)}" for name, count in day.different.items()),
         )
-        for day in listed[:SHOWN_DAYS]
+        for day in listed
     ]
     head = ("day", "state", "closed at", "symbols that match", "that differ")
     return table("Trading days", head, lines)

@@ -100,12 +100,17 @@ class TrustView:
 
     def _update_days(self, now: dt.datetime, market_now: dt.datetime) -> None:
         filled, compared = self._sources.rows("filled days"), self._sources.compared_days()
-        gaps = self._sources.rows("gaps").value or []
-        listed = days(filled.value or [], compared.value or [], gaps, self._calendar, market_now)
+        gaps = self._sources.rows("gaps").value
         ages = age_line(filled, now, CURE)
         if compared.problem:
             ages += f"<br>{age_line(compared, now, CURE)}"
-        self._days.object = days_html(listed, self._sources.settings.dagster_url) + ages
+        # Without the ledger nobody knows which days are open.
+        if gaps is not None and filled.value is not None:
+            known = (filled.value, compared.value or [], gaps)
+            listed = days(*known, self._calendar, market_now)
+            self._days.object = days_html(listed, self._sources.settings.dagster_url) + ages
+        else:
+            self._days.object = ages
 
     def _update_rows(self, now: dt.datetime) -> None:
         """The panels that show rows as they are."""
@@ -116,7 +121,8 @@ class TrustView:
         minutes = rows("rates").value or []
         self._rates.draw(rates(minutes, today=True), rates(minutes, today=False))
         self._rates_age.object = age_line(rows("rates"), now, CURE)
-        gaps = gaps_html(rows("gaps").value or [], self._sources.settings.dagster_url)
+        ledger = rows("gaps").value
+        gaps = "" if ledger is None else gaps_html(ledger, self._sources.settings.dagster_url)
         self._gaps.object = gaps + age_line(rows("gaps"), now, CURE)
         refusals = refusals_html(*(refused.value or ([], [])))
         self._refusals.object = refusals + age_line(refused, now, CURE)

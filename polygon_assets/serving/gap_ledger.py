@@ -26,6 +26,14 @@ SETTLED: tuple[GapState, ...] = ("verified", "waived")
 """States after which nothing is missing, or a person has accepted that something is."""
 
 
+def may_concern(
+    gap_id: str, since: dt.datetime, until: dt.datetime, session: tuple[dt.datetime, dt.datetime]
+) -> bool:
+    """Whether a gap may have lost something of a session, given by its open and its close."""
+    opened, closed = session
+    return gap_id.startswith(UNREADABLE) or (since < closed and until > opened)
+
+
 @dataclass(frozen=True)
 class GapEntry:
     """One gap. Moments are market time in UTC, `until` excluded."""

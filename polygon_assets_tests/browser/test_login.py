@@ -58,7 +58,7 @@ def test_a_board_without_any_answer_says_what_is_away(visit: Visit, locked: str)
     expect(visit.page.get_by_role("alert").first).to_contain_text("ClickHouse")
 
 
-def test_a_wrong_password_is_told_so(visit: Visit, locked: str) -> None:
+def test_a_wrong_password_is_refused_in_words(visit: Visit, locked: str) -> None:
     visit.page.goto(locked)
     password = visit.page.get_by_label("Password")
     for entered in ("pass word", "x' OR ''='"):

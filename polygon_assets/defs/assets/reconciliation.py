@@ -92,7 +92,8 @@ def stream_vs_batch(days: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
                 stored = store(settings, comparison, now)
         except NothingToCompareError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-        metadata = comparison_metadata(comparison, stored.rows) | days_metadata(stored.days)
+        metadata = comparison_metadata(comparison, stored.row_count)
+        metadata |= days_metadata(stored.verdicts)
         yield dg.MaterializeResult(metadata=metadata, check_results=[judge(comparison)])
 
     return reconcile_day

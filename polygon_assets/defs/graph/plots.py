@@ -44,7 +44,8 @@ def line(
         show_dots=False,
         fill=True,
         show_legend=False,
-        x_value_formatter=lambda moment: moment.astimezone(zone).strftime("%H:%M"),
+        # pygal passes UTC without a zone.
+        x_value_formatter=lambda moment: f"{moment.replace(tzinfo=dt.UTC).astimezone(zone):%H:%M}",
     )
     if points:
         first, last = points[0][0], points[-1][0]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market_calendar import MarketCalendar, Session
-from polygon_assets.serving.gap_ledger import GapEntry
+from polygon_assets.serving.gap_ledger import GapEntry, may_concern
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,9 @@ def _gap_doubts(facts: DayFacts, session: Session) -> list[str]:
     within = [
         gap
         for gap in facts.gaps
-        if not gap.is_readable
-        or (gap.since < session.extended_close and gap.until > session.extended_open)
+        if may_concern(
+            gap.gap_id, gap.since, gap.until, (session.extended_open, session.extended_close)
+        )
     ]
     if not within:
         return []

@@ -4,6 +4,7 @@ from polygon_assets.costs.quantities import quantities
 from polygon_assets.page.cost_view import usage_lines
 from polygon_assets.settings import Settings
 
+ROWS = "rows stored, with corrections until they are merged"
 USED = {
     "events": 1_000,
     "rows": 900,
@@ -18,7 +19,12 @@ def test_each_quantity_is_projected_by_the_share_of_the_session_that_has_passed(
     lines = usage_lines(USED, expected)
     assert lines == [
         ("events read", "1,000", "4,000", ""),
-        ("rows stored, corrections included", "900", "3,600", f"{expected.rows:,}"),
+        (
+            "rows stored, with corrections until they are merged",
+            "900",
+            "3,600",
+            f"{expected.rows:,}",
+        ),
         ("GB in ClickHouse", "2.50", "10.00", f"{2 * expected.clickhouse_gb:,.2f}"),
         ("GB in ClickHouse of all days", "7.00", "", ""),
     ]

@@ -84,34 +84,31 @@ def test_coverage_begins_again_with_the_next_session(
     assert source.ask(connection) == []
 
 
-def received(at: float, delay: float, symbol: str = "A") -> Second:
-    """A second that starts so many seconds after a whole minute, received `delay` after its end."""
-    start = _this_minute() + dt.timedelta(seconds=at)
+def received(minute: dt.datetime, at: float, delay: float, symbol: str = "A") -> Second:
+    """A second that starts so many seconds after a minute, received `delay` after its end."""
+    start = minute + dt.timedelta(seconds=at)
     start_ms = round(1000 * start.timestamp())
     received_us = 1000 * (start_ms + 1000 + round(1000 * delay))
     return Second(symbol, start_ms, received_us, 1.0, 3.0, 0.5, 2.0, Decimal(5), 1.5)
 
 
-def _this_minute() -> dt.datetime:
-    return dt.datetime.now(dt.UTC).replace(second=0, microsecond=0) - dt.timedelta(minutes=2)
-
-
 def test_delays_are_from_the_end_of_a_second_to_its_receipt(
     client: Client, connection: Connection
 ) -> None:
-    minute = _this_minute()
+    now = dt.datetime.now(dt.UTC)
+    minute = now.replace(second=0, microsecond=0) - dt.timedelta(minutes=2)
     source = Delays()
     assert source.ask(connection) == []
-    rows = [received(at, delay) for at, delay in enumerate([0.2, 0.4, 0.6])]
+    rows = [received(minute, at, delay) for at, delay in enumerate([0.2, 0.4, 0.6])]
     # An hour late: a fill, which says nothing about the stream.
-    insert(client, [*rows, received(10, 3600), received(65, 2.0)])
+    insert(client, [*rows, received(minute, 10, 3600), received(minute, 65, 2.0)])
     first, second = source.ask(connection)
     assert (first["minute"], first["rows"], first["p50"]) == (minute, 3, pytest.approx(0.4))
     assert 0.4 < first["p99"] <= 0.6
     assert (second["rows"], second["p50"]) == (1, pytest.approx(2.0))
     # A minute that is no longer asked for stays; a later row changes only its own minute.
     client.command("TRUNCATE TABLE market.stock_recent")
-    insert(client, [replace(received(70, 4.0), symbol="B")])
+    insert(client, [replace(received(minute, 70, 4.0), symbol="B")])
     kept: list[dict[str, Any]] = source.ask(connection)
     assert [(row["minute"], row["rows"]) for row in kept] == [
         (minute, 3),
@@ -168,7 +165,10 @@ def test_usage_is_what_today_has_used_so_far(
         beat.started_at, beat.counters = beat.sent_at, {"read": 5 * (number + 1)}
     heartbeat_history.store(client, old + new)
     start_ms = round(1000 * OPENING.timestamp())
-    insert(client, [replace(received(0, 1.0), start_ms=start_ms + 1000 * at) for at in range(3)])
+    insert(
+        client,
+        [replace(received(OPENING, 0, 1.0), start_ms=start_ms + 1000 * at) for at in range(3)],
+    )
     (used,) = _usage(connection)
     assert (used["events"], used["rows"]) == (20 + 15, 3)
     assert 0 < used["day_bytes"] <= used["all_bytes"]

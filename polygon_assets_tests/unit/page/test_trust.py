@@ -132,5 +132,6 @@ def test_a_day_with_an_unsettled_gap_is_open_again() -> None:
         (gap(1, 2, "verified"), "reconciled"),
         (gap(30, 31), "reconciled"),
         (gap(-9, -8), "reconciled"),
+        (gap(-9, -8, gap_id="unreadable-1"), "open"),
     ):
         assert days([filled(friday)], compared, [known], NYSE, noon)[1].state == state

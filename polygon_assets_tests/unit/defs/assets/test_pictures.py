@@ -3,6 +3,7 @@
 import base64
 import datetime as dt
 import re
+import time
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -68,7 +69,11 @@ def test_bars_have_the_values_of_their_series() -> None:
     assert shown(picture) == series
 
 
-def test_a_line_goes_through_its_points() -> None:
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
+def test_a_line_goes_through_its_points(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its hours are New York's on every machine."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
     points = [(MORNING + number * MINUTE, value) for number, value in enumerate((0.0, 4.0, 1.0))]
     root = drawing(plots.line("seconds", points, NEW_YORK))
     (path,) = (path for group in _groups(root, "series") for path in group.iter(f"{SVG}path"))
@@ -77,6 +82,8 @@ def test_a_line_goes_through_its_points() -> None:
     axis, first, second, third, end = heights
     assert axis == first == end
     assert (third - axis) / (second - axis) == pytest.approx(0.25)
+    monkeypatch.undo()
+    time.tzset()
     assert "10:00" in "".join(root.itertext())
 
 
