@@ -5,7 +5,14 @@ Add a figure about trust here; the intervals and numbers belong to `trust`.
 
 from typing import Any, Literal
 
-from bokeh.models import ColumnDataSource, CustomJSHover, DataRange1d, FactorRange, HoverTool
+from bokeh.models import (
+    ColumnDataSource,
+    CustomJSHover,
+    DataRange1d,
+    DatetimeTickFormatter,
+    FactorRange,
+    HoverTool,
+)
 from bokeh.plotting import figure
 
 from polygon_assets.page.candles import COLORS, Columns
@@ -15,6 +22,7 @@ from polygon_assets.page.trust import BARS, POINTS, RATES
 Formatters = dict[str, Literal["numeral", "datetime", "printf"] | CustomJSHover]
 RATE_COLORS = {"the day before": COLORS["waived"], "today": COLORS["streamed"]}
 """In the order in which they are drawn."""
+CLOCK = "%H:%M"
 ROW_HEIGHT, ROWS_MARGIN, DELAYS_HEIGHT = 26, 70, 180
 
 
@@ -89,6 +97,10 @@ class RatesFigure:
             name: ColumnDataSource({column: [] for column in RATES}) for name in RATE_COLORS
         }
         self.figure = _lines_figure("rows per second")
+        # A time of day, without the date that the axis would add.
+        self.figure.xaxis.formatter = DatetimeTickFormatter(
+            minsec=CLOCK, minutes=CLOCK, hourmin=CLOCK, hours=CLOCK, days=CLOCK
+        )
         for name, source in self._lines.items():
             self.figure.line(
                 "time",
