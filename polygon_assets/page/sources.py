@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Rows = list[dict[str, Any]]
 LIVE_SECONDS = 0.5
-"""Prices are asked for so often: a visitor sees them within a second after they can be queried."""
+"""Prices are asked for so often: a visitor sees them about a second after they can be queried."""
 DELAYS_WINDOW = dt.timedelta(minutes=5)
 BEATS_MARGIN = dt.timedelta(minutes=1)
 SAMPLE = 50
