@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,7 @@ import pyarrow as pa
 
 from polygon_assets import market
 from polygon_assets.clients import clickhouse
-from polygon_assets.local.launcher.ports import HOST, free_port
+from polygon_assets.local.launcher.ports import HOST, answers, free_port
 from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.rows import DECIMAL, SCHEMA
@@ -220,7 +219,7 @@ def _page(stack: Stack, log: Path) -> Iterator[tuple[int, psutil.Process]]:
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not _answers(port):
+        while not answers(port, "/liveness"):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the page does not answer:\n{log.read_text()[-3000:]}")
             time.sleep(0.5)
@@ -228,17 +227,6 @@ def _page(stack: Stack, log: Path) -> Iterator[tuple[int, psutil.Process]]:
     finally:
         process.terminate()
         process.wait(20)
-
-
-def _answers(port: int) -> bool:
-    connection = HTTPConnection(HOST, port, timeout=5)
-    try:
-        connection.request("GET", "/liveness")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
 
 
 def _waits(browser: "Browser", address: str) -> Iterator[Line]:

@@ -14,14 +14,13 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import yaml
 
-from polygon_assets.local.launcher.ports import HOST, free_port
+from polygon_assets.local.launcher.ports import HOST, answers, free_port
 from polygon_assets.local.launcher.process import Process
 from polygon_assets.local.launcher.state import StackNotRunningError, read_environment
 from polygon_assets.settings import Settings
@@ -97,17 +96,6 @@ def _pointed_at(database: dict[str, Any], targets: Mapping[str, Database]) -> st
     return yaml.safe_dump(database, sort_keys=False)
 
 
-def _answers(port: int) -> bool:
-    connection = HTTPConnection(HOST, port, timeout=5)
-    try:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
-
-
 def _login(user: str, password: str) -> str:
     return f"{quote(user, safe='')}:{quote(password, safe='')}"
 
@@ -145,7 +133,7 @@ class Superset:
         )
         try:
             deadline = time.monotonic() + START_SECONDS
-            while not _answers(port):
+            while not answers(port, "/health"):
                 if process.exit_code is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"Superset does not answer:\n{process.last_lines()}")
                 time.sleep(0.5)

@@ -8,15 +8,16 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from http.client import HTTPConnection
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from polygon_assets.clients import clickhouse
-from polygon_assets.local.launcher.ports import HOST, free_port
+from polygon_assets.local.launcher.ports import HOST, answers, free_port
 from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets_tests.processes.harness import eventually
 from scripts.headless_browser import NAMES
@@ -42,34 +43,25 @@ def client(stack: Stack) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def address(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page's address; ends with the process."""
-    port = free_port(0, set())
     log = tmp_path_factory.mktemp("page") / "page.log"
-    environment = os.environ | stack.environment() | {"MARKET_CALENDAR": "24/7"}
+    with running_page(stack.environment() | {"MARKET_CALENDAR": "24/7"}, log) as address:
+        yield address
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@contextmanager
+def running_page(variables: Mapping[str, str], log: Path) -> Iterator[str]:
+    """The page as a process, with these variables besides the environment's; its address."""
+    port = free_port(0, set())
+    command = [sys.executable, "-m", "polygon_assets.cli", "page", "--port", str(port)]
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "polygon_assets.cli", "page", "--port", str(port)],
-            env=environment,
-            stdout=file,
-            stderr=file,
-        )
+        process = subprocess.Popen(command, env=os.environ | variables, stdout=file, stderr=file)
     try:
-        eventually(lambda: answers(port), f"the page answers; {log}", PAGE_SECONDS)
+        eventually(lambda: answers(port, "/liveness"), f"the page answers; {log}", PAGE_SECONDS)
         yield f"http://{HOST}:{port}"
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
-    assert "Traceback" not in log.read_text(), log.read_text()
-
-
-def answers(port: int) -> bool:
-    connection = HTTPConnection(HOST, port, timeout=5)
-    try:
-        connection.request("GET", "/liveness")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
 
 
 @pytest.fixture(scope="module")

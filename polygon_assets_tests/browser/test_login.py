@@ -1,19 +1,13 @@
 """A page with a password: nothing is shown, and no address answers, without it."""
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import requests
 from playwright.sync_api import expect
 
-from polygon_assets.local.launcher.ports import HOST, free_port
-from polygon_assets_tests.browser.conftest import PAGE_SECONDS, Visit, answers
-from polygon_assets_tests.processes.harness import eventually
+from polygon_assets.local.launcher.ports import HOST
+from polygon_assets_tests.browser.conftest import Visit, running_page
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 PASSWORD = "Pass Word"
@@ -22,20 +16,13 @@ PASSWORD = "Pass Word"
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a page that asks for PASSWORD; its ClickHouse is away."""
-    port, log = free_port(0, set()), Path(tmp_path_factory.mktemp("page"), "page.log")
-    environment = os.environ | {
+    log = tmp_path_factory.mktemp("page") / "page.log"
+    variables = {
         **{"CLICKHOUSE_HOST": HOST, "CLICKHOUSE_PORT": "9", "CLICKHOUSE_SECURE": "false"},
         **{"PAGE_PASSWORD": PASSWORD, "PAGE_COOKIE_SECRET": "a long random text"},
     }
-    command = [sys.executable, "-m", "polygon_assets.cli", "page", "--port", str(port)]
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
-    try:
-        eventually(lambda: answers(port), f"the page answers; {log}", PAGE_SECONDS)
-        yield f"http://{HOST}:{port}"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
+    with running_page(variables, log) as address:
+        yield address
     assert PASSWORD not in log.read_text()
 
 

@@ -1,4 +1,4 @@
-"""TCP ports of this machine: choosing a free one, and proving which process listens on it.
+"""TCP ports of this machine: choosing a free one, and proving who listens and who answers there.
 
 Add port look-ups here; which server uses which port belongs to `servers`.
 """
@@ -6,6 +6,7 @@ Add port look-ups here; which server uses which port belongs to `servers`.
 import random
 import socket
 from collections.abc import Sequence
+from http.client import HTTPConnection, HTTPException
 
 import psutil
 
@@ -13,6 +14,7 @@ from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.local.loopback import LOOPBACK
 
 HOST = LOOPBACK
+HEALTH_SECONDS = 2.0
 _ATTEMPTS = 100
 _RANGE = range(10_000, 32_768)
 """Linux gives higher ports to clients, so that a server that restarts could find its own taken."""
@@ -70,3 +72,15 @@ def _listening_ports(process: psutil.Process) -> set[int]:
         for connection in connections
         if connection.status == psutil.CONN_LISTEN
     }
+
+
+def answers(port: int, path: str) -> bool:
+    """Whether GET gives 200. Not with urllib, which would use a proxy from the environment."""
+    connection = HTTPConnection(HOST, port, timeout=HEALTH_SECONDS)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -9,14 +9,13 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from polygon_assets.batch.airbyte.provision import provision
 from polygon_assets.clients import clickhouse
 from polygon_assets.local import broker
 from polygon_assets.local.launcher import broken_parts, code_location
-from polygon_assets.local.launcher.ports import HOST
+from polygon_assets.local.launcher.ports import HOST, answers
 from polygon_assets.local.launcher.replay import replay_start
 from polygon_assets.market_clock import calendar_of, replay_begins
 from polygon_assets.serving.migrate import migrate
@@ -31,7 +30,6 @@ _WAREHOUSE = "POLYGON"
 _WORKSPACE = "7c5e2c1e-3f0b-4b53-9d6e-0f4c0a3b9d11"
 _CLICKHOUSE_USER = "default"
 _CLICKHOUSE_LOGIN = {"X-ClickHouse-User": _CLICKHOUSE_USER, "X-ClickHouse-Key": _KEY}
-_HEALTH_SECONDS = 2.0
 EMBEDDED, APACHE = "embedded", "apache"
 logger = logging.getLogger(__name__)
 
@@ -86,7 +84,7 @@ def dagster(project: Path, port: int, home: Path | None = None) -> Server:
             "DAGSTER_HOME": str(home or project),
             "DAGSTER_URL": f"http://{HOST}:{port}",
         },
-        healthy=lambda port: _answers(port, "/server_info"),
+        healthy=lambda port: answers(port, "/server_info"),
         repair=code_location.reload_failed_locations,
         # A stream program delivers its accepted messages within 10 s (settings.drain_seconds) after
         # its run is terminated.
@@ -104,7 +102,7 @@ def page() -> Server:
             *(sys.executable, "-m", "polygon_assets.cli", "page", "--port", str(port)),
         ],
         variables=lambda port: {"PAGE_URL": f"http://{HOST}:{port}"},
-        healthy=lambda port: _answers(port, "/liveness"),
+        healthy=lambda port: answers(port, "/liveness"),
     )
 
 
@@ -136,7 +134,7 @@ def _exchange(options: Sequence[str]) -> Server:
                 else {}
             ),
         },
-        healthy=lambda port: _answers(port, "/healthz"),
+        healthy=lambda port: answers(port, "/healthz"),
     )
 
 
@@ -170,18 +168,6 @@ def _python(module: str, port: int, *arguments: str) -> list[str]:
         str(port),
         *arguments,
     ]
-
-
-def _answers(port: int, path: str) -> bool:
-    """Whether GET gives 200. Not with urllib, which would use a proxy from the environment."""
-    connection = HTTPConnection(HOST, port, timeout=_HEALTH_SECONDS)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def _kafka_variables(port: int) -> dict[str, str]:
@@ -221,7 +207,7 @@ _CLICKHOUSE = Server(
         "CLICKHOUSE_USER": _CLICKHOUSE_USER,
         "CLICKHOUSE_PASSWORD": _KEY,
     },
-    healthy=lambda port: _answers(port, "/ping"),
+    healthy=lambda port: answers(port, "/ping"),
     prepare=_migrate,
     broken=lambda port: broken_parts.broken_part(port, _CLICKHOUSE_LOGIN),
 )
@@ -248,7 +234,7 @@ _S3 = Server(
         "SUBSCRIPTIONS_BUCKET": _BUCKET,
         "SUBSCRIPTIONS_KEY": _OBJECT_KEY,
     },
-    healthy=lambda port: _answers(port, "/"),
+    healthy=lambda port: answers(port, "/"),
 )
 _SNOWFLAKE = Server(
     name="snowflake",
@@ -274,7 +260,7 @@ _SNOWFLAKE = Server(
         "SNOWFLAKE_PROTOCOL": "http",
         "SNOWFLAKE_DATABASE": _WAREHOUSE,
     },
-    healthy=lambda port: _answers(port, "/healthz"),
+    healthy=lambda port: answers(port, "/healthz"),
 )
 _AIRBYTE = Server(
     name="airbyte",
@@ -289,6 +275,6 @@ _AIRBYTE = Server(
         "AIRBYTE_CLIENT_ID": _KEY,
         "AIRBYTE_CLIENT_SECRET": _KEY,
     },
-    healthy=lambda port: _answers(port, "/api/public/v1/health"),
+    healthy=lambda port: answers(port, "/api/public/v1/health"),
     prepare=_provision,
 )
