@@ -11,7 +11,15 @@ from typing import Any
 from polygon_assets.costs.estimate import COLUMNS, bill_of
 from polygon_assets.costs.prices import PricesError, read_prices
 from polygon_assets.costs.quantities import Quantities, quantities
-from polygon_assets.page.frame import Place, age_line, every_second, framed, html, table
+from polygon_assets.page.frame import (
+    Place,
+    age_line,
+    every_second,
+    framed,
+    html,
+    table,
+    when_new,
+)
 from polygon_assets.page.sources import Sources
 from polygon_assets.settings import Settings
 
@@ -24,20 +32,26 @@ NO_CHANNELS = "No subscription CSV is in force yet: the asset s3/subscriptions p
 def cost_view(sources: Sources) -> Any:
     """The page of one visitor."""
     bill, age, used, used_age = html(), html(), html(), html()
-    shown: list[str] = []
+
+    def channels() -> list[str]:
+        rows = sources.rows("channels").value
+        return rows[0]["channels"] if rows else []
+
+    def draw_bill() -> None:
+        bill.object = _bill(channels(), sources.settings) if channels() else NO_CHANNELS
+
+    def draw_usage() -> None:
+        rows = sources.rows("usage").value
+        used.object = _usage(rows[0], channels(), sources.settings) if rows else ""
 
     def update() -> None:
-        reading = sources.rows("channels")
-        rows = reading.value or []
-        channels = rows[0]["channels"] if rows else []
-        if channels != shown or not bill.object:
-            shown[:] = channels
-            bill.object = _bill(channels, sources.settings) if channels else NO_CHANNELS
-        now, usage = dt.datetime.now(dt.UTC), sources.rows("usage")
-        age.object = age_line(reading, now, CURE)
-        used.object = _usage((usage.value or [{}])[0], channels, sources.settings)
-        used_age.object = age_line(usage, now, CURE)
+        now = dt.datetime.now(dt.UTC)
+        age.object = age_line(sources.rows("channels"), now, CURE)
+        used_age.object = age_line(sources.rows("usage"), now, CURE)
 
+    draw_bill()
+    when_new(channels, draw_bill)
+    when_new(lambda: (sources.rows("usage").at, channels()), draw_usage)
     every_second(update)
     content = [
         "## Today so far",
@@ -52,8 +66,6 @@ def cost_view(sources: Sources) -> Any:
 
 def _usage(used: Mapping[str, Any], channels: Sequence[str], settings: Settings) -> str:
     """What today has used, what that makes by the close, and what the estimate expects of a day."""
-    if not used:
-        return ""
     expected = quantities(channels, settings) if channels else None
     return table("Usage of today", USAGE_COLUMNS, usage_lines(used, expected))
 

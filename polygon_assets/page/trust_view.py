@@ -19,6 +19,7 @@ from polygon_assets.page.frame import (
     html,
     is_dark,
     silence_line,
+    when_new,
 )
 from polygon_assets.page.sources import Sources
 from polygon_assets.page.timeline import CoverageFigure, DelaysFigure, RatesFigure
@@ -55,6 +56,9 @@ class TrustView:
         self._silence = html()
         self._alerts, self._gaps, self._days, self._refusals = html(), html(), html(), html()
         every_second(self.update)
+        # Up to a day of minutes: drawn when they are new, not each second.
+        when_new(lambda: sources.rows("delays").at, self._draw_delays)
+        when_new(lambda: sources.rows("rates").at, self._draw_rates)
 
     def panels(self) -> list[Any]:
         return [
@@ -112,19 +116,23 @@ class TrustView:
         else:
             self._days.object = ages
 
+    def _draw_delays(self) -> None:
+        self._delays.draw(delays(self._sources.rows("delays").value or []))
+
+    def _draw_rates(self) -> None:
+        minutes = self._sources.rows("rates").value or []
+        self._rates.draw(rates(minutes, today=True), rates(minutes, today=False))
+
     def _update_rows(self, now: dt.datetime) -> None:
         """The panels that show rows as they are."""
         rows, refused = self._sources.rows, self._sources.refusals()
         self._alerts.object = alerts_html(rows("alerts").value)
-        self._delays.draw(delays(rows("delays").value or []))
         self._delays_age.object = age_line(rows("delays"), now, CURE)
-        minutes = rows("rates").value or []
-        self._rates.draw(rates(minutes, today=True), rates(minutes, today=False))
         self._rates_age.object = age_line(rows("rates"), now, CURE)
         ledger = rows("gaps").value
         gaps = "" if ledger is None else gaps_html(ledger, self._sources.settings.dagster_url)
         self._gaps.object = gaps + age_line(rows("gaps"), now, CURE)
-        refusals = refusals_html(*(refused.value or ([], [])))
+        refusals = "" if refused.value is None else refusals_html(*refused.value)
         self._refusals.object = refusals + age_line(refused, now, CURE)
 
 
