@@ -9,7 +9,6 @@ import argparse
 import datetime as dt
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +23,7 @@ from moto.s3.models import s3_backends
 from werkzeug.serving import make_server
 
 from polygon_assets.local import loopback
+from polygon_assets.stop_signals import stop_event
 
 logger = logging.getLogger("polygon_assets.local.s3")
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -118,9 +118,7 @@ def main() -> int:
         threaded=True,
         request_handler=MotoRequestHandler,
     )
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
     logger.info("serving %s on http://%s:%d", arguments.path, arguments.host, server.server_port)
     stop.wait()

@@ -4,11 +4,9 @@ Add what all programs share here; what one program does belongs to its module.
 """
 
 import logging
-import signal
 import sys
 import threading
 from collections.abc import Callable
-from types import FrameType
 
 from polygon_assets.clients import kafka_access
 from polygon_assets.clients.kafka_access import KafkaAccessError, KafkaRefusedError
@@ -16,6 +14,7 @@ from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.messages import ProgramName
 from polygon_assets.required_settings import missing_settings, not_set
 from polygon_assets.settings import Settings, SettingsError
+from polygon_assets.stop_signals import stop_event
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.metrics_server import serving
 from polygon_assets.streaming.process_identity import ProcessIdentityError
@@ -47,14 +46,7 @@ Loop = Callable[[Settings, HeartbeatPublisher, threading.Event], None]
 def run_program(name: ProgramName, settings: Settings, loop: Loop) -> int:
     """Run `loop` until it returns or SIGTERM or SIGINT asks it to; returns the exit code."""
     configure_logging(settings)
-    stop = threading.Event()
-
-    def ask_to_stop(number: int, _frame: FrameType | None) -> None:
-        logging.getLogger(name).info("%s: draining", signal.Signals(number).name)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask_to_stop)
+    stop = stop_event(lambda signal: logging.getLogger(name).info("%s: draining", signal))
     try:
         if missing := missing_settings(settings, name):
             raise SettingsError(not_set(missing))

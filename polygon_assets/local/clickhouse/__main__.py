@@ -6,7 +6,6 @@ Add arguments, signals and the order of the shutdown here; the protocol belongs 
 import argparse
 import logging
 import os
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -15,6 +14,7 @@ from polygon_assets.local import loopback
 from polygon_assets.local.clickhouse.engine import DataDirectoryError, Engine
 from polygon_assets.local.clickhouse.health import EngineWatch
 from polygon_assets.local.clickhouse.http import ClickHouseServer
+from polygon_assets.stop_signals import stop_event
 
 logger = logging.getLogger("polygon_assets.local.clickhouse")
 _GRACE_SECONDS = 5
@@ -30,9 +30,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # chDB takes the server's time zone from TZ, not from its configuration file.
     os.environ["TZ"] = "UTC"
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     try:
         engine = Engine(arguments.path)
         _serve(arguments, engine, stop)

@@ -11,7 +11,6 @@ import importlib
 import json
 import logging
 import shutil
-import signal
 import sys
 import threading
 import time
@@ -30,6 +29,7 @@ from starlette.routing import Route
 
 from polygon_assets.local import loopback
 from polygon_assets.local.snowflake.engine import Engine, Session
+from polygon_assets.stop_signals import stop_event
 
 logger = logging.getLogger("polygon_assets.local.snowflake")
 # importlib, because the package also has a function of this name.
@@ -146,9 +146,7 @@ def _serve(host: str, port: int) -> int:
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     server = uvicorn.Server(config)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     # In a thread uvicorn leaves signals to us; in the main thread it would end by its signal, so
     # the exit code would not be 0.
     serving = threading.Thread(target=server.run, name="serve", daemon=True)
