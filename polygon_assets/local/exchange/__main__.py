@@ -14,6 +14,7 @@ import click
 import uvloop
 
 from polygon_assets.local.exchange.exchange import Exchange, Options
+from polygon_assets.local.exchange.freed_memory import keep_freed_memory
 from polygon_assets.local.exchange.market.clock import (
     AFTER_REPLAY_SECONDS,
     Clock,
@@ -144,6 +145,7 @@ def main(host: str, expose: bool, port: int, **options: Any) -> None:
         refuse_exposed(host, expose=expose)
     except ExposedHostError as error:
         raise click.UsageError(str(error)) from error
+    keep_freed_memory()
     exchange = build_exchange(**options)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(exchange, host, port))

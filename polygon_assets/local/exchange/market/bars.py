@@ -175,7 +175,7 @@ def _wick(ripple: Ints, size: Ints) -> Ints:
 
 
 def limits(cells: Cells) -> tuple[Ints, Ints]:
-    """The highest and lowest price in cents that any bar of each minute can have (see `cut`)."""
+    """Bounds of the prices of each minute's bars, in hundredths of a cent (see `cut`)."""
     # A minute's only bar lies at the minute's price; several bars deviate from the line, which ends
     # at half the move from that price, and are shifted back by at most the same amount.
     stray = np.abs(cells.closes - cells.opens)
@@ -183,14 +183,13 @@ def limits(cells: Cells) -> tuple[Ints, Ints]:
     stray += 4
     stray *= cells.bars > 1
     stray += 1
+    stray += cells.ripple  # the longest wick
     move, price = cells.ripple >> 1, cells.price
-    highest = price + np.maximum(move + CENT // 2 + 1, CENT + 1)
+    highest = np.maximum(move + (CENT // 2 + 1), CENT + 1)
+    highest += price
     highest += stray
-    highest //= CENT
-    lowest = price - np.maximum(move - CENT // 2 + 1, 0)
-    lowest -= stray
-    lowest //= CENT
-    wick = cells.ripple // CENT
-    highest += wick
-    lowest -= wick
-    return highest, lowest
+    move -= CENT // 2 - 1
+    np.maximum(move, 0, out=move)
+    move += stray
+    price -= move
+    return highest, price

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polygon_assets.local.exchange.market.bars import Bars, Patterns, cut, limits
-from polygon_assets.local.exchange.market.day import DOLLAR, Cells, TradingDay
+from polygon_assets.local.exchange.market.day import CENT, DOLLAR, Cells, TradingDay
 from polygon_assets.local.exchange.market.noise import Floats, Ints
 
 _TICKERS_AT_ONCE = 256
@@ -187,7 +187,9 @@ def _price_seconds(day: TradingDay, patterns: Patterns, cells: Cells) -> Sums:
     likely = _likely(first, owner, highest, lowest)
     seconds = of_seconds(day, cut(cells.where(likely), patterns))
     known = seconds.windows(np.full(len(seconds), day.start))
-    possible = ~likely & ((highest > known.high[owner]) | (lowest < known.low[owner]))
+    above, below = CENT * (known.high + 1), CENT * known.low
+    possible = (highest >= above[owner]) | (lowest < below[owner])
+    possible &= ~likely
     return _ordered(concatenated([seconds, of_seconds(day, cut(cells.where(possible), patterns))]))
 
 
