@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_pla
 
 from polygon_assets.clients import clickhouse
 from polygon_assets.local.launcher.ports import HOST, answers, free_port
+from polygon_assets.local.launcher.servers import page as page_server
 from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets_tests.processes.harness import eventually
 from scripts.headless_browser import NAMES
@@ -55,7 +56,12 @@ def running_page(variables: Mapping[str, str], log: Path) -> Iterator[str]:
     port = free_port(0, set())
     command = [sys.executable, "-m", "polygon_assets.cli", "page", "--port", str(port)]
     with log.open("wb") as file:
-        process = subprocess.Popen(command, env=os.environ | variables, stdout=file, stderr=file)
+        process = subprocess.Popen(
+            command,
+            env=os.environ | variables | page_server().own_variables,
+            stdout=file,
+            stderr=file,
+        )
     try:
         eventually(lambda: answers(port, "/liveness"), f"the page answers; {log}", PAGE_SECONDS)
         yield f"http://{HOST}:{port}"

@@ -7,7 +7,10 @@ import json
 from base64 import b64encode
 
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 
+from polygon_assets import market
+from polygon_assets.local.launcher.servers import page
 from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.clickhouse_http import ClickHouseHttp
 
@@ -88,7 +91,7 @@ def test_a_query_has_the_id_that_its_client_gave(http: ClickHouseHttp) -> None:
     )
 
 
-@pytest.mark.parametrize(
+CHANGES = pytest.mark.parametrize(
     "sql",
     [
         "INSERT INTO market.p VALUES (1, 'a')",
@@ -108,7 +111,38 @@ def test_a_query_has_the_id_that_its_client_gave(http: ClickHouseHttp) -> None:
         "SET readonly = 0",
     ],
 )
-@pytest.mark.parametrize("parameters", [{}, {"session_id": "get"}, {"readonly": "0"}])
+SETTINGS_OF_A_READER = pytest.mark.parametrize(
+    "parameters", [{}, {"session_id": "reader"}, {"readonly": "0"}]
+)
+
+
+def as_the_page(settings: Settings) -> Settings:
+    return settings.model_copy(update={"clickhouse_user": page().own_variables["CLICKHOUSE_USER"]})
+
+
+@CHANGES
+@SETTINGS_OF_A_READER
+def test_the_reader_changes_nothing(
+    http: ClickHouseHttp, settings: Settings, table: str, sql: str, parameters: dict[str, str]
+) -> None:
+    http.ask(f"INSERT INTO {table} VALUES (7, 'kept')")
+    reader = ClickHouseHttp(as_the_page(settings))
+    reply = reader.send(sql, parameters=parameters)
+    if sql != "SET readonly = 0" or "session_id" not in parameters:
+        assert reply.headers["X-ClickHouse-Exception-Code"] == "164", reply.body
+    assert reader.ask(f"SELECT groupArray(n) FROM {table}") == "[7]"
+    assert http.ask("EXISTS TABLE market.q") == "0"
+
+
+def test_the_page_reads_as_the_reader(settings: Settings) -> None:
+    with market.connect(as_the_page(settings)) as connection:
+        assert market.last(connection=connection).num_rows == 0
+        with pytest.raises(DatabaseError, match="READONLY"):
+            connection.client.command("TRUNCATE TABLE market.stock_last")
+
+
+@CHANGES
+@SETTINGS_OF_A_READER
 def test_a_get_changes_nothing(
     http: ClickHouseHttp, table: str, sql: str, parameters: dict[str, str]
 ) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from polygon_assets.local import loopback
 from polygon_assets.local.clickhouse.engine import DataDirectoryError, Engine
 from polygon_assets.local.clickhouse.health import EngineWatch
-from polygon_assets.local.clickhouse.http import ClickHouseServer
+from polygon_assets.local.clickhouse.http import ClickHouseServer, Users
 from polygon_assets.stop_signals import stop_event
 
 logger = logging.getLogger("polygon_assets.local.clickhouse")
@@ -43,10 +43,8 @@ def main() -> int:
 def _serve(arguments: argparse.Namespace, engine: Engine, stop: threading.Event) -> None:
     watch = EngineWatch(engine.probe, _end_without_engine)
     try:
-        credentials = (arguments.user, arguments.password)
-        server = ClickHouseServer(
-            arguments.host, arguments.port, engine, credentials, watch.problem
-        )
+        users = Users(arguments.user, arguments.reader, arguments.password)
+        server = ClickHouseServer(arguments.host, arguments.port, engine, users, watch.problem)
     except OSError as error:
         engine.close(grace_seconds=0)
         raise DataDirectoryError(
@@ -90,6 +88,7 @@ def _arguments() -> argparse.Namespace:
         "--path", type=Path, required=True, help="data directory; created if absent"
     )
     parser.add_argument("--user", default="default")
+    parser.add_argument("--reader", default="", help="a user who changes nothing; same password")
     parser.add_argument(
         "--password",
         default=os.environ.get("CLICKHOUSE_PASSWORD", ""),

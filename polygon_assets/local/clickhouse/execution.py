@@ -240,14 +240,14 @@ def _is_set(statement: Query | Insert) -> bool:
 
 
 def _refuse_changes(connection: Any, statement: Query | Insert, request: Request) -> None:
-    """Refuse changes by a GET, which is read-only. Raises ClickHouseError 164."""
+    """Refuse changes by a GET or by a reader. Raises ClickHouseError 164."""
     sql = request.sql if isinstance(statement, Insert) else statement.body
     allowed = {"READ_ONLY"} if "session_id" in request.parameters else {"READ_ONLY", "UNKNOWN"}
     harmless = isinstance(statement, Query) and statement.first_word in (b"SET", b"USE", b"")
     if not harmless and _query_class(connection, sql) not in allowed:
         message = (
-            "Cannot execute query in readonly mode. For queries over HTTP, method GET implies "
-            "readonly. Use method POST"
+            "Cannot execute query in readonly mode: the method GET implies it, and so does a user "
+            "who may only read"
         )
         raise ClickHouseError.refused(164, "READONLY", message)
     if request.settings.get("readonly", "2") not in ("1", "2"):

@@ -50,6 +50,19 @@ _OPTIONS_HEADERS = {
 }
 
 
+@dataclass(frozen=True)
+class Users:
+    """Who may send queries; `reader` ("" for nobody) has the same password and changes nothing."""
+
+    writer: str
+    reader: str
+    password: str
+
+    def accept(self, name: str, password: str) -> bool:
+        is_known = name in {self.writer, self.reader} - {""}
+        return is_known and secrets.compare_digest(password.encode(), self.password.encode())
+
+
 class ClickHouseServer(ThreadingHTTPServer):
     """The HTTP server, with one thread per connection. Raises OSError when the address is taken."""
 
@@ -61,12 +74,12 @@ class ClickHouseServer(ThreadingHTTPServer):
         host: str,
         port: int,
         engine: Engine,
-        credentials: tuple[str, str],
+        users: Users,
         problem: Callable[[], str],
     ) -> None:
-        """`credentials` are user and password; `problem` returns why the engine is ill, or ""."""
+        """`problem` returns why the engine is ill, or ""."""
         self.engine = engine
-        self.credentials = credentials
+        self.users = users
         self.problem = problem
         super().__init__((host, port), _Handler)
 
@@ -153,25 +166,21 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(request)
 
     def _check_credentials(self, request: Request) -> None:
-        credentials = request.credentials
-        matches = [
-            secrets.compare_digest(*(text.encode() for text in pair))
-            for pair in zip(credentials, self.server.credentials, strict=True)
-        ]
-        if not all(matches):
+        if not self.server.users.accept(*request.credentials):
             message = (
-                f"{credentials[0]}: Authentication failed: password is incorrect, or there is no "
-                "user with such name."
+                f"{request.credentials[0]}: Authentication failed: password is incorrect, or "
+                "there is no user with such name."
             )
             raise ClickHouseError.refused(516, "AUTHENTICATION_FAILED", message)
 
     def _answer(self, request: Request) -> None:
         query_id = request.query_id or str(uuid.uuid4())
+        is_reader = request.credentials[0] == self.server.users.reader
         execution = Execution(
             self.server.engine,
             request,
             self._client_is_gone,
-            self.command in ("GET", "HEAD"),
+            is_reader or self.command in ("GET", "HEAD"),
             query_id,
         )
         head_sent = False

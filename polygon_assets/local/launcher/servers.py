@@ -8,7 +8,7 @@ import datetime as dt
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from polygon_assets.batch.airbyte.provision import provision
@@ -29,6 +29,7 @@ _BUCKET, _OBJECT_KEY, _REGION = "polygon-assets", "subscriptions.csv", "us-east-
 _WAREHOUSE = "POLYGON"
 _WORKSPACE = "7c5e2c1e-3f0b-4b53-9d6e-0f4c0a3b9d11"
 _CLICKHOUSE_USER = "default"
+_CLICKHOUSE_READER = "polygon_reader"  # as `polygon-assets clickhouse apply` names it in production
 _CLICKHOUSE_LOGIN = {"X-ClickHouse-User": _CLICKHOUSE_USER, "X-ClickHouse-Key": _KEY}
 EMBEDDED, APACHE = "embedded", "apache"
 logger = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ class Server:
     """Takes the port and the data directory."""
     variables: Callable[[int], dict[str, str]]
     """Takes the port; the environment variables that lead programs to the server."""
+    own_variables: dict[str, str] = field(default_factory=dict)
+    """Variables of this server's process alone, in place of the servers' own."""
     healthy: Callable[[int], bool] = lambda _: True
     """Takes the port; true once the server can serve."""
     prepare: Callable[[Settings], None] = lambda _: None
@@ -102,6 +105,7 @@ def page() -> Server:
             *(sys.executable, "-m", "polygon_assets.cli", "page", "--port", str(port)),
         ],
         variables=lambda port: {"PAGE_URL": f"http://{HOST}:{port}"},
+        own_variables={"CLICKHOUSE_USER": _CLICKHOUSE_READER},
         healthy=lambda port: answers(port, "/liveness"),
     )
 
@@ -198,7 +202,9 @@ _CLICKHOUSE = Server(
     name="clickhouse",
     preferred_port=8123,
     command=lambda port, data: _python(
-        "clickhouse", port, "--path", str(data), "--user", _CLICKHOUSE_USER
+        "clickhouse",
+        port,
+        *("--path", str(data), "--user", _CLICKHOUSE_USER, "--reader", _CLICKHOUSE_READER),
     ),
     variables=lambda port: {
         "CLICKHOUSE_HOST": HOST,

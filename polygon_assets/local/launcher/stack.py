@@ -223,7 +223,7 @@ class Stack:
         death_signal = signal.SIGTERM if server.drain_seconds else signal.SIGKILL
         self._processes[server.name] = Process(
             server.command(self.ports[server.name], data),
-            self._environment_of_children() | self._temporary_files(server),
+            self._environment_of_children() | server.own_variables | self._temporary_files(server),
             log,
             death_signal,
         )
