@@ -30,6 +30,8 @@ STYLES = [
     table { border-collapse: collapse; }
     a { color: #3b82f6; text-decoration: none; }
     td, th { padding: 2px 8px 2px 0; }
+    a.day { display: inline-block; min-width: 20px; margin: 1px 3px 1px 0; text-align: center;
+      color: inherit; border-bottom: 3px solid; }
     """
 ]
 

@@ -16,6 +16,7 @@ from tornado.websocket import WebSocketClosedError
 
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.page.cost_view import cost_view
+from polygon_assets.page.day_view import day_view
 from polygon_assets.page.market_view import Board, market_view
 from polygon_assets.page.sources import Sources
 from polygon_assets.page.symbol_view import symbol_view
@@ -24,8 +25,8 @@ from polygon_assets.settings import Settings
 
 LOGIN_FORM = Path(__file__).with_name("login.html")
 # Panel sends a visitor without a login to "./login", which is another address below /symbol.
-SYMBOL = "/symbol/(?P<name>(?!login$)[^/]+)"
-LOGIN_OF_SYMBOLS = [("/symbol/login", RedirectHandler, {"url": "../login", "permanent": False})]
+SYMBOL, DAY = (f"/{kind}/(?P<name>(?!login$)[^/]+)" for kind in ("symbol", "day"))
+LOGIN_BELOW = [("/(?:symbol|day)/login", RedirectHandler, {"url": "../login", "permanent": False})]
 
 
 class PageError(PolygonAssetsError):
@@ -40,6 +41,7 @@ def views(settings: Settings) -> dict[str, Any]:
     return {
         "/": lambda: market_view(sources, shared),
         SYMBOL: lambda: symbol_view(sources),
+        DAY: lambda: day_view(sources),
         "/trust": lambda: trust_view(sources),
         "/cost": lambda: cost_view(sources),
     }
@@ -85,7 +87,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
     pn.extension("perspective", sizing_mode="stretch_width", notifications=False)
     pn.serve(
         views(settings),
-        extra_patterns=LOGIN_OF_SYMBOLS,
+        extra_patterns=LOGIN_BELOW,
         address=host,
         port=port,
         show=False,

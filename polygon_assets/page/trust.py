@@ -18,7 +18,6 @@ from polygon_assets.serving.gap_ledger import DOUBT, SETTLED, may_concern
 ALL = "all channels"
 BARS = ("row", "left", "right", "color", "label")
 POINTS = ("minute", "rows", "p50", "p99")
-MOST_DAYS = 60
 DAY_MS = 86_400_000.0
 RATES = ("time", "rate")
 NOT_YET = dt.timedelta(seconds=15)
@@ -125,7 +124,7 @@ class Day:
 def days(
     filled: Rows, compared: Rows, gaps: Rows, calendar: MarketCalendar, now: dt.datetime
 ) -> list[Day]:
-    """The newest days with one-minute bars or a comparison, and today; newest first.
+    """All days with one-minute bars or a comparison, and today; newest first.
 
     The bars of a day are filled again and again, the last time when it is closed. All moments are
     market time.
@@ -134,11 +133,12 @@ def days(
     verdicts: dict[dt.date, dict[str, int]] = defaultdict(dict)
     for row in compared:
         verdicts[row["trading_day"]][row["verdict"]] = row["symbols"]
-    listed = sorted({calendar.day_of(now), *fillings, *verdicts}, reverse=True)[:MOST_DAYS]
+    unsettled = [gap for gap in gaps if gap["state"] not in SETTLED]
+    listed = sorted({calendar.day_of(now), *fillings, *verdicts}, reverse=True)
     return [
         Day(
             day,
-            _is_settled(session, gaps, now),
+            _is_settled(session, unsettled, now),
             _closed_at(session, fillings.get(day)),
             verdicts[day].get(Verdict.MATCH, 0),
             {name: count for name, count in verdicts[day].items() if name != Verdict.MATCH},
@@ -147,13 +147,12 @@ def days(
     ]
 
 
-def _is_settled(session: Session | None, gaps: Rows, now: dt.datetime) -> bool:
+def _is_settled(session: Session | None, unsettled: Rows, now: dt.datetime) -> bool:
     if session is None or now < session.settled_at:
         return False
     whole = (session.extended_open, session.extended_close)
-    return all(
-        gap["state"] in SETTLED or not may_concern(gap["gap_id"], gap["since"], gap["until"], whole)
-        for gap in gaps
+    return not any(
+        may_concern(gap["gap_id"], gap["since"], gap["until"], whole) for gap in unsettled
     )
 
 

@@ -6,6 +6,7 @@ Add a column of a panel here; when it is read and shown belongs to `trust_view`.
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import groupby
 from typing import Any
 
 from polygon_assets.market_calendar import NEW_YORK
@@ -13,7 +14,7 @@ from polygon_assets.page.candles import COLORS, DOWN
 from polygon_assets.page.frame import table
 from polygon_assets.page.trust import Day
 
-SHOWN_GAPS, SHOWN_LETTERS = 30, 5
+SHOWN_GAPS, SHOWN_LETTERS, SHOWN_DAYS = 30, 5, 10
 DAY_COLORS = {"reconciled": COLORS["streamed"], "closed": COLORS["verified"], "drift": DOWN}
 LEGEND = (
     ("streamed", "streamed"),
@@ -70,26 +71,41 @@ def _buttons(dagster_url: str) -> str:
     )
 
 
-def days_html(listed: Sequence[Day], dagster_url: str) -> str:
+def days_html(listed: Sequence[Day]) -> str:
+    """All days as a calendar, and the newest with their figures; each leads to its rows."""
     lines = [
         (
-            _day(day.day, dagster_url),
+            f'<a href="day/{day.day}">{day.day}</a>',
             f'<span style="color:{DAY_COLORS.get(day.state, "inherit")}">{day.state}</span>',
             _time(day.closed_at) if day.closed_at else "",
             f"{day.matching:,}" if day.matching or day.different else "",
             ", ".join(f"{count:,} {escape(name)}" for name, count in day.different.items()),
         )
-        for day in listed
+        for day in listed[:SHOWN_DAYS]
     ]
     head = ("day", "state", "closed at", "symbols that match", "that differ")
-    return table("Trading days", head, lines)
+    return table("The newest trading days", head, lines) + _calendar(listed)
 
 
-def _day(day: dt.date, dagster_url: str) -> str:
-    if not dagster_url:
-        return f"{day}"
-    asset = f"{escape(dagster_url)}/assets/snowflake/marts/stream_vs_batch?partition={day}"
-    return f'<a href="{asset}" target="_blank">{day}</a>'
+def _calendar(listed: Sequence[Day]) -> str:
+    """A line a month, newest first, with a cell a trading day."""
+    months = groupby(listed, lambda day: f"{day.day:%Y-%m}")
+    lines = [(month, "".join(map(_cell, reversed(list(days))))) for month, days in months]
+    return table("Calendar of days", ("month", "days"), lines) + _days_legend()
+
+
+def _cell(day: Day) -> str:
+    color = DAY_COLORS.get(day.state, "inherit")
+    return (
+        f'<a class="day" href="day/{day.day}" style="border-color:{color}" '
+        f'title="{day.day} {day.state}" aria-label="{day.day} {day.state}">{day.day:%d}</a>'
+    )
+
+
+def _days_legend() -> str:
+    return " &nbsp; ".join(
+        f'<span style="color:{color}">■</span> {state}' for state, color in DAY_COLORS.items()
+    )
 
 
 def refusals_html(counts: Sequence[Mapping[str, Any]], letters: Sequence[Mapping[str, Any]]) -> str:

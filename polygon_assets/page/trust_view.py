@@ -54,11 +54,20 @@ class TrustView:
         self._rates = RatesFigure(dark=is_dark())
         self._coverage_age, self._delays_age, self._rates_age = html(), html(), html()
         self._silence = html()
-        self._alerts, self._gaps, self._days, self._refusals = html(), html(), html(), html()
+        self._days, self._days_age = html(), html()
+        self._alerts, self._gaps, self._refusals = html(), html(), html()
         every_second(self.update)
         # Up to a day of minutes: drawn when they are new, not each second.
         when_new(lambda: sources.rows("delays").at, self._draw_delays)
         when_new(lambda: sources.rows("rates").at, self._draw_rates)
+        when_new(
+            lambda: (
+                sources.rows("filled days").at,
+                sources.compared_days().at,
+                sources.rows("gaps").at,
+            ),
+            self._draw_days,
+        )
 
     def panels(self) -> list[Any]:
         return [
@@ -69,7 +78,7 @@ class TrustView:
             self._coverage_age,
             pn.FlexBox(
                 _panel("## Gaps", self._gaps),
-                _panel("## Days", self._days),
+                _panel("## Days", self._days, self._days_age),
                 _panel(
                     "## From the end of a second to its receipt",
                     pn.pane.Bokeh(self._delays.figure, sizing_mode="stretch_width"),
@@ -91,7 +100,6 @@ class TrustView:
         is_open = self._calendar.is_open(market_now)
         self._silence.object = silence_line(prices.newest, market_now) if prices and is_open else ""
         self._update_coverage(now, market_now)
-        self._update_days(now, market_now)
         self._update_rows(now)
 
     def _update_coverage(self, now: dt.datetime, market_now: dt.datetime) -> None:
@@ -102,19 +110,14 @@ class TrustView:
             self._coverage.draw(timeline(reading.value or [], ledger, whole, market_now))
         self._coverage_age.object = f"{legend_html()} {age_line(reading, now, CURE)}"
 
-    def _update_days(self, now: dt.datetime, market_now: dt.datetime) -> None:
-        filled, compared = self._sources.rows("filled days"), self._sources.compared_days()
-        gaps = self._sources.rows("gaps").value
-        ages = age_line(filled, now, CURE)
-        if compared.problem:
-            ages += f"<br>{age_line(compared, now, CURE)}"
+    def _draw_days(self) -> None:
+        filled, compared = self._sources.rows("filled days").value, self._sources.compared_days()
+        gaps, prices = self._sources.rows("gaps").value, self._sources.prices().value
         # Without the ledger nobody knows which days are open.
-        if gaps is not None and filled.value is not None:
-            known = (filled.value, compared.value or [], gaps)
-            listed = days(*known, self._calendar, market_now)
-            self._days.object = days_html(listed, self._sources.settings.dagster_url) + ages
-        else:
-            self._days.object = ages
+        if gaps is None or filled is None:
+            return
+        now = prices.now if prices else dt.datetime.now(dt.UTC)
+        self._days.object = days_html(days(filled, compared.value or [], gaps, self._calendar, now))
 
     def _draw_delays(self) -> None:
         self._delays.draw(delays(self._sources.rows("delays").value or []))
@@ -124,8 +127,12 @@ class TrustView:
         self._rates.draw(rates(minutes, today=True), rates(minutes, today=False))
 
     def _update_rows(self, now: dt.datetime) -> None:
-        """The panels that show rows as they are."""
+        """The panels that show rows as they are, and the ages of the others."""
         rows, refused = self._sources.rows, self._sources.refusals()
+        compared = self._sources.compared_days()
+        self._days_age.object = age_line(rows("filled days"), now, CURE) + (
+            f"<br>{age_line(compared, now, CURE)}" if compared.problem else ""
+        )
         self._alerts.object = alerts_html(rows("alerts").value)
         self._delays_age.object = age_line(rows("delays"), now, CURE)
         self._rates_age.object = age_line(rows("rates"), now, CURE)

@@ -26,7 +26,10 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert PASSWORD not in log.read_text()
 
 
-@pytest.mark.parametrize("path", ["/", "/trust", "/cost", "/symbol/AAPL?at=2026-11-20T15:00:05"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/trust", "/cost", "/symbol/AAPL?at=2026-11-20T15:00:05", "/day/2026-11-20"],
+)
 def test_each_view_asks_for_the_password_first(visit: Visit, locked: str, path: str) -> None:
     password = visit.page.get_by_label("Password")
     visit.page.goto(locked + path)

@@ -159,7 +159,9 @@ def test_a_gap_appears_in_the_ledger_and_turns_verified(
 
 
 @pytest.mark.parametrize("width", [360, 820, 1600])
-@pytest.mark.parametrize("path", ["", "symbol/AAPL", "trust", "cost", "?theme=dark"])
+@pytest.mark.parametrize(
+    "path", ["", "symbol/AAPL", "trust", "day/2026-11-20", "cost", "?theme=dark"]
+)
 def test_each_view_fits_a_phone_a_tablet_and_a_screen(
     visit: Visit, address: str, path: str, width: int
 ) -> None:

@@ -124,12 +124,19 @@ def test_compared_rows_replace_their_day(session: SnowflakeConnection) -> None:
     ]
     counts = queries.answer(session, "compared_days").to_pylist()
     assert [tuple(row.values()) for row in counts] == [(THURSDAY, "match", 1), (FRIDAY, "drift", 1)]
+    (row,) = queries.answer(session, "compared_symbols", day=FRIDAY, limit=5).to_pylist()
+    assert (row["symbol"], row["verdict"], row["volume_drift"]) == ("A", "drift", -0.5)
     with pytest.raises(ValueError, match=r"a row of 2026-11-12 among those of 2026-11-13"):
         marts.replace_day(session, mart, FRIDAY, [comparison(THURSDAY, "A")])
     with pytest.raises(
         RowError, match=r"stream_volume=0.5 is no NUMBER\(28,6\) \(not an exact number\)"
     ):
         marts.replace_day(session, mart, FRIDAY, [comparison(FRIDAY, "A", stream_volume=0.5)])
+    # The symbols that differ are shown first.
+    three = [comparison(FRIDAY, name) for name in "AB"] + [drift | {"symbol": "C"}]
+    assert marts.replace_day(session, mart, FRIDAY, three) == 3
+    shown = queries.answer(session, "compared_symbols", day=FRIDAY, limit=2)
+    assert shown["symbol"].to_pylist() == ["C", "A"]
     assert marts.replace_day(session, mart, FRIDAY, []) == 0
     assert ask(session, f"SELECT symbol FROM {mart.table}") == [("A",)]
 

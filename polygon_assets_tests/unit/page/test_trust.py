@@ -7,6 +7,7 @@ from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.page.candles import COLORS, wall_ms
 from polygon_assets.page.trust import ALL, days, delays, merged, rates, timeline
+from polygon_assets.page.trust_tables import days_html
 
 START = dt.datetime(2026, 11, 20, 9, 0, tzinfo=dt.UTC)
 HOUR, SECOND = dt.timedelta(hours=1), dt.timedelta(seconds=1)
@@ -113,6 +114,18 @@ def test_a_day_is_open_closed_reconciled_or_drifts() -> None:
         (thursday, "drift"),
     ]
     assert (listed[3].matching, listed[3].different) == (5, {"drift": 2})
+
+
+def test_every_day_has_a_cell_that_leads_to_its_rows() -> None:
+    first = dt.date(2025, 1, 2)
+    traded = list(NYSE.trading_days(first, dt.date(2026, 11, 20)))
+    noon = dt.datetime(2026, 11, 23, 17, tzinfo=dt.UTC)
+    listed = days([filled(day) for day in traded], [], [], NYSE, noon)
+    page = days_html(listed)
+    for day in traded:
+        assert f'href="day/{day}" style="border-color:{COLORS["verified"]}"' in page
+    assert page.count('<a class="day"') == len(traded) + 1
+    assert page.index("2026-11</td>") < page.index("2025-01</td>")
 
 
 def test_a_day_is_open_until_its_bars_were_filled_after_the_last_correction() -> None:
