@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import psutil
 
 from polygon_assets.clients import subscription_store
-from polygon_assets.local.launcher.ports import free_port
+from polygon_assets.local.launcher.ports import HOST, free_port
 from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets.subscriptions import accept
 
@@ -173,6 +173,23 @@ def check(images: Images, stack: Stack, log: Path) -> None:
             for part in process.children(recursive=True):
                 part.kill()
     print(run(images.command("dagster", ["doctor"], environment)))
+    check_page(images, environment, log.with_name("page.log"))
+
+
+def check_page(images: Images, environment: dict[str, str], log: Path) -> None:
+    """Raise CheckError unless the page answers, with a read-only root and a login."""
+    port = free_port(0, set())
+    words = ["polygon-assets", "page", "--host", "0.0.0.0", "--port", str(port)]
+    login = {"PAGE_PASSWORD": "local", "PAGE_COOKIE_SECRET": "local"}
+    with log.open("wb") as file:
+        page = images.read_only_command("dagster", words, environment | login)
+        process = psutil.Popen(page, stdout=file, stderr=file)
+    try:
+        print(until_it_succeeds(("curl", "-fsS", f"http://{HOST}:{port}/liveness"), log))
+    finally:
+        for part in [process, *process.children(recursive=True)]:
+            part.kill()
+        process.wait()
 
 
 def check_read_only(images: Images) -> None:

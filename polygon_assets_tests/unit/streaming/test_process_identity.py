@@ -79,7 +79,7 @@ def test_an_agent_that_names_no_task_ends_the_program_for_another_try(
         this_process(agent.settings)
     monkeypatch.setattr(program, "_log_in", lambda _settings: None)
     monkeypatch.setattr(program, "configure_logging", lambda _settings: None)
-    monkeypatch.setattr("polygon_assets.streaming.program.signal.signal", lambda *_: None)
+    monkeypatch.setattr("polygon_assets.stop_signals.signal.signal", lambda *_: None)
     settings = agent.settings.model_copy(
         update={"kafka_bootstrap_servers": "127.0.0.1:1", "clickhouse_host": "127.0.0.1"}
     )
