@@ -25,7 +25,7 @@ from polygon_assets.subscriptions import WILDCARD, accept
 from polygon_assets.topics import FILTERED_TOPIC, RAW_TOPIC
 
 TOPICS = {"raw": RAW_TOPIC, "filtered": FILTERED_TOPIC}
-TABLES = (TABLE, "market.stock_versions", "market.stock_recent", "market.stock_last")
+TABLES = (TABLE, "market.stock_versions", "market.stock_recent", "market.stock_newest")
 PATIENCE_SECONDS = 180
 
 

@@ -138,7 +138,7 @@ def test_the_page_reads_as_the_reader(settings: Settings) -> None:
     with market.connect(as_the_page(settings)) as connection:
         assert market.last(connection=connection).num_rows == 0
         with pytest.raises(DatabaseError, match="READONLY"):
-            connection.client.command("TRUNCATE TABLE market.stock_last")
+            connection.client.command("TRUNCATE TABLE market.stock_newest")
 
 
 @CHANGES

@@ -85,23 +85,11 @@ RECENT_COLUMNS: tuple[Column, ...] = tuple(
 )
 LAST_COLUMNS: tuple[Column, ...] = (
     ("symbol", "LowCardinality(String)", "ticker"),
-    (
-        "last_timestamp",
-        "SimpleAggregateFunction(max, DateTime64(3, 'UTC'))",
-        "start of its last second",
-    ),
-    (
-        "newest",
-        "AggregateFunction(argMax, Tuple(close Float64, volume Decimal(18, 6), accumulated_volume "
-        "Nullable(Decimal(18, 6))), ...)",
-        "close (US dollars), volume and accumulated_volume (shares) of its newest second, all of "
-        "one row; read it with argMaxMerge",
-    ),
-    (
-        "last_received_at",
-        "SimpleAggregateFunction(max, DateTime64(6, 'UTC'))",
-        "newest version received",
-    ),
+    ("last_timestamp", "DateTime64(3, 'UTC')", "start of its newest second"),
+    ("close", "Float64", "last price in that second, US dollars"),
+    ("volume", "Decimal(18, 6)", "shares in that second"),
+    ("accumulated_volume", "Nullable(Decimal(18, 6))", "shares of the day up to that second"),
+    ("last_received_at", "DateTime64(6, 'UTC')", "when that row was received"),
 )
 
 
@@ -217,15 +205,15 @@ _VIEWS = (
     _View(
         STOCK_LAST,
         (STOCK_AGGREGATES,),
-        "table",
+        "view",
         LAST_COLUMNS,
         described(
-            "The last price of each symbol, as a state that does not depend on the order of "
-            "arrival.",
-            grain="one state per symbol; read it with argMaxMerge and GROUP BY symbol.",
-            lateness="none: it is filled by the same insert as `clickhouse/stock_aggregates`.",
-            wrong="truncate and refill it from `clickhouse/stock_aggregates`; it holds nothing of "
-            "its own.",
+            "The newest second of each symbol, whatever the order of arrival.",
+            grain="one row per symbol.",
+            lateness="none: `market.stock_newest`, from which it reads, is filled by the same "
+            "insert as `clickhouse/stock_aggregates`.",
+            wrong="truncate `market.stock_newest` and refill it from "
+            "`clickhouse/stock_aggregates`; it holds nothing of its own.",
         ),
     ),
     _View(

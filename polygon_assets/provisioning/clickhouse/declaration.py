@@ -99,7 +99,8 @@ _TABLE_PRIVILEGES = (
     "DROP VIEW",
 )
 """What the migrations and the programs do; DROP VIEW is part of CREATE OR REPLACE VIEW."""
-_SCRATCH_TABLES = "rebuild_*"
+_DROPPED_TABLES = ("rebuild_*", "stock_last")
+"""Scratch tables of `rebuild`, and a table that a migration makes a view."""
 
 
 def _writer_profile(layout: Layout) -> dict[str, SettingLimit]:
@@ -115,7 +116,7 @@ def _writer_rights(layout: Layout) -> list[Right]:
     prefix = "Replicated" if layout == "replicated" else ""
     return [
         *(Right(privilege, DATABASE) for privilege in _TABLE_PRIVILEGES),
-        Right("DROP TABLE", DATABASE, _SCRATCH_TABLES),
+        *(Right("DROP TABLE", DATABASE, table) for table in _DROPPED_TABLES),
         *(Right("SELECT", "system", table) for table in ("clusters", "disks", "macros")),
         # Needed where the server has table_engines_require_grant; the last one is `rebuild`'s.
         *(

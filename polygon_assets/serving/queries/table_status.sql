@@ -7,7 +7,7 @@ SELECT 'market.stock_versions', count(), maxOrNull(start_timestamp) FROM market.
 UNION ALL
 SELECT 'market.stock_recent', count(), maxOrNull(start_timestamp) FROM market.stock_recent
 UNION ALL
-SELECT 'market.stock_last', uniqExact(symbol), maxOrNull(last_timestamp) FROM market.stock_last
+SELECT 'market.stock_newest', uniqExact(symbol), maxOrNull(start_timestamp) FROM market.stock_newest
 UNION ALL
 SELECT 'market.ohlcv_1m_by_day', count(), maxOrNull(minute) FROM market.ohlcv_1m_by_day
 UNION ALL

@@ -13,7 +13,7 @@ TABLES = (
     "stock_aggregates",
     "stock_versions",
     "stock_recent",
-    "stock_last",
+    "stock_newest",
     "ohlcv_1m_by_day",
     "stream_gaps",
     "stream_heartbeats",

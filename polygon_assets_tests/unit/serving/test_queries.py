@@ -45,7 +45,7 @@ def test_table_status_of_empty_tables_has_no_newest_time(client: Client) -> None
         "market.stock_aggregates",
         "market.stock_versions",
         "market.stock_recent",
-        "market.stock_last",
+        "market.stock_newest",
         "market.ohlcv_1m_by_day",
         "market.dead_letters",
     }

@@ -108,7 +108,7 @@ def test_a_statement_of_an_unknown_form_is_refused_with_its_beginning() -> None:
 
 
 HEALTHY = ServerFacts(
-    {1: 3}, {"shard": "1", "replica": "a"}, {"stock_last": "ReplicatedAggregatingMergeTree"}
+    {1: 3}, {"shard": "1", "replica": "a"}, {"stock_newest": "ReplicatedReplacingMergeTree"}
 )
 
 
