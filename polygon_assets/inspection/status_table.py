@@ -1,10 +1,10 @@
-"""The facts of `status` as tables for people.
+"""The facts of `status` as tables for people, which fit 80 columns.
 
 Only the display belongs here; what is healthy belongs to `status`.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group
@@ -14,17 +14,9 @@ from rich.table import Table
 from polygon_assets.inspection.status import WORKING_STATES
 
 Facts = dict[str, Any]
-STREAM_COLUMNS = (
-    "streams",
-    "state",
-    "rate",
-    "lag",
-    "newest event",
-    "delay",
-    "refused",
-    "restarts",
-    "detail",
-)
+STREAM_COLUMNS = ("streams", "state", "rate", "lag", "newest (UTC)", "delay", "refused")
+DETAIL_WIDTH = 24
+COUNTS = ("restarts", "reconnects", "retries")
 
 
 def render(facts: Facts) -> Group:
@@ -42,8 +34,9 @@ def render(facts: Facts) -> Group:
         for name, stored in facts["tables"].items()
     ]
     return Group(
-        table(("services", "endpoint", "detail"), services),
+        _service_table(services),
         table(STREAM_COLUMNS, programs),
+        *(f"  {name}: {escape(detail)}" for name, detail in _details(facts["streams"])),
         table(("tables", "rows", "newest"), rows),
         f"gaps open: {_text(facts['gaps']['open'])}, "
         f"filling: {_text(facts['gaps']['filling'])}, "
@@ -79,23 +72,18 @@ def _stream_cells(stream: Facts) -> tuple[str, ...]:
         stream["state"],
         "-" if stream["rate"] is None else f"{stream['rate']:,.0f}/s",
         _text(stream["lag"]),
-        _time(stream["newest_event"]),
+        _time(stream["newest_event"], "%m-%d %H:%M:%S"),
         "-" if delay is None else f"{delay:.1f} s",
         _text(stream["refused"]),
-        _text(stream["restarts"]),
-        escape(
-            ", ".join(
-                filter(
-                    None,
-                    (stream["detail"], _count(stream, "reconnects"), _count(stream, "retries")),
-                )
-            )
-        ),
     )
 
 
-def _count(stream: Facts, name: str) -> str:
-    return f"{stream[name]:,} {name}" if stream[name] else ""
+def _details(streams: Mapping[str, Facts]) -> Iterator[tuple[str, str]]:
+    """What there is to say of each program besides its numbers."""
+    for name, stream in streams.items():
+        counts = [f"{stream[count]:,} {count}" for count in COUNTS if stream[count]]
+        if detail := ", ".join(filter(None, (stream["detail"], *counts))):
+            yield name, detail
 
 
 def table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
@@ -107,12 +95,20 @@ def table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
     return shown
 
 
+def _service_table(rows: Sequence[tuple[str, ...]]) -> Table:
+    """An address stays on one line; beside a long one the detail is wrapped."""
+    shown = table(("services", "endpoint", "detail"), rows)
+    shown.columns[1].no_wrap, shown.columns[1].overflow = True, "fold"
+    shown.columns[2].min_width = DETAIL_WIDTH
+    return shown
+
+
 def _mark(ok: bool) -> str:
     return "[green]●[/] " if ok else "[red]●[/] "
 
 
-def _time(iso: str | None) -> str:
-    return "-" if iso is None else dt.datetime.fromisoformat(iso).strftime("%Y-%m-%d %H:%M:%S UTC")
+def _time(iso: str | None, form: str = "%Y-%m-%d %H:%M:%S UTC") -> str:
+    return "-" if iso is None else dt.datetime.fromisoformat(iso).strftime(form)
 
 
 def _text(value: object) -> str:

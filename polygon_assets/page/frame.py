@@ -89,7 +89,10 @@ def every_second(update: Callable[[], None]) -> None:
 
 
 def when_new(version: Callable[[], object], update: Callable[[], None]) -> None:
-    """Call `update` soon after `version` has another value, while the visitor's page is open."""
+    """Call `update` now, and soon after `version` has another value, while the page is open.
+
+    Not now where there is no version yet: there is nothing to show.
+    """
     shown: list[object] = [None]
 
     def check() -> None:
@@ -98,6 +101,7 @@ def when_new(version: Callable[[], object], update: Callable[[], None]) -> None:
             shown[0] = newest
             update()
 
+    check()
     pn.state.add_periodic_callback(check, CHECK_MS)
 
 

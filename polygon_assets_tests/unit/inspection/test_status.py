@@ -168,6 +168,31 @@ def test_the_table_holds_numbers_that_people_can_read() -> None:
         assert part in text.getvalue()
 
 
+def test_the_table_fits_80_columns_and_cuts_no_path() -> None:
+    stream = stream_facts(beat("backing_off"), NOW, DEFAULTS) | {
+        **{"rate": 12_345.0, "lag": 1_234_567, "refused": 123_456, "restarts": 4},
+        **{"detail": "10,000/10,000 channels confirmed", "arrival_delay_seconds": 2.04},
+    }
+    path = "https://polygon-assets.s3.eu-central-1.example.com/subs"
+    detail = "version 26.8.1.1, user polygon_writer, 14 migrations applied"
+    facts = picture() | {
+        "healthy": True,
+        "services": {"clickhouse": {"ok": True, "endpoint": path, "detail": detail}},
+        "streams": dict.fromkeys(PROGRAMS, stream),
+    }
+    text = io.StringIO()
+    Console(file=text, width=80).print(render(facts))
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert path in lines[1]
+    program = next(line for line in lines if "● producer" in line)
+    assert program.split() == [
+        *("●", "producer", "backing_off", "12,345/s", "1,234,567"),
+        *("11-20", "14:59:57", "2.0", "s", "123,456"),
+    ]
+    assert "  producer: 10,000/10,000 channels confirmed, 4 restarts" in lines
+
+
 def test_a_firing_alert_is_shown_with_its_subject_and_beginning() -> None:
     alert = {"alert": "lag", "subject": "sink", "since": NOW.isoformat(), "detail": "too late"}
     text = io.StringIO()
