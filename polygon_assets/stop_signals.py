@@ -13,10 +13,10 @@ from types import FrameType
 def stop_event(note: Callable[[str], object] = lambda _name: None) -> threading.Event:
     """An event that either signal sets, after `note` was called with the signal's name.
 
-    For the main thread, which may wait for the event. A handler runs in the middle of whatever that
-    thread does, perhaps while it holds the event's lock or is writing a log line: setting the event
-    there could wait for ever. The handler therefore starts a thread, by the one call that takes no
-    lock of Python's.
+    Call it in the main thread, which may also wait for the event. A handler runs in the middle of
+    whatever that thread does, perhaps while it holds the event's lock or writes a log line: setting
+    the event there could wait for ever. The handler therefore only calls `start_new_thread`, which
+    takes no lock in Python; `Thread.start` would.
     """
     stop = threading.Event()
 

@@ -177,15 +177,20 @@ def check(images: Images, stack: Stack, log: Path) -> None:
 
 
 def check_page(images: Images, environment: dict[str, str], log: Path) -> None:
-    """Raise CheckError unless the page answers, with a read-only root and a login."""
+    """Raise CheckError unless a view is served, with a read-only root, and asks for the login."""
     port = free_port(0, set())
+    address = f"http://{HOST}:{port}"
     words = ["polygon-assets", "page", "--host", "0.0.0.0", "--port", str(port)]
     login = {"PAGE_PASSWORD": "local", "PAGE_COOKIE_SECRET": "local"}
     with log.open("wb") as file:
         page = images.read_only_command("dagster", words, environment | login)
         process = psutil.Popen(page, stdout=file, stderr=file)
     try:
-        print(until_it_succeeds(("curl", "-fsS", f"http://{HOST}:{port}/liveness"), log))
+        print(until_it_succeeds(("curl", "-fsS", f"{address}/liveness?endpoint=/trust"), log))
+        target = ("--write-out", "%{http_code} %{redirect_url}", f"{address}/trust")
+        answer = run(("curl", "-sS", "--output", "/dev/null", *target))
+        if not answer.startswith(f"302 {address}/login"):
+            raise CheckError(f"a visitor without a login is not sent to it: {answer}")
     finally:
         for part in [process, *process.children(recursive=True)]:
             part.kill()

@@ -11,6 +11,9 @@ import click
 from polygon_assets.commands.endpoints import read_settings
 from polygon_assets.required_settings import missing_settings, not_set
 
+MIGRATION_SECONDS = 6 * 3600
+"""A migration may read every stored second."""
+
 
 @click.command()
 def migrate() -> None:
@@ -29,7 +32,7 @@ def migrate() -> None:
         raise click.ClickException(not_set(missing_settings(settings, "sink")))
     try:
         topics = create_missing_topics(settings) if settings.kafka_bootstrap_servers else None
-        client = clickhouse.connect(settings)
+        client = clickhouse.connect(settings, answer_timeout_seconds=MIGRATION_SECONDS)
         layout = TableLayout.of(settings)
         names = apply_migrations(client, dt.datetime.now(dt.UTC), layout=layout)
         days = settings.stock_versions_days

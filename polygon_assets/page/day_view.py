@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 SHOWN_SYMBOLS = 200
-EVERY_SECONDS = 60.0
-CURE = (
-    "The asset <code>snowflake/marts/stream_vs_batch</code> compares a day once it is closed; "
-    "<code>polygon-assets status</code> says what is away."
+EVERY_SECONDS = 300.0
+CURE = "<code>polygon-assets status</code> says what is away; the page continues by itself."
+NOT_COMPARED = (
+    "This day has not been compared yet: the asset <code>snowflake/marts/stream_vs_batch</code> "
+    "compares a day once it is closed.<br>"
 )
 HEAD = (
     *("symbol", "verdict", "close: streamed", "vendor's", "volume: streamed", "vendor's"),
@@ -54,7 +55,7 @@ def session_of(name: str, calendar: MarketCalendar) -> Session | None:
     """The session of a day as it stands in the address; None for everything else."""
     try:
         return calendar.session(dt.date.fromisoformat(name))
-    except (ValueError, CalendarHorizonError):
+    except (ValueError, OverflowError, CalendarHorizonError):
         return None
 
 
@@ -104,7 +105,7 @@ def _links(day: dt.date, dagster_url: str) -> str:
 def symbols_html(rows: Sequence[Mapping[str, Any]]) -> str:
     """The comparison's rows; the symbols that differ come first."""
     if not rows:
-        return "This day has not been compared yet.<br>"
+        return NOT_COMPARED
     lines = [
         (
             f'<a href="../symbol/{escape(row["symbol"])}">{escape(row["symbol"])}</a>',
@@ -116,7 +117,7 @@ def symbols_html(rows: Sequence[Mapping[str, Any]]) -> str:
         )
         for row in rows
     ]
-    further = f"the first {SHOWN_SYMBOLS}<br>" if len(rows) == SHOWN_SYMBOLS else ""
+    further = f"the first {SHOWN_SYMBOLS} symbols<br>" if len(rows) == SHOWN_SYMBOLS else ""
     return table("Comparison by symbol", HEAD, lines) + further
 
 

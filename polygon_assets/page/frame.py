@@ -89,9 +89,9 @@ def every_second(update: Callable[[], None]) -> None:
 
 
 def when_new(version: Callable[[], object], update: Callable[[], None]) -> None:
-    """Call `update` now, and soon after `version` has another value, while the page is open.
+    """Call `update` now, and soon after `version` changes, while the visitor's page is open.
 
-    Not now where there is no version yet: there is nothing to show.
+    While `version` is None nothing is called.
     """
     shown: list[object] = [None]
 

@@ -13,7 +13,7 @@ import panel as pn
 
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.market_clock import calendar_of
-from polygon_assets.page.board import COLUMNS, board
+from polygon_assets.page.board import COLUMNS, board, changes
 from polygon_assets.page.candles import DOWN, UP
 from polygon_assets.page.frame import (
     Place,
@@ -80,6 +80,7 @@ class MarketView:
         self._grid = pn.pane.Perspective(**GRID, theme="pro-dark" if is_dark() else "pro")
         self._grid.on_click(self._choose)
         self._board = pn.Column(min_height=BOARD_HEIGHT)
+        self._shown: pd.DataFrame | None = None
         self._filter = pn.widgets.TextInput(
             name="Filter", placeholder="symbols that begin with …", width=220
         )
@@ -111,10 +112,16 @@ class MarketView:
         self._movers.object = _movers(self._sources.rows("movers"), now)
 
     def _update_board(self) -> None:
-        frame = self._shared.frame()
-        if not len(frame) or frame is self._grid.object:
+        frame, shown = self._shared.frame(), self._shown
+        if not len(frame) or frame is shown:
             return
-        self._grid.object = frame
+        self._shown = frame
+        patches = None if shown is None else changes(shown, frame)
+        # A new object would be sent, and drawn, twice by Panel, with every symbol as text.
+        if patches is None:
+            self._grid.object = frame.copy()  # patches change it; the frame is everybody's
+        elif patches:
+            self._grid.patch(patches)
         # Perspective reports an error for a table without rows, so the grid comes with them.
         if not len(self._board):
             self._board.append(self._grid)

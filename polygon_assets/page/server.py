@@ -24,7 +24,7 @@ from polygon_assets.page.trust_view import trust_view
 from polygon_assets.settings import Settings
 
 LOGIN_FORM = Path(__file__).with_name("login.html")
-# Panel sends a visitor without a login to "./login", which is another address below /symbol.
+# Panel sends a visitor without a login to "./login": below /symbol and /day another address.
 SYMBOL, DAY = (f"/{kind}/(?P<name>(?!login$)[^/]+)" for kind in ("symbol", "day"))
 LOGIN_BELOW = [("/(?:symbol|day)/login", RedirectHandler, {"url": "../login", "permanent": False})]
 

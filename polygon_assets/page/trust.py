@@ -124,7 +124,7 @@ class Day:
 def days(
     filled: Rows, compared: Rows, gaps: Rows, calendar: MarketCalendar, now: dt.datetime
 ) -> list[Day]:
-    """All days with one-minute bars or a comparison, and today; newest first.
+    """All trading days with one-minute bars or a comparison, and today; newest first.
 
     The bars of a day are filled again and again, the last time when it is closed. All moments are
     market time.
@@ -144,11 +144,12 @@ def days(
             {name: count for name, count in verdicts[day].items() if name != Verdict.MATCH},
         )
         for day, session in ((day, calendar.session(day)) for day in listed)
+        if session
     ]
 
 
-def _is_settled(session: Session | None, unsettled: Rows, now: dt.datetime) -> bool:
-    if session is None or now < session.settled_at:
+def _is_settled(session: Session, unsettled: Rows, now: dt.datetime) -> bool:
+    if now < session.settled_at:
         return False
     whole = (session.extended_open, session.extended_close)
     return not any(
@@ -156,7 +157,5 @@ def _is_settled(session: Session | None, unsettled: Rows, now: dt.datetime) -> b
     )
 
 
-def _closed_at(session: Session | None, filled_at: dt.datetime | None) -> dt.datetime | None:
-    if session is None or filled_at is None:
-        return None
-    return filled_at if filled_at >= session.settled_at else None
+def _closed_at(session: Session, filled_at: dt.datetime | None) -> dt.datetime | None:
+    return filled_at if filled_at and filled_at >= session.settled_at else None

@@ -104,7 +104,8 @@ def _cell(day: Day) -> str:
 
 def _days_legend() -> str:
     return " &nbsp; ".join(
-        f'<span style="color:{color}">■</span> {state}' for state, color in DAY_COLORS.items()
+        f'<span style="color:{color}">■</span> {state}'
+        for state, color in {"open": "inherit", **DAY_COLORS}.items()
     )
 
 

@@ -31,6 +31,7 @@ from polygon_assets.page.trust_tables import (
     legend_html,
     refusals_html,
 )
+from polygon_assets.serving.gap_ledger import SETTLED
 
 CURE = "<code>polygon-assets status</code> says what is away; the page continues by itself."
 
@@ -60,14 +61,7 @@ class TrustView:
         # Up to a day of minutes: drawn when they are new, not each second.
         when_new(lambda: sources.rows("delays").at, self._draw_delays)
         when_new(lambda: sources.rows("rates").at, self._draw_rates)
-        when_new(
-            lambda: (
-                sources.rows("filled days").at,
-                sources.compared_days().at,
-                sources.rows("gaps").at,
-            ),
-            self._draw_days,
-        )
+        when_new(self._what_days_depend_on, self._draw_days)
 
     def panels(self) -> list[Any]:
         return [
@@ -95,8 +89,7 @@ class TrustView:
 
     def update(self) -> None:
         now = dt.datetime.now(dt.UTC)
-        prices = self._sources.prices().value
-        market_now = prices.now if prices else now
+        prices, market_now = self._sources.prices().value, self._market_now()
         is_open = self._calendar.is_open(market_now)
         self._silence.object = silence_line(prices.newest, market_now) if prices and is_open else ""
         self._update_coverage(now, market_now)
@@ -110,13 +103,24 @@ class TrustView:
             self._coverage.draw(timeline(reading.value or [], ledger, whole, market_now))
         self._coverage_age.object = f"{legend_html()} {age_line(reading, now, CURE)}"
 
+    def _market_now(self) -> dt.datetime:
+        prices = self._sources.prices().value
+        return prices.now if prices else dt.datetime.now(dt.UTC)
+
+    def _what_days_depend_on(self) -> object:
+        """The bars, the comparisons, what the ledger has open, and the minute."""
+        rows, minute = self._sources.rows, self._market_now().replace(second=0, microsecond=0)
+        gaps = rows("gaps").value
+        unsettled = [gap["gap_id"] for gap in gaps or () if gap["state"] not in SETTLED]
+        answers = rows("filled days").at, self._sources.compared_days().at, gaps is None
+        return answers, unsettled, minute
+
     def _draw_days(self) -> None:
         filled, compared = self._sources.rows("filled days").value, self._sources.compared_days()
-        gaps, prices = self._sources.rows("gaps").value, self._sources.prices().value
+        gaps, now = self._sources.rows("gaps").value, self._market_now()
         # Without the ledger nobody knows which days are open.
         if gaps is None or filled is None:
             return
-        now = prices.now if prices else dt.datetime.now(dt.UTC)
         self._days.object = days_html(days(filled, compared.value or [], gaps, self._calendar, now))
 
     def _draw_delays(self) -> None:

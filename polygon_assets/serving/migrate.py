@@ -72,8 +72,13 @@ def migrate(
     cannot be written for a cluster, and DatabaseError when a statement fails. The statements before
     the failed one stay applied, and the next call starts again with the same file.
     """
-    todo = pending(read_migrations() if migrations is None else migrations, applied(client))
-    for migration in todo:
+    names = list[str]()
+    for migration in pending(
+        read_migrations() if migrations is None else migrations, applied(client)
+    ):
+        # Another program may have applied it meanwhile; what it drops must not be dropped again.
+        if migration.name in applied(client):
+            continue
         try:
             for statement in migration.statements:
                 client.command(layout.write(statement), settings=layout.query_settings)
@@ -87,7 +92,8 @@ def migrate(
             "market.schema_migrations", [record], column_names=["name", "sha256", "applied_at"]
         )
         logger.info("applied migration %s", migration.name)
-    return [migration.name for migration in todo]
+        names.append(migration.name)
+    return names
 
 
 def applied(client: Client) -> dict[str, str]:

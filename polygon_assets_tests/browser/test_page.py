@@ -73,6 +73,19 @@ def test_the_board_has_the_newest_price_of_every_symbol(
     assert shown == {row["symbol"]: f"{row['close']:.2f}" for row in rows}
 
 
+def test_a_new_second_moves_the_board(visit: Visit, address: str, client: Client) -> None:
+    visit.page.goto(address)
+    rows = visit.page.locator("perspective-viewer regular-table tbody tr")
+    expect(rows).to_have_count(len(SYMBOLS))
+    now_ms = round(dt.datetime.now(dt.UTC).timestamp()) * 1000
+    newest = _second(random.Random(3), "NVDA", now_ms)
+    for price, shown in ((199.91, "199.91"), (199.92, "199.92")):
+        now_ms += 1000
+        insert(client, [replace(newest, start_ms=now_ms, close=price, high=price)])
+        expect(rows.filter(has_text="NVDA")).to_contain_text(shown)
+        expect(rows.filter(has_text=shown)).to_have_count(1)
+
+
 def test_the_board_is_filtered_as_one_types(visit: Visit, address: str) -> None:
     visit.page.goto(address)
     rows = visit.page.locator("perspective-viewer regular-table tbody tr")

@@ -89,7 +89,7 @@ LAST_COLUMNS: tuple[Column, ...] = (
     ("close", "Float64", "last price in that second, US dollars"),
     ("volume", "Decimal(18, 6)", "shares in that second"),
     ("accumulated_volume", "Nullable(Decimal(18, 6))", "shares of the day up to that second"),
-    ("last_received_at", "DateTime64(6, 'UTC')", "when that row was received"),
+    ("last_received_at", "DateTime64(6, 'UTC')", "when its newest second was received"),
 )
 
 

@@ -245,10 +245,7 @@ def _refuse_changes(connection: Any, statement: Query | Insert, request: Request
     allowed = {"READ_ONLY"} if "session_id" in request.parameters else {"READ_ONLY", "UNKNOWN"}
     harmless = isinstance(statement, Query) and statement.first_word in (b"SET", b"USE", b"")
     if not harmless and _query_class(connection, sql) not in allowed:
-        message = (
-            "Cannot execute query in readonly mode: the method GET implies it, and so does a user "
-            "who may only read"
-        )
+        message = "Cannot execute query in readonly mode. Send it by POST, as a user who may write"
         raise ClickHouseError.refused(164, "READONLY", message)
     if request.settings.get("readonly", "2") not in ("1", "2"):
         raise ClickHouseError.refused(

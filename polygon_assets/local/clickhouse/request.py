@@ -191,7 +191,7 @@ def read_request(url_query: str, headers: Message, body: BufferedIOBase) -> Requ
     if is_on(parameters, "decompress"):
         content = decompress_blocks(content, MAX_BODY_BYTES)
     if "role" in parameters:
-        message = f"There is no role `{parameters['role']}`: this server has one user and no roles"
+        message = f"There is no role `{parameters['role']}`: this server has no roles"
         raise ClickHouseError.refused(511, "UNKNOWN_ROLE", message)
     query = parameters.get("query", "").encode()
     return Request(

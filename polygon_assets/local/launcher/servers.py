@@ -46,7 +46,7 @@ class Server:
     variables: Callable[[int], dict[str, str]]
     """Takes the port; the environment variables that lead programs to the server."""
     own_variables: dict[str, str] = field(default_factory=dict)
-    """Variables of this server's process alone, in place of the servers' own."""
+    """Variables of this process only; they override those of all servers."""
     healthy: Callable[[int], bool] = lambda _: True
     """Takes the port; true once the server can serve."""
     prepare: Callable[[Settings], None] = lambda _: None

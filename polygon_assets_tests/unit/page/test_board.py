@@ -4,11 +4,12 @@ import datetime as dt
 import math
 from decimal import Decimal
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from polygon_assets.market_calendar import MarketCalendar
-from polygon_assets.page.board import board
+from polygon_assets.page.board import board, changes
 from polygon_assets.page.frame import age_line, clock_line
 from polygon_assets.page.readings import Reading
 
@@ -48,8 +49,33 @@ def test_each_symbol_has_its_price_change_volume_age_and_finality() -> None:
     assert second["finality"] == "settled"
 
 
+def test_patches_turn_one_board_into_the_next() -> None:
+    def at(rows: list[dict[str, object]], seconds: float) -> pd.DataFrame:
+        return board(pa.Table.from_pylist(rows, SCHEMA), {}, [], NOW + seconds * SECOND)
+
+    before = at([last("A", 899.5), last("B", 3, None)], 0)
+    after = at([last("A", 899.5), last("B", 1, Decimal(7))], 2)
+    patches = changes(before, after)
+    assert patches is not None
+    assert set(patches) == {"volume", "age s", "finality"}
+    assert patches["finality"] == [(0, "settled")]
+    patched = before.copy()
+    for name, parts in patches.items():
+        for rows, values in parts:
+            patched.loc[patched.index[rows], name] = values
+    assert patched.equals(after)
+    assert changes(after, after) == {}
+
+
+def test_a_new_symbol_makes_a_new_board() -> None:
+    one = board(pa.Table.from_pylist([last("A", 1)], SCHEMA), {}, [], NOW)
+    two = board(pa.Table.from_pylist([last("A", 1), last("B", 1)], SCHEMA), {}, [], NOW)
+    other = board(pa.Table.from_pylist([last("B", 1)], SCHEMA), {}, [], NOW)
+    assert (changes(one, two), changes(one, other)) == (None, None)
+
+
 @pytest.mark.parametrize(
-    ("changes", "finality"),
+    ("changed", "finality"),
     [
         ({}, "provisional"),
         ({"channels": ["A.A"]}, "provisional"),
@@ -64,14 +90,14 @@ def test_each_symbol_has_its_price_change_volume_age_and_finality() -> None:
     ],
 )
 def test_an_unsettled_gap_keeps_a_price_provisional(
-    changes: dict[str, object], finality: str
+    changed: dict[str, object], finality: str
 ) -> None:
     gap = {
         **{"since": NOW - 3000 * SECOND, "until": NOW - 900 * SECOND},
         **{"channels": ["A.*"], "state": "open"},
     }
     rows = pa.Table.from_pylist([last("A", 2000)], SCHEMA)
-    assert board(rows, {}, [gap | changes], NOW)["finality"].to_list() == [finality]
+    assert board(rows, {}, [gap | changed], NOW)["finality"].to_list() == [finality]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from polygon_assets.market_calendar import MarketCalendar
-from polygon_assets.page.day_view import gaps_of, session_of, symbols_html
+from polygon_assets.page.day_view import NOT_COMPARED, gaps_of, session_of, symbols_html
 
 NYSE = MarketCalendar("NYSE")
 FRIDAY = dt.date(2026, 11, 20)
@@ -19,6 +19,10 @@ FRIDAY = dt.date(2026, 11, 20)
 def test_only_a_trading_day_has_a_view(name: str) -> None:
     """A word, no date, a Sunday, beyond the calendar, markup."""
     assert session_of(name, NYSE) is None
+
+
+def test_where_every_day_is_one_the_last_of_all_has_no_view() -> None:
+    assert session_of("9999-12-31", MarketCalendar("24/7")) is None
 
 
 def test_a_trading_day_is_read_from_the_address() -> None:
@@ -64,4 +68,4 @@ def test_the_rows_show_both_sides_and_what_differs() -> None:
     cells = "<td></td><td>411.50</td><td></td><td>1,200,300</td><td></td><td>0.025%</td>"
     assert cells in shown
     assert "10:31-10:33" in shown
-    assert symbols_html([]) == "This day has not been compared yet.<br>"
+    assert symbols_html([]) == NOT_COMPARED

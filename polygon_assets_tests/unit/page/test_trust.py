@@ -128,6 +128,12 @@ def test_every_day_has_a_cell_that_leads_to_its_rows() -> None:
     assert page.index("2026-11</td>") < page.index("2025-01</td>")
 
 
+def test_a_sunday_is_no_day() -> None:
+    sunday = dt.datetime(2026, 11, 22, 17, tzinfo=dt.UTC)
+    friday = dt.date(2026, 11, 20)
+    assert [day.day for day in days([filled(friday)], [], [], NYSE, sunday)] == [friday]
+
+
 def test_a_day_is_open_until_its_bars_were_filled_after_the_last_correction() -> None:
     monday = dt.date(2026, 11, 23)
     noon = dt.datetime(2026, 11, 24, 17, tzinfo=dt.UTC)

@@ -21,6 +21,7 @@ from polygon_assets.provisioning.clickhouse.differences import (
     plan,
 )
 from polygon_assets.provisioning.object_plan import ProvisioningError
+from polygon_assets.serving.migrate import read_migrations
 from polygon_assets.settings import Settings
 
 PASSWORDS = {
@@ -225,6 +226,17 @@ def test_neither_password_nor_hash_is_printed() -> None:
         assert digest not in shown
         [statement] = [one for item in plans for one in item.statements if digest in one.sql]
         assert digest not in statement.conceal(f"Syntax error: {statement.sql}")
+
+
+def test_what_migrations_drop_may_be_dropped_on_a_cluster_too() -> None:
+    """There ClickHouse asks for the right to drop a table where a view is dropped, and reverse."""
+    writer, _ = roles(SETTINGS)
+    rights = {(right.privilege, right.table) for right in writer.rights}
+    statements = "\n".join(migration.sql for migration in read_migrations())
+    dropped = re.findall(r"DROP (?:TABLE|VIEW) IF EXISTS market\.(\w+)", statements)
+    assert dropped
+    assert ("DROP VIEW", None) in rights
+    assert {("DROP TABLE", name) for name in dropped} <= rights
 
 
 def test_the_reader_can_only_read_and_no_role_can_delete_rows() -> None:

@@ -175,7 +175,10 @@ def _wick(ripple: Ints, size: Ints) -> Ints:
 
 
 def limits(cells: Cells) -> tuple[Ints, Ints]:
-    """Bounds of the prices of each minute's bars, in hundredths of a cent (see `cut`)."""
+    """Bounds of each minute's prices before `cut` rounds them down to a cent.
+
+    In hundredths of a cent.
+    """
     # A minute's only bar lies at the minute's price; several bars deviate from the line, which ends
     # at half the move from that price, and are shifted back by at most the same amount.
     stray = np.abs(cells.closes - cells.opens)

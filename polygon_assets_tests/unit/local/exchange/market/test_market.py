@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polygon_assets.local.exchange.exchange import prepare
-from polygon_assets.local.exchange.market.bars import Bars, Patterns, cut
-from polygon_assets.local.exchange.market.day import Cells
+from polygon_assets.local.exchange.market.bars import Bars, Patterns, cut, limits
+from polygon_assets.local.exchange.market.day import CENT, SHARE, Cells
 from polygon_assets.local.exchange.market.lateness import Rates
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.exchange.market.sums import Sums, empty
@@ -91,6 +91,34 @@ def test_an_unfinished_day_is_the_sum_of_its_seconds(offset: int) -> None:
     seconds = MARKET.second_sums("AAPL", DAY, start + offset)
     assert equal(MARKET.day_sums("AAPL", DAY, start + offset), bar_of(seconds, DAY))
     assert seconds.start.max(initial=0) < start + offset
+
+
+def test_no_second_leaves_the_bounds_of_its_minute() -> None:
+    """The day's high and low are looked for only in minutes whose bounds reach that far."""
+    count, draw = 100_000, np.random.Generator(np.random.PCG64(9))
+    seconds = np.minimum(60, draw.geometric(0.4, count))
+    opens = draw.integers(10 * CENT, 5_000_000, count)
+    cells = Cells(
+        ticker=np.arange(count),
+        minute=np.zeros(count, np.int64),
+        key=draw.integers(0, 2**64, count, np.uint64),
+        bars=seconds,
+        volume=SHARE * (2 * seconds + draw.integers(0, 50, count)),
+        trades=2 * seconds,
+        opens=opens,
+        closes=opens + (opens * draw.normal(0, 0.0001, count)).astype(np.int64),
+        ripple=np.maximum(CENT // 4, (opens * draw.uniform(0, 0.00005, count)).astype(np.int64)),
+    )
+    highest, lowest = limits(cells)
+    bars = cut(cells, MARKET.patterns)
+    above, below = (
+        highest[bars.ticker] - CENT * bars.high,
+        CENT * (bars.low + 1) - lowest[bars.ticker],
+    )
+    assert above.min() >= 0
+    assert below.min() > 0
+    # They are close, too: wide ones would let every minute be cut.
+    assert max(above.min(), below.min()) <= CENT // 8
 
 
 def test_every_bar_is_consistent_in_itself() -> None:
