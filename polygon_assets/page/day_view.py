@@ -47,8 +47,8 @@ def day_view(sources: Sources) -> Any:
     if session is None:
         problem = f"{escape(name)} is no trading day of {calendar.name}: write one as 2026-11-27."
         return framed(Place("No trading day", "day", "../"), [html(problem)], dagster_url)
-    title = f"{session.day:%A %Y-%m-%d}"
-    return framed(Place(title, "day", "../"), _panels(sources, session), dagster_url)
+    heading = f"{session.day:%A %Y-%m-%d}"
+    return framed(Place(heading, "day", "../"), _panels(sources, session), dagster_url)
 
 
 def session_of(name: str, calendar: MarketCalendar) -> Session | None:

@@ -24,12 +24,15 @@ VIEWS = (("Market", ""), ("Trust", "trust"), ("Cost", "cost"))
 TEMPLATE = (resources.files("polygon_assets.page") / "frame.html").read_text()
 STYLES = [
     """
-    .problem { color: #ef5350; font-weight: 600; }
-    .age { font-size: 12px; opacity: .75; }
+    .problem { color: var(--problem); font-weight: 600; }
+    .age { font-size: 12px; }
+    .up { color: var(--up); }
+    .down { color: var(--down); }
     .numbers { font-variant-numeric: tabular-nums; }
     table { border-collapse: collapse; }
-    a { color: #3b82f6; text-decoration: none; }
+    a { color: var(--link); text-decoration: none; }
     td, th { padding: 2px 8px 2px 0; }
+    .whole { white-space: nowrap; }
     a.day { display: inline-block; min-width: 20px; margin: 1px 3px 1px 0; text-align: center;
       color: inherit; border-bottom: 3px solid; }
     """
@@ -38,9 +41,9 @@ STYLES = [
 
 @dataclass(frozen=True)
 class Place:
-    """Where a view is: its title, its path among VIEWS, and the way from it to the root."""
+    """Where a view is: its heading, its path among VIEWS, and the way from it to the root."""
 
-    title: str
+    heading: str
     path: str
     prefix: str = ""
 
@@ -54,10 +57,11 @@ def framed(place: Place, content: Sequence[Any], dagster_url: str) -> Any:
     """A view in the frame of all views."""
     template = pn.Template(TEMPLATE)
     for name, value in {
-        "title": place.title,
+        "heading": place.heading,
         "current": place.path,
         "prefix": place.prefix,
         "views": VIEWS,
+        "paths": [path for _, path in VIEWS],
         "theme": "dark" if is_dark() else "light",
         "query": "?theme=dark" if is_dark() else "",
         "dagster_url": dagster_url,

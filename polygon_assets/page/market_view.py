@@ -14,7 +14,6 @@ import panel as pn
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.page.board import COLUMNS, board, changes
-from polygon_assets.page.candles import DOWN, UP
 from polygon_assets.page.frame import (
     Place,
     age_line,
@@ -30,10 +29,12 @@ from polygon_assets.page.readings import Reading
 from polygon_assets.page.sources import Prices, Sources
 
 BOARD_HEIGHT = 640
-WHOLE = {"number_format": {"maximumFractionDigits": 0}}
+PLAIN = {"number_fg_mode": "disabled"}
+WHOLE = PLAIN | {"number_format": {"maximumFractionDigits": 0}}
+SIGNED = {"number_fg_mode": "color", "pos_fg_color": "#00796b", "neg_fg_color": "#d32f2f"}
 GRID = {
     "columns": list(COLUMNS),
-    "columns_config": {"volume": WHOLE, "age s": WHOLE},
+    "columns_config": {"last": PLAIN, "change %": SIGNED, "volume": WHOLE, "age s": WHOLE},
     "sort": [["volume", "desc"]],
     "settings": False,
     "editable": False,
@@ -159,5 +160,5 @@ def _mover(row: Mapping[str, Any]) -> str:
     return (
         f'<tr><td><a href="symbol/{row["symbol"]}">{row["symbol"]}</a></td>'
         f"<td align=right>{row['last_price']:,.2f}</td>"
-        f'<td align=right style="color:{UP if change > 0 else DOWN}">{change:+.2f} %</td></tr>'
+        f'<td align=right class="{"up" if change > 0 else "down"}">{change:+.2f} %</td></tr>'
     )

@@ -87,6 +87,7 @@ class DelaysFigure:
         """Replace the points if they changed."""
         if points != self._points.data:
             self._points.data = dict(points)
+        self.figure.visible = bool(points["minute"])
 
 
 class RatesFigure:
@@ -117,10 +118,12 @@ class RatesFigure:
         for source, points in zip(self._lines.values(), (before, today), strict=True):
             if points != source.data:
                 source.data = dict(points)
+        self.figure.visible = bool(today["time"] or before["time"])
 
 
 def _lines_figure(unit: str) -> Any:
     return figure(
+        visible=False,  # an axis without a point would show the year 1970
         height=DELAYS_HEIGHT,
         sizing_mode="stretch_width",
         x_axis_type="datetime",

@@ -26,9 +26,13 @@ LEGEND = (
 
 
 def legend_html() -> str:
-    return " &nbsp; ".join(
-        f'<span style="color:{COLORS[state]}">■</span> {label}' for state, label in LEGEND
-    )
+    return " &nbsp; ".join(_marked(COLORS[state], label) for state, label in LEGEND)
+
+
+def _marked(color: str, label: str) -> str:
+    """A label behind a square of its colour, because most colours are no readable text."""
+    square = f'<span style="color:{color}" aria-hidden="true">■</span>'
+    return f'<span class="whole">{square} {escape(label)}</span>'
 
 
 def alerts_html(rows: Sequence[Mapping[str, Any]] | None) -> str:
@@ -50,7 +54,7 @@ def gaps_html(rows: Sequence[Mapping[str, Any]], dagster_url: str) -> str:
             _time(row["since"]),
             f"{(row['until'] - row['since']).total_seconds():,.0f} s",
             escape(row["cause"]),
-            f'<span style="color:{COLORS.get(row["state"], DOWN)}">{escape(row["state"])}</span>',
+            _marked(COLORS.get(row["state"], DOWN), row["state"]),
             f"{row['rows_added']:,}",
             f"{row['rows_corrected']:,}",
         )
@@ -75,8 +79,8 @@ def days_html(listed: Sequence[Day]) -> str:
     """All days as a calendar, and the newest with their figures; each leads to its rows."""
     lines = [
         (
-            f'<a href="day/{day.day}">{day.day}</a>',
-            f'<span style="color:{DAY_COLORS.get(day.state, "inherit")}">{day.state}</span>',
+            f'<a class="whole" href="day/{day.day}">{day.day}</a>',
+            _marked(DAY_COLORS.get(day.state, "inherit"), day.state),
             _time(day.closed_at) if day.closed_at else "",
             f"{day.matching:,}" if day.matching or day.different else "",
             ", ".join(f"{count:,} {escape(name)}" for name, count in day.different.items()),
@@ -90,7 +94,10 @@ def days_html(listed: Sequence[Day]) -> str:
 def _calendar(listed: Sequence[Day]) -> str:
     """A line a month, newest first, with a cell a trading day."""
     months = groupby(listed, lambda day: f"{day.day:%Y-%m}")
-    lines = [(month, "".join(map(_cell, reversed(list(days))))) for month, days in months]
+    lines = [
+        (f'<span class="whole">{month}</span>', "".join(map(_cell, reversed(list(days)))))
+        for month, days in months
+    ]
     return table("Calendar of days", ("month", "days"), lines) + _days_legend()
 
 
@@ -103,10 +110,8 @@ def _cell(day: Day) -> str:
 
 
 def _days_legend() -> str:
-    return " &nbsp; ".join(
-        f'<span style="color:{color}">■</span> {state}'
-        for state, color in {"open": "inherit", **DAY_COLORS}.items()
-    )
+    colors = {"open": "inherit", **DAY_COLORS}
+    return " &nbsp; ".join(_marked(color, state) for state, color in colors.items())
 
 
 def refusals_html(counts: Sequence[Mapping[str, Any]], letters: Sequence[Mapping[str, Any]]) -> str:

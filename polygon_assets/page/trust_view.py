@@ -101,7 +101,7 @@ class TrustView:
         if session and ledger is not None:
             whole = Interval(session.extended_open, session.extended_close)
             self._coverage.draw(timeline(reading.value or [], ledger, whole, market_now))
-        self._coverage_age.object = f"{legend_html()} {age_line(reading, now, CURE)}"
+        self._coverage_age.object = f"{legend_html()}<br>{age_line(reading, now, CURE)}"
 
     def _market_now(self) -> dt.datetime:
         prices = self._sources.prices().value

@@ -125,7 +125,7 @@ def test_every_day_has_a_cell_that_leads_to_its_rows() -> None:
     for day in traded:
         assert f'href="day/{day}" style="border-color:{COLORS["verified"]}"' in page
     assert page.count('<a class="day"') == len(traded) + 1
-    assert page.index("2026-11</td>") < page.index("2025-01</td>")
+    assert page.index(">2026-11<") < page.index(">2025-01<")
 
 
 def test_a_sunday_is_no_day() -> None:
