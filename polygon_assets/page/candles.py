@@ -97,6 +97,12 @@ def joined(older: Columns, newer: Columns) -> Columns:
     return {name: older[name][:kept] + newer[name] for name in NAMES}
 
 
+def later(columns: Columns, start: float) -> Columns:
+    """The candles that begin after `start`, a place on the axis."""
+    first = sum(each <= start for each in columns["start"])
+    return {name: columns[name][first:] for name in NAMES}
+
+
 def _candle(bar: Mapping[str, Any]) -> dict[str, Any]:
     marks = [
         *(["filled"] if bar.get("seconds_from_rest") else []),

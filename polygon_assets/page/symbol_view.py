@@ -6,6 +6,7 @@ Add a panel about one symbol here; what a candle shows belongs to `candles`, how
 
 import asyncio
 import datetime as dt
+import math
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, cast
@@ -27,6 +28,7 @@ from polygon_assets.page.candles import (
     columns_of_days,
     joined,
     last_closes,
+    later,
     moment_of,
     shaded,
     split_marks,
@@ -52,6 +54,7 @@ DEFAULT_WIDTH = "10 s"
 SHOWN_BARS, LOADED_BARS, MOST_BARS = 120, 600, 20_000
 """Visible at first, loaded at once, kept in the browser."""
 TAIL_BARS = 3
+SECOND = dt.timedelta(seconds=1)
 CURE = "Is ClickHouse up? <code>polygon-assets status</code> says; the page continues by itself."
 
 
@@ -94,6 +97,8 @@ class History:
     candles: Columns
     splits: Columns
     problem: str = ""
+    adjusted_until: float = -math.inf
+    """The newest day of the marts: streamed days, which nobody adjusts, follow it."""
 
 
 NO_SPLITS: Columns = {"at": [], "label": []}
@@ -113,16 +118,24 @@ def history(sources: Sources, chosen: Chosen, end: dt.datetime) -> History:
         splits = split_marks(market.splits(chosen.symbol, sources.settings), calendar)
     except MarketError as error:
         return History(candles, NO_SPLITS, f"Only streamed days are shown, not adjusted: {error}")
-    newest = days["start"][-1] if days["start"] else float("-inf")
-    streamed = [place for place, start in enumerate(candles["start"]) if start > newest]
-    after = {name: [values[place] for place in streamed] for name, values in candles.items()}
-    return History(joined(days, after), splits)
+    newest = days["start"][-1] if days["start"] else -math.inf
+    return History(joined(days, later(candles, newest)), splits, adjusted_until=newest)
 
 
 def _streamed(sources: Sources, chosen: Chosen, end: dt.datetime) -> pa.Table:
-    start = end - LOADED_BARS * chosen.width
+    """The bars before `end`; across a night or a gap, those before the newest stored second."""
     with market.connect(sources.settings) as connection:
-        return market.bars(chosen.symbol, start, end, chosen.every, connection=connection)
+
+        def before(end: dt.datetime) -> pa.Table:
+            start = end - LOADED_BARS * chosen.width
+            return market.bars(chosen.symbol, start, end, chosen.every, connection=connection)
+
+        bars = before(end)
+        if bars.num_rows:
+            return bars
+        newest = connection.read("newest_second_before", symbol=chosen.symbol, before=end)
+        moment = newest["newest"][0].as_py()
+        return bars if moment is None else before(moment + SECOND)
 
 
 def known_at(sources: Sources, chosen: Chosen, start: dt.datetime, end: dt.datetime) -> Columns:
@@ -150,6 +163,7 @@ class SymbolView:
         self._chosen = Chosen(symbol, WIDTHS[DEFAULT_WIDTH], _asked_moment())
         self._loading = False
         self._everything_loaded = False
+        self._adjusted_until = -math.inf
         self._problem = ""
         self._tasks: set[asyncio.Task[None]] = set()
         self._head, self._age = html(), html()
@@ -196,7 +210,7 @@ class SymbolView:
 
     def _load(self) -> None:
         """Put the newest bars on the chart."""
-        chosen = self._chosen
+        chosen, self._loading = self._chosen, True
         prices = self._sources.prices().value
         now = prices.now if prices else dt.datetime.now(dt.UTC)
         if chosen.at:
@@ -204,10 +218,15 @@ class SymbolView:
 
         def place(loaded: History) -> None:
             self._everything_loaded = chosen.is_of_days
+            self._adjusted_until = loaded.adjusted_until
             self._problem = loaded.problem
-            end = wall_ms(now) + 4_000 * chosen.seconds
-            start = end - SHOWN_BARS * 1000 * chosen.seconds
-            self._chart.place(loaded.candles, 1000 * chosen.seconds, (start, end))
+            width, starts = 1000 * chosen.seconds, loaded.candles["start"]
+            end = wall_ms(now)
+            # A symbol that has rested for long shows its last trades, not an empty chart.
+            if starts and starts[-1] < end - SHOWN_BARS * width:
+                end = starts[-1]
+            shown = end + 4 * width - SHOWN_BARS * width, end + 4 * width
+            self._chart.place(loaded.candles, width, shown)
             self._chart.splits.data = dict(loaded.splits)
             self._mark_known(chosen)
 
@@ -277,8 +296,13 @@ class SymbolView:
     def _draw_changes(self) -> None:
         newest = self._reading().value
         # Someone who looks at an earlier moment is not carried away by the market.
-        if newest is not None and not self._loading and not self._chosen.at:
-            self._chart.change(changes(self._chart.drawn, columns_of(newest)))
+        if newest is None or self._loading or self._chosen.at:
+            return
+        if newest.num_rows and not len(self._chart.drawn["start"]):
+            self._load()
+            return
+        candles = later(columns_of(newest), self._adjusted_until)
+        self._chart.change(changes(self._chart.drawn, candles))
 
     def _update(self) -> None:
         reading, now = self._reading(), dt.datetime.now(dt.UTC)

@@ -102,7 +102,6 @@ SYMBOL_QUERIES = {
     "minutes_of_symbols": {"day": NOW.date()},
     "last_prices": {},
     "delta_10s": {"from": NOW, "to": NOW + dt.timedelta(hours=1)},
-    "ohlcv_1m": {"from": NOW, "to": NOW + dt.timedelta(hours=1)},
     "dead_letter_replays": {},
 }
 
@@ -121,10 +120,10 @@ def test_second_status_of_a_symbol_with_any_text_is_its_own(client: Client) -> N
     store(client)
     for text in TEXTS:
         rows = client.query(
-            load("second_status"),
+            load("coverage"),
             parameters={"symbol": text, "from": NOW, "to": NOW + dt.timedelta(seconds=1)},
         ).result_rows
-        assert [row[1] for row in rows] == ["traded"], text
+        assert [row[0] for row in rows] == ["traded"], text
 
 
 def test_a_part_of_a_reason_finds_its_letters_whatever_its_signs(client: Client) -> None:

@@ -12,7 +12,6 @@ from polygon_assets.gap_filling.coverage import Interval, covered
 from polygon_assets.messages import Heartbeat
 from polygon_assets.serving import gap_ledger, heartbeat_history, subscription_sets
 from polygon_assets.serving.gap_ledger import GapEntry, GapState
-from polygon_assets.serving.queries import load
 from polygon_assets.subscriptions import AcceptedSet
 
 OPEN = dt.datetime(2026, 11, 20, 15, 0, tzinfo=dt.UTC)
@@ -48,11 +47,22 @@ def subscribed(client: Client) -> None:
     subscription_sets.store(client, sets)
 
 
+STATUSES = """
+    SELECT status
+    FROM market.second_status(
+        symbol = {symbol:String},
+        from_ts = {from:DateTime64(3, 'UTC')},
+        to_ts = {to:DateTime64(3, 'UTC')}
+    )
+    ORDER BY start_timestamp
+"""
+
+
 def statuses(client: Client, since: float, until: float, symbol: str = "A") -> list[str]:
     parameters = {"symbol": symbol, "from": at(since), "to": at(until)}
-    rows = client.query(load("second_status"), parameters=parameters).result_rows
+    rows = client.query(STATUSES, parameters=parameters).result_rows
     assert len(rows) == until - since
-    return [status for _, status in rows]
+    return [status for (status,) in rows]
 
 
 def trade(client: Client, *seconds: float, symbol: str = "A") -> None:

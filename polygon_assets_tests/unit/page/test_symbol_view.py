@@ -1,0 +1,63 @@
+"""The candles of one symbol: history across nights, and days that the marts have adjusted."""
+
+import datetime as dt
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from polygon_assets import market
+from polygon_assets.page.candles import columns_of, later, moment_of, wall_ms
+from polygon_assets.page.sources import Sources
+from polygon_assets.page.symbol_view import Chosen, _streamed, history
+from polygon_assets.settings import Settings
+from polygon_assets_tests.unit.serving.seconds import OPENING_MS, Second, insert
+
+OPENING = dt.datetime.fromtimestamp(OPENING_MS / 1000, dt.UTC)
+SECOND, DAY = dt.timedelta(seconds=1), dt.timedelta(days=1)
+MONDAY = 3
+"""Days from the Friday of OPENING to the next trading day."""
+
+
+def second(days: int, at: int, price: float) -> Second:
+    start = OPENING_MS + 1000 * (86_400 * days + at)
+    received = (start + 2_000) * 1000
+    return Second("A", start, received, price, price, price, price, Decimal(5), None)
+
+
+@pytest.fixture
+def sources(client: Client, settings: Settings) -> Sources:
+    """One trade on Friday, and two on Monday."""
+    insert(client, [second(0, 0, 1.0), second(MONDAY, 0, 2.0), second(MONDAY, 5, 3.0)])
+    return Sources(settings.model_copy(update={"market_calendar": "NYSE"}))
+
+
+@pytest.mark.parametrize("every", ["1s", "10s", "1m"])
+def test_history_goes_on_across_a_weekend_to_the_first_trade(sources: Sources, every: str) -> None:
+    end, starts = OPENING + 9 * DAY, list[float]()
+    chosen = Chosen("A", every)
+    while candles := history(sources, chosen, end).candles["start"]:
+        starts = candles + starts
+        end = moment_of(candles[0])
+    assert starts[0] == wall_ms(OPENING)
+    assert len(starts) == {"1s": 3, "10s": 2, "1m": 2}[every]
+
+
+def test_a_day_of_the_marts_is_never_replaced_by_the_streamed_one(
+    sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A split of 2 for 1 on Monday: Friday's price is halved in the marts, not in the stream."""
+    friday = {
+        **{"ticker": "A", "trading_day": OPENING.date(), "price_factor": 0.5, "vwap": None},
+        **{"open": 0.5, "high": 0.5, "low": 0.5, "close": 0.5, "volume": 10.0},
+    }
+    monkeypatch.setattr(market, "adjusted", lambda *_: pa.Table.from_pylist([friday]))
+    no_split = pa.schema({"execution_date": pa.date32()}).empty_table()
+    monkeypatch.setattr(market, "splits", lambda *_: no_split)
+    end = OPENING + (MONDAY + 1) * DAY
+    loaded = history(sources, Chosen("A", "1d"), end)
+    assert loaded.candles["close"] == [0.5, 3.0]
+    streamed = columns_of(_streamed(sources, Chosen("A", "1d"), end))
+    assert streamed["close"] == [1.0, 3.0]
+    assert later(streamed, loaded.adjusted_until)["close"] == [3.0]
