@@ -43,6 +43,7 @@ deploy-check: .venv-deploy/.ready .venv-checkov/.ready  ## prove deploy/aws and 
 	.venv-checkov/bin/checkov -d .github --framework github_actions --compact --quiet \
 		--skip-download; \
 	.venv-checkov/bin/checkov --config-file deploy/kubernetes/checkov.yaml; \
+	.venv-checkov/bin/hadolint deploy/Dockerfile; \
 	python -m pytest deploy/aws/tests; \
 	wait $$types
 

@@ -51,6 +51,16 @@ def test_every_image_runs_as_a_numeric_user_without_rights() -> None:
     assert 'ENTRYPOINT ["tini", "-s", "--", "polygon-assets"]' in images["program"]
 
 
+def test_every_client_in_an_image_trusts_the_authorities_of_deploy_ca() -> None:
+    """Python's TLS, our clients (test_tls.py) and dagster-aws each read another variable."""
+    base = (DEPLOY / "Dockerfile").read_text().split("\nFROM ")[1]
+    (environment,) = re.findall(r"^ENV ((?:.*\\\n)*.*)", base, re.MULTILINE)
+    values = dict(part.split("=") for part in environment.replace("\\\n", " ").split())
+    assert set(values) == {"SSL_CERT_FILE", "CA_BUNDLE", "REQUESTS_CA_BUNDLE"}
+    assert set(values.values()) == {"/etc/ssl/certs/ca-certificates.crt"}
+    assert Settings.model_fields["ca_bundle"]
+
+
 @pytest.mark.parametrize("file", ["dagster.yaml", "aws/dagster.yaml"])
 def test_each_instance_has_the_limits_of_the_one_on_a_single_machine(file: str) -> None:
     on_one_machine = yaml.safe_load((DEPLOY.parent / "dagster.yaml").read_text())
