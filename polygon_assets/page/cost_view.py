@@ -4,7 +4,7 @@ Add a panel about cost here; the figures belong to `polygon_assets.costs`.
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -100,7 +100,20 @@ def usage_lines(
             f"{2 * expected.clickhouse_gb:,.2f}" if expected else "",
         ),
         ("GB in ClickHouse of all days", f"{all_gb:,.2f}", "", ""),
+        *_estimated(expected, passed),
     ]
+
+
+def _estimated(expected: Quantities | None, passed: float) -> Iterator[tuple[str, str, str, str]]:
+    """What nobody counts: the estimate's share of the session that has passed."""
+    if expected is None:
+        return
+    for name, amount, digits in (
+        ("REST requests", float(expected.rest_requests), 0),
+        ("Snowflake credits", expected.snowflake_credits, 2),
+    ):
+        whole = f"{amount:,.{digits}f}"
+        yield f"{name}, estimated: not counted", f"{amount * passed:,.{digits}f}", whole, whole
 
 
 def _bill(channels: list[str], settings: Settings) -> str:

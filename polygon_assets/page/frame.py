@@ -16,8 +16,6 @@ from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.page.readings import Reading
 
 UPDATE_MS, CHECK_MS = 1000, 200
-STALE_SECONDS = 5.0
-"""A panel says so when its answer is older than this beyond its own rhythm."""
 SILENT_SECONDS = 6.0
 """A second arrives up to 4 s after its start: a longer silence is worth a line."""
 VIEWS = (("Market", ""), ("Trust", "trust"), ("Cost", "cost"))

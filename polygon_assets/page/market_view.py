@@ -43,6 +43,7 @@ GRID = {
     "min_width": 300,
 }
 CURE = "Is ClickHouse up? <code>polygon-assets status</code> says; the page continues by itself."
+CURE_OF_CLOSES = "<code>polygon-assets status</code> says what is away."
 NO_CLOSES = "Without the previous closes in Snowflake there is no change."
 
 
@@ -109,6 +110,8 @@ class MarketView:
         self._clock.object = f'<span class="numbers">{_clock(self._calendar, prices, now)}</span>'
         closes = self._sources.closes()
         further = "" if closes.value else f" · {NO_CLOSES} {escape(closes.problem)}"
+        if closes.value and closes.problem:
+            further = f" · previous closes {age_line(closes, now, CURE_OF_CLOSES)}"
         self._age.object = f"{len(frame):,} symbols · {age_line(prices, now, CURE)}{further}"
         self._movers.object = _movers(self._sources.rows("movers"), now)
 

@@ -131,14 +131,12 @@ def _usage(connection: Connection) -> Rows:
     return [{**row, "passed": min(1.0, (now - session.extended_open) / whole)} for row in used]
 
 
-def _refusals(connection: Connection) -> tuple[Rows, Rows]:
-    """The refusals of the last day by reason, and the newest of them."""
+def _refusals(connection: Connection) -> Rows:
+    """The refusals of the last day by reason."""
     since = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     anything = {"ids": [], "program": "", "stage": "", "reason": "", "replayed": "any"}
     window = {"since": since, "until": dt.datetime(2100, 1, 1, tzinfo=dt.UTC), "limit": SAMPLE}
-    counts = connection.read("dead_letter_counts", **anything, **window)
-    letters = connection.read("dead_letters", **anything, **window, oldest_first=False)
-    return counts.to_pylist(), letters.to_pylist()
+    return cast("Rows", connection.read("dead_letter_counts", **anything, **window).to_pylist())
 
 
 def _closes(settings: Settings, warehouse: "SnowflakeConnection") -> Mapping[str, float]:
@@ -189,14 +187,11 @@ class Sources:
         return cast("Reading[Prices]", self.clickhouse.reading("prices"))
 
     def rows(self, name: str) -> Reading[Rows]:
-        """Movers, gaps, delays, alerts, filled days, rates, usage or channels."""
+        """Movers, gaps, delays, refusals, alerts, filled days, rates, usage or channels."""
         return cast("Reading[Rows]", self.clickhouse.reading(name))
 
     def coverage(self) -> Reading[Sequence[Interval]]:
         return cast("Reading[Sequence[Interval]]", self.clickhouse.reading("coverage"))
-
-    def refusals(self) -> Reading[tuple[Rows, Rows]]:
-        return cast("Reading[tuple[Rows, Rows]]", self.clickhouse.reading("refusals"))
 
     def closes(self) -> Reading[Mapping[str, float]]:
         """The previous closes by symbol, in today's shares."""

@@ -14,7 +14,7 @@ from polygon_assets.page.candles import COLORS, DOWN
 from polygon_assets.page.frame import table
 from polygon_assets.page.trust import Day
 
-SHOWN_GAPS, SHOWN_LETTERS, SHOWN_DAYS = 30, 5, 10
+SHOWN_GAPS, SHOWN_DAYS = 30, 10
 DAY_COLORS = {"reconciled": COLORS["streamed"], "closed": COLORS["verified"], "drift": DOWN}
 LEGEND = (
     ("streamed", "streamed"),
@@ -114,19 +114,21 @@ def _days_legend() -> str:
     return " &nbsp; ".join(_marked(color, state) for state, color in colors.items())
 
 
-def refusals_html(counts: Sequence[Mapping[str, Any]], letters: Sequence[Mapping[str, Any]]) -> str:
+def refusals_html(counts: Sequence[Mapping[str, Any]]) -> str:
+    """Each reason with its newest letter, which `polygon-assets dead-letters show` prints."""
     if not counts:
         return "nothing was refused<br>"
     reasons = [
-        (escape(row["program"]), escape(row["kind"]), f"{row['letters']:,}", _time(row["newest"]))
+        (
+            escape(row["program"]),
+            f"{row['letters']:,}",
+            _time(row["newest"]),
+            f"{escape(row['sample'])} <code>{escape(row['sample_id'])}</code>",
+        )
         for row in counts
     ]
-    samples = "".join(
-        f"<li><code>{escape(row['letter_id'])}</code> {escape(row['reason'])}</li>"
-        for row in letters[:SHOWN_LETTERS]
-    )
-    head = ("program", "reason", "events", "newest")
-    return table("Refusals by reason", head, reasons) + f"the newest:<ul>{samples}</ul>"
+    head = ("program", "events", "newest", "the newest one's reason and id")
+    return table("Refusals by reason", head, reasons)
 
 
 def _time(moment: dt.datetime) -> str:

@@ -132,18 +132,19 @@ class TrustView:
 
     def _update_rows(self, now: dt.datetime) -> None:
         """The panels that show rows as they are, and the ages of the others."""
-        rows, refused = self._sources.rows, self._sources.refusals()
+        rows, refused = self._sources.rows, self._sources.rows("refusals")
         compared = self._sources.compared_days()
         self._days_age.object = age_line(rows("filled days"), now, CURE) + (
             f"<br>{age_line(compared, now, CURE)}" if compared.problem else ""
         )
-        self._alerts.object = alerts_html(rows("alerts").value)
+        alerts = rows("alerts")
+        self._alerts.object = f"{alerts_html(alerts.value)} {age_line(alerts, now, CURE)}"
         self._delays_age.object = age_line(rows("delays"), now, CURE)
         self._rates_age.object = age_line(rows("rates"), now, CURE)
         ledger = rows("gaps").value
         gaps = "" if ledger is None else gaps_html(ledger, self._sources.settings.dagster_url)
         self._gaps.object = gaps + age_line(rows("gaps"), now, CURE)
-        refusals = "" if refused.value is None else refusals_html(*refused.value)
+        refusals = "" if refused.value is None else refusals_html(refused.value)
         self._refusals.object = refusals + age_line(refused, now, CURE)
 
 

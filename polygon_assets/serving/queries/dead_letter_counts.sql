@@ -1,6 +1,6 @@
--- The dead letters of a selection, counted by program, stage and reason, most frequent first.
--- Quoted text and numbers of a reason are left out, because each letter has its own. The parameters are
--- those of dead_letters.sql.
+-- The dead letters of a selection, counted by program, stage and reason, most frequent first; of
+-- each reason the newest letter as a sample. Quoted text and numbers of a reason are left out,
+-- because each letter has its own. The parameters are those of dead_letters.sql.
 WITH published AS (
     SELECT r.letter_id
     FROM market.dead_letter_replays AS r
@@ -14,7 +14,10 @@ SELECT
     ) AS kind,
     uniqExact(d.letter_id) AS letters,
     uniqExactIf(d.letter_id, d.letter_id IN (published)) AS replayed,
-    max(d.refused_at) AS newest
+    max(d.refused_at) AS newest,
+    argMax((d.letter_id, d.reason), d.refused_at) AS newest_letter,
+    newest_letter.1 AS sample_id,
+    newest_letter.2 AS sample
 FROM market.dead_letters AS d FINAL
 WHERE (empty({ids:Array(String)}) OR d.letter_id IN {ids:Array(String)})
   AND ({program:String} = '' OR d.program = {program:String})

@@ -16,7 +16,12 @@ USED = {
 
 def test_each_quantity_is_projected_by_the_share_of_the_session_that_has_passed() -> None:
     expected = quantities(["A.AAPL"], Settings())
-    lines = usage_lines(USED, expected)
+    *lines, requests, warehouse = usage_lines(USED, expected)
+    assert requests[1:] == (
+        f"{expected.rest_requests / 4:,.0f}",
+        *[f"{expected.rest_requests:,}"] * 2,
+    )
+    assert warehouse[0] == "Snowflake credits, estimated: not counted"
     assert lines == [
         ("events read", "1,000", "4,000", ""),
         (
