@@ -139,6 +139,12 @@ def _refusals(connection: Connection) -> Rows:
     return cast("Rows", connection.read("dead_letter_counts", **anything, **window).to_pylist())
 
 
+def _lags(connection: Connection) -> Rows:
+    """Each stream program within a day; heartbeats have wall time, also in a replay."""
+    since = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    return cast("Rows", connection.read("program_lags", since=since).to_pylist())
+
+
 def _closes(settings: Settings, warehouse: "SnowflakeConnection") -> Mapping[str, float]:
     now = market_clock.connect(settings).market(dt.datetime.now(dt.UTC))
     day = calendar_of(settings).day_of(now)
@@ -168,6 +174,7 @@ class Sources:
             Source("coverage", 5.0, Beats().ask),
             Source("delays", 10.0, Delays().ask),
             Source("refusals", 10.0, _refusals),
+            Source("lags", 10.0, _lags),
             Source("alerts", 5.0, partial(_rows, "firing_alerts")),
             Source("filled days", 60.0, _filled_days),
             Source("rates", 30.0, _rates),
@@ -187,7 +194,7 @@ class Sources:
         return cast("Reading[Prices]", self.clickhouse.reading("prices"))
 
     def rows(self, name: str) -> Reading[Rows]:
-        """Movers, gaps, delays, refusals, alerts, filled days, rates, usage or channels."""
+        """Movers, gaps, delays, refusals, lags, alerts, filled days, rates, usage or channels."""
         return cast("Reading[Rows]", self.clickhouse.reading(name))
 
     def coverage(self) -> Reading[Sequence[Interval]]:

@@ -54,6 +54,7 @@ DEFAULT_WIDTH = "10 s"
 SHOWN_BARS, LOADED_BARS, MOST_BARS = 120, 600, 20_000
 """Visible at first, loaded at once, kept in the browser."""
 TAIL_BARS = 3
+COVERAGE_SECONDS = 60.0
 SECOND = dt.timedelta(seconds=1)
 CURE = "Is ClickHouse up? <code>polygon-assets status</code> says; the page continues by itself."
 
@@ -88,6 +89,26 @@ def tail(chosen: Chosen) -> Source[Connection, pa.Table]:
         return market.bars(chosen.symbol, since, now, chosen.every, connection=connection)
 
     return Source(f"{chosen.symbol} {chosen.every}", LIVE_SECONDS, ask)
+
+
+def day_coverage(symbol: str) -> Source[Connection, pa.Table]:
+    """The day of a symbol as intervals: traded, quiet or unknown."""
+
+    def ask(connection: Connection) -> pa.Table:
+        return market.coverage(symbol, connection.newest_day(), connection=connection)
+
+    return Source(f"{symbol} coverage", COVERAGE_SECONDS, ask)
+
+
+def coverage_line(intervals: pa.Table) -> str:
+    """How many seconds of the day are traded, quiet and unknown, as HTML."""
+    seconds = dict.fromkeys(("traded", "quiet", "unknown"), 0)
+    for interval in intervals.to_pylist():
+        seconds[interval["status"]] += interval["seconds"]
+    return (
+        f'<span class="numbers">this trading day so far: {seconds["traded"]:,} s with a trade, '
+        f"{seconds['quiet']:,} s quiet (proved), {seconds['unknown']:,} s not known</span>"
+    )
 
 
 @dataclass(frozen=True)
@@ -166,7 +187,7 @@ class SymbolView:
         self._adjusted_until = -math.inf
         self._problem = ""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._head, self._age = html(), html()
+        self._head, self._age, self._coverage = html(), html(), html()
         self._width = pn.widgets.RadioButtonGroup(
             name="Width of a candle", options=list(WIDTHS), value=DEFAULT_WIDTH, width=320
         )
@@ -180,7 +201,7 @@ class SymbolView:
     def panels(self) -> list[Any]:
         """The view's panels; they follow the market while the page is open."""
         self._watch()
-        pn.state.on_session_destroyed(lambda _: self._sources.clickhouse.leave(self._key()))
+        pn.state.on_session_destroyed(lambda _: self._leave())
         pn.state.onload(self._load)
         every_second(self._update)
         when_new(lambda: (self._key(), self._reading().at), self._draw_changes)
@@ -189,6 +210,7 @@ class SymbolView:
             self._head,
             pn.pane.Bokeh(self._chart.figures, sizing_mode="stretch_width"),
             self._age,
+            self._coverage,
         ]
 
     def _key(self) -> tuple[str, str, str]:
@@ -196,12 +218,20 @@ class SymbolView:
 
     def _watch(self) -> None:
         self._sources.clickhouse.watch(self._key(), tail(self._chosen))
+        self._sources.clickhouse.watch(self._coverage_key(), day_coverage(self._chosen.symbol))
+
+    def _leave(self) -> None:
+        self._sources.clickhouse.leave(self._key())
+        self._sources.clickhouse.leave(self._coverage_key())
+
+    def _coverage_key(self) -> tuple[str, str]:
+        return "coverage", self._chosen.symbol
 
     def _reading(self) -> Reading[pa.Table]:
         return cast("Reading[pa.Table]", self._sources.clickhouse.reading(self._key()))
 
     def _choose(self, _event: Any) -> None:
-        self._sources.clickhouse.leave(self._key())
+        self._leave()
         typed = self._at.value
         at = typed.replace(tzinfo=dt.UTC) if isinstance(typed, dt.datetime) else None
         self._chosen = Chosen(self._chosen.symbol, WIDTHS[self._width.value], at)
@@ -312,6 +342,9 @@ class SymbolView:
             self._chart.gaps.data = dict(shade)
         self._head.object = _headline(self._chosen.symbol, reading, self._sources.prices())
         self._age.object = age_line(reading, now, CURE)
+        known = cast("Reading[pa.Table]", self._sources.clickhouse.reading(self._coverage_key()))
+        line = "" if known.value is None else f"{coverage_line(known.value)} "
+        self._coverage.object = line + age_line(known, now, CURE)
         if self._problem:
             self._age.object += f'<p class="problem" role="alert">{escape(self._problem)}</p>'
 

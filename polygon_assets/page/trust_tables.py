@@ -15,6 +15,7 @@ from polygon_assets.page.frame import table
 from polygon_assets.page.trust import Day
 
 SHOWN_GAPS, SHOWN_DAYS = 30, 10
+LAGS = ("lag", "lag_p50", "lag_p99")
 DAY_COLORS = {"reconciled": COLORS["streamed"], "closed": COLORS["verified"], "drift": DOWN}
 LEGEND = (
     ("streamed", "streamed"),
@@ -112,6 +113,24 @@ def _cell(day: Day) -> str:
 def _days_legend() -> str:
     colors = {"open": "inherit", **DAY_COLORS}
     return " &nbsp; ".join(_marked(color, state) for state, color in colors.items())
+
+
+def lags_html(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The messages that each program had not read yet: now, and within a day."""
+    if not rows:
+        return "no heartbeat of a program is stored<br>"
+    lines = [
+        (
+            escape(row["program"]),
+            escape(row["state"]),
+            f"{row['rate']:,.0f}/s",
+            *("" if row[name] is None else f"{row[name]:,}" for name in LAGS),
+            _time(row["newest"]),
+        )
+        for row in rows
+    ]
+    head = ("program", "state", "rate", "lag", "p50", "p99", "newest heartbeat")
+    return table("Programs and their lag", head, lines)
 
 
 def refusals_html(counts: Sequence[Mapping[str, Any]]) -> str:

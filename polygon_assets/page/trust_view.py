@@ -28,6 +28,7 @@ from polygon_assets.page.trust_tables import (
     alerts_html,
     days_html,
     gaps_html,
+    lags_html,
     legend_html,
     refusals_html,
 )
@@ -56,7 +57,7 @@ class TrustView:
         self._coverage_age, self._delays_age, self._rates_age = html(), html(), html()
         self._silence = html()
         self._days, self._days_age = html(), html()
-        self._alerts, self._gaps, self._refusals = html(), html(), html()
+        self._alerts, self._gaps, self._refusals, self._lags = html(), html(), html(), html()
         every_second(self.update)
         # Up to a day of minutes: drawn when they are new, not each second.
         when_new(lambda: sources.rows("delays").at, self._draw_delays)
@@ -84,6 +85,7 @@ class TrustView:
                     self._rates_age,
                 ),
                 _panel("## Refused within a day", self._refusals),
+                _panel("## Messages not read yet, now and within a day", self._lags),
             ),
         ]
 
@@ -146,6 +148,8 @@ class TrustView:
         self._gaps.object = gaps + age_line(rows("gaps"), now, CURE)
         refusals = "" if refused.value is None else refusals_html(refused.value)
         self._refusals.object = refusals + age_line(refused, now, CURE)
+        lags = "" if rows("lags").value is None else lags_html(rows("lags").value or [])
+        self._lags.object = lags + age_line(rows("lags"), now, CURE)
 
 
 def _panel(*content: Any) -> Any:

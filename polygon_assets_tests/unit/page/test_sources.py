@@ -14,8 +14,9 @@ from clickhouse_connect.driver.client import Client
 from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market import Connection
 from polygon_assets.market_calendar import MarketCalendar
-from polygon_assets.messages import Heartbeat
-from polygon_assets.page.sources import Beats, Delays, _filled_days, _rates, _usage
+from polygon_assets.messages import Heartbeat, ProgramName
+from polygon_assets.page.sources import Beats, Delays, _filled_days, _lags, _rates, _usage
+from polygon_assets.page.trust_tables import lags_html
 from polygon_assets.serving import heartbeat_history
 from polygon_assets_tests.unit.serving.seconds import Second, insert
 
@@ -174,3 +175,23 @@ def test_usage_is_what_today_has_used_so_far(
     assert 0 < used["day_bytes"] <= used["all_bytes"]
     whole = session.extended_close - session.extended_open
     assert used["passed"] == pytest.approx((clock["now"] - session.extended_open) / whole)
+
+
+def test_each_program_has_its_newest_lag_and_its_percentiles(
+    client: Client, connection: Connection
+) -> None:
+    now = dt.datetime.now(dt.UTC)
+
+    def beat(program: ProgramName, age: int, lag: int | None) -> Heartbeat:
+        sent = round(1000 * (now - age * SECOND).timestamp())
+        return Heartbeat(program, "host:1", "streaming", 1, sent_at=sent, rate=12_000.0, lag=lag)
+
+    sink = [beat("sink", age, age) for age in range(100)]
+    old = beat("archiver", 90_000, 5)
+    heartbeat_history.store(client, [*sink, beat("producer", 3, None), old])
+    producer, reader = _lags(connection)
+    assert (producer["program"], producer["lag"], producer["lag_p99"]) == ("producer", None, None)
+    assert (reader["program"], reader["lag"], reader["lag_p50"]) == ("sink", 0, 50)
+    assert reader["lag_p99"] == 99
+    assert "<td>streaming</td><td>12,000/s</td><td></td>" in lags_html([producer])
+    assert "<td>0</td><td>50</td><td>99</td>" in lags_html([reader])

@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 from polygon_assets import market
 from polygon_assets.page.candles import columns_of, later, moment_of, wall_ms
 from polygon_assets.page.sources import Sources
-from polygon_assets.page.symbol_view import Chosen, _streamed, history
+from polygon_assets.page.symbol_view import Chosen, _streamed, coverage_line, history
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.serving.seconds import OPENING_MS, Second, insert
 
@@ -42,6 +42,13 @@ def test_history_goes_on_across_a_weekend_to_the_first_trade(sources: Sources, e
         end = moment_of(candles[0])
     assert starts[0] == wall_ms(OPENING)
     assert len(starts) == {"1s": 3, "10s": 2, "1m": 2}[every]
+
+
+def test_the_days_seconds_are_traded_quiet_or_unknown() -> None:
+    parts = (("traded", 3), ("quiet", 5), ("traded", 1_000), ("unknown", 7))
+    intervals = [{"status": status, "seconds": seconds} for status, seconds in parts]
+    line = coverage_line(pa.Table.from_pylist(intervals))
+    assert "1,003 s with a trade, 5 s quiet (proved), 7 s not known" in line
 
 
 def test_a_day_of_the_marts_is_never_replaced_by_the_streamed_one(
