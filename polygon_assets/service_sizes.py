@@ -20,8 +20,8 @@ STREAM_SIZES = {
     "sink": Size(0.5, 2.0),
     "archiver": Size(0.25, 1.0),
 }
-"""By program. A core takes 120,000 events a second and more, the busiest second of the whole market
-has 12,000, and each program needs less than 400 MB; the sink's batches may be larger."""
+"""By program. A core takes more than 100,000 events a second, the busiest second of the whole
+market has 12,000, and each program needs less than 400 MB; the sink's batches may be larger."""
 
 DAGSTER_SIZES = {
     "webserver": Size(0.5, 1.0),
