@@ -9,6 +9,7 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
+from polygon_assets.inspection.dead_letters import one_line
 from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.page.candles import COLORS, DOWN
 from polygon_assets.page.frame import table
@@ -142,7 +143,7 @@ def refusals_html(counts: Sequence[Mapping[str, Any]]) -> str:
             escape(row["program"]),
             f"{row['letters']:,}",
             _time(row["newest"]),
-            f"{escape(row['sample'])} <code>{escape(row['sample_id'])}</code>",
+            f"{escape(one_line(row['sample']))} <code>{escape(row['sample_id'])}</code>",
         )
         for row in counts
     ]

@@ -108,6 +108,10 @@ class ReasonCount:
     letters: int
     replayed: int
     newest: dt.datetime
+    sample_id: str
+    """The newest letter."""
+    sample: str
+    """Its whole reason."""
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ SELECT
     uniqExact(d.letter_id) AS letters,
     uniqExactIf(d.letter_id, d.letter_id IN (published)) AS replayed,
     max(d.refused_at) AS newest,
-    argMax((d.letter_id, d.reason), d.refused_at) AS newest_letter,
-    newest_letter.1 AS sample_id,
-    newest_letter.2 AS sample
+    argMax(d.letter_id, (d.refused_at, d.letter_id)) AS sample_id,
+    argMax(d.reason, (d.refused_at, d.letter_id)) AS sample
 FROM market.dead_letters AS d FINAL
 WHERE (empty({ids:Array(String)}) OR d.letter_id IN {ids:Array(String)})
   AND ({program:String} = '' OR d.program = {program:String})

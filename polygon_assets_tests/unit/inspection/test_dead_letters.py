@@ -33,7 +33,7 @@ def test_a_letter_is_listed_in_new_york_time_on_one_line() -> None:
 
 
 def test_a_count_is_listed_with_its_newest_letter() -> None:
-    count = ReasonCount("sink", "insert", "not a row", 1200, 7, NOW)
+    count = ReasonCount("sink", "insert", "not a row", 1200, 7, NOW, "id", "not a row: {}")
     cells = ("1,200", "7", "2026-11-20 10:30:00", "sink", "insert", "not a row")
     assert count_cells(count) == cells
 

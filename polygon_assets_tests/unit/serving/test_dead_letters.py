@@ -137,12 +137,15 @@ def test_reasons_are_counted_without_the_values_that_they_quote(client: Client) 
     load(
         client,
         dead_letter(offset=1, reason="volume '12x' of -1.5 at byte 7"),
-        dead_letter(offset=2, reason="volume '9' of 2,000 at byte 12"),
+        dead_letter(offset=2, reason="volume '9' of 2,000 at byte 12", refused_at=NOW_US + 1),
         dead_letter(offset=3, reason='symbol "A1" is none'),
     )
     found = [(count.kind, count.letters) for count in counts(client, Selection(), 10)]
     assert found == [("volume … of N at byte N", 2), ("symbol … is none", 1)]
-    assert [count.letters for count in counts(client, Selection(), 1)] == [2]
+    [volume] = counts(client, Selection(), 1)
+    [newest] = selected(client, ids=(volume.sample_id,))
+    assert (volume.letters, volume.sample) == (2, "volume '9' of 2,000 at byte 12")
+    assert (newest.reason, newest.offset) == (volume.sample, 2)
     assert counts(client, Selection(stage="frame"), 10) == []
 
 
