@@ -99,7 +99,7 @@ def _service_table(rows: Sequence[tuple[str, ...]]) -> Table:
     """An address stays on one line; beside a long one the detail is wrapped."""
     shown = table(("services", "endpoint", "detail"), rows)
     shown.columns[1].no_wrap, shown.columns[1].overflow = True, "fold"
-    shown.columns[2].min_width = DETAIL_WIDTH
+    shown.columns[2].min_width, shown.columns[2].overflow = DETAIL_WIDTH, "fold"
     return shown
 
 
