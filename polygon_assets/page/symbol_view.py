@@ -343,7 +343,7 @@ class SymbolView:
         self._head.object = _headline(self._chosen.symbol, reading, self._sources.prices())
         self._age.object = age_line(reading, now, CURE)
         known = cast("Reading[pa.Table]", self._sources.clickhouse.reading(self._coverage_key()))
-        line = "" if known.value is None else f"{coverage_line(known.value)} "
+        line = "" if known.value is None else f"{coverage_line(known.value)} · "
         self._coverage.object = line + age_line(known, now, CURE)
         if self._problem:
             self._age.object += f'<p class="problem" role="alert">{escape(self._problem)}</p>'

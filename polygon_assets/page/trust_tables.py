@@ -39,7 +39,7 @@ def _marked(color: str, label: str) -> str:
 
 def alerts_html(rows: Sequence[Mapping[str, Any]] | None) -> str:
     if not rows:
-        return "" if rows is None else "no alert fires"
+        return "" if rows is None else "no alert fires · "
     lines = [
         f"<li><b>{escape(row['alert'])}</b> {escape(row['subject'])} since {_time(row['since'])}: "
         f"{escape(row['detail'])}</li>"
