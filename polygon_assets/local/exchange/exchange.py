@@ -103,4 +103,4 @@ async def prepare(market: Market, now: dt.datetime, pause_seconds: float) -> Non
     for number, day in enumerate(islice(market.finished_days(now), _PREPARED_DAYS)):
         if number >= _PREPARED_AT_ONCE:
             await asyncio.sleep(pause_seconds)
-        await asyncio.to_thread(market.grouped_sums, day, int(now.timestamp()))
+        await asyncio.to_thread(market.prepare_day, day)

@@ -6,6 +6,7 @@ Tests compare the pipeline's rows with these bars. Add an access to bars here; s
 
 import datetime as dt
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -71,6 +72,8 @@ class Market:
     _grouped: dict[dt.date, Sums] = field(default_factory=dict, repr=False)
     _drawing: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _grouping: dict[dt.date, threading.Lock] = field(default_factory=dict, repr=False)
+    _asked: int = field(default=0, repr=False)
+    """The requests for a day that are being summed."""
 
     @cached_property
     def universe(self) -> Universe:
@@ -117,16 +120,42 @@ class Market:
         if constants is None:
             return empty()
         if until < constants.end:
-            return whole_day(constants, self.patterns, self.universe.keys, until)
-        # One lock per day: a request waits only while its own day is being summed.
-        with self._drawing:
-            lock = self._grouping.setdefault(day, threading.Lock())
-        with lock:
+            return self._sum_for_request(constants, until)
+        with self._lock_of(day):
             sums = self._grouped.get(day)
             if sums is None:
-                sums = whole_day(constants, self.patterns, self.universe.keys, until)
+                sums = self._sum_for_request(constants, until)
                 _cache(self._grouped, day, sums)
         return sums
+
+    def prepare_day(self, day: dt.date) -> None:
+        """Sum a finished day before anyone asks for it; requests for other days go first."""
+        constants = self.trading_day(day)
+        if constants is None:
+            return
+        with self._lock_of(day):
+            if day not in self._grouped:
+                tickers = self.universe.keys
+                sums = whole_day(constants, self.patterns, tickers, FOR_EVER, self._let_requests_by)
+                _cache(self._grouped, day, sums)
+
+    def _lock_of(self, day: dt.date) -> threading.Lock:
+        """One lock per day: a request waits only while its own day is being summed."""
+        with self._drawing:
+            return self._grouping.setdefault(day, threading.Lock())
+
+    def _sum_for_request(self, day: TradingDay, until: int) -> Sums:
+        with self._drawing:
+            self._asked += 1
+        try:
+            return whole_day(day, self.patterns, self.universe.keys, until)
+        finally:
+            with self._drawing:
+                self._asked -= 1
+
+    def _let_requests_by(self) -> None:
+        while self._asked:
+            time.sleep(0.01)
 
     def finished_days(self, now: dt.datetime) -> Iterator[dt.date]:
         """The trading days before today, newest first."""

@@ -4,6 +4,7 @@ All numbers are whole, so that every way of summing gives exactly the same resul
 cutting seconds belongs to `bars`, the REST API's windows belong to `rest.aggregates`.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -102,12 +103,19 @@ def concatenated(parts: list[Sums]) -> Sums:
     )
 
 
-def whole_day(day: TradingDay, patterns: Patterns, tickers: Ints, until: int) -> Sums:
+def whole_day(
+    day: TradingDay,
+    patterns: Patterns,
+    tickers: Ints,
+    until: int,
+    before_portion: Callable[[], None] = lambda: None,
+) -> Sums:
     """The day's bar up to the Unix second `until` of each ticker that traded in regular hours.
 
     A bar starts with the session. As at the vendor, trades outside regular hours count for volume
     and number of trades, but not for prices. Seconds are cut only from the few percent of minutes
-    that can contain the open, high, low or close.
+    that can contain the open, high, low or close. `before_portion` is called before each part of
+    some hundred tickers, and may wait.
     """
     portions = [
         tickers[start : start + _TICKERS_AT_ONCE]
@@ -116,13 +124,16 @@ def whole_day(day: TradingDay, patterns: Patterns, tickers: Ints, until: int) ->
     seconds = min(until, day.end) - day.start
     if seconds <= 0:
         return empty()
+
+    def summed(portion: Ints) -> Sums:
+        before_portion()
+        return _portion(day, patterns, portion, seconds)
+
     if len(portions) == 1:
-        return _portion(day, patterns, portions[0], seconds)
+        return summed(portions[0])
     # NumPy releases the interpreter's lock while it computes, so a second core halves the time.
     with ThreadPoolExecutor(_THREADS) as pool:
-        return concatenated(
-            list(pool.map(lambda portion: _portion(day, patterns, portion, seconds), portions))
-        )
+        return concatenated(list(pool.map(summed, portions)))
 
 
 def _portion(day: TradingDay, patterns: Patterns, tickers: Ints, seconds: int) -> Sums:

@@ -2,6 +2,8 @@
 
 import asyncio
 import datetime as dt
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from polygon_assets.local.exchange.exchange import prepare
 from polygon_assets.local.exchange.market.bars import Bars, Patterns, cut, limits
-from polygon_assets.local.exchange.market.day import CENT, SHARE, Cells
+from polygon_assets.local.exchange.market.day import CENT, SHARE, Cells, TradingDay
 from polygon_assets.local.exchange.market.lateness import Rates
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.exchange.market.sums import Sums, empty
@@ -240,6 +242,30 @@ def test_the_newest_ten_days_are_summed_before_anyone_asks(monkeypatch: pytest.M
     monkeypatch.setattr("polygon_assets.local.exchange.market.market.whole_day", refused)
     days = [DAY - dt.timedelta(days=age) for age in (0, 1, 2, 3, 4, 7, 8, 9, 10, 11)]
     assert all(len(market.grouped_sums(day)) for day in days)
+
+
+def test_a_request_goes_before_the_preparation_of_another_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    market, before = Market(tickers=600), DAY - dt.timedelta(days=1)
+    started, order = threading.Event(), list[dt.date]()
+
+    def portion(day: TradingDay, *_: object) -> Sums:
+        """Half a second for each part of the day that is prepared, the request comes meanwhile."""
+        order.append(day.session.day)
+        started.set()
+        time.sleep(0.5 if day.session.day == DAY else 0.0)
+        return empty()
+
+    monkeypatch.setattr("polygon_assets.local.exchange.market.sums._portion", portion)
+    monkeypatch.setattr("polygon_assets.local.exchange.market.sums._THREADS", 1)
+    preparation = threading.Thread(target=market.prepare_day, args=(DAY,))
+    preparation.start()
+    assert started.wait(10)
+    market.grouped_sums(before)
+    preparation.join(10)
+    assert order == [DAY, before, before, before, DAY, DAY]
+    assert set(market._grouped) == {DAY, before}
 
 
 def test_a_late_begin_removes_earlier_trades_and_changes_no_later_second() -> None:
