@@ -5,7 +5,7 @@ Add what a candle shows here; drawing belongs to `candle_chart`.
 
 import datetime as dt
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -99,7 +99,7 @@ def joined(older: Columns, newer: Columns) -> Columns:
 
 def later(columns: Columns, start: float) -> Columns:
     """The candles that begin after `start`, a place on the axis."""
-    first = sum(each <= start for each in columns["start"])
+    first = bisect_right(columns["start"], start)
     return {name: columns[name][first:] for name in NAMES}
 
 

@@ -12,6 +12,7 @@ from polygon_assets.costs.estimate import COLUMNS, bill_of
 from polygon_assets.costs.prices import PricesError, read_prices
 from polygon_assets.costs.quantities import Quantities, quantities
 from polygon_assets.page.frame import (
+    CURE,
     Place,
     age_line,
     every_second,
@@ -25,7 +26,6 @@ from polygon_assets.settings import Settings
 
 USAGE_COLUMNS = ("today", "so far", "by the close, at this rate", "a day, by the estimate")
 GIGABYTE = 1e9
-CURE = "<code>polygon-assets status</code> says what is away; the page continues by itself."
 NO_CHANNELS = "No subscription CSV is in force yet: the asset s3/subscriptions puts one in force."
 
 
@@ -49,7 +49,6 @@ def cost_view(sources: Sources) -> Any:
         age.object = age_line(sources.rows("channels"), now, CURE)
         used_age.object = age_line(sources.rows("usage"), now, CURE)
 
-    draw_bill()
     when_new(channels, draw_bill)
     when_new(lambda: (sources.rows("usage").at, channels()), draw_usage)
     every_second(update)

@@ -16,7 +16,16 @@ from polygon_assets.batch.marts import queries
 from polygon_assets.batch.reconciliation import Verdict
 from polygon_assets.market_calendar import CalendarHorizonError, MarketCalendar, Session
 from polygon_assets.market_clock import calendar_of
-from polygon_assets.page.frame import Place, age_line, every_second, framed, html, table
+from polygon_assets.page.frame import (
+    CURE,
+    Place,
+    age_line,
+    every_second,
+    framed,
+    html,
+    table,
+    when_new,
+)
 from polygon_assets.page.readings import Reading, Source
 from polygon_assets.page.sources import Rows, Sources
 from polygon_assets.page.trust_tables import gaps_html
@@ -27,7 +36,6 @@ if TYPE_CHECKING:
 
 SHOWN_SYMBOLS = 200
 EVERY_SECONDS = 300.0
-CURE = "<code>polygon-assets status</code> says what is away; the page continues by itself."
 NOT_COMPARED = (
     "This day has not been compared yet: the asset <code>snowflake/marts/stream_vs_batch</code> "
     "compares a day once it is closed.<br>"
@@ -66,16 +74,23 @@ def _panels(sources: Sources, session: Session) -> list[Any]:
     pn.state.on_session_destroyed(lambda _: sources.warehouse.leave(key))
     symbols, age, gaps, gaps_age = html(), html(), html(), html()
 
-    def update() -> None:
-        now, dagster_url = dt.datetime.now(dt.UTC), sources.settings.dagster_url
-        reading = cast("Reading[Rows]", sources.warehouse.reading(key))
-        symbols.object = "" if reading.value is None else symbols_html(reading.value)
-        age.object = age_line(reading, now, CURE)
-        ledger = sources.rows("gaps")
-        chosen = gaps_of(session, ledger.value or [])
-        gaps.object = "" if ledger.value is None else gaps_html(chosen, dagster_url)
-        gaps_age.object = age_line(ledger, now, CURE)
+    def compared() -> Reading[Rows]:
+        return cast("Reading[Rows]", sources.warehouse.reading(key))
 
+    def draw_symbols() -> None:
+        symbols.object = symbols_html(compared().value or [])
+
+    def draw_gaps() -> None:
+        chosen = gaps_of(session, sources.rows("gaps").value or [])
+        gaps.object = gaps_html(chosen, sources.settings.dagster_url)
+
+    def update() -> None:
+        now = dt.datetime.now(dt.UTC)
+        age.object = age_line(compared(), now, CURE)
+        gaps_age.object = age_line(sources.rows("gaps"), now, CURE)
+
+    when_new(lambda: compared().at, draw_symbols)
+    when_new(lambda: sources.rows("gaps").at, draw_gaps)
     every_second(update)
     return [
         html(_links(day, sources.settings.dagster_url)),

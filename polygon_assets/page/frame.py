@@ -18,6 +18,7 @@ from polygon_assets.page.readings import Reading
 UPDATE_MS, CHECK_MS = 1000, 200
 SILENT_SECONDS = 6.0
 """A second arrives up to 4 s after its start: a longer silence is worth a line."""
+CURE = "<code>polygon-assets status</code> says what is away; the page continues by itself."
 VIEWS = (("Market", ""), ("Trust", "trust"), ("Cost", "cost"))
 TEMPLATE = (resources.files("polygon_assets.page") / "frame.html").read_text()
 STYLES = [

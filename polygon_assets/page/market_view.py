@@ -15,6 +15,7 @@ from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.page.board import COLUMNS, board, changes
 from polygon_assets.page.frame import (
+    CURE,
     Place,
     age_line,
     clock_line,
@@ -42,8 +43,6 @@ GRID = {
     "sizing_mode": "stretch_width",
     "min_width": 300,
 }
-CURE = "Is ClickHouse up? <code>polygon-assets status</code> says; the page continues by itself."
-CURE_OF_CLOSES = "<code>polygon-assets status</code> says what is away."
 NO_CLOSES = "Without the previous closes in Snowflake there is no change."
 
 
@@ -84,7 +83,7 @@ class MarketView:
         self._board = pn.Column(min_height=BOARD_HEIGHT)
         self._shown: pd.DataFrame | None = None
         self._filter = pn.widgets.TextInput(
-            name="Filter", placeholder="symbols that begin with …", width=220
+            label="Filter", placeholder="symbols that begin with …", width=220
         )
         self._filter.param.watch(self._filter_symbols, "value_input")
         every_second(self.update)
@@ -111,7 +110,7 @@ class MarketView:
         closes = self._sources.closes()
         further = "" if closes.value else f" · {NO_CLOSES} {escape(closes.problem)}"
         if closes.value and closes.problem:
-            further = f" · previous closes {age_line(closes, now, CURE_OF_CLOSES)}"
+            further = f" · previous closes {age_line(closes, now, CURE)}"
         self._age.object = f"{len(frame):,} symbols · {age_line(prices, now, CURE)}{further}"
         self._movers.object = _movers(self._sources.rows("movers"), now)
 

@@ -35,6 +35,7 @@ from polygon_assets.page.candles import (
     wall_ms,
 )
 from polygon_assets.page.frame import (
+    CURE,
     Place,
     age_line,
     every_second,
@@ -56,7 +57,6 @@ SHOWN_BARS, LOADED_BARS, MOST_BARS = 120, 600, 20_000
 TAIL_BARS = 3
 COVERAGE_SECONDS = 60.0
 SECOND = dt.timedelta(seconds=1)
-CURE = "Is ClickHouse up? <code>polygon-assets status</code> says; the page continues by itself."
 
 
 @dataclass(frozen=True)
@@ -189,10 +189,10 @@ class SymbolView:
         self._tasks: set[asyncio.Task[None]] = set()
         self._head, self._age, self._coverage = html(), html(), html()
         self._width = pn.widgets.RadioButtonGroup(
-            name="Width of a candle", options=list(WIDTHS), value=DEFAULT_WIDTH, width=320
+            label="Width of a candle", options=list(WIDTHS), value=DEFAULT_WIDTH, width=320
         )
         self._at = pn.widgets.DatetimeInput(
-            name="as known at (UTC)", value=_naive(self._chosen.at), width=220
+            label="as known at (UTC)", value=_naive(self._chosen.at), width=220
         )
         self._width.param.watch(self._choose, "value")
         self._at.param.watch(self._choose, "value")
@@ -245,22 +245,24 @@ class SymbolView:
         now = prices.now if prices else dt.datetime.now(dt.UTC)
         if chosen.at:
             now = min(now, chosen.at + SHOWN_BARS // 4 * chosen.width)
+        self._ask(
+            lambda: history(self._sources, chosen, now + chosen.width),
+            lambda loaded: self._place(loaded, chosen, now),
+        )
 
-        def place(loaded: History) -> None:
-            self._everything_loaded = chosen.is_of_days
-            self._adjusted_until = loaded.adjusted_until
-            self._problem = loaded.problem
-            width, starts = 1000 * chosen.seconds, loaded.candles["start"]
-            end = wall_ms(now)
-            # A symbol that has rested for long shows its last trades, not an empty chart.
-            if starts and starts[-1] < end - SHOWN_BARS * width:
-                end = starts[-1]
-            shown = end + 4 * width - SHOWN_BARS * width, end + 4 * width
-            self._chart.place(loaded.candles, width, shown)
-            self._chart.splits.data = dict(loaded.splits)
-            self._mark_known(chosen)
-
-        self._ask(lambda: history(self._sources, chosen, now + chosen.width), place)
+    def _place(self, loaded: History, chosen: Chosen, now: dt.datetime) -> None:
+        self._everything_loaded = chosen.is_of_days
+        self._adjusted_until = loaded.adjusted_until
+        self._problem = loaded.problem
+        width, starts = 1000 * chosen.seconds, loaded.candles["start"]
+        end = wall_ms(now)
+        # A symbol that has rested for long shows its last trades, not an empty chart.
+        if starts and starts[-1] < end - SHOWN_BARS * width:
+            end = starts[-1]
+        shown = end + 4 * width - SHOWN_BARS * width, end + 4 * width
+        self._chart.place(loaded.candles, width, shown)
+        self._chart.splits.data = dict(loaded.splits)
+        self._mark_known(chosen)
 
     def _mark_known(self, chosen: Chosen) -> None:
         """Draw what was known at the chosen moment."""
@@ -302,9 +304,9 @@ class SymbolView:
         chosen, document = self._chosen, pn.state.curdoc
 
         def show(answer: Any) -> None:
-            self._loading = False
             if chosen != self._chosen:
                 return
+            self._loading = False
             if isinstance(answer, MarketError):
                 self._problem = str(answer)
             else:

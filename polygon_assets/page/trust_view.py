@@ -12,6 +12,7 @@ import panel as pn
 from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.page.frame import (
+    CURE,
     Place,
     age_line,
     every_second,
@@ -33,8 +34,6 @@ from polygon_assets.page.trust_tables import (
     refusals_html,
 )
 from polygon_assets.serving.gap_ledger import SETTLED
-
-CURE = "<code>polygon-assets status</code> says what is away; the page continues by itself."
 
 
 def trust_view(sources: Sources) -> Any:

@@ -72,10 +72,9 @@ def migrate(
     cannot be written for a cluster, and DatabaseError when a statement fails. The statements before
     the failed one stay applied, and the next call starts again with the same file.
     """
+    todo = pending(read_migrations() if migrations is None else migrations, applied(client))
     names = list[str]()
-    for migration in pending(
-        read_migrations() if migrations is None else migrations, applied(client)
-    ):
+    for migration in todo:
         # Another program may have applied it meanwhile; what it drops must not be dropped again.
         if migration.name in applied(client):
             continue

@@ -187,10 +187,9 @@ def test_each_view_fits_a_phone_a_tablet_and_a_screen(
 
 @pytest.mark.parametrize("theme", ["", "?theme=dark"])
 @pytest.mark.parametrize("path", ["", "symbol/AAPL", "trust", "day/2026-11-20", "cost"])
-def test_each_view_can_be_used_without_a_mouse_or_good_eyes(
+def test_axe_finds_no_violation_of_its_rules(
     visit: Visit, address: str, client: Client, path: str, theme: str
 ) -> None:
-    """As far as axe-core finds it: names, roles, order, contrast."""
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
     gap = GapEntry("g", now - 60 * SECOND, now - 30 * SECOND, "crash", ("A.*",))
     verified = replace(gap, gap_id="v", state="verified")

@@ -7,9 +7,8 @@ SELECT
     last.1 AS state,
     last.2 AS rate,
     last.3 AS lag,
-    countIf(isNotNull(h.lag)) AS measured,
-    if(measured > 0, quantileExactIf(0.5)(h.lag, isNotNull(h.lag)), NULL) AS lag_p50,
-    if(measured > 0, quantileExactIf(0.99)(h.lag, isNotNull(h.lag)), NULL) AS lag_p99
+    quantileExact(0.5)(h.lag) AS lag_p50,
+    quantileExact(0.99)(h.lag) AS lag_p99
 FROM market.stream_heartbeats AS h FINAL
 WHERE h.sent_at >= {since:DateTime64(3, 'UTC')}
 GROUP BY program

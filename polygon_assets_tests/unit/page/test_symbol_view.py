@@ -8,9 +8,16 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from polygon_assets import market
-from polygon_assets.page.candles import columns_of, later, moment_of, wall_ms
+from polygon_assets.page.candles import moment_of, wall_ms
+from polygon_assets.page.readings import Reading
 from polygon_assets.page.sources import Sources
-from polygon_assets.page.symbol_view import Chosen, _streamed, coverage_line, history
+from polygon_assets.page.symbol_view import (
+    Chosen,
+    SymbolView,
+    _streamed,
+    coverage_line,
+    history,
+)
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.serving.seconds import OPENING_MS, Second, insert
 
@@ -51,8 +58,28 @@ def test_the_days_seconds_are_traded_quiet_or_unknown() -> None:
     assert "1,003 s with a trade, 5 s quiet (proved), 7 s not known" in line
 
 
+class View(SymbolView):
+    """The view outside of a page; `newest` are the bars that all who look at the symbol get."""
+
+    newest: pa.Table | None = None
+    asked = 0
+
+    def __init__(self, sources: Sources, chosen: Chosen) -> None:
+        super().__init__(sources, chosen.symbol)
+        self._chosen = chosen
+
+    def _reading(self) -> Reading[pa.Table]:
+        return Reading(self.newest)
+
+    def _ask(self, *_: object) -> None:
+        self.asked += 1
+
+    def closes(self) -> list[float]:
+        return list(self._chart.drawn["close"])
+
+
 def test_a_day_of_the_marts_is_never_replaced_by_the_streamed_one(
-    sources: Sources, monkeypatch: pytest.MonkeyPatch
+    sources: Sources, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A split of 2 for 1 on Monday: Friday's price is halved in the marts, not in the stream."""
     friday = {
@@ -62,9 +89,32 @@ def test_a_day_of_the_marts_is_never_replaced_by_the_streamed_one(
     monkeypatch.setattr(market, "adjusted", lambda *_: pa.Table.from_pylist([friday]))
     no_split = pa.schema({"execution_date": pa.date32()}).empty_table()
     monkeypatch.setattr(market, "splits", lambda *_: no_split)
-    end = OPENING + (MONDAY + 1) * DAY
-    loaded = history(sources, Chosen("A", "1d"), end)
-    assert loaded.candles["close"] == [0.5, 3.0]
-    streamed = columns_of(_streamed(sources, Chosen("A", "1d"), end))
-    assert streamed["close"] == [1.0, 3.0]
-    assert later(streamed, loaded.adjusted_until)["close"] == [3.0]
+    chosen, end = Chosen("A", "1d"), OPENING + (MONDAY + 1) * DAY
+    view = View(sources, chosen)
+    view._place(history(sources, chosen, end), chosen, end)
+    assert view.closes() == [0.5, 3.0]
+    insert(client, [second(MONDAY, 6, 4.0)])
+    view.newest = _streamed(sources, chosen, end)
+    assert view.newest["close"].to_pylist() == [1.0, 4.0]
+    view._draw_changes()
+    assert view.closes() == [0.5, 4.0]
+
+
+def test_an_empty_chart_is_loaded_with_the_first_bar(sources: Sources) -> None:
+    chosen, end = Chosen("A", "10s"), OPENING - DAY
+    view = View(sources, chosen)
+    view._place(history(sources, chosen, end), chosen, end)
+    view.newest = _streamed(sources, chosen, end)
+    view._draw_changes()
+    assert (view.closes(), view.asked) == ([], 0)
+    view.newest = _streamed(sources, chosen, OPENING + DAY)
+    view._draw_changes()
+    assert view.asked == 1
+
+
+def test_a_symbol_that_rests_shows_its_last_trades(sources: Sources) -> None:
+    chosen, now = Chosen("A", "1m"), OPENING + 9 * DAY
+    view = View(sources, chosen)
+    view._place(history(sources, chosen, now), chosen, now)
+    since, until = view._chart.shown
+    assert since < wall_ms(OPENING + MONDAY * DAY) < until

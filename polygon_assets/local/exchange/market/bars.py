@@ -175,10 +175,7 @@ def _wick(ripple: Ints, size: Ints) -> Ints:
 
 
 def limits(cells: Cells) -> tuple[Ints, Ints]:
-    """Bounds of each minute's prices before `cut` rounds them down to a cent.
-
-    In hundredths of a cent.
-    """
+    """Bounds of each minute's prices, in hundredths of a cent, before `cut` rounds to cents."""
     # A minute's only bar lies at the minute's price; several bars deviate from the line, which ends
     # at half the move from that price, and are shifted back by at most the same amount.
     stray = np.abs(cells.closes - cells.opens)
@@ -188,11 +185,6 @@ def limits(cells: Cells) -> tuple[Ints, Ints]:
     stray += 1
     stray += cells.ripple  # the longest wick
     move, price = cells.ripple >> 1, cells.price
-    highest = np.maximum(move + (CENT // 2 + 1), CENT + 1)
-    highest += price
-    highest += stray
-    move -= CENT // 2 - 1
-    np.maximum(move, 0, out=move)
-    move += stray
-    price -= move
-    return highest, price
+    highest = price + np.maximum(move + CENT // 2 + 1, CENT + 1) + stray
+    lowest = price - np.maximum(move - CENT // 2 + 1, 0) - stray
+    return highest, lowest

@@ -1,7 +1,8 @@
 """What a multiple of the whole market's peak needs: copies, partitions, megabytes, cores.
 
-Add a measured rate here, with where it was measured; the sizes of tasks belong to `service_sizes`.
-These are calculations from measured rates, not measurements at that load.
+`python -m scripts.scaling` prints the table of docs/production.md. Add a measured rate here, with
+where it was measured; the sizes of tasks belong to `service_sizes`. These are calculations from
+measured rates, not measurements at that load.
 """
 
 import math
@@ -74,3 +75,13 @@ def line(times: int) -> tuple[str, ...]:
         f"{needed.clickhouse_cores:,.1f} cores",
         needed.first,
     )
+
+
+def table() -> list[str]:
+    """The lines of the table in Markdown."""
+    rows = [COLUMNS, ("---",) * len(COLUMNS), *map(line, (1, 10, 100))]
+    return [f"| {' | '.join(row)} |" for row in rows]
+
+
+if __name__ == "__main__":
+    print("\n".join(table()))

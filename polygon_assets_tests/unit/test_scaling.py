@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from polygon_assets.costs.scaling import COLUMNS, EVENTS_PER_CORE, PEAK_RATE, capacity, line, needs
 from polygon_assets.service_sizes import STREAM_SIZES
+from scripts.scaling import EVENTS_PER_CORE, PEAK_RATE, capacity, needs, table
 
-GUIDE = (Path(__file__).parents[3] / "docs" / "production.md").read_text()
+GUIDE = (Path(__file__).parents[2] / "docs" / "production.md").read_text()
 
 
 def test_each_program_has_a_measured_rate() -> None:
@@ -26,10 +26,8 @@ def test_the_deployed_sizes_take_the_peak_with_one_copy_each() -> None:
     assert set(needs(PEAK_RATE).copies.values()) == {1}
 
 
-@pytest.mark.parametrize("times", [1, 10, 100])
-def test_the_guide_has_these_figures(times: int) -> None:
-    assert f"| {' | '.join(COLUMNS)} |" in GUIDE
-    assert f"| {' | '.join(line(times))} |" in GUIDE
+def test_the_guide_has_these_figures() -> None:
+    assert "\n".join(table()) in GUIDE
 
 
 def test_the_guide_names_what_a_copy_takes() -> None:
