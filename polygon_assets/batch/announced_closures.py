@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-from polygon_assets.market_calendar import NEW_YORK, ONE_DAY, MarketCalendar
+from polygon_assets.market_calendar import NEW_YORK, ONE_DAY, CalendarHorizonError, MarketCalendar
 
 EXCHANGES = frozenset({"NYSE", "NASDAQ"})
 """US stocks trade in the hours of these two; the OTC market follows them."""
@@ -26,10 +26,18 @@ def differences(calendar: MarketCalendar, announced: Sequence[Any], today: dt.da
     sentences: list[str] = []
     for entry in announced:
         try:
-            if entry["exchange"] in EXCHANGES:
-                closes[dt.date.fromisoformat(entry["date"])] = _close(entry)
-        except (KeyError, TypeError, ValueError) as error:
+            if entry["exchange"] not in EXCHANGES:
+                continue
+            day, close = dt.date.fromisoformat(entry["date"]), _close(entry)
+            calendar.session(day)
+        except (KeyError, TypeError, ValueError, CalendarHorizonError) as error:
             sentences.append(f"the vendor's entry cannot be read ({error!r}): {entry}")
+            continue
+        if closes.setdefault(day, close) != close:
+            sentences.append(
+                f"{day}: the vendor announces {_hours(closes[day])} for one exchange and "
+                f"{_hours(close)} for another"
+            )
     if not closes and not sentences:
         sentences.append(
             f"the vendor announces no day of {' or '.join(sorted(EXCHANGES))} "
@@ -49,7 +57,10 @@ def _close(entry: Any) -> dt.time | None:
         return None
     if entry["status"] != "early-close":
         raise ValueError(f"status {entry['status']!r}")
-    return dt.datetime.fromisoformat(entry["close"]).astimezone(NEW_YORK).time()
+    close = dt.datetime.fromisoformat(entry["close"])
+    if close.tzinfo is None:
+        raise ValueError(f"close {entry['close']!r} has no time zone")
+    return close.astimezone(NEW_YORK).time()
 
 
 def _difference(

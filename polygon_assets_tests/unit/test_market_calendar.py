@@ -215,6 +215,20 @@ def test_a_list_without_a_day_of_these_exchanges_cannot_be_compared(announced: l
         ([*THANKSGIVING, entry("soon")], "cannot be read"),
         ([*THANKSGIVING, entry("2026-12-10", "early-close")], "cannot be read"),
         ([*THANKSGIVING, entry("2026-12-10", "half-day")], "cannot be read"),
+        (
+            [*THANKSGIVING, entry("2026-11-27", "early-close", close="2026-11-27T18:00:00")],
+            "close '2026-11-27T18:00:00' has no time zone",
+        ),
+        ([*THANKSGIVING, entry("9999-12-31")], "cannot be read (CalendarHorizonError"),
+        (
+            [*THANKSGIVING, entry("2026-11-27", exchange="NASDAQ")],
+            "2026-11-27: the vendor announces a close at 13:00 New York for one exchange and a "
+            "closed market for another",
+        ),
+        (
+            [entry("2026-11-27", exchange="NASDAQ"), *THANKSGIVING[:3], *THANKSGIVING[4:]],
+            "2026-11-27: the vendor announces a closed market, the calendar has a close at 13:00",
+        ),
         ([*THANKSGIVING, "2026-12-10"], "cannot be read"),
         ([*THANKSGIVING, None], "cannot be read"),
     ],
