@@ -4,6 +4,7 @@ Change here how a command finds its endpoints; the settings themselves belong to
 file that a running stack leaves in its folder to `local.launcher.state`.
 """
 
+import os
 from pathlib import Path
 
 import click
@@ -12,6 +13,8 @@ from polygon_assets.settings import ENDPOINTS, Settings, SettingsError, load_set
 
 DATA = Path(".local")
 """The folder of all data and logs of the embedded stack, unless `--data` names another."""
+DATA_VARIABLE = "POLYGON_ASSETS_STACK_DATA"
+"""Set by `stack env`: the folder of the stack whose endpoints the environment has."""
 
 
 def read_settings() -> Settings:
@@ -32,8 +35,10 @@ def read_endpoints() -> tuple[Settings, Path | None]:
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
     if settings.model_fields_set & ENDPOINTS:
-        click.echo("using the endpoints that the environment names", err=True)
-        return settings, None
+        folder = _folder_of_the_environment()
+        shown = f": the stack that runs in {folder.resolve()}" if folder else ""
+        click.echo(f"using the endpoints that the environment names{shown}", err=True)
+        return settings, folder
     try:
         variables = read_environment(DATA)
     except StackNotRunningError:
@@ -46,3 +51,17 @@ def read_endpoints() -> tuple[Settings, Path | None]:
     click.echo(f"using the stack that runs in {DATA.resolve()}: no endpoint is set", err=True)
     clean_this_process()
     return Settings.model_validate({name.lower(): value for name, value in variables.items()}), DATA
+
+
+def _folder_of_the_environment() -> Path | None:
+    """The folder of the running stack to which every variable of the environment leads."""
+    from polygon_assets.local.launcher.state import StackNotRunningError, read_environment
+
+    for folder in (Path(os.environ.get(DATA_VARIABLE, DATA)), DATA):
+        try:
+            variables = read_environment(folder)
+        except StackNotRunningError:
+            continue
+        if variables.items() <= os.environ.items():
+            return folder
+    return None

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,7 +34,7 @@ def status(as_json: bool, watch: bool) -> None:
     from polygon_assets.inspection.status import Status
 
     settings, data = read_endpoints()
-    read_facts = Status(settings, data, _server_restarts(data) if data else {}).facts
+    read_facts = Status(settings, data, partial(_server_restarts, data)).facts
     if watch:
         _watch(read_facts, as_json)
     facts = read_facts(dt.datetime.now(dt.UTC))
@@ -100,7 +101,7 @@ def doctor(entitlements: bool) -> None:
     sys.exit(0 if everything_ok else 1)
 
 
-def _server_restarts(data: Path) -> dict[str, int]:
+def _server_restarts(data: Path | None) -> dict[str, int]:
     from polygon_assets.local.launcher.state import read_restarts
 
-    return read_restarts(data)
+    return read_restarts(data) if data else {}

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from polygon_assets.commands.endpoints import DATA
+from polygon_assets.commands.endpoints import DATA, DATA_VARIABLE
 
 PROJECT = Path(__file__).parents[2]
 
@@ -111,7 +111,7 @@ def env(data: Path) -> None:
         variables = read_environment(data)
     except StackNotRunningError as error:
         raise click.ClickException(str(error)) from error
-    lines = shell_lines(variables, os.environ)
+    lines = shell_lines({**variables, DATA_VARIABLE: str(data.resolve())}, os.environ)
     click.echo(
         "\n".join(
             f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}"

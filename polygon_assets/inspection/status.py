@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -61,11 +60,11 @@ class Status:
         self,
         settings: Settings,
         data: Path | None = None,
-        server_restarts: Mapping[str, int] = MappingProxyType({}),
+        server_restarts: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         """`data` is the folder of the embedded stack, if there is one.
 
-        `server_restarts` is how often the stack has restarted each server.
+        `server_restarts` returns how often the stack has restarted each server by now.
         """
         self._data = data
         self._server_restarts = server_restarts
@@ -107,12 +106,13 @@ class Status:
 
     def _services(self, answers: Mapping[str, Answer], deadline_seconds: float) -> Facts:
         services: Facts = {}
+        restarts = self._server_restarts()
         for name, endpoint in self._endpoints.items():
             failure = self._settings.conceal(_failure(name, answers, deadline_seconds))
             detail = failure or _detail(name, answers)
             services[name] = _service(name, endpoint, detail, not failure)
-            if name in self._server_restarts:
-                services[name]["restarts"] = self._server_restarts[name]
+            if name in restarts:
+                services[name]["restarts"] = restarts[name]
         return services
 
     def _connectors(self, answers: Mapping[str, Answer]) -> Facts:

@@ -74,7 +74,14 @@ def read_environment(data_dir: Path) -> dict[str, str]:
 
     Raises StackNotRunningError.
     """
-    if not _is_locked(data_dir / "stack.lock"):
+    try:
+        is_running = _is_locked(data_dir / "stack.lock")
+    except OSError as error:
+        raise StackNotRunningError(
+            f"no stack can be found on {data_dir}: {error.strerror}; remove it, or use a folder of "
+            "your own with --data"
+        ) from None
+    if not is_running:
         raise StackNotRunningError(
             f"no stack is running on {data_dir}: start one with `polygon-assets stack up` "
             "or `polygon-assets dev`"
@@ -92,7 +99,7 @@ def read_restarts(data_dir: Path) -> dict[str, int]:
     """The restarts of each server by the stack that runs on `data_dir`; empty if none runs."""
     try:
         return dict(json.loads((data_dir / "stack.json").read_text()).get("restarts", {}))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return {}
 
 

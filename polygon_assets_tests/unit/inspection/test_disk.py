@@ -36,7 +36,7 @@ def test_status_and_doctor_report_scarce_space(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(status, "free_bytes", lambda _: 1_000_000)
-    facts = status.Status(NOWHERE, tmp_path, {"kafka": 2}).facts(NOW)
+    facts = status.Status(NOWHERE, tmp_path, lambda: {"kafka": 2}).facts(NOW)
     assert facts["disk"] == {
         "free_bytes": 1_000_000,
         "wanted_bytes": WANTED,
