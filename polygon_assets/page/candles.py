@@ -81,10 +81,14 @@ def last_closes(seconds: "pa.Table", width: int) -> Columns:
 
 
 def split_marks(splits: "pa.Table", calendar: MarketCalendar) -> Columns:
-    """A mark for each executed or announced split: its place on the axis, and its ratio."""
+    """A mark for each executed or announced split: its place on the axis, and its ratio.
+
+    None where the vendor's entry lacks the day or a part of the ratio.
+    """
+    known = (split for split in splits.to_pylist() if None not in split.values())
     marks = [
         (wall_ms(session.regular_open), f"{split['split_to']:g} for {split['split_from']:g}")
-        for split in splits.to_pylist()
+        for split in known
         if (session := calendar.session(split["execution_date"]))
     ]
     return {"at": [at for at, _ in marks], "label": [label for _, label in marks]}

@@ -228,6 +228,33 @@ def test_contradictory_entries_keep_the_last_good_prices_until_a_decision(
     assert findings.undecided_splits(session) == []
 
 
+@pytest.mark.parametrize("ratio", [(1, 10), (None, 10)])
+def test_a_split_without_a_day_keeps_the_last_good_prices_until_a_decision(
+    session: SnowflakeConnection, ratio: tuple[Any, float]
+) -> None:
+    """The vendor's `"execution_date":"soon"` is null in RAW: the split may be on any day."""
+    merge_closes(session, {THURSDAY: 400, FRIDAY: 400})
+    merge_closes(session, {THURSDAY: 7, FRIDAY: 8}, "B")
+    build_all(session, THURSDAY, FRIDAY)
+    good = adjusted(session)
+    undated = split("undated", "A", "2026-11-16", *ratio) | {"execution_date": None}
+    merge(session, "stock_split", undated)
+    merge_closes(session, {MONDAY: 40})
+    merge_closes(session, {MONDAY: 9}, "B")
+    build_all(session, MONDAY)
+    assert adjusted(session) == good
+    assert [row[1] for row in adjusted(session, "B")] == [7.0, 8.0, 9.0]
+    [entry] = findings.undecided_splits(session)
+    assert (entry.ticker, entry.execution_date, entry.split_id) == ("A", None, "undated")
+    closes = queries.answer(session, "previous_closes", day=TUESDAY)
+    assert closes["ticker"].to_pylist() == ["B"]
+    decision = SplitDecision("A", "2026-11-16", 1, 10)
+    marts.build(session, MARTS["dim_stock_split"], decisions=[decision])
+    marts.build(session, ADJUSTED)
+    assert [row[1] for row in adjusted(session)] == [40.0, 40.0, 40.0]
+    assert findings.undecided_splits(session) == []
+
+
 def test_one_decision_is_enough_for_one_split_on_two_days(session: SnowflakeConnection) -> None:
     merge(
         session,

@@ -163,7 +163,8 @@ _DIM_STOCK_SPLIT = Mart(
             "VARCHAR",
             "applied, decided (by a person), repeated (the same ratio again), no effect, "
             "unusable (no ratio), overruled (by a decision) or undecided (contradicts another "
-            "entry: the ticker's adjusted prices stay unchanged until a person decides).",
+            "entry or has no day: the ticker's adjusted prices stay unchanged until a person "
+            "decides).",
         ),
     ),
 )

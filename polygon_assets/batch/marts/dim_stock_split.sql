@@ -38,10 +38,21 @@ redated AS (
     LEFT JOIN decisions AS d ON d.ticker = b.ticker AND d.execution_date = b.execution_date
     WHERE a.price_factor <> 1 AND d.ticker IS NULL
 ),
+-- Entries without a day that a person has decided, by a line with their ratio and the day.
+dated AS (
+    SELECT DISTINCT l.split_id
+    FROM listed AS l
+    INNER JOIN decisions AS d ON d.ticker = l.ticker
+    WHERE l.execution_date IS NULL
+        AND (
+            l.price_factor IS NULL
+            OR ABS(d.split_from / d.split_to / l.price_factor - 1) < 0.001
+        )
+),
 compared AS (
     SELECT
         l.*,
-        d.ticker IS NOT NULL AS is_decided,
+        d.ticker IS NOT NULL OR t.split_id IS NOT NULL AS is_decided,
         r.split_id IS NOT NULL AS is_redated,
         COUNT(l.price_factor) OVER (PARTITION BY l.ticker, l.execution_date) AS usable,
         -- 1 to 1, "no split", contradicts a split of the same day.
@@ -62,6 +73,7 @@ compared AS (
     FROM listed AS l
     LEFT JOIN decisions AS d ON d.ticker = l.ticker AND d.execution_date = l.execution_date
     LEFT JOIN redated AS r ON r.split_id = l.split_id
+    LEFT JOIN dated AS t ON t.split_id = l.split_id
 )
 SELECT
     c.split_id,
@@ -78,6 +90,7 @@ SELECT
         WHEN c.price_factor IS NULL THEN 'undecided'
         WHEN c.largest / c.smallest > 1.001 OR c.is_redated THEN 'undecided'
         WHEN c.price_factor = 1 THEN 'no effect'
+        WHEN c.execution_date IS NULL THEN 'undecided'
         WHEN c.place = 1 THEN 'applied'
         ELSE 'repeated'
     END AS status

@@ -62,10 +62,10 @@ class SplitJump:
 
 @dataclass(frozen=True)
 class SplitEntry:
-    """One of the contradictory split entries of a ticker."""
+    """One of the undecided split entries of a ticker."""
 
     ticker: str
-    execution_date: dt.date
+    execution_date: dt.date | None
     split_from: float | None
     split_to: float | None
     split_id: str

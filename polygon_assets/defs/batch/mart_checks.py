@@ -239,24 +239,25 @@ def judge_jumps(jumps: Sequence[findings.SplitJump]) -> Judgement:
 
 
 def judge_decided(entries: Sequence[findings.SplitEntry]) -> Judgement:
-    """Names ticker, day and entries of each contradiction, with the line that decides it."""
-    by_event: dict[tuple[str, dt.date], list[str]] = {}
+    """Names ticker, day and undecided entries of each split, with the line that decides it."""
+    by_event: dict[tuple[str, dt.date | None], list[str]] = {}
     for entry in entries:
         ratio = f"{_number(entry.split_from)} to {_number(entry.split_to)} ({entry.split_id})"
         by_event.setdefault((entry.ticker, entry.execution_date), []).append(ratio)
     tickers = {entry.ticker for entry in entries}
     lines = [
-        f"{ticker} on {day}: {', '.join(ratios)}"
+        f"{ticker} on {day or 'no day'}: {', '.join(ratios)}"
         for (ticker, day), ratios in list(by_event.items())[:SHOWN]
     ]
     message = (
         f"{len(tickers)} tickers keep their last good adjusted prices, because entries of their "
-        "splits contradict each other. Decide each with a line TICKER,DAY,OLD SHARES,NEW SHARES in "
-        "split_decisions.csv or SPLIT_DECISIONS (1,1 for no split):\n\n" + "\n\n".join(lines)
+        "splits contradict each other or have no day. Decide each with a line "
+        "TICKER,DAY,OLD SHARES,NEW SHARES in split_decisions.csv or SPLIT_DECISIONS (1,1 for no "
+        "split; an entry without a day by its own ratio and the day):\n\n" + "\n\n".join(lines)
     )
     return Judgement(
         not entries,
-        message if entries else "no entries contradict each other",
+        message if entries else "no entries contradict each other, and each has a day",
         is_error=True,
         numbers={"undecided": len(tickers)},
     )

@@ -124,4 +124,8 @@ def test_days_stand_at_their_regular_open_and_splits_at_theirs() -> None:
     days = table({"trading_day": dt.date(2026, 11, 20), **prices})
     assert columns_of_days(days, NYSE)["start"] == [wall_ms(OPENING)]
     split = {"execution_date": dt.date(2026, 11, 20), "split_from": 1.0, "split_to": 3.0}
-    assert split_marks(table(split), NYSE) == {"at": [wall_ms(OPENING)], "label": ["3 for 1"]}
+    unknown = [split | {name: None} for name in ("execution_date", "split_from")]
+    assert split_marks(table(split, *unknown), NYSE) == {
+        "at": [wall_ms(OPENING)],
+        "label": ["3 for 1"],
+    }

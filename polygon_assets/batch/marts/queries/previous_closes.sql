@@ -1,5 +1,6 @@
 -- The newest close of every ticker before the day `day`, in the shares of that day. A ticker with an
--- undecided split in between is left out, because nobody knows its close in those shares.
+-- undecided split in between, or one without a day, is left out, because nobody knows its close in
+-- those shares.
 WITH newest AS (
     SELECT MAX(trading_day) AS trading_day
     FROM MARTS.FACT_DAILY_TRADING
@@ -11,8 +12,9 @@ splits AS (
         MAX(CASE WHEN s.status = 'undecided' THEN 1 ELSE 0 END) AS undecided,
         EXP(SUM(CASE WHEN s.status <> 'undecided' THEN LN(s.price_factor) END)) AS price_factor
     FROM MARTS.DIM_STOCK_SPLIT AS s
-    INNER JOIN newest AS n ON s.execution_date > n.trading_day
-    WHERE s.execution_date <= %(day)s AND s.status IN ('applied', 'decided', 'undecided')
+    INNER JOIN newest AS n ON s.execution_date > n.trading_day OR s.execution_date IS NULL
+    WHERE (s.execution_date <= %(day)s OR s.execution_date IS NULL)
+        AND s.status IN ('applied', 'decided', 'undecided')
     GROUP BY s.ticker
 )
 SELECT d.ticker, d.trading_day, d.close * COALESCE(s.price_factor, 1) AS close

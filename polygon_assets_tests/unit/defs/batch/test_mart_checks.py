@@ -198,6 +198,8 @@ def test_a_contradiction_is_named_with_ticker_day_entries_and_the_cure() -> None
     )
     assert (judgement.passed, judgement.is_error) == (False, True)
     assert "META on 2026-11-16: 2 to 3 (a), nothing to 1.5 (b)" in judgement.message
+    undated = judge_decided([SplitEntry("META", None, 1, 10, "c")])
+    assert "META on no day: 1 to 10 (c)" in undated.message
     assert "split_decisions.csv or SPLIT_DECISIONS" in judgement.message
     assert judge_decided([]).passed
 
