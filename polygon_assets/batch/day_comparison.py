@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 from polygon_assets.batch.marts import MARTS, queries, replace_day
@@ -199,5 +200,8 @@ def _row(comparison: DayComparison, symbol: Comparison, now: dt.datetime) -> dic
 
 
 def _prices(side: str, bar: DayBar | None) -> dict[str, Any]:
-    names = ("open", "high", "low", "close", "volume")
-    return {f"{side}_{name}": getattr(bar, name, None) for name in names}
+    values = {name: getattr(bar, name, None) for name in ("open", "high", "low", "close", "volume")}
+    return {
+        f"{side}_{name}": value if value is not None and isfinite(value) else None
+        for name, value in values.items()
+    }

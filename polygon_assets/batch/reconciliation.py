@@ -38,7 +38,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class DayBar:
-    """One symbol's day: prices in US dollars, volume in shares with exact fractions."""
+    """One symbol's day: prices in US dollars, volume in shares with exact fractions.
+
+    A bar of the marts may lack a value: then it is None, and `is_known` is false.
+    """
 
     symbol: str
     open: float

@@ -4,17 +4,18 @@ How dimensions and facts are built belongs to test_marts.py.
 """
 
 import datetime as dt
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from snowflake.connector import SnowflakeConnection
 
-from polygon_assets.batch import marts, reconciliation
+from polygon_assets.batch import day_comparison, marts, reconciliation
 from polygon_assets.batch.marts import MARTS, findings, queries
 from polygon_assets.batch.marts.findings import Finding
 from polygon_assets.batch.raw.staging import RowError
-from polygon_assets.batch.reconciliation import DayBar
+from polygon_assets.batch.reconciliation import DayBar, Verdict
 from polygon_assets_tests.processes.warehouse_harness import (
     AT,
     ask,
@@ -169,7 +170,7 @@ def test_findings_name_duplicates_missing_values_and_orphans(session: SnowflakeC
     assert findings.day_rows(session, FACT) == {THURSDAY: 1, MONDAY: 5}
 
 
-def test_a_bar_without_all_values_is_left_out_of_the_comparison(
+def test_a_bar_without_all_values_matches_nothing_and_is_not_lost(
     session: SnowflakeConnection,
 ) -> None:
     merge(
@@ -180,6 +181,23 @@ def test_a_bar_without_all_values_is_left_out_of_the_comparison(
         bar("C", "2026-11-16", volume=None),
     )
     marts.build(session, FACT, MONDAY)
-    assert reconciliation.day_bars(session, MONDAY) == [
-        DayBar("A", 10.0, 10.0, 10.0, 10.0, Decimal("100.5"))
+    bars = reconciliation.day_bars(session, MONDAY)
+    assert bars[0] == DayBar("A", 10.0, 10.0, 10.0, 10.0, Decimal("100.5"))
+    assert [(bar.symbol, bar.is_known) for bar in bars] == [("A", True), ("B", False), ("C", False)]
+    streamed = [replace(bars[0], symbol=symbol) for symbol in ("A", "B")]
+    exact = reconciliation.Tolerance(0, 0)
+    verdicts = reconciliation.compare(streamed, bars, ["A", "B", "C"], exact)
+    assert [(each.symbol, each.verdict) for each in verdicts] == [
+        ("A", Verdict.MATCH),
+        ("B", Verdict.DRIFT),
+        ("C", Verdict.MISSING),
+    ]
+    compared = day_comparison.DayComparison(MONDAY, verdicts, {})
+    rows = [day_comparison._row(compared, verdict, AT) for verdict in verdicts]
+    assert marts.replace_day(session, MARTS["stream_vs_batch"], MONDAY, rows) == 3
+    stored = queries.answer(session, "compared_symbols", day=MONDAY, limit=9).to_pylist()
+    assert [(row["symbol"], row["batch_close"], row["batch_volume"]) for row in stored] == [
+        ("B", 10.0, Decimal("100.5")),
+        ("C", 10.0, None),
+        ("A", 10.0, Decimal("100.5")),
     ]

@@ -169,7 +169,7 @@ def _worst_line(comparison: DayComparison, symbol: Comparison) -> tuple[str, ...
         for drift in (symbol.volume_drift, symbol.price_drift)
     )
     volumes = (
-        f"{bar.volume:,.6f}".rstrip("0").rstrip(".") if bar else ""
+        f"{bar.volume:,.6f}".rstrip("0").rstrip(".") if bar and bar.volume is not None else ""
         for bar in (symbol.stream, symbol.batch)
     )
     minutes = comparison.minutes.get(symbol.symbol, "")
