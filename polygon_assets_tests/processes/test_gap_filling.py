@@ -17,6 +17,7 @@ import pytest
 
 from polygon_assets.clients import clickhouse, subscription_store
 from polygon_assets.clients.polygon import PolygonRest
+from polygon_assets.defs.assets.stream_gaps import stream_gaps
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.stream.fill_gaps import fill_gaps, waive_gaps
 from polygon_assets.gap_filling import doubt
@@ -24,7 +25,7 @@ from polygon_assets.gap_filling.fill import GapFiller, GapFillError, Scope, prog
 from polygon_assets.gap_filling.record import record, record_subscription_sets
 from polygon_assets.inspection.streams import reported_gaps
 from polygon_assets.local.launcher.stack import Stack
-from polygon_assets.market_calendar import REVISION_WINDOW
+from polygon_assets.market_calendar import NEW_YORK, REVISION_WINDOW
 from polygon_assets.market_clock import WALL_CLOCK, calendar_of
 from polygon_assets.messages import Heartbeat
 from polygon_assets.serving import gap_ledger, heartbeat_history, subscription_sets
@@ -340,6 +341,14 @@ def test_a_gap_that_cannot_be_filled_holds_up_no_other_and_a_person_may_waive_it
         assert not run(waive_gaps, "waive", gap_ids=["bad"], reason=" ")
         assert run(waive_gaps, "waive", gap_ids=["bad"], reason="a test")
         assert states() == [("waived", "a test"), ("verified", "")]
+
+    shown = dg.materialize([stream_gaps], resources=environment)
+    [materialization] = shown.asset_materializations_for_node("clickhouse__stream_gaps")
+    table = str(materialization.metadata["newest_settled"].value)
+    since = f"{moment.astimezone(NEW_YORK):%Y-%m-%d %H:%M:%S}"
+    assert f"| {since} | " in table
+    assert "| waived | 0 | 0 |" in table
+    assert "a test" in str(materialization.metadata["notes"].value)
 
 
 def test_the_progress_is_a_bar_with_numbers() -> None:

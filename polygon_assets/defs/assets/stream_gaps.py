@@ -6,6 +6,7 @@ Add a column of the ledger's page here; gaps are found by `streaming` and stored
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -15,6 +16,9 @@ from polygon_assets.defs.graph.keys import STREAM_GAPS, WEBSOCKET
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.serving.gap_ledger import GapEntry
+
+if TYPE_CHECKING:
+    from polygon_assets.inspection.gaps import GapRow
 
 GAP_COLUMNS: tuple[Column, ...] = (
     ("gap_id", "String", "connection and first moment; the key"),
@@ -41,7 +45,8 @@ GAP_COLUMNS: tuple[Column, ...] = (
     ("verify_after", "Nullable(DateTime64(3, 'UTC'))", "when it is compared once more"),
     ("updated_at", "DateTime64(6, 'UTC')", "the newest version of a gap wins"),
 )
-SHOWN_ROWS = 200
+SHOWN_OPEN = 200
+SHOWN_SETTLED = 50
 SHOWN_AGE = dt.timedelta(days=14)
 STATE_COLORS = {
     "verified": plots.GOOD,
@@ -66,7 +71,8 @@ STATE_COLORS = {
     description=described(
         "Every interval in which events may have been missed, and what became of it: the sensor "
         "`gap_filler` records it and the job `fill_gaps` fetches its seconds by REST. The latest "
-        "materialization shows the unsettled ones as a table; `polygon-assets gaps` prints them.",
+        "materialization shows the open ones and the newest settled ones as tables; "
+        "`polygon-assets gaps --all` prints them.",
         grain="one row per gap; read it with FINAL.",
         lateness="a gap is recorded within half a minute after events arrive again, filled "
         "within two minutes, and compared once more when corrections can no longer come.",
@@ -78,31 +84,39 @@ def stream_gaps(environment: Environment) -> dg.MaterializeResult[None]:
     from polygon_assets.inspection import gaps, streams
 
     settings, now = environment.settings(), dt.datetime.now(dt.UTC)
-    is_open = environment.calendar().is_open(environment.clock().market(now))
     ledger = gaps.ledger(settings)
-    rows = gaps.rows(
-        gaps.unsettled(ledger), streams.heartbeats(settings).get("producer"), is_open, now
-    )
-    return dg.MaterializeResult(
-        metadata={
-            "open_gaps": dg.MetadataValue.int(len(rows)),
-            "settled_gaps": dg.MetadataValue.int(len(ledger) - len(gaps.unsettled(ledger))),
-            "rows_added": dg.MetadataValue.int(sum(entry.rows_added for entry in ledger)),
-            "rows_corrected": dg.MetadataValue.int(sum(entry.rows_corrected for entry in ledger)),
-            "missing_seconds": dg.MetadataValue.float(
-                sum(((row.until or now) - row.since).total_seconds() for row in rows)
-            ),
-            **_by_day(ledger, now),
-            "gaps": dg.MetadataValue.md(
-                as_table(gaps.COLUMNS, [row.cells() for row in rows[-SHOWN_ROWS:]])
-                if rows
-                else "no open gap"
-            ),
-            "notes": dg.MetadataValue.md(
-                "\n".join(f"* {note}" for note in gaps.notes(rows)) or "none"
-            ),
-        }
-    )
+    is_open = environment.calendar().is_open(environment.clock().market(now))
+    producer = streams.heartbeats(settings).get("producer")
+    rows = gaps.rows(gaps.unsettled(ledger), producer, is_open, now)
+    return dg.MaterializeResult(metadata=ledger_metadata(ledger, rows, now))
+
+
+def ledger_metadata(
+    ledger: Sequence[GapEntry], open_rows: Sequence["GapRow"], now: dt.datetime
+) -> dict[str, dg.MetadataValue]:
+    """What the asset's page shows; `open_rows` may have one more gap than the ledger, a lasting."""
+    from polygon_assets.inspection import gaps
+
+    def table(rows: Sequence["GapRow"]) -> str:
+        return as_table(gaps.COLUMNS, [row.cells() for row in rows])
+
+    settled = [entry for entry in ledger if entry.is_settled]
+    newest = gaps.rows(settled[-SHOWN_SETTLED:], None, market_is_open=False, now=now)[::-1]
+    shown = open_rows[-SHOWN_OPEN:]
+    missing = sum((((row.until or now) - row.since).total_seconds() for row in open_rows), 0.0)
+    return {
+        "open_gaps": dg.MetadataValue.int(len(open_rows)),
+        "settled_gaps": dg.MetadataValue.int(len(settled)),
+        "rows_added": dg.MetadataValue.int(sum(entry.rows_added for entry in ledger)),
+        "rows_corrected": dg.MetadataValue.int(sum(entry.rows_corrected for entry in ledger)),
+        "missing_seconds": dg.MetadataValue.float(missing),
+        **_by_day(ledger, now),
+        "gaps": dg.MetadataValue.md(table(shown) if shown else "no open gap"),
+        "newest_settled": dg.MetadataValue.md(table(newest) if newest else "none yet"),
+        "notes": dg.MetadataValue.md(
+            "\n".join(f"* {note}" for note in gaps.notes([*shown, *newest])) or "none"
+        ),
+    }
 
 
 def _by_day(ledger: Sequence[GapEntry], now: dt.datetime) -> dict[str, dg.MetadataValue]:

@@ -4,6 +4,7 @@ Add a form here; the words themselves belong to the asset. A graph test refuses 
 description.
 """
 
+import html
 from collections.abc import Iterable, Sequence
 
 import dagster as dg
@@ -37,6 +38,10 @@ def as_diff(added: Sequence[str], removed: Sequence[str]) -> str:
 
 
 def as_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table."""
+    """A Markdown table; a bar, a tag or a line break in a cell is text."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return html.escape(" ".join(str(value).splitlines()), quote=False).replace("|", "\\|")

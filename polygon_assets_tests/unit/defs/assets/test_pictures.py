@@ -5,6 +5,7 @@ import datetime as dt
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from xml.etree import ElementTree
@@ -15,10 +16,10 @@ from clickhouse_connect.driver.client import Client
 
 from polygon_assets.batch.reconciliation import Verdict
 from polygon_assets.defs.assets.reconciliation import SHOWN_DAYS, days_metadata
-from polygon_assets.defs.assets.stream_gaps import _by_day
+from polygon_assets.defs.assets.stream_gaps import SHOWN_SETTLED, ledger_metadata
 from polygon_assets.defs.assets.top_movers import movers_table
 from polygon_assets.defs.graph import plots
-from polygon_assets.inspection import tables
+from polygon_assets.inspection import gaps, tables
 from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.serving.gap_ledger import GapEntry, GapState
 from polygon_assets.settings import Settings
@@ -126,10 +127,32 @@ def test_the_ledger_is_shown_by_day_and_state() -> None:
         gap(3, MORNING, 60, "verified"),
         gap(4, MORNING + MINUTE, 30, "open"),
     ]
-    values = shown(_by_day(ledger, MORNING + day)["by_day"])
+    values = shown(ledger_metadata(ledger, [], MORNING + day)["by_day"])
     assert values == {"verified": [5.0, 60.0], "open": [0.0, 30.0]}
-    assert _by_day(ledger[:1], MORNING) == {}
-    assert _by_day([], MORNING) == {}
+    assert "by_day" not in ledger_metadata(ledger[:1], [], MORNING)
+    assert "by_day" not in ledger_metadata([], [], MORNING)
+
+
+def test_open_gaps_and_the_newest_settled_ones_are_tables() -> None:
+    settled = [gap(number, MORNING + number * MINUTE, 5, "verified") for number in range(60)]
+    waived = replace(settled[0], gap_id="w", state="waived", note="halted: a | b", rows_added=1234)
+    unreadable = replace(gap(61, MORNING, 30, "open"), cause="a|b\nc")
+    ledger = [unreadable, *settled, waived]
+    rows = gaps.rows(gaps.unsettled(ledger), None, market_is_open=True, now=MORNING)
+    values = {name: entry.value for name, entry in ledger_metadata(ledger, rows, MORNING).items()}
+    assert (values["open_gaps"], values["settled_gaps"], values["missing_seconds"]) == (1, 61, 30)
+    assert str(values["gaps"]).splitlines()[2:] == [
+        r"| 2026-11-20 09:30:00 | 09:30:30 | 30 s | a\|b c | all | open | 0 | 0 |"
+    ]
+    newest = str(values["newest_settled"]).splitlines()[2:]
+    assert len(newest) == SHOWN_SETTLED
+    assert newest[:2] == [
+        "| 2026-11-20 09:30:00 | 09:30:05 | 5 s | crash | all | waived | 1,234 | 0 |",
+        "| 2026-11-20 10:29:00 | 10:29:05 | 5 s | crash | all | verified | 0 | 0 |",
+    ]
+    assert values["notes"] == "* w (2026-11-20 09:30:00): halted: a | b"
+    nothing = ledger_metadata([], [], MORNING)
+    assert (nothing["gaps"].value, nothing["newest_settled"].value) == ("no open gap", "none yet")
 
 
 def test_movers_are_a_table_and_none_are_said_so() -> None:
