@@ -12,7 +12,11 @@ from polygon_assets.events.validation import refusal_reason
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.messages import Heartbeat, encode, unaccounted
 from polygon_assets.settings import Settings
-from polygon_assets.streaming.program import EXIT_NOT_ENTITLED, EXIT_WRONG_KEY
+from polygon_assets.streaming.program import (
+    EXIT_NOT_ENTITLED,
+    EXIT_UNKNOWN_ANSWER,
+    EXIT_WRONG_KEY,
+)
 from polygon_assets_tests.planted_secrets import PLANTED, leaks
 from polygon_assets_tests.processes.harness import beat, put_in_force, raw_aggregates
 from polygon_assets_tests.processes.live_market import (
@@ -148,6 +152,44 @@ def test_a_handshake_refused_for_the_key_ends_the_producer_with_exit_10(
     program = live.programs.start("producer")
     assert program.exit_code() == EXIT_WRONG_KEY
     assert f"the vendor refused POLYGON_API_KEY (HTTP {status})" in program.log
+
+
+@pytest.mark.parametrize(
+    ("answer", "exit_code", "words"),
+    [
+        (
+            '[{"ev":"status","status":"error","message":"authentication failed"}]',
+            EXIT_WRONG_KEY,
+            "the vendor refused POLYGON_API_KEY (authentication failed); check the key",
+        ),
+        (
+            '[{"ev":"status","status":"error","message":"upgrade to another plan"}]',
+            EXIT_NOT_ENTITLED,
+            "the vendor refused the connection (upgrade to another plan): the account's plan lacks",
+        ),
+        (
+            '[{"ev":"status","status":"error","message":"teapot"}]',
+            EXIT_UNKNOWN_ANSWER,
+            "the vendor gave an unknown answer to POLYGON_API_KEY (error: teapot); check the key",
+        ),
+        pytest.param(
+            "teapot",
+            EXIT_UNKNOWN_ANSWER,
+            "the vendor gave an unknown answer to POLYGON_API_KEY (teapot); check the key",
+            marks=pytest.mark.long,
+        ),
+    ],
+    ids=["key", "plan", "unknown status", "no frame"],
+)
+def test_a_login_refused_in_any_form_ends_the_producer_with_the_vendors_words(
+    live: Live, settings: Settings, answer: str, exit_code: int, words: str
+) -> None:
+    live.exchange.control("login", text=answer)
+    put_in_force(settings, *channels(SYMBOLS))
+    program = live.programs.start("producer")
+    assert program.exit_code() == exit_code
+    assert words in program.log
+    assert (live.beat().state, words in live.beat().detail) == ("stopped", True)
 
 
 CLOCK_8_SECONDS_BEHIND = """

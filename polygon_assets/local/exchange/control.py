@@ -169,6 +169,12 @@ def _handshake(exchange: Exchange, body: Body) -> Body:
     return {"pending": len(exchange.faults.handshakes)}
 
 
+def _login(exchange: Exchange, body: Body) -> Body:
+    """Answer every key with the payload `text`, whatever key it is; an empty one ends the fault."""
+    exchange.faults.login_answer = str(body["text"]).encode()
+    return {"bytes": len(exchange.faults.login_answer)}
+
+
 ACTIONS: dict[str, Callable[[Exchange, Body], Body]] = {
     "drop": _drop,
     "close": _close,
@@ -181,6 +187,7 @@ ACTIONS: dict[str, Callable[[Exchange, Body], Body]] = {
     "refuse": _refuse,
     "rate-limit": _rate_limit,
     "handshake": _handshake,
+    "login": _login,
 }
 
 

@@ -27,6 +27,8 @@ class Faults:
     key_refused: bool = False
     stream_refused: bool = False
     """The plan has no WebSocket, as the free one: the login is refused, REST is not."""
+    login_answer: bytes = b""
+    """The only answer to every key on the WebSocket; empty: the vendor's own answers."""
     replies: deque[tuple[str, Reply]] = field(default_factory=deque)
     """Faulty REST replies, each with the path prefix of the request that gets it."""
     bad_events: list[bytes] = field(default_factory=list)

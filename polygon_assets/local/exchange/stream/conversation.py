@@ -18,7 +18,7 @@ from polygon_assets.local.exchange.stream.subscriptions import (
     subscribe,
     unsubscribe,
 )
-from polygon_assets.local.exchange.stream.websocket import Connection, RequestMessage
+from polygon_assets.local.exchange.stream.websocket import Connection, RequestMessage, text_frame
 
 NO_WEBSOCKET = "Your plan doesn't include websocket access. Visit the pricing page to upgrade."
 
@@ -61,6 +61,9 @@ def _answer(exchange: Exchange, feed: Feed, connection: Connection, message: byt
 
 
 def _authenticate(exchange: Exchange, feed: Feed, connection: Connection, key: str) -> None:
+    if exchange.faults.login_answer:
+        connection.send_frame(text_frame(exchange.faults.login_answer))
+        return
     if not exchange.knows_key(key):
         connection.end_with(status("auth_failed", "authentication failed"), 1008)
         return
