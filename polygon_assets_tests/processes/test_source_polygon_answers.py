@@ -162,6 +162,22 @@ def test_a_page_that_repeats_ends_the_stream_and_is_named(tmp_path: Path, cycle:
     assert "exchanges" in output.states
 
 
+@pytest.mark.long
+def test_a_list_without_end_is_read_up_to_its_thousandth_page(tmp_path: Path) -> None:
+    pages = [
+        {**GOOD[SPLITS], "next_url": f"https://api.massive.com{SPLITS}?cursor={n}"}
+        for n in range(1100)
+    ]
+    with vendor({SPLITS: pages}) as server:
+        output = read(tmp_path, server, "stock_split", "exchanges")
+    assert output.code == 1
+    assert server.request_count(SPLITS) == 1001
+    assert any(
+        "past page 1000: stocks/v1/splits?cursor=1000'" in error for error in output.errors
+    ), output.errors
+    assert "exchanges" in output.states
+
+
 @pytest.mark.parametrize(
     "next_url", first_few(3, [{"url": "x"}, "no address", "", 7, "http://host", [], False])
 )
