@@ -132,16 +132,20 @@ query ($id: String!) {
 }"""
 
 
+@pytest.mark.parametrize(
+    ("tables", "ages"),
+    [(("grouped_daily", "daily_open_close"), (15, 14, 13)), (("grouped_daily",), (18, 17, 16))],
+    ids=["both tables", "one alone"],
+)
 def test_a_backfill_launched_in_the_ui_loads_days_before_the_history(
     development: tuple[subprocess.Popen[bytes], Path],
+    tables: tuple[str, ...],
+    ages: tuple[int, ...],
 ) -> None:
     _, data = development
     wait_until_healthy(data)
-    days = [
-        (dt.datetime.now(dt.UTC) - dt.timedelta(days=ago)).date().isoformat()
-        for ago in (15, 14, 13)
-    ]
-    keys = [["snowflake", "raw", table] for table in ("grouped_daily", "daily_open_close")]
+    days = [(dt.datetime.now(dt.UTC) - dt.timedelta(days=ago)).date().isoformat() for ago in ages]
+    keys = [["snowflake", "raw", table] for table in tables]
     parameters = {"assetSelection": [{"path": key} for key in keys], "partitionNames": days}
     launched = ask_the_ui(data, LAUNCH_BACKFILL, parameters=parameters)
 
@@ -157,8 +161,8 @@ def test_a_backfill_launched_in_the_ui_loads_days_before_the_history(
     with closing(snowflake.connect(settings)) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT date, count(*) > 250, count(*) = count(DISTINCT ticker) "
-            "FROM RAW.GROUPED_DAILY WHERE date <= %s GROUP BY 1 ORDER BY 1",
-            (days[-1],),
+            "FROM RAW.GROUPED_DAILY WHERE date BETWEEN %s AND %s GROUP BY 1 ORDER BY 1",
+            (days[0], days[-1]),
         )
         assert [(str(day), *checks) for day, *checks in cursor.fetchall()] == [
             (day, True, True) for day in days

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -364,6 +365,47 @@ def test_a_hanging_service_is_named_and_delays_nothing_else(
         assert len(calls) == 2, "a hanging service is not queried again"
     finally:
         released.set()
+
+
+def test_services_that_accept_and_never_answer_are_named_by_the_command_in_time() -> None:
+    """The clients themselves would wait for a minute or more."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        address = f"127.0.0.1:{port}"
+        endpoints = {
+            "POLYGON_WEBSOCKET_URL": f"ws://{address}",
+            "KAFKA_BOOTSTRAP_SERVERS": address,
+            "CLICKHOUSE_HOST": "127.0.0.1",
+            "CLICKHOUSE_PORT": str(port),
+            "SUBSCRIPTIONS_BUCKET": "bucket",
+            "AWS_ENDPOINT_URL_S3": f"http://{address}",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AIRBYTE_API_URL": f"http://{address}",
+            "AIRBYTE_WORKSPACE_ID": "workspace",
+            "SNOWFLAKE_ACCOUNT": "account",
+            "SNOWFLAKE_USER": "user",
+            "SNOWFLAKE_PASSWORD": "password",
+            "SNOWFLAKE_HOST": "127.0.0.1",
+            "SNOWFLAKE_PORT": str(port),
+            "SNOWFLAKE_PROTOCOL": "http",
+        }
+        answer = subprocess.run(
+            [sys.executable, "-m", "polygon_assets.cli", "status", "--json"],
+            env=os.environ | endpoints,
+            capture_output=True,
+            text=True,
+            timeout=40,
+            check=False,
+        )
+    assert answer.returncode == 1, answer.stderr
+    details = {
+        name: service["detail"] for name, service in json.loads(answer.stdout)["services"].items()
+    }
+    assert details.pop("exchange").startswith("accepts connections")
+    assert details == dict.fromkeys(
+        ("kafka", "clickhouse", "s3", "airbyte", "snowflake"), "no answer within 5 s"
+    )
 
 
 def test_an_unforeseen_error_is_shown_and_hides_nothing_else(
