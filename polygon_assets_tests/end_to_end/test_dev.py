@@ -7,6 +7,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -23,6 +24,7 @@ from polygon_assets_tests.processes.dev_process import (
     environment_of,
     run_cli,
     running_dev,
+    start_dev,
     status_of,
     wait_until_healthy,
 )
@@ -201,3 +203,32 @@ def test_a_second_stack_on_the_same_data_is_refused_with_a_sentence(
     second = run_cli("stack", "up", "--data", str(data))
     assert second.returncode == 1
     assert "a stack is running on" in second.stderr
+
+
+def test_the_third_death_of_a_server_ends_it_at_once_with_what_to_do(tmp_path: Path) -> None:
+    process = start_dev(tmp_path, "--tickers", "20")
+    log = tmp_path / "dev.log"
+
+    def kill() -> None:
+        server = json.loads((tmp_path / "stack.json").read_text())["servers"]["s3"]
+        psutil.Process(server["pid"]).kill()
+
+    def has_come_back(deaths: int) -> bool:
+        return log.read_text().count("s3 is back after") == deaths
+
+    try:
+        eventually(lambda: "logs: " in log.read_text(), "all servers run", START_SECONDS)
+        children = psutil.Process(process.pid).children(recursive=True)
+        for death in (1, 2):
+            kill()
+            eventually(partial(has_come_back, death), f"back after death {death}", START_SECONDS)
+        kill()
+        assert process.wait(60) == 1
+    finally:
+        process.kill()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+    end = log.read_text().split("s3 is back after")[-1]
+    assert "s3 died (exit code -9), 3 times within 5 minutes; it is not started again" in end
+    assert "Free memory or disk if the log names them; otherwise `make clean`" in end
+    assert "Traceback" not in end
