@@ -23,6 +23,7 @@ from polygon_assets.defs.graph.keys import (
     STOCK_VERSIONS,
     WEBSOCKET,
 )
+from polygon_assets.defs.stream.trend import Trend
 from polygon_assets.messages import Heartbeat
 
 OBSERVE_SECONDS = 30.0
@@ -96,6 +97,7 @@ class EventReporter:
         self._shown: tuple[object, ...] = ()
         self._materialized_at: dict[dg.AssetKey, float] = {}
         self._progress: dict[dg.AssetKey, tuple[str, int]] = {}
+        self._trend = Trend()
 
     def log(self, message: str) -> None:
         """Write a line into the run's log."""
@@ -103,6 +105,8 @@ class EventReporter:
 
     def observe(self, heartbeat: Heartbeat | None, restarts: int) -> None:
         """Write the events that are due: every 30 s, and sooner when the state changed."""
+        if heartbeat:
+            self._trend.take(heartbeat)
         shown = _shown(heartbeat, restarts)
         age = self._clock() - self._observed_at
         if age < (OBSERVE_SECONDS if shown == self._shown else CHANGE_SECONDS):
@@ -114,10 +118,14 @@ class EventReporter:
                 if heartbeat
                 else _no_heartbeat(self._kafka_error(), restarts)
             )
+            picture = self._trend.picture() if subject.flow else {}
             if subject.observed:
-                self._log_event(dg.AssetObservation(subject.key, metadata=metadata))
+                seen = metadata if subject.progress else {**metadata, **picture}
+                self._log_event(dg.AssetObservation(subject.key, metadata=seen))
             if heartbeat and self._progressed(subject, heartbeat):
-                self._log_event(dg.AssetMaterialization(subject.key, metadata=metadata))
+                self._log_event(
+                    dg.AssetMaterialization(subject.key, metadata={**metadata, **picture})
+                )
 
     def _progressed(self, subject: Subject, heartbeat: Heartbeat) -> bool:
         count = heartbeat.counters.get(subject.progress, 0)

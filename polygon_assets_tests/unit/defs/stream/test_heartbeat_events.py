@@ -1,6 +1,8 @@
 """Which events a heartbeat becomes, and how often."""
 
+import base64
 from dataclasses import dataclass, field
+from xml.etree import ElementTree
 
 import dagster as dg
 import msgspec
@@ -17,6 +19,8 @@ from polygon_assets.defs.graph.keys import (
 )
 from polygon_assets.defs.stream.heartbeat_events import EventReporter
 from polygon_assets.messages import Heartbeat, ProgramName
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @dataclass
@@ -143,3 +147,62 @@ def test_without_a_heartbeat_the_reason_is_shown() -> None:
     log = Log()
     log.reporter("sink").observe(None, 0)
     assert log.events[0].metadata["state"].value == "no heartbeat: no broker"
+
+
+def hour(**changes: object) -> list[str]:
+    """The picture of each materialization of RAW during 70 minutes."""
+    log = Log()
+    reporter = log.reporter("producer")
+    for minute in range(70):
+        at = minute * 60_000
+        newest = at - 1000 * (minute % 3)
+        now = beat(
+            "producer", forwarded=minute + 1, sent_at=at, rate=float(minute), newest_event=newest
+        )
+        reporter.observe(msgspec.structs.replace(now, **changes), 0)
+        log.now += 60
+    return [
+        str(event.metadata["last_hour"].value) if "last_hour" in event.metadata else ""
+        for event in log.events
+        if isinstance(event, dg.AssetMaterialization) and event.asset_key == RAW
+    ]
+
+
+def drawn(picture: str) -> ElementTree.Element:
+    return ElementTree.fromstring(base64.b64decode(picture.partition("base64,")[2][:-1]))
+
+
+def test_the_last_hour_is_a_small_picture_on_each_materialization() -> None:
+    pictures = hour(lag=7)
+    assert pictures[0] == ""
+    assert len(pictures) == 70
+    assert max(map(len, pictures)) < 4000, "written every minute, it must not fill the event log"
+    root = drawn(pictures[-1])
+    texts = [text.text for text in root.iter(f"{SVG}text")]
+    assert texts == [
+        *("events/s", "69", "max 69"),
+        *("messages behind", "7", "max 7"),
+        *("newest event", "0.0 s old", "max 2"),
+    ]
+    rates, lags, ages = (path.get("d", "")[1:].split("L") for path in root.iter(f"{SVG}path"))
+    assert len(rates) == len(lags) == len(ages) == 61
+    assert (rates[0], rates[-1]) == (f"0 {40 - 40 * 9 / 69:.0f}", "480 0")
+    assert lags[0].endswith(" 0"), "the largest value is at the top"
+    assert [point.split()[1] for point in ages[-3:]] == ["20", "0", "40"]
+    assert pictures[-1].startswith("![rate, lag and age of the newest event over the last 60 min](")
+
+
+def test_a_number_that_is_not_known_has_no_line() -> None:
+    root = drawn(hour(lag=None, newest_event=None)[-1])
+    assert [text.text for text in root.iter(f"{SVG}text")][0::3] == ["events/s"]
+
+
+def test_the_table_of_record_shows_the_last_hour_on_its_observations() -> None:
+    log = Log()
+    reporter = log.reporter("sink")
+    for minute in range(3):
+        reporter.observe(beat("sink", forwarded=0, sent_at=minute * 60_000), 0)
+        log.now += 60
+    [*_, last] = log.events
+    assert (type(last), last.asset_key) == (dg.AssetObservation, STOCK_AGGREGATES)
+    assert "last_hour" in last.metadata
