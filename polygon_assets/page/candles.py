@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
+from polygon_assets.serving.gap_ledger import concerns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,6 +22,7 @@ Columns = dict[str, list[Any]]
 UP, DOWN, SAME = "#26a69a", "#ef5350", "#9e9e9e"
 COLORS = {
     "streamed": "#4caf50",
+    "quiet": "#aed581",
     "verified": "#26a69a",
     "filled": "#ffb300",
     "filling": "#ffb300",
@@ -156,8 +158,7 @@ def shaded(gaps: Sequence[Mapping[str, Any]], channel: str, since: float, until:
     shown: Columns = {"left": [], "right": [], "color": [], "label": []}
     for gap in gaps:
         left, right = wall_ms(gap["since"]), wall_ms(gap["until"])
-        concerned = not gap["channels"] or {"A.*", channel} & set(gap["channels"])
-        if concerned and left < until and right > since:
+        if concerns(gap["channels"], channel) and left < until and right > since:
             shown["left"].append(left)
             shown["right"].append(right)
             shown["color"].append(COLORS.get(gap["state"], COLORS["gap"]))

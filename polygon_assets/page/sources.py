@@ -20,7 +20,9 @@ from polygon_assets.market import Connection
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import Heartbeat
 from polygon_assets.page.readings import Reader, Reading, Source
+from polygon_assets.page.trust import Activity
 from polygon_assets.settings import Settings
+from polygon_assets.subscriptions import PER_SECOND, WILDCARD
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,6 +34,8 @@ LIVE_SECONDS = 0.5
 DELAYS_WINDOW = dt.timedelta(minutes=5)
 BEATS_MARGIN = dt.timedelta(minutes=1)
 SAMPLE = 50
+SHOWN_CHANNELS = 30
+CHANNEL = f"{PER_SECOND}."
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,24 @@ def _rates(connection: Connection) -> Rows:
     return [{**row, "is_today": row["trading_day"] == day} for row in rows]
 
 
+def _activity(connection: Connection) -> Activity:
+    """When each subscribed channel traded today, as far as the one-minute bars are filled."""
+    day = connection.newest_day()
+    sets = connection.read("newest_subscription_set").to_pylist()
+    channels = sets[0]["channels"] if sets else []
+    symbols = [] if WILDCARD in channels else [name.removeprefix(CHANNEL) for name in channels]
+    chosen = {"day": day, "symbols": symbols, "limit": SHOWN_CHANNELS}
+    rows = connection.read("traded_intervals", **chosen).to_pylist() if channels else []
+    until = {row["trading_day"]: row["filled_at"] for row in _filled_days(connection)}
+    silent = sorted(set(symbols) - {row["symbol"] for row in rows})
+    return Activity(
+        {CHANNEL + row["symbol"]: row["intervals"] for row in rows[:SHOWN_CHANNELS]},
+        [CHANNEL + symbol for symbol in silent],
+        len(symbols) or len(rows),
+        until.get(day),
+    )
+
+
 def _usage(connection: Connection) -> Rows:
     """What today has used so far, and the share of its session that has passed."""
     day, now = connection.newest_day(), connection.now()
@@ -178,6 +200,7 @@ class Sources:
             Source("alerts", 5.0, partial(_rows, "firing_alerts")),
             Source("filled days", 60.0, _filled_days),
             Source("rates", 30.0, _rates),
+            Source("activity", 60.0, _activity),
             Source("usage", 30.0, _usage),
             Source("channels", 30.0, partial(_rows, "newest_subscription_set")),
         ]
@@ -199,6 +222,9 @@ class Sources:
 
     def coverage(self) -> Reading[Sequence[Interval]]:
         return cast("Reading[Sequence[Interval]]", self.clickhouse.reading("coverage"))
+
+    def activity(self) -> Reading[Activity]:
+        return cast("Reading[Activity]", self.clickhouse.reading("activity"))
 
     def closes(self) -> Reading[Mapping[str, float]]:
         """The previous closes by symbol, in today's shares."""

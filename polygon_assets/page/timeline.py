@@ -13,6 +13,7 @@ from bokeh.models import (
     FactorRange,
     HoverTool,
 )
+from bokeh.models.renderers import DataRenderer
 from bokeh.plotting import figure
 
 from polygon_assets.page.candles import COLORS, Columns
@@ -30,7 +31,9 @@ class CoverageFigure:
     """One line per channel, with the intervals of the day in the colours of their states."""
 
     def __init__(self, *, dark: bool) -> None:
-        self._bars = ColumnDataSource({name: [] for name in BARS})
+        self._bars, self._channel_bars = (
+            ColumnDataSource({name: [] for name in BARS}) for _ in range(2)
+        )
         self._rows = FactorRange()
         self.figure = figure(
             height=ROWS_MARGIN + ROW_HEIGHT,
@@ -40,23 +43,26 @@ class CoverageFigure:
             tools="xpan,xwheel_zoom,reset",
             toolbar_location=None,
         )
-        bar = self.figure.hbar(
-            y="row", left="left", right="right", height=0.7, color="color", source=self._bars
-        )
+        drawn: list[DataRenderer] = [
+            self.figure.hbar(
+                y="row", left="left", right="right", height=0.7, color="color", source=source
+            )
+            for source in (self._channel_bars, self._bars)
+        ]
         tooltips = [("", "@label"), ("from", "@left{%T}"), ("to", "@right{%T}")]
         formatters: Formatters = {"@left": "datetime", "@right": "datetime"}
-        self.figure.add_tools(HoverTool(renderers=[bar], tooltips=tooltips, formatters=formatters))
+        self.figure.add_tools(HoverTool(renderers=drawn, tooltips=tooltips, formatters=formatters))
         styled(self.figure, dark=dark)
 
-    def draw(self, bars: Columns) -> None:
-        """Replace the intervals if they changed."""
-        if bars == self._bars.data:
-            return
-        rows = list(dict.fromkeys(bars["row"]))[::-1]
+    def draw(self, bars: Columns, channel_bars: Columns) -> None:
+        """Replace what changed: the lines of all channels together, and those of single ones."""
+        rows = list(dict.fromkeys([*bars["row"], *channel_bars["row"]]))[::-1]
         if rows != list(self._rows.factors):
             self._rows.factors = rows
             self.figure.height = ROWS_MARGIN + ROW_HEIGHT * max(1, len(rows))
-        self._bars.data = dict(bars)
+        for source, newest in ((self._bars, bars), (self._channel_bars, channel_bars)):
+            if newest != source.data:
+                source.data = dict(newest)
 
 
 class DelaysFigure:

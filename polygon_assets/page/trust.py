@@ -13,7 +13,7 @@ from polygon_assets.batch.reconciliation import Verdict
 from polygon_assets.gap_filling.coverage import Interval, without
 from polygon_assets.market_calendar import MarketCalendar, Session
 from polygon_assets.page.candles import COLORS, Columns, wall_ms
-from polygon_assets.serving.gap_ledger import DOUBT, SETTLED, may_concern
+from polygon_assets.serving.gap_ledger import DOUBT, SETTLED, concerns, may_concern
 
 ALL = "all channels"
 BARS = ("row", "left", "right", "color", "label")
@@ -22,7 +22,22 @@ DAY_MS = 86_400_000.0
 RATES = ("time", "rate")
 NOT_YET = dt.timedelta(seconds=15)
 """A heartbeat is stored every ten seconds: what is younger is not unknown yet."""
+FIVE_MINUTES = dt.timedelta(minutes=5)
+SHOWN_SILENT = 10
 Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Activity:
+    """When the subscribed channels traded today."""
+
+    intervals: Mapping[str, Sequence[dt.datetime]]
+    """The starts of the five minutes with trades, by channel, of the busiest channels."""
+    silent: Sequence[str]
+    """Channels without a trade; of the whole market nobody can know them."""
+    channels: int
+    known_until: dt.datetime | None
+    """What is younger is not in the one-minute bars yet; None before their first filling."""
 
 
 def timeline(
@@ -45,15 +60,60 @@ def timeline(
     for piece in unknown:
         _add(bars, ALL, piece, "gap", "nobody recorded this time")
     for gap in gaps:
-        part = Interval(max(gap["since"], session.since), min(gap["until"], session.until))
-        if part.length > dt.timedelta(0):
-            for row in [ALL] if _is_of_all(gap) else gap["channels"]:
-                _add(bars, row, part, gap["state"], f"{gap['cause']}: {gap['state']} {gap['note']}")
+        for row in [ALL] if _is_of_all(gap) else gap["channels"]:
+            _add_gap(bars, row, gap, session)
     return bars
+
+
+def channel_timeline(
+    activity: Activity, covered: Sequence[Interval], gaps: Rows, session: Interval
+) -> Columns:
+    """A line for each channel: traded or proved quiet by five minutes, and the gaps above it.
+
+    What is younger than the one-minute bars is left out, because nobody knows yet whether a channel
+    traded. Silent channels come first, because they are the ones to doubt.
+    """
+    bars: Columns = {name: [] for name in BARS}
+    until = min(activity.known_until or session.since, session.until)
+    proved = [
+        Interval(part.since, min(part.until, until))
+        for part in merged(covered)
+        if part.since < until
+    ]
+    silent = dict.fromkeys(activity.silent[:SHOWN_SILENT], ())
+    for channel, starts in {**silent, **activity.intervals}.items():
+        traded = list(merged(Interval(start, start + FIVE_MINUTES) for start in starts))
+        for part in proved:
+            quiet = list(without(part, traded))
+            for piece in without(part, quiet):
+                _add(bars, channel, piece, "streamed", "traded, by five minutes")
+            for piece in quiet:
+                _add(bars, channel, piece, "quiet", "no trade while the stream was complete")
+        for gap in gaps:
+            if concerns(gap["channels"], channel):
+                _add_gap(bars, channel, gap, session)
+    return bars
+
+
+def silent_line(activity: Activity) -> str:
+    """How many channels the figure shows, and which did not trade at all."""
+    shown = len(activity.intervals) + min(len(activity.silent), SHOWN_SILENT)
+    text = f"{shown:,} of {activity.channels:,} channels"
+    if not activity.silent:
+        return text
+    names = ", ".join(activity.silent[:SHOWN_SILENT])
+    more = ", …" if len(activity.silent) > SHOWN_SILENT else ""
+    return f"{text}; no trade today: {len(activity.silent):,} ({names}{more})"
 
 
 def _is_of_all(gap: Mapping[str, Any]) -> bool:
     return not str(gap["gap_id"]).startswith(DOUBT)
+
+
+def _add_gap(bars: Columns, row: str, gap: Mapping[str, Any], session: Interval) -> None:
+    part = Interval(max(gap["since"], session.since), min(gap["until"], session.until))
+    if part.length > dt.timedelta(0):
+        _add(bars, row, part, gap["state"], f"{gap['cause']}: {gap['state']} {gap['note']}")
 
 
 def _add(bars: Columns, row: str, part: Interval, state: str, label: str) -> None:

@@ -20,6 +20,7 @@ LAGS = ("lag", "lag_p50", "lag_p99")
 DAY_COLORS = {"reconciled": COLORS["streamed"], "closed": COLORS["verified"], "drift": DOWN}
 LEGEND = (
     ("streamed", "streamed"),
+    ("quiet", "quiet, proved"),
     ("verified", "filled and verified"),
     ("filled", "filled, not verified yet"),
     ("gap", "gap"),

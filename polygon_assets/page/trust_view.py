@@ -11,6 +11,7 @@ import panel as pn
 
 from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market_clock import calendar_of
+from polygon_assets.page.candles import Columns
 from polygon_assets.page.frame import (
     CURE,
     Place,
@@ -24,7 +25,15 @@ from polygon_assets.page.frame import (
 )
 from polygon_assets.page.sources import Sources
 from polygon_assets.page.timeline import CoverageFigure, DelaysFigure, RatesFigure
-from polygon_assets.page.trust import days, delays, rates, timeline
+from polygon_assets.page.trust import (
+    BARS,
+    channel_timeline,
+    days,
+    delays,
+    rates,
+    silent_line,
+    timeline,
+)
 from polygon_assets.page.trust_tables import (
     alerts_html,
     days_html,
@@ -54,6 +63,8 @@ class TrustView:
         )
         self._rates = RatesFigure(dark=is_dark())
         self._coverage_age, self._delays_age, self._rates_age = html(), html(), html()
+        self._channels = html()
+        self._channel_bars: Columns = {name: [] for name in BARS}
         self._silence = html()
         self._days, self._days_age = html(), html()
         self._alerts, self._gaps, self._refusals, self._lags = html(), html(), html(), html()
@@ -62,6 +73,7 @@ class TrustView:
         when_new(lambda: sources.rows("delays").at, self._draw_delays)
         when_new(lambda: sources.rows("rates").at, self._draw_rates)
         when_new(self._what_days_depend_on, self._draw_days)
+        when_new(self._what_channels_depend_on, self._draw_channels)
 
     def panels(self) -> list[Any]:
         return [
@@ -69,6 +81,7 @@ class TrustView:
             self._silence,
             "## Today's coverage",
             pn.pane.Bokeh(self._coverage.figure, sizing_mode="stretch_width"),
+            self._channels,
             self._coverage_age,
             pn.FlexBox(
                 _panel("## Gaps", self._gaps),
@@ -98,11 +111,28 @@ class TrustView:
 
     def _update_coverage(self, now: dt.datetime, market_now: dt.datetime) -> None:
         reading, ledger = self._sources.coverage(), self._sources.rows("gaps").value
-        session = self._calendar.session_at(market_now)
-        if session and ledger is not None:
-            whole = Interval(session.extended_open, session.extended_close)
-            self._coverage.draw(timeline(reading.value or [], ledger, whole, market_now))
+        whole = self._session()
+        if whole and ledger is not None:
+            bars = timeline(reading.value or [], ledger, whole, market_now)
+            self._coverage.draw(bars, self._channel_bars)
         self._coverage_age.object = f"{legend_html()}<br>{age_line(reading, now, CURE)}"
+
+    def _what_channels_depend_on(self) -> object:
+        ledger = self._sources.rows("gaps").value
+        states = [(gap["gap_id"], gap["state"], gap["until"]) for gap in ledger or ()]
+        return self._sources.activity().at, states
+
+    def _draw_channels(self) -> None:
+        activity, covered = self._sources.activity(), self._sources.coverage().value or []
+        ledger, whole = self._sources.rows("gaps").value, self._session()
+        if activity.value is None or ledger is None or whole is None:
+            return
+        self._channel_bars = channel_timeline(activity.value, covered, ledger, whole)
+        self._channels.object = silent_line(activity.value)
+
+    def _session(self) -> Interval | None:
+        session = self._calendar.session_at(self._market_now())
+        return Interval(session.extended_open, session.extended_close) if session else None
 
     def _market_now(self) -> dt.datetime:
         prices = self._sources.prices().value

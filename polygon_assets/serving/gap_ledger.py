@@ -6,12 +6,13 @@ lost; this table keeps them, and what became of each. Who fills them belongs to 
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from typing import TYPE_CHECKING, Literal
 
 from polygon_assets.messages import Gap, clamped_utc
 from polygon_assets.serving.queries import load
+from polygon_assets.subscriptions import WILDCARD
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -32,6 +33,11 @@ def may_concern(
     """Whether a gap may have lost something of a session, given by its open and its close."""
     opened, closed = session
     return gap_id.startswith(UNREADABLE) or (since < closed and until > opened)
+
+
+def concerns(channels: Collection[str], channel: str) -> bool:
+    """Whether a gap of these channels, empty for all, may have lost something of one channel."""
+    return not channels or WILDCARD in channels or channel in channels
 
 
 @dataclass(frozen=True)

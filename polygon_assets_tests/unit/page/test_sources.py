@@ -15,7 +15,16 @@ from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market import Connection
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import Heartbeat, ProgramName
-from polygon_assets.page.sources import Beats, Delays, _filled_days, _lags, _rates, _usage
+from polygon_assets.page.sources import (
+    Beats,
+    Delays,
+    _activity,
+    _filled_days,
+    _lags,
+    _rates,
+    _usage,
+)
+from polygon_assets.page.trust import Activity
 from polygon_assets.page.trust_tables import lags_html
 from polygon_assets.serving import heartbeat_history
 from polygon_assets_tests.unit.serving.seconds import Second, insert
@@ -151,6 +160,53 @@ def test_rates_are_of_today_and_the_trading_day_before(
         )
     rows = _rates(connection)
     assert [(row["is_today"], row["rows"]) for row in rows] == [(False, 7), (True, 60)]
+
+
+def put_in_force(client: Client, *channels: str) -> None:
+    client.insert(
+        "market.subscription_sets",
+        [("v1", OPENING, list(channels))],
+        column_names=("version", "accepted_at", "channels"),
+    )
+
+
+def fill_minutes(client: Client, *rows: tuple[str, int, int]) -> None:
+    """One-minute bars of today: symbol, minutes after the opening, seconds with trades."""
+    today = NYSE.day_of(OPENING)
+    client.insert(
+        "market.ohlcv_1m_by_day",
+        [
+            (today, symbol, OPENING + minute * 60 * SECOND, seconds, OPENING + 900 * SECOND)
+            for symbol, minute, seconds in rows
+        ],
+        column_names=("trading_day", "symbol", "minute", "seconds", "filled_at"),
+    )
+
+
+@pytest.mark.usefixtures("clock")
+def test_activity_is_when_each_subscribed_channel_traded(
+    client: Client, connection: Connection
+) -> None:
+    assert _activity(connection) == Activity({}, [], 0, None)
+    put_in_force(client, "A.B", "A.AAPL", "A.QUIET")
+    fill_minutes(client, ("AAPL", 0, 9), ("AAPL", 4, 9), ("AAPL", 11, 1), ("B", 5, 60), ("C", 0, 9))
+    assert _activity(connection) == Activity(
+        {"A.B": [OPENING + 300 * SECOND], "A.AAPL": [OPENING, OPENING + 600 * SECOND]},
+        ["A.QUIET"],
+        3,
+        OPENING + 900 * SECOND,
+    )
+
+
+@pytest.mark.usefixtures("clock")
+def test_activity_of_the_whole_market_is_that_of_its_busiest_symbols(
+    client: Client, connection: Connection
+) -> None:
+    put_in_force(client, "A.*")
+    fill_minutes(client, *[(f"S{number:02}", 0, number + 1) for number in range(35)])
+    activity = _activity(connection)
+    busiest = [f"A.S{number:02}" for number in range(34, 4, -1)]
+    assert (list(activity.intervals), activity.silent, activity.channels) == (busiest, [], 35)
 
 
 def test_usage_is_what_today_has_used_so_far(

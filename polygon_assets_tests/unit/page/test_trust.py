@@ -3,10 +3,23 @@
 import datetime as dt
 from typing import Any
 
+import pytest
+
 from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.page.candles import COLORS, wall_ms
-from polygon_assets.page.trust import ALL, days, delays, merged, rates, timeline
+from polygon_assets.page.trust import (
+    ALL,
+    SHOWN_SILENT,
+    Activity,
+    channel_timeline,
+    days,
+    delays,
+    merged,
+    rates,
+    silent_line,
+    timeline,
+)
 from polygon_assets.page.trust_tables import days_html
 
 START = dt.datetime(2026, 11, 20, 9, 0, tzinfo=dt.UTC)
@@ -57,6 +70,54 @@ def test_a_doubted_channel_has_a_line_of_its_own() -> None:
     doubt = gap(1, 2, channels=["A.AAPL"], gap_id="doubt-1")
     rows = timeline([part(0, 4)], [doubt], SESSION, START + 4 * HOUR)["row"]
     assert rows == [ALL, "A.AAPL"]
+
+
+def starts(*hours: float) -> list[dt.datetime]:
+    return [START + hour * HOUR for hour in hours]
+
+
+FIVE = 5 / 60
+
+
+def test_a_channel_traded_was_quiet_or_has_a_gap() -> None:
+    activity = Activity({"A.AAPL": starts(0, FIVE, 2)}, ["A.NONE"], 3, START + 3 * HOUR)
+    covered = [part(0, 0.5), part(0.5, 1), part(1.5, 4)]
+    gaps = [
+        gap(1, 1.5, "verified"),
+        gap(2.5, 2.6, channels=["A.AAPL"], gap_id="doubt-1"),
+        gap(2.5, 2.6, channels=["A.OTHER"], gap_id="doubt-2"),
+    ]
+    bars = shown(channel_timeline(activity, covered, gaps, SESSION))
+    of_aapl = [bar[1:] for bar in bars if bar[0] == "A.AAPL"]
+    assert sorted(of_aapl) == [
+        (0, pytest.approx(2 * FIVE), COLORS["streamed"]),
+        (pytest.approx(2 * FIVE), 1, COLORS["quiet"]),
+        (1, 1.5, COLORS["verified"]),
+        (1.5, 2, COLORS["quiet"]),
+        (2, pytest.approx(2 + FIVE), COLORS["streamed"]),
+        (pytest.approx(2 + FIVE), 3, COLORS["quiet"]),
+        (2.5, 2.6, COLORS["gap"]),
+    ]
+    assert [bar for bar in bars if bar[0] == "A.NONE"] == [
+        ("A.NONE", 0, 1, COLORS["quiet"]),
+        ("A.NONE", 1.5, 3, COLORS["quiet"]),
+        ("A.NONE", 1, 1.5, COLORS["verified"]),
+    ]
+    assert [row for row, *_ in bars] == sorted((row for row, *_ in bars), reverse=True)
+    assert silent_line(activity) == "2 of 3 channels; no trade today: 1 (A.NONE)"
+
+
+def test_nothing_is_said_of_channels_before_the_first_minute_bars() -> None:
+    activity = Activity({}, ["A.NONE"], 1, None)
+    assert shown(channel_timeline(activity, [part(0, 1)], [], SESSION)) == []
+
+
+def test_many_silent_channels_are_counted_and_some_are_named() -> None:
+    names = [f"A.S{number:02}" for number in range(SHOWN_SILENT + 1)]
+    line = silent_line(Activity({"A.AAPL": starts(0)}, names, 12, START))
+    assert line.startswith("11 of 12 channels; no trade today: 11 (A.S00, A.S01, ")
+    assert line.endswith(", A.S09, …)")
+    assert silent_line(Activity({"A.AAPL": starts(0)}, [], 10_000, START)) == "1 of 10,000 channels"
 
 
 def test_a_gap_is_cut_to_the_session() -> None:
