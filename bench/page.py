@@ -44,6 +44,12 @@ START_SECONDS, MERGES_SECONDS, QUIET_SECONDS = 120.0, 300.0, 5
 TARGET = "150 ms of CPU"
 SECOND, DAY = dt.timedelta(seconds=1), dt.timedelta(days=1)
 ROWS = "perspective-viewer regular-table tbody tr"
+CANDLES = """() => globalThis.Bokeh ? Math.max(0, ...Bokeh.documents.flatMap(document =>
+  [...document._all_models.values()].map(
+    model => model.data && "mark_at" in model.data ? model.data.start.length : 0))) : 0"""
+DRAWN = f"least => ({CANDLES})() > least"
+LEAST_CANDLES = 3_600
+"""More than are loaded at first. How many a day has depends on the hour of the measurement."""
 PRICES = ("open", "high", "low", "close", "vwap", "aggregate_vwap", "official_open_price")
 COLUMNS = ("the live page", "result", "target")
 Line = tuple[str, ...]
@@ -246,6 +252,9 @@ def _waits(browser: "Browser", address: str) -> Iterator[Line]:
     yield "the board with all symbols, first paint", _seconds(board), "2 s"
     candles = [_opened(browser, f"{address}/symbol/S00000", "canvas") for _ in range(REPEATS)]
     yield "a symbol's candles, first paint", _seconds(candles), "2 s"
+    days = [_day_of_seconds(browser, f"{address}/symbol/S00000") for _ in range(REPEATS)]
+    name = f"the day so far, {days[-1][1]:,} seconds, from the click to the candles"
+    yield name, _seconds([taken for taken, _ in days]), "1 s"
 
 
 def _opened(browser: "Browser", address: str, shown: str) -> float:
@@ -257,6 +266,21 @@ def _opened(browser: "Browser", address: str, shown: str) -> float:
     taken = time.monotonic() - started
     context.close()
     return taken
+
+
+def _day_of_seconds(browser: "Browser", address: str) -> tuple[float, int]:
+    """From choosing the whole day until the browser has drawn its seconds, and their number."""
+    context = browser.new_context()
+    tab = context.new_page()
+    tab.goto(f"{address}?width=1+s")
+    tab.wait_for_function(DRAWN, arg=1)
+    tab.get_by_text("day", exact=True).click()
+    started = time.monotonic()
+    tab.wait_for_function(DRAWN, arg=LEAST_CANDLES)
+    tab.evaluate("() => new Promise(shown => requestAnimationFrame(() => setTimeout(shown)))")
+    taken, count = time.monotonic() - started, int(tab.evaluate(CANDLES))
+    context.close()
+    return taken, count
 
 
 def _visits(

@@ -4,6 +4,7 @@ Add a glyph here; the columns that it draws belong to `candles`.
 """
 
 import math
+from bisect import bisect_left, bisect_right
 from typing import Any, cast
 
 from bokeh.layouts import column
@@ -71,14 +72,17 @@ class CandleChart:
 
     def fit(self) -> None:
         """Fit the price axis to the visible candles."""
-        data, visible = self.candles.data, []
-        for start, low, high in zip(data["start"], data["low"], data["high"], strict=True):
-            if self.range.start <= start <= self.range.end:
-                visible += [low, high]
-        if visible:
-            margin = 0.06 * (max(visible) - min(visible)) or 0.01 * max(visible)
-            self.price.y_range.start = min(visible) - margin
-            self.price.y_range.end = max(visible) + margin
+        since, until = self.shown
+        first = bisect_left(self.drawn["start"], since)
+        last = bisect_right(self.drawn["start"], until)
+        if first < last:
+            lowest, highest = (
+                min(self.drawn["low"][first:last]),
+                max(self.drawn["high"][first:last]),
+            )
+            margin = 0.06 * (highest - lowest) or 0.01 * highest
+            self.price.y_range.start = lowest - margin
+            self.price.y_range.end = highest + margin
 
     def _figure(self, height: int, *, dark: bool) -> Any:
         shown = figure(

@@ -8,15 +8,13 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.serving.gap_ledger import concerns
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Columns = dict[str, list[Any]]
 UP, DOWN, SAME = "#26a69a", "#ef5350", "#9e9e9e"
@@ -30,6 +28,8 @@ COLORS = {
     "gap": "#ef5350",
 }
 """Of an interval by its state; a gap in any other state has the colour of `gap`."""
+UNKNOWN_FINALITY = "not known any more"
+HOUR_MS = 3_600_000
 NAMES = ("start", "open", "high", "low", "close", "volume", "color", "mark", "mark_at", "label")
 
 
@@ -55,23 +55,53 @@ def moment_of(wall: float) -> dt.datetime:
     return naive.astimezone(dt.UTC)
 
 
-def columns_of(bars: "pa.Table") -> Columns:
+def wall_milliseconds(moments: pa.ChunkedArray) -> np.ndarray:
+    """As `wall_ms`, of many moments at once: the distance to UTC changes at whole hours only."""
+    unix = moments.cast(pa.timestamp("ms", "UTC")).cast(pa.int64()).to_numpy()
+    hours, place = np.unique(unix // HOUR_MS, return_inverse=True)
+    begins = [dt.datetime.fromtimestamp(3600 * int(hour), dt.UTC) for hour in hours]
+    ahead = np.array([wall_ms(begin) - 1000 * begin.timestamp() for begin in begins], float)
+    shown: np.ndarray = unix + ahead[place]
+    return shown
+
+
+def columns_of(bars: pa.Table) -> Columns:
     """The columns NAMES of bars as `market.bars` returns them."""
-    rows = bars.to_pylist()
-    return {name: [value[name] for value in map(_candle, rows)] for name in NAMES}
+    if not bars.num_rows:
+        return {name: [] for name in NAMES}
+    opened, high, low, close, volume = (
+        bars[name].cast(pa.float64()).to_numpy()
+        for name in ("open", "high", "low", "close", "volume")
+    )
+    filled, corrected = (
+        bars[name].to_numpy() > 0 if name in bars.column_names else np.zeros(len(close), bool)
+        for name in ("seconds_from_rest", "revisions")
+    )
+    marks = [filled & corrected, filled, corrected]
+    columns = {
+        "start": wall_milliseconds(bars["start"]),
+        **{"open": opened, "high": high, "low": low, "close": close, "volume": volume},
+        "color": np.select([close > opened, close < opened], [UP, DOWN], SAME),
+        "mark": np.select(marks, ["filled and corrected", "filled", "corrected"], ""),
+        "mark_at": np.where(filled | corrected, high, np.nan),
+    }
+    labels = bars["finality"].fill_null(UNKNOWN_FINALITY).to_pylist()
+    return {name: column.tolist() for name, column in columns.items()} | {"label": labels}
 
 
-def columns_of_days(adjusted: "pa.Table", calendar: MarketCalendar) -> Columns:
+def columns_of_days(adjusted: pa.Table, calendar: MarketCalendar) -> Columns:
     """The columns NAMES of days as `market.adjusted` returns them, at their regular open."""
-    bars = [
-        {**day, "start": session.regular_open, "finality": "adjusted for splits"}
-        for day in adjusted.to_pylist()
-        if (session := calendar.session(day["trading_day"]))
-    ]
-    return {name: [value[name] for value in map(_candle, bars)] for name in NAMES}
+    sessions = [calendar.session(day) for day in adjusted["trading_day"].to_pylist()]
+    opens = [session.regular_open for session in sessions if session]
+    traded = adjusted.filter(pa.array([session is not None for session in sessions], pa.bool_()))
+    return columns_of(
+        traded.append_column("start", pa.array(opens, pa.timestamp("ms", "UTC"))).append_column(
+            "finality", pa.array(["adjusted for splits"] * len(opens), pa.string())
+        )
+    )
 
 
-def last_closes(seconds: "pa.Table", width: int) -> Columns:
+def last_closes(seconds: pa.Table, width: int) -> Columns:
     """The last close of each interval of `width` seconds; the rows are ordered by time."""
     closes: dict[int, float] = {}
     for moment, close in zip(
@@ -82,7 +112,7 @@ def last_closes(seconds: "pa.Table", width: int) -> Columns:
     return {"start": starts, "close": list(closes.values())}
 
 
-def split_marks(splits: "pa.Table", calendar: MarketCalendar) -> Columns:
+def split_marks(splits: pa.Table, calendar: MarketCalendar) -> Columns:
     """A mark for each executed or announced split: its place on the axis, and its ratio.
 
     None where the vendor's entry lacks the day or a part of the ratio.
@@ -99,7 +129,7 @@ def split_marks(splits: "pa.Table", calendar: MarketCalendar) -> Columns:
 def joined(older: Columns, newer: Columns) -> Columns:
     """Older columns followed by newer ones; where both have a candle, the newer one."""
     first = newer["start"][0] if newer["start"] else float("inf")
-    kept = sum(start < first for start in older["start"])
+    kept = bisect_left(older["start"], first)
     return {name: older[name][:kept] + newer[name] for name in NAMES}
 
 
@@ -107,22 +137,6 @@ def later(columns: Columns, start: float) -> Columns:
     """The candles that begin after `start`, a place on the axis."""
     first = bisect_right(columns["start"], start)
     return {name: columns[name][first:] for name in NAMES}
-
-
-def _candle(bar: Mapping[str, Any]) -> dict[str, Any]:
-    marks = [
-        *(["filled"] if bar.get("seconds_from_rest") else []),
-        *(["corrected"] if bar.get("revisions") else []),
-    ]
-    return {
-        "start": wall_ms(bar["start"]),
-        **{name: bar[name] for name in ("open", "high", "low", "close")},
-        "volume": float(bar["volume"]),
-        "color": UP if bar["close"] > bar["open"] else DOWN if bar["close"] < bar["open"] else SAME,
-        "mark": " and ".join(marks),
-        "mark_at": bar["high"] if marks else np.nan,
-        "label": bar.get("finality") or "not known any more",
-    }
 
 
 def changes(known: Columns, newest: Columns) -> Changes:

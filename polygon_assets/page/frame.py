@@ -54,7 +54,7 @@ def is_dark() -> bool:
 
 def framed(place: Place, content: Sequence[Any], dagster_url: str) -> Any:
     """A view in the frame of all views."""
-    template = pn.Template(TEMPLATE)
+    template = pn.Template(TEMPLATE, location=True)
     for name, value in {
         "heading": place.heading,
         "current": place.path,

@@ -7,10 +7,12 @@ Add a panel about one symbol here; what a candle shows belongs to `candles`, how
 import asyncio
 import datetime as dt
 import math
+import re
+from collections import defaultdict
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote, urlencode
 
 import panel as pn
 import pyarrow as pa
@@ -18,7 +20,7 @@ import pyarrow.compute as pc
 
 from polygon_assets import market
 from polygon_assets.market import Connection, MarketError
-from polygon_assets.market_calendar import NEW_YORK
+from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.page.candle_chart import CandleChart
 from polygon_assets.page.candles import (
@@ -52,20 +54,24 @@ if TYPE_CHECKING:
 
 WIDTHS = {"1 s": "1s", "10 s": "10s", "1 min": "1m", "1 day": "1d"}
 DEFAULT_WIDTH = "10 s"
-SHOWN_BARS, LOADED_BARS, MOST_BARS = 120, 600, 20_000
-"""Visible at first, loaded at once, kept in the browser."""
+RECENT, DAY = "recent", "day"
+SPANS = [RECENT, "1 hour", DAY]
+"""What is visible at first: some bars, an hour, or the trading day so far."""
+SHOWN_BARS, LOADED_BARS, MOST_BARS = 120, 600, 90_000
+"""Visible at first, loaded at once, and kept in the browser: more than a day of seconds."""
 TAIL_BARS = 3
 COVERAGE_SECONDS = 60.0
-SECOND = dt.timedelta(seconds=1)
+SECOND, HOUR = dt.timedelta(seconds=1), dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What a visitor looks at: symbol, width of a bar, and the moment of an earlier knowledge."""
+    """What a visitor looks at: symbol, width and span, and the moment of an earlier knowledge."""
 
     symbol: str
     every: str
     at: dt.datetime | None = None
+    span: str = RECENT
 
     @property
     def is_of_days(self) -> bool:
@@ -78,6 +84,16 @@ class Chosen:
     @property
     def width(self) -> dt.timedelta:
         return dt.timedelta(seconds=self.seconds)
+
+    def begins(self, calendar: MarketCalendar, now: dt.datetime) -> dt.datetime:
+        """Where the visible part begins, if it ends now."""
+        recent = now - SHOWN_BARS * self.width
+        if self.is_of_days or self.span == RECENT:
+            return recent
+        if self.span == DAY:
+            session = calendar.session(calendar.day_of(now))
+            return min(recent, session.extended_open) if session else recent
+        return min(recent, now - HOUR)
 
 
 def tail(chosen: Chosen) -> Source[Connection, pa.Table]:
@@ -125,12 +141,14 @@ class History:
 NO_SPLITS: Columns = {"at": [], "label": []}
 
 
-def history(sources: Sources, chosen: Chosen, end: dt.datetime) -> History:
-    """The candles before `end`, as many as are loaded at once; blocks, so run it in a thread.
+def history(
+    sources: Sources, chosen: Chosen, end: dt.datetime, begin: dt.datetime | None = None
+) -> History:
+    """The candles from `begin` to `end`, more where that is few; blocks, so run it in a thread.
 
     Days are those of the marts, as far as there are any, followed by the streamed ones.
     """
-    candles = columns_of(_streamed(sources, chosen, end))
+    candles = columns_of(_streamed(sources, chosen, end, begin))
     if not chosen.is_of_days:
         return History(candles, NO_SPLITS)
     calendar = calendar_of(sources.settings)
@@ -143,12 +161,14 @@ def history(sources: Sources, chosen: Chosen, end: dt.datetime) -> History:
     return History(joined(days, later(candles, newest)), splits, adjusted_until=newest)
 
 
-def _streamed(sources: Sources, chosen: Chosen, end: dt.datetime) -> pa.Table:
+def _streamed(
+    sources: Sources, chosen: Chosen, end: dt.datetime, begin: dt.datetime | None = None
+) -> pa.Table:
     """The bars before `end`; across a night or a gap, those before the newest stored second."""
     with market.connect(sources.settings) as connection:
 
         def before(end: dt.datetime) -> pa.Table:
-            start = end - LOADED_BARS * chosen.width
+            start = min(begin or end, end - LOADED_BARS * chosen.width)
             return market.bars(chosen.symbol, start, end, chosen.every, connection=connection)
 
         bars = before(end)
@@ -180,8 +200,12 @@ class SymbolView:
 
     def __init__(self, sources: Sources, symbol: str) -> None:
         self._sources = sources
+        self._calendar = calendar_of(sources.settings)
         self._chart = CandleChart(dark=is_dark())
-        self._chosen = Chosen(symbol, WIDTHS[DEFAULT_WIDTH], _asked_moment())
+        asked = _asked()
+        width = asked["width"] if asked["width"] in WIDTHS else DEFAULT_WIDTH
+        span = asked["span"] if asked["span"] in SPANS else RECENT
+        self._chosen = Chosen(symbol, WIDTHS[width], _moment(asked["at"]), span)
         self._loading = False
         self._everything_loaded = False
         self._adjusted_until = -math.inf
@@ -189,13 +213,16 @@ class SymbolView:
         self._tasks: set[asyncio.Task[None]] = set()
         self._head, self._age, self._coverage = html(), html(), html()
         self._width = pn.widgets.RadioButtonGroup(
-            label="Width of a candle", options=list(WIDTHS), value=DEFAULT_WIDTH, width=320
+            label="Width of a candle", options=list(WIDTHS), value=width, width=320
+        )
+        self._span = pn.widgets.RadioButtonGroup(
+            label="Visible at first", options=SPANS, value=span, width=240
         )
         self._at = pn.widgets.DatetimeInput(
             label="as known at (UTC)", value=_naive(self._chosen.at), width=220
         )
-        self._width.param.watch(self._choose, "value")
-        self._at.param.watch(self._choose, "value")
+        for widget in (self._width, self._span, self._at):
+            widget.param.watch(self._choose, "value")
         self._chart.range.on_change("start", self._on_pan)
 
     def panels(self) -> list[Any]:
@@ -206,7 +233,7 @@ class SymbolView:
         every_second(self._update)
         when_new(lambda: (self._key(), self._reading().at), self._draw_changes)
         return [
-            pn.FlexBox(self._width, self._at, align_items="end"),
+            pn.FlexBox(self._width, self._span, self._at, align_items="end"),
             self._head,
             pn.pane.Bokeh(self._chart.figures, sizing_mode="stretch_width"),
             self._age,
@@ -234,7 +261,9 @@ class SymbolView:
         self._leave()
         typed = self._at.value
         at = typed.replace(tzinfo=dt.UTC) if isinstance(typed, dt.datetime) else None
-        self._chosen = Chosen(self._chosen.symbol, WIDTHS[self._width.value], at)
+        width, span = self._width.value, self._span.value
+        self._chosen = Chosen(self._chosen.symbol, WIDTHS[width], at, span)
+        _show_in_address(width=width, span=span, at=at.isoformat() if at else "")
         self._watch()
         self._load()
 
@@ -245,8 +274,9 @@ class SymbolView:
         now = prices.now if prices else dt.datetime.now(dt.UTC)
         if chosen.at:
             now = min(now, chosen.at + SHOWN_BARS // 4 * chosen.width)
+        begin = chosen.begins(self._calendar, now)
         self._ask(
-            lambda: history(self._sources, chosen, now + chosen.width),
+            lambda: history(self._sources, chosen, now + chosen.width, begin),
             lambda loaded: self._place(loaded, chosen, now),
         )
 
@@ -255,11 +285,11 @@ class SymbolView:
         self._adjusted_until = loaded.adjusted_until
         self._problem = loaded.problem
         width, starts = 1000 * chosen.seconds, loaded.candles["start"]
-        end = wall_ms(now)
+        begin, end = wall_ms(chosen.begins(self._calendar, now)), wall_ms(now)
         # A symbol that has rested for long shows its last trades, not an empty chart.
-        if starts and starts[-1] < end - SHOWN_BARS * width:
-            end = starts[-1]
-        shown = end + 4 * width - SHOWN_BARS * width, end + 4 * width
+        if starts and starts[-1] < begin:
+            begin, end = starts[-1] - SHOWN_BARS * width, starts[-1]
+        shown = begin + 4 * width, end + 4 * width
         self._chart.place(loaded.candles, width, shown)
         self._chart.splits.data = dict(loaded.splits)
         self._mark_known(chosen)
@@ -286,7 +316,8 @@ class SymbolView:
         may_load = not self._loading and not self._everything_loaded and len(starts) < MOST_BARS
         if not (may_load and len(starts) and self._chart.shown[0] < starts[0]):
             return
-        chosen, end = self._chosen, moment_of(starts[0])
+        chosen, begin, end = self._chosen, moment_of(self._chart.shown[0]), moment_of(starts[0])
+        begin = max(begin, end - (MOST_BARS - len(starts)) * chosen.width)
         self._loading = True
 
         def prepend(loaded: History) -> None:
@@ -294,7 +325,7 @@ class SymbolView:
             self._chart.candles.data = dict(joined(loaded.candles, self._chart.drawn))
             self._chart.fit()
 
-        self._ask(lambda: history(self._sources, chosen, end), prepend)
+        self._ask(lambda: history(self._sources, chosen, end, begin), prepend)
 
     def _ask(self, question: "Callable[[], Any]", draw: "Callable[[Any], None]") -> None:
         """Draw the answer of a question, which a thread asks meanwhile.
@@ -374,11 +405,24 @@ def _line(symbol: str, price: float, moment: dt.datetime, further: str) -> str:
     )
 
 
-def _asked_moment() -> dt.datetime | None:
-    """The moment in the address (`?at=`), ISO 8601, UTC without a zone; None without one."""
-    asked = pn.state.location.query_params if pn.state.location else {}
+def _asked() -> defaultdict[str, str]:
+    """What the address asks for: `width`, `span` and `at`; empty where it does not."""
+    asked = pn.state.location.search if pn.state.location else ""
+    return defaultdict(str, parse_qsl(str(asked).removeprefix("?")))
+
+
+def _show_in_address(**chosen: str) -> None:
+    """Put what is chosen into the address, so that it can be sent to somebody else."""
+    if pn.state.location:
+        query = {name: text for name, text in (_asked() | chosen).items() if text}
+        pn.state.location.search = f"?{urlencode(query)}"
+
+
+def _moment(text: str) -> dt.datetime | None:
+    """The moment of a text in ISO 8601, UTC without a zone; None for anything else."""
     try:
-        moment = dt.datetime.fromisoformat(str(asked.get("at", "")))
+        # In an address a plus means a space, and not everybody writes %2B.
+        moment = dt.datetime.fromisoformat(re.sub(r" (\d\d:?\d\d)$", r"+\1", text))
     except ValueError:
         return None
     return moment.replace(tzinfo=moment.tzinfo or dt.UTC).astimezone(dt.UTC)

@@ -69,6 +69,21 @@ def test_filled_and_corrected_bars_are_marked(facts: dict[str, int], mark: str) 
     assert math.isnan(columns["mark_at"][0]) == (not mark)
 
 
+def test_a_day_on_which_the_clocks_change_keeps_new_yorks_time() -> None:
+    night = dt.datetime(2026, 11, 1, 5, 30, tzinfo=dt.UTC)
+    moments = [night + half * 30 * MINUTE for half in range(6)]
+    columns = columns_of(table(*[bar(start=moment) for moment in moments]))
+    assert columns["start"] == [wall_ms(moment) for moment in moments]
+    assert columns_of(table(bar()).slice(0, 0)) == {name: [] for name in NAMES}
+
+
+def test_an_unknown_price_or_finality_is_no_error() -> None:
+    columns = columns_of(table(bar(), bar(1, close=None, revisions=None, finality=None)))
+    assert math.isnan(columns["close"][1])
+    assert (columns["color"][1], columns["mark"][1]) == (SAME, "")
+    assert columns["label"] == ["final", "not known any more"]
+
+
 def test_only_what_changed_is_sent_to_the_browser() -> None:
     known = columns_of(table(bar(0), bar(1)))
     newest = columns_of(table(bar(1, close=0.7), bar(2)))

@@ -8,12 +8,15 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from polygon_assets import market
+from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.page.candles import moment_of, wall_ms
 from polygon_assets.page.readings import Reading
 from polygon_assets.page.sources import Sources
 from polygon_assets.page.symbol_view import (
+    LOADED_BARS,
     Chosen,
     SymbolView,
+    _moment,
     _streamed,
     coverage_line,
     history,
@@ -49,6 +52,54 @@ def test_history_goes_on_across_a_weekend_to_the_first_trade(sources: Sources, e
         end = moment_of(candles[0])
     assert starts[0] == wall_ms(OPENING)
     assert len(starts) == {"1s": 3, "10s": 2, "1m": 2}[every]
+
+
+@pytest.mark.parametrize(
+    ("every", "span", "begins"),
+    [
+        ("10s", "recent", dt.timedelta(minutes=-20)),
+        ("1s", "1 hour", dt.timedelta(hours=-1)),
+        ("1m", "1 hour", dt.timedelta(hours=-2)),
+        ("1s", "day", dt.timedelta(hours=-8)),
+        ("1m", "day", dt.timedelta(hours=-8)),
+        ("1d", "day", dt.timedelta(days=-120)),
+    ],
+)
+def test_a_span_is_an_hour_the_day_so_far_or_some_bars(
+    every: str, span: str, begins: dt.timedelta
+) -> None:
+    noon = OPENING + dt.timedelta(hours=2.5)
+    chosen = Chosen("A", every, span=span)
+    assert chosen.begins(MarketCalendar("NYSE"), noon) == noon + begins
+
+
+def test_a_day_of_seconds_is_loaded_at_once(client: Client, settings: Settings) -> None:
+    insert(client, [second(0, at, 1.0) for at in range(0, 7_200, 3)])
+    sources = Sources(settings.model_copy(update={"market_calendar": "NYSE"}))
+    chosen, end = Chosen("A", "1s", span="day"), OPENING + 7_200 * SECOND
+    assert len(history(sources, chosen, end).candles["start"]) == LOADED_BARS // 3
+    whole = history(sources, chosen, end, chosen.begins(MarketCalendar("NYSE"), end))
+    assert len(whole.candles["start"]) == 2_400
+    view = View(sources, chosen)
+    view._place(whole, chosen, end)
+    assert view._chart.shown[0] == wall_ms(OPENING - dt.timedelta(hours=5.5)) + 4_000
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2024-03-08T14:30:00Z", OPENING),
+        ("2024-03-08T14:30", OPENING),
+        ("2024-03-08 09:30:00-05:00", OPENING),
+        ("2024-03-08T14:30:00 00:00", OPENING),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_the_moment_in_an_address_may_have_any_form_of_iso_8601(
+    text: str, moment: dt.datetime | None
+) -> None:
+    assert _moment(text) == moment
 
 
 def test_the_days_seconds_are_traded_quiet_or_unknown() -> None:

@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 from clickhouse_connect.driver.client import Client
 
@@ -24,6 +25,7 @@ class Second:
     close: float
     volume: Decimal
     vwap: float | None
+    source: Literal["websocket", "rest"] = "websocket"
 
     @property
     def key(self) -> tuple[str, int]:
@@ -47,7 +49,7 @@ class Second:
                 average_size=None,
                 otc=False,
                 received_at=self.received_us,
-                source="websocket",
+                source=self.source,
                 readable_timestamp="2024-03-08T14:30:00.000Z",
             )
         )
