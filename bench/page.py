@@ -26,6 +26,8 @@ from polygon_assets import market
 from polygon_assets.clients import clickhouse
 from polygon_assets.local.launcher.ports import HOST, answers, free_port
 from polygon_assets.local.launcher.stack import Stack, running_stack
+from polygon_assets.market_calendar import NEW_YORK
+from polygon_assets.serving.queries import load
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.rows import DECIMAL, SCHEMA
 from scripts import headless_browser
@@ -47,9 +49,9 @@ ROWS = "perspective-viewer regular-table tbody tr"
 CANDLES = """() => globalThis.Bokeh ? Math.max(0, ...Bokeh.documents.flatMap(document =>
   [...document._all_models.values()].map(
     model => model.data && "mark_at" in model.data ? model.data.start.length : 0))) : 0"""
-DRAWN = f"least => ({CANDLES})() > least"
-LEAST_CANDLES = 3_600
-"""More than are loaded at first. How many a day has depends on the hour of the measurement."""
+DRAWN = f"least => ({CANDLES})() >= least"
+STORED_AFTER = 600
+"""Seconds: the first symbol's end when the measurement begins."""
 PRICES = ("open", "high", "low", "close", "vwap", "aggregate_vwap", "official_open_price")
 COLUMNS = ("the live page", "result", "target")
 Line = tuple[str, ...]
@@ -94,6 +96,7 @@ def run(folder: Path, seconds: float, visitors: int, million_rows: int) -> Itera
         settings = stack.settings().model_copy(update={"market_calendar": "24/7"})
         with closing(clickhouse.connect(settings)) as client:
             _fill(client, million_rows)
+            client.command(load("fill_ohlcv_1m_day"), parameters={"day": _today()})
             _wait_for_merges(client)
         yield from _questions(stack, settings, million_rows)
         with (
@@ -126,6 +129,10 @@ def _fill(client: "Client", million_rows: int) -> None:
     client.command(_inserted(columns, now - 86_400, 86_400 - second_count, 1))
 
 
+def _today() -> dt.date:
+    return dt.datetime.now(NEW_YORK).date()
+
+
 def _wait_for_merges(client: "Client") -> None:
     """Wait until no merge has run for some seconds: its CPU would count as the questions'."""
     deadline, quiet = time.monotonic() + MERGES_SECONDS, 0
@@ -152,7 +159,7 @@ def _inserted(columns: str, start: int, rows: int, symbols: int) -> str:
 def _questions(stack: Stack, settings: Settings, million_rows: int) -> Iterator[Line]:
     """CPU of ClickHouse for each question of the page."""
     server = Usage([psutil.Process(stack.process("clickhouse").pid)])
-    now = dt.datetime.now(dt.UTC)
+    now, today = dt.datetime.now(dt.UTC), _today()
     with market.connect(settings) as connection:
 
         def bars(symbol: str, age: dt.timedelta, every: str) -> pa.Table:
@@ -162,6 +169,10 @@ def _questions(stack: Stack, settings: Settings, million_rows: int) -> Iterator[
             "top movers": (lambda: market.movers(connection=connection), TARGET),
             "last prices of all symbols": (lambda: market.last(connection=connection), TARGET),
             "600 candles of 10 s": (lambda: bars("S00001", 6000 * SECOND, "10s"), TARGET),
+            "when the channels traded today": (
+                lambda: connection.read("traded_intervals", day=today, symbols=[], limit=30),
+                TARGET,
+            ),
             "a day of 1-second bars": (
                 lambda: bars("S00000", DAY, "1s"),
                 "1,000 ms",
@@ -274,9 +285,11 @@ def _day_of_seconds(browser: "Browser", address: str) -> tuple[float, int]:
     tab = context.new_page()
     tab.goto(f"{address}?width=1+s")
     tab.wait_for_function(DRAWN, arg=1)
-    tab.get_by_text("day", exact=True).click()
+    now = dt.datetime.now(NEW_YORK)
+    so_far = int((now - now.replace(hour=0, minute=0, second=0)).total_seconds())
     started = time.monotonic()
-    tab.wait_for_function(DRAWN, arg=LEAST_CANDLES)
+    tab.get_by_text("day", exact=True).click()
+    tab.wait_for_function(DRAWN, arg=so_far - STORED_AFTER)
     tab.evaluate("() => new Promise(shown => requestAnimationFrame(() => setTimeout(shown)))")
     taken, count = time.monotonic() - started, int(tab.evaluate(CANDLES))
     context.close()

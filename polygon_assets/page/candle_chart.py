@@ -7,12 +7,13 @@ import math
 from bisect import bisect_left, bisect_right
 from typing import Any, cast
 
+import numpy as np
 from bokeh.layouts import column
 from bokeh.models import ColumnDataSource, CustomJSTickFormatter, HoverTool, Range1d
 from bokeh.models.annotations import LabelSet
 from bokeh.plotting import figure
 
-from polygon_assets.page.candles import NAMES, Changes, Columns
+from polygon_assets.page.candles import NAMES, Changes, Columns, joined
 from polygon_assets.page.figure_style import styled
 
 PRICE_HEIGHT, VOLUME_HEIGHT = 420, 130
@@ -20,6 +21,9 @@ BODY = 0.7
 """Of a bar's width."""
 FILLED, KNOWN = "#ffb300", "#ab47bc"
 UPWARDS = math.pi / 2
+
+
+NUMBERS = ("start", "open", "high", "low", "close", "volume", "mark_at")
 
 
 class CandleChart:
@@ -50,10 +54,15 @@ class CandleChart:
 
     def place(self, columns: Columns, width_ms: float, shown: tuple[float, float]) -> None:
         """Replace every candle; `width_ms` is a bar's width, `shown` the visible range."""
-        self.candles.data = dict(columns)
+        self.candles.data = _as_arrays(columns)
         for glyph in self._bodies:
             glyph.width = BODY * width_ms
         self.range.start, self.range.end = shown
+        self.fit()
+
+    def prepend(self, older: Columns) -> None:
+        """Add candles to the left."""
+        self.candles.data = _as_arrays(joined(older, self.drawn))
         self.fit()
 
     def change(self, changes: Changes) -> None:
@@ -167,3 +176,11 @@ class CandleChart:
             code="return tick >= 1e6 ? (tick/1e6) + ' M' : tick >= 1e3 ? (tick/1e3) + ' k' : tick"
         )
         self.volume.y_range.start = 0
+
+
+def _as_arrays(columns: Columns) -> dict[str, Any]:
+    """The columns as they are sent: Bokeh writes a list number by number, an array as it is."""
+    return {
+        name: np.asarray(values, float) if name in NUMBERS else list(values)
+        for name, values in columns.items()
+    }

@@ -128,9 +128,9 @@ def split_marks(splits: pa.Table, calendar: MarketCalendar) -> Columns:
 
 def joined(older: Columns, newer: Columns) -> Columns:
     """Older columns followed by newer ones; where both have a candle, the newer one."""
-    first = newer["start"][0] if newer["start"] else float("inf")
+    first = newer["start"][0] if len(newer["start"]) else float("inf")
     kept = bisect_left(older["start"], first)
-    return {name: older[name][:kept] + newer[name] for name in NAMES}
+    return {name: [*older[name][:kept], *newer[name]] for name in NAMES}
 
 
 def later(columns: Columns, start: float) -> Columns:

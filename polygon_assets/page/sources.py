@@ -20,7 +20,7 @@ from polygon_assets.market import Connection
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import Heartbeat
 from polygon_assets.page.readings import Reader, Reading, Source
-from polygon_assets.page.trust import Activity
+from polygon_assets.page.trust import Activity, subscribed_since
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import PER_SECOND, WILDCARD
 
@@ -35,6 +35,8 @@ DELAYS_WINDOW = dt.timedelta(minutes=5)
 BEATS_MARGIN = dt.timedelta(minutes=1)
 SAMPLE = 50
 SHOWN_CHANNELS = 30
+ON_ITS_WAY = dt.timedelta(seconds=20)
+"""A second that is younger may not be stored yet: no trade is no proof. As `second_status`."""
 CHANNEL = f"{PER_SECOND}."
 
 
@@ -127,19 +129,32 @@ def _rates(connection: Connection) -> Rows:
 def _activity(connection: Connection) -> Activity:
     """When each subscribed channel traded today, as far as the one-minute bars are filled."""
     day = connection.newest_day()
-    sets = connection.read("newest_subscription_set").to_pylist()
-    channels = sets[0]["channels"] if sets else []
-    symbols = [] if WILDCARD in channels else [name.removeprefix(CHANNEL) for name in channels]
+    session = connection.calendar.session(day)
+    # First, so that a filling that ends meanwhile is not taken for older trades.
+    filled = [row for row in _filled_days(connection) if row["trading_day"] == day]
+    if session is None or not filled:
+        return Activity({}, {}, 0, None)
+    sets = _sets_since(connection, session.extended_open)
+    since = subscribed_since(sets, session.extended_open)
+    symbols = [] if WILDCARD in since else [name.removeprefix(CHANNEL) for name in since]
     chosen = {"day": day, "symbols": symbols, "limit": SHOWN_CHANNELS}
-    rows = connection.read("traded_intervals", **chosen).to_pylist() if channels else []
-    until = {row["trading_day"]: row["filled_at"] for row in _filled_days(connection)}
-    silent = sorted(set(symbols) - {row["symbol"] for row in rows})
+    rows = connection.read("traded_intervals", **chosen).to_pylist() if since else []
+    silent = sorted(since.keys() - {CHANNEL + row["symbol"] for row in rows} - {WILDCARD})
+    intervals = {CHANNEL + row["symbol"]: row["intervals"] for row in rows[:SHOWN_CHANNELS]}
     return Activity(
-        {CHANNEL + row["symbol"]: row["intervals"] for row in rows[:SHOWN_CHANNELS]},
-        [CHANNEL + symbol for symbol in silent],
+        dict.fromkeys(silent, ()) | intervals,
+        {name: since.get(name, since.get(WILDCARD, session.extended_open)) for name in intervals}
+        | {name: since[name] for name in silent},
         len(symbols) or len(rows),
-        until.get(day),
+        min(filled[0]["filled_at"] - ON_ITS_WAY, filled[0]["newest_minute"]),
     )
+
+
+def _sets_since(connection: Connection, opened: dt.datetime) -> Rows:
+    """The sets of channels of a session with the market time from which they were in force."""
+    clock = connection.clock()
+    rows = connection.read("subscription_sets_since", since=clock.wall(opened) or opened)
+    return [{**row, "accepted_at": clock.market(row["accepted_at"])} for row in rows.to_pylist()]
 
 
 def _usage(connection: Connection) -> Rows:

@@ -9,7 +9,7 @@ import datetime as dt
 import math
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, unquote, urlencode
@@ -20,7 +20,12 @@ import pyarrow.compute as pc
 
 from polygon_assets import market
 from polygon_assets.market import Connection, MarketError
-from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
+from polygon_assets.market_calendar import (
+    NEW_YORK,
+    CalendarHorizonError,
+    MarketCalendar,
+    Session,
+)
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.page.candle_chart import CandleChart
 from polygon_assets.page.candles import (
@@ -54,14 +59,16 @@ if TYPE_CHECKING:
 
 WIDTHS = {"1 s": "1s", "10 s": "10s", "1 min": "1m", "1 day": "1d"}
 DEFAULT_WIDTH = "10 s"
-RECENT, DAY = "recent", "day"
-SPANS = [RECENT, "1 hour", DAY]
+RECENT, HOUR, DAY = "recent", "1 hour", "day"
+SPANS = [RECENT, HOUR, DAY]
 """What is visible at first: some bars, an hour, or the trading day so far."""
-SHOWN_BARS, LOADED_BARS, MOST_BARS = 120, 600, 90_000
-"""Visible at first, loaded at once, and kept in the browser: more than a day of seconds."""
+RECENT_BARS, LOADED_BARS, MOST_BARS = 116, 600, 90_000
+"""Visible at first, loaded at least, and kept in the browser: more than a day of seconds."""
+MARGIN_BARS = 4
+"""Empty places after the newest bar."""
 TAIL_BARS = 3
 COVERAGE_SECONDS = 60.0
-SECOND, HOUR = dt.timedelta(seconds=1), dt.timedelta(hours=1)
+SECOND = dt.timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -85,15 +92,33 @@ class Chosen:
     def width(self) -> dt.timedelta:
         return dt.timedelta(seconds=self.seconds)
 
-    def begins(self, calendar: MarketCalendar, now: dt.datetime) -> dt.datetime:
-        """Where the visible part begins, if it ends now."""
-        recent = now - SHOWN_BARS * self.width
+    def window(self, connection: Connection) -> tuple[dt.datetime, dt.datetime]:
+        """The part of the time that is visible at first. Raises MarketError.
+
+        The day is the newest one that has begun, as far as it has come.
+        """
+        end = connection.now()
+        if self.at:
+            end = min(end, self.at + RECENT_BARS // 4 * self.width)
         if self.is_of_days or self.span == RECENT:
-            return recent
-        if self.span == DAY:
-            session = calendar.session(calendar.day_of(now))
-            return min(recent, session.extended_open) if session else recent
-        return min(recent, now - HOUR)
+            return end - RECENT_BARS * self.width, end
+        if self.span == HOUR:
+            return end - dt.timedelta(hours=1), end
+        session = _session_before(connection.calendar, end)
+        return session.extended_open, min(end, session.extended_close)
+
+
+def _session_before(calendar: MarketCalendar, moment: dt.datetime) -> Session:
+    """The newest session that had begun. Raises MarketError outside the calendar's horizon."""
+    try:
+        session = calendar.session(calendar.day_of(moment))
+        if session and session.extended_open < moment:
+            return session
+        earlier = calendar.session(calendar.previous_day(calendar.day_of(moment)))
+    except CalendarHorizonError as error:
+        raise MarketError(str(error)) from error
+    assert earlier is not None
+    return earlier
 
 
 def tail(chosen: Chosen) -> Source[Connection, pa.Table]:
@@ -134,11 +159,20 @@ class History:
     candles: Columns
     splits: Columns
     problem: str = ""
+    window: tuple[dt.datetime, dt.datetime] | None = None
+    """What is visible at first."""
     adjusted_until: float = -math.inf
     """The newest day of the marts: streamed days, which nobody adjusts, follow it."""
 
 
 NO_SPLITS: Columns = {"at": [], "label": []}
+
+
+def first_history(sources: Sources, chosen: Chosen) -> History:
+    """The candles that are loaded first, and what of them is visible; as `history`."""
+    with market.connect(sources.settings) as connection:
+        begin, end = chosen.window(connection)
+    return replace(history(sources, chosen, end + chosen.width, begin), window=(begin, end))
 
 
 def history(
@@ -164,7 +198,10 @@ def history(
 def _streamed(
     sources: Sources, chosen: Chosen, end: dt.datetime, begin: dt.datetime | None = None
 ) -> pa.Table:
-    """The bars before `end`; across a night or a gap, those before the newest stored second."""
+    """The bars from `begin` to `end`, at least LOADED_BARS places.
+
+    Across a night or a gap, those before the newest stored second.
+    """
     with market.connect(sources.settings) as connection:
 
         def before(end: dt.datetime) -> pa.Table:
@@ -200,7 +237,6 @@ class SymbolView:
 
     def __init__(self, sources: Sources, symbol: str) -> None:
         self._sources = sources
-        self._calendar = calendar_of(sources.settings)
         self._chart = CandleChart(dark=is_dark())
         asked = _asked()
         width = asked["width"] if asked["width"] in WIDTHS else DEFAULT_WIDTH
@@ -216,7 +252,11 @@ class SymbolView:
             label="Width of a candle", options=list(WIDTHS), value=width, width=320
         )
         self._span = pn.widgets.RadioButtonGroup(
-            label="Visible at first", options=SPANS, value=span, width=240
+            label="Visible at first",
+            options=SPANS,
+            value=span,
+            width=240,
+            disabled=self._chosen.is_of_days,
         )
         self._at = pn.widgets.DatetimeInput(
             label="as known at (UTC)", value=_naive(self._chosen.at), width=220
@@ -262,6 +302,7 @@ class SymbolView:
         typed = self._at.value
         at = typed.replace(tzinfo=dt.UTC) if isinstance(typed, dt.datetime) else None
         width, span = self._width.value, self._span.value
+        self._span.disabled = WIDTHS[width] not in market.EVERY
         self._chosen = Chosen(self._chosen.symbol, WIDTHS[width], at, span)
         _show_in_address(width=width, span=span, at=at.isoformat() if at else "")
         self._watch()
@@ -270,27 +311,22 @@ class SymbolView:
     def _load(self) -> None:
         """Put the newest bars on the chart."""
         chosen, self._loading = self._chosen, True
-        prices = self._sources.prices().value
-        now = prices.now if prices else dt.datetime.now(dt.UTC)
-        if chosen.at:
-            now = min(now, chosen.at + SHOWN_BARS // 4 * chosen.width)
-        begin = chosen.begins(self._calendar, now)
         self._ask(
-            lambda: history(self._sources, chosen, now + chosen.width, begin),
-            lambda loaded: self._place(loaded, chosen, now),
+            lambda: first_history(self._sources, chosen),
+            lambda loaded: self._place(loaded, chosen),
         )
 
-    def _place(self, loaded: History, chosen: Chosen, now: dt.datetime) -> None:
+    def _place(self, loaded: History, chosen: Chosen) -> None:
         self._everything_loaded = chosen.is_of_days
         self._adjusted_until = loaded.adjusted_until
         self._problem = loaded.problem
+        assert loaded.window is not None
         width, starts = 1000 * chosen.seconds, loaded.candles["start"]
-        begin, end = wall_ms(chosen.begins(self._calendar, now)), wall_ms(now)
+        begin, end = map(wall_ms, loaded.window)
         # A symbol that has rested for long shows its last trades, not an empty chart.
         if starts and starts[-1] < begin:
-            begin, end = starts[-1] - SHOWN_BARS * width, starts[-1]
-        shown = begin + 4 * width, end + 4 * width
-        self._chart.place(loaded.candles, width, shown)
+            begin, end = starts[-1] - RECENT_BARS * width, starts[-1]
+        self._chart.place(loaded.candles, width, (begin, end + MARGIN_BARS * width))
         self._chart.splits.data = dict(loaded.splits)
         self._mark_known(chosen)
 
@@ -316,14 +352,14 @@ class SymbolView:
         may_load = not self._loading and not self._everything_loaded and len(starts) < MOST_BARS
         if not (may_load and len(starts) and self._chart.shown[0] < starts[0]):
             return
-        chosen, begin, end = self._chosen, moment_of(self._chart.shown[0]), moment_of(starts[0])
-        begin = max(begin, end - (MOST_BARS - len(starts)) * chosen.width)
+        chosen, room = self._chosen, MOST_BARS - len(starts)
+        earliest = max(self._chart.shown[0], starts[0] - 1000 * room * self._chosen.seconds)
+        begin, end = moment_of(earliest), moment_of(starts[0])
         self._loading = True
 
         def prepend(loaded: History) -> None:
             self._everything_loaded = not loaded.candles["start"]
-            self._chart.candles.data = dict(joined(loaded.candles, self._chart.drawn))
-            self._chart.fit()
+            self._chart.prepend(loaded.candles)
 
         self._ask(lambda: history(self._sources, chosen, end, begin), prepend)
 
@@ -423,9 +459,9 @@ def _moment(text: str) -> dt.datetime | None:
     try:
         # In an address a plus means a space, and not everybody writes %2B.
         moment = dt.datetime.fromisoformat(re.sub(r" (\d\d:?\d\d)$", r"+\1", text))
-    except ValueError:
+        return moment.replace(tzinfo=moment.tzinfo or dt.UTC).astimezone(dt.UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment.replace(tzinfo=moment.tzinfo or dt.UTC).astimezone(dt.UTC)
 
 
 def _naive(moment: dt.datetime | None) -> dt.datetime | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from polygon_assets.batch.reconciliation import Verdict
 from polygon_assets.gap_filling.coverage import Interval, without
-from polygon_assets.market_calendar import MarketCalendar, Session
+from polygon_assets.market_calendar import NEW_YORK, MarketCalendar, Session
 from polygon_assets.page.candles import COLORS, Columns, wall_ms
 from polygon_assets.serving.gap_ledger import DOUBT, SETTLED, concerns, may_concern
 
@@ -32,12 +32,33 @@ class Activity:
     """When the subscribed channels traded today."""
 
     intervals: Mapping[str, Sequence[dt.datetime]]
-    """The starts of the five minutes with trades, by channel, of the busiest channels."""
-    silent: Sequence[str]
-    """Channels without a trade; of the whole market nobody can know them."""
+    """The starts of the five minutes with trades, by channel: those without a trade, then the
+    busiest. With `A.*`, which names no channel, only the busiest."""
+    since: Mapping[str, dt.datetime]
+    """From when on each channel was subscribed without a break."""
     channels: int
     known_until: dt.datetime | None
-    """What is younger is not in the one-minute bars yet; None before their first filling."""
+    """What is younger may not be in the one-minute bars yet; None before their first filling."""
+
+    @property
+    def silent(self) -> list[str]:
+        """The channels without a trade."""
+        return [channel for channel, starts in self.intervals.items() if not starts]
+
+    @property
+    def shown(self) -> list[str]:
+        """The channels that have a line: some of the silent ones, and all others."""
+        left_out = set(self.silent[SHOWN_SILENT:])
+        return [channel for channel in self.intervals if channel not in left_out]
+
+
+def subscribed_since(sets: Rows, opened: dt.datetime) -> dict[str, dt.datetime]:
+    """The channels in force now, and from when on each was in every set; `sets` oldest first."""
+    since: dict[str, dt.datetime] = {}
+    for accepted in sets:
+        begin = max(accepted["accepted_at"], opened)
+        since = {channel: since.get(channel, begin) for channel in accepted["channels"]}
+    return since
 
 
 def timeline(
@@ -68,42 +89,53 @@ def timeline(
 def channel_timeline(
     activity: Activity, covered: Sequence[Interval], gaps: Rows, session: Interval
 ) -> Columns:
-    """A line for each channel: traded or proved quiet by five minutes, and the gaps above it.
+    """A line for each channel: traded or proved quiet by five minutes, and the common gaps above.
 
     What is younger than the one-minute bars is left out, because nobody knows yet whether a channel
-    traded. Silent channels come first, because they are the ones to doubt.
+    traded, and so is the time before a channel was subscribed.
     """
     bars: Columns = {name: [] for name in BARS}
-    until = min(activity.known_until or session.since, session.until)
-    proved = [
-        Interval(part.since, min(part.until, until))
-        for part in merged(covered)
-        if part.since < until
-    ]
-    silent = dict.fromkeys(activity.silent[:SHOWN_SILENT], ())
-    for channel, starts in {**silent, **activity.intervals}.items():
-        traded = list(merged(Interval(start, start + FIVE_MINUTES) for start in starts))
-        for part in proved:
+    if activity.known_until is None:
+        return bars
+    until = min(activity.known_until, session.until)
+    proved = list(merged(covered))
+    common = [gap for gap in gaps if _is_of_all(gap)]
+    for channel in activity.shown:
+        traded = list(merged(_five_minutes(activity.intervals[channel])))
+        for part in _within(Interval(activity.since[channel], until), proved):
             quiet = list(without(part, traded))
             for piece in without(part, quiet):
                 _add(bars, channel, piece, "streamed", "traded, by five minutes")
             for piece in quiet:
                 _add(bars, channel, piece, "quiet", "no trade while the stream was complete")
-        for gap in gaps:
+        for gap in common:
             if concerns(gap["channels"], channel):
                 _add_gap(bars, channel, gap, session)
     return bars
 
 
+def _five_minutes(starts: Iterable[dt.datetime]) -> Iterator[Interval]:
+    return (Interval(start, start + FIVE_MINUTES) for start in starts)
+
+
+def _within(whole: Interval, parts: Iterable[Interval]) -> Iterator[Interval]:
+    """The pieces of `parts` that lie in an interval."""
+    for part in parts:
+        piece = Interval(max(part.since, whole.since), min(part.until, whole.until))
+        if piece.since < piece.until:
+            yield piece
+
+
 def silent_line(activity: Activity) -> str:
-    """How many channels the figure shows, and which did not trade at all."""
-    shown = len(activity.intervals) + min(len(activity.silent), SHOWN_SILENT)
-    text = f"{shown:,} of {activity.channels:,} channels"
-    if not activity.silent:
+    """How many channels the figure shows, and which had not traded at all until when."""
+    if activity.known_until is None:
+        return "single channels are known after the first one-minute bars of the day"
+    text = f"{len(activity.shown):,} of {activity.channels:,} channels"
+    if not (silent := activity.silent):
         return text
-    names = ", ".join(activity.silent[:SHOWN_SILENT])
-    more = ", …" if len(activity.silent) > SHOWN_SILENT else ""
-    return f"{text}; no trade today: {len(activity.silent):,} ({names}{more})"
+    names = ", ".join(silent[:SHOWN_SILENT]) + (", …" if len(silent) > SHOWN_SILENT else "")
+    until = f"{activity.known_until.astimezone(NEW_YORK):%H:%M}"
+    return f"{text}; without a trade until {until}: {len(silent):,} ({names})"
 
 
 def _is_of_all(gap: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ tables to `trust_tables`.
 """
 
 import datetime as dt
+from html import escape
 from typing import Any
 
 import panel as pn
@@ -116,6 +117,9 @@ class TrustView:
             bars = timeline(reading.value or [], ledger, whole, market_now)
             self._coverage.draw(bars, self._channel_bars)
         self._coverage_age.object = f"{legend_html()}<br>{age_line(reading, now, CURE)}"
+        activity = self._sources.activity()
+        line = f"{escape(silent_line(activity.value))} · " if activity.value else ""
+        self._channels.object = line + age_line(activity, now, CURE)
 
     def _what_channels_depend_on(self) -> object:
         ledger = self._sources.rows("gaps").value
@@ -128,7 +132,6 @@ class TrustView:
         if activity.value is None or ledger is None or whole is None:
             return
         self._channel_bars = channel_timeline(activity.value, covered, ledger, whole)
-        self._channels.object = silent_line(activity.value)
 
     def _session(self) -> Interval | None:
         session = self._calendar.session_at(self._market_now())

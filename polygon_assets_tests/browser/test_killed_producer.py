@@ -1,7 +1,6 @@
 """A producer that is really killed, as a visitor sees it: silence, a gap, filled and verified."""
 
 import datetime as dt
-import time
 from contextlib import closing
 
 import pytest
@@ -10,6 +9,7 @@ from playwright.sync_api import expect
 from polygon_assets.clients import clickhouse
 from polygon_assets.gap_filling.fill import GapFiller
 from polygon_assets.gap_filling.record import record
+from polygon_assets.inspection import tables
 from polygon_assets.market_clock import WALL_CLOCK, calendar_of
 from polygon_assets.serving import gap_ledger
 from polygon_assets.serving.gap_ledger import GapEntry
@@ -26,12 +26,17 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 SERVERS = ("exchange", "kafka", "clickhouse", "s3")
 EXCHANGE_OPTIONS = (*live_market.EXCHANGE_OPTIONS, "--hold-seconds", "2")
 """The vendor's hold: with a shorter one silence would be noticed sooner than in production."""
-NOTICED_WITHIN_MS = 5_000
+NOTICED_WITHIN_MS = 7_000
+"""On a quiet machine 3 to 5 s; here a browser and seven servers share two cores."""
 PATIENCE_MS = 30_000
 
 
 def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
+
+
+def market_rows(settings: Settings) -> int:
+    return tables.tables(settings)["market.stock_aggregates"].rows
 
 
 def recorded(settings: Settings) -> GapEntry:
@@ -53,8 +58,8 @@ def test_a_killed_producer_is_noticed_and_its_gap_turns_verified(
     visit.page.goto(f"{address}/trust")
     silence = visit.page.get_by_text("no new second of any symbol for")
     expect(visit.page.get_by_text("no gap", exact=False).first).to_be_visible(timeout=PATIENCE_MS)
-    eventually(lambda: live.newest_start() > 0, "seconds arrive")
-    time.sleep(5)
+    prices = market_rows(settings)
+    eventually(lambda: market_rows(settings) > prices, "seconds are stored")
     expect(silence).to_be_hidden(timeout=PATIENCE_MS)
 
     producer.kill()

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import psutil
 import pytest
@@ -19,9 +19,10 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 SYMBOLS, ROWS = 10_000, 12_000
 """The surplus of each second corrects the second before."""
-MINUTES, MINUTE_MS = 5, 60_000
+MINUTE_MS, WARM_UP_MINUTES, MINUTES = 60_000, 4, 5
+"""Perspective's table is WebAssembly memory, which grows in steps for some minutes and then stays:
+it is no part of the JavaScript heap, so the whole renderer is measured too."""
 MOST_GROWTH = 1.15
-"""From the end of the first minute on: what a run of five minutes differs by is about 5 %."""
 BLOCK = """
     INSERT INTO market.stock_aggregates
         (symbol, start_timestamp, end_timestamp, open, high, low, close, volume, received_at)
@@ -63,8 +64,14 @@ def heap_mb(session: CDPSession) -> float:
     return float(used) / 1e6
 
 
-def resident_mb(process: psutil.Process) -> float:
-    return float(process.memory_info().rss) / 1e6
+def renderer_mb() -> float:
+    """The process that draws the tab: the largest renderer of the browser."""
+    sizes = list[float]()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if "--type=renderer" in process.cmdline():
+                sizes.append(process.memory_info().rss / 1e6)
+    return max(sizes)
 
 
 def page_process(address: str) -> psutil.Process:
@@ -85,13 +92,12 @@ def test_ten_thousand_moving_symbols_cost_the_same_after_five_minutes(
     session = visit.page.context.new_cdp_session(visit.page)
     session.send("Performance.enable")
     server = page_process(address)
-    heaps, residents = list[float](), list[float]()
+    visit.page.wait_for_timeout(WARM_UP_MINUTES * MINUTE_MS)
+    sizes = list[tuple[float, float, float]]()
     for _ in range(MINUTES + 1):
+        sizes.append((heap_mb(session), renderer_mb(), server.memory_info().rss / 1e6))
         visit.page.wait_for_timeout(MINUTE_MS)
-        heaps.append(heap_mb(session))
-        residents.append(resident_mb(server))
-    shown = f"heap {heaps}, server {residents}"
-    assert heaps[-1] < MOST_GROWTH * heaps[0], shown
-    assert residents[-1] < MOST_GROWTH * residents[0], shown
+    for name, first, last in zip(("heap", "renderer", "server"), sizes[0], sizes[-1], strict=True):
+        assert last < MOST_GROWTH * first, f"{name}: {sizes}"
     age = visit.page.get_by_text("s old").first.inner_text()
     assert float(age.split()[0]) <= 5, age

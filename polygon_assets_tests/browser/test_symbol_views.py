@@ -19,6 +19,7 @@ from playwright.sync_api import expect
 from polygon_assets import market
 from polygon_assets.clients import snowflake
 from polygon_assets.local.launcher.stack import Stack, running_stack
+from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.page.candles import COLORS, wall_ms
 from polygon_assets.serving import gap_ledger
 from polygon_assets.serving.gap_ledger import GapEntry
@@ -37,7 +38,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 SECONDS, PATIENCE_MS = 3_000, 30_000
 SECOND, DAY = dt.timedelta(seconds=1), dt.timedelta(days=1)
 CORRECTED, FILLED = 40, 30
-"""Seconds before the newest: sent again with another price a minute later, and filled by REST."""
+"""Ages of a second that was corrected half a minute later, and of one that REST filled."""
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 FIRST_DAY, SPLIT_DAY = NOW.date() - 9 * DAY, NOW.date() - 5 * DAY
 
@@ -122,11 +123,13 @@ def test_days_are_those_of_the_marts_with_the_split_at_its_day(
 def test_a_day_of_seconds_is_drawn_at_once_and_marks_what_was_filled_or_corrected(
     visit: Visit, address: str, stack: Stack
 ) -> None:
-    visit.page.goto(f"{address}/symbol/AAPL?width={quote('1 s')}&span=day")
-    candles = wait_for(visit, SECONDS, "start", "close", "mark", "mark_at")
+    midnight = NOW.astimezone(NEW_YORK).replace(hour=0, minute=0, second=0)
     with market.connect(stack.settings()) as connection:
-        bars = market.bars("AAPL", NOW - DAY, NOW, connection=connection)
-    assert candles["close"] == bars["close"].to_pylist()
+        bars = market.bars("AAPL", midnight, NOW, connection=connection)
+    visit.page.goto(f"{address}/symbol/AAPL?width={quote('1 s')}&span=day")
+    candles = wait_for(visit, bars.num_rows, "start", "close", "mark", "mark_at")
+    # Shortly after midnight the day has less than what is loaded at least.
+    assert candles["close"][-bars.num_rows :] == bars["close"].to_pylist()
     marks = {
         candles["start"][place]: mark for place, mark in enumerate(candles["mark"]) if mark != ""
     }

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -218,14 +219,15 @@ def test_the_third_death_of_a_server_ends_it_at_once_with_what_to_do(tmp_path: P
 
     try:
         eventually(lambda: "logs: " in log.read_text(), "all servers run", START_SECONDS)
-        children = psutil.Process(process.pid).children(recursive=True)
         for death in (1, 2):
             kill()
             eventually(partial(has_come_back, death), f"back after death {death}", START_SECONDS)
+        children = psutil.Process(process.pid).children(recursive=True)
         kill()
         assert process.wait(60) == 1
     finally:
-        process.kill()
+        process.send_signal(signal.SIGINT)  # where it still runs; killed, it would leave servers
+        process.wait(60)
     _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == []
     end = log.read_text().split("s3 is back after")[-1]

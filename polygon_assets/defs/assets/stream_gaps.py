@@ -94,13 +94,13 @@ def stream_gaps(environment: Environment) -> dg.MaterializeResult[None]:
 def ledger_metadata(
     ledger: Sequence[GapEntry], open_rows: Sequence["GapRow"], now: dt.datetime
 ) -> dict[str, dg.MetadataValue]:
-    """What the asset's page shows; `open_rows` may have one more gap than the ledger, a lasting."""
+    """What the asset's page shows; `open_rows` may also have the gap that still lasts."""
     from polygon_assets.inspection import gaps
 
     def table(rows: Sequence["GapRow"]) -> str:
         return as_table(gaps.COLUMNS, [row.cells() for row in rows])
 
-    settled = [entry for entry in ledger if entry.is_settled]
+    settled = sorted((entry for entry in ledger if entry.is_settled), key=_settled_at)
     newest = gaps.rows(settled[-SHOWN_SETTLED:], None, market_is_open=False, now=now)[::-1]
     shown = open_rows[-SHOWN_OPEN:]
     missing = sum((((row.until or now) - row.since).total_seconds() for row in open_rows), 0.0)
@@ -117,6 +117,10 @@ def ledger_metadata(
             "\n".join(f"* {note}" for note in gaps.notes([*shown, *newest])) or "none"
         ),
     }
+
+
+def _settled_at(entry: GapEntry) -> dt.datetime:
+    return entry.updated_at or entry.until
 
 
 def _by_day(ledger: Sequence[GapEntry], now: dt.datetime) -> dict[str, dg.MetadataValue]:

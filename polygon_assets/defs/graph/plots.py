@@ -61,37 +61,38 @@ def line(
 
 
 def trends(
-    title: str, rows: Mapping[str, Sequence[float]], texts: Mapping[str, str]
+    title: str, rows: Mapping[str, Sequence[tuple[float, float]]], texts: Mapping[str, str]
 ) -> dg.MarkdownMetadataValue:
-    """One small line for each row of values, with its name, its newest value and its largest.
+    """One small line for each row of points, with its name, a text and its largest value.
 
-    Drawn without pygal, whose pictures have 15 kB: this one is written every minute.
+    A point's place is from 0 (left) to 1. Drawn without pygal, whose pictures have 15 kB: thousands
+    of these are written in a day.
     """
     height = TREND_HEIGHT * len(rows)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{TREND_WIDTH + 220}" height="{height}" '
         f'fill="{INK}" font-family="sans-serif" font-size="13"><title>{escape(title)}</title>'
     ]
-    for number, (name, values) in enumerate(rows.items()):
+    for number, (name, points) in enumerate(rows.items()):
+        largest = max(value for _, value in points)
         parts.append(
             f'<g transform="translate(0 {number * TREND_HEIGHT})">'
             f'<text y="18">{escape(name)}</text><text y="36">{escape(texts[name])}</text>'
             f'<path transform="translate(110 4)" fill="none" stroke="{GOOD}" stroke-width="1.5" '
-            f'd="{_path(values)}"/>'
-            f'<text x="{TREND_WIDTH + 120}" y="18">max {max(values):,.4g}</text></g>'
+            f'd="{_path(points, largest)}"/>'
+            f'<text x="{TREND_WIDTH + 120}" y="18">max {largest:,.4g}</text></g>'
         )
     svg = "".join([*parts, "</svg>"])
     encoded = base64.b64encode(svg.encode()).decode()
     return dg.MetadataValue.md(f"![{title}](data:image/svg+xml;base64,{encoded})")
 
 
-def _path(values: Sequence[float]) -> str:
-    """The line through values at equal distances, from 0 below to the largest above."""
-    step, top = TREND_WIDTH / max(1, len(values) - 1), max(*values, 1e-9)
-    height = TREND_HEIGHT - 8
+def _path(points: Sequence[tuple[float, float]], largest: float) -> str:
+    """The line through the points, from 0 below to the largest value above."""
+    height, top = TREND_HEIGHT - 8, max(largest, 1e-9)
     return "M" + "L".join(
-        f"{number * step:.0f} {height - height * max(0.0, value) / top:.0f}"
-        for number, value in enumerate(values)
+        f"{place * TREND_WIDTH:.0f} {height - height * max(0.0, value) / top:.0f}"
+        for place, value in points
     )
 
 

@@ -118,7 +118,9 @@ class EventReporter:
                 if heartbeat
                 else _no_heartbeat(self._kafka_error(), restarts)
             )
-            picture = self._trend.picture() if subject.flow else {}
+            # One picture for the tables that one insert fills, and none beside "no heartbeat".
+            is_drawn = heartbeat and subject.flow and subject.observed
+            picture = self._trend.picture() if is_drawn else {}
             if subject.observed:
                 seen = metadata if subject.progress else {**metadata, **picture}
                 self._log_event(dg.AssetObservation(subject.key, metadata=seen))

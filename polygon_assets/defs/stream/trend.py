@@ -1,7 +1,7 @@
 """The last hour of a program as a picture for its assets' pages: rate, lag and age of the data.
 
 Add a line of the picture here; when it is written belongs to `heartbeat_events`. The values are
-those of one run: a new one begins an empty picture.
+those of one run: each run starts with an empty picture.
 """
 
 from collections import deque
@@ -12,41 +12,45 @@ import dagster as dg
 from polygon_assets.defs.graph import plots
 from polygon_assets.messages import Heartbeat
 
-SAMPLE_MS = 60_000
-SAMPLES = 61
-"""An hour of minutes, both ends included."""
+SAMPLE_MS, HOUR_MS = 60_000, 3_600_000
 
 
 class Trend:
-    """Takes every heartbeat and keeps one a minute."""
+    """Takes every heartbeat and keeps one a minute, for an hour."""
 
     def __init__(self) -> None:
-        self._kept: deque[Heartbeat] = deque(maxlen=SAMPLES)
+        self._kept: deque[Heartbeat] = deque()
 
     def take(self, beat: Heartbeat) -> None:
         """Keep the heartbeat if the newest kept one is a minute old."""
-        if not self._kept or beat.sent_at - self._kept[-1].sent_at >= SAMPLE_MS:
-            self._kept.append(beat)
+        if self._kept and beat.sent_at - self._kept[-1].sent_at < SAMPLE_MS:
+            return
+        self._kept.append(beat)
+        while beat.sent_at - self._kept[0].sent_at > HOUR_MS:
+            self._kept.popleft()
 
     def picture(self) -> Mapping[str, dg.MetadataValue]:
         """The picture as metadata; none before there are two points."""
         if len(self._kept) <= 1:
             return {}
-        ages = [
-            (beat.sent_at - beat.newest_event) / 1000
-            for beat in self._kept
-            if beat.newest_event is not None
-        ]
-        rows = {
-            "events/s": [beat.rate for beat in self._kept],
-            "messages behind": [float(beat.lag) for beat in self._kept if beat.lag is not None],
-            "newest event": ages,
+        first, last = self._kept[0].sent_at, self._kept[-1].sent_at
+        at = {beat.sent_at: (beat.sent_at - first) / (last - first) for beat in self._kept}
+        rows: dict[str, list[tuple[float, float]]] = {
+            "events/s": [(at[beat.sent_at], beat.rate) for beat in self._kept],
+            "messages behind": [
+                (at[beat.sent_at], beat.lag) for beat in self._kept if beat.lag is not None
+            ],
+            "newest event": [
+                (at[beat.sent_at], (beat.sent_at - beat.newest_event) / 1000)
+                for beat in self._kept
+                if beat.newest_event is not None
+            ],
         }
-        shown = {name: values for name, values in rows.items() if len(values) > 1}
-        texts = {
-            name: f"{values[-1]:,.1f} s old" if values is ages else f"{values[-1]:,.0f}"
-            for name, values in shown.items()
-        }
-        minutes = (self._kept[-1].sent_at - self._kept[0].sent_at) // SAMPLE_MS
-        title = f"rate, lag and age of the newest event over the last {minutes} min"
+        shown = {name: points for name, points in rows.items() if points}
+        texts = {name: f"{points[-1][1]:,.0f}" for name, points in shown.items()}
+        if ages := shown.get("newest event"):
+            texts["newest event"] = f"{ages[-1][1]:,.1f} s old"
+        title = (
+            f"rate, lag and age of the newest event over the last {(last - first) // SAMPLE_MS} min"
+        )
         return {"last_hour": plots.trends(title, shown, texts)}

@@ -170,7 +170,7 @@ def _handshake(exchange: Exchange, body: Body) -> Body:
 
 
 def _login(exchange: Exchange, body: Body) -> Body:
-    """Answer every key with the payload `text`, whatever key it is; an empty one ends the fault."""
+    """Answer any key with the payload `text`; an empty one ends the fault."""
     exchange.faults.login_answer = str(body["text"]).encode()
     return {"bytes": len(exchange.faults.login_answer)}
 

@@ -1,6 +1,11 @@
 -- The trading days with one-minute bars, and when these were filled last: every five minutes while
--- the market is open, and once more when the day is closed.
-SELECT trading_day, max(filled_at) AS filled_at, uniqExact(symbol) AS symbols
+-- the market is open, and once more when the day is closed. The newest minute tells how far rows
+-- had come then.
+SELECT
+    trading_day,
+    max(filled_at) AS filled_at,
+    max(minute) AS newest_minute,
+    uniqExact(symbol) AS symbols
 FROM market.ohlcv_1m_by_day
 GROUP BY trading_day
 ORDER BY trading_day

@@ -136,7 +136,12 @@ def test_filled_days_are_those_with_minute_bars(client: Client, connection: Conn
             column_names=("trading_day", "symbol", "minute", "filled_at"),
         )
     assert _filled_days(connection) == [
-        {"trading_day": day, "filled_at": OPENING + at * SECOND, "symbols": symbols}
+        {
+            "trading_day": day,
+            "filled_at": OPENING + at * SECOND,
+            "newest_minute": OPENING,
+            "symbols": symbols,
+        }
         for day, at, symbols in ((dt.date(2024, 3, 8), 1, 2), (dt.date(2024, 3, 11), 2, 1))
     ]
 
@@ -162,10 +167,10 @@ def test_rates_are_of_today_and_the_trading_day_before(
     assert [(row["is_today"], row["rows"]) for row in rows] == [(False, 7), (True, 60)]
 
 
-def put_in_force(client: Client, *channels: str) -> None:
+def put_in_force(client: Client, *channels: str, after: float = -60.0) -> None:
     client.insert(
         "market.subscription_sets",
-        [("v1", OPENING, list(channels))],
+        [(f"v{after}", OPENING + after * 60 * SECOND, list(channels))],
         column_names=("version", "accepted_at", "channels"),
     )
 
@@ -187,15 +192,30 @@ def fill_minutes(client: Client, *rows: tuple[str, int, int]) -> None:
 def test_activity_is_when_each_subscribed_channel_traded(
     client: Client, connection: Connection
 ) -> None:
-    assert _activity(connection) == Activity({}, [], 0, None)
+    put_in_force(client, "A.B", "A.AAPL", "A.GONE", after=-9_000)
     put_in_force(client, "A.B", "A.AAPL", "A.QUIET")
-    fill_minutes(client, ("AAPL", 0, 9), ("AAPL", 4, 9), ("AAPL", 11, 1), ("B", 5, 60), ("C", 0, 9))
-    assert _activity(connection) == Activity(
-        {"A.B": [OPENING + 300 * SECOND], "A.AAPL": [OPENING, OPENING + 600 * SECOND]},
-        ["A.QUIET"],
+    assert _activity(connection) == Activity({}, {}, 0, None), "there is no bar yet"
+    fill_minutes(client, ("AAPL", 0, 9), ("AAPL", 4, 9), ("AAPL", 11, 1), ("B", 5, 60), ("C", 9, 9))
+    session = NYSE.session(NYSE.day_of(OPENING))
+    assert session is not None
+    activity = _activity(connection)
+    assert activity == Activity(
+        {"A.QUIET": (), "A.B": [minutes(5)], "A.AAPL": [minutes(0), minutes(10)]},
+        {
+            "A.QUIET": minutes(-60),
+            "A.B": session.extended_open,
+            "A.AAPL": session.extended_open,
+        },
         3,
-        OPENING + 900 * SECOND,
+        minutes(11),
     )
+    # The bars are as old as their filling, even where rows had come further.
+    fill_minutes(client, ("AAPL", 15, 9))
+    assert _activity(connection).known_until == minutes(15) - 20 * SECOND
+
+
+def minutes(after: float) -> dt.datetime:
+    return OPENING + after * 60 * SECOND
 
 
 @pytest.mark.usefixtures("clock")
@@ -207,6 +227,7 @@ def test_activity_of_the_whole_market_is_that_of_its_busiest_symbols(
     activity = _activity(connection)
     busiest = [f"A.S{number:02}" for number in range(34, 4, -1)]
     assert (list(activity.intervals), activity.silent, activity.channels) == (busiest, [], 35)
+    assert activity.since == dict.fromkeys(busiest, minutes(-60))
 
 
 def test_usage_is_what_today_has_used_so_far(

@@ -1,6 +1,8 @@
 """The candles of one symbol: history across nights, and days that the marts have adjusted."""
 
 import datetime as dt
+from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 
 import pyarrow as pa
@@ -8,8 +10,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from polygon_assets import market
-from polygon_assets.market_calendar import MarketCalendar
-from polygon_assets.page.candles import moment_of, wall_ms
+from polygon_assets.market import Connection, MarketError
+from polygon_assets.page.candles import columns_of, moment_of, wall_ms
 from polygon_assets.page.readings import Reading
 from polygon_assets.page.sources import Sources
 from polygon_assets.page.symbol_view import (
@@ -19,6 +21,7 @@ from polygon_assets.page.symbol_view import (
     _moment,
     _streamed,
     coverage_line,
+    first_history,
     history,
 )
 from polygon_assets.settings import Settings
@@ -54,35 +57,76 @@ def test_history_goes_on_across_a_weekend_to_the_first_trade(sources: Sources, e
     assert len(starts) == {"1s": 3, "10s": 2, "1m": 2}[every]
 
 
+NOON = OPENING + dt.timedelta(hours=2.5)
+
+
+@pytest.fixture
+def at_noon(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
+    """A connection on whose clock it is noon of Friday in New York."""
+    monkeypatch.setattr(Connection, "now", lambda _: NOON)
+    with market.connect(sources.settings) as connection:
+        yield connection
+
+
 @pytest.mark.parametrize(
     ("every", "span", "begins"),
     [
-        ("10s", "recent", dt.timedelta(minutes=-20)),
+        ("10s", "recent", dt.timedelta(seconds=-1160)),
         ("1s", "1 hour", dt.timedelta(hours=-1)),
-        ("1m", "1 hour", dt.timedelta(hours=-2)),
+        ("1m", "1 hour", dt.timedelta(hours=-1)),
         ("1s", "day", dt.timedelta(hours=-8)),
         ("1m", "day", dt.timedelta(hours=-8)),
-        ("1d", "day", dt.timedelta(days=-120)),
+        ("1d", "day", dt.timedelta(days=-116)),
     ],
 )
 def test_a_span_is_an_hour_the_day_so_far_or_some_bars(
-    every: str, span: str, begins: dt.timedelta
+    at_noon: Connection, every: str, span: str, begins: dt.timedelta
 ) -> None:
-    noon = OPENING + dt.timedelta(hours=2.5)
-    chosen = Chosen("A", every, span=span)
-    assert chosen.begins(MarketCalendar("NYSE"), noon) == noon + begins
+    assert Chosen("A", every, span=span).window(at_noon) == (NOON + begins, NOON)
 
 
-def test_a_day_of_seconds_is_loaded_at_once(client: Client, settings: Settings) -> None:
-    insert(client, [second(0, at, 1.0) for at in range(0, 7_200, 3)])
-    sources = Sources(settings.model_copy(update={"market_calendar": "NYSE"}))
-    chosen, end = Chosen("A", "1s", span="day"), OPENING + 7_200 * SECOND
-    assert len(history(sources, chosen, end).candles["start"]) == LOADED_BARS // 3
-    whole = history(sources, chosen, end, chosen.begins(MarketCalendar("NYSE"), end))
-    assert len(whole.candles["start"]) == 2_400
+@pytest.mark.parametrize(
+    "days_ago", [NOON - 5 * DAY, NOON - 6 * DAY, NOON - 4 * DAY - dt.timedelta(hours=9)], ids=str
+)
+def test_before_the_open_and_on_a_closed_day_the_day_is_the_one_before(
+    at_noon: Connection, days_ago: dt.datetime
+) -> None:
+    """Sunday, Saturday, and Monday at three in the morning."""
+    begin, end = Chosen("A", "1s", days_ago, "day").window(at_noon)
+    friday = NOON - 7 * DAY
+    assert (begin, end) == (friday - dt.timedelta(hours=8), friday + dt.timedelta(hours=8))
+
+
+def test_a_day_beyond_the_calendar_is_a_sentence(at_noon: Connection) -> None:
+    old = dt.datetime(1999, 1, 4, 15, tzinfo=dt.UTC)
+    with pytest.raises(MarketError, match="1999"):
+        Chosen("A", "1s", old, "day").window(at_noon)
+
+
+@pytest.mark.usefixtures("at_noon")
+def test_a_day_of_seconds_is_loaded_at_once(client: Client, sources: Sources) -> None:
+    insert(client, [second(0, at, 1.0) for at in range(0, 9_000, 3)])
+    chosen = Chosen("A", "1s", span="day")
+    assert len(history(sources, chosen, NOON).candles["start"]) == LOADED_BARS // 3
+    whole = first_history(sources, chosen)
+    assert len(whole.candles["start"]) == 3_000
     view = View(sources, chosen)
-    view._place(whole, chosen, end)
-    assert view._chart.shown[0] == wall_ms(OPENING - dt.timedelta(hours=5.5)) + 4_000
+    view._place(whole, chosen)
+    assert view._chart.shown == (
+        wall_ms(OPENING - dt.timedelta(hours=5.5)),
+        wall_ms(NOON + 4 * SECOND),
+    )
+
+
+def test_a_visible_candle_without_prices_leaves_the_axis_alone(sources: Sources) -> None:
+    chart = View(sources, Chosen("A", "1m"))._chart
+    known = {"start": OPENING, "open": 1.0, "high": 3.0, "low": 1.0, "close": 2.0, "volume": 1.0}
+    unknown = {"start": OPENING + 60 * SECOND} | dict.fromkeys(("open", "high", "low", "close"))
+    rows = [known | {"finality": "final"}, unknown | {"volume": 1.0, "finality": "final"}]
+    schema = pa.Table.from_pylist(rows[:1]).schema
+    columns = columns_of(pa.Table.from_pylist(rows, schema))
+    chart.place(columns, 60_000, (wall_ms(OPENING), wall_ms(OPENING + 60 * SECOND)))
+    assert (chart.price.y_range.start, chart.price.y_range.end) == (1 - 0.12, 3 + 0.12)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +137,7 @@ def test_a_day_of_seconds_is_loaded_at_once(client: Client, settings: Settings) 
         ("2024-03-08 09:30:00-05:00", OPENING),
         ("2024-03-08T14:30:00 00:00", OPENING),
         ("yesterday", None),
+        ("0001-01-01T00:00:00+05:00", None),
         ("", None),
     ],
 )
@@ -142,7 +187,7 @@ def test_a_day_of_the_marts_is_never_replaced_by_the_streamed_one(
     monkeypatch.setattr(market, "splits", lambda *_: no_split)
     chosen, end = Chosen("A", "1d"), OPENING + (MONDAY + 1) * DAY
     view = View(sources, chosen)
-    view._place(history(sources, chosen, end), chosen, end)
+    view._place(replace(history(sources, chosen, end), window=(end - DAY, end)), chosen)
     assert view.closes() == [0.5, 3.0]
     insert(client, [second(MONDAY, 6, 4.0)])
     view.newest = _streamed(sources, chosen, end)
@@ -154,7 +199,7 @@ def test_a_day_of_the_marts_is_never_replaced_by_the_streamed_one(
 def test_an_empty_chart_is_loaded_with_the_first_bar(sources: Sources) -> None:
     chosen, end = Chosen("A", "10s"), OPENING - DAY
     view = View(sources, chosen)
-    view._place(history(sources, chosen, end), chosen, end)
+    view._place(replace(history(sources, chosen, end), window=(end - DAY, end)), chosen)
     view.newest = _streamed(sources, chosen, end)
     view._draw_changes()
     assert (view.closes(), view.asked) == ([], 0)
@@ -166,6 +211,6 @@ def test_an_empty_chart_is_loaded_with_the_first_bar(sources: Sources) -> None:
 def test_a_symbol_that_rests_shows_its_last_trades(sources: Sources) -> None:
     chosen, now = Chosen("A", "1m"), OPENING + 9 * DAY
     view = View(sources, chosen)
-    view._place(history(sources, chosen, now), chosen, now)
+    view._place(replace(history(sources, chosen, now), window=(now - SECOND, now)), chosen)
     since, until = view._chart.shown
     assert since < wall_ms(OPENING + MONDAY * DAY) < until

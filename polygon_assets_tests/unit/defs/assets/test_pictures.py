@@ -136,8 +136,9 @@ def test_the_ledger_is_shown_by_day_and_state() -> None:
 def test_open_gaps_and_the_newest_settled_ones_are_tables() -> None:
     settled = [gap(number, MORNING + number * MINUTE, 5, "verified") for number in range(60)]
     waived = replace(settled[0], gap_id="w", state="waived", note="halted: a | b", rows_added=1234)
+    waived = replace(waived, updated_at=MORNING + 90 * MINUTE)
     unreadable = replace(gap(61, MORNING, 30, "open"), cause="a|b\nc")
-    ledger = [unreadable, *settled, waived]
+    ledger = [unreadable, waived, *settled]
     rows = gaps.rows(gaps.unsettled(ledger), None, market_is_open=True, now=MORNING)
     values = {name: entry.value for name, entry in ledger_metadata(ledger, rows, MORNING).items()}
     assert (values["open_gaps"], values["settled_gaps"], values["missing_seconds"]) == (1, 61, 30)

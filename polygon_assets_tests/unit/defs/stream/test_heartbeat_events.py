@@ -18,6 +18,7 @@ from polygon_assets.defs.graph.keys import (
     WEBSOCKET,
 )
 from polygon_assets.defs.stream.heartbeat_events import EventReporter
+from polygon_assets.defs.stream.trend import Trend
 from polygon_assets.messages import Heartbeat, ProgramName
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -176,7 +177,7 @@ def test_the_last_hour_is_a_small_picture_on_each_materialization() -> None:
     pictures = hour(lag=7)
     assert pictures[0] == ""
     assert len(pictures) == 70
-    assert max(map(len, pictures)) < 4000, "written every minute, it must not fill the event log"
+    assert max(map(len, pictures)) < 4000, "thousands a day must not fill the event log"
     root = drawn(pictures[-1])
     texts = [text.text for text in root.iter(f"{SVG}text")]
     assert texts == [
@@ -206,3 +207,18 @@ def test_the_table_of_record_shows_the_last_hour_on_its_observations() -> None:
     [*_, last] = log.events
     assert (type(last), last.asset_key) == (dg.AssetObservation, STOCK_AGGREGATES)
     assert "last_hour" in last.metadata
+    log.now += 60
+    reporter.observe(None, 1)
+    assert "last_hour" not in log.events[-1].metadata, "it would look healthy"
+
+
+def test_a_pause_is_a_gap_of_the_line_and_an_hour_is_shown_at_most() -> None:
+    trend = Trend()
+    for minute in (0, 1, 2, 50, 70):
+        trend.take(beat("producer", sent_at=minute * 60_000, rate=1.0))
+    [path] = drawn(str(trend.picture()["last_hour"].value)).iter(f"{SVG}path")
+    assert path.get("d") == "M0 0L480 0"
+    for minute in (71, 90):
+        trend.take(beat("producer", sent_at=minute * 60_000, rate=1.0))
+    [path] = drawn(str(trend.picture()["last_hour"].value)).iter(f"{SVG}path")
+    assert path.get("d") == "M0 0L240 0L252 0L480 0"
