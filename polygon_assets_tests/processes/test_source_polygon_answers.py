@@ -1,7 +1,7 @@
 """The connector and unusable answers: retried, then an error of their stream; the others go on."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -145,13 +145,15 @@ def test_a_good_answer_to_a_retry_is_used(tmp_path: Path) -> None:
     assert {record["ticker"] for record in output.records["tickers"]} == {"AAPL", "MSFT"}
 
 
+def split_pages(cursors: Iterable[int]) -> list[dict[str, Any]]:
+    """Pages of splits, each leading to the page with the next cursor."""
+    url = f"https://api.massive.com{SPLITS}?cursor="
+    return [{**GOOD[SPLITS], "next_url": f"{url}{cursor}"} for cursor in cursors]
+
+
 @pytest.mark.parametrize("cycle", [1, 2, 3])
 def test_a_page_that_repeats_ends_the_stream_and_is_named(tmp_path: Path, cycle: int) -> None:
-    pages = [
-        {**GOOD[SPLITS], "next_url": f"https://api.massive.com{SPLITS}?cursor={n % cycle}"}
-        for n in range(20)
-    ]
-    with vendor({SPLITS: pages}) as server:
+    with vendor({SPLITS: split_pages(n % cycle for n in range(20))}) as server:
         output = read(tmp_path, server, "stock_split", "exchanges")
     assert output.code == 1
     assert server.request_count(SPLITS) == cycle + 1
@@ -164,11 +166,7 @@ def test_a_page_that_repeats_ends_the_stream_and_is_named(tmp_path: Path, cycle:
 
 @pytest.mark.long
 def test_a_list_without_end_is_read_up_to_its_thousandth_page(tmp_path: Path) -> None:
-    pages = [
-        {**GOOD[SPLITS], "next_url": f"https://api.massive.com{SPLITS}?cursor={n}"}
-        for n in range(1100)
-    ]
-    with vendor({SPLITS: pages}) as server:
+    with vendor({SPLITS: split_pages(range(1100))}) as server:
         output = read(tmp_path, server, "stock_split", "exchanges")
     assert output.code == 1
     assert server.request_count(SPLITS) == 1001
