@@ -132,10 +132,16 @@ class MarketView:
     def _filter_symbols(self, event: Any) -> None:
         begin = event.new.strip()
         self._grid.filters = [["symbol", "begins with", begin]] if begin else []
+        # Without a mouse no row can be clicked: a symbol typed in full is offered as well.
+        is_symbol = self._shown is not None and self._shown["symbol"].eq(begin).any()
+        self._offer(begin if is_symbol else "")
 
     def _choose(self, event: Any) -> None:
         if symbol := (event.row or {}).get("symbol"):
-            self._chosen.object = f'<a href="symbol/{symbol}">open {symbol}</a>'
+            self._offer(symbol)
+
+    def _offer(self, symbol: str) -> None:
+        self._chosen.object = f'<a href="symbol/{symbol}">open {symbol}</a>' if symbol else ""
 
 
 def _clock(calendar: MarketCalendar, prices: Reading[Prices], now: dt.datetime) -> str:

@@ -19,8 +19,8 @@ from polygon_assets.inspection import tables
 from polygon_assets.market import Connection
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import Heartbeat
+from polygon_assets.page.channel_coverage import Activity, subscribed_since
 from polygon_assets.page.readings import Reader, Reading, Source
-from polygon_assets.page.trust import Activity, subscribed_since
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import PER_SECOND, WILDCARD
 

@@ -1,44 +1,30 @@
 """The view of one symbol: candles that move, history to the left, marks, and an earlier knowledge.
 
 Add a panel about one symbol here; what a candle shows belongs to `candles`, how it is drawn to
-`candle_chart`.
+`candle_chart`, what is loaded to `symbol_history`.
 """
 
 import asyncio
 import datetime as dt
 import math
-import re
-from collections import defaultdict
-from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import parse_qsl, unquote, urlencode
+from urllib.parse import unquote
 
 import panel as pn
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from polygon_assets import market
-from polygon_assets.market import Connection, MarketError
-from polygon_assets.market_calendar import (
-    NEW_YORK,
-    CalendarHorizonError,
-    MarketCalendar,
-    Session,
-)
-from polygon_assets.market_clock import calendar_of
+from polygon_assets.market import MarketError
+from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.page.candle_chart import CandleChart
 from polygon_assets.page.candles import (
     Columns,
     changes,
     columns_of,
-    columns_of_days,
-    joined,
-    last_closes,
     later,
     moment_of,
     shaded,
-    split_marks,
     wall_ms,
 )
 from polygon_assets.page.frame import (
@@ -51,94 +37,32 @@ from polygon_assets.page.frame import (
     is_dark,
     when_new,
 )
-from polygon_assets.page.readings import Reading, Source
-from polygon_assets.page.sources import LIVE_SECONDS, Prices, Sources
+from polygon_assets.page.readings import Reading
+from polygon_assets.page.sources import Prices, Sources
+from polygon_assets.page.symbol_choice import (
+    RECENT_BARS,
+    SPANS,
+    WIDTHS,
+    Chosen,
+    in_address,
+    show_in_address,
+)
+from polygon_assets.page.symbol_history import (
+    History,
+    day_coverage,
+    first_history,
+    history,
+    known_at,
+    tail,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-WIDTHS = {"1 s": "1s", "10 s": "10s", "1 min": "1m", "1 day": "1d"}
-DEFAULT_WIDTH = "10 s"
-RECENT, HOUR, DAY = "recent", "1 hour", "day"
-SPANS = [RECENT, HOUR, DAY]
-"""What is visible at first: some bars, an hour, or the trading day so far."""
-RECENT_BARS, LOADED_BARS, MOST_BARS = 116, 600, 90_000
-"""Visible at first, loaded at least, and kept in the browser: more than a day of seconds."""
+MOST_BARS = 90_000
+"""Kept in the browser: more than a day of seconds."""
 MARGIN_BARS = 4
 """Empty places after the newest bar."""
-TAIL_BARS = 3
-COVERAGE_SECONDS = 60.0
-SECOND = dt.timedelta(seconds=1)
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """What a visitor looks at: symbol, width and span, and the moment of an earlier knowledge."""
-
-    symbol: str
-    every: str
-    at: dt.datetime | None = None
-    span: str = RECENT
-
-    @property
-    def is_of_days(self) -> bool:
-        return self.every not in market.EVERY
-
-    @property
-    def seconds(self) -> int:
-        return market.EVERY.get(self.every, 24 * 3600)
-
-    @property
-    def width(self) -> dt.timedelta:
-        return dt.timedelta(seconds=self.seconds)
-
-    def window(self, connection: Connection) -> tuple[dt.datetime, dt.datetime]:
-        """The part of the time that is visible at first. Raises MarketError.
-
-        The day is the newest one that has begun, as far as it has come.
-        """
-        end = connection.now()
-        if self.at:
-            end = min(end, self.at + RECENT_BARS // 4 * self.width)
-        if self.is_of_days or self.span == RECENT:
-            return end - RECENT_BARS * self.width, end
-        if self.span == HOUR:
-            return end - dt.timedelta(hours=1), end
-        session = _session_before(connection.calendar, end)
-        return session.extended_open, min(end, session.extended_close)
-
-
-def _session_before(calendar: MarketCalendar, moment: dt.datetime) -> Session:
-    """The newest session that had begun. Raises MarketError outside the calendar's horizon."""
-    try:
-        session = calendar.session(calendar.day_of(moment))
-        if session and session.extended_open < moment:
-            return session
-        earlier = calendar.session(calendar.previous_day(calendar.day_of(moment)))
-    except CalendarHorizonError as error:
-        raise MarketError(str(error)) from error
-    assert earlier is not None
-    return earlier
-
-
-def tail(chosen: Chosen) -> Source[Connection, pa.Table]:
-    """The newest bars, asked for all who look at them."""
-
-    def ask(connection: Connection) -> pa.Table:
-        now = connection.now()
-        since = now - max(TAIL_BARS * chosen.width, dt.timedelta(seconds=20))
-        return market.bars(chosen.symbol, since, now, chosen.every, connection=connection)
-
-    return Source(f"{chosen.symbol} {chosen.every}", LIVE_SECONDS, ask)
-
-
-def day_coverage(symbol: str) -> Source[Connection, pa.Table]:
-    """The day of a symbol as intervals: traded, quiet or unknown."""
-
-    def ask(connection: Connection) -> pa.Table:
-        return market.coverage(symbol, connection.newest_day(), connection=connection)
-
-    return Source(f"{symbol} coverage", COVERAGE_SECONDS, ask)
 
 
 def coverage_line(intervals: pa.Table) -> str:
@@ -150,78 +74,6 @@ def coverage_line(intervals: pa.Table) -> str:
         f'<span class="numbers">this trading day so far: {seconds["traded"]:,} s with a trade, '
         f"{seconds['quiet']:,} s quiet (proved), {seconds['unknown']:,} s not known</span>"
     )
-
-
-@dataclass(frozen=True)
-class History:
-    """Candles, splits among them, and why older ones are missing."""
-
-    candles: Columns
-    splits: Columns
-    problem: str = ""
-    window: tuple[dt.datetime, dt.datetime] | None = None
-    """What is visible at first."""
-    adjusted_until: float = -math.inf
-    """The newest day of the marts: streamed days, which nobody adjusts, follow it."""
-
-
-NO_SPLITS: Columns = {"at": [], "label": []}
-
-
-def first_history(sources: Sources, chosen: Chosen) -> History:
-    """The candles that are loaded first, and what of them is visible; as `history`."""
-    with market.connect(sources.settings) as connection:
-        begin, end = chosen.window(connection)
-    return replace(history(sources, chosen, end + chosen.width, begin), window=(begin, end))
-
-
-def history(
-    sources: Sources, chosen: Chosen, end: dt.datetime, begin: dt.datetime | None = None
-) -> History:
-    """The candles from `begin` to `end`, more where that is few; blocks, so run it in a thread.
-
-    Days are those of the marts, as far as there are any, followed by the streamed ones.
-    """
-    candles = columns_of(_streamed(sources, chosen, end, begin))
-    if not chosen.is_of_days:
-        return History(candles, NO_SPLITS)
-    calendar = calendar_of(sources.settings)
-    try:
-        days = columns_of_days(market.adjusted(chosen.symbol, sources.settings), calendar)
-        splits = split_marks(market.splits(chosen.symbol, sources.settings), calendar)
-    except MarketError as error:
-        return History(candles, NO_SPLITS, f"Only streamed days are shown, not adjusted: {error}")
-    newest = days["start"][-1] if days["start"] else -math.inf
-    return History(joined(days, later(candles, newest)), splits, adjusted_until=newest)
-
-
-def _streamed(
-    sources: Sources, chosen: Chosen, end: dt.datetime, begin: dt.datetime | None = None
-) -> pa.Table:
-    """The bars from `begin` to `end`, at least LOADED_BARS places.
-
-    Across a night or a gap, those before the newest stored second.
-    """
-    with market.connect(sources.settings) as connection:
-
-        def before(end: dt.datetime) -> pa.Table:
-            start = min(begin or end, end - LOADED_BARS * chosen.width)
-            return market.bars(chosen.symbol, start, end, chosen.every, connection=connection)
-
-        bars = before(end)
-        if bars.num_rows:
-            return bars
-        newest = connection.read("newest_second_before", symbol=chosen.symbol, before=end)
-        moment = newest["newest"][0].as_py()
-        return bars if moment is None else before(moment + SECOND)
-
-
-def known_at(sources: Sources, chosen: Chosen, start: dt.datetime, end: dt.datetime) -> Columns:
-    """The close of each candle as it was known at the chosen moment."""
-    assert chosen.at is not None
-    with market.connect(sources.settings) as connection:
-        rows = market.as_known_at(chosen.symbol, chosen.at, start, end, connection=connection)
-    return last_closes(rows, chosen.seconds)
 
 
 def symbol_view(sources: Sources) -> Any:
@@ -238,10 +90,7 @@ class SymbolView:
     def __init__(self, sources: Sources, symbol: str) -> None:
         self._sources = sources
         self._chart = CandleChart(dark=is_dark())
-        asked = _asked()
-        width = asked["width"] if asked["width"] in WIDTHS else DEFAULT_WIDTH
-        span = asked["span"] if asked["span"] in SPANS else RECENT
-        self._chosen = Chosen(symbol, WIDTHS[width], _moment(asked["at"]), span)
+        self._chosen = in_address(symbol)
         self._loading = False
         self._everything_loaded = False
         self._adjusted_until = -math.inf
@@ -249,12 +98,12 @@ class SymbolView:
         self._tasks: set[asyncio.Task[None]] = set()
         self._head, self._age, self._coverage = html(), html(), html()
         self._width = pn.widgets.RadioButtonGroup(
-            label="Width of a candle", options=list(WIDTHS), value=width, width=320
+            label="Width of a candle", options=list(WIDTHS), value=self._chosen.label, width=320
         )
         self._span = pn.widgets.RadioButtonGroup(
             label="Visible at first",
             options=SPANS,
-            value=span,
+            value=self._chosen.span,
             width=240,
             disabled=self._chosen.is_of_days,
         )
@@ -301,10 +150,10 @@ class SymbolView:
         self._leave()
         typed = self._at.value
         at = typed.replace(tzinfo=dt.UTC) if isinstance(typed, dt.datetime) else None
-        width, span = self._width.value, self._span.value
-        self._span.disabled = WIDTHS[width] not in market.EVERY
-        self._chosen = Chosen(self._chosen.symbol, WIDTHS[width], at, span)
-        _show_in_address(width=width, span=span, at=at.isoformat() if at else "")
+        every, span = WIDTHS[self._width.value], self._span.value
+        self._chosen = Chosen(self._chosen.symbol, every, at, span)
+        self._span.disabled = self._chosen.is_of_days
+        show_in_address(self._chosen)
         self._watch()
         self._load()
 
@@ -439,29 +288,6 @@ def _line(symbol: str, price: float, moment: dt.datetime, further: str) -> str:
         f'<span class="numbers"><b style="font-size:20px">{escape(symbol)} {price:,.2f}</b> '
         f"&nbsp; {at:%b %d %H:%M:%S} New York · {further}</span>"
     )
-
-
-def _asked() -> defaultdict[str, str]:
-    """What the address asks for: `width`, `span` and `at`; empty where it does not."""
-    asked = pn.state.location.search if pn.state.location else ""
-    return defaultdict(str, parse_qsl(str(asked).removeprefix("?")))
-
-
-def _show_in_address(**chosen: str) -> None:
-    """Put what is chosen into the address, so that it can be sent to somebody else."""
-    if pn.state.location:
-        query = {name: text for name, text in (_asked() | chosen).items() if text}
-        pn.state.location.search = f"?{urlencode(query)}"
-
-
-def _moment(text: str) -> dt.datetime | None:
-    """The moment of a text in ISO 8601, UTC without a zone; None for anything else."""
-    try:
-        # In an address a plus means a space, and not everybody writes %2B.
-        moment = dt.datetime.fromisoformat(re.sub(r" (\d\d:?\d\d)$", r"+\1", text))
-        return moment.replace(tzinfo=moment.tzinfo or dt.UTC).astimezone(dt.UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _naive(moment: dt.datetime | None) -> dt.datetime | None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from polygon_assets.batch.reconciliation import Verdict
 from polygon_assets.gap_filling.coverage import Interval, without
-from polygon_assets.market_calendar import NEW_YORK, MarketCalendar, Session
+from polygon_assets.market_calendar import MarketCalendar, Session
 from polygon_assets.page.candles import COLORS, Columns, wall_ms
-from polygon_assets.serving.gap_ledger import DOUBT, SETTLED, concerns, may_concern
+from polygon_assets.serving.gap_ledger import DOUBT, SETTLED, may_concern
 
 ALL = "all channels"
 BARS = ("row", "left", "right", "color", "label")
@@ -22,43 +22,7 @@ DAY_MS = 86_400_000.0
 RATES = ("time", "rate")
 NOT_YET = dt.timedelta(seconds=15)
 """A heartbeat is stored every ten seconds: what is younger is not unknown yet."""
-FIVE_MINUTES = dt.timedelta(minutes=5)
-SHOWN_SILENT = 10
 Rows = Sequence[Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Activity:
-    """When the subscribed channels traded today."""
-
-    intervals: Mapping[str, Sequence[dt.datetime]]
-    """The starts of the five minutes with trades, by channel: those without a trade, then the
-    busiest. With `A.*`, which names no channel, only the busiest."""
-    since: Mapping[str, dt.datetime]
-    """From when on each channel was subscribed without a break."""
-    channels: int
-    known_until: dt.datetime | None
-    """What is younger may not be in the one-minute bars yet; None before their first filling."""
-
-    @property
-    def silent(self) -> list[str]:
-        """The channels without a trade."""
-        return [channel for channel, starts in self.intervals.items() if not starts]
-
-    @property
-    def shown(self) -> list[str]:
-        """The channels that have a line: some of the silent ones, and all others."""
-        left_out = set(self.silent[SHOWN_SILENT:])
-        return [channel for channel in self.intervals if channel not in left_out]
-
-
-def subscribed_since(sets: Rows, opened: dt.datetime) -> dict[str, dt.datetime]:
-    """The channels in force now, and from when on each was in every set; `sets` oldest first."""
-    since: dict[str, dt.datetime] = {}
-    for accepted in sets:
-        begin = max(accepted["accepted_at"], opened)
-        since = {channel: since.get(channel, begin) for channel in accepted["channels"]}
-    return since
 
 
 def timeline(
@@ -69,7 +33,7 @@ def timeline(
     A gap of single channels has lines of its own; every other one concerns all channels.
     """
     until = min(now, session.until)
-    recorded = [Interval(gap["since"], gap["until"]) for gap in gaps if _is_of_all(gap)]
+    recorded = [Interval(gap["since"], gap["until"]) for gap in gaps if is_of_all(gap)]
     unknown = [
         piece
         for piece in without(Interval(session.since, until), [*covered, *recorded])
@@ -77,78 +41,29 @@ def timeline(
     ]
     bars: Columns = {name: [] for name in BARS}
     for part in merged(covered):
-        _add(bars, ALL, part, "streamed", "streamed")
+        add_bar(bars, ALL, part, "streamed", "streamed")
     for piece in unknown:
-        _add(bars, ALL, piece, "gap", "nobody recorded this time")
+        add_bar(bars, ALL, piece, "gap", "nobody recorded this time")
     for gap in gaps:
-        for row in [ALL] if _is_of_all(gap) else gap["channels"]:
-            _add_gap(bars, row, gap, session)
+        for row in [ALL] if is_of_all(gap) else gap["channels"]:
+            add_gap(bars, row, gap, session)
     return bars
 
 
-def channel_timeline(
-    activity: Activity, covered: Sequence[Interval], gaps: Rows, session: Interval
-) -> Columns:
-    """A line for each channel: traded or proved quiet by five minutes, and the common gaps above.
-
-    What is younger than the one-minute bars is left out, because nobody knows yet whether a channel
-    traded, and so is the time before a channel was subscribed.
-    """
-    bars: Columns = {name: [] for name in BARS}
-    if activity.known_until is None:
-        return bars
-    until = min(activity.known_until, session.until)
-    proved = list(merged(covered))
-    common = [gap for gap in gaps if _is_of_all(gap)]
-    for channel in activity.shown:
-        traded = list(merged(_five_minutes(activity.intervals[channel])))
-        for part in _within(Interval(activity.since[channel], until), proved):
-            quiet = list(without(part, traded))
-            for piece in without(part, quiet):
-                _add(bars, channel, piece, "streamed", "traded, by five minutes")
-            for piece in quiet:
-                _add(bars, channel, piece, "quiet", "no trade while the stream was complete")
-        for gap in common:
-            if concerns(gap["channels"], channel):
-                _add_gap(bars, channel, gap, session)
-    return bars
-
-
-def _five_minutes(starts: Iterable[dt.datetime]) -> Iterator[Interval]:
-    return (Interval(start, start + FIVE_MINUTES) for start in starts)
-
-
-def _within(whole: Interval, parts: Iterable[Interval]) -> Iterator[Interval]:
-    """The pieces of `parts` that lie in an interval."""
-    for part in parts:
-        piece = Interval(max(part.since, whole.since), min(part.until, whole.until))
-        if piece.since < piece.until:
-            yield piece
-
-
-def silent_line(activity: Activity) -> str:
-    """How many channels the figure shows, and which had not traded at all until when."""
-    if activity.known_until is None:
-        return "single channels are known after the first one-minute bars of the day"
-    text = f"{len(activity.shown):,} of {activity.channels:,} channels"
-    if not (silent := activity.silent):
-        return text
-    names = ", ".join(silent[:SHOWN_SILENT]) + (", …" if len(silent) > SHOWN_SILENT else "")
-    until = f"{activity.known_until.astimezone(NEW_YORK):%H:%M}"
-    return f"{text}; without a trade until {until}: {len(silent):,} ({names})"
-
-
-def _is_of_all(gap: Mapping[str, Any]) -> bool:
+def is_of_all(gap: Mapping[str, Any]) -> bool:
+    """Whether a gap is the connection's; a doubted channel stands for itself."""
     return not str(gap["gap_id"]).startswith(DOUBT)
 
 
-def _add_gap(bars: Columns, row: str, gap: Mapping[str, Any], session: Interval) -> None:
+def add_gap(bars: Columns, row: str, gap: Mapping[str, Any], session: Interval) -> None:
+    """Add the part of a gap that lies in the session to a row of the timeline."""
     part = Interval(max(gap["since"], session.since), min(gap["until"], session.until))
     if part.length > dt.timedelta(0):
-        _add(bars, row, part, gap["state"], f"{gap['cause']}: {gap['state']} {gap['note']}")
+        add_bar(bars, row, part, gap["state"], f"{gap['cause']}: {gap['state']} {gap['note']}")
 
 
-def _add(bars: Columns, row: str, part: Interval, state: str, label: str) -> None:
+def add_bar(bars: Columns, row: str, part: Interval, state: str, label: str) -> None:
+    """Add an interval in the colour of its state to a row of the timeline."""
     bars["row"].append(row)
     bars["left"].append(wall_ms(part.since))
     bars["right"].append(wall_ms(part.until))

@@ -13,6 +13,7 @@ import panel as pn
 from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.page.candles import Columns
+from polygon_assets.page.channel_coverage import channel_timeline, silent_line
 from polygon_assets.page.frame import (
     CURE,
     Place,
@@ -28,11 +29,9 @@ from polygon_assets.page.sources import Sources
 from polygon_assets.page.timeline import CoverageFigure, DelaysFigure, RatesFigure
 from polygon_assets.page.trust import (
     BARS,
-    channel_timeline,
     days,
     delays,
     rates,
-    silent_line,
     timeline,
 )
 from polygon_assets.page.trust_tables import (

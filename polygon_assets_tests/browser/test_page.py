@@ -91,8 +91,13 @@ def test_the_board_is_filtered_as_one_types(visit: Visit, address: str) -> None:
     visit.page.goto(address)
     rows = visit.page.locator("perspective-viewer regular-table tbody tr")
     expect(rows).to_have_count(len(SYMBOLS))
-    visit.page.get_by_placeholder("symbols that begin with").fill("MS")
+    field = visit.page.get_by_placeholder("symbols that begin with")
+    link = visit.page.get_by_role("link", name="open MSFT")
+    field.fill("MS")
     expect(rows).to_have_count(1)
+    expect(link).to_have_count(0)
+    field.fill("MSFT")
+    expect(link).to_have_attribute("href", "symbol/MSFT")
 
 
 def candles(visit: Visit) -> dict[str, list[Any]]:

@@ -15,6 +15,7 @@ from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market import Connection
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import Heartbeat, ProgramName
+from polygon_assets.page.channel_coverage import Activity
 from polygon_assets.page.sources import (
     Beats,
     Delays,
@@ -24,7 +25,6 @@ from polygon_assets.page.sources import (
     _rates,
     _usage,
 )
-from polygon_assets.page.trust import Activity
 from polygon_assets.page.trust_tables import lags_html
 from polygon_assets.serving import heartbeat_history
 from polygon_assets_tests.unit.serving.seconds import Second, insert

@@ -10,20 +10,13 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from polygon_assets import market
-from polygon_assets.market import Connection, MarketError
+from polygon_assets.market import Connection
 from polygon_assets.page.candles import columns_of, moment_of, wall_ms
 from polygon_assets.page.readings import Reading
 from polygon_assets.page.sources import Sources
-from polygon_assets.page.symbol_view import (
-    LOADED_BARS,
-    Chosen,
-    SymbolView,
-    _moment,
-    _streamed,
-    coverage_line,
-    first_history,
-    history,
-)
+from polygon_assets.page.symbol_choice import Chosen
+from polygon_assets.page.symbol_history import LOADED_BARS, first_history, history, streamed
+from polygon_assets.page.symbol_view import SymbolView, coverage_line
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.serving.seconds import OPENING_MS, Second, insert
 
@@ -68,41 +61,6 @@ def at_noon(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> Iterator[Conne
         yield connection
 
 
-@pytest.mark.parametrize(
-    ("every", "span", "begins"),
-    [
-        ("10s", "recent", dt.timedelta(seconds=-1160)),
-        ("1s", "1 hour", dt.timedelta(hours=-1)),
-        ("1m", "1 hour", dt.timedelta(hours=-1)),
-        ("1s", "day", dt.timedelta(hours=-8)),
-        ("1m", "day", dt.timedelta(hours=-8)),
-        ("1d", "day", dt.timedelta(days=-116)),
-    ],
-)
-def test_a_span_is_an_hour_the_day_so_far_or_some_bars(
-    at_noon: Connection, every: str, span: str, begins: dt.timedelta
-) -> None:
-    assert Chosen("A", every, span=span).window(at_noon) == (NOON + begins, NOON)
-
-
-@pytest.mark.parametrize(
-    "days_ago", [NOON - 5 * DAY, NOON - 6 * DAY, NOON - 4 * DAY - dt.timedelta(hours=9)], ids=str
-)
-def test_before_the_open_and_on_a_closed_day_the_day_is_the_one_before(
-    at_noon: Connection, days_ago: dt.datetime
-) -> None:
-    """Sunday, Saturday, and Monday at three in the morning."""
-    begin, end = Chosen("A", "1s", days_ago, "day").window(at_noon)
-    friday = NOON - 7 * DAY
-    assert (begin, end) == (friday - dt.timedelta(hours=8), friday + dt.timedelta(hours=8))
-
-
-def test_a_day_beyond_the_calendar_is_a_sentence(at_noon: Connection) -> None:
-    old = dt.datetime(1999, 1, 4, 15, tzinfo=dt.UTC)
-    with pytest.raises(MarketError, match="1999"):
-        Chosen("A", "1s", old, "day").window(at_noon)
-
-
 @pytest.mark.usefixtures("at_noon")
 def test_a_day_of_seconds_is_loaded_at_once(client: Client, sources: Sources) -> None:
     insert(client, [second(0, at, 1.0) for at in range(0, 9_000, 3)])
@@ -127,24 +85,6 @@ def test_a_visible_candle_without_prices_leaves_the_axis_alone(sources: Sources)
     columns = columns_of(pa.Table.from_pylist(rows, schema))
     chart.place(columns, 60_000, (wall_ms(OPENING), wall_ms(OPENING + 60 * SECOND)))
     assert (chart.price.y_range.start, chart.price.y_range.end) == (1 - 0.12, 3 + 0.12)
-
-
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("2024-03-08T14:30:00Z", OPENING),
-        ("2024-03-08T14:30", OPENING),
-        ("2024-03-08 09:30:00-05:00", OPENING),
-        ("2024-03-08T14:30:00 00:00", OPENING),
-        ("yesterday", None),
-        ("0001-01-01T00:00:00+05:00", None),
-        ("", None),
-    ],
-)
-def test_the_moment_in_an_address_may_have_any_form_of_iso_8601(
-    text: str, moment: dt.datetime | None
-) -> None:
-    assert _moment(text) == moment
 
 
 def test_the_days_seconds_are_traded_quiet_or_unknown() -> None:
@@ -190,7 +130,7 @@ def test_a_day_of_the_marts_is_never_replaced_by_the_streamed_one(
     view._place(replace(history(sources, chosen, end), window=(end - DAY, end)), chosen)
     assert view.closes() == [0.5, 3.0]
     insert(client, [second(MONDAY, 6, 4.0)])
-    view.newest = _streamed(sources, chosen, end)
+    view.newest = streamed(sources, chosen, end)
     assert view.newest["close"].to_pylist() == [1.0, 4.0]
     view._draw_changes()
     assert view.closes() == [0.5, 4.0]
@@ -200,10 +140,10 @@ def test_an_empty_chart_is_loaded_with_the_first_bar(sources: Sources) -> None:
     chosen, end = Chosen("A", "10s"), OPENING - DAY
     view = View(sources, chosen)
     view._place(replace(history(sources, chosen, end), window=(end - DAY, end)), chosen)
-    view.newest = _streamed(sources, chosen, end)
+    view.newest = streamed(sources, chosen, end)
     view._draw_changes()
     assert (view.closes(), view.asked) == ([], 0)
-    view.newest = _streamed(sources, chosen, OPENING + DAY)
+    view.newest = streamed(sources, chosen, OPENING + DAY)
     view._draw_changes()
     assert view.asked == 1
 
