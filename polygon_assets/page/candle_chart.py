@@ -1,4 +1,4 @@
-"""The candle chart of one symbol: candles, volume, gaps, splits and an earlier knowledge, in Bokeh.
+"""The candle chart of one symbol in Bokeh: candles, volume, gaps, splits, closes as known earlier.
 
 Add a glyph here; the columns that it draws belong to `candles`.
 """
@@ -18,7 +18,7 @@ from polygon_assets.page.figure_style import styled
 
 PRICE_HEIGHT, VOLUME_HEIGHT = 420, 130
 BODY = 0.7
-"""Of a bar's width."""
+"""The body's share of a bar's width."""
 FILLED, KNOWN = "#ffb300", "#ab47bc"
 UPWARDS = math.pi / 2
 
@@ -72,23 +72,36 @@ class CandleChart:
         if changes.patches:
             self.candles.patch(changes.patches)
         if starts := changes.added["start"]:
-            newest = self.candles.data["start"][-1]
-            moved, follows = starts[-1] - newest, newest <= self.range.end
+            newest = self.drawn["start"][-1]
             self.candles.stream(dict(changes.added))
-            if follows:
-                self.range.update(start=self.range.start + moved, end=self.range.end + moved)
+            self._follow(newest, starts[-1])
         self.fit()
+
+    def refresh(self, newer: Columns) -> None:
+        """Replace every candle from the first of `newer` on."""
+        newest = self.drawn["start"][-1]
+        self.candles.data = _as_arrays(joined(self.drawn, newer))
+        self._follow(newest, self.drawn["start"][-1])
+        self.fit()
+
+    def clear(self) -> None:
+        """Show no candle."""
+        self.candles.data = {name: [] for name in NAMES}
+
+    def _follow(self, before: float, newest: float) -> None:
+        """Move on to the newest candle if the one before it was visible or to the left."""
+        if before <= self.shown[1]:
+            moved = newest - before
+            self.range.update(start=self.shown[0] + moved, end=self.shown[1] + moved)
 
     def fit(self) -> None:
         """Fit the price axis to the visible candles."""
         since, until = self.shown
         first = bisect_left(self.drawn["start"], since)
         last = bisect_right(self.drawn["start"], until)
-        if first < last:
-            lowest, highest = (
-                min(self.drawn["low"][first:last]),
-                max(self.drawn["high"][first:last]),
-            )
+        low, high = (np.asarray(self.drawn[name][first:last], float) for name in ("low", "high"))
+        if not np.isnan(low).all() and not np.isnan(high).all():
+            lowest, highest = float(np.nanmin(low)), float(np.nanmax(high))
             margin = 0.06 * (highest - lowest) or 0.01 * highest
             self.price.y_range.start = lowest - margin
             self.price.y_range.end = highest + margin
@@ -144,7 +157,7 @@ class CandleChart:
                     ("time", "@start{%F %T}"),
                     *prices,
                     ("volume", "@volume{0,0}"),
-                    ("finality", "@label @mark"),
+                    ("state", "@label @mark"),
                 ],
                 formatters={"@start": "datetime"},
                 mode="vline",
@@ -179,7 +192,7 @@ class CandleChart:
 
 
 def _as_arrays(columns: Columns) -> dict[str, Any]:
-    """The columns as they are sent: Bokeh writes a list number by number, an array as it is."""
+    """The columns as they are sent: Bokeh writes lists number by number, arrays as they are."""
     return {
         name: np.asarray(values, float) if name in NUMBERS else list(values)
         for name, values in columns.items()

@@ -13,7 +13,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
+from polygon_assets.market_calendar import (
+    NEW_YORK,
+    CalendarHorizonError,
+    MarketCalendar,
+    Session,
+)
 from polygon_assets.serving.gap_ledger import concerns
 
 Columns = dict[str, list[Any]]
@@ -27,7 +32,9 @@ COLORS = {
     "waived": "#9e9e9e",
     "gap": "#ef5350",
 }
-"""Of an interval by its state; a gap in any other state has the colour of `gap`."""
+"""Colour by state; any other state looks like `gap`."""
+ADJUSTING = ("applied", "decided")
+"""Statuses of splits that change prices; announced ones have them before their day too."""
 UNKNOWN_FINALITY = "not known any more"
 HOUR_MS = 3_600_000
 NAMES = ("start", "open", "high", "low", "close", "volume", "color", "mark", "mark_at", "label")
@@ -56,7 +63,7 @@ def moment_of(wall: float) -> dt.datetime:
 
 
 def wall_milliseconds(moments: pa.ChunkedArray) -> np.ndarray:
-    """As `wall_ms`, of many moments at once: the distance to UTC changes at whole hours only."""
+    """`wall_ms` of many moments; New York's distance to UTC changes at whole hours only."""
     unix = moments.cast(pa.timestamp("ms", "UTC")).cast(pa.int64()).to_numpy()
     hours, place = np.unique(unix // HOUR_MS, return_inverse=True)
     begins = [dt.datetime.fromtimestamp(3600 * int(hour), dt.UTC) for hour in hours]
@@ -91,7 +98,7 @@ def columns_of(bars: pa.Table) -> Columns:
 
 def columns_of_days(adjusted: pa.Table, calendar: MarketCalendar) -> Columns:
     """The columns NAMES of days as `market.adjusted` returns them, at their regular open."""
-    sessions = [calendar.session(day) for day in adjusted["trading_day"].to_pylist()]
+    sessions = [_session(calendar, day) for day in adjusted["trading_day"].to_pylist()]
     opens = [session.regular_open for session in sessions if session]
     traded = adjusted.filter(pa.array([session is not None for session in sessions], pa.bool_()))
     return columns_of(
@@ -113,17 +120,24 @@ def last_closes(seconds: pa.Table, width: int) -> Columns:
 
 
 def split_marks(splits: pa.Table, calendar: MarketCalendar) -> Columns:
-    """A mark for each executed or announced split: its place on the axis, and its ratio.
+    """A mark for each split that prices are adjusted for, or that is announced: place and ratio.
 
-    None where the vendor's entry lacks the day or a part of the ratio.
+    Entries without a day or a ratio are left out, and so are days beyond the calendar.
     """
-    known = (split for split in splits.to_pylist() if None not in split.values())
     marks = [
         (wall_ms(session.regular_open), f"{split['split_to']:g} for {split['split_from']:g}")
-        for split in known
-        if (session := calendar.session(split["execution_date"]))
+        for split in splits.to_pylist()
+        if None not in split.values() and split["status"] in ADJUSTING
+        if (session := _session(calendar, split["execution_date"]))
     ]
     return {"at": [at for at, _ in marks], "label": [label for _, label in marks]}
+
+
+def _session(calendar: MarketCalendar, day: dt.date) -> Session | None:
+    try:
+        return calendar.session(day)
+    except CalendarHorizonError:
+        return None
 
 
 def joined(older: Columns, newer: Columns) -> Columns:
@@ -140,7 +154,7 @@ def later(columns: Columns, start: float) -> Columns:
 
 
 def changes(known: Columns, newest: Columns) -> Changes:
-    """The difference between a chart's columns and newer ones of its end; both oldest first.
+    """What changed between a chart's columns and newer ones of its end; both oldest first.
 
     A chart that has no candle yet is loaded as a whole, so nothing changes in it.
     """

@@ -4,7 +4,7 @@ Add a source here; a question that Python and the shell ask too belongs to `poly
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -14,12 +14,11 @@ import pyarrow.compute as pc
 from polygon_assets import market
 from polygon_assets.batch.marts import queries
 from polygon_assets.clients import market_clock
-from polygon_assets.gap_filling.coverage import Interval, covered
 from polygon_assets.inspection import tables
 from polygon_assets.market import Connection
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import Heartbeat
-from polygon_assets.page.channel_coverage import Activity, subscribed_since
+from polygon_assets.page.channel_coverage import Activity, Coverage, coverage_of
 from polygon_assets.page.readings import Reader, Reading, Source
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import PER_SECOND, WILDCARD
@@ -61,13 +60,13 @@ class Beats:
         self._day: dt.date | None = None
         self._beats: dict[tuple[int, str], Heartbeat] = {}
 
-    def ask(self, connection: Connection) -> list[Interval]:
-        """The intervals of today that a producer proved to have covered, oldest first."""
+    def ask(self, connection: Connection) -> Coverage:
+        """What a producer proved to have covered today."""
         now = connection.now()
         day = connection.newest_day()
         session = connection.calendar.session(day)
         if session is None:
-            return []
+            return Coverage()
         if day != self._day:
             self._day, self._beats = day, {}
         newest = max((sent_at for sent_at, _ in self._beats), default=0)
@@ -75,7 +74,7 @@ class Beats:
         interval = (since - BEATS_MARGIN, now)
         for beat in tables.heartbeats_between(connection.settings, "producer", [interval]):
             self._beats[beat.sent_at, beat.instance] = beat
-        return covered([self._beats[key] for key in sorted(self._beats)])
+        return coverage_of([self._beats[key] for key in sorted(self._beats)])
 
 
 class Delays:
@@ -130,31 +129,23 @@ def _activity(connection: Connection) -> Activity:
     """When each subscribed channel traded today, as far as the one-minute bars are filled."""
     day = connection.newest_day()
     session = connection.calendar.session(day)
-    # First, so that a filling that ends meanwhile is not taken for older trades.
+    # Read first: a filling that ends meanwhile would make channels quiet whose bars are older.
     filled = [row for row in _filled_days(connection) if row["trading_day"] == day]
     if session is None or not filled:
-        return Activity({}, {}, 0, None)
-    sets = _sets_since(connection, session.extended_open)
-    since = subscribed_since(sets, session.extended_open)
-    symbols = [] if WILDCARD in since else [name.removeprefix(CHANNEL) for name in since]
+        return Activity()
+    sets = connection.read("followed_sets", since=session.extended_open).to_pylist()
+    channels = frozenset(sets[0]["channels"]) if sets else frozenset()
+    symbols = [] if WILDCARD in channels else [name.removeprefix(CHANNEL) for name in channels]
     chosen = {"day": day, "symbols": symbols, "limit": SHOWN_CHANNELS}
-    rows = connection.read("traded_intervals", **chosen).to_pylist() if since else []
-    silent = sorted(since.keys() - {CHANNEL + row["symbol"] for row in rows} - {WILDCARD})
-    intervals = {CHANNEL + row["symbol"]: row["intervals"] for row in rows[:SHOWN_CHANNELS]}
+    rows = connection.read("traded_intervals", **chosen).to_pylist() if channels else []
+    silent = sorted(channels - {CHANNEL + row["symbol"] for row in rows} - {WILDCARD})
+    busiest = {CHANNEL + row["symbol"]: row["intervals"] for row in rows[:SHOWN_CHANNELS]}
     return Activity(
-        dict.fromkeys(silent, ()) | intervals,
-        {name: since.get(name, since.get(WILDCARD, session.extended_open)) for name in intervals}
-        | {name: since[name] for name in silent},
-        len(symbols) or len(rows),
-        min(filled[0]["filled_at"] - ON_ITS_WAY, filled[0]["newest_minute"]),
+        intervals=dict.fromkeys(silent, ()) | busiest,
+        sets={row["version"]: frozenset(row["channels"]) for row in sets},
+        channel_count=len(symbols) or len(rows),
+        known_until=min(filled[0]["filled_at"] - ON_ITS_WAY, filled[0]["newest_minute"]),
     )
-
-
-def _sets_since(connection: Connection, opened: dt.datetime) -> Rows:
-    """The sets of channels of a session with the market time from which they were in force."""
-    clock = connection.clock()
-    rows = connection.read("subscription_sets_since", since=clock.wall(opened) or opened)
-    return [{**row, "accepted_at": clock.market(row["accepted_at"])} for row in rows.to_pylist()]
 
 
 def _usage(connection: Connection) -> Rows:
@@ -235,8 +226,8 @@ class Sources:
         """Movers, gaps, delays, refusals, lags, alerts, filled days, rates, usage or channels."""
         return cast("Reading[Rows]", self.clickhouse.reading(name))
 
-    def coverage(self) -> Reading[Sequence[Interval]]:
-        return cast("Reading[Sequence[Interval]]", self.clickhouse.reading("coverage"))
+    def coverage(self) -> Reading[Coverage]:
+        return cast("Reading[Coverage]", self.clickhouse.reading("coverage"))
 
     def activity(self) -> Reading[Activity]:
         return cast("Reading[Activity]", self.clickhouse.reading("activity"))

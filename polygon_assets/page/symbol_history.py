@@ -1,4 +1,4 @@
-"""The bars that the view of one symbol loads: its history, its newest end, and earlier knowledge.
+"""The bars that the view of one symbol loads: history, newest bars, and closes as known earlier.
 
 Add what is read about one symbol here; what a visitor chooses belongs to `symbol_choice`, what a
 candle shows to `candles`. The functions block, so the view runs them in a thread.
@@ -27,7 +27,7 @@ from polygon_assets.page.sources import LIVE_SECONDS, Sources
 from polygon_assets.page.symbol_choice import Chosen
 
 LOADED_BARS = 600
-"""Loaded at least."""
+"""The time of so many bars is loaded at least."""
 TAIL_BARS = 3
 COVERAGE_SECONDS = 60.0
 SECOND = dt.timedelta(seconds=1)
@@ -72,8 +72,15 @@ NO_SPLITS: Columns = {"at": [], "label": []}
 def first_history(sources: Sources, chosen: Chosen) -> History:
     """The candles that are loaded first, and what of them is visible; as `history`."""
     with market.connect(sources.settings) as connection:
-        begin, end = chosen.window(connection)
+        begin, end = chosen.window(connection.calendar, connection.now())
     return replace(history(sources, chosen, end + chosen.width, begin), window=(begin, end))
+
+
+def recent_history(sources: Sources, chosen: Chosen, begin: dt.datetime) -> History:
+    """The candles from `begin` to now; as `history`."""
+    with market.connect(sources.settings) as connection:
+        now = connection.now()
+    return history(sources, chosen, now + chosen.width, begin)
 
 
 def history(

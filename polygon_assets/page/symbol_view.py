@@ -1,4 +1,4 @@
-"""The view of one symbol: candles that move, history to the left, marks, and an earlier knowledge.
+"""The view of one symbol: candles that move, history, marks, and closes as known earlier.
 
 Add a panel about one symbol here; what a candle shows belongs to `candles`, how it is drawn to
 `candle_chart`, what is loaded to `symbol_history`.
@@ -15,7 +15,6 @@ import panel as pn
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from polygon_assets.market import MarketError
 from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.page.candle_chart import CandleChart
 from polygon_assets.page.candles import (
@@ -37,7 +36,7 @@ from polygon_assets.page.frame import (
     is_dark,
     when_new,
 )
-from polygon_assets.page.readings import Reading
+from polygon_assets.page.readings import FAILURES, Reading
 from polygon_assets.page.sources import Prices, Sources
 from polygon_assets.page.symbol_choice import (
     RECENT_BARS,
@@ -53,6 +52,7 @@ from polygon_assets.page.symbol_history import (
     first_history,
     history,
     known_at,
+    recent_history,
     tail,
 )
 
@@ -63,6 +63,8 @@ MOST_BARS = 90_000
 """Kept in the browser: more than a day of seconds."""
 MARGIN_BARS = 4
 """Empty places after the newest bar."""
+HISTORY, KNOWN = "history", "known"
+"""The questions of a visitor."""
 
 
 def coverage_line(intervals: pa.Table) -> str:
@@ -72,7 +74,7 @@ def coverage_line(intervals: pa.Table) -> str:
         seconds[interval["status"]] += interval["seconds"]
     return (
         f'<span class="numbers">this trading day so far: {seconds["traded"]:,} s with a trade, '
-        f"{seconds['quiet']:,} s quiet (proved), {seconds['unknown']:,} s not known</span>"
+        f"{seconds['quiet']:,} s quiet (proved), {seconds['unknown']:,} s unknown</span>"
     )
 
 
@@ -85,7 +87,7 @@ def symbol_view(sources: Sources) -> Any:
 
 
 class SymbolView:
-    """One visitor's chart and what he chose."""
+    """One visitor's chart and choice."""
 
     def __init__(self, sources: Sources, symbol: str) -> None:
         self._sources = sources
@@ -94,7 +96,9 @@ class SymbolView:
         self._loading = False
         self._everything_loaded = False
         self._adjusted_until = -math.inf
-        self._problem = ""
+        self._problems = {HISTORY: "", KNOWN: ""}
+        self._gap_states: dict[float, str] = {}
+        """The state of each gap that was visible, by its left end."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._head, self._age, self._coverage = html(), html(), html()
         self._width = pn.widgets.RadioButtonGroup(
@@ -108,7 +112,10 @@ class SymbolView:
             disabled=self._chosen.is_of_days,
         )
         self._at = pn.widgets.DatetimeInput(
-            label="as known at (UTC)", value=_naive(self._chosen.at), width=220
+            label="As known at (UTC)",
+            value=_naive(self._chosen.at),
+            width=220,
+            disabled=self._chosen.is_of_days,
         )
         for widget in (self._width, self._span, self._at):
             widget.param.watch(self._choose, "value")
@@ -151,16 +158,19 @@ class SymbolView:
         typed = self._at.value
         at = typed.replace(tzinfo=dt.UTC) if isinstance(typed, dt.datetime) else None
         every, span = WIDTHS[self._width.value], self._span.value
+        if every != self._chosen.every:
+            self._chart.clear()  # until the others come; a chart never mixes widths
         self._chosen = Chosen(self._chosen.symbol, every, at, span)
-        self._span.disabled = self._chosen.is_of_days
+        self._span.disabled = self._at.disabled = self._chosen.is_of_days
         show_in_address(self._chosen)
         self._watch()
         self._load()
 
     def _load(self) -> None:
-        """Put the newest bars on the chart."""
+        """Load the chart anew."""
         chosen, self._loading = self._chosen, True
         self._ask(
+            HISTORY,
             lambda: first_history(self._sources, chosen),
             lambda loaded: self._place(loaded, chosen),
         )
@@ -168,7 +178,7 @@ class SymbolView:
     def _place(self, loaded: History, chosen: Chosen) -> None:
         self._everything_loaded = chosen.is_of_days
         self._adjusted_until = loaded.adjusted_until
-        self._problem = loaded.problem
+        self._problems[HISTORY] = loaded.problem
         assert loaded.window is not None
         width, starts = 1000 * chosen.seconds, loaded.candles["start"]
         begin, end = map(wall_ms, loaded.window)
@@ -185,11 +195,11 @@ class SymbolView:
         def draw(known: Columns) -> None:
             self._chart.known.data = dict(known)
 
-        if chosen.at is None:
+        if chosen.at is None or chosen.is_of_days:
             draw({"start": [], "close": []})
             return
         since, until = map(moment_of, self._chart.shown)
-        self._ask(lambda: known_at(self._sources, chosen, since, until), draw)
+        self._ask(KNOWN, lambda: known_at(self._sources, chosen, since, until), draw)
 
     def _on_pan(self, _attribute: str, _old: object, _new: object) -> None:
         self._load_older()
@@ -210,10 +220,19 @@ class SymbolView:
             self._everything_loaded = not loaded.candles["start"]
             self._chart.prepend(loaded.candles)
 
-        self._ask(lambda: history(self._sources, chosen, end, begin), prepend)
+        self._ask(HISTORY, lambda: history(self._sources, chosen, end, begin), prepend)
 
-    def _ask(self, question: "Callable[[], Any]", draw: "Callable[[Any], None]") -> None:
-        """Draw the answer of a question, which a thread asks meanwhile.
+    def _refresh(self, begin: float) -> None:
+        """Load again what begins at a place on the axis: something was missed, or filled."""
+        chosen, since, self._loading = self._chosen, moment_of(begin), True
+        self._ask(
+            HISTORY,
+            lambda: recent_history(self._sources, chosen, since),
+            lambda loaded: self._chart.refresh(loaded.candles),
+        )
+
+    def _ask(self, name: str, question: "Callable[[], Any]", draw: "Callable[[Any], None]") -> None:
+        """Run a question in a thread, and draw its answer.
 
         An answer that comes after another choice is dropped; a failure becomes a line on the page.
         """
@@ -222,19 +241,17 @@ class SymbolView:
         def show(answer: Any) -> None:
             if chosen != self._chosen:
                 return
-            self._loading = False
-            if isinstance(answer, MarketError):
-                self._problem = str(answer)
-            else:
-                self._problem = ""
+            self._loading = self._loading and name != HISTORY
+            self._problems[name] = str(answer) if isinstance(answer, Exception) else ""
+            if not isinstance(answer, Exception):
                 draw(answer)
 
         async def ask() -> None:
             try:
                 answer = await asyncio.to_thread(question)
-            except MarketError as error:
+            except (*FAILURES, OverflowError) as error:
                 answer = error
-            # The document may be changed only under its lock, which ended with the thread's start.
+            # Bokeh allows changes only under the document's lock, which is not held after `await`.
             if document:
                 document.add_next_tick_callback(lambda: show(answer))
 
@@ -249,8 +266,23 @@ class SymbolView:
         if newest.num_rows and not len(self._chart.drawn["start"]):
             self._load()
             return
-        candles = later(columns_of(newest), self._adjusted_until)
-        self._chart.change(changes(self._chart.drawn, candles))
+        candles, drawn = later(columns_of(newest), self._adjusted_until), self._chart.drawn["start"]
+        if candles["start"] and candles["start"][0] > drawn[-1]:
+            # Between the chart's last candle and the first new one others may have been missed.
+            self._refresh(drawn[-1])
+        else:
+            self._chart.change(changes(self._chart.drawn, candles))
+
+    def _refresh_settled(self, shade: Columns) -> None:
+        """Load the candles of gaps whose state has changed: their seconds may have been filled."""
+        states, known = dict(zip(shade["left"], shade["label"], strict=True)), self._gap_states
+        changed = [left for left, state in states.items() if known.get(left, state) != state]
+        may_load = not (self._loading or self._chosen.at or self._chosen.is_of_days)
+        if changed and not may_load:
+            return
+        self._gap_states = known | states
+        if changed and len(self._chart.drawn["start"]):
+            self._refresh(min(changed))
 
     def _update(self) -> None:
         reading, now = self._reading(), dt.datetime.now(dt.UTC)
@@ -258,13 +290,14 @@ class SymbolView:
         shade = shaded(gaps, f"A.{self._chosen.symbol}", *self._chart.shown)
         if shade != self._chart.gaps.data:
             self._chart.gaps.data = dict(shade)
+        self._refresh_settled(shade)
         self._head.object = _headline(self._chosen.symbol, reading, self._sources.prices())
         self._age.object = age_line(reading, now, CURE)
         known = cast("Reading[pa.Table]", self._sources.clickhouse.reading(self._coverage_key()))
         line = "" if known.value is None else f"{coverage_line(known.value)} · "
         self._coverage.object = line + age_line(known, now, CURE)
-        if self._problem:
-            self._age.object += f'<p class="problem" role="alert">{escape(self._problem)}</p>'
+        for problem in filter(None, self._problems.values()):
+            self._age.object += f'<p class="problem" role="alert">{escape(problem)}</p>'
 
 
 def _headline(symbol: str, bars: Reading[pa.Table], prices: Reading[Prices]) -> str:
@@ -275,10 +308,11 @@ def _headline(symbol: str, bars: Reading[pa.Table], prices: Reading[Prices]) -> 
         volume = newest["volume"].normalize()
         finality = newest["finality"] or "finality not known any more"
         return _line(symbol, newest["close"], newest["start"], f"volume {volume:,f} · {finality}")
-    known = prices.value.last if prices.value else None
-    if known is not None:
-        for row in known.filter(pc.equal(known["symbol"], symbol)).to_pylist():
-            return _line(symbol, row["close"], row["last_timestamp"], "its last trade")
+    if prices.value is None:
+        return f"<b>{escape(symbol)}</b>: prices are not read yet"
+    last = prices.value.last
+    for row in last.filter(pc.equal(last["symbol"], symbol)).to_pylist():
+        return _line(symbol, row["close"], row["last_timestamp"], "its last trade")
     return f"<b>{escape(symbol)}</b>: no trade is stored"
 
 

@@ -43,7 +43,7 @@ def timeline(
     for part in merged(covered):
         add_bar(bars, ALL, part, "streamed", "streamed")
     for piece in unknown:
-        add_bar(bars, ALL, piece, "gap", "nobody recorded this time")
+        add_bar(bars, ALL, piece, "gap", "no heartbeat and no ledger entry")
     for gap in gaps:
         for row in [ALL] if is_of_all(gap) else gap["channels"]:
             add_gap(bars, row, gap, session)

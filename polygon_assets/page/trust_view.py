@@ -113,24 +113,26 @@ class TrustView:
         reading, ledger = self._sources.coverage(), self._sources.rows("gaps").value
         whole = self._session()
         if whole and ledger is not None:
-            bars = timeline(reading.value or [], ledger, whole, market_now)
+            covered = reading.value.whole if reading.value else ()
+            bars = timeline(covered, ledger, whole, market_now)
             self._coverage.draw(bars, self._channel_bars)
         self._coverage_age.object = f"{legend_html()}<br>{age_line(reading, now, CURE)}"
         activity = self._sources.activity()
-        line = f"{escape(silent_line(activity.value))} · " if activity.value else ""
+        line = f"{escape(silent_line(activity.value))} · " if activity.value and whole else ""
         self._channels.object = line + age_line(activity, now, CURE)
 
     def _what_channels_depend_on(self) -> object:
         ledger = self._sources.rows("gaps").value
         states = [(gap["gap_id"], gap["state"], gap["until"]) for gap in ledger or ()]
-        return self._sources.activity().at, states
+        known = self._sources.coverage().value is not None
+        return self._sources.activity().at, states, known, self._session()
 
     def _draw_channels(self) -> None:
-        activity, covered = self._sources.activity(), self._sources.coverage().value or []
+        activity, coverage = self._sources.activity(), self._sources.coverage().value
         ledger, whole = self._sources.rows("gaps").value, self._session()
-        if activity.value is None or ledger is None or whole is None:
+        if activity.value is None or coverage is None or ledger is None or whole is None:
             return
-        self._channel_bars = channel_timeline(activity.value, covered, ledger, whole)
+        self._channel_bars = channel_timeline(activity.value, coverage, ledger, whole)
 
     def _session(self) -> Interval | None:
         session = self._calendar.session_at(self._market_now())

@@ -27,7 +27,7 @@ SERVERS = ("exchange", "kafka", "clickhouse", "s3")
 EXCHANGE_OPTIONS = (*live_market.EXCHANGE_OPTIONS, "--hold-seconds", "2")
 """The vendor's hold: with a shorter one silence would be noticed sooner than in production."""
 NOTICED_WITHIN_MS = 7_000
-"""On a quiet machine 3 to 5 s; here a browser and seven servers share two cores."""
+"""On a quiet machine 3 to 5 s; here a browser and seven other processes share two cores."""
 PATIENCE_MS = 30_000
 
 
@@ -45,7 +45,7 @@ def recorded(settings: Settings) -> GapEntry:
     [entry] = eventually(
         lambda: record(settings, calendar_of(settings), WALL_CLOCK, days, now()), "a gap", 30
     )
-    eventually(lambda: now() > entry.until + dt.timedelta(seconds=5), "its seconds are final")
+    eventually(lambda: now() > entry.until + dt.timedelta(seconds=5), "REST has its seconds")
     return entry
 
 
@@ -58,8 +58,8 @@ def test_a_killed_producer_is_noticed_and_its_gap_turns_verified(
     visit.page.goto(f"{address}/trust")
     silence = visit.page.get_by_text("no new second of any symbol for")
     expect(visit.page.get_by_text("no gap", exact=False).first).to_be_visible(timeout=PATIENCE_MS)
-    prices = market_rows(settings)
-    eventually(lambda: market_rows(settings) > prices, "seconds are stored")
+    rows_before = market_rows(settings)
+    eventually(lambda: market_rows(settings) > rows_before, "seconds are stored")
     expect(silence).to_be_hidden(timeout=PATIENCE_MS)
 
     producer.kill()

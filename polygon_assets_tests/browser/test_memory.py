@@ -1,4 +1,4 @@
-"""The board with the whole market for five minutes: no memory is lost, in browser and server."""
+"""Five minutes of the whole market on the board: JavaScript heap and server do not grow."""
 
 import threading
 import time

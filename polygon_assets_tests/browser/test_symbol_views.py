@@ -70,7 +70,7 @@ def _seconds(client: Client) -> None:
 
 
 def second(age: int) -> Second:
-    """The second of AAPL so long before NOW."""
+    """AAPL's bar `age` seconds before NOW."""
     start_ms = round((NOW - age * SECOND).timestamp() * 1000)
     price = 100.0 + age % 7
     received_us = (start_ms + 3_000) * 1000
@@ -128,7 +128,7 @@ def test_a_day_of_seconds_is_drawn_at_once_and_marks_what_was_filled_or_correcte
         bars = market.bars("AAPL", midnight, NOW, connection=connection)
     visit.page.goto(f"{address}/symbol/AAPL?width={quote('1 s')}&span=day")
     candles = wait_for(visit, bars.num_rows, "start", "close", "mark", "mark_at")
-    # Shortly after midnight the day has less than what is loaded at least.
+    # Shortly after midnight the bars that are loaded at least reach into yesterday.
     assert candles["close"][-bars.num_rows :] == bars["close"].to_pylist()
     marks = {
         candles["start"][place]: mark for place, mark in enumerate(candles["mark"]) if mark != ""

@@ -124,7 +124,7 @@ def _settled_at(entry: GapEntry) -> dt.datetime:
 
 
 def _by_day(ledger: Sequence[GapEntry], now: dt.datetime) -> dict[str, dg.MetadataValue]:
-    """A picture of the last days with a gap; none without one."""
+    """Seconds in gaps of the last 14 days as a picture; empty without a gap."""
     first = (now - SHOWN_AGE).astimezone(NEW_YORK).date()
     seconds: dict[str, dict[dt.date, float]] = {state: defaultdict(float) for state in STATE_COLORS}
     for entry in ledger:
@@ -137,6 +137,6 @@ def _by_day(ledger: Sequence[GapEntry], now: dt.datetime) -> dict[str, dg.Metada
     }
     if not days:
         return {}
-    title = "seconds in gaps by trading day and state"
+    title = "seconds in gaps by state and by the New York day on which they began"
     colors = [STATE_COLORS[state] for state in series]
     return {"by_day": plots.stacked_bars(title, [f"{day:%m-%d}" for day in days], series, colors)}

@@ -6,6 +6,7 @@ and on a dark page.
 
 import base64
 import datetime as dt
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -61,12 +62,15 @@ def line(
 
 
 def trends(
-    title: str, rows: Mapping[str, Sequence[tuple[float, float]]], texts: Mapping[str, str]
+    title: str,
+    rows: Mapping[str, Sequence[tuple[float, float]]],
+    texts: Mapping[str, str],
+    widest: float,
 ) -> dg.MarkdownMetadataValue:
     """One small line for each row of points, with its name, a text and its largest value.
 
-    A point's place is from 0 (left) to 1. Drawn without pygal, whose pictures have 15 kB: thousands
-    of these are written in a day.
+    A point's place is from 0 (left) to 1; the line breaks between points further apart than
+    `widest`. Plain SVG: a chart of pygal has 15 kB, and thousands of these are written in a day.
     """
     height = TREND_HEIGHT * len(rows)
     parts = [
@@ -79,7 +83,7 @@ def trends(
             f'<g transform="translate(0 {number * TREND_HEIGHT})">'
             f'<text y="18">{escape(name)}</text><text y="36">{escape(texts[name])}</text>'
             f'<path transform="translate(110 4)" fill="none" stroke="{GOOD}" stroke-width="1.5" '
-            f'd="{_path(points, largest)}"/>'
+            f'd="{_path(points, largest, widest)}"/>'
             f'<text x="{TREND_WIDTH + 120}" y="18">max {largest:,.4g}</text></g>'
         )
     svg = "".join([*parts, "</svg>"])
@@ -87,13 +91,15 @@ def trends(
     return dg.MetadataValue.md(f"![{title}](data:image/svg+xml;base64,{encoded})")
 
 
-def _path(points: Sequence[tuple[float, float]], largest: float) -> str:
-    """The line through the points, from 0 below to the largest value above."""
-    height, top = TREND_HEIGHT - 8, max(largest, 1e-9)
-    return "M" + "L".join(
-        f"{place * TREND_WIDTH:.0f} {height - height * max(0.0, value) / top:.0f}"
-        for place, value in points
-    )
+def _path(points: Sequence[tuple[float, float]], largest: float, widest: float) -> str:
+    """The line through the points, 0 at the bottom; a negative value counts as 0."""
+    height, top, drawn = TREND_HEIGHT - 8, max(largest, 1e-9), list[str]()
+    before = -math.inf
+    for place, value in points:
+        drawn.append("L" if place - before <= widest else "M")
+        drawn.append(f"{place * TREND_WIDTH:.0f} {height - height * max(0.0, value) / top:.0f}")
+        before = place
+    return "".join(drawn)
 
 
 def _options(title: str, colors: Sequence[str]) -> dict[str, Any]:

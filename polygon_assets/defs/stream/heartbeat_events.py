@@ -28,9 +28,9 @@ from polygon_assets.messages import Heartbeat
 
 OBSERVE_SECONDS = 30.0
 MATERIALIZE_SECONDS = 60.0
-"""The UI's overview of an asset shows its newest materialization: at most a minute old."""
+"""The UI shows an asset's newest materialization: about a minute old while events flow."""
 CHANGE_SECONDS = 5.0
-"""A change is written this soon: a flapping program must not fill the event log."""
+"""A change is written no sooner: a flapping program must not fill the event log."""
 
 Metadata = Mapping[str, dg.MetadataValue]
 

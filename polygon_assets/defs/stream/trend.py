@@ -12,7 +12,8 @@ import dagster as dg
 from polygon_assets.defs.graph import plots
 from polygon_assets.messages import Heartbeat
 
-SAMPLE_MS, HOUR_MS = 60_000, 3_600_000
+SAMPLE_MS, PAUSE_MS, HOUR_MS = 60_000, 150_000, 3_600_000
+"""Between two kept heartbeats; from when on the line breaks; how much is shown."""
 
 
 class Trend:
@@ -53,4 +54,4 @@ class Trend:
         title = (
             f"rate, lag and age of the newest event over the last {(last - first) // SAMPLE_MS} min"
         )
-        return {"last_hour": plots.trends(title, shown, texts)}
+        return {"last_hour": plots.trends(title, shown, texts, PAUSE_MS / (last - first))}

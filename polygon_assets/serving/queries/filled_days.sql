@@ -1,6 +1,5 @@
 -- The trading days with one-minute bars, and when these were filled last: every five minutes while
--- the market is open, and once more when the day is closed. The newest minute tells how far rows
--- had come then.
+-- the market is open, and once more when the day is closed; and the newest minute with a bar.
 SELECT
     trading_day,
     max(filled_at) AS filled_at,

@@ -1,5 +1,5 @@
--- Each symbol that traded on the trading day `day`, the busiest first, by the one-minute bars: its
--- seconds and, for the first `limit`, the starts of the five minutes in which it traded.
+-- The symbols that traded on the trading day `day`, by the one-minute bars, the busiest first: the
+-- number of seconds with a trade and, for the first `limit`, the starts of the five minutes with one.
 SELECT
     symbol,
     seconds,

@@ -138,9 +138,12 @@ def test_days_stand_at_their_regular_open_and_splits_at_theirs() -> None:
     prices = {"open": 1.0, "high": 2.0, "low": 1.0, "close": 2.0, "volume": 9.0}
     days = table({"trading_day": dt.date(2026, 11, 20), **prices})
     assert columns_of_days(days, NYSE)["start"] == [wall_ms(OPENING)]
-    split = {"execution_date": dt.date(2026, 11, 20), "split_from": 1.0, "split_to": 3.0}
+    day = {"execution_date": dt.date(2026, 11, 20)}
+    split = {**day, "split_from": 1.0, "split_to": 3.0, "status": "applied"}
     unknown = [split | {name: None} for name in ("execution_date", "split_from")]
-    assert split_marks(table(split, *unknown), NYSE) == {
+    others = [split | {"status": status} for status in ("repeated", "overruled", "undecided")]
+    old = split | {"execution_date": dt.date(1987, 6, 16)}
+    assert split_marks(table(split, *unknown, *others, old), NYSE) == {
         "at": [wall_ms(OPENING)],
         "label": ["3 for 1"],
     }

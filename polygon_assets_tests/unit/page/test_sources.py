@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from msgspec import structs
 
 from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market import Connection
@@ -70,13 +71,13 @@ def test_coverage_grows_with_the_heartbeats(
     client: Client, connection: Connection, clock: dict[str, dt.datetime]
 ) -> None:
     source = Beats()
-    assert source.ask(connection) == []
+    assert source.ask(connection).whole == []
     heartbeat_history.store(client, beats(0, 30))
-    assert source.ask(connection) == [part(0, 10), part(10, 20), part(20, 30)]
+    assert source.ask(connection).whole == [part(0, 10), part(10, 20), part(20, 30)]
     # Stored late, and by a second process: both count, and no interval joins two processes.
     heartbeat_history.store(client, beats(40, 50) + beats(60, 80, "host:2"))
     clock["now"] = OPENING + 90 * SECOND
-    assert source.ask(connection)[3:] == [
+    assert source.ask(connection).whole[3:] == [
         part(30, 40),
         part(40, 50),
         part(60, 70),
@@ -89,9 +90,9 @@ def test_coverage_begins_again_with_the_next_session(
 ) -> None:
     source = Beats()
     heartbeat_history.store(client, beats(0, 30))
-    assert source.ask(connection)
+    assert source.ask(connection).whole
     clock["now"] += 5 * DAY
-    assert source.ask(connection) == []
+    assert not source.ask(connection).whole
 
 
 def received(minute: dt.datetime, at: float, delay: float, symbol: str = "A") -> Second:
@@ -167,12 +168,15 @@ def test_rates_are_of_today_and_the_trading_day_before(
     assert [(row["is_today"], row["rows"]) for row in rows] == [(False, 7), (True, 60)]
 
 
-def put_in_force(client: Client, *channels: str, after: float = -60.0) -> None:
+def follow(client: Client, version: str, *channels: str, at: float = 0.0) -> None:
+    """Store a set, and a heartbeat of a producer that follows it."""
     client.insert(
         "market.subscription_sets",
-        [(f"v{after}", OPENING + after * 60 * SECOND, list(channels))],
+        [(version, OPENING, list(channels))],
         column_names=("version", "accepted_at", "channels"),
     )
+    [beat] = beats(at, at)
+    heartbeat_history.store(client, [structs.replace(beat, subscriptions_version=version)])
 
 
 def fill_minutes(client: Client, *rows: tuple[str, int, int]) -> None:
@@ -192,20 +196,13 @@ def fill_minutes(client: Client, *rows: tuple[str, int, int]) -> None:
 def test_activity_is_when_each_subscribed_channel_traded(
     client: Client, connection: Connection
 ) -> None:
-    put_in_force(client, "A.B", "A.AAPL", "A.GONE", after=-9_000)
-    put_in_force(client, "A.B", "A.AAPL", "A.QUIET")
-    assert _activity(connection) == Activity({}, {}, 0, None), "there is no bar yet"
+    follow(client, "old", "A.B", "A.GONE", at=-300)
+    follow(client, "new", "A.B", "A.AAPL", "A.QUIET")
+    assert _activity(connection) == Activity(), "there is no bar yet"
     fill_minutes(client, ("AAPL", 0, 9), ("AAPL", 4, 9), ("AAPL", 11, 1), ("B", 5, 60), ("C", 9, 9))
-    session = NYSE.session(NYSE.day_of(OPENING))
-    assert session is not None
-    activity = _activity(connection)
-    assert activity == Activity(
+    assert _activity(connection) == Activity(
         {"A.QUIET": (), "A.B": [minutes(5)], "A.AAPL": [minutes(0), minutes(10)]},
-        {
-            "A.QUIET": minutes(-60),
-            "A.B": session.extended_open,
-            "A.AAPL": session.extended_open,
-        },
+        {"new": {"A.B", "A.AAPL", "A.QUIET"}, "old": {"A.B", "A.GONE"}},
         3,
         minutes(11),
     )
@@ -222,12 +219,12 @@ def minutes(after: float) -> dt.datetime:
 def test_activity_of_the_whole_market_is_that_of_its_busiest_symbols(
     client: Client, connection: Connection
 ) -> None:
-    put_in_force(client, "A.*")
+    follow(client, "all", "A.*")
     fill_minutes(client, *[(f"S{number:02}", 0, number + 1) for number in range(35)])
     activity = _activity(connection)
     busiest = [f"A.S{number:02}" for number in range(34, 4, -1)]
-    assert (list(activity.intervals), activity.silent, activity.channels) == (busiest, [], 35)
-    assert activity.since == dict.fromkeys(busiest, minutes(-60))
+    assert (list(activity.intervals), activity.silent) == (busiest, [])
+    assert (activity.channel_count, activity.sets) == (35, {"all": {"A.*"}})
 
 
 def test_usage_is_what_today_has_used_so_far(

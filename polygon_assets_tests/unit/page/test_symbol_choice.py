@@ -4,11 +4,13 @@ import datetime as dt
 
 import pytest
 
-from polygon_assets.market import Connection, MarketError
+from polygon_assets.market_calendar import CalendarHorizonError, MarketCalendar
 from polygon_assets.page.symbol_choice import Chosen, moment_in
-from polygon_assets_tests.unit.page.test_symbol_view import DAY, NOON, OPENING, at_noon, sources
 
-__all__ = ["at_noon", "sources"]
+NYSE = MarketCalendar("NYSE")
+OPENING = dt.datetime(2024, 3, 8, 14, 30, tzinfo=dt.UTC)
+"""Of a Friday."""
+DAY, NOON = dt.timedelta(days=1), OPENING + dt.timedelta(hours=2.5)
 
 
 @pytest.mark.parametrize(
@@ -23,27 +25,31 @@ __all__ = ["at_noon", "sources"]
     ],
 )
 def test_a_span_is_an_hour_the_day_so_far_or_some_bars(
-    at_noon: Connection, every: str, span: str, begins: dt.timedelta
+    every: str, span: str, begins: dt.timedelta
 ) -> None:
-    assert Chosen("A", every, span=span).window(at_noon) == (NOON + begins, NOON)
+    assert Chosen("A", every, span=span).window(NYSE, NOON) == (NOON + begins, NOON)
 
 
 @pytest.mark.parametrize(
-    "days_ago", [NOON - 5 * DAY, NOON - 6 * DAY, NOON - 4 * DAY - dt.timedelta(hours=9)], ids=str
+    "moment", [NOON - 5 * DAY, NOON - 6 * DAY, NOON - 4 * DAY - dt.timedelta(hours=9)], ids=str
 )
-def test_before_the_open_and_on_a_closed_day_the_day_is_the_one_before(
-    at_noon: Connection, days_ago: dt.datetime
-) -> None:
+def test_before_the_open_and_on_a_closed_day_the_day_is_the_one_before(moment: dt.datetime) -> None:
     """Sunday, Saturday, and Monday at three in the morning."""
-    begin, end = Chosen("A", "1s", days_ago, "day").window(at_noon)
+    begin, end = Chosen("A", "1s", moment, "day").window(NYSE, NOON)
     friday = NOON - 7 * DAY
     assert (begin, end) == (friday - dt.timedelta(hours=8), friday + dt.timedelta(hours=8))
 
 
-def test_a_day_beyond_the_calendar_is_a_sentence(at_noon: Connection) -> None:
+def test_the_day_of_a_moment_before_the_open_is_not_the_one_that_opens_next() -> None:
+    early = OPENING.replace(hour=8, minute=45)  # a quarter of an hour before the extended open
+    _, end = Chosen("A", "1m", early, "day").window(NYSE, NOON)
+    assert end < early
+
+
+def test_a_day_beyond_the_calendar_is_refused_with_its_date() -> None:
     old = dt.datetime(1999, 1, 4, 15, tzinfo=dt.UTC)
-    with pytest.raises(MarketError, match="1999"):
-        Chosen("A", "1s", old, "day").window(at_noon)
+    with pytest.raises(CalendarHorizonError, match="1999"):
+        Chosen("A", "1s", old, "day").window(NYSE, NOON)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +61,7 @@ def test_a_day_beyond_the_calendar_is_a_sentence(at_noon: Connection) -> None:
         ("2024-03-08T14:30:00 00:00", OPENING),
         ("yesterday", None),
         ("0001-01-01T00:00:00+05:00", None),
+        ("9999-12-31T23:59:59", None),
         ("", None),
     ],
 )

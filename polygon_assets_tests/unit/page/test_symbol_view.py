@@ -1,9 +1,10 @@
 """The candles of one symbol: history across nights, and days that the marts have adjusted."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -11,12 +12,12 @@ from clickhouse_connect.driver.client import Client
 
 from polygon_assets import market
 from polygon_assets.market import Connection
-from polygon_assets.page.candles import columns_of, moment_of, wall_ms
+from polygon_assets.page.candles import Columns, columns_of, moment_of, wall_ms
 from polygon_assets.page.readings import Reading
 from polygon_assets.page.sources import Sources
 from polygon_assets.page.symbol_choice import Chosen
 from polygon_assets.page.symbol_history import LOADED_BARS, first_history, history, streamed
-from polygon_assets.page.symbol_view import SymbolView, coverage_line
+from polygon_assets.page.symbol_view import SymbolView, _headline, coverage_line
 from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.serving.seconds import OPENING_MS, Second, insert
 
@@ -54,14 +55,12 @@ NOON = OPENING + dt.timedelta(hours=2.5)
 
 
 @pytest.fixture
-def at_noon(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
-    """A connection on whose clock it is noon of Friday in New York."""
+def _at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the page it is noon of Friday in New York."""
     monkeypatch.setattr(Connection, "now", lambda _: NOON)
-    with market.connect(sources.settings) as connection:
-        yield connection
 
 
-@pytest.mark.usefixtures("at_noon")
+@pytest.mark.usefixtures("_at_noon")
 def test_a_day_of_seconds_is_loaded_at_once(client: Client, sources: Sources) -> None:
     insert(client, [second(0, at, 1.0) for at in range(0, 9_000, 3)])
     chosen = Chosen("A", "1s", span="day")
@@ -76,14 +75,20 @@ def test_a_day_of_seconds_is_loaded_at_once(client: Client, sources: Sources) ->
     )
 
 
-def test_a_visible_candle_without_prices_leaves_the_axis_alone(sources: Sources) -> None:
+@pytest.mark.parametrize("unknown_first", [False, True])
+def test_a_visible_candle_without_prices_leaves_the_axis_alone(
+    sources: Sources, unknown_first: bool
+) -> None:
     chart = View(sources, Chosen("A", "1m"))._chart
     known = {"start": OPENING, "open": 1.0, "high": 3.0, "low": 1.0, "close": 2.0, "volume": 1.0}
     unknown = {"start": OPENING + 60 * SECOND} | dict.fromkeys(("open", "high", "low", "close"))
+    if unknown_first:
+        unknown["start"] = OPENING - 60 * SECOND
     rows = [known | {"finality": "final"}, unknown | {"volume": 1.0, "finality": "final"}]
     schema = pa.Table.from_pylist(rows[:1]).schema
+    rows = rows[::-1] if unknown_first else rows
     columns = columns_of(pa.Table.from_pylist(rows, schema))
-    chart.place(columns, 60_000, (wall_ms(OPENING), wall_ms(OPENING + 60 * SECOND)))
+    chart.place(columns, 60_000, (wall_ms(OPENING - DAY), wall_ms(OPENING + DAY)))
     assert (chart.price.y_range.start, chart.price.y_range.end) == (1 - 0.12, 3 + 0.12)
 
 
@@ -91,7 +96,7 @@ def test_the_days_seconds_are_traded_quiet_or_unknown() -> None:
     parts = (("traded", 3), ("quiet", 5), ("traded", 1_000), ("unknown", 7))
     intervals = [{"status": status, "seconds": seconds} for status, seconds in parts]
     line = coverage_line(pa.Table.from_pylist(intervals))
-    assert "1,003 s with a trade, 5 s quiet (proved), 7 s not known" in line
+    assert "1,003 s with a trade, 5 s quiet (proved), 7 s unknown" in line
 
 
 class View(SymbolView):
@@ -107,8 +112,11 @@ class View(SymbolView):
     def _reading(self) -> Reading[pa.Table]:
         return Reading(self.newest)
 
-    def _ask(self, *_: object) -> None:
+    def _ask(self, _name: str, question: Callable[[], Any], draw: Callable[[Any], None]) -> None:
+        """Ask and draw at once, where a page would use a thread."""
         self.asked += 1
+        draw(question())
+        self._loading = False
 
     def closes(self) -> list[float]:
         return list(self._chart.drawn["close"])
@@ -134,6 +142,47 @@ def test_a_day_of_the_marts_is_never_replaced_by_the_streamed_one(
     assert view.newest["close"].to_pylist() == [1.0, 4.0]
     view._draw_changes()
     assert view.closes() == [0.5, 4.0]
+
+
+@pytest.mark.usefixtures("_at_noon")
+def test_a_pause_leaves_no_hole_in_an_open_chart(sources: Sources, client: Client) -> None:
+    """ClickHouse was away for longer than the newest bars reach back."""
+    chosen, view = Chosen("A", "1s"), View(sources, Chosen("A", "1s"))
+    view._place(first_history(sources, chosen), chosen)
+    assert view.closes() == [1.0]
+    insert(client, [second(0, 100, 2.0), second(0, 300, 3.0), second(0, 301, 4.0)])
+    with market.connect(sources.settings) as connection:
+        since = OPENING + 290 * SECOND
+        view.newest = market.bars("A", since, NOON, connection=connection)
+    view._draw_changes()
+    assert view.closes() == [1.0, 2.0, 3.0, 4.0]
+    asked = view.asked
+    view._draw_changes()
+    assert view.asked == asked, "nothing is missing any more"
+
+
+@pytest.mark.usefixtures("_at_noon")
+def test_seconds_that_fill_a_visible_gap_are_drawn(sources: Sources, client: Client) -> None:
+    insert(client, [second(0, 100, 2.0)])
+    chosen, view = Chosen("A", "1s"), View(sources, Chosen("A", "1s"))
+    view._place(first_history(sources, chosen), chosen)
+    left = wall_ms(OPENING + 40 * SECOND)
+    shade: Columns = {
+        "left": [left],
+        "right": [left + 9_000],
+        "color": ["red"],
+        "label": ["crash: open"],
+    }
+    view._refresh_settled(shade)
+    insert(client, [second(0, 42, 1.5)])
+    view._refresh_settled(shade)
+    assert view.closes() == [1.0, 2.0]
+    view._refresh_settled(shade | {"label": ["crash: filled"]})
+    assert view.closes() == [1.0, 1.5, 2.0]
+
+
+def test_nothing_is_said_about_trades_before_prices_are_read() -> None:
+    assert "not read yet" in _headline("A", Reading(), Reading())
 
 
 def test_an_empty_chart_is_loaded_with_the_first_bar(sources: Sources) -> None:

@@ -3,9 +3,8 @@
 import datetime as dt
 from typing import Any
 
-from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market_calendar import MarketCalendar
-from polygon_assets.page.candles import COLORS, wall_ms
+from polygon_assets.page.candles import COLORS
 from polygon_assets.page.trust import (
     ALL,
     days,
@@ -15,32 +14,9 @@ from polygon_assets.page.trust import (
     timeline,
 )
 from polygon_assets.page.trust_tables import days_html
+from polygon_assets_tests.unit.page.timelines import HOUR, SECOND, SESSION, START, gap, part, shown
 
-START = dt.datetime(2026, 11, 20, 9, 0, tzinfo=dt.UTC)
-HOUR, SECOND = dt.timedelta(hours=1), dt.timedelta(seconds=1)
 NYSE = MarketCalendar("NYSE")
-SESSION = Interval(START, START + 16 * HOUR)
-
-
-def part(since: float, until: float) -> Interval:
-    return Interval(START + since * HOUR, START + until * HOUR)
-
-
-def gap(since: float, until: float, state: str = "open", **changes: Any) -> dict[str, Any]:
-    interval = part(since, until)
-    plain = {"gap_id": "g", "since": interval.since, "until": interval.until, "note": ""}
-    return plain | {"state": state, "cause": "crash", "channels": ["A.*"]} | changes
-
-
-def shown(bars: dict[str, list[Any]]) -> list[tuple[str, float, float, str]]:
-    """Row, hours since the start, and colour of each bar."""
-    zero = wall_ms(START)
-    return [
-        (row, (left - zero) / 3_600_000, (right - zero) / 3_600_000, color)
-        for row, left, right, color in zip(
-            bars["row"], bars["left"], bars["right"], bars["color"], strict=True
-        )
-    ]
 
 
 def test_the_session_so_far_is_streamed_a_gap_or_unknown() -> None:

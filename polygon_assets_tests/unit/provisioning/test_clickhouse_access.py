@@ -179,7 +179,7 @@ def test_changes_are_shown_from_and_to() -> None:
     )
     lines = [str(item) for item in plan(ROLES, changed, "") if item.has_changes]
     assert lines[0].startswith("~ settings profile polygon_reader: readonly: 1 -> 2, max_exec")
-    assert lines[1].startswith("~ quota polygon_reader: queries an hour: 7 -> 72000")
+    assert lines[1].startswith("~ quota polygon_reader: queries an hour: 7 -> 360000")
     assert lines[1].endswith("keyed by: ip_address -> user_name")
 
 

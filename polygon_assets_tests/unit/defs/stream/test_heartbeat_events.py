@@ -217,8 +217,8 @@ def test_a_pause_is_a_gap_of_the_line_and_an_hour_is_shown_at_most() -> None:
     for minute in (0, 1, 2, 50, 70):
         trend.take(beat("producer", sent_at=minute * 60_000, rate=1.0))
     [path] = drawn(str(trend.picture()["last_hour"].value)).iter(f"{SVG}path")
-    assert path.get("d") == "M0 0L480 0"
+    assert path.get("d") == "M0 0M480 0"
     for minute in (71, 90):
         trend.take(beat("producer", sent_at=minute * 60_000, rate=1.0))
     [path] = drawn(str(trend.picture()["last_hour"].value)).iter(f"{SVG}path")
-    assert path.get("d") == "M0 0L240 0L252 0L480 0"
+    assert path.get("d") == "M0 0M240 0L252 0M480 0"
