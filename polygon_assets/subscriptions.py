@@ -22,6 +22,16 @@ WHOLE_MARKET_SYMBOLS = 12_000
 """About the number of listed US tickers, OTC excluded: the symbols of `A.*`."""
 
 
+def channel_of(symbol: str) -> str:
+    """The channel of a symbol's aggregates per second."""
+    return f"{PER_SECOND}.{symbol}"
+
+
+def symbol_of(channel: str) -> str:
+    """The symbol of a channel."""
+    return channel.partition(".")[2]
+
+
 @dataclass(frozen=True)
 class BadLine:
     """An invalid record of the CSV; `number` is its first line, and the header is line 1."""
@@ -64,11 +74,7 @@ class AcceptedSet(msgspec.Struct, frozen=True):
     @property
     def symbols(self) -> frozenset[str] | None:
         """The symbols to keep; None keeps every symbol."""
-        return (
-            None
-            if WILDCARD in self.channels
-            else frozenset(channel.partition(".")[2] for channel in self.channels)
-        )
+        return None if WILDCARD in self.channels else frozenset(map(symbol_of, self.channels))
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from polygon_assets.inspection import gaps, streams
 from polygon_assets.market_calendar import REVISION_WINDOW
 from polygon_assets.market_clock import MarketClock, calendar_of
 from polygon_assets.serving import gap_ledger
-from polygon_assets.serving.gap_ledger import GapEntry
+from polygon_assets.serving.gap_ledger import GapEntry, concerns
 from polygon_assets.serving.queries import load
 from polygon_assets.settings import Settings
-from polygon_assets.subscriptions import PER_SECOND, WILDCARD
+from polygon_assets.subscriptions import channel_of
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -118,7 +118,7 @@ def missing(
 
 def _gap(symbol: str, cause: str, since: dt.datetime, until: dt.datetime) -> GapEntry:
     gap_id = f"{gap_ledger.DOUBT}{symbol}-{since.timestamp() * 1000:.0f}"
-    return GapEntry(gap_id, since, until, cause, (f"{PER_SECOND}.{symbol}",))
+    return GapEntry(gap_id, since, until, cause, (channel_of(symbol),))
 
 
 def _moment(unix_ms: int) -> dt.datetime:
@@ -203,7 +203,7 @@ def _known(entries: Sequence[GapEntry], symbol: str) -> list[Interval]:
     return [
         Interval(entry.since - SECOND, entry.until)
         for entry in entries
-        if not entry.channels or {WILDCARD, f"{PER_SECOND}.{symbol}"} & set(entry.channels)
+        if concerns(entry.channels, channel_of(symbol))
     ]
 
 

@@ -37,7 +37,7 @@ from polygon_assets.messages import RawAggregate, encode
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.serving.queries import load
 from polygon_assets.settings import Settings
-from polygon_assets.subscriptions import WILDCARD
+from polygon_assets.subscriptions import WILDCARD, symbol_of
 from polygon_assets.topics import RAW_TOPIC
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class GapFiller:
             channels &= set(accepted.channels)
         if WILDCARD in channels:
             return Scope((WILDCARD,), _ranked(self._rest.active_tickers() | set(active), active))
-        symbols = {channel.partition(".")[2] for channel in channels}
+        symbols = set(map(symbol_of, channels))
         return Scope(tuple(sorted(channels)), _ranked(symbols, active))
 
     def _active_symbols(self, entry: GapEntry) -> list[str]:

@@ -13,8 +13,8 @@ from polygon_assets.gap_filling.coverage import Interval, covered, without
 from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.messages import Heartbeat
 from polygon_assets.page.candles import Columns
-from polygon_assets.page.trust import BARS, Rows, add_bar, add_gap, is_of_all, merged
-from polygon_assets.serving.gap_ledger import concerns
+from polygon_assets.page.trust import BARS, Rows, add_bar, add_gap, merged
+from polygon_assets.serving.gap_ledger import concerns, is_of_the_connection
 from polygon_assets.subscriptions import WILDCARD
 
 FIVE_MINUTES = dt.timedelta(minutes=5)
@@ -85,7 +85,7 @@ def channel_timeline(
     Empty is the time that the one-minute bars lack, and that in which a channel was not subscribed.
     """
     bars: Columns = {name: [] for name in BARS}
-    common = [gap for gap in gaps if is_of_all(gap)]
+    common = [gap for gap in gaps if is_of_the_connection(gap["gap_id"])]
     for channel in activity.shown:
         starts = activity.intervals[channel]
         traded = list(merged(Interval(start, start + FIVE_MINUTES) for start in starts))

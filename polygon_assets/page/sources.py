@@ -21,7 +21,7 @@ from polygon_assets.messages import Heartbeat
 from polygon_assets.page.channel_coverage import Activity, Coverage, coverage_of
 from polygon_assets.page.readings import Reader, Reading, Source
 from polygon_assets.settings import Settings
-from polygon_assets.subscriptions import PER_SECOND, WILDCARD
+from polygon_assets.subscriptions import WILDCARD, channel_of, symbol_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +36,6 @@ SAMPLE = 50
 SHOWN_CHANNELS = 30
 ON_ITS_WAY = dt.timedelta(seconds=20)
 """A second that is younger may not be stored yet: no trade is no proof. As `second_status`."""
-CHANNEL = f"{PER_SECOND}."
 
 
 @dataclass(frozen=True)
@@ -135,11 +134,11 @@ def _activity(connection: Connection) -> Activity:
         return Activity()
     sets = connection.read("followed_sets", since=session.extended_open).to_pylist()
     channels = frozenset(sets[0]["channels"]) if sets else frozenset()
-    symbols = [] if WILDCARD in channels else [name.removeprefix(CHANNEL) for name in channels]
+    symbols = [] if WILDCARD in channels else list(map(symbol_of, channels))
     chosen = {"day": day, "symbols": symbols, "limit": SHOWN_CHANNELS}
     rows = connection.read("traded_intervals", **chosen).to_pylist() if channels else []
-    silent = sorted(channels - {CHANNEL + row["symbol"] for row in rows} - {WILDCARD})
-    busiest = {CHANNEL + row["symbol"]: row["intervals"] for row in rows[:SHOWN_CHANNELS]}
+    silent = sorted(channels - {channel_of(row["symbol"]) for row in rows} - {WILDCARD})
+    busiest = {channel_of(row["symbol"]): row["intervals"] for row in rows[:SHOWN_CHANNELS]}
     return Activity(
         intervals=dict.fromkeys(silent, ()) | busiest,
         sets={row["version"]: frozenset(row["channels"]) for row in sets},

@@ -55,6 +55,7 @@ from polygon_assets.page.symbol_history import (
     recent_history,
     tail,
 )
+from polygon_assets.subscriptions import channel_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -287,7 +288,7 @@ class SymbolView:
     def _update(self) -> None:
         reading, now = self._reading(), dt.datetime.now(dt.UTC)
         gaps = self._sources.rows("gaps").value or []
-        shade = shaded(gaps, f"A.{self._chosen.symbol}", *self._chart.shown)
+        shade = shaded(gaps, channel_of(self._chosen.symbol), *self._chart.shown)
         if shade != self._chart.gaps.data:
             self._chart.gaps.data = dict(shade)
         self._refresh_settled(shade)

@@ -13,7 +13,7 @@ from polygon_assets.batch.reconciliation import Verdict
 from polygon_assets.gap_filling.coverage import Interval, without
 from polygon_assets.market_calendar import MarketCalendar, Session
 from polygon_assets.page.candles import COLORS, Columns, wall_ms
-from polygon_assets.serving.gap_ledger import DOUBT, SETTLED, may_concern
+from polygon_assets.serving.gap_ledger import SETTLED, is_of_the_connection, may_concern
 
 ALL = "all channels"
 BARS = ("row", "left", "right", "color", "label")
@@ -33,7 +33,9 @@ def timeline(
     A gap of single channels has lines of its own; every other one concerns all channels.
     """
     until = min(now, session.until)
-    recorded = [Interval(gap["since"], gap["until"]) for gap in gaps if is_of_all(gap)]
+    recorded = [
+        Interval(gap["since"], gap["until"]) for gap in gaps if is_of_the_connection(gap["gap_id"])
+    ]
     unknown = [
         piece
         for piece in without(Interval(session.since, until), [*covered, *recorded])
@@ -45,14 +47,9 @@ def timeline(
     for piece in unknown:
         add_bar(bars, ALL, piece, "gap", "no heartbeat and no ledger entry")
     for gap in gaps:
-        for row in [ALL] if is_of_all(gap) else gap["channels"]:
+        for row in [ALL] if is_of_the_connection(gap["gap_id"]) else gap["channels"]:
             add_gap(bars, row, gap, session)
     return bars
-
-
-def is_of_all(gap: Mapping[str, Any]) -> bool:
-    """Whether a gap is the connection's; a doubted channel stands for itself."""
-    return not str(gap["gap_id"]).startswith(DOUBT)
 
 
 def add_gap(bars: Columns, row: str, gap: Mapping[str, Any], session: Interval) -> None:

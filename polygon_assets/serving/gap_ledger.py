@@ -35,6 +35,11 @@ def may_concern(
     return gap_id.startswith(UNREADABLE) or (since < closed and until > opened)
 
 
+def is_of_the_connection(gap_id: str) -> bool:
+    """Whether every channel may have missed something; a doubted channel stands for itself."""
+    return not gap_id.startswith(DOUBT)
+
+
 def concerns(channels: Collection[str], channel: str) -> bool:
     """Whether a gap of these channels, empty for all, may have lost something of one channel."""
     return not channels or WILDCARD in channels or channel in channels
@@ -66,8 +71,8 @@ class GapEntry:
 
     @property
     def is_of_the_connection(self) -> bool:
-        """Whether every channel may have missed something; a doubted channel stands for itself."""
-        return not self.gap_id.startswith(DOUBT)
+        """See the function of this name."""
+        return is_of_the_connection(self.gap_id)
 
     @property
     def is_readable(self) -> bool:
