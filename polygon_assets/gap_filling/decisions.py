@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from polygon_assets.market_calendar import REVISION_WINDOW, CalendarHorizonError, MarketCalendar
 from polygon_assets.serving.gap_ledger import GapEntry
+from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import WILDCARD
 
 FINAL_AFTER = dt.timedelta(seconds=20)
@@ -53,6 +54,22 @@ def need(entry: GapEntry, market: Market) -> Need:
         symbols = min(symbols, len(entry.channels))
     seconds = open_seconds(entry, market.calendar) + REVISION_WINDOW.total_seconds()
     return Need(symbols, symbols * math.ceil(seconds / MOST_BASE_BARS))
+
+
+def requests_per_minute(settings: Settings) -> int:
+    """How fast a gap is filled; 0 is without a limit.
+
+    Live data go first: of a limited plan a fill takes half, because the plan's requests are counted
+    together and each process paces only its own.
+    """
+    return settings.gap_fill_requests_per_minute or -(-settings.polygon_requests_per_minute // 2)
+
+
+def duration(needed: Need, per_minute: int) -> str:
+    """How long the requests of a fill take at least, for the run's log."""
+    if not per_minute:
+        return "as fast as the vendor answers"
+    return f"at least {math.ceil(needed.requests / per_minute):,} min at {per_minute:,} a minute"
 
 
 def open_seconds(entry: GapEntry, calendar: MarketCalendar) -> float:

@@ -123,7 +123,7 @@ class GapFiller:
         self._log = log
         self._rest = PolygonRest(
             settings,
-            requests_per_minute=settings.gap_fill_requests_per_minute or None,
+            requests_per_minute=decisions.requests_per_minute(settings),
             concurrency=settings.gap_fill_concurrency,
         )
         self._clickhouse: Client = clickhouse.connect(settings)
@@ -151,7 +151,8 @@ class GapFiller:
         need = decisions.need(entry, market)
         self._log(
             f"{entry.cause} from {entry.since:%Y-%m-%d %H:%M:%S} to {entry.until:%H:%M:%S} UTC: "
-            f"{need.symbols:,} symbols, {need.requests:,} requests"
+            f"{need.symbols:,} symbols, {need.requests:,} requests, "
+            f"{decisions.duration(need, decisions.requests_per_minute(self._settings))}"
         )
         outcome, waiting = Outcome(), list[RawAggregate]()
         try:

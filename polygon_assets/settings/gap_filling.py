@@ -13,8 +13,8 @@ class GapFillingSettings(SettingsGroup):
         0,
         ge=0,
         le=1_000_000,
-        description="REST calls a minute for filling gaps; 0: as many as "
-        "POLYGON_REQUESTS_PER_MINUTE allows.",
+        description="REST calls a minute for filling gaps; 0: half of POLYGON_REQUESTS_PER_MINUTE, "
+        "so that loads and the comparison of live channels go on.",
     )
     gap_fill_concurrency: int = Field(
         8, ge=1, le=64, description="REST calls that fill gaps at the same time."

@@ -75,6 +75,18 @@ def traded_the_day_before(settings: Settings, symbol: str, moment: dt.datetime) 
         )
 
 
+def store_wrong(settings: Settings, symbol: str, start_ms: int) -> None:
+    """Store a second with values that the vendor has corrected since."""
+    start = dt.datetime.fromtimestamp(start_ms / 1000, dt.UTC)
+    prices = ("open", "high", "low", "close", "volume")
+    with closing(clickhouse.connect(settings)) as client:
+        client.insert(
+            "market.stock_aggregates",
+            [(symbol, start, start + dt.timedelta(seconds=1), start, 1, 1, 1, 1, 1)],
+            column_names=["symbol", "start_timestamp", "end_timestamp", "received_at", *prices],
+        )
+
+
 def final(live: Live, since: dt.datetime, until: dt.datetime) -> dict[Second, Values]:
     """The final values of every second with trades, by the exchange's seed."""
     return {
@@ -113,7 +125,9 @@ def test_every_second_of_a_gap_is_stored_with_its_final_values(
     entry = crash_and_return(live, programs)
     since = entry.since - REVISION_WINDOW
     lost = final(live, entry.since, entry.until).keys()
-    assert lost - stored(settings, since, entry.until).keys(), "the crash lost something"
+    missing = lost - stored(settings, since, entry.until).keys()
+    assert missing, "the crash lost something"
+    store_wrong(settings, *min(missing))
     filled = filler.fill(entry, now())
     assert stored(settings, since, entry.until) == final(live, since, entry.until)
     assert (filled.state, filled.verify_after) == (
@@ -122,6 +136,7 @@ def test_every_second_of_a_gap_is_stored_with_its_final_values(
     )
     assert filled.rows_found == len(final(live, since, entry.until))
     assert 0 < filled.rows_added <= filled.rows_found
+    assert filled.rows_corrected >= 1, "the wrong second, and what was corrected during the gap"
     again = filler.fill(filled, filled.verify_after or now())
     assert again.state == "verified"
     assert (again.rows_added, again.rows_corrected) == (filled.rows_added, filled.rows_corrected)

@@ -13,16 +13,20 @@ from polygon_assets.gap_filling.decisions import (
     MOST_PER_RUN,
     Limits,
     Market,
+    Need,
+    duration,
     is_due,
     need,
     newly_waiting,
     next_to_fill,
     open_seconds,
     reason_to_wait,
+    requests_per_minute,
 )
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import clamped_utc
 from polygon_assets.serving.gap_ledger import GapEntry
+from polygon_assets.settings import Settings
 
 NOW = dt.datetime(2026, 11, 20, 15, 0, tzinfo=dt.UTC)
 MINUTE = dt.timedelta(minutes=1)
@@ -91,6 +95,25 @@ def test_a_gap_with_a_wrong_stamp_waits_and_hides_no_other(until: dt.datetime) -
     market = Market(MarketCalendar("NYSE"), 52)
     assert gap() in next_to_fill([wrong, gap()], market, LIMITS, NOW)
     assert open_seconds(wrong, market.calendar) == wrong.seconds
+
+
+@pytest.mark.parametrize(
+    ("plan", "own", "rate", "takes"),
+    [
+        (5, 0, 3, "at least 334 min at 3 a minute"),
+        (1, 0, 1, "at least 1,000 min at 1 a minute"),
+        (600, 0, 300, "at least 4 min at 300 a minute"),
+        (5, 4, 4, "at least 250 min at 4 a minute"),
+        (0, 100, 100, "at least 10 min at 100 a minute"),
+        (0, 0, 0, "as fast as the vendor answers"),
+    ],
+)
+def test_a_fill_leaves_half_of_a_limited_plan_to_live_data(
+    plan: int, own: int, rate: int, takes: str
+) -> None:
+    settings = Settings(polygon_requests_per_minute=plan, gap_fill_requests_per_minute=own)
+    assert requests_per_minute(settings) == rate
+    assert duration(Need(1_000, 1_000), rate) == takes
 
 
 def test_the_oldest_go_first_and_a_run_takes_a_limited_number() -> None:
