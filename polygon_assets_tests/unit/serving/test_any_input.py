@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from hypothesis import HealthCheck, given
+from hypothesis import settings as example_settings
+from hypothesis import strategies as st
 
 from polygon_assets.events.validation import to_row
 from polygon_assets.messages import (
@@ -73,6 +76,27 @@ def test_a_query_takes_every_text_in_each_of_its_parameters(client: Client, name
         client.query(
             load(name), parameters={parameter: arrays[kind] for parameter, kind in parameters}
         )
+
+
+@given(name=st.sampled_from(WITH_TEXT), text=st.text(max_size=60))
+@example_settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_query_takes_any_text(client: Client, name: str, text: str) -> None:
+    values = {**VALUES, "String": text, "Array(String)": [text, "AAPL", text]}
+    parameters = {parameter: values[kind] for parameter, kind in _PARAMETER.findall(load(name))}
+    client.query(load(name), parameters=parameters)
+
+
+@given(text=st.text(max_size=60))
+@example_settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_text_comes_back_as_it_went(client: Client, text: str) -> None:
+    """A parameter that lost or added a sign would select another row, or none."""
+    query = "SELECT {text:String}, {texts:Array(String)}"
+    [row] = client.query(query, parameters={"text": text, "texts": [text, ""]}).result_rows
+    assert row == (text, [text, ""])
 
 
 def store(client: Client) -> None:
