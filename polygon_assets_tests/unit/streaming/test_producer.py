@@ -7,12 +7,14 @@ processes/test_producer*.py.
 import asyncio
 import datetime as dt
 import json
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from polygon_assets.clients.polygon_stream import ConnectionLostError
+from polygon_assets.events.vendor_channels import Frame, read_frame
 from polygon_assets_tests.unit.streaming.producer_rig import Rig, new_york
 from polygon_assets_tests.unit.streaming.samples import START_MS
 
@@ -82,3 +84,21 @@ def test_a_frame_that_waited_while_another_copy_may_have_led_is_left_to_the_gap(
     with pytest.raises(ConnectionLostError):
         asyncio.run(rig.producer._read(OneFrame()))
     assert len(rig.delivery.versions) == taken
+
+
+def test_the_stamp_is_that_of_the_arrival_however_long_a_frame_takes_to_parse(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parsing_begins: list[int] = []
+
+    def slow(message: bytes) -> Frame:
+        parsing_begins.append(time.time_ns() // 1000)
+        time.sleep(0.05)
+        return read_frame(message)
+
+    monkeypatch.setattr("polygon_assets.streaming.producer.read_frame", slow)
+    rig = Rig(monkeypatch, "24/7")
+    with pytest.raises(ConnectionLostError):
+        asyncio.run(rig.producer._read(OneFrame()))
+    [received_at] = rig.delivery.versions
+    assert received_at <= parsing_begins[0]
