@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from polygon_assets.clients import clickhouse, kafka, market_clock, s3, snowflake
+from polygon_assets.clients.kafka_connect import KafkaConnect
 from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.clients.polygon_stream import open_connection
 from polygon_assets.defs.graph.alert_sensor import post_alert
@@ -71,6 +72,10 @@ def dagster_airbyte(settings: Settings) -> None:
     client.get_connection_details("id")
 
 
+def connectors(settings: Settings) -> None:
+    KafkaConnect(settings, patience_seconds=0).put_config("sink", {})
+
+
 CLIENTS: Mapping[str, Attempt] = MappingProxyType(
     {
         "polygon rest": polygon_rest,
@@ -84,6 +89,7 @@ CLIENTS: Mapping[str, Attempt] = MappingProxyType(
         "dagster-airbyte": dagster_airbyte,
         "alert webhook": lambda settings: post_alert(settings, "text"),
         "clock of a replay": market_clock.connect,
+        "kafka connect": connectors,
     }
 )
 
@@ -125,6 +131,7 @@ def settings_for(port: int, bundle: Path | None) -> Settings:
         airbyte_workspace_id="workspace",
         airbyte_client_id="id",
         alert_webhook_url=SecretStr(f"{address}/hook"),
+        kafka_connect_url=address,
     )
 
 
