@@ -3,6 +3,8 @@
 Add a line of the output here.
 """
 
+import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from polygon_assets_tests.chaos.verdict import Comparison, Interval
 
 EXAMPLES = 5
 LOG_LINES = 60
+_LENGTH = re.compile(r" for \d+ s$| had no connection$")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,26 @@ class Round:
 
     faults: Sequence[str]
     seconds: float
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """The seconds of the rounds that contained a fault, which other faults may have lengthened."""
+
+    fault: str
+    rounds: int
+    median: float
+    most: float
+
+
+def recoveries(rounds: Sequence[Round]) -> list[Recovery]:
+    """One for each fault, whatever its length, the slowest first."""
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for done in rounds:
+        for fault in done.faults:
+            seconds[_LENGTH.sub("", fault)].append(done.seconds)
+    found = [Recovery(fault, len(all_), median(all_), max(all_)) for fault, all_ in seconds.items()]
+    return sorted(found, key=lambda one: (-one.median, one.fault))
 
 
 @dataclass(frozen=True)
@@ -75,6 +98,10 @@ class Show:
             f"{len(comparison.surplus)} surplus, {len(comparison.wrong)} wrong",
         )
         self._console.print("\n".join(lines))
+        table = Table("fault", "rounds", "recovered after, median s", "most s")
+        for one in recoveries(rounds):
+            table.add_row(one.fault, str(one.rounds), f"{one.median:.0f}", f"{one.most:.0f}")
+        self._console.print(table)
 
     def usage(self, before: Mapping[str, Usage], after: Mapping[str, Usage]) -> None:
         """Print each process's memory and open files."""
