@@ -1,13 +1,19 @@
-"""Preparation of the test process: signals and leaked sockets; fixtures belong to each folder."""
+"""Preparation of the test process: signals, skips and leaked sockets.
 
+Fixtures belong to each folder.
+"""
+
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
 
 from polygon_assets.local.launcher import stack
 from polygon_assets.local.launcher.servers import APACHE, EMBEDDED
+
+OTHER_BROKER = "another broker proves it: pytest --kafka apache needs Java and Maven"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,7 +45,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     other = "apache_kafka" if config.getoption("--kafka") == EMBEDDED else "embedded_kafka"
     for item in items:
         if item.get_closest_marker(other):
-            item.add_marker(pytest.mark.skip(reason="pytest --kafka chooses another broker"))
+            item.add_marker(pytest.mark.skip(reason=f"{OTHER_BROKER} ({other})"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With NO_SKIPS, as in CI, a tool that is not installed fails the test that needs it."""
+    report = yield
+    if report.skipped and os.environ.get("NO_SKIPS") and OTHER_BROKER not in str(report.longrepr):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI does not accept: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)
