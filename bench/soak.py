@@ -22,12 +22,13 @@ from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.messages import Heartbeat
 from polygon_assets.settings import Settings
 
+# FINAL instead of uniqExact, and TDigest instead of Exact: they take no memory for 43 million rows.
 ROWS_PER_SECOND = """
-    SELECT toUnixTimestamp(start_timestamp) AS second, uniqExact(symbol)
-    FROM market.stock_aggregates GROUP BY second ORDER BY second
+    SELECT toUnixTimestamp(start_timestamp) AS second, count()
+    FROM market.stock_aggregates FINAL GROUP BY second ORDER BY second
 """
 RECEIVED_LATE = """
-    SELECT quantilesExact(0.5, 0.99)(
+    SELECT quantilesTDigest(0.5, 0.99)(
         (toUnixTimestamp64Micro(received_at) - toUnixTimestamp64Micro(end_timestamp)
             - {hold_us:Int64}) / 1e6
     )
