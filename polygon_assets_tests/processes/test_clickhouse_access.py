@@ -107,7 +107,7 @@ def test_the_engines_own_answers_compare_with_the_declaration(tmp_path: Path) ->
         assert other["settings profile polygon_reader"].details[0] == (
             "max_execution_time: 60 (at most 300) -> 30 (at most 90)"
         )
-        assert other["quota polygon_reader"].details[0] == "queries an hour: 72000 -> 5"
+        assert other["quota polygon_reader"].details[0] == "queries an hour: 360000 -> 5"
         assert other["rights of role polygon_read"].details[0] == "+ OPTIMIZE ON `market`.*"
 
 
