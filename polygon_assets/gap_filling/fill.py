@@ -121,9 +121,10 @@ class GapFiller:
     def __init__(self, settings: Settings, log: Callable[[str], None]) -> None:
         self._settings = settings
         self._log = log
+        self._per_minute = decisions.requests_per_minute(settings)
         self._rest = PolygonRest(
             settings,
-            requests_per_minute=decisions.requests_per_minute(settings),
+            requests_per_minute=self._per_minute,
             concurrency=settings.gap_fill_concurrency,
         )
         self._clickhouse: Client = clickhouse.connect(settings)
@@ -152,7 +153,7 @@ class GapFiller:
         self._log(
             f"{entry.cause} from {entry.since:%Y-%m-%d %H:%M:%S} to {entry.until:%H:%M:%S} UTC: "
             f"{need.symbols:,} symbols, {need.requests:,} requests, "
-            f"{decisions.duration(need, decisions.requests_per_minute(self._settings))}"
+            f"{decisions.duration(need, self._per_minute)}"
         )
         outcome, waiting = Outcome(), list[RawAggregate]()
         try:

@@ -21,8 +21,6 @@ BODY = 0.7
 """The body's share of a bar's width."""
 FILLED, KNOWN = "#ffb300", "#ab47bc"
 UPWARDS = math.pi / 2
-
-
 NUMBERS = ("start", "open", "high", "low", "close", "volume", "mark_at")
 
 
