@@ -76,6 +76,10 @@ class Program:
             )
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         return self.log_file.read_text()
 
@@ -92,7 +96,7 @@ class Program:
 
     def command_line(self) -> str:
         """What everybody on the machine can read of the process."""
-        return " ".join(psutil.Process(self._process.pid).cmdline())
+        return " ".join(psutil.Process(self.pid).cmdline())
 
     def is_running(self) -> bool:
         return self._process.poll() is None

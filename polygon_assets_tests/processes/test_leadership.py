@@ -13,6 +13,7 @@ import pytest
 from polygon_assets.inspection.streams import standbys
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.messages import RawAggregate
+from polygon_assets_tests.processes import own_network
 from polygon_assets_tests.processes.harness import Program, Programs, eventually
 from polygon_assets_tests.processes.live_market import (
     EXCHANGE_OPTIONS,
@@ -33,12 +34,18 @@ TWO_COPIES = {"PRODUCER_COPIES": "2"}
 def leader_and_standby(live: Live, programs: Programs) -> tuple[Program, Program]:
     """Two producers: the first streams, the second would replace it."""
     leader = live.start(*SYMBOLS, **TWO_COPIES)
-    standby = programs.start("producer", **TWO_COPIES)
-    standby.wait_for_log("standby")
+    standby = stand_by(live, programs)
     first_ms = live.sent()[0]["first_second"] * 1000
     live.beat_with(leader, lambda last: (last.newest_event or 0) >= first_ms)
-    eventually(lambda: standby_count(live) == 1, "the standby is known")
     return leader, standby
+
+
+def stand_by(live: Live, programs: Programs) -> Program:
+    """A producer beside the one that streams, which would replace it."""
+    standby = programs.start("producer", **TWO_COPIES)
+    standby.wait_for_log("standby")
+    eventually(lambda: standby_count(live) == 1, "the standby is known")
+    return standby
 
 
 def standby_count(live: Live) -> int:
@@ -50,6 +57,17 @@ def standby_count(live: Live) -> int:
 def takeover(live: Live, standby: Program, after: int) -> dict[str, Any]:
     """The connection with which the standby streams."""
     return live.connection(standby, SYMBOLS, after=after)
+
+
+def assert_nobody_evicted(live: Live, streaming: dict[str, Any]) -> None:
+    """No producer has evicted another one since the connection of the takeover."""
+    # Kafka may give the lead back to the one that woke up; then the other one leaves by itself.
+    endings = {
+        connection["ended"]
+        for connection in live.connections_opened()
+        if connection["id"] >= streaming["id"]
+    }
+    assert endings <= {"", None, "closed by the client"}
 
 
 def overwritten_corrections(live: Live) -> list[Key]:
@@ -96,15 +114,32 @@ def test_a_leader_that_wakes_up_evicts_nobody_and_overwrites_no_correction(
     eventually(lambda: standby_count(live) == 1, "the old leader is the standby")
     time.sleep(3)
     assert leader.stop() == 0, leader.log
-    # Kafka may give the lead back to the one that woke up; then the other one leaves by itself.
-    endings = {
-        connection["ended"]
-        for connection in live.connections_opened()
-        if connection["id"] >= streaming["id"]
-    }
-    assert endings <= {"", None, "closed by the client"}
+    assert_nobody_evicted(live, streaming)
     assert overwritten_corrections(live) == []
     assert standby.stop() == 0, standby.log
+    assert live.missing(*SYMBOLS) == []
+
+
+def test_a_leader_without_network_is_replaced_and_afterwards_harmless(
+    stack: Stack, live: Live, programs: Programs
+) -> None:
+    if not own_network.is_allowed():
+        pytest.skip("the kernel lets this user make no network")
+    ports = ",".join(str(stack.ports[server]) for server in SERVERS)
+    leader = live.start(
+        *SYMBOLS, prelude=own_network.PRELUDE, **{own_network.PORTS: ports}, **TWO_COPIES
+    )
+    standby = stand_by(live, programs)
+    before, cut_at = live.newest(), time.time()
+    own_network.cut(leader.pid)
+    streaming = takeover(live, standby, before)
+    assert streaming["opened_at"] - cut_at < 15, "about 9.5 s, more on a busy machine"
+    own_network.mend(leader.pid)
+    eventually(lambda: standby_count(live) == 1, "the old leader is the standby")
+    assert_nobody_evicted(live, streaming)
+    assert overwritten_corrections(live) == []
+    for program in (leader, standby):
+        assert program.stop() == 0, program.log
     assert live.missing(*SYMBOLS) == []
 
 

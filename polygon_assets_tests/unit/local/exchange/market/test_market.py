@@ -150,7 +150,7 @@ def test_liquid_tickers_trade_nearly_every_regular_second_and_the_tail_is_long()
     assert ((liquid >= start) & (liquid < start + 23_400)).sum() > 0.93 * 23_400
     day = market.trading_day(DAY)
     assert day is not None
-    bars = market.cut(day.grid(market.universe.keys, 500, 501))
+    bars = market.cut(day.grid(market.universe.keys, 500, 501).traded)
     assert 60_000 < len(bars) < 120_000
     assert np.median(np.bincount(bars.ticker, minlength=10_000)) <= 4
 
@@ -159,7 +159,7 @@ def test_unlimited_activity_gives_every_listed_ticker_a_bar_each_second() -> Non
     market = Market(tickers=30, activity=1e9)
     day = market.trading_day(DAY)
     assert day is not None
-    bars = market.cut(day.grid(market.universe.keys, 0, day.minutes))
+    bars = market.cut(day.grid(market.universe.keys, 0, day.minutes).traded)
     assert len(bars) == 57_600 * market.universe.trading(DAY.toordinal()).sum()
 
 
@@ -227,7 +227,7 @@ def test_grouped_daily_cuts_seconds_from_few_minutes(
     monkeypatch.setattr("polygon_assets.local.exchange.market.sums.cut", counting)
     constants = market.trading_day(DAY)
     assert constants is not None
-    traded = len(constants.grid(market.universe.keys, 0, constants.minutes).ticker)
+    traded = (constants.grid(market.universe.keys, 0, constants.minutes).bars > 0).sum()
     market.grouped_sums(DAY)
     assert sum(cut_cells) < traded / 10
 
@@ -259,6 +259,7 @@ def test_a_request_goes_before_the_preparation_of_another_day(
 
     monkeypatch.setattr("polygon_assets.local.exchange.market.sums._portion", portion)
     monkeypatch.setattr("polygon_assets.local.exchange.market.sums._THREADS", 1)
+    monkeypatch.setattr("polygon_assets.local.exchange.market.sums._TICKERS_AT_ONCE", 200)
     preparation = threading.Thread(target=market.prepare_day, args=(DAY,))
     preparation.start()
     assert started.wait(10)
