@@ -4,13 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from playwright.sync_api import expect
+from playwright.sync_api import WebSocket, expect
 
 from polygon_assets.local.launcher.ports import HOST
 from polygon_assets_tests.browser.conftest import Visit, running_page
+from polygon_assets_tests.planted_secrets import PLANTED, leaks
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 PASSWORD = "Pass Word"
+VIEWS = ("/", "/trust", "/cost", "/symbol/AAPL?at=2026-11-20T15:00:05", "/day/2026-11-20")
 
 
 @pytest.fixture(scope="module")
@@ -18,18 +20,17 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a page that asks for PASSWORD; its ClickHouse is away."""
     log = tmp_path_factory.mktemp("page") / "page.log"
     variables = {
+        **PLANTED,
         **{"CLICKHOUSE_HOST": HOST, "CLICKHOUSE_PORT": "9", "CLICKHOUSE_SECURE": "false"},
         **{"PAGE_PASSWORD": PASSWORD, "PAGE_COOKIE_SECRET": "a long random text"},
     }
     with running_page(variables, log) as address:
         yield address
     assert PASSWORD not in log.read_text()
+    assert leaks(log.read_text()) == []
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/", "/trust", "/cost", "/symbol/AAPL?at=2026-11-20T15:00:05", "/day/2026-11-20"],
-)
+@pytest.mark.parametrize("path", VIEWS)
 def test_each_view_asks_for_the_password_first(visit: Visit, locked: str, path: str) -> None:
     password = visit.page.get_by_label("Password")
     visit.page.goto(locked + path)
@@ -46,6 +47,24 @@ def test_a_board_without_any_answer_says_what_is_away(visit: Visit, locked: str)
     visit.page.get_by_label("Password").press("Enter")
     expect(visit.page.get_by_text("0 symbols")).to_be_visible()
     expect(visit.page.get_by_role("alert").first).to_contain_text("ClickHouse")
+
+
+def test_no_secret_of_the_settings_reaches_the_browser(visit: Visit, locked: str) -> None:
+    received = list[str]()
+
+    def note(socket: WebSocket) -> None:
+        socket.on("framereceived", lambda frame: received.append(str(frame)))
+
+    visit.page.on("websocket", note)
+    visit.page.goto(locked)
+    visit.page.get_by_label("Password").fill(PASSWORD)
+    visit.page.get_by_label("Password").press("Enter")
+    for view in VIEWS:
+        visit.page.goto(locked + view)
+        expect(visit.page.get_by_role("alert").first).to_contain_text("polygon-assets status")
+        assert any("polygon-assets status" in frame for frame in received)
+        assert leaks("".join([visit.page.content(), *received])) == []
+        received.clear()
 
 
 def test_a_wrong_password_is_refused_in_words(visit: Visit, locked: str) -> None:
