@@ -3,13 +3,16 @@
 Servers of the embedded stack belong to test_stack.
 """
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
+import pytest
 
 from polygon_assets.local.launcher.process import Process
 
@@ -20,6 +23,12 @@ def has_ended(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def session_of(pid: int) -> int | None:
+    with suppress(ProcessLookupError):
+        return os.getsid(pid)
+    return None
 
 
 def test_nothing_outlives_the_process_that_started_it(tmp_path: Path) -> None:
@@ -83,3 +92,47 @@ def test_a_stop_waits_for_what_delivers_and_kills_what_hangs(tmp_path: Path) -> 
     assert delivered.read_text() == "all"
     assert has_ended(pid)
     assert time.monotonic() - began < 20, "it waited for the process that hangs"
+
+
+DELIVERS_AFTER_A_SECOND = (
+    "import pathlib, signal, sys, time\n"
+    "def end(*_): time.sleep(1); pathlib.Path(sys.argv[2]).write_text('all'); sys.exit()\n"
+    "signal.signal(signal.SIGTERM, end); print('delivers', flush=True); time.sleep(60)"
+)
+IT = f"[sys.executable, '-c', {DELIVERS_AFTER_A_SECOND!r}, *sys.argv[1:]]"
+PARENT_THAT_DIED = f"""
+import subprocess, sys, time
+parent = "import subprocess, sys; subprocess.Popen(" + {IT!r} + ")"
+subprocess.run([sys.executable, '-c', parent, *sys.argv[1:]])
+time.sleep(60)
+"""
+STARTED_DURING_THE_STOP = f"""
+import signal, subprocess, sys, time
+def end(*_):
+    subprocess.Popen({IT}, stdout=subprocess.PIPE).stdout.readline()
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+print('delivers', flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(PARENT_THAT_DIED, id="its parent died"),
+        pytest.param(STARTED_DURING_THE_STOP, id="started during the stop"),
+    ],
+)
+def test_a_stop_ends_what_no_parent_tells_to(tmp_path: Path, script: str) -> None:
+    """Dagster's code server is killed and its runs go on; its daemon starts one during a stop."""
+    delivered = tmp_path / "delivered"
+    process = Process(
+        [sys.executable, "-c", script, "deliver", str(delivered)], {}, tmp_path / "log"
+    )
+    while "delivers" not in process.last_lines():
+        time.sleep(0.02)
+    process.stop_tree(40, lambda command: "deliver" in command)
+    assert delivered.read_text() == "all"
+    session = [other for other in psutil.pids() if session_of(other) == process.pid]
+    assert all(has_ended(other) for other in session)

@@ -83,38 +83,48 @@ class Process:
             self._popen.wait()
 
     def stop_tree(self, seconds: float, delivers: Callable[[Sequence[str]], bool]) -> None:
-        """Send SIGTERM, wait for the descendants that deliver, and SIGKILL what remains.
+        """Send SIGTERM, wait for the family's members that deliver, and SIGKILL what remains.
 
-        `delivers` takes a descendant's command line. All have `seconds` at most; those that deliver
-        nothing have SETTLE_SECONDS after the last delivery. If the process has already ended, its
-        children are found by their session and get SIGTERM at once.
+        `delivers` takes a member's command line. All have `seconds` at most; those that deliver
+        nothing have SETTLE_SECONDS after the last delivery.
         """
         deadline = time.monotonic() + seconds
-        descendants = self._descendants()
-        delivering = [process for process in descendants if delivers(_command_of(process))]
+        family = self._told_by_parents()
+        family += self._terminate_others(family)
         self.send(signal.SIGTERM)
-        _wait_for(delivering, deadline)
-        deadline = min(deadline, time.monotonic() + SETTLE_SECONDS)
-        self.stop(max(0.0, deadline - time.monotonic()))
-        for process in _wait_for(descendants, deadline):
+        _wait_for(_those_that(delivers, family), deadline)
+        settled = min(deadline, time.monotonic() + SETTLE_SECONDS)
+        self.stop(max(0.0, settled - time.monotonic()))
+        late = self._terminate_others(family)
+        _wait_for(_those_that(delivers, late), deadline)
+        family += late
+        for process in _wait_for(family, settled):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        _wait_for(descendants, time.monotonic() + seconds)
+        _wait_for(family, time.monotonic() + seconds)
 
-    def _descendants(self) -> list[psutil.Process]:
-        if self.exit_code is None:
-            return psutil.Process(self.pid).children(recursive=True)
-        children = [
-            process for process in psutil.process_iter() if _session_of(process.pid) == self.pid
+    def _told_by_parents(self) -> list[psutil.Process]:
+        """The descendants that hear from this process that they shall end."""
+        return psutil.Process(self.pid).children(recursive=True) if self.exit_code is None else []
+
+    def _terminate_others(self, known: Sequence[psutil.Process]) -> list[psutil.Process]:
+        """Send SIGTERM to the rest of the session and their children; returns these.
+
+        Their parents have died, or started them after `known` was listed.
+        """
+        session = [
+            process
+            for process in psutil.process_iter()
+            if process.pid != self.pid and _session_of(process.pid) == self.pid
         ]
-        descendants = [
-            *children,
-            *(child for process in children for child in process.children(recursive=True)),
-        ]
-        for process in descendants:
+        others = set(session).difference(known)
+        for process in session:
+            with suppress(psutil.NoSuchProcess):
+                others |= set(process.children(recursive=True)).difference(known)
+        for process in others:
             with suppress(psutil.NoSuchProcess):
                 process.terminate()
-        return descendants
+        return list(others)
 
     def last_lines(self, count: int = 15) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
@@ -127,6 +137,12 @@ def _wait_for(processes: Sequence[psutil.Process], deadline: float) -> list[psut
     ):
         time.sleep(_POLL_SECONDS)
     return alive
+
+
+def _those_that(
+    delivers: Callable[[Sequence[str]], bool], processes: Sequence[psutil.Process]
+) -> list[psutil.Process]:
+    return [process for process in processes if delivers(_command_of(process))]
 
 
 def _command_of(process: psutil.Process) -> list[str]:
