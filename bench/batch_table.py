@@ -23,7 +23,7 @@ NOTES = """\
 - Medians of {runs} runs, {days} trading days of {tickers:,} tickers. CPU is the CPU of our
   processes, without the servers.
 - The connector reads from a server that replays recorded answers, because the simulated exchange
-  computes a day for 3 s on the first request.
+  computes a day for nearly a second on the first request.
 - `baseline : ours` compares the time per record of a baseline with ours of the same run: above 1 we
   are faster, below 1 it is the part of our time that the bare minimum would take.
 - The share is a step's part of reading, loading and all marts together. The marts' time is the

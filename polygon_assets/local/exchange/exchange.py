@@ -70,10 +70,18 @@ class Exchange:
             self.options.hold_seconds + delay,
         )
 
+    def get_ready(self) -> None:
+        """Sum the newest finished day, so that not even the first request for it waits."""
+        for day in islice(self.market.finished_days(self._now), 1):
+            self.market.prepare_day(day)
+
     async def run(self) -> None:
-        now = dt.datetime.fromtimestamp(self.clock.now(), dt.UTC)
-        preparation = prepare(self.market, now, _SECONDS_BETWEEN_PREPARATIONS)
+        preparation = prepare(self.market, self._now, _SECONDS_BETWEEN_PREPARATIONS)
         await asyncio.gather(preparation, *(feed.run() for feed in self.feeds.values()))
+
+    @property
+    def _now(self) -> dt.datetime:
+        return dt.datetime.fromtimestamp(self.clock.now(), dt.UTC)
 
     def knows_key(self, key: str) -> bool:
         return key == self.options.api_key and not self.faults.key_refused
@@ -98,8 +106,7 @@ class Exchange:
 
 
 async def prepare(market: Market, now: dt.datetime, pause_seconds: float) -> None:
-    """Compute the splits and sum the newest finished days ahead of the first requests for them."""
-    await asyncio.to_thread(market.splits.prepare)
+    """Sum the newest finished days ahead of the first requests for them."""
     for number, day in enumerate(islice(market.finished_days(now), _PREPARED_DAYS)):
         if number >= _PREPARED_AT_ONCE:
             await asyncio.sleep(pause_seconds)

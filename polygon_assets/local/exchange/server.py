@@ -81,6 +81,7 @@ async def serve(exchange: Exchange, host: str, port: int, stop: asyncio.Event) -
     next, which closes them.
     """
     server = Server(exchange)
+    await asyncio.to_thread(exchange.get_ready)
     feeds = asyncio.create_task(exchange.run())
     listener = await asyncio.start_server(server.handle, host, port)
     address = listener.sockets[0].getsockname()

@@ -103,7 +103,10 @@ class _Segments:
 def cut(cells: Cells, patterns: Patterns) -> Bars:
     """The one-second bars of the cells."""
     pattern = bits(cells.key, 0, 10)
-    cell, place = np.nonzero(patterns.order[pattern] < cells.bars[:, None])
+    # A minute's row has as many true elements as the minute has bars.
+    chosen = np.flatnonzero(patterns.order[pattern] < cells.bars.astype(np.uint8)[:, None])
+    cell = np.repeat(np.arange(len(pattern)), cells.bars)
+    place = chosen - 60 * cell
     ends = np.cumsum(cells.bars)
     segments = _Segments(cell, ends - cells.bars, ends - 1)
     key = mix(cells.key[cell] + (place + 1).astype(np.uint64) * GOLDEN)
@@ -178,13 +181,18 @@ def limits(cells: Cells) -> tuple[Ints, Ints]:
     """Bounds of each minute's prices, in hundredths of a cent, before `cut` rounds to cents."""
     # A minute's only bar lies at the minute's price; several bars deviate from the line, which ends
     # at half the move from that price, and are shifted back by at most the same amount.
-    stray = np.abs(cells.closes - cells.opens)
-    stray += 2 * cells.ripple
-    stray += 4
-    stray *= cells.bars > 1
-    stray += 1
-    stray += cells.ripple  # the longest wick
-    move, price = cells.ripple >> 1, cells.price
-    highest = price + np.maximum(move + CENT // 2 + 1, CENT + 1) + stray
-    lowest = price - np.maximum(move - CENT // 2 + 1, 0) - stray
-    return highest, lowest
+    reach = cells.closes - cells.opens
+    np.abs(reach, out=reach)
+    reach += 2 * cells.ripple
+    reach += 4
+    reach *= cells.bars > 1
+    longest_wick = cells.ripple // CENT
+    longest_wick *= CENT
+    reach += longest_wick
+    move = cells.ripple >> 1
+    reach += np.maximum(move, CENT // 2, out=move)
+    reach += 2
+    # Rounding to cents raises a price by up to half a cent.
+    middle = cells.price
+    middle += CENT // 2
+    return middle + reach, np.subtract(middle, reach, out=middle)

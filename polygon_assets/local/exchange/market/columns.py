@@ -67,7 +67,7 @@ def final_columns(day: TradingDay, bars: Bars, before: Totals, after: Totals) ->
 
 def ticker_columns(day: TradingDay, bars: Bars) -> Columns:
     """Messages of one ticker's whole day."""
-    regular = np.flatnonzero(bars.second >= 60 * day.first_regular_minute)
+    regular = np.flatnonzero(bars.second >= 60 * day.regular.start)
     official_open = np.zeros(len(bars), np.int64)
     if len(regular):
         official_open[regular[0] :] = bars.open[regular[0]]

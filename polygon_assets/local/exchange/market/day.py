@@ -5,7 +5,7 @@ minutes. Add properties of minutes here; cutting seconds belongs to `bars`.
 """
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,14 @@ class Tables:
 
     paths: Floats
     volumes: Floats
+    _by_minute: dict[int, Floats] = field(default_factory=dict, repr=False)
+
+    def paths_by_minute(self, minutes: int) -> Floats:
+        """The paths at the beginnings of a day's `minutes`, and at its end."""
+        if minutes not in self._by_minute:
+            step = np.arange(minutes + 1) * _PATH_STEPS // minutes
+            self._by_minute[minutes] = self.paths[:, step]
+        return self._by_minute[minutes]
 
 
 def draw_tables(seed: int) -> Tables:
@@ -61,9 +69,9 @@ def draw_tables(seed: int) -> Tables:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Minutes with trades, one element per (ticker, minute).
+    """Minutes of tickers, in arrays of one shape.
 
-    `bars` is the number of trading seconds (1 to 60), chosen by `key`; `volume` is in thousandths
+    `bars` is the number of trading seconds (0 to 60), chosen by `key`; `volume` is in thousandths
     of shares; `notional` is volume times price; `trades` is a count; `opens`/`closes` are the
     path's prices at the minute's ends.
     """
@@ -82,17 +90,31 @@ class Cells:
     @property
     def price(self) -> Ints:
         """The minute's exact VWAP."""
-        return (self.opens + self.closes) >> 1
+        price = self.opens + self.closes
+        price >>= 1
+        return price
 
     @property
     def notional(self) -> Ints:
-        return self.volume * self.price
+        notional = self.price
+        notional *= self.volume
+        return notional
+
+    @property
+    def traded(self) -> "Cells":
+        """The minutes with trades, one after another."""
+        return self.where(self.bars > 0)
 
     def where(self, chosen: NDArray[np.bool_]) -> "Cells":
-        # Positions, because taking by them costs half of what choosing by a mask costs.
-        places = np.flatnonzero(chosen)
-        if len(places) == len(chosen):
-            return self
+        # Positions, because taking by them costs half of what choosing by a mask costs; flat ones,
+        # because finding those costs a tenth.
+        return self._taken(np.unravel_index(np.flatnonzero(chosen), chosen.shape))
+
+    def between(self, first: int, end: int) -> "Cells":
+        """Of the cells of a grid: the columns from `first` to before `end`."""
+        return self._taken((slice(None), slice(first, end)))
+
+    def _taken(self, places: tuple[Ints | slice, ...]) -> "Cells":
         return Cells(**{name: column[places] for name, column in vars(self).items()})
 
 
@@ -104,9 +126,8 @@ class TradingDay:
     start: int
     """Unix second of the first second."""
     minutes: int
-    first_minute: int
-    """Nothing is traded before this minute."""
-    first_regular_minute: int
+    regular: slice
+    """The minutes of regular hours."""
     keys: Uints
     level: Floats
     drift: Floats
@@ -116,89 +137,106 @@ class TradingDay:
     fractional: NDArray[np.bool_]
     activity: Floats
     volume: Floats
+    volumes: Floats
+    """Multipliers of the minutes' volumes."""
     market_path: Floats
     own_paths: Ints
-    tables: Tables
+    paths: Floats
+    """Of each number in `own_paths` and each minute; like `market_path` with the day's end."""
 
     @property
     def end(self) -> int:
         """Unix second after the last second."""
         return self.start + 60 * self.minutes
 
-    def is_regular(self, minute: Ints) -> NDArray[np.bool_]:
-        """Whether minutes lie in regular hours."""
-        end = (int(self.session.regular_close.timestamp()) - self.start) // 60
-        return (minute >= self.first_regular_minute) & (minute < end)
-
     def cells(self, ticker: Ints, minute: Ints) -> Cells:
-        """The minutes with trades among the given (ticker, minute) pairs, in their order.
-
-        The two are broadcast: a column of tickers and a row of minutes give all their pairs.
-        """
-        return self._cells(
-            ticker, minute, self._price(ticker, minute), self._price(ticker, minute + 1)
+        """The given pairs of ticker and minute."""
+        path = self.own_paths[ticker]
+        opens, closes = (
+            self._price(ticker, end, self.paths[path, end]) for end in (minute, minute + 1)
         )
+        return self._cells(ticker, minute, opens, closes)
 
     def grid(self, tickers: Ints, first: int, end: int) -> Cells:
-        """The minutes with trades of these tickers, from `first` to before `end`, by ticker."""
+        """One row for each ticker, one column for each minute from `first` to before `end`."""
         minutes = np.arange(first, end + 1, dtype=np.int64)
         # A minute opens at the price at which the one before it closed.
-        prices = self._price(tickers[:, None], minutes)
+        paths = self.paths[self.own_paths[tickers], first : end + 1]
+        prices = self._price(tickers[:, None], minutes, paths)
         return self._cells(tickers[:, None], minutes[:-1], prices[:, :-1], prices[:, 1:])
 
+    # The whole market's day has ten million cells: what follows computes in place, and combines
+    # what depends on ticker or minute alone before it is spread over both.
+
     def _cells(self, ticker: Ints, minute: Ints, opens: Ints, closes: Ints) -> Cells:
-        """The pairs with trades; `opens` and `closes` have the shape of all pairs."""
+        """The pairs of ticker and minute, which broadcast to the shape of `opens` and `closes`."""
         key = mix(self.keys[ticker] + (minute + 1).astype(np.uint64) * GOLDEN)
         bars = self._bars(ticker, minute, key)
-        traded = np.flatnonzero((bars > 0) & (minute >= self.first_minute))
-        ticker, minute = (
-            np.broadcast_to(part, bars.shape).ravel()[traded] for part in (ticker, minute)
-        )
-        bars, opens, closes = (part.ravel()[traded] for part in (bars, opens, closes))
-        key = key.ravel()[traded]
-        volume = self._volume(ticker, minute, key, bars)
+        volume, trades = self._volume_and_trades(ticker, minute, key, bars)
+        ripple = (opens * (self.volatility[ticker] * 1.5e-4)).astype(np.int64)
         return Cells(
-            ticker=ticker,
-            minute=minute,
+            ticker=np.broadcast_to(ticker, bars.shape),
+            minute=np.broadcast_to(minute, bars.shape),
             key=key,
             bars=bars,
             volume=volume,
-            trades=2 * bars + (volume // SHARE - 2 * bars) // (40 + bits(key, 56, 6)),
+            trades=trades,
             opens=opens,
             closes=closes,
-            ripple=np.maximum(
-                CENT // 4, (opens * self.volatility[ticker] * 1.5e-4).astype(np.int64)
-            ),
+            ripple=np.maximum(CENT // 4, ripple, out=ripple),
         )
 
     def _bars(self, ticker: Ints, minute: Ints, key: Uints) -> Ints:
         """The number of trading seconds: 60 at unlimited intensity, rarely one at low intensity."""
-        quiet = 1.0 + self.intensity[ticker] * self.activity[minute] * 0.25
+        quiet = self.intensity[ticker] * (self.activity[minute] * 0.25)
+        quiet += 1.0
         quiet *= quiet
-        chance = 1.0 - 1.0 / (quiet * quiet)
-        wobble = 1.0 + (1.0 - chance) * (1.2 * fraction(key, 10, 8) - 0.6)
-        bars: Ints = np.minimum(60.0, 60.0 * chance * wobble + fraction(key, 18, 18)).astype(
-            np.int64
-        )
+        quiet *= quiet
+        chance = np.divide(-1.0, quiet, out=quiet)
+        chance += 1.0
+        wobble = fraction(key, 10, 8)
+        wobble *= 1.2
+        wobble -= 0.6
+        wobble *= 1.0 - chance
+        wobble += 1.0
+        chance *= 60.0
+        chance *= wobble
+        chance += fraction(key, 18, 18)
+        bars: Ints = np.minimum(60.0, chance, out=chance).astype(np.int64)
         return bars
 
-    def _volume(self, ticker: Ints, minute: Ints, key: Uints, bars: Ints) -> Ints:
-        mean = self.shares[ticker] * self.volume[minute]
-        volume = 2 * bars + (bars * mean * self.tables.volumes[bits(key, 36, 10)]).astype(np.int64)
+    def _volume_and_trades(
+        self, ticker: Ints, minute: Ints, key: Uints, bars: Ints
+    ) -> tuple[Ints, Ints]:
+        """At least two shares and two trades in each trading second."""
+        drawn = self.shares[ticker] * self.volume[minute]
+        drawn *= bars
+        drawn *= self.volumes[bits(key, 36, 10)]
+        np.floor(drawn, out=drawn)
+        least = bars << 1
+        volume = drawn.astype(np.int64)
+        volume += least
         volume *= SHARE
-        fractional = np.flatnonzero(self.fractional[ticker])
-        drawn = bits(key[fractional], 46, 10)
-        volume[fractional] += (drawn & 1) * (1 + drawn % (SHARE - 1))
-        return volume
+        fractional = np.flatnonzero(self.fractional[ticker] & (bars > 0))
+        part = bits(key.ravel()[fractional], 46, 10)
+        volume.ravel()[fractional] += (part & 1) * (1 + part % (SHARE - 1))
+        size = bits(key, 56, 6)
+        size += 40
+        # Exact, because the shares are far fewer than 2**52.
+        trades = np.divide(drawn, size, out=drawn).astype(np.int64)
+        trades += least
+        return volume, trades
 
-    def _price(self, ticker: Ints, minute: Ints) -> Ints:
-        step = minute * _PATH_STEPS // self.minutes
-        wave = (
-            self.market_path[step]
-            + self.tables.paths[self.own_paths[ticker], step] * self.volatility[ticker]
-        )
-        level = self.level[ticker] + self.drift[ticker] * (minute / self.minutes)
-        return np.maximum(_LOWEST_PRICE, np.rint(level * (1.0 + wave)).astype(np.int64))
+    def _price(self, ticker: Ints, minute: Ints, path: Floats) -> Ints:
+        """The price where a ticker's own path is at `path`."""
+        price = path * self.volatility[ticker]
+        price += self.market_path[minute]
+        price += 1.0
+        level = self.drift[ticker] * (minute / self.minutes)
+        level += self.level[ticker]
+        price *= level
+        np.rint(price, out=price)
+        return np.maximum(_LOWEST_PRICE, price, out=price).astype(np.int64)
 
 
 def trading_day(
@@ -218,14 +256,21 @@ def trading_day(
     ordinal = session.day.toordinal()
     start, end = shape.session_bounds(session)
     keys = hashed(universe.seed, 4, universe.keys, ordinal)
+    minutes = (end - start) // 60
+    paths = tables.paths_by_minute(minutes)
+    opened, closed = (
+        (int(moment.timestamp()) - start) // 60
+        for moment in (session.regular_open, session.regular_close)
+    )
+    by_minute = shape.activity(session)
+    by_minute[: max(0, (int(begins.timestamp()) - start) // 60)] = 0.0
     factor = splits.levels(session.day) * universe.price_cents * CENT
     level, close = (factor * _level(universe, ordinal + offset) for offset in (0, 1))
     return TradingDay(
         session=session,
         start=start,
-        minutes=(end - start) // 60,
-        first_minute=(int(begins.timestamp()) - start) // 60,
-        first_regular_minute=(int(session.regular_open.timestamp()) - start) // 60,
+        minutes=minutes,
+        regular=slice(opened, closed),
         keys=keys,
         level=level,
         drift=close - level,
@@ -233,11 +278,12 @@ def trading_day(
         shares=universe.shares_per_bar,
         volatility=universe.volatility,
         fractional=fraction(hashed(universe.seed, 5, universe.keys), 0, 32) < fraction_rate,
-        activity=shape.activity(session),
+        activity=by_minute,
         volume=shape.volume(session),
-        market_path=tables.paths[_path(universe.seed, session.day)] * 0.6,
+        volumes=tables.volumes,
+        market_path=paths[_path(universe.seed, session.day)] * 0.6,
         own_paths=bits(hashed(universe.seed, 6, universe.keys, ordinal), 0, 8),
-        tables=tables,
+        paths=paths,
     )
 
 

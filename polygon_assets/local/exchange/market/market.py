@@ -195,7 +195,7 @@ class Market:
         return totals_before(day, self.patterns, minute)
 
     def _ticker_bars(self, symbol: str, day: TradingDay) -> Bars:
-        return self.cut(day.grid(np.array([self.universe.index[symbol]]), 0, day.minutes))
+        return self.cut(day.grid(np.array([self.universe.index[symbol]]), 0, day.minutes).traded)
 
 
 def _cache(cache: dict[dt.date, _Cached], day: dt.date, value: _Cached) -> None:

@@ -4,12 +4,12 @@ Add rules about splits here; the price path that they scale belongs to `day`.
 """
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from polygon_assets.local.exchange.market.noise import Floats, hashed, hashed_int
+from polygon_assets.local.exchange.market.noise import Floats, hashed
 from polygon_assets.local.exchange.market.universe import Universe
 from polygon_assets.market_calendar import ONE_DAY, MarketCalendar
 
@@ -30,10 +30,7 @@ class Split:
     execution_date: dt.date
     split_from: int
     split_to: int
-
-    @cached_property
-    def identifier(self) -> str:
-        return f"E{hashed_int(self.number, self.execution_date.toordinal()):016x}"
+    identifier: str = ""
 
     @property
     def price_factor(self) -> float:
@@ -63,11 +60,6 @@ class Splits:
             grouped.setdefault(split.ticker, []).append(split)
         return grouped
 
-    def prepare(self) -> None:
-        """Compute every split and its identifier; both are kept."""
-        for split in self.all:
-            _ = split.identifier
-
     def price_factor(self, ticker: str, day: dt.date, until: dt.date) -> float:
         """The factor from prices of `day` to prices of `until`: the splits executed in between."""
         factor = 1.0
@@ -93,10 +85,18 @@ class Splits:
         keys = hashed(self.universe.seed, 3, np.arange(count)).tolist()
         drawn = [self._split(place, per_month, key) for place, key in enumerate(keys)]
         listed, delisted = self.universe.listed, self.universe.delisted
-        return [
+        kept = [
             split
             for split in drawn
             if listed[split.number] < split.execution_date.toordinal() < delisted[split.number]
+        ]
+        # Hashed together: one at a time, they would cost three times as much as everything else.
+        numbers = np.array([split.number for split in kept], np.int64)
+        days = np.array([split.execution_date.toordinal() for split in kept], np.int64)
+        identifiers = hashed(numbers, days).tolist()
+        return [
+            replace(split, identifier=f"E{key:016x}")
+            for split, key in zip(kept, identifiers, strict=True)
         ]
 
     def _split(self, count: int, per_month: int, key: int) -> Split:

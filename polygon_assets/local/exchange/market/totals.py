@@ -48,11 +48,11 @@ def totals_before(day: TradingDay, patterns: Patterns, minute: int) -> Totals:
     volume, notional = np.zeros(size, np.int64), np.zeros(size, np.int64)
     first = np.full(size, day.minutes, np.int64)
     for start in range(0, size, _TICKERS_AT_ONCE):
-        cells = day.grid(np.arange(start, min(size, start + _TICKERS_AT_ONCE)), 0, minute)
-        np.add.at(volume, cells.ticker, cells.volume)
-        np.add.at(notional, cells.ticker, cells.notional)
-        regular = cells.minute >= day.first_regular_minute
-        np.minimum.at(first, cells.ticker[regular], cells.minute[regular])
+        tickers = np.arange(start, min(size, start + _TICKERS_AT_ONCE))
+        cells = day.grid(tickers, 0, minute)
+        volume[tickers], notional[tickers] = cells.volume.sum(axis=1), cells.notional.sum(axis=1)
+        regular = cells.between(day.regular.start, minute).traded
+        np.minimum.at(first, regular.ticker, regular.minute)
     return Totals(volume, notional, _official_opens(day, patterns, first))
 
 

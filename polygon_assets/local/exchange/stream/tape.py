@@ -149,8 +149,8 @@ class Tape:
 
     def _draw(self, day: TradingDay, start: int, before: Totals) -> _Minute:
         minute = (start - day.start) // 60
-        bars = self.market.cut(day.grid(self.market.universe.keys, minute, minute + 1))
-        after = before.after(bars, regular=minute >= day.first_regular_minute)
+        bars = self.market.cut(day.grid(self.market.universe.keys, minute, minute + 1).traded)
+        after = before.after(bars, regular=minute >= day.regular.start)
         bars = bars.where(np.argsort(bars.second, kind="stable"))
         late = lateness(bars, self.rates)
         final = final_columns(day, bars, before, after)
