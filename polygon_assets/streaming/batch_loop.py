@@ -42,12 +42,17 @@ class UnavailableError(PolygonAssetsError):
 
 @dataclass(frozen=True)
 class Limits:
-    """When a batch is due; the bytes are those of the messages' values."""
+    """When a batch is due; the bytes are those of the messages' values.
+
+    `when_quiet`: also when a poll brings nothing, if the last write began `age_seconds` ago. The
+    market sends the bars of a second at once; the rest of the age would be waited for in vain.
+    """
 
     age_seconds: float
     drain_seconds: float
     messages: int = sys.maxsize
     size: int = sys.maxsize
+    when_quiet: bool = False
 
 
 class Handover(threading.Thread):
@@ -108,6 +113,9 @@ class BatchLoop:
         self._waiting_size = 0
         self._oldest_at = 0.0
         """When the first of the waiting messages was read."""
+        self._is_quiet = False
+        """The last poll brought nothing."""
+        self._write_began_at = time.monotonic()
         self._partitions: frozenset[int] = frozenset()
         self._paused: frozenset[int] = frozenset()
         self._backoff = Backoff(longest=LONGEST_RETRY_SECONDS)
@@ -147,6 +155,7 @@ class BatchLoop:
             messages = self._consumer.read(self._room, min(POLL_SECONDS, age))
             if self._consumer.take_loss():
                 self._report_loss(messages)
+            self._is_quiet = not messages
             self._collect(messages)
         self._write_due(age)
         self._pause_when_full()
@@ -184,12 +193,19 @@ class BatchLoop:
             return
         if self._failed:
             batch, self._failed = self._failed, []
-        elif self._waiting and (self._is_full or now >= self._oldest_at + age):
+        elif self._waiting and (self._is_full or now >= self._due_at(age)):
             batch, self._waiting, self._waiting_size = self._waiting, [], 0
         else:
             return
+        self._write_began_at = now
         self._handover = Handover(batch, self._write)
         self._handover.start()
+
+    def _due_at(self, age: float) -> float:
+        due_at = self._oldest_at + age
+        if self._limits.when_quiet and self._is_quiet:
+            due_at = min(due_at, self._write_began_at + age)
+        return due_at
 
     def _finish(self, handover: Handover) -> None:
         self._handover = None

@@ -29,7 +29,10 @@ def run(settings: Settings, publisher: HeartbeatPublisher, stop: threading.Event
     delivery = Delivery(settings)
     writer = ClickHouseWriter(settings, publisher, delivery)
     limits = Limits(
-        settings.sink_max_age_seconds, settings.drain_seconds, messages=settings.sink_max_rows
+        settings.sink_max_age_seconds,
+        settings.drain_seconds,
+        messages=settings.sink_max_rows,
+        when_quiet=True,
     )
 
     def report_loss(first: Sequence[Message]) -> None:

@@ -154,6 +154,26 @@ def test_a_batch_is_due_when_its_bytes_are_reached_and_little_more_is_read() -> 
     assert max(rig.consumer.limits) == 30
 
 
+def test_a_batch_is_due_before_its_age_when_the_market_has_sent_all_it_has() -> None:
+    rig = Rig(10, Limits(60, 5, when_quiet=True))
+    rig.consumer.is_stopped_after_a_commit = True
+    rig.loop._write_began_at -= 60
+    rig.run()
+    assert rig.batches == [[*range(10)]]
+
+
+@pytest.mark.parametrize(
+    ("when_quiet", "is_quiet", "due_at"),
+    [(True, True, 100.5), (True, False, 100.9), (False, True, 100.9)],
+)
+def test_a_quiet_market_has_no_more_writes_than_one_in_each_age(
+    *, when_quiet: bool, is_quiet: bool, due_at: float
+) -> None:
+    loop = Rig(0, Limits(0.5, 5, when_quiet=when_quiet)).loop
+    loop._write_began_at, loop._oldest_at, loop._is_quiet = 100.0, 100.4, is_quiet
+    assert loop._due_at(0.5) == due_at
+
+
 def test_a_failed_batch_is_written_again_as_it_was_before_anything_newer() -> None:
     rig = Rig(300, Limits(60, 5, messages=100), fails_at=(0, 1, 3))
     rig.run()
