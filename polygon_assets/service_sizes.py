@@ -30,3 +30,6 @@ DAGSTER_SIZES = {
     "runs": Size(0.5, 2.0),
 }
 """All day. `runs` stands for the tasks of single runs, which are there for minutes of an hour."""
+
+PAGE_SIZE = Size(0.5, 1.0)
+"""All day. The whole market with ten visitors takes 0.22 cores and 300 MB (bench/RESULTS.md)."""

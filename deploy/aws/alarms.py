@@ -1,7 +1,7 @@
 """CloudWatch's alarms: what Dagster itself cannot report, because it is away then.
 
-Add an alarm here on a process of Dagster, its database or the brokers; everything about the data
-belongs to `polygon_assets.inspection.alert_rules`.
+Add an alarm here on a process of Dagster, the page, the database or the brokers; everything about
+the data belongs to `polygon_assets.inspection.alert_rules`.
 """
 
 from collections.abc import Mapping
@@ -34,11 +34,11 @@ class Alarms(Construct):
         self._action = actions.SnsAction(topic)
 
     def on_services(self, services: Mapping[str, ecs.FargateService]) -> None:
-        """A service of Dagster whose task is away for ten minutes."""
+        """A service of one task that is away for ten minutes."""
         for name, service in services.items():
             self._alarm(
                 f"{name.capitalize()}Away",
-                f"Dagster's {name} has had no running task for ten minutes",
+                f"the {name} of polygon_assets has had no running task for ten minutes",
                 # ECS reports the CPU of each task each minute: without a task there is none.
                 metric=service.metric_cpu_utilization(
                     statistic="SampleCount", period=Duration.minutes(5)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from deploy.aws.deployment import Deployment
 from deploy.aws.kafka import LOGIN
 from deploy.aws.storage import Storage
+from polygon_assets.provisioning.clickhouse.declaration import READER
+from polygon_assets.provisioning.snowflake.declaration import declare
 
 METRICS_PORT = 9770
 """Of the producer; the others have the next three (`inspection.probe.metrics_port`)."""
@@ -46,4 +48,14 @@ class ContainerVariables:
             "DAGSTER_LOGS_BUCKET": self.storage.run_logs.bucket_name,
             # boto3, which Dagster's own classes use without a region, reads only this name.
             "AWS_DEFAULT_REGION": self.deployment.region,
+        }
+
+    def of_page(self) -> Mapping[str, str]:
+        """The deployment's, with the logins that may only read."""
+        [snowflake] = [role for role in declare(self.deployment.settings, {}).roles if role.reads]
+        return {
+            **self.deployment.environment,
+            "CLICKHOUSE_USER": READER,
+            "SNOWFLAKE_USER": snowflake.user,
+            "SNOWFLAKE_ROLE": snowflake.name,
         }

@@ -43,6 +43,7 @@ class Network(Construct):
         self._log_flows()
         self.programs = self._group("Programs", "stream programs")
         self.dagster = self._group("Dagster", "services and runs of Dagster")
+        self.page = self._group("Page", "the live page")
         self.database = self._group("Database", "the database of Dagster")
         self.brokers = self._group("Brokers", "Kafka brokers")
         self._connect(deployment)
@@ -52,11 +53,12 @@ class Network(Construct):
         everywhere = ec2.Peer.any_ipv4()
         kafka = KAFKA_PORTS[deployment.kafka]
         brokers: ec2.IPeer = self.brokers if deployment.kafka == "msk" else everywhere
-        for tasks in (self.programs, self.dagster):
+        for tasks in (self.programs, self.dagster, self.page):
             tasks.add_egress_rule(everywhere, ec2.Port.tcp(HTTPS), "AWS, the vendor, services")
             clickhouse = deployment.settings.clickhouse_port
             if clickhouse != HTTPS:
                 tasks.add_egress_rule(everywhere, ec2.Port.tcp(clickhouse), "ClickHouse")
+        for tasks in (self.programs, self.dagster):
             tasks.add_egress_rule(brokers, ec2.Port.tcp(kafka), "Kafka")
             self.brokers.add_ingress_rule(tasks, ec2.Port.tcp(kafka), "SASL over TLS")
         self.dagster.add_egress_rule(self.database, ec2.Port.tcp(POSTGRES), "the database")

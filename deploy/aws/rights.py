@@ -19,8 +19,10 @@ TASKS = "ecs-tasks.amazonaws.com"
 
 
 class Roles(Construct):
-    """The roles of the programs' tasks and of Dagster's. They are not created with the services,
-    so that the policies of the buckets can name them."""
+    """The roles of the programs' tasks, of Dagster's and of the page's, which has no right.
+
+    They are not created with the services, so that the policies of the buckets can name them.
+    """
 
     def __init__(self, scope: Construct, name: str, storage: Storage, settings: Settings) -> None:
         super().__init__(scope, name)
@@ -32,6 +34,7 @@ class Roles(Construct):
             "archiver": self._role("Archiver"),
         }
         self.dagster = self._role("Dagster")
+        self.page = self._role("Page")
         self._let_websocket_client_read(storage.subscriptions)
         self._let_read_accepted_set("filter", storage.subscriptions)
         self._let_archive(storage.archive)

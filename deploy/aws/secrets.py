@@ -58,6 +58,8 @@ AIRBYTE = SecretOfSystem(
 )
 SYSTEMS = (POLYGON, KAFKA, CLICKHOUSE, SNOWFLAKE, AIRBYTE)
 ALERTS = "ALERT_WEBHOOK_URL"
+PAGE = ("CLICKHOUSE_PASSWORD", "PAGE_PASSWORD", "PAGE_COOKIE_SECRET")
+"""Of the page, whose users in ClickHouse and Snowflake may only read; besides, SNOWFLAKE's key."""
 
 
 class Secrets(Construct):
@@ -84,6 +86,8 @@ class Secrets(Construct):
         self._alerts = (
             self._secret("Alerts", f"{PREFIX}alerts") if deployment.alert_webhook else None
         )
+        self._page = self._secret("Page", f"{PREFIX}page")
+        self._page_variables = [*PAGE, *(SNOWFLAKE.keys if _is_used(SNOWFLAKE, deployment) else ())]
 
     def of_parts(self, *parts: str) -> dict[str, aws_ecs.Secret]:
         """By variable, what the parts need of the systems that are used."""
@@ -98,6 +102,12 @@ class Secrets(Construct):
         if self._alerts is None:
             return {}
         return {ALERTS: aws_ecs.Secret.from_secrets_manager(self._alerts, ALERTS)}
+
+    def of_page(self) -> dict[str, aws_ecs.Secret]:
+        return {
+            variable: aws_ecs.Secret.from_secrets_manager(self._page, variable)
+            for variable in self._page_variables
+        }
 
     def of_system(self, system: SecretOfSystem) -> aws_secretsmanager.Secret:
         return self._by_system[system.system]

@@ -1,4 +1,4 @@
-"""The stack of what runs: the cluster, the stream programs, Dagster, scaling and alarms.
+"""The stack of what runs: the cluster, the stream programs, Dagster, the page, scaling, alarms.
 
 Add what a new image changes here; what must exist before the first image belongs to `base_stack`.
 """
@@ -17,6 +17,7 @@ from deploy.aws.deployment import Deployment
 from deploy.aws.environment import ContainerVariables
 from deploy.aws.exceptions import accept
 from deploy.aws.kafka import CLUSTER_NAME
+from deploy.aws.page_service import PageService
 from deploy.aws.sink_scaling import SinkScaling
 from deploy.aws.stream_services import StreamServices
 
@@ -49,8 +50,9 @@ class ServicesStack(Stack):
             run=dagster.run,
             run_log=dagster.run_log,
         )
+        page = PageService(self, "Page", base, cluster, variables)
         alarms = Alarms(self, "Alarms", deployment.alarm_email)
-        alarms.on_services(dagster.services)
+        alarms.on_services({**dagster.services, "page": page.service})
         alarms.on_database(base.database.instance)
         if deployment.kafka == "msk":
             alarms.on_brokers(CLUSTER_NAME, len(deployment.zones))

@@ -6,12 +6,11 @@ Only the command line belongs here; the page belongs to `polygon_assets.page`.
 import click
 
 from polygon_assets.commands.endpoints import read_settings
-
-PORT = 3010
+from polygon_assets.settings.page import PAGE_PORT
 
 
 @click.command()
-@click.option("--port", default=PORT, show_default=True, help="Port of the page.")
+@click.option("--port", default=PAGE_PORT, show_default=True, help="Port of the page.")
 @click.option(
     "--host",
     default="127.0.0.1",

@@ -6,7 +6,7 @@ Add a quantity here, with how it was measured; what it costs belongs to `estimat
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from polygon_assets.service_sizes import DAGSTER_SIZES, STREAM_SIZES, Size
+from polygon_assets.service_sizes import DAGSTER_SIZES, PAGE_SIZE, STREAM_SIZES, Size
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import WHOLE_MARKET_SYMBOLS, WILDCARD
 from polygon_assets.topics import FILTERED_TOPIC, RAW_TOPIC, TOPICS
@@ -73,7 +73,7 @@ class Quantities:
     stream: TaskHours
     """Of the stream programs, on a trading day."""
     dagster: TaskHours
-    """Of Dagster, on every day."""
+    """Of Dagster and the page, on every day."""
 
 
 def quantities(channels: Collection[str], settings: Settings) -> Quantities:
@@ -102,7 +102,7 @@ def quantities(channels: Collection[str], settings: Settings) -> Quantities:
             ],
             STREAM_HOURS,
         ),
-        _task_hours(DAGSTER_SIZES.values(), HOURS_PER_DAY),
+        _task_hours([*DAGSTER_SIZES.values(), PAGE_SIZE], HOURS_PER_DAY),
     )
 
 

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr
 
 from polygon_assets.settings.group import NO_SECRET, SettingsGroup
 
+PAGE_PORT = 3010
 _ADDRESS = r"^(https?://[^@\s]+[^/\s])?$"
 
 

@@ -21,16 +21,22 @@ from pydantic import SecretStr
 from polygon_assets.defs.stream.jobs import KILL_MARGIN_SECONDS
 from polygon_assets.inspection.probe import metrics_port
 from polygon_assets.messages import PROGRAMS
-from polygon_assets.service_sizes import DAGSTER_SIZES, STREAM_SIZES, Size
+from polygon_assets.provisioning.clickhouse.declaration import READER
+from polygon_assets.provisioning.snowflake.declaration import declare
+from polygon_assets.service_sizes import DAGSTER_SIZES, PAGE_SIZE, STREAM_SIZES, Size
 from polygon_assets.settings import Settings
+from polygon_assets.settings.page import PAGE_PORT
 
 PROJECT = Path(__file__).parents[2]
 FOLDER = PROJECT / "deploy" / "kubernetes"
-STREAMS, MIGRATE, VALUES = (
+STREAMS, PAGE, MIGRATE, VALUES = (
     yaml.safe_load((FOLDER / name).read_text())
-    for name in ("streams.yaml", "migrate.yaml", "values.yaml")
+    for name in ("streams.yaml", "page.yaml", "migrate.yaml", "values.yaml")
 )
-OBJECTS = {f"{item['kind']} {item['metadata']['name']}": item for item in STREAMS["items"]}
+OBJECTS = {
+    f"{item['kind']} {item['metadata']['name']}": item
+    for item in (*STREAMS["items"], *PAGE["items"])
+}
 PODS = {
     name: item["spec"]["template"]["spec"]
     for name, item in {**OBJECTS, "Job migrate": MIGRATE}.items()
@@ -47,7 +53,7 @@ def validate(item: dict[str, Any]) -> None:
     kubernetes_validate.validate(item, VERSION, strict=True)
 
 
-def assert_hardened(pod: dict[str, Any]) -> None:
+def assert_hardened(pod: dict[str, Any], secret: str = "polygon-assets") -> None:
     """No rights, a numeric user, nothing to write but /tmp, and limits of size."""
     [container] = pod["containers"]
     security = pod.get("securityContext", {}) | container["securityContext"]
@@ -59,7 +65,8 @@ def assert_hardened(pod: dict[str, Any]) -> None:
     assert container["volumeMounts"] == WRITABLE
     assert [volume["name"] for volume in pod["volumes"]] == ["tmp"]
     assert set(container["resources"]) == {"requests", "limits"}
-    assert {"secretRef": {"name": "polygon-assets"}} in container["envFrom"]
+    secrets = [source for source in container["envFrom"] if "secretRef" in source]
+    assert secrets == [{"secretRef": {"name": secret}}]
     for variable in container.get("env", ()):
         is_reference = "valueFrom" in variable
         value = getattr(Settings(), variable["name"].lower(), "")
@@ -114,7 +121,8 @@ def test_every_object_is_valid(item: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", PODS)
 def test_every_pod_has_no_rights_and_its_secrets_by_reference(name: str) -> None:
-    assert_hardened(PODS[name])
+    is_page = name == "Deployment polygon-assets-page"
+    assert_hardened(PODS[name], "polygon-assets-page" if is_page else "polygon-assets")
     assert PODS[name]["automountServiceAccountToken"] is False
 
 
@@ -137,6 +145,23 @@ def test_a_program_is_probed_where_it_answers_and_has_time_to_drain(program: Any
     assert paths == {"startupProbe": alive, "livenessProbe": alive, "readinessProbe": ready}
     assert pod["terminationGracePeriodSeconds"] >= settings.drain_seconds + KILL_MARGIN_SECONDS
     assert size(container) == STREAM_SIZES[program]
+
+
+def test_the_page_reads_with_the_declared_logins_and_is_probed_without_its_password() -> None:
+    [container] = PODS["Deployment polygon-assets-page"]["containers"]
+    [reader] = [role for role in declare(Settings(), {}).roles if role.reads]
+    assert {variable["name"]: variable["value"] for variable in container["env"]} == {
+        "CLICKHOUSE_USER": READER,
+        "SNOWFLAKE_USER": reader.user,
+        "SNOWFLAKE_ROLE": reader.name,
+    }
+    assert container["args"] == ["page", "--host=0.0.0.0"]
+    assert container["ports"] == [{"name": "page", "containerPort": PAGE_PORT}]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/liveness", "port": "page"}
+    [port] = OBJECTS["Service polygon-assets-page"]["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (PAGE_PORT, "page")
+    assert size(container) == PAGE_SIZE
 
 
 def test_the_producer_has_a_standby_that_the_disruption_budget_keeps() -> None:

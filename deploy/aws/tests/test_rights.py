@@ -109,6 +109,11 @@ def test_the_archiver_writes_the_archive_and_nothing_else(
     assert not asked.may_in_bucket("archiver", "s3:PutObject", "subscriptions", asked.csv)
 
 
+@pytest.mark.parametrize("kind", ["subscriptions", "archive", "runlogs"])
+def test_the_page_reads_no_bucket(asked: Asked, kind: str) -> None:
+    assert not asked.may_in_bucket("page", "s3:GetObject", kind, asked.csv)
+
+
 def test_dagster_publishes_sets_but_never_writes_the_csv(asked: Asked) -> None:
     for key in (asked.accepted, "subscriptions/versions/20261120T000000Z-1.json"):
         assert asked.may_in_bucket("dagster", "s3:PutObject", "subscriptions", key)

@@ -19,7 +19,7 @@ from polygon_assets.clients.ecs import service_name
 from polygon_assets.costs.quantities import quantities
 from polygon_assets.messages import PROGRAMS, Heartbeat
 from polygon_assets.required_settings import KAFKA_LOGIN, REQUIRED_SETTINGS
-from polygon_assets.service_sizes import DAGSTER_SIZES, STREAM_SIZES
+from polygon_assets.service_sizes import DAGSTER_SIZES, PAGE_SIZE, STREAM_SIZES
 from polygon_assets.settings import NO_SECRET, Settings
 from polygon_assets.streaming.heartbeat import summary
 
@@ -104,10 +104,30 @@ def test_a_program_gets_only_the_secrets_that_it_needs(templates: Templates) -> 
     }
 
 
+def test_the_page_reads_with_logins_of_its_own_and_asks_for_a_password(
+    templates: Templates,
+) -> None:
+    page = containers(templates)["page"]
+    plain = {one["Name"]: one["Value"] for one in page["Environment"]}
+    assert plain["CLICKHOUSE_USER"] == "polygon_reader"
+    assert (plain["SNOWFLAKE_USER"], plain["SNOWFLAKE_ROLE"]) == (
+        "POLYGON_DASHBOARDS",
+        "POLYGON_READER",
+    )
+    assert {one["Name"] for one in page["Secrets"]} == {
+        *("CLICKHOUSE_PASSWORD", "SNOWFLAKE_PRIVATE_KEY"),
+        *("PAGE_PASSWORD", "PAGE_COOKIE_SECRET"),
+    }
+    others = [container for name, container in containers(templates).items() if name != "page"]
+    own = {str(one["ValueFrom"]) for one in page["Secrets"]}
+    assert not own & {str(one["ValueFrom"]) for other in others for one in other["Secrets"]}
+
+
 def test_tasks_have_the_declared_sizes(templates: Templates) -> None:
     sizes = {
         **STREAM_SIZES,
         **{name: DAGSTER_SIZES[size] for name, size in DAGSTER_NAMES.items()},
+        "page": PAGE_SIZE,
     }
     for definition in properties(templates[SERVICES], "AWS::ECS::TaskDefinition"):
         [container] = definition["ContainerDefinitions"]

@@ -18,9 +18,11 @@ from polygon_assets.local.launcher import broken_parts, code_location
 from polygon_assets.local.launcher.ports import HOST, answers
 from polygon_assets.local.launcher.replay import replay_start
 from polygon_assets.market_clock import calendar_of, replay_begins
+from polygon_assets.provisioning.clickhouse.declaration import READER
 from polygon_assets.serving.migrate import migrate
 from polygon_assets.serving.version_retention import set_retention
 from polygon_assets.settings import Settings
+from polygon_assets.settings.page import PAGE_PORT
 
 # All servers listen on 127.0.0.1 only, so these credentials prevent accidents, not attacks. The
 # servers read secrets from their environment: everybody on the machine can read a command line.
@@ -29,7 +31,6 @@ _BUCKET, _OBJECT_KEY, _REGION = "polygon-assets", "subscriptions.csv", "us-east-
 _WAREHOUSE = "POLYGON"
 _WORKSPACE = "7c5e2c1e-3f0b-4b53-9d6e-0f4c0a3b9d11"
 _CLICKHOUSE_USER = "default"
-_CLICKHOUSE_READER = "polygon_reader"  # as `polygon-assets clickhouse apply` names it in production
 _CLICKHOUSE_LOGIN = {"X-ClickHouse-User": _CLICKHOUSE_USER, "X-ClickHouse-Key": _KEY}
 EMBEDDED, APACHE = "embedded", "apache"
 logger = logging.getLogger(__name__)
@@ -100,12 +101,12 @@ def page() -> Server:
     """The live page."""
     return Server(
         name="page",
-        preferred_port=3010,
+        preferred_port=PAGE_PORT,
         command=lambda port, _: [
             *(sys.executable, "-m", "polygon_assets.cli", "page", "--port", str(port)),
         ],
         variables=lambda port: {"PAGE_URL": f"http://{HOST}:{port}"},
-        own_variables={"CLICKHOUSE_USER": _CLICKHOUSE_READER},
+        own_variables={"CLICKHOUSE_USER": READER},
         healthy=lambda port: answers(port, "/liveness"),
     )
 
@@ -204,7 +205,7 @@ _CLICKHOUSE = Server(
     command=lambda port, data: _python(
         "clickhouse",
         port,
-        *("--path", str(data), "--user", _CLICKHOUSE_USER, "--reader", _CLICKHOUSE_READER),
+        *("--path", str(data), "--user", _CLICKHOUSE_USER, "--reader", READER),
     ),
     variables=lambda port: {
         "CLICKHOUSE_HOST": HOST,

@@ -11,6 +11,8 @@ from polygon_assets.serving.table_layout import Layout
 from polygon_assets.settings import Settings
 
 DATABASE = "market"
+READER = "polygon_reader"
+"""The user of the page and of dashboards."""
 QUOTA_SECONDS = 3600
 
 
@@ -65,7 +67,7 @@ def roles(settings: Settings) -> list[Role]:
         ),
         Role(
             "polygon_read",
-            "polygon_reader",
+            READER,
             settings.clickhouse_reader_password.get_secret_value(),
             "CLICKHOUSE_READER_PASSWORD",
             _READER_PROFILE,

@@ -34,7 +34,7 @@ def test_the_quantities_of_ten_symbols_are_those_computed_by_hand() -> None:
     assert used.archive_objects == 6 * 16 * 12
     assert used.rest_requests == 60 + 10 + 16 * 72
     assert used.stream.vcpu == pytest.approx(1.75 * 16.85)
-    assert used.dagster.gb == 6.0 * 24
+    assert used.dagster.gb == 7.0 * 24
 
 
 def test_the_bill_has_every_item_once_and_adds_up() -> None:
@@ -49,7 +49,7 @@ def test_the_bill_has_every_item_once_and_adds_up() -> None:
     assert by_item["clickhouse_stored"] == pytest.approx(
         bill.quantities.clickhouse_gb * (252 + 252 * 90 / 365)
     )
-    assert by_item["fargate_vcpu"] == pytest.approx(1.75 * 16.85 * 21 + 2.5 * 24 * 30.4)
+    assert by_item["fargate_vcpu"] == pytest.approx(1.75 * 16.85 * 21 + 3.0 * 24 * 30.4)
 
 
 def test_more_channels_copies_and_days_cost_more() -> None:
