@@ -25,8 +25,8 @@ SESSION_SECONDS = 6.0
 HEARTBEAT_SECONDS = 0.5
 """A standby learns of its promotion with a heartbeat."""
 SLEPT_SECONDS = 2.0
-"""Another copy may lead after a longer sleep, because the heartbeats before it may have been late
-on a busy machine."""
+"""Another copy may lead after a longer sleep or loss of the network, because the heartbeats before
+it may have been late on a busy machine."""
 POLL_SECONDS = 0.1
 """A question of `confirm` waits at most this long for the thread's poll to return."""
 CONFIRM_SECONDS = 5.0
@@ -82,6 +82,7 @@ class Leadership:
         self._is_asked, self._answer = threading.Event(), threading.Event()
         self._is_confirmed = False
         self._is_joining = True
+        self._longest_idle = 0.0
         self._stopped = threading.Event()
         self._consumer: Consumer = kafka.connect_consumer(
             settings,
@@ -145,6 +146,11 @@ class Leadership:
         self._answer.wait(CONFIRM_SECONDS)
         return self._is_confirmed and self._leads
 
+    def was_out_of_sight_for(self, seconds: float) -> bool:
+        """Whether Kafka sent nothing for so long, at any time since the last question."""
+        longest, self._longest_idle = self._longest_idle, 0.0
+        return longest > seconds
+
     def _run(self) -> None:
         try:
             while not self._stopped.is_set():
@@ -184,7 +190,11 @@ class Leadership:
         self._answer.set()
 
     def _on_statistics(self, statistics: str) -> None:
-        self._is_joining = json.loads(statistics).get("cgrp", {}).get("join_state") != "steady"
+        facts = json.loads(statistics)
+        self._is_joining = facts.get("cgrp", {}).get("join_state") != "steady"
+        # Microseconds since a broker last sent something, -1 before that.
+        idle = [broker["rxidle"] for broker in facts["brokers"].values() if broker["rxidle"] >= 0]
+        self._longest_idle = max(self._longest_idle, min(idle, default=0) / 1e6)
 
     def _on_assign(self, _consumer: "Consumer", partitions: "list[TopicPartition]") -> None:
         self.problem = ""

@@ -90,6 +90,8 @@ class Producer:
         self._connected_at = 0.0
         self._leadership = Leadership(settings) if settings.producer_copies > 1 else None
         self._sleep = SleepDetector()
+        self._frame_at = 0.0
+        """When the last frame arrived, monotonic."""
         self._term = 0
         """The leadership's term in which this connection was opened."""
         self._leads = False
@@ -208,7 +210,7 @@ class Producer:
         """Read frames and keep the channels as desired until the end, or until `stop` is set."""
         self._intake.begin_connection()
         self._connected_at = time.monotonic()
-        self._sleep = SleepDetector()
+        self._sleep, self._frame_at = SleepDetector(), time.monotonic()
         self._term = self._leadership.term if self._leadership else 0
         self._publisher.beat.epoch = time.time_ns() // 1_000_000
         self._publisher.state("streaming")
@@ -249,20 +251,24 @@ class Producer:
                 yielded_at = time.monotonic()
 
     async def _refuse_beside_another_leader(self) -> None:
-        """Raise where another copy has replaced this one, or may have while this process slept.
+        """Raise where another copy has replaced this one, or may have meanwhile.
 
-        Frames that waited meanwhile would get newer stamps than the other copy's corrections of the
+        That is so after this process slept, or its network was away: neither vendor nor Kafka sent
+        anything. Frames that waited would get newer stamps than the other copy's corrections of the
         same seconds, and the older values would win. The gap of the handover includes them.
         """
         if self._leadership is None:
             return
         if self._leadership.is_replaced:
             raise ConnectionLostError("another copy leads")
-        if not self._sleep.was_longer_than(SLEPT_SECONDS):
+        now = time.monotonic()
+        was_silent, self._frame_at = now - self._frame_at > SLEPT_SECONDS, now
+        was_cut_off = self._leadership.was_out_of_sight_for(SLEPT_SECONDS) and was_silent
+        if not self._sleep.was_longer_than(SLEPT_SECONDS) and not was_cut_off:
             return
         confirmed = await asyncio.to_thread(self._leadership.confirm)
         if not confirmed or self._leadership.term != self._term:
-            raise ConnectionLostError("this process slept, and another copy may have led")
+            raise ConnectionLostError("this copy was away, and another one may have led")
 
     async def _keep(self, socket: ClientConnection) -> None:
         while not self._stop.is_set():

@@ -135,6 +135,7 @@ def test_a_leader_without_network_is_replaced_and_afterwards_harmless(
     streaming = takeover(live, standby, before)
     assert streaming["opened_at"] - cut_at < 15, "about 9.5 s, more on a busy machine"
     own_network.mend(leader.pid)
+    time.sleep(3)
     eventually(lambda: standby_count(live) == 1, "the old leader is the standby")
     assert_nobody_evicted(live, streaming)
     assert overwritten_corrections(live) == []

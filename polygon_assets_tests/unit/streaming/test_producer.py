@@ -59,9 +59,20 @@ class OneFrame:
         return self.frames.pop()
 
 
-def copy_of(*, is_replaced: bool = False, is_confirmed: bool = False, term: int = 0) -> Any:
+def copy_of(
+    *,
+    is_replaced: bool = False,
+    is_confirmed: bool = False,
+    term: int = 0,
+    kafka_idle_seconds: float = 0.0,
+) -> Any:
     """The leadership of a producer that connected in term 0."""
-    return SimpleNamespace(is_replaced=is_replaced, term=term, confirm=lambda: is_confirmed)
+    return SimpleNamespace(
+        is_replaced=is_replaced,
+        term=term,
+        confirm=lambda: is_confirmed,
+        was_out_of_sight_for=lambda seconds: kafka_idle_seconds > seconds,
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,6 +92,34 @@ def test_a_frame_that_waited_while_another_copy_may_have_led_is_left_to_the_gap(
     rig = Rig(monkeypatch, "24/7")
     rig.producer._leadership = leadership
     rig.producer._sleep._measured_at -= slept_seconds
+    with pytest.raises(ConnectionLostError):
+        asyncio.run(rig.producer._read(OneFrame()))
+    assert len(rig.delivery.versions) == taken
+
+
+@pytest.mark.parametrize(
+    ("silent_seconds", "leadership", "taken"),
+    [
+        pytest.param(3, copy_of(), 1, id="only the vendor was silent: nobody is asked"),
+        pytest.param(0, copy_of(kafka_idle_seconds=9), 1, id="only Kafka was away: it goes on"),
+        pytest.param(3, copy_of(kafka_idle_seconds=9), 0, id="both, and Kafka does not confirm"),
+        pytest.param(
+            3, copy_of(kafka_idle_seconds=9, is_confirmed=True), 1, id="both, and it still leads"
+        ),
+        pytest.param(
+            3,
+            copy_of(kafka_idle_seconds=9, is_confirmed=True, term=1),
+            0,
+            id="both, while another copy led",
+        ),
+    ],
+)
+def test_a_frame_that_waited_while_the_network_was_away_is_left_to_the_gap_too(
+    monkeypatch: pytest.MonkeyPatch, silent_seconds: float, leadership: Any, taken: int
+) -> None:
+    rig = Rig(monkeypatch, "24/7")
+    rig.producer._leadership = leadership
+    rig.producer._frame_at = time.monotonic() - silent_seconds
     with pytest.raises(ConnectionLostError):
         asyncio.run(rig.producer._read(OneFrame()))
     assert len(rig.delivery.versions) == taken
