@@ -106,6 +106,13 @@ parent = "import subprocess, sys; subprocess.Popen(" + {IT!r} + ")"
 subprocess.run([sys.executable, '-c', parent, *sys.argv[1:]])
 time.sleep(60)
 """
+PARENT_THAT_DIES_DURING_THE_STOP = f"""
+import signal, subprocess, sys, time
+parent = "import subprocess, sys, time; subprocess.Popen(" + {IT!r} + "); time.sleep(60)"
+parent = subprocess.Popen([sys.executable, '-c', parent, *sys.argv[1:]])
+signal.signal(signal.SIGTERM, lambda *_: (parent.kill(), sys.exit()))
+time.sleep(60)
+"""
 STARTED_DURING_THE_STOP = f"""
 import signal, subprocess, sys, time
 def end(*_):
@@ -121,10 +128,11 @@ time.sleep(60)
     "script",
     [
         pytest.param(PARENT_THAT_DIED, id="its parent died"),
+        pytest.param(PARENT_THAT_DIES_DURING_THE_STOP, id="its parent dies during the stop"),
         pytest.param(STARTED_DURING_THE_STOP, id="started during the stop"),
     ],
 )
-def test_a_stop_ends_what_no_parent_tells_to(tmp_path: Path, script: str) -> None:
+def test_a_stop_ends_what_no_parent_would_stop(tmp_path: Path, script: str) -> None:
     """Dagster's code server is killed and its runs go on; its daemon starts one during a stop."""
     delivered = tmp_path / "delivered"
     process = Process(

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import psutil
 
-from polygon_assets.child_processes import is_running, prepare_child
+from polygon_assets.child_processes import prepare_child
 from polygon_assets.local.launcher.environment import cleaned
+from polygon_assets.local.launcher.family import Family
 
 SETTLE_SECONDS = 3.0
 """Dagster's servers end within 1 s after their runs. On a full disk its code server never ends: it
@@ -83,66 +84,42 @@ class Process:
             self._popen.wait()
 
     def stop_tree(self, seconds: float, delivers: Callable[[Sequence[str]], bool]) -> None:
-        """Send SIGTERM, wait for the family's members that deliver, and SIGKILL what remains.
+        """Stop this process and everything that it has started.
 
-        `delivers` takes a member's command line. All have `seconds` at most; those that deliver
-        nothing have SETTLE_SECONDS after the last delivery.
+        SIGTERM goes to this process, and to each descendant whose parent has died: no parent would
+        stop it. `delivers` says of a descendant's command line whether it has something to deliver;
+        then it has `seconds` to end. What still runs SETTLE_SECONDS after the last of these gets
+        SIGKILL.
         """
+        family, terminated = Family(self.pid), set[psutil.Process]()
         deadline = time.monotonic() + seconds
-        family = self._told_by_parents()
-        family += self._terminate_others(family)
-        self.send(signal.SIGTERM)
-        _wait_for(_those_that(delivers, family), deadline)
         settled = min(deadline, time.monotonic() + SETTLE_SECONDS)
-        self.stop(max(0.0, settled - time.monotonic()))
-        late = self._terminate_others(family)
-        _wait_for(_those_that(delivers, late), deadline)
-        family += late
-        for process in _wait_for(family, settled):
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        _wait_for(family, time.monotonic() + seconds)
-
-    def _told_by_parents(self) -> list[psutil.Process]:
-        """The descendants that hear from this process that they shall end."""
-        return psutil.Process(self.pid).children(recursive=True) if self.exit_code is None else []
-
-    def _terminate_others(self, known: Sequence[psutil.Process]) -> list[psutil.Process]:
-        """Send SIGTERM to the rest of the session and their children; returns these.
-
-        Their parents have died, or started them after `known` was listed.
-        """
-        session = [
-            process
-            for process in psutil.process_iter()
-            if process.pid != self.pid and _session_of(process.pid) == self.pid
-        ]
-        others = set(session).difference(known)
-        for process in session:
-            with suppress(psutil.NoSuchProcess):
-                others |= set(process.children(recursive=True)).difference(known)
-        for process in others:
-            with suppress(psutil.NoSuchProcess):
-                process.terminate()
-        return list(others)
+        self.send(signal.SIGTERM)
+        while True:
+            has_ended = self.exit_code is not None
+            living, orphans = family.living()
+            if has_ended and not living:
+                return
+            for orphan in set(orphans) - terminated:
+                with suppress(psutil.NoSuchProcess):
+                    orphan.terminate()
+                terminated.add(orphan)
+            now = time.monotonic()
+            if any(delivers(_command_of(process)) for process in living):
+                settled = min(deadline, now + SETTLE_SECONDS)
+            if now >= settled:
+                break
+            time.sleep(_POLL_SECONDS)
+        self.stop(0.0)
+        last = time.monotonic() + seconds
+        while (living := family.living()[0]) and time.monotonic() < last:
+            for process in living:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            time.sleep(_POLL_SECONDS)
 
     def last_lines(self, count: int = 15) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
-
-
-def _wait_for(processes: Sequence[psutil.Process], deadline: float) -> list[psutil.Process]:
-    """Wait until the processes have ended; those that still run at the deadline."""
-    while (alive := [process for process in processes if is_running(process)]) and (
-        time.monotonic() < deadline
-    ):
-        time.sleep(_POLL_SECONDS)
-    return alive
-
-
-def _those_that(
-    delivers: Callable[[Sequence[str]], bool], processes: Sequence[psutil.Process]
-) -> list[psutil.Process]:
-    return [process for process in processes if delivers(_command_of(process))]
 
 
 def _command_of(process: psutil.Process) -> list[str]:
@@ -150,10 +127,3 @@ def _command_of(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
-
-
-def _session_of(pid: int) -> int | None:
-    try:
-        return os.getsid(pid)
-    except ProcessLookupError:
-        return None
