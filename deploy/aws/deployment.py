@@ -73,6 +73,8 @@ class Deployment(BaseModel):
     database_standby: bool = True
     """A second database in another zone: RDS moves to it within two minutes."""
     sinks_at_most: int = Field(default=3, ge=1, le=MOST_SINKS)
+    page: bool = True
+    """Whether the live page runs; its secret must have a value before."""
     alert_webhook: bool = True
     """Whether alerts are posted to an address, which is stored as a secret."""
     environment: dict[str, str]

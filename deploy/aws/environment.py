@@ -51,7 +51,7 @@ class ContainerVariables:
         }
 
     def of_page(self) -> Mapping[str, str]:
-        """The deployment's, with the logins that may only read."""
+        """The deployment's variables, but the users that may only read."""
         [snowflake] = [role for role in declare(self.deployment.settings, {}).roles if role.reads]
         return {
             **self.deployment.environment,

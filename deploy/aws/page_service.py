@@ -21,7 +21,7 @@ WRITABLE = {"CKV_AWS_336": "libraries cache below /tmp, and ECS Exec needs a wri
 
 
 class PageService(Construct):
-    """It is reached like Dagster's UI: no load balancer leads to it (deploy/aws/README.md)."""
+    """The page's service, to which no load balancer leads (deploy/aws/README.md)."""
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ TASKS = "ecs-tasks.amazonaws.com"
 
 
 class Roles(Construct):
-    """The roles of the programs' tasks, of Dagster's and of the page's, which has no right.
+    """The roles of the programs' tasks, of Dagster's and of the page's, which needs no right.
 
     They are not created with the services, so that the policies of the buckets can name them.
     """

@@ -59,7 +59,7 @@ AIRBYTE = SecretOfSystem(
 SYSTEMS = (POLYGON, KAFKA, CLICKHOUSE, SNOWFLAKE, AIRBYTE)
 ALERTS = "ALERT_WEBHOOK_URL"
 PAGE = ("CLICKHOUSE_PASSWORD", "PAGE_PASSWORD", "PAGE_COOKIE_SECRET")
-"""Of the page, whose users in ClickHouse and Snowflake may only read; besides, SNOWFLAKE's key."""
+"""The page's own: its users in ClickHouse and Snowflake may only read."""
 
 
 class Secrets(Construct):

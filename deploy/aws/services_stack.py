@@ -50,9 +50,11 @@ class ServicesStack(Stack):
             run=dagster.run,
             run_log=dagster.run_log,
         )
-        page = PageService(self, "Page", base, cluster, variables)
         alarms = Alarms(self, "Alarms", deployment.alarm_email)
-        alarms.on_services({**dagster.services, "page": page.service})
+        alarms.on_services(dagster.services)
+        if deployment.page:
+            page = PageService(self, "Page", base, cluster, variables)
+            alarms.on_services({"page": page.service})
         alarms.on_database(base.database.instance)
         if deployment.kafka == "msk":
             alarms.on_brokers(CLUSTER_NAME, len(deployment.zones))

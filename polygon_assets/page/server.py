@@ -117,7 +117,8 @@ def _quiet_departures() -> None:
 def _origins(settings: Settings, host: str, port: int) -> list[str]:
     """The addresses in browsers that may open the page's WebSocket."""
     public = urlsplit(settings.page_url).netloc
-    return [f"{host}:{port}", f"localhost:{port}", *([public] if public else [])]
+    here = (host, "localhost", "127.0.0.1")
+    return [*(f"{name}:{port}" for name in here), *([public] if public else [])]
 
 
 def _is_loopback(host: str) -> bool:

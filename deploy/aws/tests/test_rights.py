@@ -34,6 +34,11 @@ class Asked:
         request = Request(self._arn(role), action, arn, {**TLS, **context})
         return is_allowed(request, self._account.role_statements(role), [])
 
+    def actions(self, who: str) -> set[str]:
+        """Every action that the policies of a role name."""
+        named = [one["Action"] for one in self._account.role_statements(self._role(who))]
+        return {action for one in named for action in ([one] if isinstance(one, str) else one)}
+
     def may_in_bucket(
         self, who: str, action: str, kind: str, key: str, context: dict[str, str] = TLS
     ) -> bool:
@@ -109,9 +114,19 @@ def test_the_archiver_writes_the_archive_and_nothing_else(
     assert not asked.may_in_bucket("archiver", "s3:PutObject", "subscriptions", asked.csv)
 
 
-@pytest.mark.parametrize("kind", ["subscriptions", "archive", "runlogs"])
-def test_the_page_reads_no_bucket(asked: Asked, kind: str) -> None:
-    assert not asked.may_in_bucket("page", "s3:GetObject", kind, asked.csv)
+def test_the_page_has_only_the_rights_of_ecs_exec(asked: Asked) -> None:
+    assert asked.actions("page") == {
+        "logs:CreateLogStream",
+        "logs:DescribeLogGroups",
+        "logs:DescribeLogStreams",
+        "logs:PutLogEvents",
+        "ssmmessages:CreateControlChannel",
+        "ssmmessages:CreateDataChannel",
+        "ssmmessages:OpenControlChannel",
+        "ssmmessages:OpenDataChannel",
+    }
+    for kind in ("subscriptions", "archive", "runlogs"):
+        assert not asked.may_in_bucket("page", "s3:GetObject", kind, asked.csv)
 
 
 def test_dagster_publishes_sets_but_never_writes_the_csv(asked: Asked) -> None:
