@@ -173,7 +173,9 @@ class TradingDay:
         key = mix(self.keys[ticker] + (minute + 1).astype(np.uint64) * GOLDEN)
         bars = self._bars(ticker, minute, key)
         volume, trades = self._volume_and_trades(ticker, minute, key, bars)
-        ripple = (opens * (self.volatility[ticker] * 1.5e-4)).astype(np.int64)
+        width = opens * self.volatility[ticker]
+        width *= 1.5e-4
+        ripple = width.astype(np.int64)
         return Cells(
             ticker=np.broadcast_to(ticker, bars.shape),
             minute=np.broadcast_to(minute, bars.shape),

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polygon_assets.local.exchange.exchange import prepare
+from polygon_assets.local.exchange.exchange import Exchange, Options, prepare
 from polygon_assets.local.exchange.market.bars import Bars, Patterns, cut, limits
+from polygon_assets.local.exchange.market.clock import Clock
 from polygon_assets.local.exchange.market.day import CENT, SHARE, Cells, TradingDay
 from polygon_assets.local.exchange.market.lateness import Rates
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.exchange.market.sums import Sums, empty
+from polygon_assets.local.exchange.server import serve
 from polygon_assets.market_calendar import NEW_YORK, MarketCalendar
 from polygon_assets_tests import market_bars
 
@@ -242,6 +244,25 @@ def test_the_newest_ten_days_are_summed_before_anyone_asks(monkeypatch: pytest.M
     monkeypatch.setattr("polygon_assets.local.exchange.market.market.whole_day", refused)
     days = [DAY - dt.timedelta(days=age) for age in (0, 1, 2, 3, 4, 7, 8, 9, 10, 11)]
     assert all(len(market.grouped_sums(day)) for day in days)
+
+
+def test_the_newest_day_is_summed_before_the_exchange_is_reached(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def nothing(*_: object) -> None:
+        """No day is prepared later."""
+
+    async def serve_once() -> None:
+        stop = asyncio.Event()
+        stop.set()
+        await serve(exchange, "127.0.0.1", 0, stop)
+
+    monkeypatch.setattr("polygon_assets.local.exchange.exchange.prepare", nothing)
+    now = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC).timestamp()
+    clock = Clock(time.time(), now)
+    exchange = Exchange(Market(tickers=50), clock, Options(api_key="key"))
+    asyncio.run(serve_once())
+    assert set(exchange.market._grouped) == {DAY}
 
 
 def test_a_request_goes_before_the_preparation_of_another_day(
