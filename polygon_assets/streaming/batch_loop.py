@@ -46,6 +46,7 @@ class Limits:
 
     `when_quiet`: also when a poll brings nothing, if the last write began `age_seconds` ago. The
     market sends the bars of a second at once; the rest of the age would be waited for in vain.
+    There is still at most one write in each age, though a thin stream has more of them.
     """
 
     age_seconds: float

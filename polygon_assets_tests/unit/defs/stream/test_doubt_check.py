@@ -70,7 +70,7 @@ def test_what_rest_has_and_the_table_lacks_fails_the_check(
     "error",
     [PolygonApiError("429 Too Many Requests"), ClickHouseUnreachableError("nothing answers")],
 )
-def test_a_comparison_that_cannot_be_made_fails_the_check_in_the_systems_words(
+def test_a_comparison_that_cannot_be_made_fails_the_check_with_the_error(
     compared: Callable[[Exception], None], error: Exception
 ) -> None:
     compared(error)
