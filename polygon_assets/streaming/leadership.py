@@ -50,11 +50,11 @@ class SleepDetector:
         self._longest = max(self._longest, now - self._measured_at)
         self._measured_at = now
 
-    def was_longer_than(self, seconds: float) -> bool:
-        """Whether there was a longer sleep since the last question."""
+    def longest(self) -> float:
+        """Seconds of the longest sleep since the last question."""
         self.measure()
         longest, self._longest = self._longest, 0.0
-        return longest > seconds
+        return longest
 
 
 def _boot_seconds() -> float:
@@ -146,10 +146,10 @@ class Leadership:
         self._answer.wait(CONFIRM_SECONDS)
         return self._is_confirmed and self._leads
 
-    def was_out_of_sight_for(self, seconds: float) -> bool:
-        """Whether Kafka sent nothing for so long, at any time since the last question."""
+    def longest_silence(self) -> float:
+        """Seconds of the longest time since the last question in which Kafka sent nothing."""
         longest, self._longest_idle = self._longest_idle, 0.0
-        return longest > seconds
+        return longest
 
     def _run(self) -> None:
         try:

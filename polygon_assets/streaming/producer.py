@@ -33,7 +33,12 @@ from polygon_assets.streaming.backoff import Backoff
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.intake import Intake
-from polygon_assets.streaming.leadership import SLEPT_SECONDS, Leadership, SleepDetector
+from polygon_assets.streaming.leadership import (
+    SESSION_SECONDS,
+    SLEPT_SECONDS,
+    Leadership,
+    SleepDetector,
+)
 from polygon_assets.streaming.program import (
     EXIT_NOT_ENTITLED,
     EXIT_UNKNOWN_ANSWER,
@@ -262,12 +267,14 @@ class Producer:
         if self._leadership.is_replaced:
             raise ConnectionLostError("another copy leads")
         now = time.monotonic()
-        was_silent, self._frame_at = now - self._frame_at > SLEPT_SECONDS, now
-        was_cut_off = self._leadership.was_out_of_sight_for(SLEPT_SECONDS) and was_silent
-        if not self._sleep.was_longer_than(SLEPT_SECONDS) and not was_cut_off:
+        silence, self._frame_at = now - self._frame_at, now
+        away = max(self._sleep.longest(), min(silence, self._leadership.longest_silence()))
+        if away <= SLEPT_SECONDS:
             return
-        confirmed = await asyncio.to_thread(self._leadership.confirm)
-        if not confirmed or self._leadership.term != self._term:
+        # After a whole session nobody is asked: the embedded broker takes a member back that it has
+        # replaced, and then confirms that it leads.
+        leads = away < SESSION_SECONDS and await asyncio.to_thread(self._leadership.confirm)
+        if not leads or self._leadership.term != self._term:
             raise ConnectionLostError("this copy was away, and another one may have led")
 
     async def _keep(self, socket: ClientConnection) -> None:

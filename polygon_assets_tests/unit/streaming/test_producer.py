@@ -71,7 +71,7 @@ def copy_of(
         is_replaced=is_replaced,
         term=term,
         confirm=lambda: is_confirmed,
-        was_out_of_sight_for=lambda seconds: kafka_idle_seconds > seconds,
+        longest_silence=lambda: kafka_idle_seconds,
     )
 
 
@@ -84,6 +84,9 @@ def copy_of(
         pytest.param(3, copy_of(is_confirmed=True), 1, id="slept, and still leads"),
         pytest.param(3, copy_of(), 0, id="slept, and Kafka does not confirm"),
         pytest.param(3, copy_of(is_confirmed=True, term=1), 0, id="slept while another copy led"),
+        pytest.param(
+            7, copy_of(is_confirmed=True), 0, id="slept for a session, whatever Kafka says"
+        ),
     ],
 )
 def test_a_frame_that_waited_while_another_copy_may_have_led_is_left_to_the_gap(
@@ -111,6 +114,12 @@ def test_a_frame_that_waited_while_another_copy_may_have_led_is_left_to_the_gap(
             copy_of(kafka_idle_seconds=9, is_confirmed=True, term=1),
             0,
             id="both, while another copy led",
+        ),
+        pytest.param(
+            7,
+            copy_of(kafka_idle_seconds=9, is_confirmed=True),
+            0,
+            id="both for a session, whatever Kafka says",
         ),
     ],
 )
