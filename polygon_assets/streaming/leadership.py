@@ -80,6 +80,7 @@ class Leadership:
         self.is_replaced = False
         """Whether Kafka has given the lead to another copy, or to none yet."""
         self._is_asked, self._answer = threading.Event(), threading.Event()
+        self._is_to_rejoin = False
         self._is_confirmed = False
         self._is_joining = True
         self._longest_idle = 0.0
@@ -101,12 +102,7 @@ class Leadership:
         self._thread = threading.Thread(target=self._run, name="leadership", daemon=True)
 
     def __enter__(self) -> Self:
-        self._consumer.subscribe(
-            [LEADER_TOPIC],
-            on_assign=self._on_assign,
-            on_revoke=self._on_revoke,
-            on_lost=self._on_lost,
-        )
+        self._subscribe()
         self._thread.start()
         return self
 
@@ -146,6 +142,17 @@ class Leadership:
         self._answer.wait(CONFIRM_SECONDS)
         return self._is_confirmed and self._leads
 
+    def rejoin(self) -> None:
+        """Leave the group and join it as a new member, because this one was away for a session.
+
+        The embedded broker takes the old member back, although another one leads by now.
+        """
+        self._leads, self.is_replaced = False, True
+        self.term += 1
+        # Not known until the next statistics, which come after the client has heard from Kafka.
+        self._is_joining = True
+        self._is_to_rejoin = True
+
     def longest_silence(self) -> float:
         """Seconds of the longest time since the last question in which Kafka sent nothing."""
         longest, self._longest_idle = self._longest_idle, 0.0
@@ -160,8 +167,21 @@ class Leadership:
                 if self._is_asked.is_set():
                     self._is_asked.clear()
                     self._ask()
+                # See __exit__: nobody leaves while joining.
+                if self._is_to_rejoin and not self._is_joining:
+                    self._is_to_rejoin = False
+                    self._consumer.unsubscribe()
+                    self._subscribe()
         except Exception as error:  # noqa: BLE001  # confirm() raises it in its caller's thread
             self._error = error
+
+    def _subscribe(self) -> None:
+        self._consumer.subscribe(
+            [LEADER_TOPIC],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
 
     def _on_error(self, error: "KafkaError") -> None:
         """As for a missing topic or right: without it, every copy would stand by for ever."""

@@ -271,10 +271,10 @@ class Producer:
         away = max(self._sleep.longest(), min(silence, self._leadership.longest_silence()))
         if away <= SLEPT_SECONDS:
             return
-        # After a whole session nobody is asked: the embedded broker takes a member back that it has
-        # replaced, and then confirms that it leads.
-        leads = away < SESSION_SECONDS and await asyncio.to_thread(self._leadership.confirm)
-        if not leads or self._leadership.term != self._term:
+        if away >= SESSION_SECONDS:
+            self._leadership.rejoin()
+        confirmed = await asyncio.to_thread(self._leadership.confirm)
+        if not confirmed or self._leadership.term != self._term:
             raise ConnectionLostError("this copy was away, and another one may have led")
 
     async def _keep(self, socket: ClientConnection) -> None:

@@ -67,12 +67,14 @@ def copy_of(
     kafka_idle_seconds: float = 0.0,
 ) -> Any:
     """The leadership of a producer that connected in term 0."""
-    return SimpleNamespace(
+    copy = SimpleNamespace(
         is_replaced=is_replaced,
         term=term,
         confirm=lambda: is_confirmed,
         longest_silence=lambda: kafka_idle_seconds,
     )
+    copy.rejoin = lambda: setattr(copy, "term", copy.term + 1)
+    return copy
 
 
 @pytest.mark.parametrize(
