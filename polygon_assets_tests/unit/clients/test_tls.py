@@ -101,8 +101,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(autouse=True)
 def no_other_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Undo what a client exports for `requests`."""
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "")
+    """Undo what a client exports for `requests`; an empty value would be one of its own."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "to be restored")
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
 
 
 def settings_for(port: int, bundle: Path | None) -> Settings:
