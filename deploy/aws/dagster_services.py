@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aws_cdk import Duration, Tags
-from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_servicediscovery as discovery
 from constructs import Construct
@@ -16,6 +15,7 @@ from constructs import Construct
 from deploy.aws.base_stack import BaseStack
 from deploy.aws.environment import ContainerVariables
 from deploy.aws.exceptions import accept
+from deploy.aws.fargate_service import fargate_service
 from deploy.aws.network import CODE_SERVER
 from deploy.aws.task_definitions import LONGEST_STOP_SECONDS, Container, log_group, task_definition
 from polygon_assets.service_sizes import DAGSTER_SIZES, Size
@@ -128,23 +128,14 @@ class DagsterServices(Construct):
             process,
             {"DAGSTER_RUN_TASK_DEFINITION": self.run.task_definition_arn},
         )
-        service = ecs.FargateService(
+        service = fargate_service(
             scope,
-            "Service",
-            service_name=f"polygon-assets-dagster-{name}",
+            name=f"polygon-assets-dagster-{name}",
             cluster=self._cluster,
-            task_definition=task_definition(scope, container, log_group(scope, name), WRITABLE),
-            desired_count=1,
-            # Two daemons would each launch the same runs.
-            min_healthy_percent=0,
-            max_healthy_percent=100,
-            availability_zone_rebalancing=ecs.AvailabilityZoneRebalancing.DISABLED,
-            circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
+            task=task_definition(scope, container, log_group(scope, name), WRITABLE),
+            security_group=self._base.network.dagster,
             # The way to the UI, which has no login of its own (deploy/aws/README.md).
-            enable_execute_command=name == "webserver",
-            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
-            security_groups=[self._base.network.dagster],
-            propagate_tags=ecs.PropagatedTagSource.SERVICE,
+            has_shell=name == "webserver",
         )
         if name == "code":
             service.enable_cloud_map(

@@ -4,13 +4,13 @@ Add what the page alone needs here; what every task has belongs to `task_definit
 """
 
 from aws_cdk import Tags
-from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
 from deploy.aws.base_stack import BaseStack
 from deploy.aws.environment import ContainerVariables
 from deploy.aws.exceptions import accept
+from deploy.aws.fargate_service import fargate_service
 from deploy.aws.task_definitions import Container, log_group, task_definition
 from polygon_assets.service_sizes import PAGE_SIZE
 from polygon_assets.settings.page import PAGE_PORT
@@ -46,21 +46,13 @@ class PageService(Construct):
             read_only=False,
             ports=[PAGE_PORT],
         )
-        self.service = ecs.FargateService(
+        self.service = fargate_service(
             self,
-            "Service",
-            service_name="polygon-assets-page",
+            name="polygon-assets-page",
             cluster=cluster,
-            task_definition=task_definition(self, container, log_group(self, NAME), WRITABLE),
-            desired_count=1,
-            min_healthy_percent=0,
-            max_healthy_percent=100,
-            availability_zone_rebalancing=ecs.AvailabilityZoneRebalancing.DISABLED,
-            circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
-            enable_execute_command=True,
-            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
-            security_groups=[base.network.page],
-            propagate_tags=ecs.PropagatedTagSource.SERVICE,
+            task=task_definition(self, container, log_group(self, NAME), WRITABLE),
+            security_group=base.network.page,
+            has_shell=True,
         )
         accept(
             base.roles.page.node.find_child("DefaultPolicy"),

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 
 from aws_cdk import Tags, TimeZone
 from aws_cdk import aws_applicationautoscaling as autoscaling
-from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
 from deploy.aws.base_stack import BaseStack
 from deploy.aws.environment import ContainerVariables
+from deploy.aws.fargate_service import fargate_service
 from deploy.aws.task_definitions import Container, log_group, stop_seconds, task_definition
 from polygon_assets.clients.ecs import service_name
 from polygon_assets.messages import PROGRAMS, ProgramName
@@ -58,20 +58,16 @@ class StreamService(Construct):
         self.log_group = log_group(self, program)
         container = _container(program, base, variables)
         copies = deployment.settings.producer_copies if program == "producer" else 1
-        self.service = ecs.FargateService(
+        self.service = fargate_service(
             self,
-            "Service",
-            service_name=service_name(deployment.settings, program),
+            name=service_name(deployment.settings, program),
             cluster=cluster,
-            task_definition=task_definition(self, container, self.log_group, {}),
-            desired_count=0,
-            # Never more than the copies: a second leaderless producer would take the connection.
-            min_healthy_percent=50 if copies > 1 else 0,
-            max_healthy_percent=100,
-            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
-            security_groups=[base.network.programs],
-            propagate_tags=ecs.PropagatedTagSource.SERVICE,
-            availability_zone_rebalancing=ecs.AvailabilityZoneRebalancing.DISABLED,
+            task=task_definition(self, container, self.log_group, {}),
+            security_group=base.network.programs,
+            tasks=0,
+            least_healthy_percent=50 if copies > 1 else 0,
+            # Dagster, which raises the service, reports a task that does not start.
+            rolls_back=False,
         )
         Tags.of(self).add("part", program)
         most = deployment.sinks_at_most if program == "sink" else copies
