@@ -220,7 +220,7 @@ class Leadership:
         self.problem = ""
         if partitions:
             _log.info("this copy leads")
-            self._leads, self.is_replaced = True, False
+            self._leads, self.is_replaced, self._is_to_rejoin = True, False, False
         elif not self._leads:
             self.is_replaced = True
 

@@ -95,8 +95,6 @@ class Producer:
         self._connected_at = 0.0
         self._leadership = Leadership(settings) if settings.producer_copies > 1 else None
         self._sleep = SleepDetector()
-        self._frame_at = 0.0
-        """When the last frame arrived, monotonic."""
         self._term = 0
         """The leadership's term in which this connection was opened."""
         self._leads = False
@@ -215,7 +213,7 @@ class Producer:
         """Read frames and keep the channels as desired until the end, or until `stop` is set."""
         self._intake.begin_connection()
         self._connected_at = time.monotonic()
-        self._sleep, self._frame_at = SleepDetector(), time.monotonic()
+        self._sleep = SleepDetector()
         self._term = self._leadership.term if self._leadership else 0
         self._publisher.beat.epoch = time.time_ns() // 1_000_000
         self._publisher.state("streaming")
@@ -266,8 +264,7 @@ class Producer:
             return
         if self._leadership.is_replaced:
             raise ConnectionLostError("another copy leads")
-        now = time.monotonic()
-        silence, self._frame_at = now - self._frame_at, now
+        silence = time.monotonic() - (self._intake.last_data_at or self._connected_at)
         away = max(self._sleep.longest(), min(silence, self._leadership.longest_silence()))
         if away <= SLEPT_SECONDS:
             return

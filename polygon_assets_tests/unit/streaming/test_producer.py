@@ -96,6 +96,7 @@ def test_a_frame_that_waited_while_another_copy_may_have_led_is_left_to_the_gap(
 ) -> None:
     rig = Rig(monkeypatch, "24/7")
     rig.producer._leadership = leadership
+    rig.producer._connected_at = time.monotonic()
     rig.producer._sleep._measured_at -= slept_seconds
     with pytest.raises(ConnectionLostError):
         asyncio.run(rig.producer._read(OneFrame()))
@@ -130,7 +131,7 @@ def test_a_frame_that_waited_while_the_network_was_away_is_left_to_the_gap_too(
 ) -> None:
     rig = Rig(monkeypatch, "24/7")
     rig.producer._leadership = leadership
-    rig.producer._frame_at = time.monotonic() - silent_seconds
+    rig.producer._connected_at = time.monotonic() - silent_seconds
     with pytest.raises(ConnectionLostError):
         asyncio.run(rig.producer._read(OneFrame()))
     assert len(rig.delivery.versions) == taken
