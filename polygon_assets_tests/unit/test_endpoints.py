@@ -1,7 +1,9 @@
 """Which endpoints `status` and `doctor` look at, and in which folder."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner
@@ -16,6 +18,13 @@ VARIABLES = {"CLICKHOUSE_HOST": "127.0.0.1", "CLICKHOUSE_PORT": "18123"}
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _environment_is_restored() -> Iterator[None]:
+    """Where a local stack is used, production's variables leave this process."""
+    with patch.dict(os.environ):
+        yield
 
 
 def running_stack(folder: Path) -> Iterator[Path]:
