@@ -107,7 +107,7 @@ class Cells:
 
     def where(self, chosen: NDArray[np.bool_]) -> "Cells":
         # Positions, because taking by them costs half of what choosing by a mask costs; flat ones,
-        # because finding those costs a tenth.
+        # because those are found faster.
         return self._taken(np.unravel_index(np.flatnonzero(chosen), chosen.shape))
 
     def between(self, first: int, end: int) -> "Cells":

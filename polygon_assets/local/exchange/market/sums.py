@@ -190,7 +190,7 @@ def _price_seconds(day: TradingDay, patterns: Patterns, cells: Cells) -> Sums:
     if not cells.bars.size:
         return empty()
     highest, lowest = limits(cells)
-    # Zero where nothing was traded: the multiplication takes a tenth of the time of a mask.
+    # Zero where nothing was traded, so that no extreme is found there.
     traded = np.minimum(cells.bars, 1)
     highest *= traded
     deepest = np.subtract(_ABOVE_ALL, lowest, out=lowest)
