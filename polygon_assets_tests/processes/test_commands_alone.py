@@ -36,3 +36,17 @@ def test_stack_env_without_a_stack_fails_with_a_sentence(tmp_path: Path) -> None
     answer = run_cli("stack", "env", "--data", str(tmp_path))
     assert answer.returncode == 1
     assert "no stack is running" in answer.stderr
+
+
+@pytest.mark.parametrize("below", ["/proc", "a file"], ids=["read-only", "a file in the way"])
+def test_dev_in_a_folder_that_cannot_be_written_names_it_and_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a file").touch()
+    data = Path(below) / "polygon_assets"
+    answer = run_cli("dev", "--data", str(data))
+    assert answer.returncode == 1
+    assert f"{data} cannot be written (" in answer.stderr
+    assert "name another folder with --data" in answer.stderr
+    assert "Traceback" not in answer.stderr
