@@ -26,6 +26,7 @@ ANSWER_SECONDS = 0.1
 
 # The same numbers in librdkafka and kafka-python; the negative ones are librdkafka's own.
 SSL, AUTHENTICATION = -181, -169
+INVALID_SESSION_TIMEOUT = 26
 TOPIC_AUTHORIZATION, GROUP_AUTHORIZATION, CLUSTER_AUTHORIZATION = 29, 30, 31
 MISSING_RIGHTS = frozenset({TOPIC_AUTHORIZATION, GROUP_AUTHORIZATION, CLUSTER_AUTHORIZATION})
 _OTHER_SERVER = frozenset({62, 64})
@@ -71,6 +72,12 @@ def explain(
         )
     if code == SSL:
         return f"Kafka at {settings.kafka_bootstrap_servers}: {reason}; check CA_BUNDLE"
+    if code == INVALID_SESSION_TIMEOUT:
+        return (
+            f"Kafka at {settings.kafka_bootstrap_servers} refuses "
+            f"LEADER_SESSION_SECONDS={settings.leader_session_seconds:g}; choose a value between "
+            f"its group.min.session.timeout.ms and group.max.session.timeout.ms"
+        )
     return str(error)
 
 

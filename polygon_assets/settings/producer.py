@@ -16,6 +16,14 @@ class ProducerSettings(SettingsGroup):
         description="Producers that run at the same time. Above 1 they choose a leader through "
         "Kafka, which alone connects to the vendor; another one replaces it within seconds.",
     )
+    leader_session_seconds: float = Field(
+        6.0,
+        ge=3,
+        le=300,
+        description="Kafka replaces a leading producer from which it has heard nothing for so "
+        "long. Apache Kafka accepts no less than its group.min.session.timeout.ms, usually 6 "
+        "seconds.",
+    )
     no_data_seconds: float = Field(
         120.0,
         gt=0,

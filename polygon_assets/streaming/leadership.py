@@ -20,8 +20,6 @@ from polygon_assets.topics import LEADER_TOPIC, PRODUCER_GROUP
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-SESSION_SECONDS = 6.0
-"""Kafka replaces a leader after this long without a group heartbeat. Brokers allow no less."""
 HEARTBEAT_SECONDS = 0.5
 """A standby learns of its promotion with a heartbeat."""
 SLEPT_SECONDS = 2.0
@@ -29,8 +27,8 @@ SLEPT_SECONDS = 2.0
 it may have been late on a busy machine."""
 POLL_SECONDS = 0.1
 """A question of `confirm` waits at most this long for the thread's poll to return."""
-CONFIRM_SECONDS = 5.0
-"""Less than a session: without an answer, another copy may lead by now."""
+CONFIRM_SHARE = 0.8
+"""Of a session: without an answer until then, another copy may lead soon."""
 STOP_SECONDS = 5.0
 """For the thread to end its poll. Without it the consumer is closed all the same."""
 
@@ -71,6 +69,7 @@ class Leadership:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.session_seconds = settings.leader_session_seconds
         self._leads = False
         self.term = 0
         """Grows whenever the lead is lost: another copy may have led since."""
@@ -89,7 +88,7 @@ class Leadership:
             settings,
             PRODUCER_GROUP,
             **{
-                "session.timeout.ms": round(SESSION_SECONDS * 1000),
+                "session.timeout.ms": round(self.session_seconds * 1000),
                 "heartbeat.interval.ms": round(HEARTBEAT_SECONDS * 1000),
                 "error_cb": self._on_error,
                 "on_commit": self._on_commit,
@@ -139,7 +138,7 @@ class Leadership:
         self._answer.clear()
         self._is_confirmed = False
         self._is_asked.set()
-        self._answer.wait(CONFIRM_SECONDS)
+        self._answer.wait(CONFIRM_SHARE * self.session_seconds)
         return self._is_confirmed and self._leads
 
     def rejoin(self) -> None:

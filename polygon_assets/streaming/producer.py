@@ -33,12 +33,7 @@ from polygon_assets.streaming.backoff import Backoff
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
 from polygon_assets.streaming.intake import Intake
-from polygon_assets.streaming.leadership import (
-    SESSION_SECONDS,
-    SLEPT_SECONDS,
-    Leadership,
-    SleepDetector,
-)
+from polygon_assets.streaming.leadership import SLEPT_SECONDS, Leadership, SleepDetector
 from polygon_assets.streaming.program import (
     EXIT_NOT_ENTITLED,
     EXIT_UNKNOWN_ANSWER,
@@ -268,7 +263,7 @@ class Producer:
         away = max(self._sleep.longest(), min(silence, self._leadership.longest_silence()))
         if away <= SLEPT_SECONDS:
             return
-        if away >= SESSION_SECONDS:
+        if away >= self._leadership.session_seconds:
             self._leadership.rejoin()
         confirmed = await asyncio.to_thread(self._leadership.confirm)
         if not confirmed or self._leadership.term != self._term:

@@ -187,7 +187,8 @@ KAFKAS = {
         name="kafka",
         preferred_port=9092,
         command=lambda port, _: broker.command(HOST, port),
-        variables=_kafka_variables,
+        # This broker gives a dead leader's partition away only three seconds after its session.
+        variables=lambda port: _kafka_variables(port) | {"LEADER_SESSION_SECONDS": "4"},
         prepare=broker.create_topics,
         lost_on_restart="it keeps everything in memory, so its topics are empty now",
     ),

@@ -134,3 +134,11 @@ def test_a_refused_login_is_one_text_however_long_it_took_and_shows_no_password(
         "*** is wrong; check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and "
         "KAFKA_SASL_MECHANISM=PLAIN"
     }
+
+
+def test_a_refused_session_names_the_setting_and_the_range() -> None:
+    message = explain(settings_of(1, None), KafkaError(KafkaError.INVALID_SESSION_TIMEOUT))
+    assert message == (
+        "Kafka at 127.0.0.1:1 refuses LEADER_SESSION_SECONDS=6; choose a value between its "
+        "group.min.session.timeout.ms and group.max.session.timeout.ms"
+    )

@@ -69,6 +69,7 @@ def copy_of(
     """The leadership of a producer that connected in term 0."""
     copy = SimpleNamespace(
         is_replaced=is_replaced,
+        session_seconds=6.0,
         term=term,
         confirm=lambda: is_confirmed,
         longest_silence=lambda: kafka_idle_seconds,
