@@ -18,7 +18,7 @@ import psutil
 
 from polygon_assets.messages import PROGRAMS
 from polygon_assets_tests.chaos.plan import Kind
-from polygon_assets_tests.chaos.system import SERVERS, System
+from polygon_assets_tests.chaos.system import DAGSTER_PARTS, SERVERS, System
 
 Strike = Callable[[System, random.Random], str]
 """Inflicts a fault, returns when it is over, and says in a few words what was done."""
@@ -60,7 +60,10 @@ def _of_programs() -> Iterator[Fault]:
         yield Fault(Kind(f"SIGTERM {program}"), _kill(program, signal.SIGTERM))
         yield Fault(Kind(f"SIGSTOP {program}"), _stop(program))
         yield Fault(Kind(f"{program} slow"), _slow(program))
-        yield Fault(Kind(f"kill -9 run of {program}"), _kill(f"run of {program}"))
+        run = f"run of {program}"
+        yield Fault(Kind(f"kill -9 {run}"), _kill(run))
+        yield Fault(Kind(f"SIGSTOP {run}"), _stop(run))
+        yield Fault(Kind(f"{run} slow"), _slow(run))
 
 
 def _of_servers() -> Iterator[Fault]:
@@ -68,15 +71,24 @@ def _of_servers() -> Iterator[Fault]:
         yield Fault(Kind(f"kill -9 {server}", server), _kill(server))
         yield Fault(Kind(f"SIGSTOP {server}"), _stop(server))
         yield Fault(Kind(f"{server} slow"), _slow(server))
-        if _can_cut_connections():
-            yield Fault(Kind(f"connections of {server} cut"), _cut(server))
-            yield Fault(Kind(f"one connection of {server} cut"), _cut_one(server))
+        yield from _of_connections(server, server)
+
+
+def _of_connections(name: str, server: str) -> Iterator[Fault]:
+    if _can_cut_connections():
+        yield Fault(Kind(f"connections of {name} cut"), _cut(server))
+        yield Fault(Kind(f"one connection of {name} cut"), _cut_one(server))
 
 
 def _of_dagster() -> Iterator[Fault]:
     # The death of any of the three may end `dagster dev`, which the stack then restarts.
-    for part in ("webserver", "daemon", "code server"):
+    for part in DAGSTER_PARTS:
         yield Fault(Kind(f"kill -9 {part}", "dagster"), _kill(part))
+        yield Fault(Kind(f"SIGSTOP {part}"), _stop(part))
+        yield Fault(Kind(f"{part} slow"), _slow(part))
+    yield from _of_connections("webserver", "dagster")
+    yield Fault(Kind("SIGSTOP dev"), _stop("dev"))
+    yield Fault(Kind("dev slow"), _slow("dev"))
     yield Fault(Kind("kill -9 dev, started again", alone=True), _restart_dev(signal.SIGKILL))
     yield Fault(Kind("Ctrl-C of dev, started again", alone=True), _restart_dev(signal.SIGINT))
 

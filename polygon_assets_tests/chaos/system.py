@@ -100,6 +100,9 @@ class System:
     def roles(self) -> dict[str, psutil.Process]:
         """The processes that must run, by name; a role whose process is away is missing."""
         by_role = dict(self._servers())
+        if self.dev is not None:
+            with suppress(psutil.NoSuchProcess):
+                by_role["dev"] = psutil.Process(self.dev.pid)
         for process in self.processes():
             with suppress(psutil.Error):
                 if role := role_of(process.cmdline()):
