@@ -94,6 +94,10 @@ class EcsCluster:
                 if task.group == f"service:{service}" and task.last_status in statuses
             ]
 
+    def task(self, arn: str) -> Any:
+        """moto's task."""
+        return self._backend.tasks[CLUSTER][arn]
+
     def running(self, service: str) -> list[str]:
         """The ids of the running tasks."""
         return [task.id for task in self.tasks(service, "RUNNING")]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import yaml
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster._grpc.client import DagsterGrpcClient
@@ -32,9 +33,15 @@ class CodeServer:
         environment: Mapping[str, str],
         program: str = "filter",
         parent: Sequence[str] = (),
+        *,
+        instance: Mapping[str, Any] | None = None,
     ) -> None:
-        """`parent` is a command that starts the code server as its child."""
-        (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+        """`parent` is a command that starts the code server as its child.
+
+        `instance` are parts of the instance's file.
+        """
+        file = {"telemetry": {"enabled": False}, **(instance or {})}
+        (home / "dagster.yaml").write_text(yaml.safe_dump(file))
         self.program = program
         self.port = free_port(0, set())
         command = [
