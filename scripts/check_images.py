@@ -22,6 +22,7 @@ from polygon_assets.clients import subscription_store
 from polygon_assets.local.launcher.ports import HOST, free_port
 from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets.subscriptions import accept
+from scripts import sbom
 
 PROJECT = Path(__file__).parents[1]
 CONTEXT = (
@@ -136,6 +137,7 @@ def main() -> int:
             images.make_base()
             for target in ("stream", "dagster"):
                 images.build(target)
+                check_parts(images, target)
             print(images.sizes(), flush=True)
             with running_stack(Path(folder) / "stack", fixed_ports=False) as stack:
                 check(images, stack, Path(folder) / "producer.log")
@@ -145,6 +147,20 @@ def main() -> int:
         finally:
             images.unmount()
     return 0
+
+
+def check_parts(images: Images, target: str) -> None:
+    """Write the image's SBOM. Raises CheckError for a Python package that is not in the lock."""
+    debian, python = sbom.packages(lambda words: run(images.read_only_command(target, words, {})))
+    own = {"polygon-assets"}
+    foreign = sbom.not_locked(
+        {name: version for name, version in python.items() if name not in own},
+        (PROJECT / "requirements.lock").read_text().splitlines(),
+    )
+    if foreign:
+        raise CheckError(f"the image {target} has packages beside the lock: {foreign}")
+    file = sbom.write(PROJECT / "build", target, debian, python)
+    print(f"{file}: {len(debian)} packages of Debian, {len(python)} of Python", flush=True)
 
 
 def check(images: Images, stack: Stack, log: Path) -> None:
