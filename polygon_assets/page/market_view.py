@@ -51,17 +51,17 @@ class Board:
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self._at: dt.datetime | None = None
+        self._of: Prices | None = None
         self._frame = pd.DataFrame()
 
     def frame(self) -> pd.DataFrame:
         """The newest board; empty before the first answer."""
-        prices = self._sources.prices()
-        if prices.value is not None and prices.at != self._at:
+        prices = self._sources.prices().value
+        if prices is not None and prices is not self._of:
             closes: Mapping[str, float] = self._sources.closes().value or {}
             gaps = self._sources.rows("gaps").value or []
-            self._frame = board(prices.value.last, closes, gaps, prices.value.now)
-            self._at = prices.at
+            self._frame = board(prices.last, closes, gaps, prices.now)
+            self._of = prices
         return self._frame
 
 
@@ -87,7 +87,7 @@ class MarketView:
         )
         self._filter.param.watch(self._filter_symbols, "value_input")
         every_second(self.update)
-        when_new(lambda: sources.prices().at, self._update_board)
+        when_new(lambda: sources.prices().value, self._update_board)
 
     def panels(self) -> list[Any]:
         symbols = pn.Column(

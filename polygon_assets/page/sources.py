@@ -4,6 +4,8 @@ Add a source here; a question that Python and the shell ask too belongs to `poly
 """
 
 import datetime as dt
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 Rows = list[dict[str, Any]]
-LIVE_SECONDS = 0.5
-"""Prices are asked for so often: a visitor sees them about a second after they can be queried."""
+LIVE_SECONDS, AGES_SECONDS = 0.2, 1.0
+"""New rows are looked for so often; without any, prices are read again for their ages."""
 DELAYS_WINDOW = dt.timedelta(minutes=5)
 BEATS_MARGIN = dt.timedelta(minutes=1)
 SAMPLE = 50
@@ -38,7 +40,7 @@ ON_ITS_WAY = dt.timedelta(seconds=20)
 """A second that is younger may not be stored yet: no trade is no proof. As `second_status`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prices:
     """The newest price of every symbol at a moment of the market."""
 
@@ -50,6 +52,23 @@ class Prices:
         """The start of the newest second of all symbols; None without one."""
         moment: dt.datetime | None = pc.max(self.last["last_timestamp"]).as_py()
         return moment
+
+
+class NewestPrices:
+    """The newest prices, read as soon as rows have come: a visitor sees them within a second."""
+
+    def __init__(self) -> None:
+        self._block: Rows = []
+        self._read_at = -math.inf
+        self._prices: Prices | None = None
+
+    def ask(self, connection: Connection) -> Prices:
+        """The same object as before while nothing has changed."""
+        block, now = _rows("newest_block", connection), time.monotonic()
+        if self._prices is None or block != self._block or now - self._read_at >= AGES_SECONDS:
+            self._block, self._read_at = block, now
+            self._prices = Prices(market.last(connection=connection), connection.now())
+        return self._prices
 
 
 class Beats:
@@ -89,10 +108,6 @@ class Delays:
         for row in connection.read("arrival_delays", since=whole).to_pylist():
             self._minutes[row["minute"]] = row
         return [self._minutes[minute] for minute in sorted(self._minutes)][-24 * 60 :]
-
-
-def _prices(connection: Connection) -> Prices:
-    return Prices(market.last(connection=connection), connection.now())
 
 
 def _rows(name: str, connection: Connection) -> Rows:
@@ -195,7 +210,7 @@ class Sources:
             "Snowflake", partial(market.warehouse, settings)
         )
         sources: list[Source[Connection, Any]] = [
-            Source("prices", LIVE_SECONDS, _prices),
+            Source("prices", LIVE_SECONDS, NewestPrices().ask),
             Source("movers", 1.0, _movers),
             Source("gaps", 2.0, _gaps),
             Source("coverage", 5.0, Beats().ask),
