@@ -7,6 +7,7 @@ recover.
 import logging
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -52,6 +53,10 @@ def main(
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     # Its errors are what the faults cause; those that last are problems of the recovery.
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+    # Whoever ends the run ends its system too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    # A script's background process inherits an ignored SIGINT, and so would `dev`.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     show = Show()
     show.begin(seed, minutes, kafka, tickers)
     with (
