@@ -53,11 +53,16 @@ class GapTracker:
 
 
 def overlaps_session(calendar: MarketCalendar, since: dt.datetime, until: dt.datetime) -> bool:
-    """Whether the market was open between the two: a loss at night loses nothing."""
+    """Whether the vendor sent anything of a session between the two: a loss at night loses nothing.
+
+    After the close it sends the last seconds and, until `settled_at`, corrections. Those minutes
+    are also longer than a dead connection stays unnoticed, so a `since` that is late by that much
+    hides no loss of the session itself.
+    """
     day = calendar.day_of(since)
     while day <= calendar.day_of(until):
         session = calendar.session(day)
-        if session and session.extended_open < until and since < session.extended_close:
+        if session and session.extended_open < until and since < session.settled_at:
             return True
         day += ONE_DAY
     return False

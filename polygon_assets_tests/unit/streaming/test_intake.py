@@ -14,6 +14,9 @@ from polygon_assets.messages import Heartbeat, decode_raw, unaccounted
 from polygon_assets_tests.unit.streaming.producer_rig import RECEIVED_US, Rig, new_york
 from polygon_assets_tests.unit.streaming.samples import START_MS
 
+WEEKEND = dt.timedelta(days=3)
+"""From the rig's Friday to the next trading day."""
+
 
 def test_drops_of_a_full_queue_are_counted_and_their_interval_is_published(
     always_open: Rig,
@@ -76,13 +79,27 @@ def test_an_outage_that_spans_the_close_is_a_gap_however_often_the_vendor_refuse
     assert gap.since == int(new_york(19, 49, 58).timestamp()) * 1000
 
 
-def test_an_outage_at_night_is_no_gap(nyse: Rig) -> None:
-    nyse.is_streaming_at(new_york(20, 10))
-    nyse.producer._lost("nightly maintenance")
-    nyse.producer._intake.confirmed_at = new_york(20, 12)
-    late = int(new_york(20, 12).timestamp()) * 1000
-    nyse.receive(late, received_us=(late + 3000) * 1000)
-    assert nyse.delivery.gaps == []
+@pytest.mark.parametrize(
+    ("lost_at", "back_at", "gaps"),
+    [
+        pytest.param(new_york(19, 59, 57), new_york(20, 0, 6), 1, id="over the close"),
+        pytest.param(new_york(20, 0, 1), new_york(20, 0, 6), 1, id="last seconds held back"),
+        pytest.param(new_york(20, 5), new_york(20, 8), 1, id="while corrections come"),
+        pytest.param(new_york(20, 14, 59), new_york(3, 55) + WEEKEND, 1, id="last correction"),
+        pytest.param(new_york(20, 15), new_york(20, 17), 0, id="at night"),
+        pytest.param(new_york(20, 15), new_york(3, 55) + WEEKEND, 0, id="until before the open"),
+        pytest.param(new_york(20, 15), new_york(4, 0, 1) + WEEKEND, 1, id="over the next open"),
+    ],
+)
+def test_a_loss_is_a_gap_until_the_vendor_sends_nothing_more_of_the_session(
+    nyse: Rig, lost_at: dt.datetime, back_at: dt.datetime, gaps: int
+) -> None:
+    nyse.is_streaming_at(lost_at)
+    nyse.producer._lost("cut")
+    nyse.producer._intake.confirmed_at = back_at
+    second = int(back_at.timestamp()) * 1000
+    nyse.receive(second, received_us=(second + 3000) * 1000)
+    assert len(nyse.delivery.gaps) == gaps
 
 
 def test_every_version_has_a_received_at_of_its_own_whatever_the_clock_does(
