@@ -28,6 +28,8 @@ ANSWER_SECONDS = 0.1
 SSL, AUTHENTICATION = -181, -169
 INVALID_SESSION_TIMEOUT = 26
 TOPIC_AUTHORIZATION, GROUP_AUTHORIZATION, CLUSTER_AUTHORIZATION = 29, 30, 31
+UNREACHABLE = frozenset({-195, -187, -193, -185})
+"""Transport, all brokers down, a name that is not resolved, timed out."""
 MISSING_RIGHTS = frozenset({TOPIC_AUTHORIZATION, GROUP_AUTHORIZATION, CLUSTER_AUTHORIZATION})
 _OTHER_SERVER = frozenset({62, 64})
 """OpenSSL's codes for a certificate of another host name or IP address."""

@@ -5,7 +5,7 @@ Add a way in which a connection ends here; what is requested and read belongs to
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -38,10 +38,13 @@ class TooManyConnectionsError(ConnectionLostError):
 
 
 @asynccontextmanager
-async def open_connection(settings: Settings) -> AsyncIterator[ClientConnection]:
-    """An authenticated connection.
+async def open_connection(
+    settings: Settings, before_login: Callable[[], Awaitable[None]] | None = None
+) -> AsyncIterator[ClientConnection]:
+    """An authenticated connection. The login evicts another connection of the account.
 
-    Raises ConnectionLostError when it cannot be opened now, LoginRefusedError for a refused key.
+    `before_login` may raise ConnectionLostError to prevent that. Raises ConnectionLostError when it
+    cannot be opened now, LoginRefusedError for a refused key.
     """
     is_encrypted = settings.polygon_websocket_url.lower().startswith("wss:")
     try:
@@ -53,6 +56,8 @@ async def open_connection(settings: Settings) -> AsyncIterator[ClientConnection]
             ssl=tls.context(settings) if is_encrypted else None,
             compression=None,  # 2.7 MB/s for the whole market costs less than inflating it
         ) as socket:
+            if before_login:
+                await before_login()
             await _authenticate(socket, settings)
             yield socket
     except InvalidStatus as error:

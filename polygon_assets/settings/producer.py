@@ -19,7 +19,7 @@ class ProducerSettings(SettingsGroup):
     leader_session_seconds: float = Field(
         6.0,
         ge=3,
-        le=300,
+        le=60,
         description="Kafka replaces a leading producer from which it has heard nothing for so "
         "long. Apache Kafka accepts no less than its group.min.session.timeout.ms, usually 6 "
         "seconds.",

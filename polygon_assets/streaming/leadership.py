@@ -27,8 +27,8 @@ SLEPT_SECONDS = 2.0
 it may have been late on a busy machine."""
 POLL_SECONDS = 0.1
 """A question of `confirm` waits at most this long for the thread's poll to return."""
-CONFIRM_SHARE = 0.8
-"""Of a session: without an answer until then, another copy may lead soon."""
+CONFIRM_SECONDS, CONFIRM_SHARE = 5.0, 0.8
+"""The longest wait for an answer, and its share of a session, after which another copy may lead."""
 STOP_SECONDS = 5.0
 """For the thread to end its poll. Without it the consumer is closed all the same."""
 
@@ -75,6 +75,8 @@ class Leadership:
         """Grows whenever the lead is lost: another copy may have led since."""
         self.problem = ""
         """Why the leader cannot be determined; empty while it can."""
+        self._is_unreachable = False
+        """Whether the problem ends when Kafka is heard again."""
         self._error: Exception | None = None
         self.is_replaced = False
         """Whether Kafka has given the lead to another copy, or to none yet."""
@@ -82,7 +84,9 @@ class Leadership:
         self._is_to_rejoin = False
         self._is_confirmed = False
         self._is_joining = True
-        self._longest_idle = 0.0
+        self.silence = 0.0
+        """Seconds for which Kafka has sent nothing, as of the newest statistics."""
+        self._longest_silence = 0.0
         self._stopped = threading.Event()
         self._consumer: Consumer = kafka.connect_consumer(
             settings,
@@ -138,7 +142,7 @@ class Leadership:
         self._answer.clear()
         self._is_confirmed = False
         self._is_asked.set()
-        self._answer.wait(CONFIRM_SHARE * self.session_seconds)
+        self._answer.wait(min(CONFIRM_SECONDS, CONFIRM_SHARE * self.session_seconds))
         return self._is_confirmed and self._leads
 
     def rejoin(self) -> None:
@@ -154,7 +158,7 @@ class Leadership:
 
     def longest_silence(self) -> float:
         """Seconds of the longest time since the last question in which Kafka sent nothing."""
-        longest, self._longest_idle = self._longest_idle, 0.0
+        longest, self._longest_silence = self._longest_silence, 0.0
         return longest
 
     def _run(self) -> None:
@@ -188,6 +192,7 @@ class Leadership:
         if self.problem != problem:
             _log.warning("the leader cannot be determined: %s", problem)
         self.problem = problem
+        self._is_unreachable = error.code() in kafka_access.UNREACHABLE
 
     def _ask(self) -> None:
         """Commit without waiting: a commit that waits in another thread than `poll` hangs."""
@@ -213,7 +218,10 @@ class Leadership:
         self._is_joining = facts.get("cgrp", {}).get("join_state") != "steady"
         # Microseconds since a broker last sent something, -1 before that.
         idle = [broker["rxidle"] for broker in facts["brokers"].values() if broker["rxidle"] >= 0]
-        self._longest_idle = max(self._longest_idle, min(idle, default=0) / 1e6)
+        self.silence = min(idle, default=0) / 1e6
+        self._longest_silence = max(self._longest_silence, self.silence)
+        if self._is_unreachable and not self._is_joining and self.silence < SLEPT_SECONDS:
+            self._is_unreachable, self.problem = False, ""
 
     def _on_assign(self, _consumer: "Consumer", partitions: "list[TopicPartition]") -> None:
         self.problem = ""

@@ -91,7 +91,11 @@ class Producer:
         self._leadership = Leadership(settings) if settings.producer_copies > 1 else None
         self._sleep = SleepDetector()
         self._term = 0
-        """The leadership's term in which this connection was opened."""
+        """The leadership's term in which Kafka confirmed the lead for this connection."""
+        self._asking = asyncio.Lock()
+        """Reader and keeper ask whether this copy still leads, one after the other."""
+        self._may_read = True
+        """False once another copy may lead: frames that still come belong to the gap."""
         self._leads = False
         """Whether this copy took the lead, and nobody has replaced it since."""
         self._led_at = 0.0
@@ -103,6 +107,7 @@ class Producer:
     async def run(self) -> None:
         """Connect, stream, and connect again, until stopped; then deliver what was accepted."""
         backoff = Backoff()
+        measuring = asyncio.create_task(self._measure_sleep())
         try:
             with self._leadership or nullcontext():
                 if await self._take_the_lead():
@@ -113,10 +118,16 @@ class Producer:
                     cooldown = await self._connection(backoff)
                     await self._pause(max(cooldown, backoff.next_delay()))
         finally:
+            measuring.cancel()
             self._stop.set()  # for the thread that may still ask Kafka for the previous process
             self._watch.stop()
             self._publisher.state("draining")
             await self._intake.drain()
+
+    async def _measure_sleep(self) -> None:
+        while True:
+            self._sleep.measure()
+            await asyncio.sleep(KEEPER_SECONDS)
 
     async def _take_the_lead(self) -> bool:
         """Return once this copy leads, or False once it is stopped.
@@ -124,7 +135,7 @@ class Producer:
         A new leader resumes after the previous one. Before each connection Kafka confirms the lead:
         a second connection would evict the first.
         """
-        while self._leadership and not await asyncio.to_thread(self._leadership.confirm):
+        while self._leadership and not await self._is_confirmed(self._leadership):
             if self._stop.is_set():
                 return False
             if self._leads and self._leadership.is_replaced:
@@ -139,6 +150,13 @@ class Producer:
             self._resuming = asyncio.create_task(self._resume_after_previous_process())
             await asyncio.wait((self._resuming,), timeout=RESUME_SECONDS)
         return True
+
+    async def _is_confirmed(self, leadership: Leadership) -> bool:
+        """Whether Kafka confirms the lead; what is lost from the question on counts afterwards."""
+        self._sleep.longest()
+        leadership.longest_silence()
+        self._term, self._may_read = leadership.term, True
+        return await asyncio.to_thread(leadership.confirm)
 
     async def _wait_for_subscriptions(self) -> None:
         while self._watch.current is None and not self._stop.is_set():
@@ -179,7 +197,9 @@ class Producer:
         """One connection from opening to end; returns the seconds to wait before the next."""
         self._publisher.state("connecting")
         try:
-            async with open_connection(self._settings) as socket:
+            async with open_connection(
+                self._settings, before_login=self._refuse_beside_another_leader
+            ) as socket:
                 await self._stream(socket)
         except LoginRefusedError as error:
             raise ProgramError(EXIT_CODES[error.cause], str(error)) from error
@@ -208,8 +228,6 @@ class Producer:
         """Read frames and keep the channels as desired until the end, or until `stop` is set."""
         self._intake.begin_connection()
         self._connected_at = time.monotonic()
-        self._sleep = SleepDetector()
-        self._term = self._leadership.term if self._leadership else 0
         self._publisher.beat.epoch = time.time_ns() // 1_000_000
         self._publisher.state("streaming")
         reader = asyncio.create_task(self._read(socket))
@@ -253,27 +271,33 @@ class Producer:
 
         That is so after this process slept, or its network was away: neither vendor nor Kafka sent
         anything. Frames that waited would get newer stamps than the other copy's corrections of the
-        same seconds, and the older values would win. The gap of the handover includes them.
+        same seconds, and the older values would win. The gap of the handover includes them. A login
+        would evict the other copy.
         """
         if self._leadership is None:
             return
-        if self._leadership.is_replaced:
-            raise ConnectionLostError("another copy leads")
-        silence = time.monotonic() - (self._intake.last_data_at or self._connected_at)
-        away = max(self._sleep.longest(), min(silence, self._leadership.longest_silence()))
-        if away <= SLEPT_SECONDS:
-            return
-        if away >= self._leadership.session_seconds:
-            self._leadership.rejoin()
-        confirmed = await asyncio.to_thread(self._leadership.confirm)
-        if not confirmed or self._leadership.term != self._term:
-            raise ConnectionLostError("this copy was away, and another one may have led")
+        async with self._asking:
+            if self._leadership.is_replaced or not self._may_read:
+                raise ConnectionLostError("another copy leads")
+            silence = time.monotonic() - (self._intake.last_data_at or self._connected_at)
+            away = max(self._sleep.longest(), min(silence, self._leadership.longest_silence()))
+            if away <= SLEPT_SECONDS:
+                return
+            self._may_read = False
+            if away >= self._leadership.session_seconds:
+                self._leadership.rejoin()
+            confirmed = await asyncio.to_thread(self._leadership.confirm)
+            if not confirmed or self._leadership.term != self._term:
+                raise ConnectionLostError("this copy was away, and another one may have led")
+            self._may_read = True
 
     async def _keep(self, socket: ClientConnection) -> None:
         while not self._stop.is_set():
-            self._sleep.measure()
-            if self._leadership and self._leadership.is_replaced:
-                raise ConnectionLostError("another copy leads")
+            if (leadership := self._leadership) and (
+                # Once Kafka is heard again: its outage at night is not judged in the morning.
+                leadership.is_replaced or leadership.silence <= SLEPT_SECONDS
+            ):
+                await self._refuse_beside_another_leader()
             self._publisher.tick()
             self._delivery.serve()
             refusal = self._delivery.refusal

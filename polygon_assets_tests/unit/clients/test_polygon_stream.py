@@ -165,3 +165,26 @@ def test_a_vendor_that_quotes_the_key_does_not_put_it_into_the_error() -> None:
         with pytest.raises((LoginRefusedError, ConnectionLostError), match=r"\*\*\*") as caught:
             log_in(*answers, close=close)
         assert "the-secret-key" not in f"{caught.value} {caught.value!r}"
+
+
+def test_a_copy_that_may_not_log_in_sends_no_key() -> None:
+    received: list[str | bytes] = []
+
+    async def talk(socket: ServerConnection) -> None:
+        await socket.send(CONNECTED)
+        received.extend([message async for message in socket])
+
+    async def refuse() -> None:
+        raise ConnectionLostError("another copy leads")
+
+    async def run() -> None:
+        async with serve(talk, "127.0.0.1", 0) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            address = {"polygon_websocket_url": f"ws://127.0.0.1:{port}/stocks"}
+            settings = Settings.model_validate(address | {"polygon_api_key": "the-secret-key"})
+            async with open_connection(settings, before_login=refuse):
+                pass
+
+    with pytest.raises(ConnectionLostError, match="another copy leads"):
+        asyncio.run(run())
+    assert received == []

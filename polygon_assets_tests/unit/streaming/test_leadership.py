@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from confluent_kafka import KafkaError
 
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.leadership import Leadership
@@ -36,3 +37,28 @@ def test_the_longest_silence_is_that_of_every_broker_and_is_asked_for_once(
     leadership._consumer.close()
     assert leadership.longest_silence() == longest
     assert leadership.longest_silence() == 0.0
+
+
+@pytest.mark.parametrize(
+    ("code", "heard", "after"),
+    [
+        pytest.param(KafkaError._TRANSPORT, 0.25, False, id="Kafka is back"),
+        pytest.param(KafkaError._ALL_BROKERS_DOWN, 9.0, True, id="Kafka is still away"),
+        pytest.param(KafkaError.GROUP_AUTHORIZATION_FAILED, 0.25, True, id="a right is missing"),
+    ],
+)
+def test_a_problem_lasts_until_kafka_is_heard_unless_it_is_kafkas_answer(
+    code: int, heard: float, after: bool
+) -> None:
+    leadership = Leadership(Settings(kafka_bootstrap_servers="127.0.0.1:1"))
+    leadership._on_error(KafkaError(code))
+    assert leadership.problem
+    leadership._on_statistics(statistics(heard))
+    leadership._consumer.close()
+    assert bool(leadership.problem) is after
+
+
+@pytest.mark.parametrize("seconds", [3, 60], ids=["shortest", "longest"])
+def test_each_allowed_session_is_one_that_the_client_accepts(seconds: float) -> None:
+    settings = Settings(kafka_bootstrap_servers="127.0.0.1:1", leader_session_seconds=seconds)
+    Leadership(settings)._consumer.close()

@@ -10,11 +10,13 @@ import json
 import time
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from polygon_assets.clients.polygon_stream import ConnectionLostError
 from polygon_assets.events.vendor_channels import Frame, read_frame
+from polygon_assets.streaming.producer import KEEPER_SECONDS
 from polygon_assets_tests.unit.streaming.producer_rig import Rig, new_york
 from polygon_assets_tests.unit.streaming.samples import START_MS
 
@@ -72,6 +74,7 @@ def copy_of(
         session_seconds=6.0,
         term=term,
         confirm=lambda: is_confirmed,
+        silence=0.0,
         longest_silence=lambda: kafka_idle_seconds,
     )
     copy.rejoin = lambda: setattr(copy, "term", copy.term + 1)
@@ -136,6 +139,56 @@ def test_a_frame_that_waited_while_the_network_was_away_is_left_to_the_gap_too(
     with pytest.raises(ConnectionLostError):
         asyncio.run(rig.producer._read(OneFrame()))
     assert len(rig.delivery.versions) == taken
+
+
+def test_an_outage_of_kafka_in_a_quiet_market_is_settled_at_its_end_and_not_by_the_next_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig, silences, answers = Rig(monkeypatch, "24/7"), [3.0], [True]
+    leadership = copy_of()
+    leadership.longest_silence = lambda: silences.pop() if silences else 0.0
+    leadership.confirm = answers.pop
+    leadership.silence = 3.0
+    rig.producer._leadership = leadership
+
+    async def quiet_market() -> None:
+        keeper = asyncio.create_task(rig.producer._keep(AsyncMock()))
+        await asyncio.sleep(0.05)
+        assert answers, "while Kafka is away nobody is asked"
+        leadership.silence = 0.0
+        await asyncio.sleep(2 * KEEPER_SECONDS)
+        assert not answers, "Kafka is back, and is asked once"
+        keeper.cancel()
+        await rig.producer._read(OneFrame())
+
+    with pytest.raises(ConnectionLostError):
+        asyncio.run(quiet_market())
+    assert len(rig.delivery.versions) == 1
+
+
+def test_frames_that_still_wait_are_left_to_the_gap_once_the_keeper_has_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = Rig(monkeypatch, "24/7")
+    rig.producer._leadership = leadership = copy_of()
+    rig.producer._connected_at = time.monotonic()
+    rig.producer._sleep._measured_at -= 3
+    with pytest.raises(ConnectionLostError, match="another one may have led"):
+        asyncio.run(rig.producer._keep(AsyncMock()))
+    leadership.confirm = lambda: True
+    with pytest.raises(ConnectionLostError, match="another copy leads"):
+        asyncio.run(rig.producer._read(OneFrame()))
+    assert rig.delivery.versions == []
+
+
+def test_the_next_confirmation_makes_it_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(monkeypatch, "24/7")
+    rig.producer._leadership = leadership = copy_of(is_confirmed=True, term=3)
+    rig.producer._may_read = False
+    assert asyncio.run(rig.producer._is_confirmed(leadership))
+    with pytest.raises(ConnectionLostError):
+        asyncio.run(rig.producer._read(OneFrame()))
+    assert len(rig.delivery.versions) == 1
 
 
 def test_the_stamp_is_that_of_the_arrival_however_long_a_frame_takes_to_parse(
