@@ -144,3 +144,37 @@ def next_to_fill(
         and (entry.state != "open" or not reason_to_wait(entry, market, limits))
     ]
     return sorted(due, key=lambda entry: (bool(entry.note), entry.since))[:MOST_PER_RUN]
+
+
+def fetched_together(entries: Sequence[GapEntry]) -> list[list[GapEntry]]:
+    """The gaps in the order given, those that ask for the same seconds as one group.
+
+    A fill also fetches the revision window before its gap, so ten short losses within some minutes
+    would fetch the same quarter of an hour ten times. A gap whose last try failed stays alone, so
+    that it holds up no other.
+    """
+    groups: list[list[GapEntry]] = []
+    for entry in entries:
+        for group in groups:
+            if all(not one.note and one.is_readable for one in (group[0], entry)) and _overlap(
+                spanned(group), entry
+            ):
+                group.append(entry)
+                break
+        else:
+            groups.append([entry])
+    return groups
+
+
+def spanned(group: Sequence[GapEntry]) -> GapEntry:
+    """The first gap of a group, from the earliest beginning to the latest end of all."""
+    since, until = min(gap.since for gap in group), max(gap.until for gap in group)
+    return replace(group[0], since=since, until=until)
+
+
+def _overlap(one: GapEntry, other: GapEntry) -> bool:
+    """Whether two gaps of the same channels and state are fetched with a second in common."""
+    is_alike = one.channels == other.channels and one.state == other.state
+    return is_alike and (
+        one.since - REVISION_WINDOW < other.until and other.since - REVISION_WINDOW < one.until
+    )

@@ -8,6 +8,7 @@ tables lack.
 
 import datetime as dt
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -65,15 +66,31 @@ class GapFillError(PolygonAssetsError):
 
 
 @dataclass
+class Rows:
+    """Of one gap: its seconds by REST, with the revision window before it, and what it changed."""
+
+    found: int = 0
+    added: int = 0
+    corrected: int = 0
+
+
+@dataclass
 class Outcome:
     """What one fill has done so far."""
 
+    gaps: Sequence[GapEntry]
+    rows: dict[str, Rows] = field(default_factory=dict)
+    """By gap id."""
     symbols: int = 0
     rest_bars: int = 0
-    added: int = 0
-    corrected: int = 0
     failures: dict[str, PolygonApiError] = field(default_factory=dict)
     """By symbol, why the vendor gave no bars of it, or which of them are unusable."""
+
+    def __post_init__(self) -> None:
+        self.rows = {gap.gap_id: Rows() for gap in self.gaps}
+        # A second that several gaps fetch counts as changed by the one that would come first.
+        self._by_end = sorted(self.gaps, key=lambda gap: gap.until)
+        self._ends = [_ms(gap.until) for gap in self._by_end]
 
     def take(self, chunk: "Chunk") -> None:
         """Add a chunk. Raises a failure while no symbol has had a usable answer.
@@ -81,12 +98,22 @@ class Outcome:
         Rather one that another try may cure: the others would make the gap unfillable for good.
         """
         self.symbols += chunk.symbols
-        self.rest_bars += chunk.differences.rest_bars
-        self.added += len(chunk.differences.missing)
-        self.corrected += len(chunk.differences.corrected)
+        self.rest_bars += len(chunk.starts)
+        for gap in self.gaps:
+            since, until = _ms(gap.since - REVISION_WINDOW), _ms(gap.until)
+            self.rows[gap.gap_id].found += bisect_left(chunk.starts, until) - bisect_left(
+                chunk.starts, since
+            )
+        for bar in chunk.differences.missing:
+            self._changed(bar).added += 1
+        for bar in chunk.differences.corrected:
+            self._changed(bar).corrected += 1
         self.failures |= chunk.failures
         if len(self.failures) == self.symbols and not self.rest_bars:
             raise next(iter((self.unanswered or self.failures).values()))
+
+    def _changed(self, bar: RawAggregate) -> Rows:
+        return self.rows[self._by_end[bisect_right(self._ends, bar.start_timestamp)].gap_id]
 
     @property
     def unanswered(self) -> dict[str, PolygonApiError]:
@@ -103,6 +130,8 @@ class Chunk:
     """The differences of some symbols, and the failures as in `Outcome`."""
 
     symbols: int
+    starts: list[int]
+    """Of the bars by REST, Unix milliseconds, sorted."""
     differences: Differences
     failures: dict[str, PolygonApiError]
 
@@ -134,39 +163,46 @@ class GapFiller:
         self._clickhouse.close()
 
     def fill(self, entry: GapEntry, market_now: dt.datetime) -> GapEntry:
-        """Fill a gap and return its new entry: filled, verified, or unfillable with the reason.
+        """`fill_together` of one gap."""
+        [filled] = self.fill_together([entry], market_now)
+        return filled
 
-        One symbol without bars holds up no other, nor does one unusable bar. Raises GapFillError,
-        and PolygonApiError when the vendor is away, rejects the key or gives no usable answer: a
-        later try may succeed.
+    def fill_together(self, gaps: Sequence[GapEntry], market_now: dt.datetime) -> list[GapEntry]:
+        """Fill gaps of the same channels; the new entries: filled, verified, or unfillable.
+
+        Their seconds are fetched once, from the earliest to the latest. One symbol without bars
+        holds up no other, nor does one unusable bar. Raises GapFillError, and PolygonApiError when
+        the vendor is away, rejects the key or gives no usable answer: a later try may succeed.
         """
+        entry = decisions.spanned(gaps)
         if not entry.is_readable:
-            return entry
+            return list(gaps)
         scope = self.scope(entry)
         if not scope.symbols:
             note = (
                 "none of its channels is subscribed any more: waive_gaps closes the day without it"
             )
-            return replace(entry, state="unfillable", note=note)
+            return [replace(gap, state="unfillable", note=note) for gap in gaps]
         market = decisions.Market(calendar_of(self._settings), len(scope.symbols))
         need = decisions.need(entry, market)
         self._log(
             f"{entry.cause} from {entry.since:%Y-%m-%d %H:%M:%S} to {entry.until:%H:%M:%S} UTC: "
             f"{need.symbols:,} symbols, {need.requests:,} requests, "
             f"{decisions.duration(need, self._per_minute)}"
+            + (f", for {len(gaps)} gaps together" if len(gaps) > 1 else "")
         )
-        outcome, waiting = Outcome(), list[RawAggregate]()
+        outcome, waiting = Outcome(gaps), list[RawAggregate]()
         try:
             for chunk in self._chunks(entry, scope.symbols):
                 outcome.take(chunk)
                 # Kept only until they are stored: memory stays flat for any set of symbols.
                 waiting = self._not_stored([*waiting, *self._publish(chunk.differences)])
         except (PolygonNotEntitledError, PolygonNoDataError) as error:
-            return replace(entry, state="unfillable", note=str(error))
+            return [replace(gap, state="unfillable", note=str(error)) for gap in gaps]
         self._wait_until_stored(waiting)
         if unanswered := outcome.unanswered:
             raise GapFillError(_described(unanswered))
-        return _filled(replace(entry, channels=scope.channels), outcome, market_now)
+        return [_filled(replace(gap, channels=scope.channels), outcome, market_now) for gap in gaps]
 
     def scope(self, entry: GapEntry) -> Scope:
         """What a gap concerns of what is subscribed now, the symbols that trade most first.
@@ -206,7 +242,8 @@ class GapFiller:
                     if error
                 }
                 compared = differences(bars, self._stored(chunk, since, until))
-                yield Chunk(len(chunk), compared, failures)
+                starts = sorted(bar.start_timestamp for bar in bars)
+                yield Chunk(len(chunk), starts, compared, failures)
                 self._log(progress(min(start + CHUNK_SYMBOLS, len(symbols)), len(symbols)))
 
     def _try(
@@ -287,14 +324,14 @@ def _ranked(symbols: Collection[str], active: Sequence[str]) -> list[str]:
 
 def _filled(entry: GapEntry, outcome: Outcome, market_now: dt.datetime) -> GapEntry:
     """The entry after a fill: verified once no correction can come any more."""
-    due = decisions.verify_after(entry)
+    due, rows = decisions.verify_after(entry), outcome.rows[entry.gap_id]
     filled = replace(
         entry,
         state="verified" if market_now >= due else "filled",
         note="",
-        rows_found=max(entry.rows_found, outcome.rest_bars),
-        rows_added=entry.rows_added + outcome.added,
-        rows_corrected=entry.rows_corrected + outcome.corrected,
+        rows_found=max(entry.rows_found, rows.found),
+        rows_added=entry.rows_added + rows.added,
+        rows_corrected=entry.rows_corrected + rows.corrected,
         verify_after=due,
     )
     if outcome.failures:

@@ -39,7 +39,6 @@ class StoredSecond:
 class Differences:
     """The bars of REST that must be published: seconds that are missing, and other values."""
 
-    rest_bars: int
     missing: list[RawAggregate]
     corrected: list[RawAggregate]
 
@@ -151,7 +150,7 @@ def differences(bars: Sequence[RawAggregate], stored: Mapping[Key, StoredSecond]
             missing.append(bar)
         elif row.received_us < bar.received_at and not is_same(bar, row):
             corrected.append(bar)
-    return Differences(len(bars), missing, corrected)
+    return Differences(missing, corrected)
 
 
 def is_same(bar: RawAggregate, row: StoredSecond) -> bool:

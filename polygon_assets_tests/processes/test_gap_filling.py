@@ -142,6 +142,35 @@ def test_every_second_of_a_gap_is_stored_with_its_final_values(
     assert (again.rows_added, again.rows_corrected) == (filled.rows_added, filled.rows_corrected)
 
 
+def test_gaps_that_ask_for_the_same_seconds_are_fetched_once_and_each_is_counted(
+    live: Live,
+    programs: Programs,
+    settings: Settings,
+    filler: GapFiller,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = crash_and_return(live, programs)
+    middle = entry.since.replace(microsecond=0) + dt.timedelta(seconds=2)
+    gaps = [replace(entry, gap_id="b", since=middle), replace(entry, gap_id="a", until=middle)]
+    since, bars_of = entry.since - REVISION_WINDOW, PolygonRest.second_bars
+    missing = final(live, since, entry.until).keys() - stored(settings, since, entry.until).keys()
+    asked = list[str]()
+
+    def counted(rest: PolygonRest, symbol: str, *limits: int) -> list[Mapping[str, Any]]:
+        asked.append(symbol)
+        return bars_of(rest, symbol, *limits)
+
+    monkeypatch.setattr(PolygonRest, "second_bars", counted)
+    filled = filler.fill_together(gaps, now())
+    assert sorted(asked) == sorted(SYMBOLS)
+    assert stored(settings, since, entry.until) == final(live, since, entry.until)
+    assert [(gap.gap_id, gap.state) for gap in filled] == [("b", "filled"), ("a", "filled")]
+    for gap in filled:
+        assert gap.rows_found == len(final(live, gap.since - REVISION_WINDOW, gap.until))
+        assert gap.rows_added > 0
+    assert sum(gap.rows_added for gap in filled) == len(missing)
+
+
 @pytest.mark.long
 def test_with_the_whole_market_every_ticker_is_asked_the_active_ones_first(
     live: Live, programs: Programs, settings: Settings, filler: GapFiller
@@ -323,14 +352,15 @@ def test_a_gap_that_cannot_be_filled_holds_up_no_other_and_a_person_may_waive_it
 ) -> None:
     put_in_force(settings, "A.AAPL")
     moment = now() - dt.timedelta(hours=1)
-    bad, good = (GapEntry(name, moment, moment, "crash") for name in ("bad", "good"))
+    bad = GapEntry("bad", moment, moment, "crash")
+    good = replace(bad, gap_id="good", channels=("A.AAPL",))
 
-    def fail_for_bad(_filler: GapFiller, entry: GapEntry, _now: dt.datetime) -> GapEntry:
-        if entry.gap_id == "bad":
+    def fail_for_bad(_filler: GapFiller, gaps: list[GapEntry], _now: dt.datetime) -> list[GapEntry]:
+        if gaps[0].gap_id == "bad":
             raise GapFillError("out of cheese")
-        return replace(entry, state="verified", note="")
+        return [replace(gap, state="verified", note="") for gap in gaps]
 
-    monkeypatch.setattr(GapFiller, "fill", fail_for_bad)
+    monkeypatch.setattr(GapFiller, "fill_together", fail_for_bad)
     values = {name.lower(): value for name, value in stack.environment().items()}
     environment = {"environment": OfStack(values=values)}
 

@@ -90,9 +90,9 @@ def fill(context: dg.OpExecutionContext, config: GapsToFill, environment: Enviro
         ):
             chosen = _chosen(gap_ledger.read(client), config.gap_ids)
             failed = [
-                reason
-                for entry in chosen
-                if (reason := _fill_one(context, client, filler, entry, environment.clock()))
+                failure
+                for group in decisions.fetched_together(chosen)
+                for failure in _fill_together(context, client, filler, group, environment.clock())
             ]
     except (Error, PolygonUnavailableError) as error:
         raise dg.Failure(f"{error}; the gaps stay in the ledger", allow_retries=False) from error
@@ -103,35 +103,38 @@ def fill(context: dg.OpExecutionContext, config: GapsToFill, environment: Enviro
         )
 
 
-def _fill_one(
+def _fill_together(
     context: dg.OpExecutionContext,
     client: "Client",
     filler: "GapFiller",
-    entry: GapEntry,
+    group: Sequence[GapEntry],
     clock: MarketClock,
-) -> str:
-    """Fill one gap and store its new state; why it failed, so that the next ones go on."""
+) -> list[str]:
+    """Fill gaps and store their new states; why each failed, so that the next ones go on."""
     from polygon_assets.clients.polygon_answers import PolygonApiError, PolygonUnavailableError
     from polygon_assets.clients.subscription_store import SubscriptionStoreError
     from polygon_assets.gap_filling.fill import GapFillError
 
-    if not _store_unless_waived(client, replace(entry, state="filling")):
-        return ""
+    gaps = [gap for gap in group if _store_unless_waived(client, replace(gap, state="filling"))]
+    if not gaps:
+        return []
     try:
-        filled = filler.fill(entry, clock.market(_now()))
+        filled = filler.fill_together(gaps, clock.market(_now()))
     except PolygonUnavailableError:
         raise
     except (GapFillError, PolygonApiError, SubscriptionStoreError) as error:
-        context.log.warning("%s: %s", entry.gap_id, error)
-        _store_unless_waived(client, replace(entry, note=str(error)[:LONGEST_NOTE]))
-        return f"{entry.gap_id}: {error}"
-    _store_unless_waived(client, filled)
-    context.log.info(
-        f"{filled.gap_id}: {filled.state}; {filled.rows_found:,} seconds by REST, "
-        f"{filled.rows_added:,} added, {filled.rows_corrected:,} corrected"
-        + (f"; {filled.note}" if filled.note else "")
-    )
-    return ""
+        for gap in gaps:
+            context.log.warning("%s: %s", gap.gap_id, error)
+            _store_unless_waived(client, replace(gap, note=str(error)[:LONGEST_NOTE]))
+        return [f"{gap.gap_id}: {error}" for gap in gaps]
+    for gap in filled:
+        _store_unless_waived(client, gap)
+        context.log.info(
+            f"{gap.gap_id}: {gap.state}; {gap.rows_found:,} seconds by REST, "
+            f"{gap.rows_added:,} added, {gap.rows_corrected:,} corrected"
+            + (f"; {gap.note}" if gap.note else "")
+        )
+    return []
 
 
 def _store_unless_waived(client: "Client", entry: GapEntry) -> bool:

@@ -15,6 +15,7 @@ from polygon_assets.gap_filling.decisions import (
     Market,
     Need,
     duration,
+    fetched_together,
     is_due,
     need,
     newly_waiting,
@@ -22,6 +23,7 @@ from polygon_assets.gap_filling.decisions import (
     open_seconds,
     reason_to_wait,
     requests_per_minute,
+    spanned,
 )
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import clamped_utc
@@ -165,3 +167,36 @@ class TestDecide:
 
     def test_without_a_due_gap_nothing_is_launched(self) -> None:
         assert decide([], [], NOW) == Wait("no gap is due")
+
+
+QUARTER = 15 * 60
+SHORT = gap(5000)
+"""From 5,010 to 5,000 s ago; its fetch begins 15 minutes earlier."""
+
+
+@pytest.mark.parametrize(
+    ("other", "together"),
+    [
+        pytest.param(gap(4990, 5), True, id="soon after it"),
+        pytest.param(gap(4000, 1000 - QUARTER - 1), False, id="more than a window later"),
+        pytest.param(gap(4000, 1001), True, id="it reaches into it"),
+        pytest.param(gap(5000 + QUARTER, 10), True, id="its end is fetched too"),
+        pytest.param(gap(5010 + QUARTER, 10), False, id="its end is not fetched any more"),
+        pytest.param(gap(4990, 5, channels=("A.AAPL",)), False, id="other channels"),
+        pytest.param(gap(4990, 5, state="filled"), False, id="another state"),
+        pytest.param(gap(4990, 5, note="the last try failed"), False, id="its last try failed"),
+        pytest.param(gap(4990, 5, gap_id="unreadable-report-1"), False, id="no interval is known"),
+    ],
+)
+def test_gaps_that_ask_for_the_same_seconds_are_fetched_together(
+    other: GapEntry, together: bool
+) -> None:
+    for gaps in ([SHORT, other], [other, SHORT]):
+        groups = fetched_together(gaps)
+        assert groups == ([gaps] if together else [[gap] for gap in gaps])
+
+
+def test_a_group_spans_from_its_earliest_to_its_latest_moment() -> None:
+    earlier, later = gap(100, 50), gap(20, 10)
+    span = spanned([later, earlier])
+    assert (span.gap_id, span.since, span.until) == (later.gap_id, earlier.since, later.until)
