@@ -12,7 +12,19 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench import batch, batch_table, failover, live, page, repair, report, rounds, soak, table
+from bench import (
+    batch,
+    batch_table,
+    failover,
+    live,
+    page,
+    page_beside_streams,
+    repair,
+    report,
+    rounds,
+    soak,
+    table,
+)
 from bench.laboratory import laboratory
 from bench.rounds import Results
 from polygon_assets.local.launcher.servers import EMBEDDED, KAFKAS
@@ -22,6 +34,7 @@ QUICK_MINUTES, QUICK_WARM_UP_SECONDS = 0.2, 5.0
 SYMBOLS, QUICK_SYMBOLS = 1_000, 50
 OUTAGE_SECONDS, QUICK_OUTAGE_SECONDS = 120.0, 5.0
 KILLS = 5
+BESIDE_SECONDS = 120.0
 VISIT_SECONDS, QUICK_VISIT_SECONDS, VISITORS, MILLION_ROWS = 300.0, 20.0, 10, 50
 DAYS, TICKERS, QUICK_DAYS, QUICK_TICKERS = 10, 10_000, 2, 500
 
@@ -58,6 +71,7 @@ def main(
             _repair(QUICK_SYMBOLS, QUICK_EVENTS, QUICK_OUTAGE_SECONDS),
             _failover(1, kafka),
             _page(QUICK_VISIT_SECONDS, 2, 1),
+            _page_beside_streams(QUICK_VISIT_SECONDS, 2, kafka),
             *_soak(QUICK_MINUTES, kafka, QUICK_WARM_UP_SECONDS),
         ]
     else:
@@ -67,6 +81,7 @@ def main(
             _repair(SYMBOLS, EVENTS, OUTAGE_SECONDS),
             _failover(KILLS, kafka),
             _page(VISIT_SECONDS, VISITORS, MILLION_ROWS),
+            _page_beside_streams(BESIDE_SECONDS, VISITORS, kafka),
             *_soak(minutes, kafka),
         ]
     if write:
@@ -89,15 +104,24 @@ def soak_command(minutes: float, kafka: str) -> None:
 @click.option(
     "--million-rows", default=MILLION_ROWS, show_default=True, help="Stored at the start."
 )
-def page_command(seconds: float, visitors: int, million_rows: int) -> None:
-    """Measure only the live page."""
+@_kafka
+def page_command(seconds: float, visitors: int, million_rows: int, kafka: str) -> None:
+    """Measure only the live page, alone and beside the streams."""
     _page(seconds, visitors, million_rows)
+    _page_beside_streams(min(seconds, BESIDE_SECONDS), visitors, kafka)
 
 
 def _page(seconds: float, visitors: int, million_rows: int) -> str:
     with tempfile.TemporaryDirectory() as folder, console.status("filling the tables"):
         lines = list(page.run(Path(folder), seconds, visitors, million_rows))
     return _show("the live page beside the whole market", page.COLUMNS, lines)
+
+
+def _page_beside_streams(seconds: float, visitors: int, kafka: str) -> str:
+    with tempfile.TemporaryDirectory() as folder, console.status("starting"):
+        lines = list(page_beside_streams.run(Path(folder), seconds, visitors, kafka))
+    title = f"the live page beside the streams of the full market, {kafka} Kafka, one run"
+    return _show(title, page.COLUMNS, lines)
 
 
 @main.command(name="failover")
@@ -114,9 +138,10 @@ def _failover(kills: int, kafka: str) -> str:
         for taken in failover.run(Path(folder), kills, kafka):
             seconds.append(taken)
             status.update(f"kill {len(seconds)} of {kills}: {taken:.1f} s")
+    each = ", ".join(f"{taken:.1f}" for taken in sorted(seconds))
     line = (
         f"{kafka} Kafka, {kills} kills: from kill -9 to the standby's first delivered event "
-        f"{min(seconds):.1f} to {max(seconds):.1f} s, median {statistics.median(seconds):.1f} s"
+        f"{statistics.median(seconds):.1f} s (median), {max(seconds):.1f} s at most; all: {each}"
     )
     console.print(line)
     return f"failover of the producer\n\n{line}\n"

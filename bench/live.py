@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,12 +98,20 @@ def accept_everything(settings: Settings) -> None:
 
 
 def watch(
-    poller: LatencyPoller, seconds: float, *, record: bool = True, census: Census | None = None
+    poller: LatencyPoller,
+    seconds: float,
+    *,
+    record: bool = True,
+    census: Census | None = None,
+    pause: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Poll for new rows; without `record`, as during the warm-up, their latencies do not count."""
+    """Poll for new rows; without `record`, as during the warm-up, their latencies do not count.
+
+    `pause` waits between two polls; a browser's own wait reads its messages meanwhile.
+    """
     end = time.monotonic() + seconds
     while (now := time.monotonic()) < end:
         poller.poll(record=record)
         if census and now - census.readings[-1].at >= 1.0:
             census.take()
-        time.sleep(POLL_SECONDS)
+        pause(POLL_SECONDS)

@@ -1,7 +1,7 @@
 """The live page with ten visitors while the whole market is inserted, and its questions by CPU.
 
-Add what a visitor waits for here; the streams' own latency belongs to `soak`. ClickHouse, the page,
-the visitors' Chromium and the inserting process share the machine.
+Add what a visitor waits for here; what visitors do to the streams belongs to `page_beside_streams`.
+ClickHouse, the page, the visitors' Chromium and the inserting process share the machine.
 """
 
 import datetime as dt
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 SYMBOLS, ROWS_PER_SECOND = 10_000, 12_000
 CHUNK_SECONDS = 200
-VISITED = ("", "symbol/S00001", "trust", "cost")
+VISITED = ("", "symbol/{symbol}", "trust", "cost")
 """The views that visitors have open, in turn."""
 PROBE, PROBE_SECONDS = "PROBE", 5.0
 REPEATS = 5
@@ -54,6 +54,15 @@ STORED_AFTER = 600
 """Seconds: the first symbol's end when the measurement begins."""
 PRICES = ("open", "high", "low", "close", "vwap", "aggregate_vwap", "official_open_price")
 COLUMNS = ("the live page", "result", "target")
+WITHOUT_FINALITY = """
+    SELECT intDiv(toUnixTimestamp(start_timestamp), 10) AS start,
+        argMin(open, start_timestamp), max(high), min(low), argMax(close, start_timestamp),
+        sum(volume)
+    FROM market.stock_aggregates FINAL
+    WHERE symbol = 'S00001' AND start_timestamp >= {since:DateTime64(3, 'UTC')}
+    GROUP BY start
+    ORDER BY start
+"""
 Line = tuple[str, ...]
 
 
@@ -101,7 +110,7 @@ def run(folder: Path, seconds: float, visitors: int, million_rows: int) -> Itera
         yield from _questions(stack, settings, million_rows)
         with (
             _inserting(settings),
-            _page(stack, folder / "page.log") as (port, process),
+            serving(stack, folder / "page.log") as (port, process),
             sync_playwright() as playwright,
         ):
             browser = playwright.chromium.launch(
@@ -112,10 +121,15 @@ def run(folder: Path, seconds: float, visitors: int, million_rows: int) -> Itera
             context = browser.new_context(viewport={"width": 1280, "height": 900})
             tabs = [context.new_page() for _ in range(visitors)]
             for number, tab in enumerate(tabs):
-                tab.goto(f"{address}/{VISITED[number % len(VISITED)]}")
+                tab.goto(f"{address}/{view(number, 'S00001')}")
             title = f"{visitors} visitors for {seconds:.0f} s at {ROWS_PER_SECOND:,} rows/s"
             yield from _visits(tabs[0], settings, process, seconds, title)
             browser.close()
+
+
+def view(number: int, symbol: str) -> str:
+    """The path of a visitor's view."""
+    return VISITED[number % len(VISITED)].format(symbol=symbol)
 
 
 def _fill(client: "Client", million_rows: int) -> None:
@@ -160,7 +174,7 @@ def _questions(stack: Stack, settings: Settings, million_rows: int) -> Iterator[
     """CPU of ClickHouse for each question of the page."""
     server = Usage([psutil.Process(stack.process("clickhouse").pid)])
     now, today = dt.datetime.now(dt.UTC), _today()
-    with market.connect(settings) as connection:
+    with market.connect(settings) as connection, closing(clickhouse.connect(settings)) as client:
 
         def bars(symbol: str, age: dt.timedelta, every: str) -> pa.Table:
             return market.bars(symbol, now - age, now, every=every, connection=connection)
@@ -168,7 +182,16 @@ def _questions(stack: Stack, settings: Settings, million_rows: int) -> Iterator[
         questions: dict[str, tuple[Callable[[], pa.Table], str]] = {
             "top movers": (lambda: market.movers(connection=connection), TARGET),
             "last prices of all symbols": (lambda: market.last(connection=connection), TARGET),
-            "600 candles of 10 s": (lambda: bars("S00001", 6000 * SECOND, "10s"), TARGET),
+            "600 candles of 10 s with their finality": (
+                lambda: bars("S00001", 6000 * SECOND, "10s"),
+                TARGET,
+            ),
+            "the same candles without it": (
+                lambda: client.query_arrow(
+                    WITHOUT_FINALITY, parameters={"since": now - 6000 * SECOND}
+                ),
+                "",
+            ),
             "when the channels traded today": (
                 lambda: connection.read("traded_intervals", day=today, symbols=[], limit=30),
                 TARGET,
@@ -239,7 +262,7 @@ def _block(names: np.ndarray, second: np.ndarray, draw: np.random.Generator) -> 
 
 
 @contextmanager
-def _page(stack: Stack, log: Path) -> Iterator[tuple[int, psutil.Process]]:
+def serving(stack: Stack, log: Path) -> Iterator[tuple[int, psutil.Process]]:
     port = free_port(0, set())
     command = [sys.executable, "-m", "polygon_assets.cli", "page", "--port", str(port)]
     environment = os.environ | stack.environment() | {"MARKET_CALENDAR": "24/7"}
@@ -305,7 +328,7 @@ def _visits(
         _probe(client, tab, 1)
         time.sleep(10.0)
         server = Usage([page])
-        chromium = Usage(_browser_processes())
+        chromium = Usage(browser_processes())
         delays, end = list[float](), time.monotonic() + seconds
         while time.monotonic() < end:
             delays.append(_probe(client, tab, 2 + len(delays)))
@@ -332,7 +355,7 @@ def _probe(client: "Client", tab: "Page", number: int) -> float:
     return time.monotonic() - started
 
 
-def _browser_processes() -> list[psutil.Process]:
+def browser_processes() -> list[psutil.Process]:
     return [
         process
         for process in psutil.Process().children(recursive=True)

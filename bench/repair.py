@@ -18,6 +18,7 @@ from bench.measure import sample
 from polygon_assets.clients import archive_store, clickhouse, subscription_store
 from polygon_assets.clients.archive_store import ObjectName, content_of, digest_of
 from polygon_assets.clients.polygon import PolygonRest
+from polygon_assets.gap_filling.decisions import verify_after
 from polygon_assets.gap_filling.fill import GapFiller
 from polygon_assets.inspection.streams import positions
 from polygon_assets.local.launcher.stack import running_stack
@@ -79,9 +80,11 @@ def fill(folder: Path, symbols: int) -> tuple[list[Repair], str]:
         # The bare requests first, so that the exchange has drawn the day for both.
         bare, beside_requests = _beside(poller, lambda: _request(settings, gap))
         filled, beside_fill = _beside(poller, lambda: _fill(settings, gap))
-    return [bare, filled], (
+        verified, beside_verification = _beside(poller, lambda: _verify(settings, gap))
+    return [bare, filled, verified], (
         f"p99 received → queryable of the live stream: {before:.2f} s before the fill, "
-        f"{beside_requests:.2f} s beside the bare requests, {beside_fill:.2f} s beside the fill"
+        f"{beside_requests:.2f} s beside the bare requests, {beside_fill:.2f} s beside the fill, "
+        f"{beside_verification:.2f} s beside the verification"
     )
 
 
@@ -118,6 +121,16 @@ def _fill(settings: Settings, gap: GapEntry) -> Repair:
         clock = _Clock()
         filled = filler.fill(gap, dt.datetime.now(dt.UTC))
         return clock.take("gap of 10 minutes", "ours: compared and stored", filled.rows_found)
+
+
+def _verify(settings: Settings, gap: GapEntry) -> Repair:
+    """What follows when no correction can come any more; the exchange's bars are final at once."""
+    with closing(GapFiller(settings, _log)) as filler:
+        clock = _Clock()
+        verified = filler.fill(gap, verify_after(gap))
+        if verified.state != "verified" or verified.rows_added or verified.rows_corrected:
+            raise AssertionError(f"the filled gap still differed: {verified}")
+        return clock.take("gap of 10 minutes", "ours: verified key by key", verified.rows_found)
 
 
 def rebuild(folder: Path, events: int) -> list[Repair]:
