@@ -3,7 +3,6 @@
 Servers of the embedded stack belong to test_stack.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -25,10 +24,11 @@ def has_ended(pid: int) -> bool:
         return True
 
 
-def session_of(pid: int) -> int | None:
-    with suppress(ProcessLookupError):
-        return os.getsid(pid)
-    return None
+def is_started_for(process: psutil.Process, file: Path) -> bool:
+    """Whether the process runs, with this file on its command line."""
+    with suppress(psutil.Error):
+        return str(file) in process.cmdline()
+    return False
 
 
 def test_nothing_outlives_the_process_that_started_it(tmp_path: Path) -> None:
@@ -106,6 +106,9 @@ parent = "import subprocess, sys; subprocess.Popen(" + {IT!r} + ")"
 subprocess.run([sys.executable, '-c', parent, *sys.argv[1:]])
 time.sleep(60)
 """
+PARENT_THAT_DIED_BESIDE_ITS_SESSION = PARENT_THAT_DIED.replace(
+    '+ ")"', '+ ", start_new_session=True)"'
+)
 PARENT_THAT_DIES_DURING_THE_STOP = f"""
 import signal, subprocess, sys, time
 parent = "import subprocess, sys, time; subprocess.Popen(" + {IT!r} + "); time.sleep(60)"
@@ -128,6 +131,7 @@ time.sleep(60)
     "script",
     [
         pytest.param(PARENT_THAT_DIED, id="its parent died"),
+        pytest.param(PARENT_THAT_DIED_BESIDE_ITS_SESSION, id="in a session of its own"),
         pytest.param(PARENT_THAT_DIES_DURING_THE_STOP, id="its parent dies during the stop"),
         pytest.param(STARTED_DURING_THE_STOP, id="started during the stop"),
     ],
@@ -142,5 +146,4 @@ def test_a_stop_ends_what_no_parent_would_stop(tmp_path: Path, script: str) -> N
         time.sleep(0.02)
     process.stop_tree(40, lambda command: "deliver" in command)
     assert delivered.read_text() == "all"
-    session = [other for other in psutil.pids() if session_of(other) == process.pid]
-    assert all(has_ended(other) for other in session)
+    assert [other for other in psutil.process_iter() if is_started_for(other, delivered)] == []

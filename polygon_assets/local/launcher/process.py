@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ import psutil
 
 from polygon_assets.child_processes import prepare_child
 from polygon_assets.local.launcher.environment import cleaned
+from polygon_assets.local.launcher.family import NAME as FAMILY
 from polygon_assets.local.launcher.family import Family
 
 SETTLE_SECONDS = 3.0
@@ -40,13 +42,19 @@ class Process:
     ) -> None:
         """The child gets `death_signal` when this process dies; SIGTERM lets it stop children."""
         self.log = log
+        self._family = uuid.uuid4().hex
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**cleaned(os.environ), "PYTHONUNBUFFERED": "1", **environment},
+                env={
+                    **cleaned(os.environ),
+                    "PYTHONUNBUFFERED": "1",
+                    FAMILY: self._family,
+                    **environment,
+                },
                 start_new_session=True,
                 # Safe between fork and exec: it calls the kernel and takes no lock.
                 preexec_fn=prepare_child(death_signal),  # noqa: PLW1509
@@ -91,13 +99,14 @@ class Process:
         then it has `seconds` to end. What still runs SETTLE_SECONDS after the last of these gets
         SIGKILL.
         """
-        family, terminated = Family(self.pid), set[psutil.Process]()
+        descendants = Family(self.pid, self._family)
+        terminated = set[psutil.Process]()
         deadline = time.monotonic() + seconds
         settled = min(deadline, time.monotonic() + SETTLE_SECONDS)
         self.send(signal.SIGTERM)
         while True:
             has_ended = self.exit_code is not None
-            living, orphans = family.living()
+            living, orphans = descendants.living()
             if has_ended and not living:
                 return
             for orphan in set(orphans) - terminated:
@@ -112,7 +121,7 @@ class Process:
             time.sleep(_POLL_SECONDS)
         self.stop(0.0)
         last = time.monotonic() + seconds
-        while (living := family.living()[0]) and time.monotonic() < last:
+        while (living := descendants.living()[0]) and time.monotonic() < last:
             for process in living:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
