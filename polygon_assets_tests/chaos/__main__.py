@@ -17,7 +17,7 @@ import click
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.launcher.servers import EMBEDDED, KAFKAS
 from polygon_assets.market_calendar import MarketCalendar
-from polygon_assets_tests.chaos.faults import catalogue
+from polygon_assets_tests.chaos.faults import can_cut_connections, catalogue
 from polygon_assets_tests.chaos.report import Show
 from polygon_assets_tests.chaos.run import Run
 from polygon_assets_tests.chaos.system import System, small_disk
@@ -65,6 +65,7 @@ def main(
     ):
         options = ["--tickers", str(tickers), "--activity", str(ACTIVITY), "--kafka", kafka]
         system = System(Path(folder), options)
+        show.left_out(disk=has_disk, connections=can_cut_connections())
         market = Market(tickers=tickers, calendar=MarketCalendar("24/7"), activity=ACTIVITY)
         faults = [
             fault

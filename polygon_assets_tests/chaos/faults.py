@@ -37,6 +37,8 @@ class Fault:
 
     kind: Kind
     strike: Strike
+    role: str = ""
+    """The process that is struck, if it is one."""
 
 
 def catalogue(*, disk: bool, clock: bool) -> list[Fault]:
@@ -56,26 +58,26 @@ def catalogue(*, disk: bool, clock: bool) -> list[Fault]:
 
 def _of_programs() -> Iterator[Fault]:
     for program in PROGRAMS:
-        yield Fault(Kind(f"kill -9 {program}"), _kill(program))
-        yield Fault(Kind(f"SIGTERM {program}"), _kill(program, signal.SIGTERM))
-        yield Fault(Kind(f"SIGSTOP {program}"), _stop(program))
-        yield Fault(Kind(f"{program} slow"), _slow(program))
-        run = f"run of {program}"
-        yield Fault(Kind(f"kill -9 {run}"), _kill(run))
-        yield Fault(Kind(f"SIGSTOP {run}"), _stop(run))
-        yield Fault(Kind(f"{run} slow"), _slow(run))
+        yield from _of_process(program)
+        yield Fault(Kind(f"SIGTERM {program}"), _kill(program, signal.SIGTERM), program)
+        yield from _of_process(f"run of {program}")
 
 
 def _of_servers() -> Iterator[Fault]:
     for server in SERVERS:
-        yield Fault(Kind(f"kill -9 {server}", server), _kill(server))
-        yield Fault(Kind(f"SIGSTOP {server}"), _stop(server))
-        yield Fault(Kind(f"{server} slow"), _slow(server))
+        yield from _of_process(server, server)
         yield from _of_connections(server, server)
 
 
+def _of_process(role: str, server: str = "") -> Iterator[Fault]:
+    """`server` is the server of the stack that may die with it."""
+    yield Fault(Kind(f"kill -9 {role}", server), _kill(role), role)
+    yield Fault(Kind(f"SIGSTOP {role}"), _stop(role), role)
+    yield Fault(Kind(f"{role} slow"), _slow(role), role)
+
+
 def _of_connections(name: str, server: str) -> Iterator[Fault]:
-    if _can_cut_connections():
+    if can_cut_connections():
         yield Fault(Kind(f"connections of {name} cut"), _cut(server))
         yield Fault(Kind(f"one connection of {name} cut"), _cut_one(server))
 
@@ -83,12 +85,10 @@ def _of_connections(name: str, server: str) -> Iterator[Fault]:
 def _of_dagster() -> Iterator[Fault]:
     # The death of any of the three may end `dagster dev`, which the stack then restarts.
     for part in DAGSTER_PARTS:
-        yield Fault(Kind(f"kill -9 {part}", "dagster"), _kill(part))
-        yield Fault(Kind(f"SIGSTOP {part}"), _stop(part))
-        yield Fault(Kind(f"{part} slow"), _slow(part))
+        yield from _of_process(part, "dagster")
     yield from _of_connections("webserver", "dagster")
-    yield Fault(Kind("SIGSTOP dev"), _stop("dev"))
-    yield Fault(Kind("dev slow"), _slow("dev"))
+    yield Fault(Kind("SIGSTOP dev"), _stop("dev"), "dev")
+    yield Fault(Kind("dev slow"), _slow("dev"), "dev")
     yield Fault(Kind("kill -9 dev, started again", alone=True), _restart_dev(signal.SIGKILL))
     yield Fault(Kind("Ctrl-C of dev, started again", alone=True), _restart_dev(signal.SIGINT))
 
@@ -203,7 +203,7 @@ def _reset_connections(*which: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, capture_output=True, check=False)
 
 
-def _can_cut_connections() -> bool:
+def can_cut_connections() -> bool:
     """Whether the kernel lets this user reset connections; port 1 has none."""
     allowed = os.geteuid() == 0 and shutil.which("ss") is not None
     return allowed and _reset_connections("sport", "=", ":1").returncode == 0

@@ -37,10 +37,15 @@ class Struck:
 def next_round(
     kinds: Sequence[Kind], struck: Sequence[Struck], now: float, draw: random.Random
 ) -> list[Kind]:
-    """The faults of the next round: those that struck least often, in random order."""
+    """The faults of the next round: those that struck least often, in random order.
+
+    None where each of them would kill a server once too often: after a while it is allowed again.
+    """
     count = draw.choice(AT_ONCE)
     times = Counter(fault.kind.name for fault in struck)
     allowed = [kind for kind in kinds if _may_die(kind, struck, now)]
+    if not allowed:
+        return []
     draw.shuffle(allowed)
     first, *others = sorted(allowed, key=lambda kind: times[kind.name])
     if first.alone:

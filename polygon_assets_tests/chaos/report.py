@@ -19,7 +19,7 @@ from polygon_assets_tests.chaos.verdict import Comparison, Interval
 
 EXAMPLES = 5
 LOG_LINES = 60
-_LENGTH = re.compile(r" for \d+ s$| had no connection$")
+_LENGTH = re.compile(r" for \d+ s$| by \d+\.\d s$| had no connection$| was already down$")
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,13 @@ class Show:
             f"chaos with seed {seed}: {minutes:g} minutes of faults, {kafka} Kafka, "
             f"{tickers} tickers; repeat with --seed {seed}"
         )
+
+    def left_out(self, *, disk: bool, connections: bool) -> None:
+        """Name the faults that this machine does not allow."""
+        if not disk:
+            self._console.print("left out: the full disk, because no file system can be mounted")
+        if not connections:
+            self._console.print("left out: cut connections, which need root and `ss`")
 
     def round(self, done: Round) -> None:
         self._console.print(f"{done.seconds:6.1f} s  {' + '.join(done.faults)}")

@@ -61,6 +61,8 @@ class Run:
         self.system.start()
         recovery = Recovery(self.system)
         recovery.wait(dt.datetime.now(dt.UTC))
+        missing = {fault.role for fault in self.faults} - {"", *self.system.roles()}
+        assert not missing, f"faults would strike nothing: no process is {sorted(missing)}"
         self.symbols = sorted(PolygonRest(self.system.settings()).active_tickers())
         csv = self.system.folder / "subscriptions.csv"
         csv.write_text("channel\n" + "".join(f"A.{symbol}\n" for symbol in self.symbols))
@@ -79,6 +81,8 @@ class Run:
     def _round(self, recovery: Recovery) -> None:
         now = time.monotonic()
         kinds = next_round([fault.kind for fault in self.faults], self.struck, now, self.draw)
+        if not kinds:
+            return
         self.struck += [Struck(kind, now) for kind in kinds]
         chosen = [fault for fault in self.faults if fault.kind in kinds]
         # Each fault gets its own numbers, so that threads cannot change their order.

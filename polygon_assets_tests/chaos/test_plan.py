@@ -62,3 +62,10 @@ def test_several_faults_strike_together_but_never_the_same_server_twice() -> Non
     together = Counter((fault.at, fault.kind.server) for fault in struck if fault.kind.server)
     assert max(together.values()) == 1
     assert max(Counter(fault.at for fault in struck).values()) == 3
+
+
+def test_where_every_fault_would_kill_a_server_once_too_often_nothing_strikes_for_a_while() -> None:
+    only = [Kind("kill -9 kafka", "kafka")]
+    assert len(rounds(1, DEATHS + 1, only)) == DEATHS - 1
+    struck = rounds(1, 2 + int(WITHIN_SECONDS / ROUND_SECONDS) + 1, only)
+    assert len(struck) > DEATHS - 1

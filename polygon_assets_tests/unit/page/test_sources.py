@@ -16,10 +16,12 @@ from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.market import Connection
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import Heartbeat, ProgramName
+from polygon_assets.page import sources
 from polygon_assets.page.channel_coverage import Activity
 from polygon_assets.page.sources import (
     Beats,
     Delays,
+    NewestPrices,
     _activity,
     _filled_days,
     _lags,
@@ -101,6 +103,23 @@ def received(minute: dt.datetime, at: float, delay: float, symbol: str = "A") ->
     start_ms = round(1000 * start.timestamp())
     received_us = 1000 * (start_ms + 1000 + round(1000 * delay))
     return Second(symbol, start_ms, received_us, 1.0, 3.0, 0.5, 2.0, Decimal(5), 1.5)
+
+
+def test_prices_are_read_again_once_a_newer_second_is_stored_and_for_their_ages(
+    client: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "AGES_SECONDS", 60.0)
+    minute, source = OPENING, NewestPrices()
+    insert(client, [received(minute, 1, 0.2)])
+    first = source.ask(connection)
+    assert source.ask(connection) is first
+    insert(client, [received(minute, 2, 0.2)])
+    second = source.ask(connection)
+    assert (first.newest, second.newest) == (minute + SECOND, minute + 2 * SECOND)
+    client.command("OPTIMIZE TABLE market.stock_newest FINAL")
+    assert source.ask(connection) is second, "a merge is no insert"
+    monkeypatch.setattr(sources, "AGES_SECONDS", 0.0)
+    assert source.ask(connection) is not second
 
 
 def test_delays_are_from_the_end_of_a_second_to_its_receipt(
