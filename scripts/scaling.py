@@ -13,10 +13,10 @@ from polygon_assets.service_sizes import STREAM_SIZES
 
 PEAK_RATE = 12_000
 """Events in the busiest second of the whole market."""
-EVENTS_PER_CORE = {"producer": 250_000, "filter": 122_000, "sink": 219_000, "archiver": 109_000}
-"""By program, of its own CPU (bench/RESULTS.md; the archiver used 0.11 cores at 12,000/s)."""
-ROWS_PER_CLICKHOUSE_CORE = 32_000
-"""Inserts into all tables with their merges: 0.37 cores at 12,000 rows/s for an hour."""
+EVENTS_PER_CORE = {"producer": 250_000, "filter": 122_000, "sink": 219_000, "archiver": 133_000}
+"""By program, of its own CPU (bench/RESULTS.md; the archiver used 0.09 cores at 12,000/s)."""
+ROWS_PER_CLICKHOUSE_CORE = 48_000
+"""Inserts into all tables with their merges: 0.25 cores at 12,000 rows/s for an hour."""
 USABLE = 0.7
 """The share of a task's CPU that a peak may use."""
 COLUMNS = (
