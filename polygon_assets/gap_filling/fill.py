@@ -10,8 +10,9 @@ import datetime as dt
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from polygon_assets.clients import clickhouse, kafka, subscription_store
@@ -59,6 +60,8 @@ RECENT = dt.timedelta(days=7)
 """Symbols that traded in the week before a gap are asked for first: in a shorter time a holiday
 and a quiet day would hide most of the small ones."""
 BAR_WIDTH = 20
+Fetched = tuple[list[RawAggregate], PolygonApiError | None]
+"""A symbol's usable bars, and why others are missing."""
 
 
 class GapFillError(PolygonAssetsError):
@@ -229,35 +232,55 @@ class GapFiller:
         return [symbol for (symbol,) in rows]
 
     def _chunks(self, entry: GapEntry, symbols: Sequence[str]) -> Iterator[Chunk]:
-        """The differences of each chunk of symbols, with a progress bar in the log."""
-        since, until = entry.since - REVISION_WINDOW, entry.until
-        with ThreadPoolExecutor(self._settings.gap_fill_concurrency) as threads:
-            for start in range(0, len(symbols), CHUNK_SYMBOLS):
-                chunk = symbols[start : start + CHUNK_SYMBOLS]
-                fetched = list(threads.map(lambda symbol: self._try(symbol, since, until), chunk))
-                bars = [bar for of_symbol, _ in fetched for bar in of_symbol]
-                failures = {
-                    symbol: error
-                    for symbol, (_, error) in zip(chunk, fetched, strict=True)
-                    if error
-                }
-                compared = differences(bars, self._stored(chunk, since, until))
-                starts = sorted(bar.start_timestamp for bar in bars)
-                yield Chunk(len(chunk), starts, compared, failures)
-                self._log(progress(min(start + CHUNK_SYMBOLS, len(symbols)), len(symbols)))
+        """The differences of each chunk of symbols, with a progress bar in the log.
 
-    def _try(
-        self, symbol: str, since: dt.datetime, until: dt.datetime
-    ) -> tuple[list[RawAggregate], PolygonApiError | None]:
+        While one is compared and published, the next one is already requested.
+        """
+        since, until = entry.since - REVISION_WINDOW, entry.until
+        chunks = [
+            symbols[start : start + CHUNK_SYMBOLS]
+            for start in range(0, len(symbols), CHUNK_SYMBOLS)
+        ]
+        done = 0
+        with ThreadPoolExecutor(self._settings.gap_fill_concurrency) as threads:
+
+            def request(chunk: Sequence[str]) -> list[Future[Fetched]]:
+                return [threads.submit(self._try, symbol, since, until) for symbol in chunk]
+
+            try:
+                requested = request(chunks[0])
+                for chunk, following in zip_longest(chunks, chunks[1:], fillvalue=()):
+                    fetched = [future.result() for future in requested]
+                    requested = request(following)
+                    yield self._compared(chunk, fetched, since, until)
+                    done += len(chunk)
+                    self._log(progress(done, len(symbols)))
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)
+
+    def _compared(
+        self,
+        symbols: Sequence[str],
+        fetched: Sequence[Fetched],
+        since: dt.datetime,
+        until: dt.datetime,
+    ) -> Chunk:
+        bars = [bar for of_symbol, _ in fetched for bar in of_symbol]
+        failures = {
+            symbol: error for symbol, (_, error) in zip(symbols, fetched, strict=True) if error
+        }
+        starts = sorted(bar.start_timestamp for bar in bars)
+        compared = differences(bars, self._stored(symbols, since, until))
+        return Chunk(len(symbols), starts, compared, failures)
+
+    def _try(self, symbol: str, since: dt.datetime, until: dt.datetime) -> Fetched:
         """A symbol's usable bars, and why others are missing; other errors are raised."""
         try:
             return self._fetch(symbol, since, until)
         except (PolygonNoDataError, PolygonNotEntitledError, PolygonNoAnswerError) as error:
             return [], error
 
-    def _fetch(
-        self, symbol: str, since: dt.datetime, until: dt.datetime
-    ) -> tuple[list[RawAggregate], PolygonApiError | None]:
+    def _fetch(self, symbol: str, since: dt.datetime, until: dt.datetime) -> Fetched:
         requested_us, since_ms, until_ms = time.time_ns() // 1000, _ms(since), _ms(until)
         bars = self._rest.second_bars(symbol, since_ms, until_ms)
         if odd := sum(has_odd_vwap(bar) for bar in bars):

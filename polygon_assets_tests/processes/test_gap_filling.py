@@ -23,11 +23,12 @@ from polygon_assets.defs.stream.fill_gaps import fill_gaps, waive_gaps
 from polygon_assets.gap_filling import doubt
 from polygon_assets.gap_filling.fill import GapFiller, GapFillError, Scope, progress
 from polygon_assets.gap_filling.record import record, record_subscription_sets
+from polygon_assets.gap_filling.rest_seconds import Differences
 from polygon_assets.inspection.streams import reported_gaps
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.market_calendar import NEW_YORK, REVISION_WINDOW
 from polygon_assets.market_clock import WALL_CLOCK, calendar_of
-from polygon_assets.messages import Heartbeat
+from polygon_assets.messages import Heartbeat, RawAggregate
 from polygon_assets.serving import gap_ledger, heartbeat_history, subscription_sets
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
@@ -169,6 +170,34 @@ def test_gaps_that_ask_for_the_same_seconds_are_fetched_once_and_each_is_counted
         assert gap.rows_found == len(final(live, gap.since - REVISION_WINDOW, gap.until))
         assert gap.rows_added > 0
     assert sum(gap.rows_added for gap in filled) == len(missing)
+
+
+def test_the_next_symbols_are_requested_while_the_last_ones_are_published(
+    live: Live,
+    programs: Programs,
+    settings: Settings,
+    filler: GapFiller,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = crash_and_return(live, programs)
+    asked, bars_of, publish = list[str](), PolygonRest.second_bars, GapFiller._publish
+
+    def counted(rest: PolygonRest, symbol: str, *limits: int) -> list[Mapping[str, Any]]:
+        asked.append(symbol)
+        return bars_of(rest, symbol, *limits)
+
+    def after_the_next_request(self: GapFiller, chunk: Differences) -> list[RawAggregate]:
+        if len(asked) < len(SYMBOLS):
+            eventually(lambda: len(asked) > 1, "the next symbol is requested")
+        return publish(self, chunk)
+
+    monkeypatch.setattr(PolygonRest, "second_bars", counted)
+    monkeypatch.setattr(GapFiller, "_publish", after_the_next_request)
+    monkeypatch.setattr("polygon_assets.gap_filling.fill.CHUNK_SYMBOLS", 1)
+    assert filler.fill(entry, now()).rows_added > 0
+    assert sorted(asked) == sorted(SYMBOLS)
+    since = entry.since - REVISION_WINDOW
+    assert stored(settings, since, entry.until) == final(live, since, entry.until)
 
 
 @pytest.mark.long
