@@ -165,15 +165,26 @@ def _repair(symbols: int, events: int, outage_seconds: float) -> str:
         tempfile.TemporaryDirectory() as catching_up,
         console.status("starting") as status,
     ):
+        # Each part is printed at its end: a failure of the next one, an hour later, loses nothing.
         status.update("rebuilding a day")
-        repairs = repair.rebuild(Path(rebuilding), events)
+        rebuilt = _show(
+            f"a day of {events:,} events is rebuilt, one run",
+            repair.COLUMNS,
+            repair.lines(repair.rebuild(Path(rebuilding), events)),
+        )
         status.update("filling a gap")
-        filled, note = repair.fill(Path(filling), symbols)
+        lines, note = repair.fill(Path(filling), symbols)
+        filled = _show(
+            f"a gap of {symbols:,} symbols is filled, one run", repair.COLUMNS, repair.lines(lines)
+        )
+        console.print(note)
         status.update("an outage of the sink")
-        repairs += [*filled, *repair.catch_up(Path(catching_up), outage_seconds)]
-    title = f"what was missed is repaired: {symbols:,} symbols, {events:,} events, one run"
-    console.print(note)
-    return f"{_show(title, repair.COLUMNS, repair.lines(repairs))}\n{note}\n"
+        caught_up = _show(
+            f"an outage of the sink of {outage_seconds:.0f} s is worked off, one run",
+            repair.COLUMNS,
+            repair.lines(repair.catch_up(Path(catching_up), outage_seconds)),
+        )
+    return f"{rebuilt}\n{filled}\n{note}\n\n{caught_up}"
 
 
 @main.command(name="batch")

@@ -36,7 +36,7 @@ LIVE_SECONDS = 20.0
 LISTED_SHARE = 0.92
 """Of the exchange's tickers, those that are listed on a given day."""
 ROWS_AT_ONCE = 50_000
-PATIENCE_SECONDS = 600.0
+PATIENCE_SECONDS = 1800.0
 _log = logging.getLogger(__name__).debug
 
 
