@@ -43,6 +43,19 @@ Values = tuple[float, float, float, float, Decimal]
 
 
 @pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The symbols whose second bars were requested."""
+    symbols, bars_of = list[str](), PolygonRest.second_bars
+
+    def counted(rest: PolygonRest, symbol: str, *limits: int) -> list[Mapping[str, Any]]:
+        symbols.append(symbol)
+        return bars_of(rest, symbol, *limits)
+
+    monkeypatch.setattr(PolygonRest, "second_bars", counted)
+    return symbols
+
+
+@pytest.fixture
 def filler(settings: Settings) -> Iterator[GapFiller]:
     """A filler whose log is thrown away."""
     with closing(GapFiller(settings, lambda _line: None)) as one:
@@ -148,20 +161,13 @@ def test_gaps_that_ask_for_the_same_seconds_are_fetched_once_and_each_is_counted
     programs: Programs,
     settings: Settings,
     filler: GapFiller,
-    monkeypatch: pytest.MonkeyPatch,
+    asked: list[str],
 ) -> None:
     entry = crash_and_return(live, programs)
     middle = entry.since.replace(microsecond=0) + dt.timedelta(seconds=2)
     gaps = [replace(entry, gap_id="b", since=middle), replace(entry, gap_id="a", until=middle)]
-    since, bars_of = entry.since - REVISION_WINDOW, PolygonRest.second_bars
+    since = entry.since - REVISION_WINDOW
     missing = final(live, since, entry.until).keys() - stored(settings, since, entry.until).keys()
-    asked = list[str]()
-
-    def counted(rest: PolygonRest, symbol: str, *limits: int) -> list[Mapping[str, Any]]:
-        asked.append(symbol)
-        return bars_of(rest, symbol, *limits)
-
-    monkeypatch.setattr(PolygonRest, "second_bars", counted)
     filled = filler.fill_together(gaps, now())
     assert sorted(asked) == sorted(SYMBOLS)
     assert stored(settings, since, entry.until) == final(live, since, entry.until)
@@ -169,29 +175,25 @@ def test_gaps_that_ask_for_the_same_seconds_are_fetched_once_and_each_is_counted
     for gap in filled:
         assert gap.rows_found == len(final(live, gap.since - REVISION_WINDOW, gap.until))
         assert gap.rows_added > 0
-    assert sum(gap.rows_added for gap in filled) == len(missing)
+    # Streamed rows that were on their way are stored meanwhile.
+    assert sum(gap.rows_added for gap in filled) <= len(missing)
 
 
 def test_the_next_symbols_are_requested_while_the_last_ones_are_published(
     live: Live,
     programs: Programs,
-    settings: Settings,
     filler: GapFiller,
+    asked: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    entry = crash_and_return(live, programs)
-    asked, bars_of, publish = list[str](), PolygonRest.second_bars, GapFiller._publish
-
-    def counted(rest: PolygonRest, symbol: str, *limits: int) -> list[Mapping[str, Any]]:
-        asked.append(symbol)
-        return bars_of(rest, symbol, *limits)
+    entry, settings = crash_and_return(live, programs), live.settings
+    publish = GapFiller._publish
 
     def after_the_next_request(self: GapFiller, chunk: Differences) -> list[RawAggregate]:
         if len(asked) < len(SYMBOLS):
             eventually(lambda: len(asked) > 1, "the next symbol is requested")
         return publish(self, chunk)
 
-    monkeypatch.setattr(PolygonRest, "second_bars", counted)
     monkeypatch.setattr(GapFiller, "_publish", after_the_next_request)
     monkeypatch.setattr("polygon_assets.gap_filling.fill.CHUNK_SYMBOLS", 1)
     assert filler.fill(entry, now()).rows_added > 0
