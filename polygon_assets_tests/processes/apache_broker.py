@@ -14,14 +14,17 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from polygon_assets.clients import kafka_access
 from polygon_assets.clients.kafka import connect_admin
 from polygon_assets.local.apache_kafka import node
 from polygon_assets.local.launcher.ports import HOST, free_port
 from polygon_assets.local.launcher.servers import APACHE, KAFKAS, Server
 from polygon_assets.settings import Settings
 from polygon_assets_tests.certificates import Authority
+from polygon_assets_tests.processes.harness import eventually
 
 ADMINISTRATOR, ADMINISTRATORS_PASSWORD = "administrator", "administrators-password"
+LOGIN_SECONDS = 10.0
 _LOGIN = "org.apache.kafka.common.security"
 
 
@@ -98,7 +101,11 @@ def administrators(settings: Settings) -> Settings:
 
 
 class Administrator:
-    """Adds users, rights and topics, and takes them away."""
+    """Adds users, rights and topics, and takes them away.
+
+    Kafka acknowledges a change when its controller has it; each method waits until the broker
+    goes by it.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = administrators(settings)
@@ -110,23 +117,41 @@ class Administrator:
         user = UserScramCredentialUpsertion(name, ScramMechanism.SCRAM_SHA_512, password)
         with closing(connect_admin(self.settings)) as admin:
             assert admin.alter_user_scram_credentials([user]) == {name: None}
+        eventually(lambda: self._may_log_in(name, password), f"{name} may log in")
 
     def allow(self, user: str, operation: str, topic: str = "", group: str = "") -> None:
         """Add an ACL for the topic or the group."""
         with closing(connect_admin(self.settings)) as admin:
-            answer = admin.create_acls([_acl(user, operation, topic, group)])
-        assert answer["failed"] == [], answer
+            acl = _acl(user, operation, topic, group)
+            answer = admin.create_acls([acl])
+            assert answer["failed"] == [], answer
+            eventually(lambda: admin.describe_acls(acl)[0], f"{acl} is in force")
 
     def forbid(self, user: str, operation: str, topic: str = "", group: str = "") -> None:
         """Remove the ACL for the topic or the group."""
         with closing(connect_admin(self.settings)) as admin:
-            [(_, removed, _)] = admin.delete_acls([_acl(user, operation, topic, group)])
-        assert len(removed) == 1, f"{user} had no ACL {operation} on {topic or group}"
+            acl = _acl(user, operation, topic, group)
+            [(_, removed, _)] = admin.delete_acls([acl])
+            assert len(removed) == 1, f"{user} had no ACL {operation} on {topic or group}"
+            eventually(lambda: not admin.describe_acls(acl)[0], f"{acl} is no longer in force")
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic with its messages."""
         with closing(connect_admin(self.settings)) as admin:
             admin.delete_topics([name])
+            eventually(lambda: name not in admin.list_topics(), f"{name} is deleted")
+
+    def _may_log_in(self, name: str, password: str) -> bool:
+        update = {
+            "kafka_sasl_mechanism": "SCRAM-SHA-512",
+            "kafka_sasl_username": name,
+            "kafka_sasl_password": SecretStr(password),
+        }
+        try:
+            kafka_access.check(self.settings.model_copy(update=update), LOGIN_SECONDS)
+        except kafka_access.KafkaRefusedError:
+            return False
+        return True
 
 
 def _acl(user: str, operation: str, topic: str, group: str) -> Any:
