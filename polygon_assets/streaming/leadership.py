@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS = 0.5
 """A standby learns of its promotion with a heartbeat."""
+KNOWN_SECONDS = 2.5 * HEARTBEAT_SECONDS
+"""A heartbeat, the statistics after it, and a margin."""
+REBALANCE_SECONDS = 2 * JOIN_SECONDS
+"""A member that comes back makes two rebalances: the partition is taken away, then assigned."""
 SLEPT_SECONDS = 2.0
 """Another copy may lead after a longer sleep or loss of the network, because the heartbeats before
 it may have been late on a busy machine."""
@@ -84,6 +88,8 @@ class Leadership:
         self._is_to_rejoin = False
         self._is_confirmed = False
         self._is_joining = True
+        self._leaving_since = 0.0
+        """When this copy was first asked whether it may leave, monotonic; 0 before that."""
         self.silence = 0.0
         """Seconds for which Kafka has sent nothing, as of the newest statistics."""
         self._longest_silence = 0.0
@@ -115,17 +121,24 @@ class Leadership:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        """Leave the group: the standby leads at once.
-
-        A member that is still joining first waits for the end of it: when a member leaves in that
-        moment, the embedded broker never admits anyone to the group again.
-        """
-        deadline = time.monotonic() + JOIN_SECONDS
-        while self._is_joining and time.monotonic() < deadline:
+        """Leave the group, once that is safe: the standby leads at once."""
+        while not self.may_leave():
             time.sleep(POLL_SECONDS)
         self._stopped.set()
         self._thread.join(STOP_SECONDS)
         self._consumer.close()
+
+    def may_leave(self) -> bool:
+        """Whether no rebalance is under way, as far as is known since the first question.
+
+        When a member leaves during a rebalance, the embedded broker never admits anyone to the
+        group again. A member learns of one with its next heartbeat, and says so in the statistics
+        after that.
+        """
+        now = time.monotonic()
+        self._leaving_since = self._leaving_since or now
+        waited = now - self._leaving_since
+        return waited >= KNOWN_SECONDS and (not self._is_joining or waited >= REBALANCE_SECONDS)
 
     def confirm(self) -> bool:
         """Ask Kafka whether this copy leads now, and wait for the answer.
@@ -170,7 +183,7 @@ class Leadership:
                 if self._is_asked.is_set():
                     self._is_asked.clear()
                     self._ask()
-                # See __exit__: nobody leaves while joining.
+                # See may_leave: nobody leaves while joining.
                 if self._is_to_rejoin and not self._is_joining:
                     self._is_to_rejoin = False
                     self._consumer.unsubscribe()

@@ -291,8 +291,12 @@ class Producer:
                 raise ConnectionLostError("this copy was away, and another one may have led")
             self._may_read = True
 
+    def _may_end(self) -> bool:
+        """Whether to end the connection; a leader streams until it may leave."""
+        return self._stop.is_set() and (not self._leadership or self._leadership.may_leave())
+
     async def _keep(self, socket: ClientConnection) -> None:
-        while not self._stop.is_set():
+        while not self._may_end():
             if (leadership := self._leadership) and (
                 # Once Kafka is heard again: its outage at night is not judged in the morning.
                 leadership.is_replaced or leadership.silence <= SLEPT_SECONDS
