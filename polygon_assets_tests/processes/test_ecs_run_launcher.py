@@ -1,4 +1,4 @@
-"""Runs that deploy/aws/dagster.yaml's EcsRunLauncher starts as tasks of moto's ECS.
+"""Runs that deploy/aws/dagster.yaml starts as tasks of moto's ECS; PostgreSQL keeps the instance.
 
 moto runs no container, so a test executes the task's command itself, as the container would. What
 the task definition holds belongs to deploy/aws/tests.
@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from dagster._daemon.monitoring.run_monitoring import monitor_started_run
 from polygon_assets_tests.ecs_cluster import CLUSTER, REGION, EcsCluster, running_ecs
 from polygon_assets_tests.processes.code_server import CodeServer
 from polygon_assets_tests.processes.harness import eventually
+from polygon_assets_tests.processes.postgresql import running_postgresql
 
 DEPLOYED = Path(__file__).parents[2] / "deploy/aws/dagster.yaml"
 FAMILY, CONTAINER = "polygon-assets-run", "run"
@@ -86,8 +87,17 @@ def metadata(daemon: dict[str, Any]) -> Iterator[str]:
 
 
 @pytest.fixture
-def environment(cluster: EcsCluster, metadata: str, tmp_path: Path) -> dict[str, str]:
+def database() -> Iterator[Mapping[str, str]]:
+    with running_postgresql() as variables:
+        yield variables
+
+
+@pytest.fixture
+def environment(
+    cluster: EcsCluster, metadata: str, database: Mapping[str, str], tmp_path: Path
+) -> dict[str, str]:
     return {
+        **database,
         "AWS_ENDPOINT_URL": cluster.address,
         "AWS_ENDPOINT_URL_ECS": cluster.address,
         "AWS_REGION": REGION,
@@ -110,7 +120,8 @@ def server(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     shipped = yaml.safe_load(DEPLOYED.read_text())
-    instance = {part: shipped[part] for part in ("run_launcher", "run_monitoring")}
+    instance = {part: shipped[part] for part in ("storage", "run_launcher", "run_monitoring")}
+    instance["storage"]["postgres"]["postgres_db"]["port"] = {"env": "DAGSTER_POSTGRES_PORT"}
     running = CodeServer(
         tmp_path, "polygon_assets_tests.processes.ecs_location", environment, instance=instance
     )
@@ -121,17 +132,18 @@ def server(
 
 
 class Container:
-    """The command of a run's task, executed as its container would."""
+    """The command of a run's newest task, executed as its container would."""
 
     def __init__(self, cluster: EcsCluster, server: CodeServer, run_id: str, home: Path) -> None:
         run = server.instance.get_run_by_id(run_id)
         assert run is not None
         self._cluster, self._arn = cluster, run.tags["ecs/task_arn"]
+        supervised = server.log(run_id).count(f"service {SERVICE} runs")
         [override] = self.task["overrides"]["containerOverrides"]
         assert override["name"] == CONTAINER
         program, *arguments = override["command"]
         assert program == "dagster"
-        self._log = home / f"{run_id}.log"
+        self._log = home / f"{self._arn.rpartition('/')[2]}.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "dagster", *arguments],
@@ -140,7 +152,7 @@ class Container:
                 stderr=log,
             )
         eventually(
-            lambda: f"service {SERVICE} runs" in server.log(run_id),
+            lambda: server.log(run_id).count(f"service {SERVICE} runs") > supervised,
             f"the run supervises: {self._log.read_text()}",
         )
 
@@ -196,12 +208,34 @@ def test_a_run_is_a_task_in_the_daemons_network_whose_command_executes_it(
 
 
 @pytest.mark.long
-def test_a_task_that_was_killed_fails_its_run_with_the_reason_that_ecs_gives(
+def test_a_run_whose_task_was_killed_goes_on_in_a_new_task(
     server: CodeServer, cluster: EcsCluster, tmp_path: Path
 ) -> None:
     run_id = server.launch_run()
-    Container(cluster, server, run_id, tmp_path).kill()
+    first = Container(cluster, server, run_id, tmp_path)
+    first.kill()
     monitor(server, run_id)
+    second = Container(cluster, server, run_id, tmp_path)
+    assert second.task["taskArn"] != first.task["taskArn"]
+    assert cluster.desired(SERVICE) == 1, "the stream went on without its run"
+    monitor(server, run_id)
+    assert server.status(run_id).name == dg.DagsterRunStatus.STARTED.name
+
+    (tmp_path / "session_over").touch()
+    assert second.process.wait(60) == 0
+    assert server.status(run_id).name == dg.DagsterRunStatus.SUCCESS.name
+    assert cluster.desired(SERVICE) == 0
+
+
+@pytest.mark.long
+def test_a_run_whose_second_task_was_killed_too_fails_with_the_reason_that_ecs_gives(
+    server: CodeServer, cluster: EcsCluster, tmp_path: Path
+) -> None:
+    run_id = server.launch_run()
+    for _ in range(2):
+        assert server.status(run_id).name != dg.DagsterRunStatus.FAILURE.name
+        Container(cluster, server, run_id, tmp_path).kill()
+        monitor(server, run_id)
     assert server.status(run_id).name == dg.DagsterRunStatus.FAILURE.name
     assert OUT_OF_MEMORY in server.log(run_id)
     assert "exit code 137" in server.log(run_id)
