@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from polygon_assets.clients import snowflake
+from polygon_assets.gap_filling.fill import GapFiller
 from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.harness import Exchange, Programs
@@ -83,3 +84,10 @@ def live(stack: Stack, settings: Settings, programs: Programs, truth: Truth) -> 
     exchange.clear()
     yield Live(settings, exchange, programs, truth)
     exchange.clear()
+
+
+@pytest.fixture
+def filler(settings: Settings) -> Iterator[GapFiller]:
+    """A filler whose log is thrown away."""
+    with closing(GapFiller(settings, lambda _line: None)) as one:
+        yield one

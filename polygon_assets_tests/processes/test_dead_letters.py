@@ -36,6 +36,7 @@ from polygon_assets.topics import (
     RAW_TOPIC,
     SINK_GROUP,
 )
+from polygon_assets_tests.processes.gap_harness import OfStack
 from polygon_assets_tests.processes.harness import (
     Programs,
     beat,
@@ -46,7 +47,6 @@ from polygon_assets_tests.processes.harness import (
     send_raw,
 )
 from polygon_assets_tests.processes.live_market import EXCHANGE_OPTIONS, Live
-from polygon_assets_tests.processes.test_gap_filling import OfStack
 from polygon_assets_tests.unit.streaming.samples import raw_aggregate
 
 __all__ = ["EXCHANGE_OPTIONS"]

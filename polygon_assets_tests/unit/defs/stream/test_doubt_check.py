@@ -1,6 +1,6 @@
 """What the check says of a comparison with REST; unit/gap_filling/test_doubt tests the comparison.
 
-The whole way, from a silent channel to its fill, belongs to processes/test_gap_filling.
+The whole way, from a silent channel to its fill, belongs to processes/test_gap_ledger.
 """
 
 import datetime as dt
