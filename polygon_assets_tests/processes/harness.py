@@ -3,6 +3,7 @@
 Add a helper here when several modules use it; the live market belongs to live_market.
 """
 
+import datetime as dt
 import os
 import signal
 import subprocess
@@ -219,9 +220,11 @@ def raw_aggregates(settings: Settings, since_us: int = 0) -> list[RawAggregate]:
     return sorted(received, key=lambda item: item.received_at)
 
 
-def beat(settings: Settings, program: str) -> Heartbeat | None:
-    """The newest heartbeat of a program."""
-    return heartbeats(settings).get(program)
+def beat(settings: Settings, program: str, since: dt.datetime | None = None) -> Heartbeat | None:
+    """The newest heartbeat of a program, which was started at `since` or later."""
+    last = heartbeats(settings).get(program)
+    is_old = last is not None and since is not None and last.started_at < since.timestamp() * 1000
+    return None if is_old else last
 
 
 def connect_clickhouse(settings: Settings) -> Client:

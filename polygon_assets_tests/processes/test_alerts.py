@@ -173,12 +173,13 @@ def test_a_filter_that_hangs_is_a_lag_until_it_has_caught_up(
     live: Live, programs: Programs, alerting: Alerting
 ) -> None:
     streaming(live, live.start(*SYMBOLS))
+    started = now()
     hanging = programs.start("filter")
 
     def has_caught_up() -> bool:
         """Also with the messages that an earlier test left in the topic."""
         waiting = pending_since(live.settings, FILTER_GROUP, RAW_TOPIC)
-        last = beat(live.settings, "filter")
+        last = beat(live.settings, "filter", started)
         is_prompt = waiting is None or now() - waiting < dt.timedelta(seconds=3)
         return last is not None and last.rate > 0 and is_prompt
 

@@ -31,6 +31,7 @@ from polygon_assets.topics import (
     TOPICS,
 )
 from polygon_assets_tests.processes.apache_broker import broker
+from polygon_assets_tests.processes.gap_harness import final, now, stored
 from polygon_assets_tests.processes.harness import (
     Programs,
     beat,
@@ -43,7 +44,6 @@ from polygon_assets_tests.processes.harness import (
 from polygon_assets_tests.processes.live_market import EXCHANGE_OPTIONS, SYMBOLS, Live
 from polygon_assets_tests.processes.test_archiver import archived, is_caught_up
 from polygon_assets_tests.processes.test_filter import seconds_of
-from polygon_assets_tests.processes.test_gap_filling import final, now, stored
 from polygon_assets_tests.unit.inspection.test_streams_and_tables import commit
 
 pytestmark = pytest.mark.apache_kafka
@@ -148,9 +148,8 @@ def test_messages_that_expire_before_they_are_read_become_a_gap_and_are_filled(
 
 def newest_event(settings: Settings, program: str, since: dt.datetime) -> int:
     """Of a program that was started after a moment; 0 while it has none."""
-    last = beat(settings, program)
-    is_new = last is not None and last.started_at >= since.timestamp() * 1000
-    return (last.newest_event or 0) if last and is_new else 0
+    last = beat(settings, program, since)
+    return (last.newest_event or 0) if last else 0
 
 
 def test_the_archiver_names_the_messages_that_expired_and_archives_the_later_ones(
