@@ -18,7 +18,7 @@ FINAL_AFTER = dt.timedelta(seconds=20)
 VERIFY_MARGIN = dt.timedelta(minutes=1)
 WAITS = "waits until a person launches fill_gaps"
 MOST_PER_RUN = 20
-"""Gaps of one run: the newest state of each is stored as soon as it is done."""
+"""Gaps of one run."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
-"""Fills one gap: fetches its seconds by REST, publishes what differs, and compares key by key.
+"""Fills gaps: fetches their seconds by REST, publishes what differs, and compares key by key.
 
 Add a step of a fill here; what a gap is belongs to `streaming.gap_tracker`, which one is filled to
 `decisions`. The seconds go through RAW_TOPIC like streamed ones, so that all rows take one path.
-A fill may be cut off and repeated at any moment: it publishes only what the
-tables lack.
+A fill may be cut off and repeated at any moment: it publishes only what the tables lack.
 """
 
 import datetime as dt
@@ -46,8 +45,9 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
     from confluent_kafka import Producer
 
-CHUNK_SYMBOLS = 100
-"""Symbols that are fetched, compared and published together."""
+CHUNK_SYMBOLS, CHUNK_BARS = 100, 200_000
+"""Symbols that are fetched, compared and published together, and their bars at most: fewer symbols
+of a longer gap, so that it needs no more memory."""
 STORED_SECONDS = 120.0
 """Filter and sink store a message within a second or two; after an outage they work off a lag."""
 POLL_SECONDS = 0.5
@@ -70,7 +70,7 @@ class GapFillError(PolygonAssetsError):
 
 @dataclass
 class Rows:
-    """Of one gap: its seconds by REST, with the revision window before it, and what it changed."""
+    """Counts of one gap: seconds by REST, with the revision window before it; what it changed."""
 
     found: int = 0
     added: int = 0
@@ -82,7 +82,7 @@ class Outcome:
     """What one fill has done so far."""
 
     gaps: Sequence[GapEntry]
-    rows: dict[str, Rows] = field(default_factory=dict)
+    rows: dict[str, Rows] = field(init=False)
     """By gap id."""
     symbols: int = 0
     rest_bars: int = 0
@@ -91,7 +91,7 @@ class Outcome:
 
     def __post_init__(self) -> None:
         self.rows = {gap.gap_id: Rows() for gap in self.gaps}
-        # A second that several gaps fetch counts as changed by the one that would come first.
+        # A changed second that several gaps fetch counts for the gap that ends first.
         self._by_end = sorted(self.gaps, key=lambda gap: gap.until)
         self._ends = [_ms(gap.until) for gap in self._by_end]
 
@@ -188,8 +188,9 @@ class GapFiller:
             return [replace(gap, state="unfillable", note=note) for gap in gaps]
         market = decisions.Market(calendar_of(self._settings), len(scope.symbols))
         need = decisions.need(entry, market)
+        causes = ", ".join(dict.fromkeys(gap.cause for gap in gaps))
         self._log(
-            f"{entry.cause} from {entry.since:%Y-%m-%d %H:%M:%S} to {entry.until:%H:%M:%S} UTC: "
+            f"{causes} from {entry.since:%Y-%m-%d %H:%M:%S} to {entry.until:%H:%M:%S} UTC: "
             f"{need.symbols:,} symbols, {need.requests:,} requests, "
             f"{decisions.duration(need, self._per_minute)}"
             + (f", for {len(gaps)} gaps together" if len(gaps) > 1 else "")
@@ -237,10 +238,8 @@ class GapFiller:
         While one is compared and published, the next one is already requested.
         """
         since, until = entry.since - REVISION_WINDOW, entry.until
-        chunks = [
-            symbols[start : start + CHUNK_SYMBOLS]
-            for start in range(0, len(symbols), CHUNK_SYMBOLS)
-        ]
+        size = chunk_size(until - since)
+        chunks = [symbols[start : start + size] for start in range(0, len(symbols), size)]
         done = 0
         with ThreadPoolExecutor(self._settings.gap_fill_concurrency) as threads:
 
@@ -368,6 +367,11 @@ def _described(failures: Mapping[str, PolygonApiError]) -> str:
     symbol, error = next(iter(failures.items()))
     kind = "unusable" if isinstance(error, PolygonNoAnswerError) else "no"
     return f"the vendor gave {kind} bars of {len(failures):,} symbol(s), first {symbol}: {error}"
+
+
+def chunk_size(interval: dt.timedelta) -> int:
+    """How many symbols of an interval are fetched together, one bar a second each at most."""
+    return max(1, min(CHUNK_SYMBOLS, int(CHUNK_BARS / interval.total_seconds())))
 
 
 def progress(done: int, total: int) -> str:

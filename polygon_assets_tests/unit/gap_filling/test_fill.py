@@ -1,0 +1,53 @@
+"""What a fill counts and says of itself; what it stores belongs to processes/test_gap_filling."""
+
+import datetime as dt
+from dataclasses import replace
+
+from polygon_assets.gap_filling.fill import Chunk, Outcome, Rows, chunk_size, progress
+from polygon_assets.gap_filling.rest_seconds import Differences
+from polygon_assets.market_calendar import REVISION_WINDOW
+from polygon_assets.messages import RawAggregate
+from polygon_assets.serving.gap_ledger import GapEntry
+from polygon_assets_tests.unit.streaming.samples import raw_aggregate
+
+SINCE = dt.datetime(2026, 11, 27, 15, tzinfo=dt.UTC)
+SECOND = dt.timedelta(seconds=1)
+
+
+def ms(moment: dt.datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def bar(start: dt.datetime) -> RawAggregate:
+    return raw_aggregate(start_timestamp=ms(start))
+
+
+def test_each_gap_counts_its_seconds_and_a_change_counts_for_the_gap_that_ends_first() -> None:
+    first = GapEntry("first", SINCE, SINCE + 10 * SECOND, "crash")
+    last = replace(first, gap_id="last", since=SINCE + 60 * SECOND, until=SINCE + 70 * SECOND)
+    before, in_both, only_last = SINCE - REVISION_WINDOW, SINCE + 5 * SECOND, SINCE + 65 * SECOND
+    moments = [before, in_both, first.until, only_last, last.until]
+    outcome = Outcome([last, first])
+    outcome.take(
+        Chunk(
+            1,
+            list(map(ms, moments)),
+            Differences([bar(in_both), bar(only_last)], [bar(before)]),
+            {},
+        )
+    )
+    assert outcome.rows == {
+        "first": Rows(found=2, added=1, corrected=1),
+        "last": Rows(found=3, added=1, corrected=0),
+    }
+
+
+def test_fewer_symbols_of_a_longer_gap_are_fetched_together() -> None:
+    assert chunk_size(dt.timedelta(minutes=20)) == 100
+    assert chunk_size(dt.timedelta(hours=5)) == 11
+    assert chunk_size(dt.timedelta(days=30)) == 1
+
+
+def test_the_progress_is_a_bar_with_numbers() -> None:
+    assert progress(26, 104) == "[#####···············] 25 % (26 of 104 symbols)"
+    assert progress(1, 1) == "[####################] 100 % (1 of 1 symbols)"
