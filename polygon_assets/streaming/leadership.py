@@ -121,19 +121,17 @@ class Leadership:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        """Leave the group, once that is safe: the standby leads at once."""
-        while not self.may_leave():
-            time.sleep(POLL_SECONDS)
+        """Leave the group: the standby need not wait for the end of the session."""
         self._stopped.set()
         self._thread.join(STOP_SECONDS)
         self._consumer.close()
 
     def may_leave(self) -> bool:
-        """Whether no rebalance is under way, as far as is known since the first question.
+        """Whether this copy can leave without a rebalance under way. Ask until it may.
 
         When a member leaves during a rebalance, the embedded broker never admits anyone to the
-        group again. A member learns of one with its next heartbeat, and says so in the statistics
-        after that.
+        group again. The next heartbeat tells a member of a rebalance, and the statistics after it
+        show that; so the first answers are no.
         """
         now = time.monotonic()
         self._leaving_since = self._leaving_since or now

@@ -106,23 +106,35 @@ class Producer:
 
     async def run(self) -> None:
         """Connect, stream, and connect again, until stopped; then deliver what was accepted."""
-        backoff = Backoff()
         measuring = asyncio.create_task(self._measure_sleep())
         try:
             with self._leadership or nullcontext():
-                if await self._take_the_lead():
-                    await asyncio.to_thread(self._watch.start)
-                    await self._wait_for_subscriptions()
-                while not self._stop.is_set() and await self._take_the_lead():
-                    self._intake.last_data_at = None
-                    cooldown = await self._connection(backoff)
-                    await self._pause(max(cooldown, backoff.next_delay()))
+                try:
+                    await self._connect_until_stopped()
+                finally:
+                    await self._wait_to_leave()
         finally:
             measuring.cancel()
             self._stop.set()  # for the thread that may still ask Kafka for the previous process
             self._watch.stop()
             self._publisher.state("draining")
             await self._intake.drain()
+
+    async def _connect_until_stopped(self) -> None:
+        backoff = Backoff()
+        if await self._take_the_lead():
+            await asyncio.to_thread(self._watch.start)
+            await self._wait_for_subscriptions()
+        while not self._stop.is_set() and await self._take_the_lead():
+            self._intake.last_data_at = None
+            cooldown = await self._connection(backoff)
+            await self._pause(max(cooldown, backoff.next_delay()))
+
+    async def _wait_to_leave(self) -> None:
+        while self._leadership and not self._leadership.may_leave():
+            self._publisher.tick()
+            self._delivery.serve()
+            await asyncio.sleep(STANDBY_SECONDS)
 
     async def _measure_sleep(self) -> None:
         while True:
@@ -152,11 +164,13 @@ class Producer:
         return True
 
     async def _is_confirmed(self, leadership: Leadership) -> bool:
-        """Whether Kafka confirms the lead; what is lost from the question on counts afterwards."""
-        self._sleep.longest()
-        leadership.longest_silence()
-        self._term, self._may_read = leadership.term, True
-        return await asyncio.to_thread(leadership.confirm)
+        """Whether Kafka confirms the lead. A sleep or silence before the question is over."""
+        async with self._asking:
+            away = max(self._sleep.longest(), leadership.longest_silence())
+            if self._leads and away >= leadership.session_seconds:
+                leadership.rejoin()
+            self._term, self._may_read = leadership.term, True
+            return await asyncio.to_thread(leadership.confirm)
 
     async def _wait_for_subscriptions(self) -> None:
         while self._watch.current is None and not self._stop.is_set():
@@ -298,7 +312,7 @@ class Producer:
     async def _keep(self, socket: ClientConnection) -> None:
         while not self._may_end():
             if (leadership := self._leadership) and (
-                # Once Kafka is heard again: its outage at night is not judged in the morning.
+                # As soon as Kafka answers again: at night no frame would ask before the morning.
                 leadership.is_replaced or leadership.silence <= SLEPT_SECONDS
             ):
                 await self._refuse_beside_another_leader()

@@ -38,6 +38,7 @@ from polygon_assets.defs.stream.supervision import (
     Supervision,
 )
 from polygon_assets.messages import PROGRAMS, Heartbeat
+from polygon_assets.settings import Settings
 
 PROGRAM_TAG = "polygon/program"
 SESSION_TAG = "polygon/session"
@@ -47,6 +48,8 @@ VALIDATION_TAG = "polygon/validation"
 CANCELLED = frozenset({dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED})
 KILL_MARGIN_SECONDS = 5.0
 """From the end of a program's own draining to SIGKILL."""
+LEAVE_SECONDS = 10.0
+"""Before it drains, one of several producers waits at most this long for the end of a rebalance."""
 _DOES = {
     "producer": "receives the feed and writes `kafka/polygon_stream_aggregates`",
     "filter": "writes valid subscribed aggregates to `kafka/custom_filtered_stock_data_topic`, "
@@ -127,9 +130,15 @@ def _keep_running(
                 lambda: listener.error,
             ),
             is_finished,
-            Limits(grace_seconds=settings.drain_seconds + KILL_MARGIN_SECONDS),
+            Limits(grace_seconds=_grace_seconds(settings, program)),
             is_left,
         ).run()
+
+
+def _grace_seconds(settings: Settings, program: str) -> float:
+    """From SIGTERM to SIGKILL."""
+    has_copies = program == "producer" and settings.producer_copies > 1
+    return settings.drain_seconds + KILL_MARGIN_SECONDS + (LEAVE_SECONDS if has_copies else 0.0)
 
 
 @contextmanager

@@ -90,8 +90,8 @@ def dagster(project: Path, port: int, home: Path | None = None) -> Server:
         },
         healthy=lambda port: answers(port, "/server_info"),
         repair=code_location.reload_failed_locations,
-        # A stream program delivers its accepted messages within 10 s (settings.drain_seconds) after
-        # its run is terminated.
+        # After its run is terminated, a stream program delivers its accepted messages within 10 s
+        # (settings.drain_seconds); one of several producers waits up to 10 s before that.
         drain_seconds=25.0,
         delivers=_is_run_or_program,
     )

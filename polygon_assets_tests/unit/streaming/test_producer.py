@@ -108,6 +108,25 @@ def test_a_frame_that_waited_while_another_copy_may_have_led_is_left_to_the_gap(
 
 
 @pytest.mark.parametrize(
+    ("slept_seconds", "leads", "rejoins"),
+    [
+        pytest.param(7, True, 1, id="a session: another copy leads, whatever Kafka says"),
+        pytest.param(3, True, 0, id="less than a session"),
+        pytest.param(7, False, 0, id="a standby has nothing to lose"),
+    ],
+)
+def test_a_leader_that_slept_between_two_connections_joins_again(
+    monkeypatch: pytest.MonkeyPatch, slept_seconds: float, leads: bool, rejoins: int
+) -> None:
+    rig = Rig(monkeypatch, "24/7")
+    leadership = copy_of(is_confirmed=True)
+    rig.producer._leads = leads
+    rig.producer._sleep._measured_at -= slept_seconds
+    assert asyncio.run(rig.producer._is_confirmed(leadership))
+    assert leadership.term == rejoins
+
+
+@pytest.mark.parametrize(
     ("silent_seconds", "leadership", "taken"),
     [
         pytest.param(3, copy_of(), 1, id="only the vendor was silent: nobody is asked"),
