@@ -3,10 +3,22 @@
 Only the search belongs here; how a family is stopped belongs to `process`.
 """
 
+from collections.abc import Iterator
+from contextlib import suppress
+
 import psutil
 
 NAME = "POLYGON_ASSETS_FAMILY"
 """The variable by which a family's members are known: every descendant inherits it."""
+
+
+def inheritors(name: str, value: str) -> Iterator[psutil.Process]:
+    """The processes that have a variable with this value; a zombie has no variables."""
+    for process in psutil.process_iter(["ppid"]):
+        # Another user's environment cannot be read, and a process may end meanwhile.
+        with suppress(psutil.Error, OSError):
+            if process.environ().get(name) == value:
+                yield process
 
 
 class Family:
@@ -17,9 +29,11 @@ class Family:
         self._name = name
 
     def living(self) -> tuple[list[psutil.Process], list[psutil.Process]]:
-        """The descendants that run, without zombies; and which of them have lost their parent."""
+        """The descendants that run; and which of them have lost their parent."""
         members = {
-            process.pid: process for process in psutil.process_iter(["ppid"]) if self._has(process)
+            process.pid: process
+            for process in inheritors(NAME, self._name)
+            if process.pid != self._pid
         }
         orphans = [
             process
@@ -27,14 +41,3 @@ class Family:
             if process.info["ppid"] not in {self._pid, *members}
         ]
         return list(members.values()), orphans
-
-    def _has(self, process: psutil.Process) -> bool:
-        # Another user's environment cannot be read, and a process may end meanwhile.
-        try:
-            return (
-                process.pid != self._pid
-                and process.environ().get(NAME) == self._name
-                and process.status() != psutil.STATUS_ZOMBIE
-            )
-        except (psutil.Error, OSError):
-            return False

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from polygon_assets.local.launcher.family import inheritors
+
 MARK = "POLYGON_ASSETS_STACK"
 """The variable with the stack's folder, which every process of the stack inherits."""
 END_SECONDS = 5.0
@@ -36,11 +38,7 @@ def end(data_dir: Path) -> int:
 
 def _left(data_dir: Path) -> Iterator[psutil.Process]:
     own = {process.pid for process in psutil.Process().parents()} | {os.getpid()}
-    for process in psutil.process_iter():
-        # Another user's environment cannot be read, and a process may end meanwhile.
-        with suppress(psutil.Error, OSError):
-            if process.pid not in own and process.environ().get(MARK) == str(data_dir):
-                yield process
+    return (process for process in inheritors(MARK, str(data_dir)) if process.pid not in own)
 
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:
