@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 Rows = list[dict[str, Any]]
-LIVE_SECONDS, AGES_SECONDS = 0.2, 1.0
-"""New rows are looked for so often; without any, prices are read again for their ages."""
+LIVE_SECONDS = 0.2
+"""How often the page looks for new rows."""
+AGES_SECONDS = 1.0
+"""Without new rows the prices are read again after this time, because they have grown older."""
 DELAYS_WINDOW = dt.timedelta(minutes=5)
 BEATS_MARGIN = dt.timedelta(minutes=1)
 SAMPLE = 50
@@ -55,7 +57,7 @@ class Prices:
 
 
 class NewestPrices:
-    """The newest prices, read as soon as rows have come: a visitor sees them within a second."""
+    """The newest prices, read as soon as rows have come."""
 
     def __init__(self) -> None:
         self._block: Rows = []

@@ -72,7 +72,8 @@ def roles(settings: Settings) -> list[Role]:
             "CLICKHOUSE_READER_PASSWORD",
             _READER_PROFILE,
             _READER_QUOTA,
-            # The page shows the bytes of a day; of the parts it sees those of its own tables.
+            # The page learns from the parts that there are new rows, and the bytes of a day. It
+            # sees those of its own tables.
             [Right("SELECT", DATABASE), Right("SELECT", "system", "parts")],
         ),
     ]
@@ -85,7 +86,7 @@ _READER_PROFILE = {
     "max_memory_usage": SettingLimit("4000000000", "4000000000"),
     "max_concurrent_queries_for_user": SettingLimit("50", "50"),
 }
-# 100 queries a second: a page asks 5, and 2 more for each symbol and width that somebody looks at.
+# 100 queries a second: a page asks up to 12, and 2 more for each symbol and width looked at.
 _READER_QUOTA = {"queries": 360_000, "errors": 3_600, "execution_time": 36_000}
 _ENGINES = ("ReplacingMergeTree", "AggregatingMergeTree")
 _TABLE_PRIVILEGES = (
