@@ -50,6 +50,10 @@ def main(
     clock: bool,
 ) -> None:
     """Strike the whole system with random faults, then compare its tables with the truth."""
+    names = only.split(",")
+    known = [fault.kind.name for fault in catalogue(disk=True, clock=True)]
+    if not any(part in name for name in known for part in names):
+        raise click.BadParameter(f"no fault has one of {names} in its name", param_hint="--only")
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     # Its errors are what the faults cause; those that last are problems of the recovery.
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
@@ -70,7 +74,7 @@ def main(
         faults = [
             fault
             for fault in catalogue(disk=has_disk, clock=clock)
-            if any(part in fault.kind.name for part in only.split(","))
+            if any(part in fault.kind.name for part in names)
         ]
         run = Run(system, market, faults, random.Random(seed), show)
         try:
