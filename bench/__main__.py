@@ -1,7 +1,7 @@
 """`python -m bench`: the throughput table, the batch half's steps, the full market for minutes.
 
-Only the command line belongs here; measurements belong to `rounds`, `batch`, `soak`, `repair` and
-`failover`.
+Only the command line belongs here; measurements belong to `rounds`, `batch`, `soak`, `repair`,
+`failover`, `page` and `page_beside_streams`.
 """
 
 import datetime as dt

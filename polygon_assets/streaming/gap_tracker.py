@@ -56,8 +56,8 @@ def overlaps_session(calendar: MarketCalendar, since: dt.datetime, until: dt.dat
     """Whether the vendor sent anything of a session between the two: a loss at night loses nothing.
 
     After the close it sends the last seconds and, until `settled_at`, corrections. Those minutes
-    are also longer than a dead connection stays unnoticed, so a `since` that is late by that much
-    hides no loss of the session itself.
+    are also longer than the time-out of a ping: a `since` that is late by it hides no loss of the
+    session itself.
     """
     day = calendar.day_of(since)
     while day <= calendar.day_of(until):
