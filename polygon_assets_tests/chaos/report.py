@@ -19,7 +19,8 @@ from polygon_assets_tests.chaos.verdict import Comparison, Interval
 
 EXAMPLES = 5
 LOG_LINES = 60
-_LENGTH = re.compile(r" for \d+ s$| by \d+\.\d s$| had no connection$| was already down$")
+_LENGTH = re.compile(r" for \d+ s$| by \d+\.\d s$")
+_STRUCK_NOTHING = (" had no connection", " was already down")
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,12 @@ class Recovery:
 
 
 def recoveries(rounds: Sequence[Round]) -> list[Recovery]:
-    """One for each fault, whatever its length, the slowest first."""
+    """One for each fault that struck something, whatever its length, the slowest first."""
     seconds: dict[str, list[float]] = defaultdict(list)
     for done in rounds:
         for fault in done.faults:
+            if fault.endswith(_STRUCK_NOTHING):
+                continue
             seconds[_LENGTH.sub("", fault)].append(done.seconds)
     found = [Recovery(fault, len(all_), median(all_), max(all_)) for fault, all_ in seconds.items()]
     return sorted(found, key=lambda one: (-one.median, one.fault))
