@@ -7,6 +7,7 @@ Only the command line belongs here; measurements belong to `rounds`, `batch`, `s
 import datetime as dt
 import statistics
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import click
@@ -88,6 +89,16 @@ def main(
         machine = report.machine(runs, dt.datetime.now(dt.UTC))
         head = f"# Benchmark\n\n{machine}. Made by `python -m bench --write`.\n"
         report.RESULTS.write_text("\n".join([head, *sections, report.NOTES]))
+
+
+@main.command(name="throughput")
+@click.option("--runs", default=5, show_default=True, help="Interleaved runs.")
+@click.option(
+    "--program", "programs", multiple=True, type=click.Choice(["producer", "filter", "sink"])
+)
+def throughput_command(runs: int, programs: tuple[str, ...]) -> None:
+    """Measure only the stream programs: all, or each `--program`."""
+    click.echo(_throughput(EVENTS, runs, programs))
 
 
 @main.command(name="soak")
@@ -222,14 +233,14 @@ def _batch(days: int, tickers: int, runs: int, pyairbyte: str = "") -> str:
     )
 
 
-def _throughput(events: int, runs: int) -> str:
+def _throughput(events: int, runs: int, programs: Collection[str] = ()) -> str:
     results: Results = {}
     with (
         tempfile.TemporaryDirectory() as folder,
         laboratory(Path(folder), events) as lab,
         console.status("starting") as status,
     ):
-        for contender, results in rounds.run(lab, events, runs):
+        for contender, results in rounds.run(lab, events, runs, programs):
             status.update(
                 f"run {len(results[contender])} of {runs}: {contender.program}, {contender.title}"
             )

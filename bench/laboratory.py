@@ -27,6 +27,8 @@ from polygon_assets.topics import FILTERED_TOPIC, RAW_TOPIC
 TOPICS = {"raw": RAW_TOPIC, "filtered": FILTERED_TOPIC}
 TABLES = (TABLE, "market.stock_versions", "market.stock_recent", "market.stock_newest")
 PATIENCE_SECONDS = 180
+FIRST, BY_KEY = 0, -1
+"""The first partition, and librdkafka's number for the choice by key."""
 
 
 class ContenderFailedError(Exception):
@@ -73,7 +75,7 @@ class Laboratory:
         self._publish_everything()
         self._warm_up()
 
-    def reset(self, topic: str, events: int) -> None:
+    def reset(self, topic: str, events: int, *, has_one_partition: bool = False) -> None:
         """Empty broker and tables, then send `events` messages of kind `topic`, if given."""
         self._stack.restart("kafka")
         client = clickhouse.connect(self._settings)
@@ -81,7 +83,7 @@ class Laboratory:
             client.command(f"TRUNCATE TABLE {table}")
         client.close()
         if topic:
-            self._fill(topic, events)
+            self._fill(topic, events, FIRST if has_one_partition else BY_KEY)
 
     @contextmanager
     def start(self, kind: str, name: str, events: int, **variables: str) -> Iterator[Running]:
@@ -122,10 +124,10 @@ class Laboratory:
             finally:
                 process.kill()
 
-    def _fill(self, topic: str, events: int) -> None:
+    def _fill(self, topic: str, events: int, partition: int) -> None:
         producer = kafka.connect_producer(self._settings)
         for key, value in data.messages(self._folder, topic, events):
-            producer.produce(TOPICS[topic], value, key)
+            producer.produce(TOPICS[topic], value, key, partition)
         if unsent := producer.flush(PATIENCE_SECONDS):
             raise ContenderFailedError(
                 f"{TOPICS[topic]}: {unsent} of the {events} input messages were not acknowledged "

@@ -5,7 +5,7 @@ belongs to `contenders`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -22,8 +22,8 @@ PROGRAMS = ("producer", "filter_", "sink")
 class Contender:
     """One line of the table.
 
-    `topic` is the topic that must be filled before the start; `functions` run at the same time, in
-    the order of the path.
+    `topic` is the topic that must be filled before the start, or only one partition of it;
+    `functions` run at the same time, in the order of the path.
     """
 
     program: str
@@ -31,6 +31,7 @@ class Contender:
     kind: str
     functions: tuple[str, ...]
     topic: str = ""
+    has_one_partition: bool = False
 
     @property
     def is_obvious(self) -> bool:
@@ -43,9 +44,11 @@ CONTENDERS = (
     Contender("producer", "ceiling: decode only", "ceiling", ("decode",)),
     Contender("producer", "ceiling: librdkafka produce", "ceiling", ("produce",)),
     Contender("filter", "ours", "ours", ("filter_",), "raw"),
+    Contender("filter", "ours, one partition", "ours", ("filter_",), "raw", True),
     Contender("filter", "obvious build", "obvious", ("filter_",), "raw"),
     Contender("filter", "ceiling: librdkafka consume", "ceiling", ("consume",), "raw"),
     Contender("sink", "ours", "ours", ("sink",), "filtered"),
+    Contender("sink", "ours, one partition", "ours", ("sink",), "filtered", True),
     Contender("sink", "obvious build", "obvious", ("sink",), "filtered"),
     Contender("sink", "ceiling: insert_arrow", "ceiling", ("insert",)),
     Contender("whole path", "ours", "ours", PROGRAMS),
@@ -55,11 +58,14 @@ CONTENDERS = (
 Results = dict[Contender, list[Rate]]
 
 
-def run(lab: Laboratory, events: int, rounds: int) -> Iterator[tuple[Contender, Results]]:
+def run(
+    lab: Laboratory, events: int, rounds: int, programs: Collection[str] = ()
+) -> Iterator[tuple[Contender, Results]]:
     """Run all rounds; yields after each contender, with the results so far."""
+    contenders = [one for one in CONTENDERS if not programs or one.program in programs]
     results: Results = defaultdict(list)
     for _ in range(rounds):
-        for contender in CONTENDERS:
+        for contender in contenders:
             results[contender].append(
                 rate_of(
                     _measure(lab, contender, events // SLOWER if contender.is_obvious else events)
@@ -70,7 +76,7 @@ def run(lab: Laboratory, events: int, rounds: int) -> Iterator[tuple[Contender, 
 
 def _measure(lab: Laboratory, contender: Contender, events: int) -> list[Measurement]:
     """Measure the contender's processes, in the order of the path; the last one starts first."""
-    lab.reset(contender.topic, events)
+    lab.reset(contender.topic, events, has_one_partition=contender.has_one_partition)
     with ExitStack() as cleanup:
         variables = {}
         if "producer" in contender.functions:

@@ -61,7 +61,7 @@ TARGETS = {
 
 def rows(results: Results) -> list[tuple[str, ...]]:
     """One row of text per contender."""
-    return [_row(contender, results) for contender in CONTENDERS]
+    return [_row(contender, results) for contender in CONTENDERS if contender in results]
 
 
 def to_table(title: str, columns: tuple[str, ...], lines: list[tuple[str, ...]]) -> Table:
@@ -80,7 +80,8 @@ def to_markdown(columns: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
 
 def _row(contender: Contender, results: Results) -> tuple[str, ...]:
     rate, ratio = median(results[contender]), _ratio(contender, results)
-    target = TARGETS[contender.program] if contender.kind == "ours" else None
+    is_judged = contender.kind == "ours" and not contender.has_one_partition
+    target = TARGETS[contender.program] if is_judged else None
     return (
         contender.program,
         contender.title,
