@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from polygon_assets.inspection.streams import standbys
+from polygon_assets.local.launcher.servers import APACHE
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.messages import RawAggregate
 from polygon_assets_tests.processes import own_network
@@ -99,13 +100,16 @@ def assert_nothing_lost(live: Live) -> None:
     [pytest.param(signal.SIGKILL, id="kill -9"), pytest.param(signal.SIGTERM, id="stop")],
 )
 def test_the_standby_streams_within_seconds_and_the_interval_is_a_gap(
-    live: Live, programs: Programs, number: signal.Signals
+    live: Live, programs: Programs, number: signal.Signals, pytestconfig: pytest.Config
 ) -> None:
     leader, standby = leader_and_standby(live, programs)
     before, died_at = live.newest(), time.time()
     leader.send(number)
     connection = takeover(live, standby, before)
-    assert connection["opened_at"] - died_at < 12, "about 8 s, more on a busy machine"
+    # One that is stopped leaves the group. The embedded broker lets the standby wait all the same.
+    is_quick = number is signal.SIGTERM and pytestconfig.getoption("kafka") == APACHE
+    limit = 5 if is_quick else 12
+    assert connection["opened_at"] - died_at < limit, "2 s or 8 s, more on a busy machine"
     [gap] = standby.until(live.gaps, "a gap is in the ledger")
     assert gap.channels == channels(SYMBOLS)
     assert gap.until / 1000 >= connection["sent"]["first_second"] + 1
