@@ -167,7 +167,8 @@ class Producer:
         """Whether Kafka confirms the lead. A sleep or silence before the question is over."""
         async with self._asking:
             away = max(self._sleep.longest(), leadership.longest_silence())
-            if self._leads and away >= leadership.session_seconds:
+            is_leader = self._leads and not leadership.is_replaced
+            if is_leader and away >= leadership.session_seconds:
                 leadership.rejoin()
             self._term, self._may_read = leadership.term, True
             return await asyncio.to_thread(leadership.confirm)

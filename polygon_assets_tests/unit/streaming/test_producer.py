@@ -108,18 +108,23 @@ def test_a_frame_that_waited_while_another_copy_may_have_led_is_left_to_the_gap(
 
 
 @pytest.mark.parametrize(
-    ("slept_seconds", "leads", "rejoins"),
+    ("slept_seconds", "leads", "is_replaced", "rejoins"),
     [
-        pytest.param(7, True, 1, id="a session: another copy leads, whatever Kafka says"),
-        pytest.param(3, True, 0, id="less than a session"),
-        pytest.param(7, False, 0, id="a standby has nothing to lose"),
+        pytest.param(7, True, False, 1, id="a session: another copy leads, whatever Kafka says"),
+        pytest.param(3, True, False, 0, id="less than a session"),
+        pytest.param(7, False, False, 0, id="a standby has nothing to lose"),
+        pytest.param(7, True, True, 0, id="one that knows it joins once"),
     ],
 )
 def test_a_leader_that_slept_between_two_connections_joins_again(
-    monkeypatch: pytest.MonkeyPatch, slept_seconds: float, leads: bool, rejoins: int
+    monkeypatch: pytest.MonkeyPatch,
+    slept_seconds: float,
+    leads: bool,
+    is_replaced: bool,
+    rejoins: int,
 ) -> None:
     rig = Rig(monkeypatch, "24/7")
-    leadership = copy_of(is_confirmed=True)
+    leadership = copy_of(is_confirmed=True, is_replaced=is_replaced)
     rig.producer._leads = leads
     rig.producer._sleep._measured_at -= slept_seconds
     assert asyncio.run(rig.producer._is_confirmed(leadership))
