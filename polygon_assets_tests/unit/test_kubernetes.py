@@ -18,7 +18,7 @@ from dagster_k8s.job import DagsterK8sJobConfig, construct_dagster_k8s_job
 from kubernetes import client
 from pydantic import SecretStr
 
-from polygon_assets.defs.stream.jobs import KILL_MARGIN_SECONDS
+from polygon_assets.defs.stream.jobs import grace_seconds
 from polygon_assets.inspection.probe import metrics_port
 from polygon_assets.messages import PROGRAMS
 from polygon_assets.provisioning.clickhouse.declaration import READER
@@ -143,7 +143,7 @@ def test_a_program_is_probed_where_it_answers_and_has_time_to_drain(program: Any
     }
     alive, ready = ({"path": path, "port": "metrics"} for path in ("/healthz", "/readyz"))
     assert paths == {"startupProbe": alive, "livenessProbe": alive, "readinessProbe": ready}
-    assert pod["terminationGracePeriodSeconds"] >= settings.drain_seconds + KILL_MARGIN_SECONDS
+    assert pod["terminationGracePeriodSeconds"] >= grace_seconds(settings, program)
     assert size(container) == STREAM_SIZES[program]
 
 

@@ -130,13 +130,13 @@ def _keep_running(
                 lambda: listener.error,
             ),
             is_finished,
-            Limits(grace_seconds=_grace_seconds(settings, program)),
+            Limits(grace_seconds=grace_seconds(settings, program)),
             is_left,
         ).run()
 
 
-def _grace_seconds(settings: Settings, program: str) -> float:
-    """From SIGTERM to SIGKILL."""
+def grace_seconds(settings: Settings, program: str) -> float:
+    """How long a program may take from SIGTERM on, before SIGKILL."""
     has_copies = program == "producer" and settings.producer_copies > 1
     return settings.drain_seconds + KILL_MARGIN_SECONDS + (LEAVE_SECONDS if has_copies else 0.0)
 
