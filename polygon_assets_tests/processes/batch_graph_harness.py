@@ -17,7 +17,18 @@ from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.settings import Settings
 
 COMPANIES = 40
-CALENDAR = MarketCalendar("NYSE")
+
+
+class _SameNewestDay(MarketCalendar):
+    """The NYSE's calendar, on which no further day settles while the tests run."""
+
+    _started = dt.datetime.now(dt.UTC)
+
+    def newest_settled_day(self, now: dt.datetime) -> dt.date:
+        return super().newest_settled_day(min(now, self._started))
+
+
+CALENDAR = _SameNewestDay("NYSE")
 DAYS = settled_days(CALENDAR, dt.datetime.now(dt.UTC), 6)
 SUBSCRIBED = ("AAPL", "MSFT", "NVDA")
 
@@ -29,6 +40,9 @@ class Graph:
         class StackEnvironment(Environment):
             def settings(self) -> Settings:
                 return settings
+
+            def calendar(self) -> MarketCalendar:
+                return CALENDAR
 
         self.instance = instance
         self.environment = StackEnvironment()
