@@ -1,11 +1,10 @@
-"""Runs that deploy/aws/dagster.yaml starts as tasks of moto's ECS; PostgreSQL keeps the instance.
+"""Runs that deploy/aws/dagster.yaml starts as tasks of moto's ECS, watched by Dagster's daemon.
 
-moto runs no container, so a test executes the task's command itself, as the container would. What
-the task definition holds belongs to deploy/aws/tests.
+PostgreSQL keeps the instance. moto runs no container, so a test executes the task's command itself,
+as the container would. What the task definition holds belongs to deploy/aws/tests.
 """
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -18,9 +17,6 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import EmptyWorkspaceTarget
-from dagster._daemon.monitoring.run_monitoring import monitor_started_run
 
 from polygon_assets_tests.ecs_cluster import CLUSTER, REGION, EcsCluster, running_ecs
 from polygon_assets_tests.processes.code_server import CodeServer
@@ -31,6 +27,8 @@ DEPLOYED = Path(__file__).parents[2] / "deploy/aws/dagster.yaml"
 FAMILY, CONTAINER = "polygon-assets-run", "run"
 SERVICE = "polygon-assets-filter"
 OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
+MONITORING_SECONDS = 2
+"""Between two checks of a run by the daemon; 30 as deployed."""
 
 
 @pytest.fixture
@@ -46,8 +44,8 @@ def cluster() -> Iterator[EcsCluster]:
 
 
 @pytest.fixture
-def daemon(cluster: EcsCluster) -> dict[str, Any]:
-    """The task that launches: runs get its cluster and network."""
+def launching_task(cluster: EcsCluster) -> dict[str, Any]:
+    """The task of the daemon: runs get its cluster and network."""
     ec2 = cluster.client("ec2")
     network = {
         "subnets": [ec2.describe_subnets()["Subnets"][0]["SubnetId"]],
@@ -64,12 +62,13 @@ def daemon(cluster: EcsCluster) -> dict[str, Any]:
 
 
 @pytest.fixture
-def metadata(daemon: dict[str, Any]) -> Iterator[str]:
+def metadata(launching_task: dict[str, Any]) -> Iterator[str]:
     """The address at which ECS tells a task about itself."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps({"Cluster": CLUSTER, "TaskARN": daemon["taskArn"]}).encode()
+            task = {"Cluster": CLUSTER, "TaskARN": launching_task["taskArn"]}
+            body = json.dumps(task).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -122,6 +121,7 @@ def server(
     shipped = yaml.safe_load(DEPLOYED.read_text())
     instance = {part: shipped[part] for part in ("storage", "run_launcher", "run_monitoring")}
     instance["storage"]["postgres"]["postgres_db"]["port"] = {"env": "DAGSTER_POSTGRES_PORT"}
+    instance["run_monitoring"]["poll_interval_seconds"] = MONITORING_SECONDS
     running = CodeServer(
         tmp_path, "polygon_assets_tests.processes.ecs_location", environment, instance=instance
     )
@@ -131,13 +131,58 @@ def server(
         running.close()
 
 
-class Container:
-    """The command of a run's newest task, executed as its container would."""
+class Daemon:
+    """Dagster's daemon as a process of its own; without a workspace, so that no sensor ticks."""
 
-    def __init__(self, cluster: EcsCluster, server: CodeServer, run_id: str, home: Path) -> None:
-        run = server.instance.get_run_by_id(run_id)
-        assert run is not None
-        self._cluster, self._arn = cluster, run.tags["ecs/task_arn"]
+    def __init__(self, home: Path) -> None:
+        self._log = home / "daemon.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "dagster._daemon", "run", "--empty-workspace"],
+                env=os.environ | {"DAGSTER_HOME": str(home)},
+                stdout=log,
+                stderr=log,
+            )
+
+    def checks_again(self, run_id: str) -> None:
+        """Wait until a check of the run has begun and ended."""
+        before = self._checks(run_id)
+        eventually(lambda: self._checks(run_id) > before + 1, "the daemon checks the run")
+
+    def _checks(self, run_id: str) -> int:
+        assert self._process.poll() is None, self._log.read_text()
+        return self._log.read_text().count(f"Checking run {run_id}")
+
+    def close(self) -> None:
+        self._process.terminate()
+        assert self._process.wait(30) == 0
+
+
+@pytest.fixture
+def daemon(server: CodeServer, tmp_path: Path) -> Iterator[Daemon]:
+    assert server.instance.run_monitoring_enabled
+    running = Daemon(tmp_path)
+    yield running
+    running.close()
+
+
+class Container:
+    """The command of a run's task, executed as its container would."""
+
+    def __init__(
+        self,
+        cluster: EcsCluster,
+        server: CodeServer,
+        run_id: str,
+        home: Path,
+        earlier: "Container | None" = None,
+    ) -> None:
+        """Waits for a task after that of `earlier`, and until its command supervises."""
+        self._cluster = cluster
+        self._arn = eventually(
+            lambda: later_task(server, run_id, earlier._arn if earlier else ""),
+            "the run has a later task",
+        )
         supervised = server.log(run_id).count(f"service {SERVICE} runs")
         [override] = self.task["overrides"]["containerOverrides"]
         assert override["name"] == CONTAINER
@@ -180,26 +225,29 @@ def subnets(task: dict[str, Any]) -> list[str]:
     ]
 
 
-def monitor(server: CodeServer, run_id: str) -> None:
-    """What the daemon does every `poll_interval_seconds`."""
-    with WorkspaceProcessContext(server.instance, EmptyWorkspaceTarget()) as workspace:
-        record = server.instance.get_run_record_by_id(run_id)
-        assert record is not None
-        context = workspace.create_request_context()
-        monitor_started_run(server.instance, context, record, logging.getLogger("monitor"))
+def later_task(server: CodeServer, run_id: str, earlier: str) -> str:
+    """The ARN of the run's task, or "" while that is still the earlier one."""
+    run = server.instance.get_run_by_id(run_id)
+    assert run is not None
+    arn = run.tags["ecs/task_arn"]
+    return "" if arn == earlier else arn
 
 
 @pytest.mark.long
 def test_a_run_is_a_task_in_the_daemons_network_whose_command_executes_it(
-    server: CodeServer, cluster: EcsCluster, daemon: dict[str, Any], tmp_path: Path
+    server: CodeServer,
+    cluster: EcsCluster,
+    launching_task: dict[str, Any],
+    daemon: Daemon,
+    tmp_path: Path,
 ) -> None:
     run_id = server.launch_run()
     container = Container(cluster, server, run_id, tmp_path)
     task = container.task
     assert f"task-definition/{FAMILY}:" in task["taskDefinitionArn"]
     assert task["launchType"] == "FARGATE"
-    assert subnets(task) == subnets(daemon) != []
-    monitor(server, run_id)
+    assert subnets(task) == subnets(launching_task) != []
+    daemon.checks_again(run_id)
     assert server.status(run_id).name == dg.DagsterRunStatus.STARTED.name
 
     (tmp_path / "session_over").touch()
@@ -209,16 +257,14 @@ def test_a_run_is_a_task_in_the_daemons_network_whose_command_executes_it(
 
 @pytest.mark.long
 def test_a_run_whose_task_was_killed_goes_on_in_a_new_task(
-    server: CodeServer, cluster: EcsCluster, tmp_path: Path
+    server: CodeServer, cluster: EcsCluster, daemon: Daemon, tmp_path: Path
 ) -> None:
     run_id = server.launch_run()
     first = Container(cluster, server, run_id, tmp_path)
     first.kill()
-    monitor(server, run_id)
-    second = Container(cluster, server, run_id, tmp_path)
-    assert second.task["taskArn"] != first.task["taskArn"]
+    second = Container(cluster, server, run_id, tmp_path, earlier=first)
     assert cluster.desired(SERVICE) == 1, "the stream went on without its run"
-    monitor(server, run_id)
+    daemon.checks_again(run_id)
     assert server.status(run_id).name == dg.DagsterRunStatus.STARTED.name
 
     (tmp_path / "session_over").touch()
@@ -228,15 +274,17 @@ def test_a_run_whose_task_was_killed_goes_on_in_a_new_task(
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("daemon")
 def test_a_run_whose_second_task_was_killed_too_fails_with_the_reason_that_ecs_gives(
     server: CodeServer, cluster: EcsCluster, tmp_path: Path
 ) -> None:
     run_id = server.launch_run()
-    for _ in range(2):
-        assert server.status(run_id).name != dg.DagsterRunStatus.FAILURE.name
-        Container(cluster, server, run_id, tmp_path).kill()
-        monitor(server, run_id)
-    assert server.status(run_id).name == dg.DagsterRunStatus.FAILURE.name
+    first = Container(cluster, server, run_id, tmp_path)
+    first.kill()
+    Container(cluster, server, run_id, tmp_path, earlier=first).kill()
+    eventually(
+        lambda: server.status(run_id).name == dg.DagsterRunStatus.FAILURE.name, "the run fails"
+    )
     assert OUT_OF_MEMORY in server.log(run_id)
     assert "exit code 137" in server.log(run_id)
     assert cluster.desired(SERVICE) == 1, "the stream goes on without its run"
