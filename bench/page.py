@@ -47,8 +47,9 @@ TARGET = "150 ms of CPU"
 SECOND, DAY = dt.timedelta(seconds=1), dt.timedelta(days=1)
 ROWS = "perspective-viewer regular-table tbody tr"
 CANDLES = """() => globalThis.Bokeh ? Math.max(0, ...Bokeh.documents.flatMap(document =>
-  [...document._all_models.values()].map(
-    model => model.data && "mark_at" in model.data ? model.data.start.length : 0))) : 0"""
+  [...document._all_models.values()].map(model => model.data && "mark_at" in model.data
+    ? model.data.count.reduce((sum, count) => sum + count, 0) : 0))) : 0"""
+"""The seconds that the drawn candles stand for; where several share a pixel, one stands for all."""
 DRAWN = f"least => ({CANDLES})() >= least"
 STORED_AFTER = 600
 """Seconds: the first symbol's end when the measurement begins."""

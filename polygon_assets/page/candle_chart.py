@@ -1,10 +1,9 @@
 """The candle chart of one symbol in Bokeh: candles, volume, gaps, splits, closes as known earlier.
 
-Add a glyph here; the columns that it draws belong to `candles`.
+Add a glyph here; the columns that it draws belong to `candles`, which of them to `drawn_candles`.
 """
 
 import math
-from bisect import bisect_left, bisect_right
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +12,8 @@ from bokeh.models import ColumnDataSource, CustomJSTickFormatter, HoverTool, Ran
 from bokeh.models.annotations import LabelSet
 from bokeh.plotting import figure
 
-from polygon_assets.page.candles import NAMES, Changes, Columns, joined
+from polygon_assets.page.candles import NAMES, NUMBERS, Changes, Columns, changes, joined
+from polygon_assets.page.drawn_candles import merged, part_of, step_of
 from polygon_assets.page.figure_style import styled
 
 PRICE_HEIGHT, VOLUME_HEIGHT = 420, 130
@@ -21,14 +21,26 @@ BODY = 0.7
 """The body's share of a bar's width."""
 FILLED, KNOWN = "#ffb300", "#ab47bc"
 UPWARDS = math.pi / 2
-NUMBERS = ("start", "open", "high", "low", "close", "volume", "mark_at")
+MARGIN = 0.5
+"""How far beside the visible part candles are sent, in its widths."""
 
 
 class CandleChart:
-    """Two figures with one time axis; `place` puts columns on them, `change` updates them."""
+    """Two figures with one time axis; `place` puts columns on them, `change` updates them.
+
+    The browser has the candles in and beside the visible part; neighbours that would share a pixel
+    are drawn as one.
+    """
 
     def __init__(self, *, dark: bool) -> None:
-        self.candles = ColumnDataSource({name: [] for name in NAMES})
+        self.loaded: Columns = {name: [] for name in NAMES}
+        """Every candle, whether drawn or not; only this class changes them."""
+        self.step = 1
+        """How many neighbours are drawn as one."""
+        self._width_ms = 1.0
+        self._reach = (0.0, 0.0)
+        """The part of the axis whose candles the browser has."""
+        self.drawn = ColumnDataSource({name: [] for name in NAMES})
         self.gaps = ColumnDataSource({name: [] for name in ("left", "right", "color", "label")})
         self.splits = ColumnDataSource({"at": [], "label": []})
         self.known = ColumnDataSource({"start": [], "close": []})
@@ -46,58 +58,101 @@ class CandleChart:
         return cast("float", self.range.start), cast("float", self.range.end)
 
     @property
-    def drawn(self) -> Columns:
-        """The columns of the candles, which only this class changes."""
-        return cast("Columns", self.candles.data)
+    def _drawn(self) -> Columns:
+        return cast("Columns", self.drawn.data)
 
     def place(self, columns: Columns, width_ms: float, shown: tuple[float, float]) -> None:
         """Replace every candle; `width_ms` is a bar's width, `shown` the visible range."""
-        self.candles.data = _as_arrays(columns)
-        for glyph in self._bodies:
-            glyph.width = BODY * width_ms
+        self.loaded, self._width_ms = columns, width_ms
         self.range.start, self.range.end = shown
-        self.fit()
+        self._draw()
 
     def prepend(self, older: Columns) -> None:
         """Add candles to the left."""
-        self.candles.data = _as_arrays(joined(older, self.drawn))
-        self.fit()
+        self.loaded = joined(older, self.loaded)
+        self._draw()
 
     def change(self, changes: Changes) -> None:
         """Bring candles up to date; a chart whose end is visible moves on with new ones."""
         if not changes:
             return
-        if changes.patches:
-            self.candles.patch(changes.patches)
-        if starts := changes.added["start"]:
-            newest = self.drawn["start"][-1]
-            self.candles.stream(dict(changes.added))
-            self._follow(newest, starts[-1])
-        self.fit()
+        newest, places = self.loaded["start"][-1], [len(self.loaded["start"])]
+        for name, cells in changes.patches.items():
+            for place, value in cells:
+                self.loaded[name][place] = value
+                places.append(place)
+        for name, values in changes.added.items():
+            self.loaded[name].extend(values)
+        self._follow(newest)
+        if self._reaches_far_enough():
+            self._draw_changes(self.loaded["start"][min(places)])
+        else:
+            self._draw()
 
     def refresh(self, newer: Columns) -> None:
         """Replace every candle from the first of `newer` on."""
-        newest = self.drawn["start"][-1]
-        self.candles.data = _as_arrays(joined(self.drawn, newer))
-        self._follow(newest, self.drawn["start"][-1])
-        self.fit()
+        newest = self.loaded["start"][-1]
+        self.loaded = joined(self.loaded, newer)
+        self._follow(newest)
+        self._draw()
 
     def clear(self) -> None:
         """Show no candle."""
-        self.candles.data = {name: [] for name in NAMES}
+        self.loaded = {name: [] for name in NAMES}
+        self.drawn.data = {name: [] for name in NAMES}
 
-    def _follow(self, before: float, newest: float) -> None:
+    def look(self) -> None:
+        """Draw what another visible part of the axis needs."""
+        if self._reaches_far_enough():
+            self._fit()
+        else:
+            self._draw()
+
+    def _reaches_far_enough(self) -> bool:
+        """Whether the browser has every candle of the visible part, merged as it should be."""
+        since, until = self.shown
+        starts, (first, last) = self.loaded["start"], self._reach
+        has_earlier = len(starts) and since < first and starts[0] < first
+        has_later = len(starts) and until > last and starts[-1] > last
+        return not (has_earlier or has_later) and step_of(starts, since, until) == self.step
+
+    def _draw(self) -> None:
+        """Send the candles in and beside the visible part."""
+        since, until = self.shown
+        beside = MARGIN * (until - since)
+        self.step = step_of(self.loaded["start"], since, until)
+        self._reach = since - beside, until + beside
+        self.drawn.data = _as_arrays(self._within(*self._reach))
+        for glyph in self._bodies:
+            glyph.width = BODY * self.step * self._width_ms
+        self._fit()
+
+    def _draw_changes(self, since: float) -> None:
+        """Send what has changed from a place on the axis on."""
+        interval = self.step * self._width_ms
+        begin = max(self._reach[0], since // interval * interval)
+        change = changes(self._drawn, self._within(begin, self._reach[1]))
+        if change.patches:
+            self.drawn.patch(change.patches)
+        if change.added["start"]:
+            self.drawn.stream(dict(change.added))
+        self._fit()
+
+    def _within(self, since: float, until: float) -> Columns:
+        """The candles of a part of the axis, as they are drawn."""
+        part = part_of(self.loaded, since, until)
+        return part if self.step == 1 else merged(part, self.step * self._width_ms)
+
+    def _follow(self, before: float) -> None:
         """Move on to the newest candle if the one before it was visible or to the left."""
-        if before <= self.shown[1]:
-            moved = newest - before
+        moved = self.loaded["start"][-1] - before
+        if moved and before <= self.shown[1]:
             self.range.update(start=self.shown[0] + moved, end=self.shown[1] + moved)
 
-    def fit(self) -> None:
+    def _fit(self) -> None:
         """Fit the price axis to the visible candles."""
-        since, until = self.shown
-        first = bisect_left(self.drawn["start"], since)
-        last = bisect_right(self.drawn["start"], until)
-        low, high = (np.asarray(self.drawn[name][first:last], float) for name in ("low", "high"))
+        visible = part_of(self._drawn, *self.shown)
+        low, high = (np.asarray(visible[name], float) for name in ("low", "high"))
         if not np.isnan(low).all() and not np.isnan(high).all():
             lowest, highest = float(np.nanmin(low)), float(np.nanmax(high))
             margin = 0.06 * (highest - lowest) or 0.01 * highest
@@ -140,7 +195,7 @@ class CandleChart:
         self.price.add_tools(HoverTool(renderers=[shades], tooltips=[("gap", "@label")]))
 
     def _draw_candles(self) -> None:
-        chart, source = self.price, self.candles
+        chart, source = self.price, self.drawn
         wick = chart.segment("start", "high", "start", "low", color="color", source=source)
         body = chart.vbar("start", 1, "open", "close", color="color", source=source)
         self._bodies.append(body.glyph)
@@ -156,9 +211,11 @@ class CandleChart:
                     *prices,
                     ("volume", "@volume{0,0}"),
                     ("state", "@label @mark"),
+                    ("candles", "@count"),
                 ],
                 formatters={"@start": "datetime"},
                 mode="vline",
+                limit=1,
             )
         )
 
@@ -180,7 +237,7 @@ class CandleChart:
 
     def _draw_volume(self) -> None:
         bars = self.volume.vbar(
-            "start", 1, "volume", 0, fill_color="color", line_color=None, source=self.candles
+            "start", 1, "volume", 0, fill_color="color", line_color=None, source=self.drawn
         )
         self._bodies.append(bars.glyph)
         self.volume.yaxis.formatter = CustomJSTickFormatter(

@@ -37,7 +37,11 @@ ADJUSTING = ("applied", "decided")
 """Statuses of splits that change prices; announced ones have them before their day too."""
 UNKNOWN_FINALITY = "not known any more"
 HOUR_MS = 3_600_000
-NAMES = ("start", "open", "high", "low", "close", "volume", "color", "mark", "mark_at", "label")
+MARKS = ("", "filled", "corrected", "filled and corrected")
+"""Filled counts 1, corrected 2."""
+NUMBERS = ("start", "open", "high", "low", "close", "volume", "mark_at", "count")
+NAMES = (*NUMBERS, "color", "mark", "label")
+"""What is known of a candle; `count` says how many bars it stands for."""
 
 
 @dataclass(frozen=True)
@@ -84,16 +88,21 @@ def columns_of(bars: pa.Table) -> Columns:
         bars[name].to_numpy() > 0 if name in bars.column_names else np.zeros(len(close), bool)
         for name in ("seconds_from_rest", "revisions")
     )
-    marks = [filled & corrected, filled, corrected]
     columns = {
         "start": wall_milliseconds(bars["start"]),
         **{"open": opened, "high": high, "low": low, "close": close, "volume": volume},
-        "color": np.select([close > opened, close < opened], [UP, DOWN], SAME),
-        "mark": np.select(marks, ["filled and corrected", "filled", "corrected"], ""),
+        "color": colors(opened, close),
+        "mark": np.array(MARKS)[filled + 2 * corrected],
         "mark_at": np.where(filled | corrected, high, np.nan),
+        "count": np.ones(len(close)),
     }
     labels = bars["finality"].fill_null(UNKNOWN_FINALITY).to_pylist()
     return {name: column.tolist() for name, column in columns.items()} | {"label": labels}
+
+
+def colors(opened: np.ndarray, close: np.ndarray) -> np.ndarray:
+    """The colour of each candle's direction."""
+    return np.select([close > opened, close < opened], [UP, DOWN], SAME)
 
 
 def columns_of_days(adjusted: pa.Table, calendar: MarketCalendar) -> Columns:

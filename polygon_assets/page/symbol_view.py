@@ -79,6 +79,16 @@ def coverage_line(intervals: pa.Table) -> str:
     )
 
 
+def merged_line(step: int) -> str:
+    """That neighbours are drawn as one, as HTML; nothing where each candle is drawn."""
+    if step == 1:
+        return ""
+    return (
+        f"<span>up to {step} candles that share a pixel are drawn as one; zoom in to see each"
+        "</span> · "
+    )
+
+
 def symbol_view(sources: Sources) -> Any:
     """The page of one visitor; the symbol is the last part of its address."""
     address = pn.state.location.pathname if pn.state.location else ""
@@ -207,10 +217,10 @@ class SymbolView:
 
     def _load_older(self) -> None:
         """Load what lies to the left, once the visitor looks beyond what is there."""
-        starts = self._chart.drawn["start"]
-        self._chart.fit()
+        starts = self._chart.loaded["start"]
+        self._chart.look()
         may_load = not self._loading and not self._everything_loaded and len(starts) < MOST_BARS
-        if not (may_load and len(starts) and self._chart.shown[0] < starts[0]):
+        if not (may_load and starts and self._chart.shown[0] < starts[0]):
             return
         chosen, room = self._chosen, MOST_BARS - len(starts)
         earliest = max(self._chart.shown[0], starts[0] - 1000 * room * self._chosen.seconds)
@@ -264,15 +274,16 @@ class SymbolView:
         # Someone who looks at an earlier moment is not carried away by the market.
         if newest is None or self._loading or self._chosen.at:
             return
-        if newest.num_rows and not len(self._chart.drawn["start"]):
+        starts = self._chart.loaded["start"]
+        if newest.num_rows and not starts:
             self._load()
             return
-        candles, drawn = later(columns_of(newest), self._adjusted_until), self._chart.drawn["start"]
-        if candles["start"] and candles["start"][0] > drawn[-1]:
+        candles = later(columns_of(newest), self._adjusted_until)
+        if candles["start"] and candles["start"][0] > starts[-1]:
             # Between the chart's last candle and the first new one others may have been missed.
-            self._refresh(drawn[-1])
+            self._refresh(starts[-1])
         else:
-            self._chart.change(changes(self._chart.drawn, candles))
+            self._chart.change(changes(self._chart.loaded, candles))
 
     def _refresh_settled(self, shade: Columns) -> None:
         """Load the candles of gaps whose state has changed: their seconds may have been filled."""
@@ -282,7 +293,7 @@ class SymbolView:
         if changed and not may_load:
             return
         self._gap_states = known | states
-        if changed and len(self._chart.drawn["start"]):
+        if changed and self._chart.loaded["start"]:
             self._refresh(min(changed))
 
     def _update(self) -> None:
@@ -293,7 +304,7 @@ class SymbolView:
             self._chart.gaps.data = dict(shade)
         self._refresh_settled(shade)
         self._head.object = _headline(self._chosen.symbol, reading, self._sources.prices())
-        self._age.object = age_line(reading, now, CURE)
+        self._age.object = merged_line(self._chart.step) + age_line(reading, now, CURE)
         known = cast("Reading[pa.Table]", self._sources.clickhouse.reading(self._coverage_key()))
         line = "" if known.value is None else f"{coverage_line(known.value)} · "
         self._coverage.object = line + age_line(known, now, CURE)

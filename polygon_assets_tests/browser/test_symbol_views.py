@@ -21,6 +21,7 @@ from polygon_assets.clients import snowflake
 from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.page.candles import COLORS, wall_ms
+from polygon_assets.page.drawn_candles import MOST_VISIBLE
 from polygon_assets.serving import gap_ledger
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets_tests.browser.conftest import Visit
@@ -137,6 +138,41 @@ def test_a_day_of_seconds_is_drawn_at_once_and_marks_what_was_filled_or_correcte
         wall_ms(NOW - CORRECTED * SECOND): "corrected",
         wall_ms(NOW - FILLED * SECOND): "filled",
     }
+
+
+def test_candles_that_share_a_pixel_are_drawn_as_one_until_one_zooms_in(
+    visit: Visit, address: str, client: Client
+) -> None:
+    insert(client, [replace(second(age), symbol="LONG") for age in range(2 * MOST_VISIBLE, 0, -1)])
+    visit.page.goto(f"{address}/symbol/LONG?width={quote('1 s')}&span={quote('1 hour')}")
+    said = visit.page.get_by_text("candles that share a pixel are drawn as one")
+    wait_for(visit, 3_000, "start", "mark_at")
+    expect(said).to_have_count(0)
+    visit.page.locator(".bk-events").first.hover()
+    for _ in range(30):
+        visit.page.mouse.wheel(0, 300)
+        visit.page.wait_for_timeout(200)
+        if said.count():
+            break
+    visit.page.wait_for_function(
+        """count => Bokeh.documents.some(document => [...document._all_models.values()].some(
+             model => model.data?.count?.reduce((sum, bars) => sum + bars, 0) >= count))""",
+        arg=MOST_VISIBLE + 1,
+        timeout=PATIENCE_MS,
+    )
+    many = drawn(visit, "start", "high", "low", "count", "mark_at")
+    assert len(many["start"]) < sum(many["count"])
+    assert (max(many["high"]), min(many["low"])) == (107.0, 99.0)
+    for _ in range(60):
+        visit.page.mouse.wheel(0, -300)
+        visit.page.wait_for_timeout(100)
+        if not said.count():
+            break
+    visit.page.wait_for_function(
+        """() => Bokeh.documents.some(document => [...document._all_models.values()].some(
+             model => model.data?.count?.length && model.data.count.every(bars => bars === 1)))""",
+        timeout=PATIENCE_MS,
+    )
 
 
 def test_a_gap_is_shaded_in_the_colour_of_its_state(

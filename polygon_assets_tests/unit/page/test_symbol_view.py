@@ -119,7 +119,7 @@ class View(SymbolView):
         self._loading = False
 
     def closes(self) -> list[float]:
-        return list(self._chart.drawn["close"])
+        return self._chart.loaded["close"]
 
 
 def test_a_day_of_the_marts_is_never_replaced_by_the_streamed_one(

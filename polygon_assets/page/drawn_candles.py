@@ -1,0 +1,82 @@
+"""Which candles are drawn: neighbours that would share a pixel are drawn as one; pure functions.
+
+Add a rule about what a visitor can tell apart here; what one candle shows belongs to `candles`.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
+import numpy as np
+
+from polygon_assets.page.candles import MARKS, NAMES, UNKNOWN_FINALITY, Columns, colors
+
+MOST_VISIBLE = 4_000
+"""Candles that are drawn one by one: the pixels of a wide screen."""
+STEPS = (1, 2, 5, 10, 15, 30, 60)
+FINALITY = ("provisional", UNKNOWN_FINALITY, "revised", "final", "verified", "adjusted for splits")
+"""From the least settled on."""
+
+
+def step_of(starts: Sequence[float], since: float, until: float) -> int:
+    """How many neighbours are drawn as one while this part of the axis is visible."""
+    visible = bisect_right(starts, until) - bisect_left(starts, since)
+    return next((step for step in STEPS if visible <= step * MOST_VISIBLE), STEPS[-1])
+
+
+def part_of(columns: Columns, since: float, until: float) -> Columns:
+    """The candles that begin in a part of the axis, both of its ends included."""
+    first, last = bisect_left(columns["start"], since), bisect_right(columns["start"], until)
+    return {name: columns[name][first:last] for name in NAMES}
+
+
+def merged(columns: Columns, width_ms: float) -> Columns:
+    """One candle for each interval of `width_ms` with candles; it begins with its first one.
+
+    Its volume is their sum, its finality that of the least settled, its mark that of any of them.
+    """
+    if not columns["start"]:
+        return columns
+    numbers = {
+        name: np.asarray(columns[name], float)
+        for name in ("start", "open", "high", "low", "close", "volume", "mark_at", "count")
+    }
+    intervals = numbers["start"] // width_ms
+    first = np.flatnonzero(np.diff(intervals, prepend=np.nan) != 0)
+    opened = numbers["open"][_first_known(numbers["open"], first)]
+    close = numbers["close"][_last_known(numbers["close"], first)]
+    mark = np.bitwise_or.reduceat(_places(MARKS, columns["mark"]), first)
+    settled = np.minimum.reduceat(_places(FINALITY, columns["label"]), first)
+    result = {
+        "start": numbers["start"][first],
+        "open": opened,
+        "high": np.fmax.reduceat(numbers["high"], first),
+        "low": np.fmin.reduceat(numbers["low"], first),
+        "close": close,
+        "volume": np.add.reduceat(np.nan_to_num(numbers["volume"]), first),
+        "color": colors(opened, close),
+        "mark": np.array(MARKS)[mark],
+        "mark_at": np.fmax.reduceat(numbers["mark_at"], first),
+        "label": np.array(FINALITY)[settled],
+        "count": np.add.reduceat(numbers["count"], first),
+    }
+    return {name: result[name].tolist() for name in NAMES}
+
+
+def _places(words: Sequence[str], column: Sequence[str]) -> np.ndarray:
+    place = {word: index for index, word in enumerate(words)}
+    return np.array([place[word] for word in column])
+
+
+def _first_known(prices: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """The place of each interval's first price that is known; of its first where none is."""
+    beyond = len(prices)
+    places = np.where(np.isnan(prices), beyond, np.arange(beyond))
+    found = np.minimum.reduceat(places, first)
+    return np.where(found == beyond, first, found)
+
+
+def _last_known(prices: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """The place of each interval's last price that is known; of its first where none is."""
+    places = np.where(np.isnan(prices), -1, np.arange(len(prices)))
+    found = np.maximum.reduceat(places, first)
+    return np.where(found == -1, first, found)

@@ -1,0 +1,170 @@
+"""Which candles are drawn: neighbours that share a pixel become one, and a chart stays exact."""
+
+import datetime as dt
+import math
+import random
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from polygon_assets.page import drawn_candles
+from polygon_assets.page.candle_chart import CandleChart
+from polygon_assets.page.candles import DOWN, NAMES, UP, Columns, changes
+from polygon_assets.page.drawn_candles import MOST_VISIBLE, merged, step_of
+
+SECOND = 1000.0
+MIDNIGHT = dt.datetime(2026, 11, 20, tzinfo=dt.UTC).timestamp() * 1000
+CANDLE = {
+    **{"open": 2.0, "high": 3.0, "low": 1.0, "close": 2.5, "volume": 10.0, "count": 1.0},
+    **{"color": UP, "mark": "", "mark_at": math.nan, "label": "final"},
+}
+
+
+def columns(*candles: dict[str, Any]) -> Columns:
+    return {name: [(CANDLE | candle)[name] for candle in candles] for name in NAMES}
+
+
+def seconds(places: range, **candle: Any) -> Columns:
+    return columns(*({"start": MIDNIGHT + SECOND * at, **candle} for at in places))
+
+
+def walk(places: range) -> Columns:
+    """Candles whose prices differ from each other."""
+    draw = np.random.Generator(np.random.PCG64(len(places)))
+    prices = draw.uniform(1, 100, (len(places), 3))
+    return columns(
+        *(
+            {
+                **{"start": MIDNIGHT + SECOND * at, "open": first, "close": last, "volume": size},
+                **{"high": max(first, last), "low": min(first, last)},
+            }
+            for at, (first, last, size) in zip(places, prices.tolist(), strict=True)
+        )
+    )
+
+
+def test_candles_are_drawn_one_by_one_until_they_share_a_pixel() -> None:
+    starts = seconds(range(3 * MOST_VISIBLE))["start"]
+    assert step_of(starts, starts[0], starts[MOST_VISIBLE - 1]) == 1
+    assert step_of(starts, starts[0], starts[MOST_VISIBLE]) == 2
+    assert step_of(starts, starts[0], starts[-1]) == 5
+    assert step_of(starts[::100], starts[0], starts[-1]) == 1, "a symbol that seldom trades"
+    assert step_of([], 0.0, 1.0) == 1
+
+
+def test_one_candle_tells_of_all_that_it_stands_for() -> None:
+    known, corrected = {"mark": "corrected", "mark_at": 3.0}, {"label": "provisional"}
+    three = columns(
+        {"start": MIDNIGHT + 2 * SECOND, "open": 9.0, "high": 9.5, **known},
+        {"start": MIDNIGHT + 4 * SECOND, "low": 0.5, "mark": "filled", "mark_at": 7.0},
+        {"start": MIDNIGHT + 9 * SECOND, "close": 4.0, **corrected},
+        {"start": MIDNIGHT + 10 * SECOND, "close": 8.0},
+    )
+    one, other = zip(*merged(three, 10 * SECOND).values(), strict=True)
+    assert dict(zip(NAMES, one, strict=True)) == {
+        **{"start": MIDNIGHT + 2 * SECOND, "open": 9.0, "high": 9.5, "low": 0.5, "close": 4.0},
+        **{"volume": 30.0, "color": DOWN, "mark": "filled and corrected", "mark_at": 7.0},
+        **{"label": "provisional", "count": 3.0},
+    }
+    assert dict(zip(NAMES, other, strict=True))["close"] == 8.0
+
+
+@pytest.mark.parametrize("unknown", [{0}, {1}, {0, 1}, {2, 3}, {0, 1, 2, 3}])
+def test_an_unknown_price_never_becomes_another_interval_s(unknown: set[int]) -> None:
+    nothing = dict.fromkeys(("open", "high", "low", "close", "volume"), math.nan)
+    candles = [
+        {"start": MIDNIGHT + SECOND * at, "open": 1.0 + at, "close": 2.0 + at}
+        | (nothing if at in unknown else {})
+        for at in range(4)
+    ]
+    shown = merged(columns(*candles), 2 * SECOND)
+    for place, pair in enumerate((candles[:2], candles[2:])):
+        opens = [candle["open"] for candle in pair if not math.isnan(candle["open"])]
+        closes = [candle["close"] for candle in pair if not math.isnan(candle["close"])]
+        expected = opens[0] if opens else math.nan, closes[-1] if closes else math.nan
+        np.testing.assert_equal((shown["open"][place], shown["close"][place]), expected)
+        assert shown["volume"][place] == 10.0 * len(opens)
+
+
+def assert_draws_as(other: CandleChart, chart: CandleChart) -> None:
+    """The visible candles are those of another chart that places them at once."""
+    other.place(chart.loaded, SECOND, chart.shown)
+    assert chart.step == other.step
+    drawn, expected = (_visible(shown) for shown in (chart, other))
+    for name in NAMES:
+        np.testing.assert_array_equal(drawn[name], expected[name], name)
+    if drawn["start"]:
+        assert chart.price.y_range.start == other.price.y_range.start
+
+
+def _visible(chart: CandleChart) -> Columns:
+    since, until = chart.shown
+    drawn = cast("Columns", chart.drawn.data)
+    places = [
+        place
+        for place, start in enumerate(drawn["start"])
+        if since <= start and start + SECOND * chart.step <= until
+    ]
+    return {name: [drawn[name][place] for place in places] for name in NAMES}
+
+
+def test_a_day_of_seconds_is_a_few_thousand_candles_with_every_price_and_share() -> None:
+    chart, day = CandleChart(dark=False), walk(range(69_000))
+    chart.place(day, SECOND, (day["start"][0], day["start"][-1]))
+    drawn = cast("Columns", chart.drawn.data)
+    assert len(drawn["start"]) <= MOST_VISIBLE
+    assert (max(drawn["high"]), min(drawn["low"])) == (max(day["high"]), min(day["low"]))
+    assert sum(drawn["volume"]) == pytest.approx(sum(day["volume"]))
+    assert sum(drawn["count"]) == 69_000
+    chart.range.update(start=day["start"][40_000], end=day["start"][40_116])
+    chart.look()
+    drawn = cast("Columns", chart.drawn.data)
+    shown = list(drawn["start"]).index(day["start"][40_000])
+    assert list(drawn["close"][shown : shown + 117]) == day["close"][40_000:40_117]
+
+
+STEPS = ("new", "changed", "pan", "zoom", "prepend", "refresh")
+
+
+@pytest.fixture
+def _few_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty candles already share a pixel, so that small charts have every step."""
+    monkeypatch.setattr(drawn_candles, "MOST_VISIBLE", 40)
+
+
+@pytest.mark.usefixtures("_few_visible")
+@pytest.mark.parametrize("seed", range(10))
+def test_whatever_comes_the_browser_has_what_is_visible(seed: int) -> None:
+    draw, begin, end = random.Random(seed), 5_940, 6_000
+    everything = walk(range(12_000))
+
+    def part(first: int, last: int, **changed: float) -> Columns:
+        plain = {name: everything[name][first:last] for name in NAMES}
+        return plain | {name: [value] * (last - first) for name, value in changed.items()}
+
+    chart = CandleChart(dark=False)
+    shown = MIDNIGHT + SECOND * (end - 20), MIDNIGHT + SECOND * end
+    chart.place(part(begin, end), SECOND, shown)
+    other = CandleChart(dark=False)
+    for _ in range(60):
+        step, size = draw.choice(STEPS), draw.randrange(90)
+        since, until = chart.shown
+        if step == "new":
+            chart.change(changes(chart.loaded, part(end - 3, end + size)))
+            end += size
+        elif step == "changed":
+            chart.change(changes(chart.loaded, part(end - 3, end, high=200.0 + size)))
+        elif step == "pan":
+            moved = SECOND * draw.choice((-size, size))
+            chart.range.update(start=since + moved, end=until + moved)
+            chart.look()
+        elif step == "zoom":
+            chart.range.update(start=until - SECOND * (1 + size))
+            chart.look()
+        elif step == "prepend":
+            chart.prepend(part(begin - size, begin))
+            begin -= size
+        else:
+            chart.refresh(part(end - 1 - min(size, end - begin - 1), end, low=0.5))
+        assert_draws_as(other, chart)
