@@ -5,6 +5,7 @@ its own wheel, so that no request leaves the machine.
 """
 
 import logging
+import os
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ LOGIN_FORM = Path(__file__).with_name("login.html")
 # Panel sends a visitor without a login to "./login": below /symbol and /day another address.
 SYMBOL, DAY = (f"/{kind}/(?P<name>(?!login$)[^/]+)" for kind in ("symbol", "day"))
 LOGIN_BELOW = [("/(?:symbol|day)/login", RedirectHandler, {"url": "../login", "permanent": False})]
+
+YIELDING = 10
+"""Added to the niceness of the page's process."""
 
 
 class PageError(PolygonAssetsError):
@@ -83,6 +87,8 @@ def login(settings: Settings, host: str) -> dict[str, str]:
 def serve(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises PageError."""
     options = login(settings, host)
+    # Who looks at the market must not delay what is stored: on a shared machine, programs go first.
+    os.nice(YIELDING)
     _quiet_departures()
     pn.extension("perspective", sizing_mode="stretch_width", notifications=False)
     pn.serve(
