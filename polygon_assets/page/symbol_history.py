@@ -73,14 +73,15 @@ def first_history(sources: Sources, chosen: Chosen) -> History:
     """The candles that are loaded first, and what of them is visible; as `history`."""
     with market.connect(sources.settings) as connection:
         begin, end = chosen.window(connection.calendar, connection.now())
-    return replace(history(sources, chosen, end + chosen.width, begin), window=(begin, end))
+        loaded = _history(connection, sources, chosen, end + chosen.width, begin)
+    return replace(loaded, window=(begin, end))
 
 
 def recent_history(sources: Sources, chosen: Chosen, begin: dt.datetime) -> History:
     """The candles from `begin` to now; as `history`."""
     with market.connect(sources.settings) as connection:
-        now = connection.now()
-    return history(sources, chosen, now + chosen.width, begin)
+        end = connection.now() + chosen.width
+        return _history(connection, sources, chosen, end, begin)
 
 
 def history(
@@ -90,7 +91,18 @@ def history(
 
     Days are those of the marts, as far as there are any, followed by the streamed ones.
     """
-    candles = columns_of(streamed(sources, chosen, end, begin))
+    with market.connect(sources.settings) as connection:
+        return _history(connection, sources, chosen, end, begin)
+
+
+def _history(
+    connection: Connection,
+    sources: Sources,
+    chosen: Chosen,
+    end: dt.datetime,
+    begin: dt.datetime | None,
+) -> History:
+    candles = columns_of(streamed(connection, chosen, end, begin))
     if not chosen.is_of_days:
         return History(candles, NO_SPLITS)
     calendar = calendar_of(sources.settings)
@@ -104,24 +116,23 @@ def history(
 
 
 def streamed(
-    sources: Sources, chosen: Chosen, end: dt.datetime, begin: dt.datetime | None = None
+    connection: Connection, chosen: Chosen, end: dt.datetime, begin: dt.datetime | None = None
 ) -> pa.Table:
     """The bars from `begin` to `end`, at least LOADED_BARS places.
 
     Across a night or a gap, those before the newest stored second.
     """
-    with market.connect(sources.settings) as connection:
 
-        def before(end: dt.datetime) -> pa.Table:
-            start = min(begin or end, end - LOADED_BARS * chosen.width)
-            return market.bars(chosen.symbol, start, end, chosen.every, connection=connection)
+    def before(end: dt.datetime) -> pa.Table:
+        start = min(begin or end, end - LOADED_BARS * chosen.width)
+        return market.bars(chosen.symbol, start, end, chosen.every, connection=connection)
 
-        bars = before(end)
-        if bars.num_rows:
-            return bars
-        newest = connection.read("newest_second_before", symbol=chosen.symbol, before=end)
-        moment = newest["newest"][0].as_py()
-        return bars if moment is None else before(moment + SECOND)
+    bars = before(end)
+    if bars.num_rows:
+        return bars
+    newest = connection.read("newest_second_before", symbol=chosen.symbol, before=end)
+    moment = newest["newest"][0].as_py()
+    return bars if moment is None else before(moment + SECOND)
 
 
 def known_at(sources: Sources, chosen: Chosen, start: dt.datetime, end: dt.datetime) -> Columns:

@@ -255,7 +255,9 @@ class SymbolView:
             self._loading = self._loading and name != HISTORY
             self._problems[name] = str(answer) if isinstance(answer, Exception) else ""
             if not isinstance(answer, Exception):
-                draw(answer)
+                # One message to the browser, so that it draws once.
+                with pn.io.hold(document):
+                    draw(answer)
 
         async def ask() -> None:
             try:

@@ -51,6 +51,11 @@ def test_history_goes_on_across_a_weekend_to_the_first_trade(sources: Sources, e
     assert len(starts) == {"1s": 3, "10s": 2, "1m": 2}[every]
 
 
+def newest_bars(sources: Sources, chosen: Chosen, end: dt.datetime) -> pa.Table:
+    with market.connect(sources.settings) as connection:
+        return streamed(connection, chosen, end)
+
+
 NOON = OPENING + dt.timedelta(hours=2.5)
 
 
@@ -138,7 +143,7 @@ def test_a_day_of_the_marts_is_never_replaced_by_the_streamed_one(
     view._place(replace(history(sources, chosen, end), window=(end - DAY, end)), chosen)
     assert view.closes() == [0.5, 3.0]
     insert(client, [second(MONDAY, 6, 4.0)])
-    view.newest = streamed(sources, chosen, end)
+    view.newest = newest_bars(sources, chosen, end)
     assert view.newest["close"].to_pylist() == [1.0, 4.0]
     view._draw_changes()
     assert view.closes() == [0.5, 4.0]
@@ -189,10 +194,10 @@ def test_an_empty_chart_is_loaded_with_the_first_bar(sources: Sources) -> None:
     chosen, end = Chosen("A", "10s"), OPENING - DAY
     view = View(sources, chosen)
     view._place(replace(history(sources, chosen, end), window=(end - DAY, end)), chosen)
-    view.newest = streamed(sources, chosen, end)
+    view.newest = newest_bars(sources, chosen, end)
     view._draw_changes()
     assert (view.closes(), view.asked) == ([], 0)
-    view.newest = streamed(sources, chosen, OPENING + DAY)
+    view.newest = newest_bars(sources, chosen, OPENING + DAY)
     view._draw_changes()
     assert view.asked == 1
 
