@@ -52,10 +52,9 @@ STORED_SECONDS = 120.0
 """Filter and sink store a message within a second or two; after an outage they work off a lag."""
 POLL_SECONDS = 0.5
 """Between two queries whether the published rows are stored."""
-PORTION, PORTION_SECONDS = 2_000, 0.1
+PORTION_SECONDS = 0.1
 """Rows are published in small portions, because live rows wait behind them: those of 100 symbols
-at once made the live stream 6 s late. Two cores store 60,000 rows a second, of which the whole
-market needs 12,000."""
+at once made the live stream 6 s late."""
 RECENT = dt.timedelta(days=7)
 """Symbols that traded in the week before a gap are asked for first: in a shorter time a holiday
 and a quiet day would hide most of the small ones."""
@@ -296,9 +295,10 @@ class GapFiller:
     def _publish(self, chunk: Differences) -> list[RawAggregate]:
         """Publish the differences evenly. Raises GapFillError without acknowledgement."""
         bars = [*chunk.missing, *chunk.corrected]
-        for start in range(0, len(bars), PORTION):
+        portion = round(PORTION_SECONDS * self._settings.gap_fill_rows_per_second)
+        for start in range(0, len(bars), portion):
             started = time.monotonic()
-            for bar in bars[start : start + PORTION]:
+            for bar in bars[start : start + portion]:
                 self._producer.produce(RAW_TOPIC, encode(bar), bar.symbol.encode())
             if left := self._producer.flush(kafka.ACKNOWLEDGE_SECONDS):
                 raise GapFillError(

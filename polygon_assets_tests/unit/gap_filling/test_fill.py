@@ -1,13 +1,20 @@
 """What a fill counts and says of itself; what it stores belongs to processes/test_gap_filling."""
 
 import datetime as dt
+import time
 from dataclasses import replace
 
+import pytest
+from pydantic import SecretStr
+
+from polygon_assets.clients import clickhouse, kafka
+from polygon_assets.gap_filling import fill
 from polygon_assets.gap_filling.fill import Chunk, Outcome, Rows, chunk_size, progress
 from polygon_assets.gap_filling.rest_seconds import Differences
 from polygon_assets.market_calendar import REVISION_WINDOW
 from polygon_assets.messages import RawAggregate
 from polygon_assets.serving.gap_ledger import GapEntry
+from polygon_assets.settings import Settings
 from polygon_assets_tests.unit.streaming.samples import raw_aggregate
 
 SINCE = dt.datetime(2026, 11, 27, 15, tzinfo=dt.UTC)
@@ -46,6 +53,36 @@ def test_fewer_symbols_of_a_longer_gap_are_fetched_together() -> None:
     assert chunk_size(dt.timedelta(minutes=20)) == 100
     assert chunk_size(dt.timedelta(hours=5)) == 11
     assert chunk_size(dt.timedelta(days=30)) == 1
+
+
+class Broker:
+    """Stands for Kafka and remembers how many rows each portion had."""
+
+    def __init__(self) -> None:
+        self.portions, self._rows = list[int](), 0
+
+    def produce(self, *_: object) -> None:
+        self._rows += 1
+
+    def flush(self, _seconds: float) -> int:
+        self.portions.append(self._rows)
+        self._rows = 0
+        return 0
+
+
+def test_rows_are_published_in_portions_of_a_tenth_of_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker, pauses = Broker(), list[float]()
+    monkeypatch.setattr(kafka, "connect_producer", lambda _: broker)
+    monkeypatch.setattr(clickhouse, "connect", lambda _: None)
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    settings = Settings(polygon_api_key=SecretStr("key"), gap_fill_rows_per_second=1_000)
+    filler = fill.GapFiller(settings, lambda _: None)
+    filler._publish(Differences([bar(SINCE)] * 200, [bar(SINCE)] * 50))
+    assert broker.portions == [100, 100, 50]
+    assert len(pauses) == 3
+    assert max(pauses) <= 0.1
 
 
 def test_the_progress_is_a_bar_with_numbers() -> None:
