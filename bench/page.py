@@ -110,7 +110,6 @@ def run(folder: Path, seconds: float, visitors: int, million_rows: int) -> Itera
             _wait_for_merges(client)
         yield from _questions(stack, settings, million_rows)
         with (
-            _inserting(settings),
             serving(stack, folder / "page.log") as (port, process),
             sync_playwright() as playwright,
         ):
@@ -118,13 +117,15 @@ def run(folder: Path, seconds: float, visitors: int, million_rows: int) -> Itera
                 executable_path=headless_browser.installed(), args=["--no-sandbox"]
             )
             address = f"http://{HOST}:{port}"
-            yield from _waits(browser, address)
-            context = browser.new_context(viewport={"width": 1280, "height": 900})
-            tabs = [context.new_page() for _ in range(visitors)]
-            for number, tab in enumerate(tabs):
-                tab.goto(f"{address}/{view(number, 'S00001')}")
-            title = f"{visitors} visitors for {seconds:.0f} s at {ROWS_PER_SECOND:,} rows/s"
-            yield from _visits(tabs[0], settings, process, seconds, title)
+            yield _day(browser, address, "while the market rests", "1 s")
+            with _inserting(settings):
+                yield from _waits(browser, address)
+                context = browser.new_context(viewport={"width": 1280, "height": 900})
+                tabs = [context.new_page() for _ in range(visitors)]
+                for number, tab in enumerate(tabs):
+                    tab.goto(f"{address}/{view(number, 'S00001')}")
+                title = f"{visitors} visitors for {seconds:.0f} s at {ROWS_PER_SECOND:,} rows/s"
+                yield from _visits(tabs[0], settings, process, seconds, title)
             browser.close()
 
 
@@ -287,9 +288,13 @@ def _waits(browser: "Browser", address: str) -> Iterator[Line]:
     yield "the board with all symbols, first paint", _seconds(board), "2 s"
     candles = [_opened(browser, f"{address}/symbol/S00000", "canvas") for _ in range(REPEATS)]
     yield "a symbol's candles, first paint", _seconds(candles), "2 s"
+    yield _day(browser, address, "beside them all", "")
+
+
+def _day(browser: "Browser", address: str, meanwhile: str, target: str) -> Line:
     days = [_day_of_seconds(browser, f"{address}/symbol/S00000") for _ in range(REPEATS)]
-    name = f"the day so far, {days[-1][1]:,} seconds, from the click to the candles"
-    yield name, _seconds([taken for taken, _ in days]), "1 s"
+    name = f"the day so far, {days[-1][1]:,} seconds, from the click to the candles, {meanwhile}"
+    return name, _seconds([taken for taken, _ in days]), target
 
 
 def _opened(browser: "Browser", address: str, shown: str) -> float:
