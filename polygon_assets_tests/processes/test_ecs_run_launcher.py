@@ -155,7 +155,10 @@ class Daemon:
 
     def close(self) -> None:
         self._process.terminate()
-        assert self._process.wait(30) == 0
+        try:
+            assert self._process.wait(30) == 0
+        finally:
+            self._process.kill()
 
 
 @pytest.fixture
@@ -248,6 +251,7 @@ def test_a_run_is_a_task_in_the_daemons_network_whose_command_executes_it(
     assert task["launchType"] == "FARGATE"
     assert subnets(task) == subnets(launching_task) != []
     daemon.checks_again(run_id)
+    assert later_task(server, run_id, earlier="") == task["taskArn"], "a healthy run is left alone"
     assert server.status(run_id).name == dg.DagsterRunStatus.STARTED.name
 
     (tmp_path / "session_over").touch()
@@ -265,6 +269,7 @@ def test_a_run_whose_task_was_killed_goes_on_in_a_new_task(
     second = Container(cluster, server, run_id, tmp_path, earlier=first)
     assert cluster.desired(SERVICE) == 1, "the stream went on without its run"
     daemon.checks_again(run_id)
+    assert later_task(server, run_id, earlier="") == second.task["taskArn"]
     assert server.status(run_id).name == dg.DagsterRunStatus.STARTED.name
 
     (tmp_path / "session_over").touch()
