@@ -28,19 +28,19 @@ MARGIN = 0.5
 class CandleChart:
     """Two figures with one time axis; `place` puts columns on them, `change` updates them.
 
-    The browser has the candles in and beside the visible part; neighbours that would share a pixel
-    are drawn as one.
+    The browser has the candles in and beside the visible part; of too many, neighbours are drawn as
+    one.
     """
 
     def __init__(self, *, dark: bool) -> None:
         self.loaded: Columns = {name: [] for name in NAMES}
         """Every candle, whether drawn or not; only this class changes them."""
         self.step = 1
-        """How many neighbours are drawn as one."""
+        """How many places of the axis one candle stands for."""
         self._width_ms = 1.0
         self._reach = (0.0, 0.0)
-        """The part of the axis whose candles the browser has."""
-        self.drawn = ColumnDataSource({name: [] for name in NAMES})
+        """The part of the axis whose candles the browser has; whole intervals."""
+        self.source = ColumnDataSource({name: [] for name in NAMES})
         self.gaps = ColumnDataSource({name: [] for name in ("left", "right", "color", "label")})
         self.splits = ColumnDataSource({"at": [], "label": []})
         self.known = ColumnDataSource({"start": [], "close": []})
@@ -59,7 +59,8 @@ class CandleChart:
 
     @property
     def _drawn(self) -> Columns:
-        return cast("Columns", self.drawn.data)
+        """The candles that the browser has."""
+        return cast("Columns", self.source.data)
 
     def place(self, columns: Columns, width_ms: float, shown: tuple[float, float]) -> None:
         """Replace every candle; `width_ms` is a bar's width, `shown` the visible range."""
@@ -72,19 +73,19 @@ class CandleChart:
         self.loaded = joined(older, self.loaded)
         self._draw()
 
-    def change(self, changes: Changes) -> None:
+    def change(self, change: Changes) -> None:
         """Bring candles up to date; a chart whose end is visible moves on with new ones."""
-        if not changes:
+        if not change:
             return
         newest, places = self.loaded["start"][-1], [len(self.loaded["start"])]
-        for name, cells in changes.patches.items():
+        for name, cells in change.patches.items():
             for place, value in cells:
                 self.loaded[name][place] = value
                 places.append(place)
-        for name, values in changes.added.items():
+        for name, values in change.added.items():
             self.loaded[name].extend(values)
         self._follow(newest)
-        if self._reaches_far_enough():
+        if len(self._drawn["start"]) and self._reaches_far_enough():
             self._draw_changes(self.loaded["start"][min(places)])
         else:
             self._draw()
@@ -99,7 +100,7 @@ class CandleChart:
     def clear(self) -> None:
         """Show no candle."""
         self.loaded = {name: [] for name in NAMES}
-        self.drawn.data = {name: [] for name in NAMES}
+        self._draw()
 
     def look(self) -> None:
         """Draw what another visible part of the axis needs."""
@@ -112,30 +113,34 @@ class CandleChart:
         """Whether the browser has every candle of the visible part, merged as it should be."""
         since, until = self.shown
         starts, (first, last) = self.loaded["start"], self._reach
-        has_earlier = len(starts) and since < first and starts[0] < first
-        has_later = len(starts) and until > last and starts[-1] > last
-        return not (has_earlier or has_later) and step_of(starts, since, until) == self.step
+        if not starts:
+            return True
+        has_earlier = since < first and starts[0] < first
+        has_later = until >= last and starts[-1] >= last
+        return not has_earlier and not has_later and self._step() == self.step
+
+    def _step(self) -> int:
+        return step_of(self.loaded["start"], self.shown, self._width_ms, self.step)
 
     def _draw(self) -> None:
         """Send the candles in and beside the visible part."""
         since, until = self.shown
-        beside = MARGIN * (until - since)
-        self.step = step_of(self.loaded["start"], since, until)
-        self._reach = since - beside, until + beside
-        self.drawn.data = _as_arrays(self._within(*self._reach))
+        beside, self.step = MARGIN * (until - since), self._step()
+        width = self.step * self._width_ms
+        self._reach = (since - beside) // width * width, -(-(until + beside) // width) * width
+        self.source.data = _as_arrays(self._within(*self._reach))
         for glyph in self._bodies:
-            glyph.width = BODY * self.step * self._width_ms
+            glyph.width = BODY * width
         self._fit()
 
     def _draw_changes(self, since: float) -> None:
         """Send what has changed from a place on the axis on."""
-        interval = self.step * self._width_ms
-        begin = max(self._reach[0], since // interval * interval)
-        change = changes(self._drawn, self._within(begin, self._reach[1]))
+        width, (first, last) = self.step * self._width_ms, self._reach
+        change = changes(self._drawn, self._within(max(first, since // width * width), last))
         if change.patches:
-            self.drawn.patch(change.patches)
+            self.source.patch(change.patches)
         if change.added["start"]:
-            self.drawn.stream(dict(change.added))
+            self.source.stream(dict(change.added))
         self._fit()
 
     def _within(self, since: float, until: float) -> Columns:
@@ -195,7 +200,7 @@ class CandleChart:
         self.price.add_tools(HoverTool(renderers=[shades], tooltips=[("gap", "@label")]))
 
     def _draw_candles(self) -> None:
-        chart, source = self.price, self.drawn
+        chart, source = self.price, self.source
         wick = chart.segment("start", "high", "start", "low", color="color", source=source)
         body = chart.vbar("start", 1, "open", "close", color="color", source=source)
         self._bodies.append(body.glyph)
@@ -237,7 +242,7 @@ class CandleChart:
 
     def _draw_volume(self) -> None:
         bars = self.volume.vbar(
-            "start", 1, "volume", 0, fill_color="color", line_color=None, source=self.drawn
+            "start", 1, "volume", 0, fill_color="color", line_color=None, source=self.source
         )
         self._bodies.append(bars.glyph)
         self.volume.yaxis.formatter = CustomJSTickFormatter(

@@ -1,4 +1,4 @@
-"""Which candles are drawn: neighbours that would share a pixel are drawn as one; pure functions.
+"""Which candles are drawn: each, or one for an interval where there are too many; pure functions.
 
 Add a rule about what a visitor can tell apart here; what one candle shows belongs to `candles`.
 """
@@ -8,24 +8,36 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from polygon_assets.page.candles import MARKS, NAMES, UNKNOWN_FINALITY, Columns, colors
+from polygon_assets.page.candles import MARKS, NAMES, NUMBERS, UNKNOWN_FINALITY, Columns, colors
 
 MOST_VISIBLE = 4_000
 """Candles that are drawn one by one: the pixels of a wide screen."""
-STEPS = (1, 2, 5, 10, 15, 30, 60)
+BACK_TO_EACH = 0.9
+"""Merged candles are drawn one by one again below this share of MOST_VISIBLE, so that a symbol
+which trades now and then does not change its look each second."""
+STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 FINALITY = ("provisional", UNKNOWN_FINALITY, "revised", "final", "verified", "adjusted for splits")
 """From the least settled on."""
 
 
-def step_of(starts: Sequence[float], since: float, until: float) -> int:
-    """How many neighbours are drawn as one while this part of the axis is visible."""
+def step_of(
+    starts: Sequence[float], shown: tuple[float, float], width_ms: float, before: int = 1
+) -> int:
+    """How many places of the axis, each `width_ms` wide, one candle stands for.
+
+    `before` is the answer for the part of the axis that was visible until now.
+    """
+    since, until = shown
     visible = bisect_right(starts, until) - bisect_left(starts, since)
-    return next((step for step in STEPS if visible <= step * MOST_VISIBLE), STEPS[-1])
+    if visible <= MOST_VISIBLE * (1.0 if before == 1 else BACK_TO_EACH):
+        return 1
+    places = (until - since) / width_ms
+    return next((step for step in STEPS if places <= step * MOST_VISIBLE), STEPS[-1])
 
 
 def part_of(columns: Columns, since: float, until: float) -> Columns:
-    """The candles that begin in a part of the axis, both of its ends included."""
-    first, last = bisect_left(columns["start"], since), bisect_right(columns["start"], until)
+    """The candles that begin in a part of the axis, its end excluded."""
+    first, last = (bisect_left(columns["start"], place) for place in (since, until))
     return {name: columns[name][first:last] for name in NAMES}
 
 
@@ -36,10 +48,7 @@ def merged(columns: Columns, width_ms: float) -> Columns:
     """
     if not columns["start"]:
         return columns
-    numbers = {
-        name: np.asarray(columns[name], float)
-        for name in ("start", "open", "high", "low", "close", "volume", "mark_at", "count")
-    }
+    numbers = {name: np.asarray(columns[name], float) for name in NUMBERS}
     intervals = numbers["start"] // width_ms
     first = np.flatnonzero(np.diff(intervals, prepend=np.nan) != 0)
     opened = numbers["open"][_first_known(numbers["open"], first)]

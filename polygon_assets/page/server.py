@@ -29,8 +29,7 @@ LOGIN_FORM = Path(__file__).with_name("login.html")
 SYMBOL, DAY = (f"/{kind}/(?P<name>(?!login$)[^/]+)" for kind in ("symbol", "day"))
 LOGIN_BELOW = [("/(?:symbol|day)/login", RedirectHandler, {"url": "../login", "permanent": False})]
 
-YIELDING = 10
-"""Added to the niceness of the page's process."""
+NICENESS = 10
 
 
 class PageError(PolygonAssetsError):
@@ -87,8 +86,8 @@ def login(settings: Settings, host: str) -> dict[str, str]:
 def serve(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises PageError."""
     options = login(settings, host)
-    # Who looks at the market must not delay what is stored: on a shared machine, programs go first.
-    os.nice(YIELDING)
+    # On a shared machine the streams get the processor first, so that visitors delay no stored row.
+    os.nice(NICENESS)
     _quiet_departures()
     pn.extension("perspective", sizing_mode="stretch_width", notifications=False)
     pn.serve(

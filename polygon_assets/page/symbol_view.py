@@ -11,6 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
+import numpy as np
 import panel as pn
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,6 +27,7 @@ from polygon_assets.page.candles import (
     shaded,
     wall_ms,
 )
+from polygon_assets.page.drawn_candles import MOST_VISIBLE
 from polygon_assets.page.frame import (
     CURE,
     Place,
@@ -61,7 +63,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST_BARS = 90_000
-"""Kept in the browser: more than a day of seconds."""
+"""Kept for a visitor, in about 25 MB: more than a day of seconds."""
 MARGIN_BARS = 4
 """Empty places after the newest bar."""
 HISTORY, KNOWN = "history", "known"
@@ -84,8 +86,8 @@ def merged_line(step: int) -> str:
     if step == 1:
         return ""
     return (
-        f"<span>up to {step} candles that share a pixel are drawn as one; zoom in to see each"
-        "</span> · "
+        f"<span>more than {MOST_VISIBLE:,} candles are visible, so up to {step} are drawn as one; "
+        "zoom in to see each</span> · "
     )
 
 
@@ -104,7 +106,10 @@ class SymbolView:
         self._sources = sources
         self._chart = CandleChart(dark=is_dark())
         self._chosen = in_address(symbol)
+        self._choices = 0
+        """How often something was chosen: an answer to an earlier choice is dropped."""
         self._loading = False
+        self._looks_elsewhere = False
         self._everything_loaded = False
         self._adjusted_until = -math.inf
         self._problems = {HISTORY: "", KNOWN: ""}
@@ -130,7 +135,8 @@ class SymbolView:
         )
         for widget in (self._width, self._span, self._at):
             widget.param.watch(self._choose, "value")
-        self._chart.range.on_change("start", self._on_pan)
+        for end in ("start", "end"):
+            self._chart.range.on_change(end, self._on_pan)
 
     def panels(self) -> list[Any]:
         """The view's panels; they follow the market while the page is open."""
@@ -166,6 +172,7 @@ class SymbolView:
 
     def _choose(self, _event: Any) -> None:
         self._leave()
+        self._choices += 1
         typed = self._at.value
         at = typed.replace(tzinfo=dt.UTC) if isinstance(typed, dt.datetime) else None
         every, span = WIDTHS[self._width.value], self._span.value
@@ -204,7 +211,7 @@ class SymbolView:
         """Draw what was known at the chosen moment."""
 
         def draw(known: Columns) -> None:
-            self._chart.known.data = dict(known)
+            self._chart.known.data = {name: np.asarray(known[name], float) for name in known}
 
         if chosen.at is None or chosen.is_of_days:
             draw({"start": [], "close": []})
@@ -213,12 +220,21 @@ class SymbolView:
         self._ask(KNOWN, lambda: known_at(self._sources, chosen, since, until), draw)
 
     def _on_pan(self, _attribute: str, _old: object, _new: object) -> None:
+        """The ends of the visible part change one after the other, so wait for both."""
+        document = self._chart.range.document
+        if document and not self._looks_elsewhere:
+            self._looks_elsewhere = True
+            document.add_next_tick_callback(self._look)
+
+    def _look(self) -> None:
+        self._looks_elsewhere = False
+        with pn.io.hold(self._chart.range.document):
+            self._chart.look()
         self._load_older()
 
     def _load_older(self) -> None:
         """Load what lies to the left, once the visitor looks beyond what is there."""
         starts = self._chart.loaded["start"]
-        self._chart.look()
         may_load = not self._loading and not self._everything_loaded and len(starts) < MOST_BARS
         if not (may_load and starts and self._chart.shown[0] < starts[0]):
             return
@@ -247,10 +263,10 @@ class SymbolView:
 
         An answer that comes after another choice is dropped; a failure becomes a line on the page.
         """
-        chosen, document = self._chosen, pn.state.curdoc
+        choices, document = self._choices, pn.state.curdoc
 
         def show(answer: Any) -> None:
-            if chosen != self._chosen:
+            if choices != self._choices:
                 return
             self._loading = self._loading and name != HISTORY
             self._problems[name] = str(answer) if isinstance(answer, Exception) else ""
@@ -285,7 +301,8 @@ class SymbolView:
             # Between the chart's last candle and the first new one others may have been missed.
             self._refresh(starts[-1])
         else:
-            self._chart.change(changes(self._chart.loaded, candles))
+            with pn.io.hold(self._chart.range.document):
+                self._chart.change(changes(self._chart.loaded, candles))
 
     def _refresh_settled(self, shade: Columns) -> None:
         """Load the candles of gaps whose state has changed: their seconds may have been filled."""

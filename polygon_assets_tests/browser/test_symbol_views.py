@@ -140,19 +140,19 @@ def test_a_day_of_seconds_is_drawn_at_once_and_marks_what_was_filled_or_correcte
     }
 
 
-def test_candles_that_share_a_pixel_are_drawn_as_one_until_one_zooms_in(
+def test_too_many_candles_are_drawn_as_one_until_one_zooms_in(
     visit: Visit, address: str, client: Client
 ) -> None:
     insert(client, [replace(second(age), symbol="LONG") for age in range(2 * MOST_VISIBLE, 0, -1)])
     visit.page.goto(f"{address}/symbol/LONG?width={quote('1 s')}&span={quote('1 hour')}")
-    said = visit.page.get_by_text("candles that share a pixel are drawn as one")
-    wait_for(visit, 3_000, "start", "mark_at")
-    expect(said).to_have_count(0)
+    notice = visit.page.get_by_text("are drawn as one")
+    wait_for(visit, 1_000, "start", "mark_at")
+    expect(notice).to_have_count(0)
     visit.page.locator(".bk-events").first.hover()
     for _ in range(30):
         visit.page.mouse.wheel(0, 300)
         visit.page.wait_for_timeout(200)
-        if said.count():
+        if notice.count():
             break
     visit.page.wait_for_function(
         """count => Bokeh.documents.some(document => [...document._all_models.values()].some(
@@ -166,7 +166,7 @@ def test_candles_that_share_a_pixel_are_drawn_as_one_until_one_zooms_in(
     for _ in range(60):
         visit.page.mouse.wheel(0, -300)
         visit.page.wait_for_timeout(100)
-        if not said.count():
+        if not notice.count():
             break
     visit.page.wait_for_function(
         """() => Bokeh.documents.some(document => [...document._all_models.values()].some(

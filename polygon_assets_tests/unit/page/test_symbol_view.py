@@ -1,14 +1,18 @@
 """The candles of one symbol: history across nights, and days that the marts have adjusted."""
 
+import asyncio
 import datetime as dt
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
+from bokeh.document import Document
 from clickhouse_connect.driver.client import Client
+from panel.io.state import set_curdoc
 
 from polygon_assets import market
 from polygon_assets.market import Connection
@@ -184,6 +188,45 @@ def test_seconds_that_fill_a_visible_gap_are_drawn(sources: Sources, client: Cli
     assert view.closes() == [1.0, 2.0]
     view._refresh_settled(shade | {"label": ["crash: filled"]})
     assert view.closes() == [1.0, 1.5, 2.0]
+
+
+@pytest.mark.usefixtures("_at_noon")
+def test_a_pan_is_judged_once_by_both_ends_of_what_is_visible(
+    sources: Sources, client: Client
+) -> None:
+    insert(client, [second(0, at, 1.0) for at in range(8_700, 9_000)])
+    chosen, view = Chosen("A", "1s"), View(sources, Chosen("A", "1s"))
+    document = Document()
+    document.add_root(view._chart.figures)
+    view._place(first_history(sources, chosen), chosen)
+    starts = view._chart.loaded["start"]
+    [asked] = document.session_callbacks
+    asked.callback()
+    view._chart.range.update(start=starts[0], end=starts[50])
+    [asked] = document.session_callbacks
+    asked.callback()
+    drawn = cast("Columns", view._chart.source.data)["start"]
+    assert [start for start in drawn if start <= starts[50]] == starts[:51]
+
+
+@pytest.mark.usefixtures("_at_noon")
+def test_an_answer_to_an_earlier_choice_is_dropped_although_the_same_is_chosen_again(
+    sources: Sources,
+) -> None:
+    answered = threading.Event()
+
+    async def choose_again() -> None:
+        view = SymbolView(sources, "A")
+        view._ask("history", answered.wait, lambda _: pytest.fail("an old answer was drawn"))
+        view._choose(None)
+        answered.set()
+        await asyncio.gather(*view._tasks)
+
+    document = Document()
+    with set_curdoc(document):
+        asyncio.run(choose_again())
+    for asked in document.session_callbacks:
+        asked.callback()
 
 
 def test_nothing_is_said_about_trades_before_prices_are_read() -> None:
