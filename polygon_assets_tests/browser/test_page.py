@@ -120,7 +120,7 @@ def candles(visit: Visit) -> dict[str, list[Any]]:
 def test_candles_are_the_bars_of_clickhouse(
     visit: Visit, address: str, stack: Stack, label: str, every: str
 ) -> None:
-    visit.page.goto(f"{address}/symbol/AAPL")
+    visit.page.goto(f"{address}/symbol/AAPL?span=1+hour")
     visit.page.get_by_text(label, exact=True).click()
     width_ms = 1000 * market.EVERY[every]
     visit.page.wait_for_function(
