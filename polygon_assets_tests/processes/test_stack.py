@@ -219,7 +219,8 @@ def test_a_failed_start_reports_the_server_with_its_log_and_stops_the_others(
         fixed_ports=False,
     )
     with pytest.raises(
-        ServerFailedError, match=r"(?s)bad ended by itself with code 3; .*bad\.log:\nout of cheese"
+        ServerFailedError,
+        match=r"(?s)bad ended by itself with code 3; the end of .*bad\.log:\nout of cheese",
     ):
         stack.start()
     with socket.socket() as probe:
@@ -236,7 +237,10 @@ def test_a_server_whose_port_another_process_took_is_not_ready(
         port = stranger.getsockname()[1]
         stack = Stack(tmp_path, [failing("late", "import time; time.sleep(60)")], fixed_ports=False)
         monkeypatch.setattr("polygon_assets.local.launcher.stack.free_port", lambda *_: port)
-        with pytest.raises(ServerFailedError, match="late was not ready after 1 s"):
+        with pytest.raises(
+            ServerFailedError,
+            match=rf"late was not ready after 1 s \(another process listens on its port {port}\)",
+        ):
             stack.start()
 
 

@@ -33,20 +33,24 @@ def free_port(preferred: int, reserved: set[int]) -> int:
     else:
         candidates = _draw.sample(_RANGE, _ATTEMPTS)
     for port in candidates:
-        if port in reserved:
-            continue
-        with socket.socket() as probe:
-            # Servers set this too, so the last run's connections in TIME_WAIT block no port.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
+        if port not in reserved and is_free(port):
             return port
     raise NoFreePortError(
         f"ports {min(candidates)} to {max(candidates)} on {HOST} are all taken: "
         "stop a program that listens on one of them"
     )
+
+
+def is_free(port: int) -> bool:
+    """Whether a server can listen on the port."""
+    with socket.socket() as probe:
+        # Servers set this too, so the last run's connections in TIME_WAIT block no port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
 
 
 def listens(pid: int, port: int) -> bool:

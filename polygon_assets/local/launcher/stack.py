@@ -19,7 +19,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from polygon_assets.clients.airbyte.transport import AirbyteError
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.local.launcher import leftovers, private_files, state
-from polygon_assets.local.launcher.ports import free_port, listens
+from polygon_assets.local.launcher.ports import free_port, is_free, listens
 from polygon_assets.local.launcher.process import Process
 from polygon_assets.local.launcher.replay import FOLDER, replay_start
 from polygon_assets.local.launcher.servers import EMBEDDED, Server, embedded_servers
@@ -273,7 +273,11 @@ class Stack:
         return listens(self._processes[name].pid, port) and self._servers[name].healthy(port)
 
     def _failure(self, name: str, what: str) -> ServerFailedError:
-        lines = self._processes[name].last_lines() or "(nothing)"
+        process, port = self._processes[name], self.ports[name]
+        # Not every server says so, and a log's last lines hardly ever.
+        if not is_free(port) and not listens(process.pid, port):
+            what += f" (another process listens on its port {port})"
+        lines = process.last_lines() or "(nothing)"
         return ServerFailedError(f"{name} {what}; the end of {self._log(name)}:\n{lines}")
 
     def _log(self, name: str) -> Path:
