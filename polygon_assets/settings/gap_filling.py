@@ -24,7 +24,7 @@ class GapFillingSettings(SettingsGroup):
         ge=100,
         le=10_000_000,
         description="Filled seconds are published at most so fast, because live rows wait behind "
-        "them: two cores store 60,000 rows a second, of which the whole market needs 12,000.",
+        "them.",
     )
     gap_fill_max_seconds: float = Field(
         3600.0,
