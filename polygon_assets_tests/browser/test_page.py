@@ -138,6 +138,14 @@ def test_candles_are_the_bars_of_clickhouse(
     assert len(drawn["start"]) > SECONDS // market.EVERY[every] // 2
     for name, values in drawn.items():
         assert values == expected[name][-len(values) :], name
+    visit.page.wait_for_function(
+        """([low, high]) => Bokeh.documents.some(
+             document => [...document._all_models.values()].some(model => model.type === "Figure"
+               && 0 < model.y_range.start && model.y_range.start <= low
+               && high <= model.y_range.end))""",
+        arg=[min(drawn["low"]), max(drawn["high"])],
+        timeout=PATIENCE_MS,
+    )
 
 
 def test_a_new_second_moves_the_candles_and_the_headline(
