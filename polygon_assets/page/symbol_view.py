@@ -228,8 +228,7 @@ class SymbolView:
 
     def _look(self) -> None:
         self._looks_elsewhere = False
-        with pn.io.hold(self._chart.range.document):
-            self._chart.look()
+        self._chart.look()
         self._load_older()
 
     def _load_older(self) -> None:
@@ -271,9 +270,7 @@ class SymbolView:
             self._loading = self._loading and name != HISTORY
             self._problems[name] = str(answer) if isinstance(answer, Exception) else ""
             if not isinstance(answer, Exception):
-                # One message to the browser, so that it draws once.
-                with pn.io.hold(document):
-                    draw(answer)
+                draw(answer)
 
         async def ask() -> None:
             try:
@@ -301,8 +298,7 @@ class SymbolView:
             # Between the chart's last candle and the first new one others may have been missed.
             self._refresh(starts[-1])
         else:
-            with pn.io.hold(self._chart.range.document):
-                self._chart.change(changes(self._chart.loaded, candles))
+            self._chart.change(changes(self._chart.loaded, candles))
 
     def _refresh_settled(self, shade: Columns) -> None:
         """Load the candles of gaps whose state has changed: their seconds may have been filled."""
