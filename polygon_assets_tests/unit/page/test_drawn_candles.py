@@ -154,7 +154,7 @@ OPERATIONS = ("new", "changed", "pan", "zoom", "prepend", "refresh")
 
 @pytest.fixture
 def _few_visible(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forty candles already share a pixel, so that small charts have every step."""
+    """More than forty are already too many, so that small charts have merged candles, too."""
     monkeypatch.setattr(drawn_candles, "MOST_VISIBLE", 40)
 
 
