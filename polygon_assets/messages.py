@@ -167,9 +167,10 @@ class Heartbeat(msgspec.Struct, omit_defaults=True):
     newest_received_at: UnixMs | None = None
     """When the producer received the newest event that was delivered."""
     complete_until: UnixMs | None = None
-    """Nothing is missing before this wall time.
+    """Nothing is missing before this wall time, but what Kafka has yet to acknowledge.
 
-    It is now while the producer's channels carry data, and the time of the loss during a loss.
+    It is now while the producer's channels carry data and Kafka acknowledges them within seconds,
+    and the time of the loss during a loss.
     """
     rate: float = 0.0
     """Events delivered per second, over the last 10 s."""

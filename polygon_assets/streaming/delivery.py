@@ -8,6 +8,7 @@ import hashlib
 import logging
 import math
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 RETRY_SECONDS = 1.0
 REFUSAL_SECONDS = 3.0
 """What is refused is sent again each second: a refusal that is older is over."""
+OVERDUE_SECONDS = 2.0
+"""Brokers acknowledge within milliseconds; what waits longer would be lost with this process."""
+MARK_SECONDS = 0.1
 LARGEST_RAW_BYTES = 256 * 1024
 """A dead letter must fit into a Kafka message (1 MiB by default) after base64."""
 MOST_KEPT = 10_000
@@ -39,6 +43,24 @@ _log = logging.getLogger("delivery")
 
 class UndeliverableError(PolygonAssetsError):
     """The broker refuses this message for its content, now and later."""
+
+
+class QueuedMessages:
+    """Counts the queued messages, and remembers for some seconds how many there were."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._marks = deque([(time.monotonic(), 0)])
+        """Moments and the totals then, oldest first."""
+
+    def within(self, seconds: float) -> int:
+        """How many were queued in the last `seconds`, or in a little more."""
+        now = time.monotonic()
+        while len(self._marks) > 1 and self._marks[1][0] <= now - seconds:
+            self._marks.popleft()
+        if now - self._marks[-1][0] >= MARK_SECONDS:
+            self._marks.append((now, self.total))
+        return self.total - self._marks[0][1]
 
 
 class Delivery:
@@ -54,6 +76,7 @@ class Delivery:
             },
         )
         self._settings = settings
+        self._queued = QueuedMessages()
         self._refused_at = -math.inf
         self._failed: list[tuple[str, bytes | None, bytes]] = []
         self._retry_at = 0.0
@@ -66,6 +89,7 @@ class Delivery:
             self._producer.produce(topic, value, key)
         except BufferError:
             return False
+        self._queued.total += 1
         return True
 
     def send_surely(self, topic: str, key: bytes | None, value: bytes) -> None:
@@ -126,6 +150,16 @@ class Delivery:
     def pending(self) -> int:
         """Messages that are not acknowledged yet."""
         return len(self._producer) + len(self._failed)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether a message has waited for its acknowledgement longer than OVERDUE_SECONDS.
+
+        The client only counts the messages that wait. When they are more than were queued lately,
+        an older one is among them; when one partition of several accepts nothing, that takes a few
+        seconds longer.
+        """
+        return self.pending > self._queued.within(OVERDUE_SECONDS)
 
     def _on_failure(self, error: "KafkaError", message: "Message") -> None:
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and message.topic() == DEAD_LETTER_TOPIC:

@@ -32,9 +32,6 @@ from polygon_assets.streaming.program import EXIT_NOT_DRAINED, ProgramError
 from polygon_assets.streaming.subscription_watch import SubscriptionWatch
 from polygon_assets.topics import GAP_TOPIC, RAW_TOPIC
 
-BACKLOG = 12_000
-"""About one second of the whole market. Above this, stop advancing `complete_until`; otherwise a
-crash loses data that no gap records."""
 PATIENCE_SECONDS = 2.0
 """A full queue pauses reading for this long. After a longer pause the vendor disconnects us as a
 slow consumer, which loses more."""
@@ -78,8 +75,11 @@ class Intake:
 
     @property
     def is_complete(self) -> bool:
-        """Whether no gap is open, and Kafka takes the events, with a backlog below a second."""
-        is_taking = not self._delivery.refusal and self._delivery.pending < BACKLOG
+        """Whether no gap is open, and Kafka acknowledges the events within seconds.
+
+        Otherwise `complete_until` stays: a crash would lose events that no gap records.
+        """
+        is_taking = not self._delivery.refusal and not self._delivery.is_overdue
         return is_taking and not self._gaps.is_open
 
     def resume(self, previous: Heartbeat, led_until_ms: int = 0) -> None:

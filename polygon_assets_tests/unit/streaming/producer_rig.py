@@ -57,6 +57,7 @@ class FakeDelivery:
     problem = "no broker"
     refusal = ""
     pending = 0
+    is_overdue = False
 
     def __init__(self, _settings: Settings) -> None:
         self.room = 10**9

@@ -39,10 +39,10 @@ def test_drops_of_a_full_queue_are_counted_and_their_interval_is_published(
 
 def test_events_that_a_kill_would_lose_do_not_count_as_received(always_open: Rig) -> None:
     always_open.receive(START_MS)
-    always_open.delivery.pending = 100_000
+    always_open.delivery.is_overdue = True
     always_open.receive(START_MS + 1000)
     assert always_open.publisher.beat.newest_event == START_MS
-    always_open.delivery.pending = 10
+    always_open.delivery.is_overdue = False
     always_open.receive(START_MS + 2000)
     assert always_open.publisher.beat.newest_event == START_MS + 2000
     always_open.delivery.refusal = "Kafka does not let user 'streams' write"
