@@ -6,10 +6,12 @@ A fill may be cut off and repeated at any moment: it publishes only what the tab
 """
 
 import datetime as dt
+import os
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -55,6 +57,8 @@ POLL_SECONDS = 0.5
 PORTION_SECONDS = 0.1
 """Rows are published in small portions, because live rows wait behind them: those of 100 symbols
 at once made the live stream 6 s late."""
+NICENESS = 10
+"""On a shared machine the live stream's programs get the processor before a fill."""
 RECENT = dt.timedelta(days=7)
 """Symbols that traded in the week before a gap are asked for first: in a shorter time a holiday
 and a quiet day would hide most of the small ones."""
@@ -196,10 +200,11 @@ class GapFiller:
         )
         outcome, waiting = Outcome(gaps), list[RawAggregate]()
         try:
-            for chunk in self._chunks(entry, scope.symbols):
-                outcome.take(chunk)
-                # Kept only until they are stored: memory stays flat for any set of symbols.
-                waiting = self._not_stored([*waiting, *self._publish(chunk.differences)])
+            with _yielding_the_processor():
+                for chunk in self._chunks(entry, scope.symbols):
+                    outcome.take(chunk)
+                    # Kept only until they are stored: memory stays flat for any set of symbols.
+                    waiting = self._not_stored([*waiting, *self._publish(chunk.differences)])
         except (PolygonNotEntitledError, PolygonNoDataError) as error:
             return [replace(gap, state="unfillable", note=str(error)) for gap in gaps]
         self._wait_until_stored(waiting)
@@ -336,6 +341,19 @@ class GapFiller:
             if (row := stored.get((bar.symbol, bar.start_timestamp))) is None
             or row.received_us < bar.received_at
         ]
+
+
+@contextmanager
+def _yielding_the_processor() -> Iterator[None]:
+    """Give this thread and those it starts NICENESS; on macOS it is the whole process."""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    os.setpriority(os.PRIO_PROCESS, 0, max(before, NICENESS))
+    try:
+        yield
+    finally:
+        # Without privileges it stays: the process is that of a run, which ends after its fills.
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, before)
 
 
 def _ranked(symbols: Collection[str], active: Sequence[str]) -> list[str]:
