@@ -10,7 +10,8 @@ version of a second (symbol, start, received_at), and a version that is read twi
 upload that failed halfway is repeated with the same batch, hence the same names and contents. After
 a loss of the broker's memory the offsets start again at 0; such objects have other receipts and
 digests in their names, so no object replaces or hides another. What the broker lost before it
-was read is not in the archive: `consumer` logs it, and the filter reports it as a gap.
+was read is not in the archive: `consumer` logs it. It is a gap only where the filter had not read
+it either.
 """
 
 import datetime as dt

@@ -14,6 +14,7 @@ from confluent_kafka import Message
 from polygon_assets.clients import clickhouse
 from polygon_assets.messages import DeadLetter
 from polygon_assets.settings import Settings
+from polygon_assets.streaming import broker_loss
 from polygon_assets.streaming.batch_loop import UnavailableError
 from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.streaming.heartbeat import HeartbeatPublisher
@@ -69,9 +70,17 @@ class ClickHouseWriter:
             raise
         for message, reason in refusals:
             self._refuse(message, reason)
-        if self._delivery.flush(self._settings.drain_seconds):
-            raise UnavailableError(f"dead letters wait for Kafka: {self._delivery.problem}")
+        self._flush()
         return len(refusals)
+
+    def report_unstored(self, first: Sequence[Message]) -> None:
+        """See `broker_loss`; returns once Kafka has the report. Raises UnavailableError."""
+        try:
+            broker_loss.report_unstored(self._connected(), self._delivery, self._publisher, first)
+        except ClickHouseError as error:
+            self._disconnect()
+            raise UnavailableError(f"ClickHouse: {error}") from error
+        self._flush()
 
     def _insert(self, messages: Sequence[Message], refusals: list[Refusal]) -> None:
         """Insert; where ClickHouse refuses the rows, halve them until the bad one is alone."""
@@ -96,9 +105,7 @@ class ClickHouseWriter:
     def _insert_rows(self, values: list[bytes]) -> None:
         table = to_table(values)
         try:
-            if self._client is None:
-                self._client = clickhouse.connect(self._settings, ANSWER_SECONDS)
-            self._client.insert_arrow(TABLE, table, settings=INSERT_SETTINGS)
+            self._connected().insert_arrow(TABLE, table, settings=INSERT_SETTINGS)
         except ClickHouseError as error:
             if isinstance(error, Error) and error.code in BAD_DATA_CODES:
                 raise RowsRefusedError(str(error)) from error
@@ -107,6 +114,15 @@ class ClickHouseWriter:
         beat = self._publisher.beat
         beat.newest_event = max(beat.newest_event or 0, newest_ms(table, "start_timestamp"))
         beat.newest_received_at = max(beat.newest_received_at or 0, newest_ms(table, "received_at"))
+
+    def _flush(self) -> None:
+        if self._delivery.flush(self._settings.drain_seconds):
+            raise UnavailableError(f"dead letters or gaps wait for Kafka: {self._delivery.problem}")
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            self._client = clickhouse.connect(self._settings, ANSWER_SECONDS)
+        return self._client
 
     def _disconnect(self) -> None:
         if self._client is not None:

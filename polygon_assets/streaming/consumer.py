@@ -55,6 +55,9 @@ class TopicConsumer:
         self._unchecked: set[int] = set()
         """Partitions of which no message was read since they were assigned."""
         self._has_lost = False
+        self.is_new: bool | None = None
+        """Whether the broker knew no offset of the first partitions that were assigned: the group
+        is new, or the broker has forgotten it. None before, and where the broker did not answer."""
         self._consumer: Consumer = kafka.connect_consumer(
             settings, group, **{"error_cb": self._on_error}
         )
@@ -184,6 +187,8 @@ class TopicConsumer:
                 "committed offsets unknown, the lag is too high until the first messages: %s", error
             )
         else:
+            if self.is_new is None:
+                self.is_new = all(part.offset < 0 for part in committed)
             self._positions.update({part.partition: max(0, part.offset) for part in committed})
         self.problem, self._lacks_right = "", False
         _log.info("%s: partitions %s", self.topic, sorted(self._positions))

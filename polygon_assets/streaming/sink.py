@@ -39,6 +39,15 @@ def run(settings: Settings, publisher: HeartbeatPublisher, stop: threading.Event
         # The writer flushes this delivery before it returns, hence before the commit.
         report_broker_loss(settings, delivery, publisher, first)
 
+    is_first = True
+
+    def write(messages: Sequence[Message]) -> int:
+        nonlocal is_first
+        if is_first and consumer.is_new:
+            writer.report_unstored(messages)
+        is_first = False
+        return writer.insert(messages)
+
     with (
         closing(TopicConsumer(settings, SINK_GROUP, FILTERED_TOPIC)) as consumer,
         DeadLetterLoader(settings) as letters,
@@ -49,5 +58,5 @@ def run(settings: Settings, publisher: HeartbeatPublisher, stop: threading.Event
             if gauges := letters.counters():
                 publisher.count_all({}, **gauges)
 
-        loop = BatchLoop(publisher, consumer, writer.insert, limits, report_loss)
+        loop = BatchLoop(publisher, consumer, write, limits, report_loss)
         loop.run(stop, watch_letters)

@@ -9,10 +9,12 @@ from functools import partial
 import pytest
 
 from polygon_assets.events.validation import to_row
-from polygon_assets.inspection.streams import positions
+from polygon_assets.inspection.streams import positions, reported_gaps
 from polygon_assets.local.launcher.stack import Stack
-from polygon_assets.messages import RawAggregate, encode
+from polygon_assets.messages import Heartbeat, RawAggregate, encode, utc
+from polygon_assets.serving import heartbeat_history
 from polygon_assets.settings import Settings
+from polygon_assets.streaming.rows import to_table
 from polygon_assets.topics import FILTERED_TOPIC, SINK_GROUP
 from polygon_assets_tests.planted_secrets import PLANTED, leaks
 from polygon_assets_tests.processes.harness import (
@@ -169,6 +171,39 @@ def test_a_stop_while_clickhouse_is_away_does_not_count_as_drained(
     stack.restart("clickhouse")
     programs.start("sink")
     eventually(lambda: row_count(settings, "LATE") == 10, "the next sink has inserted the rows")
+
+
+@pytest.mark.long
+@pytest.mark.embedded_kafka
+def test_what_a_broker_without_memory_lost_while_the_sink_was_down_is_a_gap(
+    stack: Stack, settings: Settings, programs: Programs
+) -> None:
+    """Ten minutes are streamed, the first one is stored, and then the broker starts again."""
+    stored, streamed, later = (second_of("LOST", number) for number in (20_060, 20_600, 20_660))
+    client = connect_clickhouse(settings)
+    client.insert_arrow("market.stock_aggregates", to_table([encode(to_row(stored))]))
+    sent_at = streamed.received_at // 1000
+    beat_of_producer = Heartbeat(
+        "producer", "a", "streaming", sent_at, sent_at, newest_event=streamed.start_timestamp
+    )
+    heartbeat_history.store(client, [beat_of_producer])
+    stack.kill("kafka")
+    stack.restart("kafka")
+    send_rows(settings, [later])
+    program = programs.start("sink")
+    program.until(lambda: is_caught_up(settings), "the sink has committed everything")
+    [gap] = reported_gaps(settings)
+    assert (gap.cause, gap.since, gap.until) == (
+        "broker",
+        utc(stored.start_timestamp),
+        utc(streamed.end_timestamp),
+    )
+    assert program.stop() == 0
+    program = programs.start("sink")
+    send_rows(settings, [second_of("LOST", 20_661)])
+    program.until(lambda: row_count(settings, "LOST") == 3, "the sink goes on")
+    assert len(reported_gaps(settings)) == 1
+    assert program.stop() == 0
 
 
 def test_refused_passwords_appear_in_no_log_heartbeat_or_command_line(

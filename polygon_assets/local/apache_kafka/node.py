@@ -61,5 +61,7 @@ def properties(host: str, port: int, path: Path) -> dict[str, object]:
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
         "offsets.topic.num.partitions": 1,
+        # Twice as long as the raw messages: see docs/kafka.md.
+        "offsets.retention.minutes": 20_160,
         "group.initial.rebalance.delay.ms": 0,
     }
