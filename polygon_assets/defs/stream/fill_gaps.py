@@ -28,7 +28,7 @@ from polygon_assets.defs.graph.runs import (
     retry_at,
     run_facts,
 )
-from polygon_assets.defs.stream.open_days import open_days
+from polygon_assets.defs.stream.open_days import RECORDED_DAYS_BACK, open_days
 from polygon_assets.gap_filling import decisions
 from polygon_assets.gap_filling.record import record, record_subscription_sets
 from polygon_assets.inspection import InspectionError, gaps
@@ -246,7 +246,7 @@ def gap_filler(
     try:
         clock, calendar = environment.clock(), environment.calendar()
         entries = gaps.ledger(settings)
-        days = open_days(context.instance, calendar, clock.market(now), entries)
+        days = open_days(context.instance, calendar, clock.market(now), entries, RECORDED_DAYS_BACK)
         for entry in record(settings, calendar, clock, days, now):
             context.log.info("recorded %s: %s", entry.gap_id, entry.cause)
         entries = gaps.ledger(settings)

@@ -16,6 +16,8 @@ from polygon_assets.serving.gap_ledger import GapEntry
 
 DAYS_BACK = 5
 """Trading days that may still be proved complete; an older one needs a person anyway."""
+RECORDED_DAYS_BACK = 20
+"""Trading days whose uncovered time still goes into the ledger: a machine may be off for weeks."""
 
 
 def open_days(
@@ -23,14 +25,16 @@ def open_days(
     calendar: MarketCalendar,
     now: dt.datetime,
     entries: Collection[GapEntry],
+    days_back: int = DAYS_BACK,
 ) -> list[dt.date]:
     """The last trading days, today included, that are not closed; `now` is market time.
 
     A day was closed too early if one of its gaps was stored or changed after it was closed.
     """
     today = calendar.day_of(now)
-    since = max(FIRST_DAY, today - dt.timedelta(days=14))
-    recent = list(calendar.trading_days(since, today))[-DAYS_BACK:]
+    # Weekends and holidays: there are more than one trading day in three.
+    since = max(FIRST_DAY, today - dt.timedelta(days=3 * days_back))
+    recent = list(calendar.trading_days(since, today))[-days_back:]
     closed_at = materialized_at(instance, STOCK_AGGREGATES, recent)
     return [
         day

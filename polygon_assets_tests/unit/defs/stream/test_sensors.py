@@ -18,7 +18,7 @@ from polygon_assets.defs.graph.runs import NEEDS_HUMAN_TAG
 from polygon_assets.defs.stream import decisions, facts, sensors
 from polygon_assets.defs.stream.day_closing import DayFacts
 from polygon_assets.defs.stream.jobs import ETAG_TAG, PROGRAM_TAG
-from polygon_assets.defs.stream.open_days import open_days
+from polygon_assets.defs.stream.open_days import DAYS_BACK, RECORDED_DAYS_BACK, open_days
 from polygon_assets.defs.stream.schedules import _settling, ohlcv_1m_while_open
 from polygon_assets.defs.stream.sensors import (
     stream_supervisor,
@@ -190,6 +190,18 @@ class TestCsv:
     ) -> None:
         store.etag = None
         assert "no answer" in reason(tick(subscriptions_csv, instance, cursor="one"))
+
+
+def test_after_weeks_without_power_older_days_are_recorded_than_may_be_closed(
+    instance: dg.DagsterInstance,
+) -> None:
+    calendar, now = MarketCalendar("NYSE"), dt.datetime(2026, 11, 30, 17, tzinfo=dt.UTC)
+    closed, recorded = (
+        open_days(instance, calendar, now, [], days) for days in (DAYS_BACK, RECORDED_DAYS_BACK)
+    )
+    assert (len(closed), closed[0]) == (5, dt.date(2026, 11, 23)), "Thanksgiving is no trading day"
+    assert (len(recorded), recorded[0]) == (20, dt.date(2026, 11, 2))
+    assert recorded[-5:] == closed
 
 
 class TestDays:
