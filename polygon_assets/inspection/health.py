@@ -124,7 +124,7 @@ def account_problem(beat: Heartbeat) -> str:
 
 def oldest_event(settings: Settings) -> dt.timedelta:
     """The greatest age of the newest event while somebody trades every second."""
-    delay = DELAYED_CLUSTER if "//delayed." in settings.polygon_websocket_url else dt.timedelta()
+    delay = DELAYED_CLUSTER if settings.is_delayed else dt.timedelta()
     return dt.timedelta(seconds=settings.alert_silence_seconds) + delay
 
 

@@ -14,7 +14,8 @@ class VendorSettings(SettingsGroup):
     )
     polygon_websocket_url: str = Field(
         "wss://socket.massive.com/stocks",
-        description="Real-time stocks cluster; wss://delayed.massive.com/stocks lags 15 minutes.",
+        description="Real-time stocks cluster; wss://delayed.massive.com/stocks lags 15 minutes, "
+        "and no day is closed on it.",
     )
     polygon_rest_url: str = Field(
         "https://api.massive.com", description="Base address of the REST API."
@@ -25,3 +26,8 @@ class VendorSettings(SettingsGroup):
         le=1_000_000,
         description="REST calls a minute: 5 on the free plan, 0 for no limit (paid plans).",
     )
+
+    @property
+    def is_delayed(self) -> bool:
+        """Whether the bars come from the cluster that lags 15 minutes."""
+        return "//delayed." in self.polygon_websocket_url

@@ -151,6 +151,12 @@ def subscriptions_csv(
     return dg.SensorResult(run_requests=[request], cursor=etag)
 
 
+ON_THE_DELAYED_CLUSTER = (
+    "no day is closed while POLYGON_WEBSOCKET_URL is the delayed cluster: the bars of a session's "
+    "last minutes, and corrections, arrive after the streams have ended for the day"
+)
+
+
 @dg.sensor(
     name="trading_day_closer",
     minimum_interval_seconds=60,
@@ -162,6 +168,8 @@ def trading_day_closer(
     context: dg.SensorEvaluationContext, environment: Environment
 ) -> dg.SensorResult | dg.SkipReason:
     settings, calendar = environment.settings(), environment.calendar()
+    if settings.is_delayed:
+        return dg.SkipReason(ON_THE_DELAYED_CLUSTER)
     wall_now = dt.datetime.now(dt.UTC)
     now = environment.clock().market(wall_now)
     last_reasons: dict[str, str] = json.loads(context.cursor or "{}")

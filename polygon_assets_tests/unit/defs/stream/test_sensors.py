@@ -244,6 +244,15 @@ class TestDays:
         )
         assert followed.get_requested_partitions(OHLCV_1M) == {self.YESTERDAY.isoformat()}
 
+    def test_no_day_is_closed_on_the_delayed_cluster(
+        self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.facts(monkeypatch, rows=100)
+        url = {"polygon_websocket_url": "wss://delayed.massive.com/stocks"}
+        delayed = ALWAYS_OPEN.model_copy(update=url)
+        monkeypatch.setattr(OpenMarket, "settings", lambda _environment: delayed)
+        assert "the delayed cluster" in reason(tick(trading_day_closer, instance))
+
     def test_a_day_that_was_closed_too_early_is_proved_again(
         self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
     ) -> None:
