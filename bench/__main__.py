@@ -33,8 +33,8 @@ from polygon_assets.local.launcher.servers import EMBEDDED, KAFKAS
 EVENTS, QUICK_EVENTS = 300_000, 12_000
 QUICK_MINUTES, QUICK_WARM_UP_SECONDS = 0.2, 5.0
 SYMBOLS, QUICK_SYMBOLS = 1_000, 50
-OUTAGE_SECONDS, QUICK_OUTAGE_SECONDS = 120.0, 5.0
-KILLS = 5
+OUTAGE_SECONDS, QUICK_OUTAGE_SECONDS = 600.0, 5.0
+KILLS, KILL = 5, "kill -9"
 BESIDE_SECONDS = 120.0
 VISIT_SECONDS, QUICK_VISIT_SECONDS, VISITORS, MILLION_ROWS = 300.0, 20.0, 10, 50
 DAYS, TICKERS, QUICK_DAYS, QUICK_TICKERS = 10, 10_000, 2, 500
@@ -136,22 +136,25 @@ def _page_beside_streams(seconds: float, visitors: int, kafka: str) -> str:
 
 
 @main.command(name="failover")
-@click.option("--kills", default=20, show_default=True, help="How often the leader is killed.")
+@click.option("--times", default=20, show_default=True, help="How often the leader is struck.")
+@click.option(
+    "--fault", type=click.Choice(sorted(failover.FAULTS)), default=KILL, show_default=True
+)
 @_kafka
-def failover_command(kills: int, kafka: str) -> None:
-    """Measure how long the market is unseen when the leading producer is killed."""
-    _failover(kills, kafka)
+def failover_command(times: int, fault: str, kafka: str) -> None:
+    """Measure how long the market is unseen when the leading producer dies or hangs."""
+    _failover(times, kafka, fault)
 
 
-def _failover(kills: int, kafka: str) -> str:
+def _failover(times: int, kafka: str, fault: str = KILL) -> str:
     seconds: list[float] = []
     with tempfile.TemporaryDirectory() as folder, console.status("starting") as status:
-        for taken in failover.run(Path(folder), kills, kafka):
+        for taken in failover.run(Path(folder), times, kafka, fault):
             seconds.append(taken)
-            status.update(f"kill {len(seconds)} of {kills}: {taken:.1f} s")
+            status.update(f"{len(seconds)} of {times}: {taken:.1f} s")
     each = ", ".join(f"{taken:.1f}" for taken in sorted(seconds))
     line = (
-        f"{kafka} Kafka, {kills} kills: from kill -9 to the standby's first delivered event "
+        f"{kafka} Kafka, {times} times: from {fault} to the standby's first delivered event "
         f"{statistics.median(seconds):.1f} s (median), {max(seconds):.1f} s at most; all: {each}"
     )
     console.print(line)

@@ -1,9 +1,10 @@
-"""How long the market is unseen when the leading producer dies: kills, and the standby's first row.
+"""How long the market is unseen when the leader dies or hangs, until the standby's first row.
 
 Only the measurement belongs here; how a leader is chosen belongs to `streaming.leadership`.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,14 +17,15 @@ from polygon_assets.local.launcher.stack import running_stack
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import WILDCARD, accept
 
+FAULTS = {"kill -9": signal.SIGKILL, "SIGSTOP": signal.SIGSTOP}
 EXCHANGE_OPTIONS = ("--tickers", "200", "--activity", "50")
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 60.0
 FRESH_MS = 2_500
 
 
-def run(folder: Path, kills: int, kafka: str) -> Iterator[float]:
-    """Yield the seconds from each kill -9 of the leader until the standby has streamed an event."""
+def run(folder: Path, times: int, kafka: str, fault: str) -> Iterator[float]:
+    """Yield the seconds from each fault of the leader until the standby has streamed an event."""
     with running_stack(
         folder,
         only=("exchange", "kafka", "s3"),
@@ -39,13 +41,17 @@ def run(folder: Path, kills: int, kafka: str) -> Iterator[float]:
         copies = [_start(folder, environment)]
         try:
             _streams(settings, copies[0].pid)
-            for _ in range(kills):
+            for _ in range(times):
                 copies.append(_start(folder, environment))
-                _stands_by(settings, copies[1].pid)
-                copies.pop(0).kill()
-                killed_at = time.time()
-                _streams(settings, copies[0].pid)
-                yield time.time() - killed_at
+                leader, standby = copies
+                _stands_by(settings, standby.pid)
+                struck_at = time.time()
+                leader.send_signal(FAULTS[fault])
+                _streams(settings, standby.pid)
+                yield time.time() - struck_at
+                leader.kill()
+                leader.wait()
+                copies.remove(leader)
         finally:
             for copy in copies:
                 copy.kill()

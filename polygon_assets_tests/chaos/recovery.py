@@ -23,8 +23,8 @@ LONGEST_SECONDS = 300.0
 FRESH_SECONDS = 10.0
 """The exchange holds a second back for 2 s, and `status` itself takes up to 5."""
 ROLES = (*PROGRAMS, *SERVERS, "dagster", *DAGSTER_PARTS)
-REFUSED = "refused"
-"""Refusals are what a round of garbage must cause: they are counted, no sign of an outage."""
+REFUSED = "events in the last five minutes"
+"""Refused events are what a round of garbage must cause: they are counted, no sign of an outage."""
 
 
 class NotRecoveredError(AssertionError):

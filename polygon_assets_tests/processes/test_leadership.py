@@ -121,9 +121,10 @@ def test_a_leader_that_wakes_up_evicts_nobody_and_overwrites_no_correction(
     live: Live, programs: Programs
 ) -> None:
     leader, standby = leader_and_standby(live, programs)
-    before = live.newest()
+    before, stopped_at = live.newest(), time.time()
     leader.send(signal.SIGSTOP)
     streaming = takeover(live, standby, before)
+    assert streaming["opened_at"] - stopped_at < 12, "about 8 s, more on a busy machine"
     leader.send(signal.SIGCONT)
     eventually(lambda: standby_count(live) == 1, "the old leader is the standby")
     time.sleep(3)
