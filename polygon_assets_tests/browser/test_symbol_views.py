@@ -8,23 +8,27 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
+from io import BytesIO
 from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
+from PIL import Image, ImageColor
 from playwright.sync_api import expect
 
 from polygon_assets import market
 from polygon_assets.clients import snowflake
 from polygon_assets.local.launcher.stack import Stack, running_stack
 from polygon_assets.market_calendar import NEW_YORK
-from polygon_assets.page.candles import COLORS, wall_ms
+from polygon_assets.page.candles import COLORS, DOWN, UP, wall_ms
 from polygon_assets.page.drawn_candles import MOST_VISIBLE
 from polygon_assets.serving import gap_ledger
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets_tests.browser.conftest import Visit
+from polygon_assets_tests.processes.harness import eventually
 from polygon_assets_tests.processes.warehouse_harness import (
     build_all,
     create,
@@ -138,6 +142,25 @@ def test_a_day_of_seconds_is_drawn_at_once_and_marks_what_was_filled_or_correcte
         wall_ms(NOW - CORRECTED * SECOND): "corrected",
         wall_ms(NOW - FILLED * SECOND): "filled",
     }
+
+
+def painted(visit: Visit, colour: str) -> int:
+    """How many pixels of the price chart have a colour."""
+    chart = visit.page.locator(".bk-Figure").first.screenshot()
+    pixels = np.asarray(Image.open(BytesIO(chart)).convert("RGB"))
+    return int((pixels == ImageColor.getrgb(colour)).all(axis=2).sum())
+
+
+def test_candles_are_painted_whichever_view_one_comes_from(visit: Visit, address: str) -> None:
+    """The data of a chart may be right and its canvas empty all the same."""
+    for view in ("/trust", "/"):
+        visit.page.goto(address + view)
+        visit.page.goto(f"{address}/symbol/AAPL?width={quote('10 s')}")
+        wait_for(visit, 50, "start", "close", "mark_at")
+        eventually(
+            lambda: min(painted(visit, colour) for colour in (UP, DOWN)) > 100,
+            "candles that rise and that fall are painted",
+        )
 
 
 def test_too_many_candles_are_drawn_as_one_until_one_zooms_in(
