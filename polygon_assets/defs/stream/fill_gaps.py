@@ -4,6 +4,7 @@ Add how Dagster runs a fill here; which gap is due, and what a fill does, belong
 """
 
 import datetime as dt
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -48,6 +49,7 @@ GAP_FILL_TAG = "polygon/gap_fill"
 GAP_FILLER = "gap_filler"
 FIRST_PAUSE, LONGEST_PAUSE = dt.timedelta(seconds=15), dt.timedelta(minutes=30)
 LONGEST_NOTE = 500
+OVERWRITTEN_WITHIN_SECONDS = 1.0
 LONGEST_SILENCE = dt.timedelta(minutes=3)
 """A living fill writes a line once a minute."""
 
@@ -153,10 +155,17 @@ def waive(context: dg.OpExecutionContext, config: GapsToWaive, environment: Envi
     if not config.gap_ids or not config.reason.strip():
         raise dg.Failure("name the gaps (gap_ids) and the reason", allow_retries=False)
     with closing(clickhouse.connect(environment.settings())) as client:
-        entries = _chosen(gap_ledger.read(client), config.gap_ids)
-        waived = [replace(entry, state="waived", note=config.reason) for entry in entries]
-        gap_ledger.store(client, waived, _now())
-    context.log.info(f"waived {len(waived)} gap(s): {config.reason}")
+        while entries := _not_waived(client, config):
+            waived = [replace(entry, state="waived", note=config.reason) for entry in entries]
+            gap_ledger.store(client, waived, _now())
+            # A fill that had just read the ledger may store its own state over the waiver.
+            time.sleep(OVERWRITTEN_WITHIN_SECONDS)
+    context.log.info(f"waived {len(config.gap_ids)} gap(s): {config.reason}")
+
+
+def _not_waived(client: "Client", config: GapsToWaive) -> list[GapEntry]:
+    entries = _chosen(gap_ledger.read(client), config.gap_ids)
+    return [entry for entry in entries if (entry.state, entry.note) != ("waived", config.reason)]
 
 
 def _chosen(entries: Sequence[GapEntry], gap_ids: Sequence[str]) -> list[GapEntry]:
