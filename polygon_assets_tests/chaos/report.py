@@ -15,7 +15,7 @@ from rich.table import Table
 
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets_tests.chaos.usage import Usage
-from polygon_assets_tests.chaos.verdict import Comparison, Interval
+from polygon_assets_tests.chaos.verdict import Comparison, Interval, Key
 
 EXAMPLES = 5
 LOG_LINES = 60
@@ -60,6 +60,8 @@ class Proof:
     interval: Interval
     gaps: Sequence[GapEntry]
     comparison: Comparison
+    unrecorded: Sequence[Key]
+    """The seconds that the stream lost outside every gap."""
 
     def failures(self) -> Iterator[str]:
         """A sentence for each gap that is not verified, and for each difference from the truth."""
@@ -69,6 +71,8 @@ class Proof:
         for name in ("missing", "surplus", "wrong"):
             if keys := getattr(self.comparison, name):
                 yield f"{len(keys)} {name}, first {keys[:EXAMPLES]}"
+        if keys := self.unrecorded:
+            yield f"{len(keys)} lost by the stream outside every gap, first {keys[:EXAMPLES]}"
 
 
 class Show:
@@ -105,7 +109,8 @@ class Show:
             f"{sum(entry.rows_corrected for entry in proof.gaps):,} corrected",
             f"{comparison.expected:,} seconds of symbols from {proof.interval.since:%H:%M:%S} to "
             f"{proof.interval.until:%H:%M:%S} UTC: {len(comparison.missing)} missing, "
-            f"{len(comparison.surplus)} surplus, {len(comparison.wrong)} wrong",
+            f"{len(comparison.surplus)} surplus, {len(comparison.wrong)} wrong; "
+            f"{len(proof.unrecorded)} lost by the stream outside every gap",
         )
         self._console.print("\n".join(lines))
         table = Table("fault", "rounds", "recovered after, median s", "most s")

@@ -108,8 +108,9 @@ class Run:
         verdict.wait_until_filled(settings, since, FILL_SECONDS)
         interval = verdict.Interval(since, verdict.newest_final_moment())
         entries = verdict.verify_early(settings, since)
+        unrecorded = verdict.unrecorded(settings, entries, interval)
         comparison = verdict.compare(settings, self.market, self.symbols, interval)
-        return report.Proof(interval, entries, comparison)
+        return report.Proof(interval, entries, comparison, unrecorded)
 
     def _streams_everything(self) -> bool:
         beat = heartbeats(self.system.settings()).get("producer")

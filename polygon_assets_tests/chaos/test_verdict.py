@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from polygon_assets.local.exchange.market.lateness import LONGEST_DELAY
 from polygon_assets.local.exchange.market.market import Market
 from polygon_assets.local.launcher.stack import running_stack
 from polygon_assets.market_calendar import MarketCalendar
+from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
 from polygon_assets_tests.chaos import verdict
-from polygon_assets_tests.chaos.verdict import Comparison, Interval, compare
+from polygon_assets_tests.chaos.verdict import Comparison, Interval, Key, compare
 
 MARKET = Market(tickers=60, calendar=MarketCalendar("24/7"), activity=50.0)
 SYMBOLS = ("AAPL", "MSFT")
@@ -47,17 +49,27 @@ def rows(since: dt.datetime, version: int) -> list[Row]:
 
 def compared(settings: Settings, since: dt.datetime, stored: list[Row]) -> Comparison:
     """The comparison of a table that has only these rows."""
-    client = clickhouse.connect(settings)
-    client.command("TRUNCATE TABLE market.stock_aggregates")
-    received = dt.datetime.now(dt.UTC)
-    names = [*COLUMNS, "end_timestamp", "received_at"]
-    client.insert(
-        "market.stock_aggregates",
-        [(*row, row[1], received) for row in stored],
-        column_names=names,
-    )
-    client.close()
+    store(settings, [(*row, "websocket") for row in stored])
     return compare(settings, MARKET, SYMBOLS, interval(since))
+
+
+def store(settings: Settings, stored: list[Row]) -> None:
+    """Make these rows, each with its source, the only ones."""
+    received = dt.datetime.now(dt.UTC)
+    names = [*COLUMNS, "source", "end_timestamp", "received_at"]
+    with closing(clickhouse.connect(settings)) as client:
+        for table in ("stock_aggregates", "stock_versions"):
+            client.command(f"TRUNCATE TABLE market.{table}")
+        rows = [
+            (*row, row[1], received + dt.timedelta(microseconds=place))
+            for place, row in enumerate(stored)
+        ]
+        client.insert("market.stock_aggregates", rows, column_names=names)
+
+
+def milliseconds(row: Row) -> int:
+    assert isinstance(row[1], dt.datetime)
+    return round(row[1].timestamp() * 1000)
 
 
 def test_a_table_of_final_rows_equals_the_truth(settings: Settings) -> None:
@@ -73,9 +85,8 @@ def test_a_missing_a_surplus_and_a_wrong_row_are_found(settings: Settings) -> No
     surplus = ("XXXX", start, *values)
     found = compared(settings, LONG_AGO, [*stored, surplus])
 
-    def key(row: Row) -> tuple[str, int]:
-        assert isinstance(row[1], dt.datetime)
-        return str(row[0]), round(row[1].timestamp() * 1000)
+    def key(row: Row) -> Key:
+        return str(row[0]), milliseconds(row)
 
     assert found == Comparison(
         len(others) + 2, missing=[key(missing)], surplus=[key(surplus)], wrong=[key(wrong)]
@@ -88,3 +99,20 @@ def test_a_first_version_is_wrong_once_its_correction_was_due(settings: Settings
     found = compared(settings, overdue, rows(overdue, -1))
     assert found.wrong
     assert not found.missing
+
+
+def test_a_second_that_only_rest_has_must_lie_in_a_gap_of_its_symbol(settings: Settings) -> None:
+    symbol, start, *values = rows(LONG_AGO, 0)[0]
+    assert isinstance(start, dt.datetime)
+    moments = [start + dt.timedelta(seconds=seconds) for seconds in range(4)]
+    streamed, recorded, of_another, outside = ((symbol, at, *values) for at in moments)
+    corrected = [(*streamed, "websocket"), (*streamed, "rest")]
+    filled = [(*row, "rest") for row in (recorded, of_another, outside)]
+    store(settings, [*corrected, *filled])
+    entries = [
+        GapEntry("1", moments[1], moments[2], "crash"),
+        GapEntry("2", moments[2], moments[3], "missing second", channels=("A.OTHER",)),
+    ]
+    assert verdict.unrecorded(settings, entries, interval(LONG_AGO)) == [
+        (symbol, milliseconds(row)) for row in (of_another, outside)
+    ]

@@ -38,6 +38,15 @@ ROWS = """
     WHERE start_timestamp >= {since:DateTime64(3, 'UTC')}
         AND start_timestamp < {until:DateTime64(3, 'UTC')}
 """
+ONLY_BY_REST = """
+    SELECT symbol, toUnixTimestamp64Milli(start_timestamp) AS start_ms
+    FROM market.stock_versions
+    WHERE start_timestamp >= {since:DateTime64(3, 'UTC')}
+        AND start_timestamp < {until:DateTime64(3, 'UTC')}
+    GROUP BY symbol, start_ms
+    HAVING countIf(source != 'rest') = 0
+    ORDER BY start_ms, symbol
+"""
 Key = tuple[str, int]
 """Symbol and start in Unix milliseconds."""
 Values = tuple[float, float, float, float, Decimal, float]
@@ -137,6 +146,28 @@ def _is_same(row: Sequence[object], version: Values) -> bool:
         and isinstance(vwap, float)
         and abs(vwap - version[-1]) <= VWAP_TOLERANCE
     )
+
+
+def unrecorded(settings: Settings, entries: Sequence[GapEntry], interval: Interval) -> list[Key]:
+    """The seconds that the stream lost outside every gap: found by REST, and only by chance.
+
+    A fill looks back by the revision window, so it heals losses that no gap records.
+    """
+    with closing(clickhouse.connect(settings)) as client:
+        parameters = {"since": interval.since, "until": interval.until}
+        rows = client.query(ONLY_BY_REST, parameters=parameters).result_rows
+    recorded = [
+        (entry.channels, entry.since.timestamp() * 1000, entry.until.timestamp() * 1000)
+        for entry in entries
+    ]
+    return [
+        (symbol, start)
+        for symbol, start in rows
+        if not any(
+            since <= start < until and gap_ledger.concerns(channels, f"A.{symbol}")
+            for channels, since, until in recorded
+        )
+    ]
 
 
 def open_gaps(settings: Settings, since: dt.datetime) -> list[GapEntry]:
