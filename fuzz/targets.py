@@ -26,6 +26,7 @@ from polygon_assets.defs.stream.heartbeat_recorder import is_kept
 from polygon_assets.events import validation, vendor_channels
 from polygon_assets.gap_filling import coverage, rest_seconds
 from polygon_assets.inspection import gaps, status, streams
+from polygon_assets.inspection.copies import as_one
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import (
@@ -175,7 +176,8 @@ def _status_and_supervision(beat: Heartbeat) -> None:
     summary(beat)
     restarts_after(beat, seeds.BEAT, CALENDAR)
     gaps.rows([], beat, True, NOW)
-    decisions.is_finished(beat.program, beat, NOW, NOW)
+    decisions.is_finished(beat.program, [beat], NOW - decisions.LAST_EVENTS, NOW)
+    as_one([beat, msgspec.structs.replace(beat, instance="other:1:2")])
     decisions.decide(decisions.StreamFacts(beat.program, (), beat), CALENDAR, NOW)
     events = EventReporter(beat.program, lambda _: None, lambda _: None, lambda: "")
     events.observe(beat, 0)

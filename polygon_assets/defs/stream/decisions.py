@@ -111,17 +111,23 @@ def streams_until(calendar: MarketCalendar, now: dt.datetime) -> dt.datetime | N
 
 
 def is_finished(
-    program: str, heartbeat: Heartbeat | None, until: dt.datetime | None, now: dt.datetime
+    program: str, heartbeats: Sequence[Heartbeat], until: dt.datetime | None, now: dt.datetime
 ) -> bool:
     """Whether a program may stop: the producer at `until`, its readers once they have read all.
 
-    `until` and `now` are wall time: draining does not get faster with the speed of a replay.
+    `heartbeats` has the newest of each copy that runs. A copy's lag is of its own partitions, so
+    one that lags, or is silent, keeps all copies. `until` and `now` are wall time: draining does
+    not get faster with the speed of a replay.
     """
     if until is None or now < until:
         return False
     if program == "producer" or now >= until + DRAIN_PATIENCE:
         return True
-    return now >= until + LAST_EVENTS and heartbeat is not None and heartbeat.lag == 0
+    # A copy without a partition has no lag, and may be one of several.
+    lags = [beat.lag for beat in heartbeats if beat.lag is not None]
+    have_read_all = bool(lags) and not any(lags)
+    is_proved = all(is_recent(beat, now) for beat in heartbeats)
+    return now >= until + LAST_EVENTS and have_read_all and is_proved
 
 
 def decide(

@@ -11,15 +11,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from polygon_assets.gap_filling.coverage import is_complete
-from polygon_assets.messages import Heartbeat
+from polygon_assets.messages import Heartbeat, process_of
 from polygon_assets.serving import heartbeat_history
 from polygon_assets.settings import Settings
+from polygon_assets.topics import READERS
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 EVERY_MS = 10_000
 FLUSH_SECONDS = 2.0
+FORGET_MS = 600_000
 MOST_KEPT = 50_000
 """More than five days of one program while ClickHouse is away; the oldest are dropped then."""
 STOP_SECONDS = 5.0
@@ -47,14 +49,22 @@ def _shown(beat: Heartbeat) -> tuple[object, ...]:
     )
 
 
+def _copy_of(beat: Heartbeat) -> str:
+    """Which copy of the program sent it, where several work side by side.
+
+    Of producers one works: its next heartbeat is a change, although another process sent it.
+    """
+    return process_of(beat) if beat.program in READERS else ""
+
+
 class HeartbeatRecorder:
     """Takes every heartbeat of a program; entered, it stores those that are kept."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._last: Heartbeat | None = None
-        """The newest that was kept."""
-        self._previous: Heartbeat | None = None
+        self._last: dict[str, Heartbeat] = {}
+        """By copy, the newest that was kept."""
+        self._previous: dict[str, Heartbeat] = {}
         self._kept: deque[Heartbeat] = deque(maxlen=MOST_KEPT)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat-recorder", daemon=True)
@@ -79,16 +89,21 @@ class HeartbeatRecorder:
 
     def take(self, beat: Heartbeat) -> None:
         """Queue the heartbeat for storing if it is kept. They come in order; returns at once."""
-        if is_kept(beat, self._last):
-            if (
-                self._previous
-                and self._previous != self._last
-                and _shown(beat) != _shown(self._previous)
-            ):
-                self._kept.append(self._previous)  # it shows when the change came
+        copy = _copy_of(beat)
+        if is_kept(beat, self._last.get(copy)):
+            previous = self._previous.get(copy)
+            if previous and previous != self._last[copy] and _shown(beat) != _shown(previous):
+                self._kept.append(previous)  # it shows when the change came
             self._kept.append(beat)
-            self._last = beat
-        self._previous = beat
+            self._forget_ended(beat.sent_at)
+            self._last[copy] = beat
+        self._previous[copy] = beat
+
+    def _forget_ended(self, sent_at: int) -> None:
+        """Forget copies that have been silent for long: each start of one is another process."""
+        for copy, beat in list(self._previous.items()):
+            if sent_at - beat.sent_at > FORGET_MS:
+                del self._last[copy], self._previous[copy]
 
     def _run(self) -> None:
         """Insert what is kept, once more after the end."""

@@ -5,7 +5,7 @@ supervises it in the run's own process, because a step process between them woul
 """
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import dagster as dg
@@ -107,11 +107,11 @@ def _keep_running(
     def is_left() -> bool:
         return interruption.came or not is_intact(ancestors)
 
-    def is_finished(heartbeat: Heartbeat | None) -> bool:
+    def is_finished(heartbeats: Sequence[Heartbeat]) -> bool:
         if is_left() and (not runner.outlives_run or _is_cancelled(context)):
             return True
         now = dt.datetime.now(dt.UTC)
-        return decisions.is_finished(program, heartbeat, _wall_time(environment, until), now)
+        return decisions.is_finished(program, heartbeats, _wall_time(environment, until), now)
 
     with (
         _failing_with_the_cause(context, program),

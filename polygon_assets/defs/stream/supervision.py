@@ -12,6 +12,7 @@ from typing import Protocol
 
 from polygon_assets.defs.stream.runner import Copy, Ending, Runner
 from polygon_assets.errors import PolygonAssetsError
+from polygon_assets.inspection.copies import as_one
 from polygon_assets.messages import Heartbeat
 
 REFUSALS = {
@@ -69,7 +70,7 @@ class Reporter(Protocol):
     """Receives what a supervision observes."""
 
     def observe(self, heartbeat: Heartbeat | None, restarts: int) -> None:
-        """Called several times a second with the newest heartbeat."""
+        """Called several times a second with the newest heartbeat, of all copies as one."""
 
     def log(self, message: str) -> None:
         """Called when the program was started, has ended, or will be started again."""
@@ -91,8 +92,9 @@ class Supervision:
     runner: Runner
     heartbeats: HeartbeatSource
     reporter: Reporter
-    is_finished: Callable[[Heartbeat | None], bool]
-    """Whether the program is to end: the session is over, or a person stops it."""
+    is_finished: Callable[[Sequence[Heartbeat]], bool]
+    """Whether the program is to end, by the newest heartbeat of each copy that runs: the session is
+    over, or a person stops it."""
     limits: Limits
     is_left: Callable[[], bool] = lambda: False
     """Whether the run must end although the program is still needed."""
@@ -133,9 +135,9 @@ class Supervision:
             if endings := self.runner.endings():
                 self._log_all(endings)
                 return _Loss(endings[-1].copy, str(endings[-1]), self._refusal(endings))
-            heartbeat = self._newest_heartbeat()
-            self.reporter.observe(heartbeat, self.restarts)
-            if self._is_over(heartbeat):
+            heartbeats = self._newest_heartbeats()
+            self.reporter.observe(as_one(heartbeats), self.restarts)
+            if self._is_over(heartbeats):
                 return None
             for copy in self.runner.copies():
                 if silence := self._silence(copy):
@@ -164,9 +166,9 @@ class Supervision:
         self.reporter.log(f"{loss.because}; starting again in {pause:g} s")
         return pause
 
-    def _is_over(self, heartbeat: Heartbeat | None) -> bool:
+    def _is_over(self, heartbeats: Sequence[Heartbeat]) -> bool:
         """Whether the run is over; then the program is stopped, or left to itself."""
-        if not self.is_finished(heartbeat):
+        if not self.is_finished(heartbeats):
             return self.is_left()
         endings = self.runner.stop(self.limits.grace_seconds)
         self._log_all(endings)
@@ -184,14 +186,10 @@ class Supervision:
                 return f"{cure}.{self._last_detail(ending)}"
         return ""
 
-    def _newest_heartbeat(self) -> Heartbeat | None:
-        """The newest of all copies; a standby's only while no other copy sends one."""
+    def _newest_heartbeats(self) -> Sequence[Heartbeat]:
+        """One of each copy; a copy that has sent none yet has no partition either."""
         beats = map(self.heartbeats.newest, [copy.process for copy in self.runner.copies()])
-        return max(
-            filter(None, beats),
-            key=lambda heartbeat: (not heartbeat.is_standby, heartbeat.sent_at),
-            default=None,
-        )
+        return list(filter(None, beats))
 
     def _last_detail(self, ending: Ending) -> str:
         heartbeat = self.heartbeats.newest(ending.copy.process)
@@ -208,7 +206,7 @@ class Supervision:
         """Wait; whether the run is over meanwhile."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            if self._is_over(None):
+            if self._is_over(()):
                 return True
             self.reporter.observe(None, self.restarts)
             time.sleep(min(self.limits.poll_seconds, seconds))

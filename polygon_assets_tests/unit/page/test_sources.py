@@ -288,3 +288,23 @@ def test_each_program_has_its_newest_lag_and_its_percentiles(
     assert reader["lag_p99"] == 99
     assert "<td>streaming</td><td>12,000/s</td><td></td>" in lags_html([producer])
     assert "<td>0</td><td>50</td><td>99</td>" in lags_html([reader])
+
+
+def test_the_lag_of_copies_that_work_side_by_side_is_their_sum(
+    client: Client, connection: Connection
+) -> None:
+    now = round(1000 * dt.datetime.now(dt.UTC).timestamp())
+    copies = [
+        Heartbeat("sink", "host:1:1", "streaming", 1, now - 9_000, rate=10.0, lag=5_000),
+        Heartbeat("sink", "host:2:1", "streaming", 1, now - 1_000, rate=2.0, lag=0),
+        Heartbeat("sink", "host:3:1", "stopped", 1, now - 2_000, rate=1.0, lag=7),
+        Heartbeat("sink", "host:4:1", "streaming", 1, now - 60_000, rate=1.0, lag=9),
+    ]
+    leaders = [
+        Heartbeat("producer", f"host:{n}:1", "streaming", 1, now - 1_000 * n, rate=n, lag=n)
+        for n in (1, 2)
+    ]
+    heartbeat_history.store(client, [*copies, *leaders])
+    producer, sink = _lags(connection)
+    assert (sink["rate"], sink["lag"], sink["state"]) == (12.0, 5_000, "streaming")
+    assert (producer["rate"], producer["lag"]) == (1.0, 1)

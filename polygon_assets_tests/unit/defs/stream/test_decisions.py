@@ -286,17 +286,31 @@ class TestEndOfTheSession:
 
     def test_where_the_next_session_follows_at_once_nothing_ends(self) -> None:
         assert streams_until(ALWAYS, at("23:59")) is None
-        assert not is_finished("producer", None, None, at("23:59"))
+        assert not is_finished("producer", (), None, at("23:59"))
 
     def test_the_producer_ends_first_and_its_readers_when_they_have_read_everything(self) -> None:
-        until = at("20:15")
-        assert is_finished("producer", None, until, until)
-        assert not is_finished("filter", beat(until, lag=0), until, until)
-        assert not is_finished("filter", beat(until, lag=7), until, at("20:17"))
-        assert is_finished("filter", beat(until, lag=0), until, at("20:17"))
+        until, later = at("20:15"), at("20:17")
+        assert is_finished("producer", (), until, until)
+        assert not is_finished("filter", [beat(until, lag=0)], until, until)
+        assert not is_finished("filter", [beat(later, lag=7)], until, later)
+        assert not is_finished("filter", (), until, later)
+        assert is_finished("filter", [beat(later, lag=0)], until, later)
+
+    def test_a_reader_that_is_silent_has_not_proved_that_it_has_read_everything(self) -> None:
+        assert not is_finished("filter", [beat(at("20:16"), lag=0)], at("20:15"), at("20:17"))
+
+    def test_the_backlog_of_one_copy_keeps_all_and_a_copy_without_partitions_none(self) -> None:
+        until, later = at("20:15"), at("20:17")
+        idle, behind, without = (beat(later, lag=lag) for lag in (0, 5_000, None))
+        assert is_finished("sink", [idle, idle], until, later)
+        assert not is_finished("sink", [idle, behind], until, later)
+        assert not is_finished("sink", [behind, idle], until, later)
+        assert is_finished("sink", [without, idle], until, later)
+        assert not is_finished("sink", [without], until, later)
+        assert not is_finished("sink", [idle, beat(at("20:16"), lag=0)], until, later)
 
     def test_a_reader_that_cannot_catch_up_ends_all_the_same(self) -> None:
-        assert is_finished("sink", beat(at("20:25"), lag=7), at("20:15"), at("20:25"))
+        assert is_finished("sink", [beat(at("20:25"), lag=7)], at("20:15"), at("20:25"))
 
 
 class TestCsv:

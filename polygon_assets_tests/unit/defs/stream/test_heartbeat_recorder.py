@@ -116,6 +116,24 @@ def test_the_heartbeat_before_a_change_is_kept_too() -> None:
     assert list(recorder._kept) == [beats[0], *beats[6:9]]
 
 
+def test_copies_that_work_side_by_side_are_no_change_of_each_other() -> None:
+    recorder = HeartbeatRecorder(Settings())
+    for second in range(21):
+        for name in ("host:1:1", "host:2:1"):
+            at = NOW + second * SECOND
+            recorder.take(Heartbeat("sink", name, "streaming", ms(NOW), ms(at), lag=1))
+    kept = [((beat.sent_at - ms(NOW)) // 1000, beat.instance[:6]) for beat in recorder._kept]
+    assert kept == [(second, name) for second in (0, 10, 20) for name in ("host:1", "host:2")]
+
+
+def test_any_number_of_ended_copies_keeps_the_memory_bounded() -> None:
+    recorder = HeartbeatRecorder(Settings())
+    for number in range(50):
+        at = ms(NOW + number * dt.timedelta(minutes=9))
+        recorder.take(Heartbeat("sink", f"host:{number}:1", "streaming", at, at))
+    assert len(recorder._previous) == len(recorder._last) == 2
+
+
 def test_without_a_change_nothing_but_every_tenth_second_is_kept() -> None:
     recorder = HeartbeatRecorder(Settings())
     for second in range(31):

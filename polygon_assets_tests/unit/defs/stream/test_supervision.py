@@ -3,17 +3,20 @@
 Heartbeats come from a fake instead of Kafka.
 """
 
+import datetime as dt
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from polygon_assets.defs.stream.decisions import LAST_EVENTS, is_finished
 from polygon_assets.defs.stream.process_runner import ProcessRunner
+from polygon_assets.defs.stream.runner import Copy, Ending
 from polygon_assets.defs.stream.supervision import (
     REFUSALS,
     Limits,
@@ -72,12 +75,52 @@ class FakeHeartbeats:
 
 
 @dataclass
+class TwoCopies:
+    """A runner whose two copies go on until they are stopped."""
+
+    outlives_run = True
+    stopped: bool = False
+
+    def ensure(self) -> None: ...
+
+    def copies(self) -> list[Copy]:
+        return [Copy(f"task {name}", f"ecs-task:{name}", time.monotonic(), 60.0) for name in "ab"]
+
+    def endings(self) -> list[Ending]:
+        return []
+
+    def end(self, _copy: Copy, _reason: str, _grace_seconds: float) -> list[Ending]:
+        return []
+
+    def stop(self, _grace_seconds: float) -> list[Ending]:
+        self.stopped = True
+        return []
+
+    def leave(self, _grace_seconds: float) -> list[Ending]:
+        return []
+
+
+@dataclass
+class LaggingHeartbeats(FakeHeartbeats):
+    """By process its lag; the newest heartbeat is the first copy's."""
+
+    lags: dict[str, int] = field(default_factory=dict)
+
+    def newest(self, process: str) -> Heartbeat | None:
+        now = time.time_ns() // 1_000_000
+        sent_at = now if process.endswith("a") else now - 900
+        return Heartbeat("sink", f"{process}:0", "streaming", 0, sent_at, lag=self.lags[process])
+
+
+@dataclass
 class RecordingReporter:
     lines: list[str] = field(default_factory=list)
     restarts: list[int] = field(default_factory=list)
+    lags: list[int | None] = field(default_factory=list)
 
-    def observe(self, _heartbeat: Heartbeat | None, restarts: int) -> None:
+    def observe(self, heartbeat: Heartbeat | None, restarts: int) -> None:
         self.restarts.append(restarts)
+        self.lags += [heartbeat.lag] if heartbeat else []
 
     def log(self, text: str) -> None:
         self.lines.append(text)
@@ -243,3 +286,20 @@ def test_an_interruption_leaves_nothing_behind_and_stays_one(tmp_path: Path, scr
         signal.signal(signal.SIGALRM, previous)
     assert (tmp_path / "out").read_text() == "drained"
     assert not lives(reporter_of(supervised).pids[0])
+
+
+def test_the_session_ends_for_all_copies_when_the_slowest_has_read_everything() -> None:
+    heartbeats = LaggingHeartbeats(lags={"ecs-task:a": 0, "ecs-task:b": 3})
+    runner, reporter = TwoCopies(), RecordingReporter()
+
+    def finished(beats: Sequence[Heartbeat]) -> bool:
+        now = dt.datetime.now(dt.UTC)
+        has_ended = is_finished("sink", beats, now - LAST_EVENTS, now)
+        if len(reporter.lags) > 5:
+            heartbeats.lags["ecs-task:b"] = 0
+        return has_ended
+
+    Supervision(runner, heartbeats, reporter, finished, LIMITS).run()
+    assert runner.stopped
+    assert reporter.lags[:6] == [3] * 6
+    assert reporter.lags[-1] == 0
