@@ -174,7 +174,7 @@ def heartbeats(data: bytes) -> None:
 def _status_and_supervision(beat: Heartbeat) -> None:
     status.stream_facts(beat, NOW, DEFAULTS)
     summary(beat)
-    restarts_after(beat, seeds.BEAT, CALENDAR)
+    restarts_after([beat], seeds.BEAT, CALENDAR)
     gaps.rows([], beat, True, NOW)
     decisions.is_finished(beat.program, [beat], NOW - decisions.LAST_EVENTS, NOW)
     as_one([beat, msgspec.structs.replace(beat, instance="other:1:2")])

@@ -3,7 +3,10 @@
 Add a service here; when its tasks run belongs to `service_hours`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from polygon_assets.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,14 @@ STREAM_SIZES = {
     "archiver": Size(0.25, 1.0),
 }
 """By program. A core takes more than 100,000 events a second, the busiest second of the whole
-market has 12,000, and each program needs less than 400 MB; the sink's batches may be larger."""
+market has 12,000, and each program needs less than 400 MB; the sink's batches may be larger.
+ECS_TASK_SIZES replaces single ones."""
+
+
+def stream_sizes(settings: Settings) -> Mapping[str, Size]:
+    """By program, the size of its tasks with these settings."""
+    return STREAM_SIZES | {name: Size(*size) for name, size in settings.task_sizes.items()}
+
 
 DAGSTER_SIZES = {
     "webserver": Size(0.5, 1.0),

@@ -5,8 +5,11 @@ create missing topics from these declarations; `polygon-assets topics` compares 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from polygon_assets.settings import Settings
+from polygon_assets.settings.kafka import DEFAULT_PARTITIONS
 
 RAW_TOPIC = "polygon_stream_aggregates"
 FILTERED_TOPIC = "custom_filtered_stock_data_topic"
@@ -24,8 +27,7 @@ class Topic:
     name: str
     retention_days: int | None
     """None for a compacted topic, which keeps the newest message of each key forever."""
-    partitions: int = 6
-    """Enough for parallel consumers, and few enough for a small broker."""
+    partitions: int = DEFAULT_PARTITIONS
 
     @property
     def configs(self) -> dict[str, str]:
@@ -44,6 +46,19 @@ TOPICS = (
     Topic(GAP_TOPIC, retention_days=None),
     Topic(LEADER_TOPIC, retention_days=1, partitions=1),
 )
+SHARED_TOPICS = (RAW_TOPIC, FILTERED_TOPIC)
+"""KAFKA_PARTITIONS says how many partitions they have, which the copies of their readers share."""
+
+
+def declared(settings: Settings) -> tuple[Topic, ...]:
+    """The topics as these settings want them."""
+    return tuple(
+        replace(topic, partitions=settings.kafka_partitions)
+        if topic.name in SHARED_TOPICS
+        else topic
+        for topic in TOPICS
+    )
+
 
 PRODUCER_GROUP = "polygon_producer"
 FILTER_GROUP = "polygon_filter"

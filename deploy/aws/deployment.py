@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from polygon_assets.settings import Settings
-from polygon_assets.topics import FILTERED_TOPIC, TOPICS
 
 SET_BY_INFRASTRUCTURE = frozenset(
     {
@@ -31,8 +30,6 @@ SET_BY_INFRASTRUCTURE = frozenset(
     }
 )
 """`environment.container_variables`, the secrets or ECS itself set them."""
-MOST_SINKS = next(topic.partitions for topic in TOPICS if topic.name == FILTERED_TOPIC)
-"""A consumer group gives each partition to one member: more sinks would wait for work."""
 
 
 class FileSettings(Settings):
@@ -72,7 +69,8 @@ class Deployment(BaseModel):
     """One costs a third of three; if its zone fails, no program reaches the vendor."""
     database_standby: bool = True
     """A second database in another zone: RDS moves to it within two minutes."""
-    sinks_at_most: int = Field(default=3, ge=1, le=MOST_SINKS)
+    sinks_at_most: int = Field(default=3, ge=1)
+    """While messages wait for the sinks, their number grows from SINK_COPIES to this one."""
     page: bool = True
     """Whether the live page runs; its secret must have a value before."""
     alert_webhook: bool = True
@@ -109,15 +107,26 @@ def _refuse_variable(name: str) -> None:
         raise ValueError(f"{name} is set by the infrastructure: remove it")
 
 
+def _check_sinks(deployment: Deployment) -> None:
+    """Raises DeploymentError, and ValidationError where a variable has an unusable value."""
+    settings = deployment.settings
+    # A consumer group gives each partition to one member: more sinks would wait for work.
+    if not settings.sink_copies <= deployment.sinks_at_most <= settings.kafka_partitions:
+        raise DeploymentError(
+            f"sinks_at_most = {deployment.sinks_at_most} must lie between SINK_COPIES = "
+            f"{settings.sink_copies} and KAFKA_PARTITIONS = {settings.kafka_partitions}"
+        )
+
+
 def read(path: Path) -> Deployment:
     """The deployment of a file. Raises DeploymentError."""
     try:
         deployment = Deployment.model_validate(tomllib.loads(path.read_text()))
-        _ = deployment.settings  # an unusable value must fail here, not in a container
+        _check_sinks(deployment)
     except OSError as error:
         raise DeploymentError(
             f"{path}: {error.strerror}; copy deploy/aws/deployment.example.toml to it and edit it"
         ) from error
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+    except (tomllib.TOMLDecodeError, ValidationError, DeploymentError) as error:
         raise DeploymentError(f"{path}: {error}") from error
     return deployment

@@ -18,7 +18,7 @@ from deploy.aws.task_definitions import Container, log_group, stop_seconds, task
 from polygon_assets.clients.ecs import service_name
 from polygon_assets.messages import PROGRAMS, ProgramName
 from polygon_assets.service_hours import scheduled_scaling
-from polygon_assets.service_sizes import STREAM_SIZES
+from polygon_assets.service_sizes import stream_sizes
 
 
 class StreamServices(Construct):
@@ -57,7 +57,7 @@ class StreamService(Construct):
         deployment = variables.deployment
         self.log_group = log_group(self, program)
         container = _container(program, base, variables)
-        copies = deployment.settings.producer_copies if program == "producer" else 1
+        copies = deployment.settings.copies(program)
         self.service = fargate_service(
             self,
             name=service_name(deployment.settings, program),
@@ -91,7 +91,7 @@ def _container(program: ProgramName, base: BaseStack, variables: ContainerVariab
     settings = variables.deployment.settings
     return Container(
         name=program,
-        size=STREAM_SIZES[program],
+        size=stream_sizes(settings)[program],
         image=base.storage.stream_images,
         image_tag=variables.deployment.image_tag,
         role=base.roles.programs[program],

@@ -68,7 +68,7 @@ def _declaration(settings: Settings, principals: tuple[str, ...]) -> "Declaratio
         PrincipalsError,
         parse_principals,
     )
-    from polygon_assets.topics import TOPICS
+    from polygon_assets.topics import declared
 
     if missing := missing_settings(settings, "kafka"):
         raise click.ClickException(not_set(missing))
@@ -77,7 +77,7 @@ def _declaration(settings: Settings, principals: tuple[str, ...]) -> "Declaratio
         by_role = parse_principals([*entries, *principals])
     except PrincipalsError as error:
         raise click.ClickException(str(error)) from error
-    return Declaration(TOPICS, settings.kafka_replication_factor, by_role)
+    return Declaration(declared(settings), settings.kafka_replication_factor, by_role)
 
 
 def _shown_plan(settings: Settings, declaration: "Declaration") -> "Plan":
@@ -90,7 +90,7 @@ def _shown_plan(settings: Settings, declaration: "Declaration") -> "Plan":
     except kafka_cluster.KafkaClusterError as error:
         raise click.ClickException(str(error)) from error
     result = differences(declaration, cluster)
-    for note in cluster.notes:
+    for note in (*cluster.notes, *result.notes):
         click.echo(f"note: {note}")
     lines = [*map(str, result.changes), *result.refusals]
     click.echo("\n".join(lines) or "no difference")

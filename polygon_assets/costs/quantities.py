@@ -6,10 +6,10 @@ Add a quantity here, with how it was measured; what it costs belongs to `estimat
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from polygon_assets.service_sizes import DAGSTER_SIZES, PAGE_SIZE, STREAM_SIZES, Size
+from polygon_assets.service_sizes import DAGSTER_SIZES, PAGE_SIZE, Size, stream_sizes
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import WHOLE_MARKET_SYMBOLS, WILDCARD
-from polygon_assets.topics import FILTERED_TOPIC, RAW_TOPIC, TOPICS
+from polygon_assets.topics import FILTERED_TOPIC, TOPICS
 
 GB = 1e9
 REGULAR_SECONDS = 6.5 * 3600
@@ -81,7 +81,6 @@ def quantities(channels: Collection[str], settings: Settings) -> Quantities:
     rate, rows = expected_rate(channels)
     symbols = WHOLE_MARKET_SYMBOLS if WILDCARD in channels else len(channels)
     written = rows * (RAW_BYTES + FILTERED_BYTES) / GB
-    partitions = next(topic.partitions for topic in TOPICS if topic.name == RAW_TOPIC)
     return Quantities(
         rate,
         rows,
@@ -90,15 +89,17 @@ def quantities(channels: Collection[str], settings: Settings) -> Quantities:
         written * _trading_days(FILTERED_TOPIC),
         rows * STORED_BYTES / GB,
         rows * ARCHIVED_BYTES / GB,
-        min(rows, round(partitions * EXTENDED_SECONDS / settings.archive_max_seconds)),
+        min(
+            rows, round(settings.kafka_partitions * EXTENDED_SECONDS / settings.archive_max_seconds)
+        ),
         REFERENCE_REQUESTS + symbols + round(SAMPLES_PER_HOUR * EXTENDED_SECONDS / 3600),
         WAREHOUSE_HOURS,
         WHOLE_MARKET_SYMBOLS + symbols,
         _task_hours(
             [
                 size
-                for program, size in STREAM_SIZES.items()
-                for _ in range(settings.producer_copies if program == "producer" else 1)
+                for program, size in stream_sizes(settings).items()
+                for _ in range(settings.copies(program))
             ],
             STREAM_HOURS,
         ),

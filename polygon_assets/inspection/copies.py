@@ -9,7 +9,14 @@ import msgspec
 
 from polygon_assets.inspection.health import HEARTBEAT_LIMIT, WORKING
 from polygon_assets.messages import Heartbeat, utc
+from polygon_assets.settings import Settings
 from polygon_assets.topics import READERS
+
+
+def may_be_several(settings: Settings, program: str) -> bool:
+    """Whether processes that send heartbeats are copies, and not a process and the one before."""
+    is_scaled = settings.copies(program) > 1 or settings.stream_runner != "process"
+    return program in READERS and is_scaled
 
 
 def as_one(beats: Collection[Heartbeat]) -> Heartbeat | None:

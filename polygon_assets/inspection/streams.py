@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polygon_assets import messages, topics
+from polygon_assets.inspection.copies import as_one, may_be_several
 from polygon_assets.inspection.kafka_reader import KafkaReader, Positions
-from polygon_assets.messages import FilteredAggregate, Heartbeat, UnixUs, clamped_utc
+from polygon_assets.messages import PROGRAMS, FilteredAggregate, Heartbeat, UnixUs, clamped_utc
 from polygon_assets.serving import gap_ledger
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 DEADLINE_SECONDS = 10.0
 TAIL = 20
-"""Heartbeats read in each partition: a few seconds' worth of four programs."""
+"""Heartbeats read in each partition: a few seconds' worth of four programs, one copy of each."""
 LONG_TAIL = 1_000
 """About a quarter of an hour of heartbeats, for a reader that skips its own."""
 MOST_AHEAD_MS = 24 * 60 * 60 * 1000
@@ -42,22 +43,42 @@ def heartbeats(
 ) -> dict[str, Heartbeat]:
     """The latest heartbeat of each program, without those of the instance `other_than`.
 
+    Copies that share a topic are one heartbeat, unless `other_than` is given. A standby's
+    heartbeats are left out. Raises KafkaUnreachableError.
+    """
+    count = LONG_TAIL if other_than else _tail(settings)
+    beats = [
+        beat
+        for beat in _tail_of_heartbeats(settings, deadline_seconds, count)
+        if not beat.is_standby and beat.instance != other_than
+    ]
+    newest = _newest(beats, lambda beat: str(beat.program))
+    if other_than:
+        return newest
+    for program in newest:
+        if may_be_several(settings, program):
+            own = _newest((beat for beat in beats if beat.program == program), _instance)
+            newest[program] = as_one(own.values()) or newest[program]
+    return newest
+
+
+def instances(
+    settings: Settings, program: str, deadline_seconds: float = DEADLINE_SECONDS
+) -> list[Heartbeat]:
+    """The latest heartbeat of each process of a program, of a quarter of an hour or less.
+
     A standby's heartbeats are left out. Raises KafkaUnreachableError.
     """
-    tail = _tail_of_heartbeats(settings, deadline_seconds, LONG_TAIL if other_than else TAIL)
-    return _newest(
-        (beat for beat in tail if not beat.is_standby and beat.instance != other_than),
-        lambda beat: str(beat.program),
-    )
+    tail = _tail_of_heartbeats(settings, deadline_seconds, LONG_TAIL)
+    own = (beat for beat in tail if beat.program == program and not beat.is_standby)
+    return list(_newest(own, _instance).values())
 
 
 def standbys(
     settings: Settings, deadline_seconds: float = DEADLINE_SECONDS
 ) -> dict[str, Heartbeat]:
     """The latest heartbeat of each standby, by its instance. Raises KafkaUnreachableError."""
-    newest = _newest(
-        _tail_of_heartbeats(settings, deadline_seconds, TAIL), lambda beat: beat.instance
-    )
+    newest = _newest(_tail_of_heartbeats(settings, deadline_seconds, _tail(settings)), _instance)
     return {
         name: beat for name, beat in newest.items() if beat.is_standby and beat.state != "stopped"
     }
@@ -66,6 +87,15 @@ def standbys(
 def _tail_of_heartbeats(settings: Settings, deadline_seconds: float, count: int) -> list[Heartbeat]:
     with KafkaReader.at(settings, deadline_seconds) as reader:
         return list(filter(None, map(as_heartbeat, reader.tail(topics.STATUS_TOPIC, count))))
+
+
+def _tail(settings: Settings) -> int:
+    """How many heartbeats of each partition have one of each copy: a second brings one of each."""
+    return TAIL * max(settings.copies(program) for program in PROGRAMS)
+
+
+def _instance(beat: Heartbeat) -> str:
+    return beat.instance
 
 
 def _newest(

@@ -8,7 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from polygon_assets.errors import PolygonAssetsError
-from polygon_assets.topics import ROLES, Right, Topic
+from polygon_assets.topics import ROLES, SHARED_TOPICS, Right, Topic
+
+MOVED_KEYS = (
+    "with more partitions most symbols change theirs, so a symbol's newer messages may be read "
+    "before older ones that still wait; no table depends on that order, but raise partitions "
+    "outside sessions (docs/kafka.md)"
+)
 
 
 class PrincipalsError(PolygonAssetsError):
@@ -124,6 +130,8 @@ class Plan:
 
     changes: Sequence[Change]
     refusals: Sequence[str]
+    notes: Sequence[str] = ()
+    """What a change brings with it that its line does not say."""
 
     @property
     def has_differences(self) -> bool:
@@ -157,7 +165,8 @@ def plan(declaration: Declaration, cluster: ClusterState) -> Plan:
             refusals += _topic_refusals(topic, state, declaration.replication_factor)
     changes += _missing_rights(declaration.principals, cluster.rights)
     changes += _other_quotas(declaration.principals, cluster.quotas)
-    return Plan(changes, refusals)
+    is_raised = any(isinstance(change, RaisePartitions) for change in changes)
+    return Plan(changes, refusals, [MOVED_KEYS] if is_raised else [])
 
 
 def _topic_changes(topic: Topic, state: TopicState) -> Iterator[Change]:
@@ -170,10 +179,11 @@ def _topic_changes(topic: Topic, state: TopicState) -> Iterator[Change]:
 
 def _topic_refusals(topic: Topic, state: TopicState, replication_factor: int) -> Iterator[str]:
     if state.partitions > topic.partitions:
+        setting = "KAFKA_PARTITIONS" if topic.name in SHARED_TOPICS else "the number in topics.py"
         yield (
             f"! topic {topic.name}: {state.partitions} partitions, declared {topic.partitions}; "
             "not changed, because Kafka cannot remove partitions: delete the topic and create it "
-            "again, which loses its messages, or raise the number in topics.py"
+            f"again, which loses its messages, or raise {setting}"
         )
     if replication_factor and state.replication_factor != replication_factor:
         yield (

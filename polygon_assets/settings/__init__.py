@@ -5,8 +5,9 @@ Nothing else that is shipped reads the environment; opening a connection belongs
 """
 
 import base64
+from typing import Self
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError, model_validator
 
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.settings.airbyte import AirbyteSettings
@@ -76,6 +77,26 @@ class Settings(
         """Whether the brokers ask for user and password."""
         return self.kafka_security_protocol.startswith("SASL")
 
+    def copies(self, program: str) -> int:
+        """How many copies of a stream program run at the same time."""
+        return {
+            "producer": self.producer_copies,
+            "filter": self.filter_copies,
+            "sink": self.sink_copies,
+            "archiver": self.archiver_copies,
+        }[program]
+
+    @model_validator(mode="after")
+    def _give_each_copy_a_partition(self) -> Self:
+        for name in ("filter_copies", "sink_copies", "archiver_copies"):
+            if (copies := getattr(self, name)) > self.kafka_partitions:
+                raise ValueError(
+                    f"{name.upper()}={copies} is more than KAFKA_PARTITIONS="
+                    f"{self.kafka_partitions}, and a copy without a partition does nothing: raise "
+                    "KAFKA_PARTITIONS, then run `polygon-assets topics apply`"
+                )
+        return self
+
     def conceal(self, text: str) -> str:
         """The text with *** in place of each secret: a server may quote what it refuses."""
         values = [getattr(self, name) for name in type(self).model_fields]
@@ -116,7 +137,10 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         lines = [
-            _problem(str(part["loc"][0]), part["input"], part["msg"]) for part in error.errors()
+            _problem(str(part["loc"][0]), part["input"], part["msg"])
+            if part["loc"]
+            else part["msg"].removeprefix("Value error, ")
+            for part in error.errors()
         ]
         raise SettingsError("unusable settings:\n  " + "\n  ".join(lines)) from None
 

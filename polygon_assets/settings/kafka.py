@@ -9,6 +9,9 @@ from pydantic import Field, SecretStr
 
 from polygon_assets.settings.group import NO_SECRET, SettingsGroup
 
+DEFAULT_PARTITIONS = 6
+"""Enough for parallel consumers, and few enough for a small broker."""
+
 
 class KafkaSettings(SettingsGroup):
     kafka_bootstrap_servers: str = Field("", description="host:port,host:port of the brokers.")
@@ -30,6 +33,14 @@ class KafkaSettings(SettingsGroup):
         le=32,
         description="Copies of each partition that `migrate` and `topics` ask for; 0 for the "
         "brokers' default (3 on Confluent Cloud).",
+    )
+    kafka_partitions: int = Field(
+        DEFAULT_PARTITIONS,
+        ge=1,
+        le=1_000,
+        description="Partitions of the raw and the filtered topic that `migrate` and `topics` ask "
+        "for; as many copies of filter, sink and archiver can share the work. They can only grow: "
+        "`polygon-assets topics apply`.",
     )
     kafka_principals: str = Field(
         "",

@@ -1,4 +1,4 @@
-"""Creates the topics that `topics.TOPICS` declares.
+"""Creates the topics that `topics` declares.
 
 How a topic is created belongs here; its partitions and retention belong to `topics`, and changing
 one that exists to `provisioning.topic_plan`.
@@ -14,7 +14,7 @@ from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.inspection import KafkaUnreachableError
 from polygon_assets.inspection.streams import missing_topics
 from polygon_assets.settings import Settings
-from polygon_assets.topics import TOPICS, Topic
+from polygon_assets.topics import Topic, declared
 
 BROKERS_CHOICE = -1
 _NO_ERROR, _TOPIC_ALREADY_EXISTS = 0, 36
@@ -35,7 +35,7 @@ def create_missing_topics(settings: Settings, replication_factor: int = 0) -> li
     try:
         missing = missing_topics(settings)
         if missing:
-            topics = [topic for topic in TOPICS if topic.name in missing]
+            topics = [topic for topic in declared(settings) if topic.name in missing]
             create(settings, topics, replication_factor or settings.kafka_replication_factor)
     except KafkaUnreachableError as error:
         raise TopicError(str(error)) from error

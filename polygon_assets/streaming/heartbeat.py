@@ -5,20 +5,19 @@ program. When the program's loop hangs, the heartbeats stop, so that a hung prog
 """
 
 import copy
-import datetime as dt
 import logging
 import math
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from polygon_assets.clients import kafka, kafka_access
 from polygon_assets.inspection import KafkaUnreachableError
 from polygon_assets.inspection.health import kafka_problem
-from polygon_assets.inspection.streams import heartbeats
+from polygon_assets.inspection.streams import instances
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.market_clock import calendar_of
 from polygon_assets.messages import Heartbeat, ProgramName, ProgramState, encode, utc
@@ -153,13 +152,16 @@ class HeartbeatPublisher:
 
     def _count_restarts(self) -> None:
         """Add one to the previous process's restarts, if it ran on this trading day."""
+        settings, program = self._settings, self.beat.program
         try:
-            beats = heartbeats(self._settings, PREVIOUS_SECONDS, other_than=self.beat.instance)
+            beats = instances(settings, program, PREVIOUS_SECONDS)
         except KafkaUnreachableError:
             # The broker starts later than this process, so earlier restarts are unknown.
             return
-        if previous := beats.get(self.beat.program):
-            self.beat.restarts = restarts_after(previous, self.beat, calendar_of(self._settings))
+        others = [beat for beat in beats if beat.instance != self.beat.instance]
+        # Of several producers one leads, and a standby's heartbeats are not among these.
+        copies = 1 if program == "producer" else settings.copies(program)
+        self.beat.restarts = restarts_after(others, self.beat, calendar_of(settings), copies)
 
     def _publish(self) -> None:
         counters = self.beat.counters
@@ -188,13 +190,18 @@ def summary(beat: Heartbeat) -> str:
     return f"{beat.state}: {beat.rate:,.0f}/s, lag {lag}{channels}, {counters or 'nothing yet'}"
 
 
-def restarts_after(previous: Heartbeat, beat: Heartbeat, calendar: MarketCalendar) -> int:
-    """How often a program was restarted on its trading day, by the previous process's heartbeat."""
-    days = [
-        calendar.day_of(dt.datetime.fromtimestamp(ms / 1000, dt.UTC))
-        for ms in (previous.sent_at, beat.started_at)
-    ]
-    return previous.restarts + 1 if days[0] == days[1] else 0
+def restarts_after(
+    others: Collection[Heartbeat], beat: Heartbeat, calendar: MarketCalendar, copies: int = 1
+) -> int:
+    """How often a program was restarted on its trading day, by the other processes' heartbeats.
+
+    With fewer of them on that day than `copies`, this start is one more copy's first.
+    """
+    day = calendar.day_of(utc(beat.started_at))
+    of_day = [other for other in others if calendar.day_of(utc(other.sent_at)) == day]
+    if len(of_day) < copies:
+        return 0
+    return max(of_day, key=lambda other: other.sent_at).restarts + 1
 
 
 def _now_ms() -> int:

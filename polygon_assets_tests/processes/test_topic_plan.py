@@ -17,7 +17,7 @@ from polygon_assets.local.launcher import stack as launcher
 from polygon_assets.local.launcher.servers import KAFKAS
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.settings import Settings
-from polygon_assets.topics import FILTERED_TOPIC, RAW_TOPIC, TOPICS
+from polygon_assets.topics import FILTERED_TOPIC, GAP_TOPIC, RAW_TOPIC, TOPICS
 
 NO_CHANGE, DIFFERENT, FAILED = 0, 2, 1
 
@@ -166,3 +166,15 @@ def test_partitions_are_raised(settings: Settings) -> None:
     assert run("apply", "--yes").exit_code == NO_CHANGE
     assert partition_count(settings, RAW_TOPIC) == 6
     assert run("plan").exit_code == NO_CHANGE
+
+
+def test_the_raw_and_the_filtered_topic_have_as_many_partitions_as_the_setting_says(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_PARTITIONS", "9")
+    assert run("apply", "--yes").exit_code == NO_CHANGE
+    assert [partition_count(settings, name) for name in (RAW_TOPIC, FILTERED_TOPIC)] == [9, 9]
+    assert partition_count(settings, GAP_TOPIC) == 6
+    assert run("plan").exit_code == NO_CHANGE
+    monkeypatch.delenv("KAFKA_PARTITIONS")
+    assert "or raise KAFKA_PARTITIONS" in run("plan").stdout

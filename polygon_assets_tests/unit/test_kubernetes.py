@@ -26,6 +26,7 @@ from polygon_assets.provisioning.snowflake.declaration import declare
 from polygon_assets.service_sizes import DAGSTER_SIZES, PAGE_SIZE, STREAM_SIZES, Size
 from polygon_assets.settings import Settings
 from polygon_assets.settings.page import PAGE_PORT
+from polygon_assets.topics import READERS
 
 PROJECT = Path(__file__).parents[2]
 FOLDER = PROJECT / "deploy" / "kubernetes"
@@ -175,6 +176,12 @@ def test_the_producer_has_a_standby_that_the_disruption_budget_keeps() -> None:
     budget = OBJECTS["PodDisruptionBudget polygon-assets-producer"]["spec"]
     assert budget == {"minAvailable": 1, "selector": producer["selector"]}
     assert {"name": "PRODUCER_COPIES", "value": copies} in CODE["env"]
+
+
+def test_the_other_programs_have_as_many_pods_as_copies_by_default() -> None:
+    for program in READERS:
+        deployment = OBJECTS[f"Deployment polygon-assets-{program}"]["spec"]
+        assert deployment["replicas"] == Settings().copies(program)
 
 
 def test_dagster_has_the_limits_of_the_instance_on_a_single_machine() -> None:

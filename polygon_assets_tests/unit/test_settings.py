@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from polygon_assets.service_sizes import STREAM_SIZES, Size, stream_sizes
 from polygon_assets.settings import Settings, SettingsError, load_settings
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "env.example"
@@ -55,6 +56,11 @@ def test_a_bundle_without_certificates_is_named_with_the_cure(
         ("DRAIN_SECONDS", "inf"),
         ("NO_DATA_SECONDS", "1e400"),
         ("PRODUCER_COPIES", "9" * 400),
+        ("ECS_TASK_SIZES", "producer=1"),
+        ("ECS_TASK_SIZES", "page=1:2"),
+        ("ECS_TASK_SIZES", "producer=0.75:2"),
+        ("ECS_TASK_SIZES", "producer=1:2;archiver=0.25:4"),
+        ("ECS_TASK_SIZES", "sink=1:2.5"),
     ],
 )
 def test_a_value_that_would_fail_later_is_refused_at_once(
@@ -64,6 +70,27 @@ def test_a_value_that_would_fail_later_is_refused_at_once(
     with pytest.raises(SettingsError, match=f"{variable}=") as caught:
         load_settings()
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("program", ["FILTER", "SINK", "ARCHIVER"])
+def test_more_copies_than_partitions_are_refused_with_the_cure(
+    program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{program}_COPIES", "7")
+    with pytest.raises(
+        SettingsError, match=f"  {program}_COPIES=7 is more than KAFKA_PARTITIONS=6"
+    ):
+        load_settings()
+    monkeypatch.setenv("KAFKA_PARTITIONS", "7")
+    settings = load_settings()
+    assert settings.copies(program.lower()) == 7
+
+
+def test_task_sizes_replace_single_ones() -> None:
+    sizes = stream_sizes(Settings(ecs_task_sizes=" producer=1:2; archiver=0.25:0.5 "))
+    assert (sizes["producer"], sizes["archiver"]) == (Size(1.0, 2.0), Size(0.25, 0.5))
+    assert sizes["sink"] == STREAM_SIZES["sink"]
+    assert stream_sizes(Settings()) == STREAM_SIZES
 
 
 def test_the_error_about_a_secret_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:

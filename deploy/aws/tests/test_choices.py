@@ -11,21 +11,35 @@ from deploy.aws.deployment import Deployment
 from deploy.aws.sink_scaling import METRIC
 from deploy.aws.tests.conftest import AWS_FOLDER, synthesised
 from deploy.aws.tests.test_templates import Templates, containers, properties
+from polygon_assets.messages import PROGRAMS
 
 CONFLUENT_PORT = 9092
 
 
 @pytest.fixture(scope="module")
 def others(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Templates:
-    """Confluent Cloud, three NAT gateways, one database, no address for alerts, no page."""
+    """Confluent Cloud, three NAT gateways, one database, no address for alerts, no page.
+
+    And ten times the market's peak: more copies, and larger tasks.
+    """
+    load = {
+        "FILTER_COPIES": "3",
+        "SINK_COPIES": "2",
+        "ARCHIVER_COPIES": "2",
+        "KAFKA_PARTITIONS": "12",
+        "ECS_TASK_SIZES": "producer=1:2;archiver=1:2",
+    }
     choices = {
         "kafka": "confluent",
         "nat_gateways": 3,
         "database_standby": False,
         "alert_webhook": False,
         "page": False,
+        "sinks_at_most": 12,
+        "environment": deployment.environment | load,
     }
-    return synthesised(deployment.model_copy(update=choices), tmp_path_factory.mktemp("cdk"))
+    other = Deployment.model_validate(deployment.model_dump() | choices)
+    return synthesised(other, tmp_path_factory.mktemp("cdk"))
 
 
 def kinds(template: dict[str, Any]) -> set[str]:
@@ -39,6 +53,41 @@ def test_confluent_needs_no_brokers_here(others: Templates, templates: Templates
 
 def test_the_page_may_be_left_out(others: Templates, templates: Templates) -> None:
     assert set(containers(templates)) - set(containers(others)) == {"page"}
+
+
+def test_copies_and_sizes_follow_the_variables(others: Templates, templates: Templates) -> None:
+    def in_session(template: Templates) -> dict[str, tuple[int, int]]:
+        """By program, the least and the most tasks from the open to the close."""
+        found = {}
+        for target in properties(template[SERVICES], "AWS::ApplicationAutoScaling::ScalableTarget"):
+            [action] = [
+                one["ScalableTargetAction"]
+                for one in target["ScheduledActions"]
+                if one["ScalableTargetAction"]["MaxCapacity"]
+            ]
+            program = next(
+                name for name in PROGRAMS if name.capitalize() in str(target["ResourceId"])
+            )
+            found[program] = (action["MinCapacity"], action["MaxCapacity"])
+        return found
+
+    def vcpu(template: Templates) -> dict[str, float]:
+        return {
+            definition["ContainerDefinitions"][0]["Name"]: int(definition["Cpu"]) / 1024
+            for definition in properties(template[SERVICES], "AWS::ECS::TaskDefinition")
+        }
+
+    assert in_session(templates) == {
+        "producer": (2, 2), "filter": (1, 1), "sink": (1, 3), "archiver": (1, 1)
+    }  # fmt: skip
+    assert in_session(others) == {
+        "producer": (2, 2), "filter": (3, 3), "sink": (2, 12), "archiver": (2, 2)
+    }  # fmt: skip
+    changed = {name: cpu for name, cpu in vcpu(others).items() if cpu != vcpu(templates)[name]}
+    assert changed == {"producer": 1.0, "archiver": 1.0}
+    for container in containers(others).values():
+        plain = {one["Name"]: one["Value"] for one in container["Environment"]}
+        assert (plain["KAFKA_PARTITIONS"], plain["FILTER_COPIES"]) == ("12", "3")
 
 
 def test_programs_log_in_to_confluent_and_reach_its_port(others: Templates) -> None:

@@ -111,7 +111,7 @@ def test_each_service_is_scaled_by_the_clock_in_new_york(
     )["ScheduledActions"]
     for program in PROGRAMS:
         most = deployment.sinks_at_most if program == "sink" else None
-        copies = deployment.settings.producer_copies if program == "producer" else 1
+        copies = deployment.settings.copies(program)
         resource = f"service/{CLUSTER}/{service_name(deployment.settings, program)}"
         assert {
             (

@@ -38,7 +38,7 @@ def runner_for(
     return EcsRunner(
         ecs.connect(settings),
         service_name(settings, program),
-        copies(settings, program),
+        settings.copies(program),
         EcsLimits(settings.ecs_start_seconds),
         log,
     )
@@ -46,4 +46,4 @@ def runner_for(
 
 def copies(settings: Settings, program: str) -> int:
     """How many copies of a program run at the same time."""
-    return settings.producer_copies if program == "producer" else 1
+    return settings.copies(program)

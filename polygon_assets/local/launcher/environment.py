@@ -19,6 +19,7 @@ TUNING: Mapping[str, str] = {
     "sink_max_age_seconds": "only sets the sink's batch age",
     "archive_max_seconds": "only sets how long the archiver collects",
     "archive_max_bytes": "only sets how much the archiver collects",
+    "kafka_partitions": "only sets how many partitions the broker's topics get",
     "stock_versions_days": "only sets how long versions are kept",
     "drain_seconds": "only sets how long a stopping program may drain",
     "metrics_port": "only opens ports on this machine",

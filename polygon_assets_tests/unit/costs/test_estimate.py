@@ -68,6 +68,15 @@ def test_more_channels_copies_and_days_cost_more() -> None:
     assert len(set(costs)) == len(costs)
 
 
+def test_copies_sizes_and_partitions_count() -> None:
+    many = Settings(filter_copies=3, sink_copies=2, archiver_copies=2, kafka_partitions=12)
+    used = quantities(TEN, many)
+    assert used.stream.vcpu == pytest.approx((0.5 + 3 * 0.5 + 2 * 0.5 + 2 * 0.25) * 16.85)
+    assert used.archive_objects == 12 * 16 * 12
+    larger = quantities(TEN, Settings(ecs_task_sizes="producer=1:2"))
+    assert larger.stream.vcpu == pytest.approx(2.25 * 16.85)
+
+
 def test_the_oldest_price_dates_the_estimate() -> None:
     old = replace(PRICES["s3_put"], as_of=PRICES["s3_put"].as_of.replace(year=2020))
     assert "at prices of 2020-03-01 or later" in estimated(TEN, PRICES | {"s3_put": old}).sentence()

@@ -20,6 +20,7 @@ from polygon_assets.inspection import (
 from polygon_assets.inspection.streams import (
     follow_heartbeats,
     heartbeats,
+    instances,
     last_processed,
     pending_since,
     positions,
@@ -143,6 +144,20 @@ class TestHeartbeats:
             send(settings, STATUS_TOPIC, (f"producer:{standby.instance}", encode(standby)))
         assert heartbeats(settings)["producer"].instance == "host:1:1"
         assert list(standbys(settings)) == ["host:2:2"]
+
+    def test_copies_that_share_a_topic_are_one_and_each_is_found(self, settings: Settings) -> None:
+        at = 1_000_000
+        beats = [
+            encode(Heartbeat("sink", f"host:{n}:1", "streaming", at, at + n, lag=10**n))
+            for n in range(3)
+        ]
+        others = [beat("filter", at + second) for second in range(60)]
+        send(settings, STATUS_TOPIC, *(("sink", one) for one in beats), *others)
+        several = settings.model_copy(update={"sink_copies": 3})
+        assert heartbeats(settings)["sink"].lag == 100
+        assert heartbeats(several)["sink"].lag == 111
+        assert heartbeats(several, other_than="host:2:1")["sink"].lag == 10
+        assert sorted(one.lag or 0 for one in instances(settings, "sink")) == [1, 10, 100]
 
     def test_an_unreadable_heartbeat_hides_no_other(self, settings: Settings) -> None:
         tomorrow = (time.time_ns() // 1_000_000) + 2 * 86_400_000

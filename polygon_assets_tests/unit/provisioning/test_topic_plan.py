@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from polygon_assets.provisioning.topic_plan import (
+    MOVED_KEYS,
     AddRight,
     ClusterState,
     CreateTopic,
@@ -22,6 +23,7 @@ from polygon_assets.provisioning.topic_plan import (
     plan,
     quotas_of,
 )
+from polygon_assets.settings import Settings
 from polygon_assets.topics import (
     DEAD_LETTER_TOPIC,
     FILTER_GROUP,
@@ -33,6 +35,7 @@ from polygon_assets.topics import (
     TOPICS,
     Right,
     Topic,
+    declared,
 )
 
 TOPIC = Topic(RAW_TOPIC, retention_days=7)
@@ -70,6 +73,17 @@ def test_partitions_are_raised() -> None:
     assert result.changes == [RaisePartitions(RAW_TOPIC, 2, 6)]
     assert str(result.changes[0]) == f"~ topic {RAW_TOPIC}: partitions 2 -> 6"
     assert result.refusals == []
+    assert result.notes == [MOVED_KEYS]
+
+
+def test_the_setting_says_how_many_partitions_the_shared_topics_have() -> None:
+    topics = declared(Settings(kafka_partitions=64))
+    assert {topic.name for topic in topics if topic.partitions == 64} == {RAW_TOPIC, FILTERED_TOPIC}
+    assert declared(Settings()) == TOPICS
+    result = plan(Declaration(topics), ClusterState({RAW_TOPIC: STATE}))
+    assert RaisePartitions(RAW_TOPIC, 6, 64) in result.changes
+    [refusal] = plan(Declaration(topics[:1]), with_topic(partitions=80)).refusals
+    assert refusal.endswith("or raise KAFKA_PARTITIONS")
 
 
 def test_partitions_are_never_lowered_and_the_reason_is_given() -> None:

@@ -348,6 +348,14 @@ def test_the_setting_chooses_the_runner_and_its_copies(cluster: EcsCluster) -> N
     )
     runner.ensure()
     assert cluster.desired(SERVICE) == 2
+    for program, settings in (
+        ("filter", cluster.settings(filter_copies=3)),
+        ("sink", cluster.settings(sink_copies=3)),
+        ("archiver", cluster.settings(archiver_copies=3)),
+    ):
+        built = runner_for(settings, program, StreamPrograms(), FakeHeartbeats(), lambda _: None)
+        assert isinstance(built, EcsRunner)
+        assert built._wanted == 3
     with pytest.raises(SettingsError, match=r"STREAM_RUNNER=ecs: not set: ECS_CLUSTER; .*doctor"):
         runner_for(
             Settings(stream_runner="ecs"),
