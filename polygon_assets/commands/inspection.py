@@ -12,11 +12,14 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from polygon_assets.commands.endpoints import DATA, read_endpoints
+
+if TYPE_CHECKING:
+    from polygon_assets.settings import Settings
 
 WATCH_SECONDS = 2.0
 
@@ -81,7 +84,7 @@ def _watch(read_facts: Callable[[dt.datetime], dict[str, Any]], as_json: bool) -
 def doctor(entitlements: bool) -> None:
     """Check the settings and each endpoint, and show how to get what is missing.
 
-    Exit code 1 if anything is missing.
+    Exit code 1 if anything is missing; a warning leaves it at 0.
     """
     from polygon_assets.batch.airbyte.connector import CONNECTIONS
     from polygon_assets.inspection import doctor as checks
@@ -98,7 +101,30 @@ def doctor(entitlements: bool) -> None:
         click.echo(f"{'ok     ' if finding.ok else 'MISSING'} {finding.name}: {finding.message}")
         if not finding.ok:
             click.echo(f"        {finding.cure}")
+        elif finding.name == "Kafka":
+            _warn_of_other_topics(settings)
     sys.exit(0 if everything_ok else 1)
+
+
+def _warn_of_other_topics(settings: "Settings") -> None:
+    """Warn of topics that differ from their declaration: the programs work with them all the same.
+
+    Users, rights and quotas are left to `topics plan`, which an administrator runs.
+    """
+    from polygon_assets.provisioning import kafka_cluster
+    from polygon_assets.provisioning.topic_plan import Declaration, plan
+    from polygon_assets.topics import declared
+
+    declaration = Declaration(declared(settings), settings.kafka_replication_factor)
+    try:
+        found = plan(declaration, kafka_cluster.read(settings, declaration))
+    except kafka_cluster.KafkaClusterError as error:
+        click.echo(f"warning topics: not compared: {error}")
+        return
+    for line in [*map(str, found.changes), *found.refusals]:
+        click.echo(f"warning topics: {line.lstrip('+~! ').removeprefix('topic ')}")
+    if found.changes:
+        click.echo("        `polygon-assets topics plan` shows it, `topics apply` changes it")
 
 
 def _server_restarts(data: Path | None) -> dict[str, int]:

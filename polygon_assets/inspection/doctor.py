@@ -32,6 +32,7 @@ from polygon_assets.inspection.entitlements import rest as rest_plan
 from polygon_assets.inspection.entitlements import stream as stream_plan
 from polygon_assets.inspection.finding import Finding
 from polygon_assets.market_clock import calendar_of
+from polygon_assets.serving.migrate import MigrationError
 from polygon_assets.settings import Settings
 from polygon_assets.topics import TOPICS
 
@@ -39,6 +40,7 @@ KNOWN_ERRORS = (
     AirbyteError,
     ArchiveStoreError,
     InspectionError,
+    MigrationError,
     PolygonApiError,
     SubscriptionStoreError,
 )
@@ -215,12 +217,13 @@ def _tables(settings: Settings) -> str:
         facts = tables.server_facts(settings)
         if problems := list(table_layout.problems(settings, facts)):
             raise InspectionError("; ".join(problems))
-    stored = tables.tables(settings)
-    if "market.stock_aggregates" not in stored:
+    if pending := tables.pending_migrations(settings):
         raise InspectionError(
-            f"{settings.clickhouse_host} answers, but has no table market.stock_aggregates"
+            f"{settings.clickhouse_host} answers, but {len(pending)} migration(s) are not applied: "
+            f"{', '.join(pending)}; `polygon-assets migrate` applies them"
         )
-    return f"{settings.clickhouse_host} has {len(stored)} tables in database market"
+    count = len(tables.tables(settings))
+    return f"{settings.clickhouse_host} has {count} tables in database market, up to date"
 
 
 def _csv(settings: Settings) -> str:

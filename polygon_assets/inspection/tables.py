@@ -39,6 +39,18 @@ def tables(settings: Settings) -> dict[str, TableFacts]:
     return {str(name): TableFacts(int(count), _utc(newest)) for name, count, newest in rows}
 
 
+def pending_migrations(settings: Settings) -> list[str]:
+    """The names of the migrations that this version has and the database has not, in their order.
+
+    Raises MigrationError where they cannot be applied, and ClickHouseUnreachableError.
+    """
+    from polygon_assets.serving import migrate
+
+    with _client(settings) as client:
+        applied = migrate.applied(client)
+    return [migration.name for migration in migrate.pending(migrate.read_migrations(), applied)]
+
+
 def day_rows(settings: Settings, days: Iterable[dt.date]) -> dict[dt.date, int]:
     """Rows stored for each trading day, earlier versions included.
 

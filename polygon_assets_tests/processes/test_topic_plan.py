@@ -116,6 +116,20 @@ def test_a_retention_changed_by_hand_is_shown_and_repaired(settings: Settings) -
     assert configs["max.message.bytes"]["value"] == "2000000"
 
 
+def test_the_doctor_warns_of_topics_that_differ_without_changing_them(settings: Settings) -> None:
+    def lines() -> list[str]:
+        output = CliRunner().invoke(main, ["doctor"]).stdout
+        return [line for line in output.splitlines() if "topic" in line]
+
+    run("apply", "--yes")
+    assert lines() == [f"ok      Kafka: {settings.kafka_bootstrap_servers} has all 6 topics"]
+    configure(settings, FILTERED_TOPIC, retention_ms="60000")
+    _, warning, cure = lines()
+    assert warning == f"warning topics: {FILTERED_TOPIC}: retention.ms 60000 -> 604800000"
+    assert "`polygon-assets topics plan` shows it, `topics apply` changes it" in cure
+    assert run("plan").exit_code == DIFFERENT
+
+
 def test_more_partitions_than_declared_are_named_and_kept(settings: Settings) -> None:
     create(settings, RAW_TOPIC, 8)
     applied = run("apply", "--yes")

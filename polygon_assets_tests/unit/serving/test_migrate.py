@@ -14,6 +14,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from polygon_assets.cli import main
 from polygon_assets.clients import clickhouse
 from polygon_assets.commands import migrate as migrate_command
+from polygon_assets.inspection import InspectionError, doctor
 from polygon_assets.serving.migrate import (
     Migration,
     MigrationError,
@@ -74,6 +75,32 @@ def test_the_command_applies_a_changed_retention_after_the_files(
         answers = [CliRunner().invoke(main, ["migrate"]).stdout for _ in range(2)]
         assert expected in answers[0]
         assert "stock_versions" not in answers[1]
+
+
+def test_the_doctor_names_the_files_that_are_not_applied_and_the_command(
+    no_database: Client, settings: Settings
+) -> None:
+    files = read_migrations()
+    migrate(no_database, NOW, files[:-2])
+    with pytest.raises(InspectionError) as caught:
+        doctor._tables(settings)
+    names = ", ".join(file.name for file in files[-2:])
+    assert f"2 migration(s) are not applied: {names}; `polygon-assets migrate`" in str(caught.value)
+    migrate(no_database, NOW)
+    assert doctor._tables(settings).endswith("tables in database market, up to date")
+
+
+def test_the_doctor_names_a_file_that_was_edited_after_it_was_applied(
+    no_database: Client, settings: Settings
+) -> None:
+    migrate(no_database, NOW)
+    no_database.command(
+        "INSERT INTO market.schema_migrations (name, sha256, applied_at) VALUES "
+        "('0002_stock_aggregates', 'other', now() + 60)"
+    )
+    [clickhouse] = [one for one in doctor._stream_findings(settings) if one.name == "ClickHouse"]
+    assert not clickhouse.ok
+    assert "0002_stock_aggregates.sql was edited after it was applied" in clickhouse.message
 
 
 def test_a_failed_file_is_not_recorded_and_runs_again(no_database: Client) -> None:
