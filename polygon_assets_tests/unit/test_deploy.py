@@ -41,6 +41,40 @@ def test_compose_creates_topics_and_tables_before_the_code_server_starts() -> No
     assert "migrate" in services["code"]["depends_on"]
 
 
+def images() -> dict[str, str]:
+    """The images that compose pulls, by service."""
+    return {name: one["image"] for name, one in COMPOSE["services"].items() if "image" in one}
+
+
+def test_compose_pulls_one_release_of_each_image_and_the_kafka_that_the_tests_run() -> None:
+    assert len(images()) == 5
+    for name, image in images().items():
+        tag = image.rpartition("/")[2].partition(":")[2]
+        assert re.match(r"(RELEASE\.)?[0-9]+", tag), f"{name}: {image} names no release"
+    libraries = (DEPLOY.parent / "polygon_assets/local/apache_kafka/pom.xml").read_text()
+    [version] = re.findall(r"kafka_2\.13</artifactId>\s*<version>(.*)</version>", libraries)
+    assert images()["kafka"] == f"apache/kafka:{version}"
+
+
+IMAGES_OWN_FOLDERS = {"clickhouse": "/var/lib/clickhouse", "postgres": "/var/lib/postgresql/data"}
+"""Where these images store without a setting; postgres up to 17."""
+
+
+def test_each_volume_of_compose_is_where_its_service_stores() -> None:
+    used = set[str]()
+    for name, service in COMPOSE["services"].items():
+        for volume in service.get("volumes", ()):
+            source, folder, *_ = volume.split(":")
+            if source not in COMPOSE["volumes"]:
+                continue
+            used.add(source)
+            settings = service.get("environment", {}).values()
+            chosen = {*map(str, settings), *service.get("command", ())}
+            assert folder in chosen or folder == IMAGES_OWN_FOLDERS.get(name), f"{name}: {folder}"
+    assert used == set(COMPOSE["volumes"])
+    assert images()["postgres"] == "postgres:17"
+
+
 def test_every_image_runs_as_a_numeric_user_without_rights() -> None:
     """Kubernetes' runAsNonRoot accepts only a number."""
     stages = (DEPLOY / "Dockerfile").read_text().split("\nFROM ")

@@ -58,7 +58,7 @@ def test_the_page_may_be_left_out(others: Templates, templates: Templates) -> No
 def test_copies_and_sizes_follow_the_variables(others: Templates, templates: Templates) -> None:
     def in_session(template: Templates) -> dict[str, tuple[int, int]]:
         """By program, the least and the most tasks from the open to the close."""
-        found = {}
+        found = dict[str, tuple[int, int]]()
         for target in properties(template[SERVICES], "AWS::ApplicationAutoScaling::ScalableTarget"):
             [action] = [
                 one["ScalableTargetAction"]
