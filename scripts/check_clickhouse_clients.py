@@ -2,11 +2,12 @@
 
 `python -m scripts.check_clickhouse_clients` builds the programs of `clickhouse_clients/`, lets each
 client copy a table and compares its output and its rows with the expected ones. Programs that
-cannot be built here (no Maven, no Go, no package registry) are skipped with a reason. The first run
-takes minutes, so `make test` has fast tests of the same bytes instead (test_clickhouse_blocks,
-test_clickhouse_protocol).
+cannot be built here (no Maven, no Go, no package registry) are skipped with a reason; with
+NO_SKIPS, as in CI, that is a failure. The first run takes minutes, so `make test` has fast tests of
+the same bytes instead (test_clickhouse_blocks, test_clickhouse_protocol).
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -68,7 +69,10 @@ class Program:
 
 
 def main() -> int:
-    """Exit code 0 when every client that could be built read and wrote the expected values."""
+    """Exit code 0 when every client that could be built read and wrote the expected values.
+
+    With NO_SKIPS, exit code 1 when one could not be built.
+    """
     passed, failed, skipped = 0, 0, 0
     with TemporaryDirectory() as folder:
         programs: list[Program] = []
@@ -83,7 +87,7 @@ def main() -> int:
                 skipped += 1
         if not programs:
             print(f"0 passed, 0 failed, {skipped} skipped")
-            return 0
+            return _exit_code(0, skipped)
         with running_stack(
             Path(folder) / "stack", only=("clickhouse",), fixed_ports=False
         ) as stack:
@@ -92,7 +96,11 @@ def main() -> int:
                 print(f"{program.name}: {'; '.join(problems) or 'as expected'}", flush=True)
                 failed, passed = failed + bool(problems), passed + (not problems)
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return 1 if failed else 0
+    return _exit_code(failed, skipped)
+
+
+def _exit_code(failed: int, skipped: int) -> int:
+    return 1 if failed or (skipped and os.environ.get("NO_SKIPS")) else 0
 
 
 def build_java(release: str, folder: Path) -> Program:

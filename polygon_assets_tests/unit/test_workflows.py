@@ -3,11 +3,17 @@
 `make deploy-check` lints the same files with checkov.
 """
 
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.version import Version
+
+from scripts import check_clickhouse_clients
 
 PROJECT = Path(__file__).parents[2]
 FILES = sorted((PROJECT / ".github/workflows").glob("*.yaml"))
@@ -61,6 +67,36 @@ def test_every_make_target_that_a_workflow_calls_exists() -> None:
 def test_ci_runs_the_command_of_ci() -> None:
     assert commands(content(PROJECT / ".github/workflows/ci.yaml")) == [".ci/run"]
     assert (PROJECT / ".ci/run").stat().st_mode & 0o111
+
+
+def test_ci_has_the_go_that_its_modules_need() -> None:
+    job = content(PROJECT / ".github/workflows/ci.yaml")["jobs"]["test"]
+    [setup] = [step["with"] for step in job["steps"] if "setup-go" in step.get("uses", "")]
+    needed = {
+        str(file.relative_to(PROJECT)): Version(version)
+        for file in (PROJECT / "scripts").rglob("go.mod")
+        for version in re.findall(r"^go (\S+)$", file.read_text(), re.MULTILINE)
+    }
+    assert needed[setup["go-version-file"]] == max(needed.values())
+
+
+def test_a_missing_tool_fails_ci_instead_of_skipping_what_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing but `dirname` is on the PATH."""
+    bash, dirname = shutil.which("bash"), shutil.which("dirname")
+    assert bash and dirname  # noqa: PT018
+    (tmp_path / "dirname").symlink_to(dirname)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ended = subprocess.run(
+        [bash, PROJECT / ".ci/run"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    assert "go is not installed" in ended.stdout
+    for no_skips, code in (("", 0), ("1", 1)):
+        monkeypatch.setenv("NO_SKIPS", no_skips)
+        assert check_clickhouse_clients.main() == code
+        assert "3 skipped" in capsys.readouterr().out
 
 
 def test_the_released_images_are_those_of_the_dockerfile_and_of_the_repositories() -> None:
