@@ -24,7 +24,7 @@ from polygon_assets.local.launcher.servers import KAFKAS
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.settings import Settings
 from polygon_assets.topics import FILTERED_TOPIC, SINK_GROUP
-from polygon_assets_tests.processes.connect_runtime import connect_runtime
+from polygon_assets_tests.processes import connect_runtime
 from polygon_assets_tests.processes.harness import eventually
 
 pytestmark = pytest.mark.apache_kafka
@@ -83,11 +83,13 @@ def worker(
 ) -> Iterator[Worker]:
     """A worker without connectors; this process has the variables that lead to it."""
     login = {"CLICKHOUSE_PASSWORD": PASSWORD}
-    with connect_runtime(settings, tmp_path, login) as url:
+    with connect_runtime.connect_runtime(settings, tmp_path, login) as url:
         connect = {
             "SINK_RUNNER": "connect",
             "KAFKA_CONNECT_URL": url,
             "KAFKA_CONNECT_CONNECTORS": NAME,
+            "KAFKA_CONNECT_USER": connect_runtime.USER,
+            "KAFKA_CONNECT_PASSWORD": connect_runtime.PASSWORD,
         }
         for name, value in (stack.environment() | login | connect).items():
             monkeypatch.setenv(name, value)
@@ -98,6 +100,7 @@ def run(*arguments: str) -> Result:
     result = CliRunner().invoke(main, ["connect", *arguments])
     assert isinstance(result.exception, SystemExit | None), result.exception
     assert PASSWORD not in result.output
+    assert connect_runtime.PASSWORD not in result.output
     return result
 
 
@@ -132,7 +135,8 @@ def test_a_connector_is_applied_watched_restarted_and_changed(
     again = run("plan", worker.file())
     assert (again.exit_code, again.stdout) == (0, "no difference\n")
     # Connect keeps the placeholder; only the task gets the password.
-    known = requests.get(f"{worker.url}/connectors/{NAME}/config", timeout=10).json()
+    login = (connect_runtime.USER, connect_runtime.PASSWORD)
+    known = requests.get(f"{worker.url}/connectors/{NAME}/config", timeout=10, auth=login).json()
     assert known["password"] == "${env:CLICKHOUSE_PASSWORD}"
 
     send(settings, "one", "two")
@@ -158,6 +162,18 @@ def test_a_connector_is_applied_watched_restarted_and_changed(
     assert changed.stdout.endswith(f"updated connector {NAME}\n")
     send(settings, "four")
     eventually(lambda: "four" in worker.lines, "lines after the change")
+
+
+def test_nobody_reads_or_changes_connectors_without_the_login(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for method, path in (("GET", ""), ("GET", "connectors"), ("POST", "connectors")):
+        answer = requests.request(method, f"{worker.url}/{path}", timeout=10, json={})
+        assert answer.status_code == 401, path
+    monkeypatch.setenv("KAFKA_CONNECT_PASSWORD", "another-password")
+    refused = run("apply", worker.file(), "--yes")
+    assert refused.exit_code == 1
+    assert "check KAFKA_CONNECT_USER and KAFKA_CONNECT_PASSWORD" in refused.stderr
 
 
 def test_what_connect_itself_refuses_is_shown(worker: Worker) -> None:

@@ -22,7 +22,9 @@ from polygon_assets.settings import Settings
 from polygon_assets_tests.processes.harness import eventually
 
 _FILES = resources.files(__name__)
-_DEPLOYED = Path(__file__).parents[3] / "deploy" / "connect" / "worker.properties"
+_DEPLOYED = Path(__file__).parents[3] / "deploy" / "connect"
+USER, PASSWORD = "operator", "planted-rest-password-77c1"
+"""The login of the REST API."""
 _STOP_SECONDS = 30
 
 
@@ -37,7 +39,7 @@ def connect_runtime(settings: Settings, folder: Path, variables: dict[str, str])
     file = folder / "worker.properties"
     file.write_text("\n".join(_properties(settings, port, folder, _plugin(folder, jars))))
     main = "org.apache.kafka.connect.cli.ConnectStandalone"
-    command = [java(), *node.MEMORY, "-cp", f"{jars}/*", main, str(file)]
+    command = [java(), *node.MEMORY, *_login(folder), "-cp", f"{jars}/*", main, str(file)]
     url = f"http://{HOST}:{port}"
     with (
         (folder / "connect.log").open("w") as log,
@@ -59,18 +61,15 @@ def connect_runtime(settings: Settings, folder: Path, variables: dict[str, str])
 
 def _answers(url: str) -> bool:
     try:
-        return requests.get(f"{url}/connectors", timeout=3).ok
+        return requests.get(f"{url}/connectors", timeout=3, auth=(USER, PASSWORD)).ok
     except requests.RequestException:
         return False
 
 
 def _properties(settings: Settings, port: int, folder: Path, plugins: Path) -> list[str]:
-    """A standalone worker's properties; what connectors may read is as deployed."""
-    providers = [
-        line
-        for line in _DEPLOYED.read_text().splitlines()
-        if line.startswith(("config.providers", "connector.client.config.override.policy"))
-    ]
+    """A standalone worker's properties; the login and what connectors may read are as deployed."""
+    own = ("config.providers", "connector.client.config.override.policy", "rest.extension")
+    deployed = (_DEPLOYED / "worker.properties").read_text().splitlines()
     return [
         f"bootstrap.servers={settings.kafka_bootstrap_servers}",
         f"listeners=http://{HOST}:{port}",
@@ -79,8 +78,17 @@ def _properties(settings: Settings, port: int, folder: Path, plugins: Path) -> l
         "key.converter=org.apache.kafka.connect.storage.StringConverter",
         "value.converter=org.apache.kafka.connect.storage.StringConverter",
         "offset.flush.interval.ms=500",
-        *providers,
+        *(line for line in deployed if line.startswith(own)),
     ]
+
+
+def _login(folder: Path) -> list[str]:
+    """The JVM's options for the login as deployed, with a file of one user."""
+    users = folder / "users.properties"
+    users.write_text(f"{USER}={PASSWORD}\n")
+    users.chmod(0o600)
+    rules = _DEPLOYED / "rest_login.conf"
+    return [f"-Djava.security.auth.login.config={rules}", f"-Dpolygon.connect.users={users}"]
 
 
 def _plugin(folder: Path, jars: Path) -> Path:

@@ -76,12 +76,29 @@ def test_a_file_takes_address_and_login_from_variables_that_our_programs_have_to
     assert named["password"] == "CLICKHOUSE_PASSWORD"
 
 
-def test_the_worker_lets_connectors_read_the_variables_they_name_and_no_others() -> None:
-    properties = dict(
+def worker_properties() -> dict[str, str]:
+    return dict(
         line.split("=", 1)
         for line in (CONNECT / "worker.properties").read_text().splitlines()
         if line and not line.startswith("#")
     )
+
+
+def test_the_workers_rest_api_asks_for_a_login_and_listens_on_one_machine() -> None:
+    """With the policy `All`, who may create a connector may set any client property."""
+    properties = worker_properties()
+    assert properties["listeners"].startswith("http://127.0.0.1:")
+    extension = "org.apache.kafka.connect.rest.basic.auth.extension"
+    assert properties["rest.extension.classes"] == f"{extension}.BasicAuthSecurityRestExtension"
+    login = (CONNECT / "rest_login.conf").read_text()
+    assert f"\n  {extension}.PropertyFileLoginModule required\n" in login
+    option = re.search(r'file="\$\{(.*)}";', login)
+    assert option
+    assert f"-D{option[1]}=" in (CONNECT.parents[1] / "docs/kafka.md").read_text()
+
+
+def test_the_worker_lets_connectors_read_the_variables_they_name_and_no_others() -> None:
+    properties = worker_properties()
     allowed = re.compile(properties["config.providers.env.param.allowlist.pattern"])
     text = "".join(path.read_text() for path in (*FILES, CONNECT / "worker.properties"))
     named = set(re.findall(r"\$\{env:([^}]*)}", text))
