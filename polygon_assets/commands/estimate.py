@@ -18,7 +18,8 @@ from polygon_assets.commands.endpoints import read_settings
 def estimate(file: Path, form: str) -> None:
     """Estimate what the channels of FILE use in production, before they are put in force.
 
-    The prices are those of PRICES_FILE, without it list prices with their date. Symbols are not
+    The prices are those of PRICES_FILE, without it list prices. The table says when each was
+    compared with the seller's list, and the CSV in `as_of` (empty for never). Symbols are not
     compared with the reference data: `subscriptions check` does that.
     """
     from rich.console import Console
@@ -43,7 +44,8 @@ def estimate(file: Path, form: str) -> None:
         writer.writerow(["item", "quantity", "unit", "usd", "as_of"])
         for line in bill.lines:
             price = line.price
-            writer.writerow([line.item, f"{line.quantity:.4f}", price.unit, line.usd, price.as_of])
+            compared = price.as_of or ""
+            writer.writerow([line.item, f"{line.quantity:.4f}", price.unit, line.usd, compared])
         return
     Console().print(table(COLUMNS, bill.rows()))
     click.echo(bill.sentence())

@@ -3,7 +3,6 @@
 Add a line of the bill here; quantities belong to `quantities`, prices to `prices`.
 """
 
-import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,7 +16,8 @@ CLICKHOUSE_UNITS = 2
 """Two replicas of the smallest size: the whole market inserts 12,000 rows in its busiest second,
 where one core takes 100,000."""
 MILLION = 1e6
-COLUMNS = ("item", "a month", "unit", "USD each", "USD")
+COLUMNS = ("item", "a month", "unit", "USD each", "USD", "compared")
+"""`compared`: when the price was compared with the seller's list, or never."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,15 @@ class Bill:
         return sum(line.usd for line in self.lines)
 
     @property
-    def oldest_price(self) -> dt.date:
-        return min(line.price.as_of for line in self.lines)
+    def dates(self) -> str:
+        """How old the prices are."""
+        compared = [line.price.as_of for line in self.lines if line.price.as_of]
+        since = f"{min(compared)} or later" if compared else ""
+        if len(compared) == len(self.lines):
+            return f"prices of {since}"
+        never = f"{len(self.lines) - len(compared)} of {len(self.lines)} were never compared"
+        rest = f", the others on {since}" if since else ""
+        return f"prices of which {never} with the seller's list{rest}"
 
     def sentence(self) -> str:
         """The estimate in one paragraph."""
@@ -57,10 +64,10 @@ class Bill:
             f"{used.kafka_written_gb:,.2f} GB into Kafka, {2 * used.clickhouse_gb:,.2f} GB into "
             f"ClickHouse, {used.archive_gb:,.2f} GB into the archive and "
             f"{used.rest_requests:,} REST requests a day; {self.usd_per_month:,.0f} USD a month "
-            f"after a year, at prices of {self.oldest_price} or later, without the vendor's plan."
+            f"after a year, without the vendor's plan, at {self.dates}."
         )
 
-    def rows(self) -> list[tuple[str, str, str, str, str]]:
+    def rows(self) -> list[tuple[str, ...]]:
         """The lines of the bill as text, in the order of COLUMNS."""
         return [
             (
@@ -69,6 +76,7 @@ class Bill:
                 line.price.unit,
                 f"{line.price.usd:g}",
                 f"{line.usd:,.2f}",
+                str(line.price.as_of or "never"),
             )
             for line in self.lines
         ]

@@ -1,4 +1,4 @@
-"""Reads the prices of the services that production uses, from a CSV with a date for each.
+"""Reads the prices of the services that production uses, from a CSV.
 
 Add a check of the file here; which quantity an item is multiplied with belongs to `estimate`.
 """
@@ -42,8 +42,8 @@ class Price:
     item: str
     unit: str
     usd: float
-    as_of: dt.date
-    """When the price was last compared with the seller's list."""
+    as_of: dt.date | None
+    """When somebody last compared the price with the seller's list; None if nobody ever has."""
     source: str
 
 
@@ -75,10 +75,12 @@ def read_prices(file: str = "") -> dict[str, Price]:
 def _price(place: str, row: dict[str, str]) -> Price:
     try:
         item, unit, usd, as_of, source = (row[column].strip() for column in COLUMNS)
-        price = Price(item, unit, float(usd), dt.date.fromisoformat(as_of), source)
+        compared = dt.date.fromisoformat(as_of) if as_of else None
+        price = Price(item, unit, float(usd), compared, source)
     except (KeyError, AttributeError, ValueError) as error:
         raise PricesError(
-            f"{place}: {error!r}; write {','.join(COLUMNS)}, with a number and a date (YYYY-MM-DD)"
+            f"{place}: {error!r}; write {','.join(COLUMNS)}, with a number, and with the day "
+            "on which the price was compared (YYYY-MM-DD) or nothing for never"
         ) from error
     if price.item not in ITEMS:
         raise PricesError(f"{place}: item {item!r} is none of {', '.join(sorted(ITEMS))}")

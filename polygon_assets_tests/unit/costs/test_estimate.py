@@ -1,6 +1,7 @@
 """The estimate of a set of channels: its sums by hand, and how it grows."""
 
 import csv
+import datetime as dt
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -77,9 +78,23 @@ def test_copies_sizes_and_partitions_count() -> None:
     assert larger.stream.vcpu == pytest.approx(2.25 * 16.85)
 
 
-def test_the_oldest_price_dates_the_estimate() -> None:
-    old = replace(PRICES["s3_put"], as_of=PRICES["s3_put"].as_of.replace(year=2020))
-    assert "at prices of 2020-03-01 or later" in estimated(TEN, PRICES | {"s3_put": old}).sentence()
+def test_the_estimate_says_when_its_prices_were_compared() -> None:
+    day = dt.date(2026, 11, 20)
+    compared = {item: replace(price, as_of=day) for item, price in PRICES.items()}
+    assert estimated(TEN, compared).dates == "prices of 2026-11-20 or later"
+    older = compared | {"s3_put": replace(PRICES["s3_put"], as_of=dt.date(2020, 3, 1))}
+    assert ", at prices of 2020-03-01 or later." in estimated(TEN, older).sentence()
+    never = compared | {"s3_put": replace(PRICES["s3_put"], as_of=None)}
+    assert estimated(TEN, never).dates == (
+        "prices of which 1 of 12 were never compared with the seller's list, the others on "
+        "2026-11-20 or later"
+    )
+    shown = {row[0]: row[COLUMNS.index("compared")] for row in estimated(TEN, never).rows()}
+    assert (shown.pop("s3_put"), set(shown.values())) == ("never", {"2026-11-20"})
+    none = {item: replace(price, as_of=None) for item, price in PRICES.items()}
+    assert estimated(TEN, none).dates.endswith(
+        "12 of 12 were never compared with the seller's list"
+    )
 
 
 def test_the_command_prints_a_table_or_csv_and_refuses_a_bad_file(
