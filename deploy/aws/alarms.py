@@ -6,15 +6,17 @@ the data belongs to `polygon_assets.inspection.alert_rules`.
 
 from collections.abc import Mapping
 
-from aws_cdk import Duration, aws_sns, aws_sns_subscriptions
+from aws_cdk import Duration, Stack, aws_sns, aws_sns_subscriptions
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rds as rds
 from constructs import Construct
 
 from deploy.aws.exceptions import accept
 
+CLOUDWATCH = "cloudwatch.amazonaws.com"
 GB = 1024**3
 LEAST_DATABASE_GB = 3
 MOST_BROKER_DISK_PERCENT = 80
@@ -26,6 +28,7 @@ class Alarms(Construct):
     def __init__(self, scope: Construct, name: str, address: str) -> None:
         super().__init__(scope, name)
         topic = aws_sns.Topic(self, "Topic", enforce_ssl=True)
+        _let_cloudwatch_publish(topic)
         topic.add_subscription(aws_sns_subscriptions.EmailSubscription(address))
         accept(
             topic,
@@ -99,3 +102,17 @@ class Alarms(Construct):
         )
         alarm.add_alarm_action(self._action)
         alarm.add_ok_action(self._action)
+
+
+def _let_cloudwatch_publish(topic: aws_sns.Topic) -> None:
+    """`enforce_ssl` gives the topic a policy, which replaces SNS's own: it must name CloudWatch."""
+    account = Stack.of(topic).account
+    topic.add_to_resource_policy(
+        iam.PolicyStatement(
+            sid="CloudWatchPublishesAlarms",
+            principals=[iam.ServicePrincipal(CLOUDWATCH)],
+            actions=["sns:Publish"],
+            resources=[topic.topic_arn],
+            conditions={"StringEquals": {"aws:SourceAccount": account}},
+        )
+    )

@@ -18,6 +18,7 @@ class Request:
     """One call to AWS."""
 
     principal: str
+    """ARN of a role or of an identity provider, or a service such as `cloudwatch.amazonaws.com`."""
     action: str
     resource: str
     context: Mapping[str, str] = field(default_factory=lambda: TLS)
@@ -56,8 +57,10 @@ def _is_for(statement: Statement, request: Request) -> bool:
     principal = statement["Principal"]
     if principal == "*":
         return True
-    assert set(principal) == {"AWS"}, f"principals {principal} are not evaluated here"
-    return any(name in ("*", request.principal) for name in _list(principal["AWS"]))
+    assert set(principal) <= {"AWS", "Service", "Federated"}, f"{principal} is not evaluated here"
+    return any(
+        name in ("*", request.principal) for names in principal.values() for name in _list(names)
+    )
 
 
 def _holds(operator: str, key: str, values: list[str], request: Request) -> bool:
