@@ -159,6 +159,7 @@ class DagsterServices(Construct):
                 **base.secrets.of_alerts(),
                 **base.database.login,
             },
+            secrets_key=base.secrets.key_by_arn,
             command=[],
             entry_point=process.entry_point,
             health_command=process.health_command or None,

@@ -41,6 +41,7 @@ class PageService(Construct):
             role=base.roles.page,
             variables=variables.of_page(),
             secrets=base.secrets.of_page(),
+            secrets_key=base.secrets.key_by_arn,
             command=[NAME, "--host=0.0.0.0", f"--port={PAGE_PORT}"],
             health_command=["python", "-c", PROBE],
             read_only=False,

@@ -75,8 +75,8 @@ class Secrets(Construct):
             enable_key_rotation=True,
             removal_policy=RemovalPolicy.RETAIN,
         )
-        # By its ARN, so that CDK writes who may decrypt into the roles' policies: the key's own
-        # policy would name roles of the other stack, which depends on this one.
+        # By its ARN: CDK would write who may decrypt into the key's own policy, which would name
+        # roles of the other stack, and that one depends on this. `task_definitions` grants it.
         self.key_by_arn = aws_kms.Key.from_key_arn(self, "KeyByArn", self.key.key_arn)
         self._by_system = {
             system.system: self._secret(_title(system), _name(system, deployment))

@@ -97,6 +97,7 @@ def _container(program: ProgramName, base: BaseStack, variables: ContainerVariab
         role=base.roles.programs[program],
         variables=variables.of_programs(),
         secrets=base.secrets.of_parts(program),
+        secrets_key=base.secrets.key_by_arn,
         command=["stream", program],
         health_command=["polygon-assets", "health", program],
         stop_seconds=stop_seconds(settings.drain_seconds),

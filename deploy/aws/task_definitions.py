@@ -7,10 +7,11 @@ Add an option of every task here; what runs in it belongs to `stream_services` a
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
@@ -40,6 +41,7 @@ class Container:
     role: iam.IRole
     variables: Mapping[str, str]
     secrets: Mapping[str, ecs.Secret]
+    secrets_key: kms.IKey
     command: Sequence[str]
     entry_point: Sequence[str] | None = None
     health_command: Sequence[str] | None = None
@@ -79,9 +81,22 @@ def task_definition(
         # A signal must reach the program, and orphans must be reaped, whatever the image has.
         linux_parameters=_with_init(scope),
     )
+    _let_decrypt(definition, container.secrets_key)
     if reasons:
         accept(definition, **reasons)
     return definition
+
+
+def _let_decrypt(definition: ecs.FargateTaskDefinition, key: kms.IKey) -> None:
+    """CDK grants the secrets, but not their key, because it knows the key only by its ARN."""
+    by_secrets_manager = f"secretsmanager.{Stack.of(definition).region}.amazonaws.com"
+    definition.add_to_execution_role_policy(
+        iam.PolicyStatement(
+            actions=["kms:Decrypt"],
+            resources=[key.key_arn],
+            conditions={"StringEquals": {"kms:ViaService": by_secrets_manager}},
+        )
+    )
 
 
 def log_group(scope: Construct, name: str) -> logs.LogGroup:

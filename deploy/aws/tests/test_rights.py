@@ -1,13 +1,17 @@
 """Who may do what: the policies of both stacks, evaluated by AWS's rules."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from moto.core.models import DEFAULT_ACCOUNT_ID
 
+from deploy.aws.app import SERVICES
 from deploy.aws.deployment import Deployment
 from deploy.aws.services_stack import CLUSTER
 from deploy.aws.tests.moto_account import REGION, Account
 from deploy.aws.tests.policy_evaluation import TLS, Request, is_allowed
+from deploy.aws.tests.test_templates import Templates, properties
 from polygon_assets.clients.ecs import service_name
 from polygon_assets.clients.subscription_store import accepted_key
 from polygon_assets.messages import PROGRAMS
@@ -30,7 +34,17 @@ class Asked:
         return name
 
     def may(self, who: str, action: str, arn: str, **context: str) -> bool:
-        role = self._role(who)
+        return self._role_may(self._role(who), action, arn, context)
+
+    def may_as(self, logical_id: str, action: str, arn: str, **context: str) -> bool:
+        """Whether the role of the template may do it."""
+        return self._role_may(self._account.ids[logical_id], action, arn, context)
+
+    def secrets_key(self) -> str:
+        [key] = [one for name, one in self._account.ids.items() if name.startswith("SecretsKey")]
+        return f"arn:aws:kms:{REGION}:{DEFAULT_ACCOUNT_ID}:key/{key}"
+
+    def _role_may(self, role: str, action: str, arn: str, context: Mapping[str, str]) -> bool:
         request = Request(self._arn(role), action, arn, {**TLS, **context})
         return is_allowed(request, self._account.role_statements(role), [])
 
@@ -112,6 +126,20 @@ def test_the_archiver_writes_the_archive_and_nothing_else(
     assert not asked.may_in_bucket("archiver", "s3:DeleteObject", "archive", key)
     assert not asked.may_in_bucket("archiver", "s3:PutObject", "archive", "another")
     assert not asked.may_in_bucket("archiver", "s3:PutObject", "subscriptions", asked.csv)
+
+
+def test_ecs_decrypts_the_secrets_of_each_task_that_it_starts(
+    asked: Asked, templates: Templates
+) -> None:
+    key = asked.secrets_key()
+    by_secrets_manager = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}
+    definitions = list(properties(templates[SERVICES], "AWS::ECS::TaskDefinition"))
+    assert definitions
+    for definition in definitions:
+        [role, _] = definition["ExecutionRoleArn"]["Fn::GetAtt"]
+        assert asked.may_as(role, "kms:Decrypt", key, **by_secrets_manager)
+        assert not asked.may_as(role, "kms:Decrypt", key)
+        assert not asked.may_as(role, "kms:Decrypt", f"{key}0", **by_secrets_manager)
 
 
 def test_the_page_has_only_the_rights_of_ecs_exec(asked: Asked) -> None:
