@@ -17,8 +17,16 @@ from deploy.aws.environment import ContainerVariables
 from deploy.aws.exceptions import accept
 from deploy.aws.fargate_service import fargate_service
 from deploy.aws.network import CODE_SERVER
-from deploy.aws.task_definitions import LONGEST_STOP_SECONDS, Container, log_group, task_definition
-from polygon_assets.service_sizes import DAGSTER_SIZES, Size
+from deploy.aws.rights import DagsterTask
+from deploy.aws.task_definitions import (
+    LONGEST_STOP_SECONDS,
+    PART,
+    Container,
+    family,
+    log_group,
+    task_definition,
+)
+from polygon_assets.service_sizes import DAGSTER_SIZES
 
 NAMESPACE, CODE_HOST = "polygon-assets.internal", "code"
 """The webserver and the daemon find the code server at code.polygon-assets.internal
@@ -28,9 +36,9 @@ WORKSPACE = "deploy/aws/workspace.yaml"
 HOME = "/app/deploy/aws"
 """DAGSTER_HOME: the folder of dagster.yaml in the image."""
 PARTS = ("vendor", "producer", "sink", "gap_filler", "airbyte", "warehouse")
-"""Dagster's checks, sensors and runs reach every system."""
-RUN_CONTAINER = "run"
-"""The name that EcsRunLauncher expects."""
+"""Checks, sensors and runs reach every system; the webserver and the daemon reach none."""
+RUN: DagsterTask = "run"
+"""Of the container, as EcsRunLauncher expects it, and of the tasks' tag."""
 WRITABLE = {
     "CKV_AWS_336": "Dagster writes below /tmp and DAGSTER_HOME, and ECS Exec needs a writable root"
 }
@@ -39,15 +47,17 @@ PROBE = "import urllib.request as r; r.urlopen('http://127.0.0.1:{}/server_info'
 
 @dataclass(frozen=True)
 class Process:
-    """One long-running process of Dagster."""
+    """One process of Dagster: a service's, or that of every run."""
 
     size: str
     entry_point: Sequence[str]
-    health_command: Sequence[str]
+    health_command: Sequence[str] = ()
     ports: Sequence[int] = ()
+    has_our_code: bool = False
+    """Whether it evaluates our code, which needs the logins of every system."""
 
 
-PROCESSES = {
+PROCESSES: Mapping[DagsterTask, Process] = {
     "webserver": Process(
         "webserver",
         [
@@ -77,8 +87,12 @@ PROCESSES = {
         ],
         ["dagster", "api", "grpc-health-check", f"--port={CODE_SERVER}"],
         [CODE_SERVER],
+        has_our_code=True,
     ),
 }
+# EcsRunLauncher sets the command, and leaves the entry point. An empty one would be dropped from
+# the template, and the image's would stay.
+RUN_PROCESS = Process("runs", ["env"], has_our_code=True)
 
 
 class DagsterServices(Construct):
@@ -94,71 +108,55 @@ class DagsterServices(Construct):
     ) -> None:
         super().__init__(scope, name)
         self._base, self._cluster, self._variables = base, cluster, variables
-        self.run_log = log_group(Construct(self, "RunLog"), "run")
+        self.run_log = log_group(Construct(self, "RunLog"), RUN)
         self.run = self._run_definition()
         names = discovery.PrivateDnsNamespace(self, "Names", name=NAMESPACE, vpc=base.network.vpc)
         self.services: Mapping[str, ecs.FargateService] = {
-            process: self._service(process, names) for process in PROCESSES
+            task: self._service(task, process, names) for task, process in PROCESSES.items()
         }
         accept(
-            base.roles.dagster.node.find_child("DefaultPolicy"),
+            base.roles.dagster["webserver"].node.find_child("DefaultPolicy"),
             CKV_AWS_111="the channels of ECS Exec know no resource of their own",
         )
 
     def _run_definition(self) -> ecs.FargateTaskDefinition:
-        """Of every run. EcsRunLauncher sets the command, and leaves the entry point."""
+        """Of every run."""
         scope = Construct(self, "Run")
-        Tags.of(scope).add("part", "run")
-        container = self._container(
-            RUN_CONTAINER,
-            DAGSTER_SIZES["runs"],
-            # An empty entry point would be dropped from the template, and the image's would stay.
-            Process("runs", ["env"], []),
-            {},
-        )
-        return task_definition(scope, container, self.run_log, WRITABLE)
+        Tags.of(scope).add(PART, RUN)
+        return task_definition(scope, self._container(RUN, RUN_PROCESS), self.run_log, WRITABLE)
 
-    def _service(self, name: str, names: discovery.PrivateDnsNamespace) -> ecs.FargateService:
-        process = PROCESSES[name]
-        scope = Construct(self, name.capitalize())
-        Tags.of(scope).add("part", f"dagster-{name}")
-        container = self._container(
-            name,
-            DAGSTER_SIZES[process.size],
-            process,
-            {"DAGSTER_RUN_TASK_DEFINITION": self.run.task_definition_arn},
-        )
+    def _service(
+        self, task: DagsterTask, process: Process, names: discovery.PrivateDnsNamespace
+    ) -> ecs.FargateService:
+        scope = Construct(self, task.capitalize())
+        Tags.of(scope).add(PART, f"dagster-{task}")
+        container = self._container(task, process)
         service = fargate_service(
             scope,
-            name=f"polygon-assets-dagster-{name}",
+            name=f"polygon-assets-dagster-{task}",
             cluster=self._cluster,
-            task=task_definition(scope, container, log_group(scope, name), WRITABLE),
+            task=task_definition(scope, container, log_group(scope, task), WRITABLE),
             security_group=self._base.network.dagster,
-            # The way to the UI, which has no login of its own (deploy/aws/README.md).
-            has_shell=name == "webserver",
+            # The way to the UI, which has no login of its own (deploy/aws/README.md). Its shell
+            # reaches the login of PostgreSQL, and no other system's.
+            has_shell=task == "webserver",
         )
-        if name == "code":
+        if task == "code":
             service.enable_cloud_map(
                 name=CODE_HOST, cloud_map_namespace=names, dns_ttl=Duration.seconds(10)
             )
         return service
 
-    def _container(
-        self, name: str, size: Size, process: Process, more: Mapping[str, str]
-    ) -> Container:
-        base, deployment = self._base, self._variables.deployment
+    def _container(self, task: DagsterTask, process: Process) -> Container:
+        base, variables = self._base, self._variables
         return Container(
-            name=name,
-            size=size,
+            name=task,
+            size=DAGSTER_SIZES[process.size],
             image=base.storage.dagster_images,
-            image_tag=deployment.image_tag,
-            role=base.roles.dagster,
-            variables={**self._variables.of_dagster(), "DAGSTER_HOME": HOME, **more},
-            secrets={
-                **base.secrets.of_parts(*PARTS),
-                **base.secrets.of_alerts(),
-                **base.database.login,
-            },
+            image_tag=variables.deployment.image_tag,
+            role=base.roles.dagster[task],
+            variables={**self._variables_of(task, process), "DAGSTER_HOME": HOME},
+            secrets={**self._secrets_of(process), **base.database.login},
             secrets_key=base.secrets.key_by_arn,
             command=[],
             entry_point=process.entry_point,
@@ -167,3 +165,17 @@ class DagsterServices(Construct):
             read_only=False,
             ports=process.ports,
         )
+
+    def _variables_of(self, task: DagsterTask, process: Process) -> Mapping[str, str]:
+        """Run monitoring with resuming creates the launcher in every process, also in a run."""
+        code = self._variables.of_our_code() if process.has_our_code else {}
+        # A definition cannot name its own ARN. The others get the ARN, which is of one revision: an
+        # update of the definition then replaces them too.
+        definition = family(RUN) if task == RUN else self.run.task_definition_arn
+        return {**code, **self._variables.of_instance(), "DAGSTER_RUN_TASK_DEFINITION": definition}
+
+    def _secrets_of(self, process: Process) -> Mapping[str, ecs.Secret]:
+        if not process.has_our_code:
+            return {}
+        secrets = self._base.secrets
+        return {**secrets.of_parts(*PARTS), **secrets.of_alerts()}

@@ -19,7 +19,7 @@ METRICS_PORT = 9770
 
 @dataclass(frozen=True)
 class ContainerVariables:
-    """What every container of a deployment gets."""
+    """What the containers of a deployment get."""
 
     deployment: Deployment
     storage: Storage
@@ -39,14 +39,15 @@ class ContainerVariables:
             "METRICS_HOST": "0.0.0.0",
         }
 
-    def of_dagster(self) -> Mapping[str, str]:
-        """The same, and who runs the stream programs."""
+    def of_our_code(self) -> Mapping[str, str]:
+        """In Dagster: the same, and who runs the stream programs."""
+        return {**self.of_programs(), "STREAM_RUNNER": "ecs", "ECS_CLUSTER": self.cluster_name}
+
+    def of_instance(self) -> Mapping[str, str]:
+        """What Dagster's own classes read."""
         return {
-            **self.of_programs(),
-            "STREAM_RUNNER": "ecs",
-            "ECS_CLUSTER": self.cluster_name,
             "DAGSTER_LOGS_BUCKET": self.storage.run_logs.bucket_name,
-            # boto3, which Dagster's own classes use without a region, reads only this name.
+            # boto3, which they use without a region, reads only this name.
             "AWS_DEFAULT_REGION": self.deployment.region,
         }
 

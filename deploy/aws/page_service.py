@@ -11,7 +11,7 @@ from deploy.aws.base_stack import BaseStack
 from deploy.aws.environment import ContainerVariables
 from deploy.aws.exceptions import accept
 from deploy.aws.fargate_service import fargate_service
-from deploy.aws.task_definitions import Container, log_group, task_definition
+from deploy.aws.task_definitions import PART, Container, log_group, task_definition
 from polygon_assets.service_sizes import PAGE_SIZE
 from polygon_assets.settings.page import PAGE_PORT
 
@@ -32,7 +32,7 @@ class PageService(Construct):
         variables: ContainerVariables,
     ) -> None:
         super().__init__(scope, name)
-        Tags.of(self).add("part", NAME)
+        Tags.of(self).add(PART, NAME)
         container = Container(
             name=NAME,
             size=PAGE_SIZE,

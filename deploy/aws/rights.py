@@ -4,6 +4,9 @@ Add a right here, at the program that needs it; the policy of the subscriptions'
 too, because it says the same from the other side.
 """
 
+from collections.abc import Mapping
+from typing import Literal
+
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
@@ -16,10 +19,15 @@ from polygon_assets.settings import Settings
 from polygon_assets.topics import RAW_TOPIC
 
 TASKS = "ecs-tasks.amazonaws.com"
+DagsterTask = Literal["webserver", "daemon", "code", "run"]
+"""The webserver shows and cancels runs, the daemon launches them, the code server evaluates
+sensors and schedules, a run executes its steps."""
 
 
 class Roles(Construct):
     """The roles of the programs' tasks, of Dagster's and of the page's, which needs no right.
+
+    Dagster's rights in ECS are added by `dagster_rights`.
 
     They are not created with the services, so that the policies of the buckets can name them.
     """
@@ -33,12 +41,19 @@ class Roles(Construct):
             "sink": self._role("Sink"),
             "archiver": self._role("Archiver"),
         }
-        self.dagster = self._role("Dagster")
+        self.dagster: Mapping[DagsterTask, iam.Role] = {
+            "webserver": self._role("Webserver"),
+            "daemon": self._role("Daemon"),
+            "code": self._role("Code"),
+            "run": self._role("Run"),
+        }
         self.page = self._role("Page")
         self._let_websocket_client_read(storage.subscriptions)
         self._let_read_accepted_set("filter", storage.subscriptions)
         self._let_archive(storage.archive)
-        self._let_dagster_use(storage)
+        self._let_dagster_keep_logs(storage.run_logs)
+        self._let_dagster_use_subscriptions(storage.subscriptions)
+        self._let_runs_replay(storage.archive)
 
     def _role(self, name: str) -> iam.Role:
         return iam.Role(
@@ -89,32 +104,38 @@ class Roles(Construct):
     def _archived(self) -> str:
         return f"{self._settings.archive_prefix}{RAW_TOPIC}/*"
 
-    def _let_dagster_use(self, storage: Storage) -> None:
-        """Dagster validates the CSV, publishes sets, reads the archive and keeps its runs' logs."""
-        settings, subscriptions = self._settings, storage.subscriptions
-        versions = f"{sets_folder(settings.subscriptions_key)}/*"
-        published = subscriptions.arn_for_objects(versions)
-        statements = [
-            _statement(
-                "s3:GetObject",
-                resources=[subscriptions.arn_for_objects(settings.subscriptions_key), published],
-            ),
-            _statement("s3:PutObject", resources=[published]),
-            _statement("s3:GetObject", resources=[storage.archive.arn_for_objects(self._archived)]),
-            _statement(
-                "s3:GetObject", "s3:PutObject", resources=[storage.run_logs.arn_for_objects("*")]
-            ),
-            # Without this right S3 answers 403 for an object that does not exist, not 404.
-            _statement(
-                "s3:ListBucket",
-                resources=[
-                    bucket.bucket_arn
-                    for bucket in (subscriptions, storage.archive, storage.run_logs)
-                ],
-            ),
-        ]
-        for statement in statements:
-            self.dagster.add_to_policy(statement)
+    def _let_dagster_keep_logs(self, bucket: s3.Bucket) -> None:
+        """The output of runs and ticks: the webserver shows it, the others write it too."""
+        for task, role in self.dagster.items():
+            writes = [] if task == "webserver" else ["s3:PutObject"]
+            role.add_to_policy(
+                _statement("s3:GetObject", *writes, resources=[bucket.arn_for_objects("*")])
+            )
+            _let_list(role, bucket)
+
+    def _let_dagster_use_subscriptions(self, bucket: s3.Bucket) -> None:
+        """Sensors notice a new CSV and read the published sets; a run publishes a set."""
+        key = self._settings.subscriptions_key
+        published = bucket.arn_for_objects(f"{sets_folder(key)}/*")
+        for role in (self.dagster["code"], self.dagster["run"]):
+            role.add_to_policy(
+                _statement("s3:GetObject", resources=[bucket.arn_for_objects(key), published])
+            )
+            _let_list(role, bucket)
+        self.dagster["run"].add_to_policy(_statement("s3:PutObject", resources=[published]))
+
+    def _let_runs_replay(self, bucket: s3.Bucket) -> None:
+        """A rebuild, which a person starts in a run's task, reads the archive."""
+        run = self.dagster["run"]
+        run.add_to_policy(
+            _statement("s3:GetObject", resources=[bucket.arn_for_objects(self._archived)])
+        )
+        _let_list(run, bucket)
+
+
+def _let_list(role: iam.Role, bucket: s3.Bucket) -> None:
+    """Without this right S3 answers 403 for an object that does not exist, not 404."""
+    role.add_to_policy(_statement("s3:ListBucket", resources=[bucket.bucket_arn]))
 
 
 def _statement(*actions: str, resources: list[str]) -> iam.PolicyStatement:

@@ -44,9 +44,9 @@ class ServicesStack(Stack):
         DagsterRights(
             self,
             "DagsterRights",
-            role=base.roles.dagster,
+            roles=base.roles.dagster,
             cluster=cluster,
-            streams=[stream.service for stream in streams.services.values()],
+            streams={name: stream.service for name, stream in streams.services.items()},
             run=dagster.run,
             run_log=dagster.run_log,
         )

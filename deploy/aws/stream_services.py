@@ -14,7 +14,13 @@ from constructs import Construct
 from deploy.aws.base_stack import BaseStack
 from deploy.aws.environment import ContainerVariables
 from deploy.aws.fargate_service import fargate_service
-from deploy.aws.task_definitions import Container, log_group, stop_seconds, task_definition
+from deploy.aws.task_definitions import (
+    PART,
+    Container,
+    log_group,
+    stop_seconds,
+    task_definition,
+)
 from polygon_assets.clients.ecs import service_name
 from polygon_assets.messages import PROGRAMS, ProgramName
 from polygon_assets.service_hours import scheduled_scaling
@@ -69,7 +75,7 @@ class StreamService(Construct):
             # Dagster, which raises the service, reports a task that does not start.
             rolls_back=False,
         )
-        Tags.of(self).add("part", program)
+        Tags.of(self).add(PART, program)
         most = deployment.sinks_at_most if program == "sink" else copies
         self.scaling = self._scale_by_the_clock(copies, most)
 

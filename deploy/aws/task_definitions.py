@@ -18,6 +18,8 @@ from constructs import Construct
 from deploy.aws.exceptions import accept
 from polygon_assets.service_sizes import Size
 
+PART = "part"
+"""The tag that names what runs in a task; a right to stop tasks is limited to it."""
 CPU_UNITS, MIB_PER_GB = 1024, 1024
 LONGEST_STOP_SECONDS = 120
 """Fargate's limit of `stopTimeout`."""
@@ -50,6 +52,11 @@ class Container:
     ports: Sequence[int] = field(default_factory=tuple)
 
 
+def family(name: str) -> str:
+    """The name of a task definition without its revision."""
+    return f"polygon-assets-{name}"
+
+
 def task_definition(
     scope: Construct, container: Container, log_group: logs.ILogGroup, reasons: Mapping[str, str]
 ) -> ecs.FargateTaskDefinition:
@@ -57,7 +64,7 @@ def task_definition(
     definition = ecs.FargateTaskDefinition(
         scope,
         "Task",
-        family=f"polygon-assets-{container.name}",
+        family=family(container.name),
         cpu=round(container.size.vcpu * CPU_UNITS),
         memory_limit_mib=round(container.size.gb * MIB_PER_GB),
         task_role=container.role,

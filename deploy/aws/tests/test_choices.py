@@ -91,7 +91,9 @@ def test_copies_and_sizes_follow_the_variables(others: Templates, templates: Tem
 
 
 def test_programs_log_in_to_confluent_and_reach_its_port(others: Templates) -> None:
-    for container in containers(others).values():
+    by_name = containers(others)
+    for name in by_name.keys() - {"webserver", "daemon"}:
+        container = by_name[name]
         plain = {one["Name"]: one["Value"] for one in container["Environment"]}
         assert (plain["KAFKA_SECURITY_PROTOCOL"], plain["KAFKA_SASL_MECHANISM"]) == (
             "SASL_SSL",
@@ -117,7 +119,7 @@ def test_gateways_standby_and_webhook_follow_their_choices(
 ) -> None:
     def choices(template: Templates) -> tuple[int, bool, bool]:
         [database] = properties(template[BASE], "AWS::RDS::DBInstance")
-        names = {one["Name"] for one in containers(template)["daemon"]["Secrets"]}
+        names = {one["Name"] for one in containers(template)["code"]["Secrets"]}
         gateways = list(properties(template[BASE], "AWS::EC2::NatGateway"))
         return len(gateways), database["MultiAZ"], "ALERT_WEBHOOK_URL" in names
 

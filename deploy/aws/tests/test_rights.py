@@ -1,7 +1,6 @@
 """Who may do what: the policies of both stacks, evaluated by AWS's rules."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -113,9 +112,18 @@ def test_any_other_read_of_the_subscriptions_is_denied(
 
 
 def test_plain_http_is_denied_to_dagster_in_every_bucket(asked: Asked) -> None:
-    assert asked.may_in_bucket("dagster", "s3:PutObject", "runlogs", "a")
-    assert not asked.may_in_bucket("dagster", "s3:PutObject", "runlogs", "a", PLAIN_HTTP)
+    for who in ("daemon", "code", "run"):
+        assert asked.may_in_bucket(who, "s3:PutObject", "runlogs", "a")
+        assert not asked.may_in_bucket(who, "s3:PutObject", "runlogs", "a", PLAIN_HTTP)
     assert not asked.may_in_bucket("archiver", "s3:PutObject", "archive", "a", PLAIN_HTTP)
+
+
+def test_the_webserver_shows_logs_and_reaches_no_other_object(asked: Asked) -> None:
+    assert asked.may_in_bucket("webserver", "s3:GetObject", "runlogs", "a")
+    assert not asked.may_in_bucket("webserver", "s3:PutObject", "runlogs", "a")
+    for who in ("webserver", "daemon"):
+        for kind, key in (("subscriptions", asked.csv), ("archive", f"{RAW_TOPIC}/a")):
+            assert not asked.may_in_bucket(who, "s3:GetObject", kind, key)
 
 
 def test_the_archiver_writes_the_archive_and_nothing_else(
@@ -157,50 +165,100 @@ def test_the_page_has_only_the_rights_of_ecs_exec(asked: Asked) -> None:
         assert not asked.may_in_bucket("page", "s3:GetObject", kind, asked.csv)
 
 
-def test_dagster_publishes_sets_but_never_writes_the_csv(asked: Asked) -> None:
-    for key in (asked.accepted, "subscriptions/versions/20261120T000000Z-1.json"):
-        assert asked.may_in_bucket("dagster", "s3:PutObject", "subscriptions", key)
-    assert asked.may_in_bucket("dagster", "s3:GetObject", "subscriptions", asked.csv)
-    assert not asked.may_in_bucket("dagster", "s3:PutObject", "subscriptions", asked.csv)
+PUBLISHED = "subscriptions/versions/20261120T000000Z-1.json"
 
 
-def test_dagster_scales_the_stream_services_and_no_other(
-    asked: Asked, account: Account, deployment: Deployment
+def test_a_run_publishes_sets_which_sensors_read_and_none_writes_the_csv(asked: Asked) -> None:
+    for key in (asked.accepted, PUBLISHED):
+        assert asked.may_in_bucket("run", "s3:PutObject", "subscriptions", key)
+        assert asked.may_in_bucket("code", "s3:GetObject", "subscriptions", key)
+        assert not asked.may_in_bucket("code", "s3:PutObject", "subscriptions", key)
+    for who in ("code", "run"):
+        assert asked.may_in_bucket(who, "s3:GetObject", "subscriptions", asked.csv)
+        assert not asked.may_in_bucket(who, "s3:PutObject", "subscriptions", asked.csv)
+
+
+@pytest.fixture
+def cluster(account: Account) -> str:
+    [cluster] = account.client("ecs").describe_clusters(clusters=[CLUSTER])["clusters"]
+    return str(cluster["clusterArn"])
+
+
+def test_sensors_and_runs_scale_the_stream_services_and_no_other(
+    asked: Asked, cluster: str, deployment: Deployment
 ) -> None:
-    client: Any = account.client("ecs")
-    [cluster] = client.describe_clusters(clusters=[CLUSTER])["clusters"]
-    own = {"ecs:cluster": cluster["clusterArn"]}
-    service = cluster["clusterArn"].replace(":cluster/", ":service/")
-    for program in PROGRAMS:
-        arn = f"{service}/{service_name(deployment.settings, program)}"
-        for action in ("ecs:UpdateService", "ecs:DescribeServices"):
-            assert asked.may("dagster", action, arn, **own), (action, arn)
-    assert not asked.may(
-        "dagster", "ecs:UpdateService", f"{service}/polygon-assets-dagster-daemon", **own
-    )
-    assert not asked.may(
-        "producer", "ecs:UpdateService", f"{service}/polygon-assets-producer", **own
-    )
+    own = {"ecs:cluster": cluster}
+    service = cluster.replace(":cluster/", ":service/")
+    for who in ("code", "run"):
+        for program in PROGRAMS:
+            arn = f"{service}/{service_name(deployment.settings, program)}"
+            for action in ("ecs:UpdateService", "ecs:DescribeServices"):
+                assert asked.may(who, action, arn, **own), (who, action, arn)
+        daemon = f"{service}/polygon-assets-dagster-daemon"
+        assert not asked.may(who, "ecs:UpdateService", daemon, **own)
+    producer = f"{service}/{service_name(deployment.settings, 'producer')}"
+    for who in ("webserver", "daemon", "producer"):
+        assert not asked.may(who, "ecs:UpdateService", producer, **own)
 
 
-def test_dagster_starts_its_runs_and_passes_only_their_roles(
-    asked: Asked, account: Account
+def test_only_the_daemon_starts_runs_and_passes_only_their_roles(
+    asked: Asked, account: Account, cluster: str
 ) -> None:
-    client: Any = account.client("ecs")
-    [cluster] = client.describe_clusters(clusters=[CLUSTER])["clusters"]
-    own = {"ecs:cluster": cluster["clusterArn"]}
-    definition = client.describe_task_definition(taskDefinition="polygon-assets-run")
-    run = definition["taskDefinition"]
-    assert asked.may("dagster", "ecs:RunTask", run["taskDefinitionArn"], **own)
-    other = run["taskDefinitionArn"].replace("-run:", "-daemon:")
-    assert not asked.may("dagster", "ecs:RunTask", other, **own)
+    own = {"ecs:cluster": cluster}
+    definition = account.client("ecs").describe_task_definition(taskDefinition="polygon-assets-run")
+    run = definition["taskDefinition"]["taskDefinitionArn"]
+    assert asked.may("daemon", "ecs:RunTask", run, **own)
+    other = run.replace("-run:", "-daemon:")
+    assert not asked.may("daemon", "ecs:RunTask", other, **own)
     elsewhere = f"arn:aws:ecs:{REGION}:123456789012:cluster/another"
-    assert not asked.may(
-        "dagster", "ecs:RunTask", run["taskDefinitionArn"], **{"ecs:cluster": elsewhere}
-    )
+    assert not asked.may("daemon", "ecs:RunTask", run, **{"ecs:cluster": elsewhere})
     to_ecs = {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
-    for role in (asked.arn("RolesDagster"), asked.arn("DagsterRunTaskExecutionRole")):
-        assert asked.may("dagster", "iam:PassRole", role, **to_ecs)
+    for role in (asked.arn("RolesRun"), asked.arn("DagsterRunTaskExecutionRole")):
+        assert asked.may("daemon", "iam:PassRole", role, **to_ecs)
         to_ec2 = {"iam:PassedToService": "ec2.amazonaws.com"}
-        assert not asked.may("dagster", "iam:PassRole", role, **to_ec2)
-    assert not asked.may("dagster", "iam:PassRole", "arn:aws:iam::123456789012:role/x", **to_ecs)
+        assert not asked.may("daemon", "iam:PassRole", role, **to_ec2)
+    for role in (asked.arn("RolesCode"), "arn:aws:iam::123456789012:role/x"):
+        assert not asked.may("daemon", "iam:PassRole", role, **to_ecs)
+    for who in ("webserver", "code", "run"):
+        assert not {"ecs:RunTask", "iam:PassRole"} & asked.actions(who)
+        # Each creates the launcher.
+        assert asked.may(who, "ecs:DescribeTaskDefinition", "*")
+
+
+@pytest.mark.parametrize(
+    ("who", "stops"),
+    [
+        ("webserver", {"run"}),
+        ("daemon", {"run"}),
+        ("code", set[str]()),
+        ("run", set(PROGRAMS)),
+        ("producer", set[str]()),
+    ],
+)
+def test_each_stops_only_tasks_of_the_parts_that_it_supervises(
+    asked: Asked, cluster: str, who: str, stops: set[str]
+) -> None:
+    task = f"{cluster.replace(':cluster/', ':task/')}/0123456789abcdef"
+    parts = {*PROGRAMS, "run", "dagster-webserver", "dagster-daemon", "dagster-code", "page"}
+    own = {"ecs:cluster": cluster}
+    assert {
+        part
+        for part in parts
+        if asked.may(who, "ecs:StopTask", task, **own, **{"aws:ResourceTag/part": part})
+    } == stops
+    assert not asked.may(who, "ecs:StopTask", task, **own)
+
+
+def test_tasks_have_the_tag_by_which_they_may_be_stopped(templates: Templates) -> None:
+    definitions = list(properties(templates[SERVICES], "AWS::ECS::TaskDefinition"))
+    tagged = {
+        definition["ContainerDefinitions"][0]["Name"]: tag["Value"]
+        for definition in definitions
+        for tag in definition["Tags"]
+        if tag["Key"] == "part"
+    }
+    assert tagged["run"] == "run"
+    services = list(properties(templates[SERVICES], "AWS::ECS::Service"))
+    for program in PROGRAMS:
+        [service] = [one for one in services if one["ServiceName"].endswith(f"-{program}")]
+        assert {"Key": "part", "Value": program} in service["Tags"]

@@ -73,11 +73,37 @@ def test_every_required_variable_is_passed(templates: Templates) -> None:
     by_name = containers(templates)
     for program in PROGRAMS:
         assert required((program,)) <= variables(by_name[program])
+    for name in ("code", "run"):
+        assert required((*PARTS, "ecs")) <= variables(by_name[name]), name
     for name in DAGSTER_NAMES:
-        assert required((*PARTS, "ecs")) | of_dagster_yaml() <= variables(by_name[name]) | (
-            # Runs start no run.
-            {"DAGSTER_RUN_TASK_DEFINITION"} if name == "run" else set()
-        )
+        assert of_dagster_yaml() | READ_BY_DAGSTER <= variables(by_name[name]), name
+
+
+def test_the_webserver_and_the_daemon_get_only_what_dagsters_instance_reads(
+    templates: Templates,
+) -> None:
+    by_name = containers(templates)
+    for name in ("webserver", "daemon"):
+        assert variables(by_name[name]) == READ_BY_DAGSTER | of_dagster_yaml()
+        assert {one["Name"] for one in by_name[name]["Secrets"]} == {
+            f"DAGSTER_POSTGRES_{part}" for part in ("HOST", "USERNAME", "PASSWORD", "DB")
+        }
+
+
+def test_a_run_names_the_definition_of_runs(templates: Templates) -> None:
+    """Each process of Dagster creates the launcher, and a definition cannot name its own ARN."""
+    [family] = [
+        definition["Family"]
+        for definition in properties(templates[SERVICES], "AWS::ECS::TaskDefinition")
+        if definition["ContainerDefinitions"][0]["Name"] == "run"
+    ]
+    plain = {
+        name: {one["Name"]: one["Value"] for one in container["Environment"]}
+        for name, container in containers(templates).items()
+    }
+    assert plain["run"]["DAGSTER_RUN_TASK_DEFINITION"] == family
+    for name in DAGSTER_NAMES.keys() - {"run"}:
+        assert "Ref" in plain[name]["DAGSTER_RUN_TASK_DEFINITION"]
 
 
 def test_no_secret_is_a_plain_variable(templates: Templates) -> None:
