@@ -39,9 +39,6 @@ PARTS = ("vendor", "producer", "sink", "gap_filler", "airbyte", "warehouse")
 """Checks, sensors and runs reach every system; the webserver and the daemon reach none."""
 RUN: DagsterTask = "run"
 """Of the container, as EcsRunLauncher expects it, and of the tasks' tag."""
-WRITABLE = {
-    "CKV_AWS_336": "Dagster writes below /tmp and DAGSTER_HOME, and ECS Exec needs a writable root"
-}
 PROBE = "import urllib.request as r; r.urlopen('http://127.0.0.1:{}/server_info', timeout=5)"
 
 
@@ -123,7 +120,7 @@ class DagsterServices(Construct):
         """Of every run."""
         scope = Construct(self, "Run")
         Tags.of(scope).add(PART, RUN)
-        return task_definition(scope, self._container(RUN, RUN_PROCESS), self.run_log, WRITABLE)
+        return task_definition(scope, self._container(RUN, RUN_PROCESS), self.run_log)
 
     def _service(
         self, task: DagsterTask, process: Process, names: discovery.PrivateDnsNamespace
@@ -135,11 +132,9 @@ class DagsterServices(Construct):
             scope,
             name=f"polygon-assets-dagster-{task}",
             cluster=self._cluster,
-            task=task_definition(scope, container, log_group(scope, task), WRITABLE),
+            task=task_definition(scope, container, log_group(scope, task)),
             security_group=self._base.network.dagster,
-            # The way to the UI, which has no login of its own (deploy/aws/README.md). Its shell
-            # reaches the login of PostgreSQL, and no other system's.
-            has_shell=task == "webserver",
+            has_shell=container.has_shell,
         )
         if task == "code":
             service.enable_cloud_map(
@@ -162,7 +157,9 @@ class DagsterServices(Construct):
             entry_point=process.entry_point,
             health_command=process.health_command or None,
             stop_seconds=LONGEST_STOP_SECONDS,
-            read_only=False,
+            # The way to the UI, which has no login of its own (deploy/aws/README.md). Whoever has
+            # the shell reaches the login of PostgreSQL, and no other system's.
+            has_shell=task == "webserver",
             ports=process.ports,
         )
 

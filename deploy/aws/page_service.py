@@ -17,7 +17,6 @@ from polygon_assets.settings.page import PAGE_PORT
 
 NAME = "page"
 PROBE = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{PAGE_PORT}/liveness', timeout=5)"
-WRITABLE = {"CKV_AWS_336": "libraries cache below /tmp, and ECS Exec needs a writable root"}
 
 
 class PageService(Construct):
@@ -44,16 +43,17 @@ class PageService(Construct):
             secrets_key=base.secrets.key_by_arn,
             command=[NAME, "--host=0.0.0.0", f"--port={PAGE_PORT}"],
             health_command=["python", "-c", PROBE],
-            read_only=False,
+            # The way to the page (deploy/aws/README.md); its logins may only read.
+            has_shell=True,
             ports=[PAGE_PORT],
         )
         self.service = fargate_service(
             self,
             name="polygon-assets-page",
             cluster=cluster,
-            task=task_definition(self, container, log_group(self, NAME), WRITABLE),
+            task=task_definition(self, container, log_group(self, NAME)),
             security_group=base.network.page,
-            has_shell=True,
+            has_shell=container.has_shell,
         )
         accept(
             base.roles.page.node.find_child("DefaultPolicy"),

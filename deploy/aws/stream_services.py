@@ -68,7 +68,7 @@ class StreamService(Construct):
             self,
             name=service_name(deployment.settings, program),
             cluster=cluster,
-            task=task_definition(self, container, self.log_group, {}),
+            task=task_definition(self, container, self.log_group),
             security_group=base.network.programs,
             tasks=0,
             least_healthy_percent=50 if copies > 1 else 0,

@@ -20,6 +20,7 @@ from polygon_assets.service_sizes import Size
 
 PART = "part"
 """The tag that names what runs in a task; a right to stop tasks is limited to it."""
+TMP = "/tmp"  # a path in the container
 CPU_UNITS, MIB_PER_GB = 1024, 1024
 LONGEST_STOP_SECONDS = 120
 """Fargate's limit of `stopTimeout`."""
@@ -48,7 +49,8 @@ class Container:
     entry_point: Sequence[str] | None = None
     health_command: Sequence[str] | None = None
     stop_seconds: int = 30
-    read_only: bool = True
+    has_shell: bool = False
+    """For ECS Exec. Without it the root is read-only, and /tmp is a volume."""
     ports: Sequence[int] = field(default_factory=tuple)
 
 
@@ -58,9 +60,8 @@ def family(name: str) -> str:
 
 
 def task_definition(
-    scope: Construct, container: Container, log_group: logs.ILogGroup, reasons: Mapping[str, str]
+    scope: Construct, container: Container, log_group: logs.ILogGroup
 ) -> ecs.FargateTaskDefinition:
-    """The definition; `reasons` are accepted exceptions from checkov's rules."""
     definition = ecs.FargateTaskDefinition(
         scope,
         "Task",
@@ -73,14 +74,14 @@ def task_definition(
             operating_system_family=ecs.OperatingSystemFamily.LINUX,
         ),
     )
-    definition.add_container(
+    added = definition.add_container(
         container.name,
         image=ecs.ContainerImage.from_ecr_repository(container.image, container.image_tag),
         entry_point=list(container.entry_point) if container.entry_point is not None else None,
         command=list(container.command),
         environment=dict(container.variables),
         secrets=dict(container.secrets),
-        readonly_root_filesystem=container.read_only,
+        readonly_root_filesystem=not container.has_shell,
         stop_timeout=Duration.seconds(container.stop_seconds),
         health_check=_health_check(container.health_command),
         port_mappings=[ecs.PortMapping(container_port=port) for port in container.ports],
@@ -89,9 +90,24 @@ def task_definition(
         linux_parameters=_with_init(scope),
     )
     _let_decrypt(definition, container.secrets_key)
-    if reasons:
-        accept(definition, **reasons)
+    if container.has_shell:
+        accept(
+            definition, CKV_AWS_336="the agent of ECS Exec writes to the root, and /tmp is there"
+        )
+    else:
+        _mount_tmp(definition, added)
     return definition
+
+
+def _mount_tmp(definition: ecs.FargateTaskDefinition, container: ecs.ContainerDefinition) -> None:
+    """The image declares the same path as a volume, whose rights Fargate copies.
+
+    Otherwise the volume would belong to root, and the image's user could not write to it.
+    """
+    definition.add_volume(name="tmp")
+    container.add_mount_points(
+        ecs.MountPoint(container_path=TMP, source_volume="tmp", read_only=False)
+    )
 
 
 def _let_decrypt(definition: ecs.FargateTaskDefinition, key: kms.IKey) -> None:

@@ -14,6 +14,7 @@ from deploy.aws.dagster_services import HOME, PARTS, WORKSPACE
 from deploy.aws.deployment import Deployment
 from deploy.aws.kafka import DISK_GB
 from deploy.aws.sink_scaling import LOG_FIELDS
+from deploy.aws.task_definitions import TMP
 from deploy.aws.tests.conftest import AWS_FOLDER
 from polygon_assets.clients.ecs import service_name
 from polygon_assets.costs.quantities import quantities
@@ -165,15 +166,45 @@ def test_tasks_have_the_declared_sizes(templates: Templates) -> None:
     assert not sizes
 
 
-def test_programs_drain_before_ecs_kills_them_and_have_a_read_only_root(
-    templates: Templates, deployment: Deployment
-) -> None:
+def test_programs_drain_before_ecs_kills_them(templates: Templates, deployment: Deployment) -> None:
     for program in PROGRAMS:
         container = containers(templates)[program]
         assert container["StopTimeout"] > deployment.settings.drain_seconds
-        assert container["ReadonlyRootFilesystem"] is True
         assert container["Command"] == ["stream", program]
         assert container["HealthCheck"]["Command"] == ["CMD", "polygon-assets", "health", program]
+
+
+def test_every_root_is_read_only_but_where_ecs_exec_needs_to_write(templates: Templates) -> None:
+    writable = {"webserver", "page"}
+    for definition in properties(templates[SERVICES], "AWS::ECS::TaskDefinition"):
+        [container] = definition["ContainerDefinitions"]
+        assert container["ReadonlyRootFilesystem"] is (container["Name"] not in writable)
+        mounts = [
+            (one["ContainerPath"], one["SourceVolume"], one["ReadOnly"])
+            for one in container.get("MountPoints", [])
+        ]
+        assert mounts == ([] if container["Name"] in writable else [("/tmp", "tmp", False)])
+        assert [one["Name"] for one in definition.get("Volumes", [])] == [
+            name for _, name, _ in mounts
+        ]
+    assert writable == {
+        service["ServiceName"].rpartition("-")[2]
+        for service in properties(templates[SERVICES], "AWS::ECS::Service")
+        if service.get("EnableExecuteCommand")
+    }
+
+
+def test_what_dagster_writes_is_below_the_volume() -> None:
+    instance = yaml.safe_load((AWS_FOLDER / "dagster.yaml").read_text())
+    for part, name in (("compute_logs", "local_dir"), ("local_artifact_storage", "base_dir")):
+        assert instance[part]["config"][name].startswith(f"{TMP}/")
+
+
+def test_the_images_declare_the_volume_so_that_their_user_may_write_to_it() -> None:
+    dockerfile = (AWS_FOLDER.parent / "Dockerfile").read_text()
+    stages = {stage.split("\n", 1)[0]: stage for stage in dockerfile.split("\nFROM ")}
+    for stage in ("program AS stream", "program AS dagster"):
+        assert f'VOLUME ["{TMP}"]' in stages[stage].splitlines()
 
 
 def test_stream_services_begin_with_0_tasks_and_never_exceed_their_copies(
