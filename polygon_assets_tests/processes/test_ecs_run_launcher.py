@@ -120,7 +120,11 @@ def server(
         monkeypatch.setenv(name, value)
     shipped = yaml.safe_load(DEPLOYED.read_text())
     instance = {part: shipped[part] for part in ("storage", "run_launcher", "run_monitoring")}
-    instance["storage"]["postgres"]["postgres_db"]["port"] = {"env": "DAGSTER_POSTGRES_PORT"}
+    login = instance["storage"]["postgres"]["postgres_db"]
+    login["port"] = {"env": "DAGSTER_POSTGRES_PORT"}
+    # The image has the authority of the database among its own; here it is in a file.
+    assert login["params"]["sslmode"] == "verify-full"
+    login["params"]["sslrootcert"] = environment["PGSSLROOTCERT"]
     instance["run_monitoring"]["poll_interval_seconds"] = MONITORING_SECONDS
     running = CodeServer(
         tmp_path, "polygon_assets_tests.processes.ecs_location", environment, instance=instance

@@ -95,6 +95,16 @@ def test_every_client_in_an_image_trusts_the_authorities_of_deploy_ca() -> None:
     assert "ca_bundle" in Settings.model_fields
 
 
+def test_dagster_verifies_its_database_with_the_authorities_of_the_image() -> None:
+    on_ecs = yaml.safe_load((DEPLOY / "aws/dagster.yaml").read_text())
+    on_kubernetes = yaml.safe_load((DEPLOY / "kubernetes/values.yaml").read_text())
+    base = (DEPLOY / "Dockerfile").read_text().split("\nFROM ")[1]
+    (trusted,) = re.findall(r"SSL_CERT_FILE=(\S+)", base)
+    verified = {"sslmode": "verify-full", "sslrootcert": trusted}
+    assert on_ecs["storage"]["postgres"]["postgres_db"]["params"] == verified
+    assert on_kubernetes["postgresql"]["postgresqlParams"] == verified
+
+
 @pytest.mark.parametrize("file", ["dagster.yaml", "aws/dagster.yaml"])
 def test_each_instance_has_the_limits_of_the_one_on_a_single_machine(file: str) -> None:
     on_one_machine = yaml.safe_load((DEPLOY.parent / "dagster.yaml").read_text())

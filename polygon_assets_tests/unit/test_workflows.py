@@ -107,3 +107,13 @@ def test_the_released_images_are_those_of_the_dockerfile_and_of_the_repositories
     for target in job["strategy"]["matrix"]["target"]:
         assert f" AS {target}\n" in dockerfile
         assert f'"polygon-assets-{target}"' in repositories
+
+
+def test_the_released_images_trust_the_database() -> None:
+    steps = content(PROJECT / ".github/workflows/release.yaml")["jobs"]["images"]["steps"]
+    [fetch] = [number for number, step in enumerate(steps) if "rds.crt" in step.get("run", "")]
+    [build] = [number for number, step in enumerate(steps) if "build-push" in step.get("uses", "")]
+    assert fetch < build
+    address = steps[fetch]["run"].split()[-1]
+    assert address.startswith("https://truststore.pki.rds.amazonaws.com/")
+    assert address in (PROJECT / "deploy/ca/README.md").read_text()
