@@ -39,7 +39,9 @@ DAGSTER_SIZES = {
     "code server": Size(1.0, 2.0),
     "runs": Size(0.5, 2.0),
 }
-"""All day. `runs` stands for the tasks of single runs, which are there for minutes of an hour."""
+"""All day. `runs` is the size of a run's task: one supervises each stream program as long as that
+runs. The others, of minutes each, are together about one all day: while the market is open two
+begin every five minutes, and Fargate charges from the pulling of the image on."""
 
 PAGE_SIZE = Size(0.5, 1.0)
 """All day. The whole market with ten visitors takes 0.22 cores and 300 MB (bench/RESULTS.md)."""

@@ -6,6 +6,7 @@ Add a quantity here, with how it was measured; what it costs belongs to `estimat
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from polygon_assets.messages import PROGRAMS
 from polygon_assets.service_sizes import DAGSTER_SIZES, PAGE_SIZE, Size, stream_sizes
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import WHOLE_MARKET_SYMBOLS, WILDCARD
@@ -71,7 +72,7 @@ class Quantities:
     snowflake_credits: float
     airbyte_rows: int
     stream: TaskHours
-    """Of the stream programs, on a trading day."""
+    """Of the stream programs, and of the runs that supervise them, on a trading day."""
     dagster: TaskHours
     """Of Dagster and the page, on every day."""
 
@@ -97,9 +98,13 @@ def quantities(channels: Collection[str], settings: Settings) -> Quantities:
         WHOLE_MARKET_SYMBOLS + symbols,
         _task_hours(
             [
-                size
-                for program, size in stream_sizes(settings).items()
-                for _ in range(settings.copies(program))
+                *(
+                    size
+                    for program, size in stream_sizes(settings).items()
+                    for _ in range(settings.copies(program))
+                ),
+                # Each program has a run of its own, which is a task too.
+                *[DAGSTER_SIZES["runs"]] * len(PROGRAMS),
             ],
             STREAM_HOURS,
         ),

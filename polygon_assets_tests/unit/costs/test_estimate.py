@@ -34,7 +34,9 @@ def test_the_quantities_of_ten_symbols_are_those_computed_by_hand() -> None:
     assert used.clickhouse_gb == pytest.approx(rows * 30e-9)
     assert used.archive_objects == 6 * 16 * 12
     assert used.rest_requests == 60 + 10 + 16 * 72
-    assert used.stream.vcpu == pytest.approx(1.75 * 16.85)
+    # Four programs, and a run of half a core and 2 GB for each.
+    assert used.stream.vcpu == pytest.approx((1.75 + 4 * 0.5) * 16.85)
+    assert used.stream.gb == pytest.approx((5 + 4 * 2) * 16.85)
     assert used.dagster.gb == 7.0 * 24
 
 
@@ -50,7 +52,7 @@ def test_the_bill_has_every_item_once_and_adds_up() -> None:
     assert by_item["clickhouse_stored"] == pytest.approx(
         bill.quantities.clickhouse_gb * (252 + 252 * 90 / 365)
     )
-    assert by_item["fargate_vcpu"] == pytest.approx(1.75 * 16.85 * 21 + 3.0 * 24 * 30.4)
+    assert by_item["fargate_vcpu"] == pytest.approx(3.75 * 16.85 * 21 + 3.0 * 24 * 30.4)
 
 
 def test_more_channels_copies_and_days_cost_more() -> None:
@@ -72,10 +74,12 @@ def test_more_channels_copies_and_days_cost_more() -> None:
 def test_copies_sizes_and_partitions_count() -> None:
     many = Settings(filter_copies=3, sink_copies=2, archiver_copies=2, kafka_partitions=12)
     used = quantities(TEN, many)
-    assert used.stream.vcpu == pytest.approx((0.5 + 3 * 0.5 + 2 * 0.5 + 2 * 0.25) * 16.85)
+    assert used.stream.vcpu == pytest.approx(
+        (0.5 + 3 * 0.5 + 2 * 0.5 + 2 * 0.25 + 4 * 0.5) * 16.85
+    ), "and the four runs that supervise them"
     assert used.archive_objects == 12 * 16 * 12
     larger = quantities(TEN, Settings(ecs_task_sizes="producer=1:2"))
-    assert larger.stream.vcpu == pytest.approx(2.25 * 16.85)
+    assert larger.stream.vcpu == pytest.approx((2.25 + 4 * 0.5) * 16.85)
 
 
 def test_the_estimate_says_when_its_prices_were_compared() -> None:
