@@ -69,7 +69,7 @@ def main(
         sections = [
             _throughput(QUICK_EVENTS, runs),
             _batch(QUICK_DAYS, QUICK_TICKERS, runs),
-            _repair(QUICK_SYMBOLS, QUICK_EVENTS, QUICK_OUTAGE_SECONDS),
+            _repair(QUICK_SYMBOLS, QUICK_EVENTS, QUICK_OUTAGE_SECONDS, kafka),
             _failover(1, kafka),
             _page(QUICK_VISIT_SECONDS, 2, 1),
             _page_beside_streams(QUICK_VISIT_SECONDS, 2, kafka),
@@ -79,7 +79,7 @@ def main(
         sections = [
             _throughput(EVENTS, runs),
             _batch(DAYS, TICKERS, runs),
-            _repair(SYMBOLS, EVENTS, OUTAGE_SECONDS),
+            _repair(SYMBOLS, EVENTS, OUTAGE_SECONDS, kafka),
             _failover(KILLS, kafka),
             _page(VISIT_SECONDS, VISITORS, MILLION_ROWS),
             _page_beside_streams(BESIDE_SECONDS, VISITORS, kafka),
@@ -167,12 +167,13 @@ def _failover(times: int, kafka: str, fault: str = KILL) -> str:
 @click.option(
     "--outage-seconds", default=OUTAGE_SECONDS, show_default=True, help="How long the sink is down."
 )
-def repair_command(symbols: int, events: int, outage_seconds: float) -> None:
+@_kafka
+def repair_command(symbols: int, events: int, outage_seconds: float, kafka: str) -> None:
     """Measure only filling a gap, rebuilding a day, and working off an outage of the sink."""
-    _repair(symbols, events, outage_seconds)
+    _repair(symbols, events, outage_seconds, kafka)
 
 
-def _repair(symbols: int, events: int, outage_seconds: float) -> str:
+def _repair(symbols: int, events: int, outage_seconds: float, kafka: str) -> str:
     with (
         tempfile.TemporaryDirectory() as filling,
         tempfile.TemporaryDirectory() as rebuilding,
@@ -187,16 +188,18 @@ def _repair(symbols: int, events: int, outage_seconds: float) -> str:
             repair.lines(repair.rebuild(Path(rebuilding), events)),
         )
         status.update("filling a gap")
-        lines, note = repair.fill(Path(filling), symbols)
+        lines, note = repair.fill(Path(filling), symbols, kafka)
         filled = _show(
-            f"a gap of {symbols:,} symbols is filled, one run", repair.COLUMNS, repair.lines(lines)
+            f"a gap of {symbols:,} symbols is filled, {kafka} Kafka, one run",
+            repair.COLUMNS,
+            repair.lines(lines),
         )
         console.print(note)
         status.update("an outage of the sink")
         caught_up = _show(
-            f"an outage of the sink of {outage_seconds:.0f} s is worked off, one run",
+            f"the sink was away for {outage_seconds:.0f} s, {kafka} Kafka, one run",
             repair.COLUMNS,
-            repair.lines(repair.catch_up(Path(catching_up), outage_seconds)),
+            repair.lines(repair.catch_up(Path(catching_up), outage_seconds, kafka)),
         )
     return f"{rebuilt}\n{filled}\n{note}\n\n{caught_up}"
 

@@ -68,9 +68,9 @@ class _Clock:
         return Repair(repair, contender, rows, wall, cpu)
 
 
-def fill(folder: Path, symbols: int) -> tuple[list[Repair], str]:
+def fill(folder: Path, symbols: int, kafka: str) -> tuple[list[Repair], str]:
     """Fill ten minutes of all symbols beside the live stream; also what that did to its latency."""
-    with live.running(folder, round(symbols / LISTED_SHARE)) as streams:
+    with live.running(folder, round(symbols / LISTED_SHARE), kafka) as streams:
         settings = streams.stack.settings()
         poller = LatencyPoller(clickhouse.connect(settings))
         live.watch(poller, live.WARM_UP_SECONDS, record=False)
@@ -186,9 +186,9 @@ def _chunks(values: list[bytes]) -> Iterator[list[bytes]]:
         yield values[start : start + ROWS_AT_ONCE]
 
 
-def catch_up(folder: Path, outage_seconds: float) -> list[Repair]:
+def catch_up(folder: Path, outage_seconds: float, kafka: str) -> list[Repair]:
     """Stop the sink while the full market streams, start it again, and wait for lag 0."""
-    with live.running(folder) as streams:
+    with live.running(folder, kafka=kafka) as streams:
         settings = streams.stack.settings()
         time.sleep(live.WARM_UP_SECONDS)
         streams.end("sink")
