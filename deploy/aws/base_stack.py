@@ -6,7 +6,8 @@ belongs to `services_stack`.
 
 from typing import Any
 
-from aws_cdk import CfnOutput, Stack
+from aws_cdk import CfnOutput, Fn, Stack
+from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 from deploy.aws.budget import Budget
@@ -35,8 +36,17 @@ class BaseStack(Stack):
         if deployment.kafka == "msk":
             msk = Msk(self, "Kafka", self.network, self.secrets, deployment)
             CfnOutput(self, "KafkaCluster", value=msk.cluster.ref)
-        for title, bucket in (
-            ("SubscriptionsBucket", self.storage.subscriptions),
-            ("ArchiveBucket", self.storage.archive),
+        self._name_what_commands_need()
+
+    def _name_what_commands_need(self) -> None:
+        """The commands of the README read these outputs."""
+        tasks = self.network.vpc.select_subnets(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS)
+        for title, value in (
+            ("SubscriptionsBucket", self.storage.subscriptions.bucket_name),
+            ("ArchiveBucket", self.storage.archive.bucket_name),
+            ("StreamImages", self.storage.stream_images.repository_uri),
+            ("DagsterImages", self.storage.dagster_images.repository_uri),
+            ("TaskSubnets", Fn.join(",", tasks.subnet_ids)),
+            ("DagsterSecurityGroup", self.network.dagster.security_group_id),
         ):
-            CfnOutput(self, title, value=bucket.bucket_name)
+            CfnOutput(self, title, value=value)

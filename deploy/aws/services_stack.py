@@ -5,7 +5,7 @@ Add what a new image changes here; what must exist before the first image belong
 
 from typing import Any
 
-from aws_cdk import Stack
+from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
@@ -50,6 +50,9 @@ class ServicesStack(Stack):
             run=dagster.run,
             run_log=dagster.run_log,
         )
+        # The commands of the README read them.
+        CfnOutput(self, "ClusterName", value=cluster.cluster_name)
+        CfnOutput(self, "RunTaskDefinition", value=dagster.run.family)
         alarms = Alarms(self, "Alarms", deployment.alarm_email)
         alarms.on_services(dagster.services)
         if deployment.page:
