@@ -13,6 +13,7 @@ from constructs import Construct
 from deploy.aws.budget import Budget
 from deploy.aws.database import Database
 from deploy.aws.deployment import Deployment
+from deploy.aws.github import Github
 from deploy.aws.kafka import Msk
 from deploy.aws.network import Network
 from deploy.aws.rights import Roles
@@ -36,6 +37,9 @@ class BaseStack(Stack):
         if deployment.kafka == "msk":
             msk = Msk(self, "Kafka", self.network, self.secrets, deployment)
             CfnOutput(self, "KafkaCluster", value=msk.cluster.ref)
+        if deployment.github_repository:
+            images = (self.storage.stream_images, self.storage.dagster_images)
+            Github(self, "Github", deployment, images)
         self._name_what_commands_need()
 
     def _name_what_commands_need(self) -> None:

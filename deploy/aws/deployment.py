@@ -75,6 +75,12 @@ class Deployment(BaseModel):
     """Whether the live page runs; its secret must have a value before."""
     alert_webhook: bool = True
     """Whether alerts are posted to an address, which is stored as a secret."""
+    github_repository: str = Field(default="", pattern=r"^$|^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$")
+    """`OWNER/NAME`: its tags may push images, its pull requests may read the stacks. Empty: no
+    repository has a role."""
+    github_provider: bool = True
+    """Whether GitHub is declared as an identity provider: an account has it once, so False where
+    another project has declared it."""
     environment: dict[str, str]
     """Variables of polygon_assets/settings that are no secrets."""
 

@@ -3,9 +3,12 @@
 `make deploy-check` lints the same files with checkov.
 """
 
+import ast
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +37,7 @@ def commands(workflow: dict[Any, Any]) -> list[str]:
     return [
         line.strip()
         for job in workflow["jobs"].values()
-        for step in job["steps"]
+        for step in job.get("steps", [])
         for line in step.get("run", "").splitlines()
     ]
 
@@ -45,7 +48,80 @@ def test_each_workflow_may_only_read_and_each_job_has_a_deadline(file: Path) -> 
     assert workflow["permissions"] == {"contents": "read"}
     for name, job in workflow["jobs"].items():
         assert job.get("permissions") == WRITING.get((file.name, name))
-        assert 0 < job["timeout-minutes"] <= 90
+        # A called workflow has its own deadline.
+        assert "uses" in job or 0 < job["timeout-minutes"] <= 90
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_each_action_has_a_major_version_and_each_package_an_exact_one(file: Path) -> None:
+    jobs = content(file)["jobs"].values()
+    used = [part["uses"] for job in jobs for part in (job, *job.get("steps", [])) if "uses" in part]
+    assert used
+    for action in used:
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+@v\d+|\./\.github/workflows/\w+\.yaml", action)
+    for package in re.findall(r"npx --yes (\S+)", file.read_text()):
+        assert re.fullmatch(r"[\w-]+@\d+\.\d+\.\d+", package)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_failed_command_before_a_pipe_fails_the_step(file: Path) -> None:
+    """GitHub's default shell has no pipefail; with `shell: bash` it has."""
+    steps = [step for job in content(file)["jobs"].values() for step in job.get("steps", [])]
+    piped = [step for step in steps if re.search(r"[^|]\|[^|]", step.get("run", ""))]
+    assert len(piped) == (file.name == "infrastructure.yaml")
+    assert all(step.get("shell") == "bash" for step in piped)
+
+
+def test_a_release_waits_for_the_tests_and_has_its_version_in_wheel_and_images() -> None:
+    jobs = content(PROJECT / ".github/workflows/release.yaml")["jobs"]
+    assert jobs["test"]["uses"] == "./.github/workflows/ci.yaml"
+    for name, build in (("wheel", "uv build"), ("images", "build-push-action")):
+        assert jobs[name]["needs"] == "test"
+        texts = [f"{step.get('run', '')}{step.get('uses', '')}" for step in jobs[name]["steps"]]
+        [version] = [number for number, text in enumerate(texts) if "uv version" in text]
+        [built] = [number for number, text in enumerate(texts) if build in text]
+        assert version < built
+
+
+def test_the_diff_runs_for_everything_that_the_infrastructure_imports() -> None:
+    """The imports of deploy/aws and theirs, without those inside functions."""
+    [patterns] = content(PROJECT / ".github/workflows/infrastructure.yaml")[True].values()
+    imported = imported_files(sorted((PROJECT / "deploy/aws").glob("*.py")))
+    names = [str(file.relative_to(PROJECT)) for file in imported]
+    assert "polygon_assets/settings/kafka.py" in names
+    workflow, *paths = patterns["paths"]
+    assert workflow == ".github/workflows/infrastructure.yaml"
+    for name in names:
+        assert any(fnmatch(name, path) for path in paths), name
+    for path in paths:
+        assert any(fnmatch(name, path) for name in names), path
+
+
+def imported_files(files: Iterable[Path]) -> set[Path]:
+    found: set[Path] = set()
+    waiting = list(files)
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting += [part for module in imported_modules(file) for part in source(module)]
+    return found
+
+
+def imported_modules(file: Path) -> Iterator[str]:
+    """Of `from a import b` both a and a.b, because b may be a module."""
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def source(module: str) -> list[Path]:
+    """The file of a module of the project; nothing for a module of a package."""
+    path = PROJECT / module.replace(".", "/")
+    return [file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)

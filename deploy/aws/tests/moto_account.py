@@ -25,6 +25,7 @@ LEFT_OUT = frozenset(
         "AWS::Budgets::Budget",
         "AWS::CloudWatch::Alarm",
         "AWS::EC2::SecurityGroupEgress",
+        "AWS::IAM::OIDCProvider",
         "AWS::Logs::MetricFilter",
         "AWS::MSK::BatchScramSecret",
         "AWS::MSK::Cluster",

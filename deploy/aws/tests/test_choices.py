@@ -37,6 +37,7 @@ def others(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> 
         "page": False,
         "sinks_at_most": 12,
         "environment": deployment.environment | load,
+        "github_repository": "",
     }
     other = Deployment.model_validate(deployment.model_dump() | choices)
     return synthesised(other, tmp_path_factory.mktemp("cdk"))
@@ -49,6 +50,14 @@ def kinds(template: dict[str, Any]) -> set[str]:
 def test_confluent_needs_no_brokers_here(others: Templates, templates: Templates) -> None:
     assert "AWS::MSK::Cluster" in kinds(templates[BASE])
     assert not {kind for kind in kinds(others[BASE]) if kind.startswith("AWS::MSK::")}
+
+
+def test_github_has_no_role_without_its_repository(others: Templates, templates: Templates) -> None:
+    def github(template: Templates) -> set[str]:
+        return {name for name in template[BASE]["Resources"] if name.startswith("Github")}
+
+    assert github(templates)
+    assert not github(others)
 
 
 def test_the_page_may_be_left_out(others: Templates, templates: Templates) -> None:

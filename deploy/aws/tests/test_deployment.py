@@ -34,6 +34,7 @@ def changed(tmp_path: Path, old: str, new: str) -> Path:
         ('account = "123456789012"', 'account = "12"', "account"),
         ('kafka = "msk"', 'kafka = "kinesis"', "kafka"),
         ("zones =", "zone =", "zone"),
+        ('"example/polygon_assets"', '"example/*"', "github_repository"),
     ],
 )
 def test_an_unusable_value_is_refused_with_its_name(
