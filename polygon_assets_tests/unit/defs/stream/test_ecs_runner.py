@@ -94,7 +94,7 @@ class Run:
 
     def _supervise(self, steps: tuple[Callable[[], object], ...], *, left: bool) -> None:
         waiting = list(steps)
-        deadline = time.monotonic() + 10.0
+        deadline = time.monotonic() + 60.0
 
         def are_done() -> bool:
             assert time.monotonic() < deadline, f"waits at step {len(steps) - len(waiting) + 1}"
