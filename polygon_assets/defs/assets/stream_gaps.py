@@ -5,8 +5,8 @@ Add a column of the ledger's page here; gaps are found by `streaming` and stored
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, get_args
 
 import dagster as dg
 
@@ -15,11 +15,26 @@ from polygon_assets.defs.graph.descriptions import OWNERS, Column, as_table, des
 from polygon_assets.defs.graph.keys import STREAM_GAPS, WEBSOCKET
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.market_calendar import NEW_YORK
+from polygon_assets.messages import GapReason
 from polygon_assets.serving.gap_ledger import GapEntry
 
 if TYPE_CHECKING:
     from polygon_assets.inspection.gaps import GapRow
 
+CAUSES: Mapping[str, tuple[str, ...]] = {
+    "reported by a program": get_args(GapReason),
+    "from the heartbeats": (
+        "restart",
+        "silence",
+        "unconfirmed",
+        "late start",
+        "early end",
+        "not running",
+    ),
+    "from a comparison with REST": ("silent channel", "missing second"),
+    "of a report that nobody can read": ("unreadable report",),
+}
+"""By who found a gap, its causes. A test compares them with what the code writes."""
 GAP_COLUMNS: tuple[Column, ...] = (
     ("gap_id", "String", "connection and first moment; the key"),
     ("since", "DateTime64(3, 'UTC')", "from here events may be missing, included"),
@@ -27,8 +42,7 @@ GAP_COLUMNS: tuple[Column, ...] = (
     (
         "cause",
         "LowCardinality(String)",
-        "disconnect, crash, stop, drop, unreadable; from the heartbeats: restart, silence, "
-        "unconfirmed, late start, early end",
+        "; ".join(f"{source}: {', '.join(causes)}" for source, causes in CAUSES.items()),
     ),
     ("channels", "Array(LowCardinality(String))", "channels that were subscribed; empty means all"),
     (
