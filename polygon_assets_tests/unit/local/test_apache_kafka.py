@@ -1,11 +1,14 @@
-"""The pinned files of Apache Kafka, without Java and without a network."""
+"""The pinned files of Apache Kafka and its address, without Java and without a network."""
 
 import hashlib
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from polygon_assets.local.apache_kafka import install
+from polygon_assets.local.apache_kafka import __main__ as program
+from polygon_assets.local.apache_kafka import install, node
 from polygon_assets.local.broker import BrokerError
 
 JARS = {"kafka_2.13-4.4.0.jar": b"broker", "lz4-java-1.10.1.jar": b"lz4"}
@@ -74,3 +77,28 @@ def test_without_maven_or_java_the_error_names_them(monkeypatch: pytest.MonkeyPa
         install.installed_jars()
     with pytest.raises(BrokerError, match="Java 17 or newer"):
         install.java()
+
+
+def test_the_broker_listens_on_another_address_only_where_a_person_asks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As every embedded server: processes/test_loopback.py."""
+    started: list[dict[str, Any]] = []
+    monkeypatch.setattr(node, "become", lambda _path, properties: started.append(properties))
+
+    def run(*options: str) -> None:
+        arguments = ["--port", "9092", "--path", str(tmp_path), *options]
+        monkeypatch.setattr(sys, "argv", ["apache_kafka", *arguments])
+        program.main()
+
+    with pytest.raises(SystemExit) as ended:
+        run("--host", "0.0.0.0")
+    assert (ended.value.code, started) == (2, [])
+    words = " ".join(capsys.readouterr().err.split())
+    assert "--host '0.0.0.0' can be reached from other machines" in words
+    assert "use 127.0.0.1, or add --expose" in words
+    run()
+    run("--host", "0.0.0.0", "--expose")
+    local, exposed = [str(properties["listeners"]) for properties in started]
+    assert "0.0.0.0" not in local
+    assert "0.0.0.0" in exposed
