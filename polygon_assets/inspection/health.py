@@ -83,6 +83,7 @@ def heartbeat_problems(beat: Heartbeat, settings: Settings) -> list[str]:
         refusal_problem(beat, settings),
         clock_problem(beat, settings),
         account_problem(beat),
+        lost_letters_problem(beat),
     )
     return list(filter(None, sentences))
 
@@ -119,6 +120,16 @@ def account_problem(beat: Heartbeat) -> str:
     return (
         f"cannot account for {missing:,} of {read:,} events that it read: a fault of the program, "
         "report it"
+    )
+
+
+def lost_letters_problem(beat: Heartbeat) -> str:
+    """The broker lost dead letters: no table has what they were, and no gap records it."""
+    if not (losses := beat.counters.get("dead_letter_losses", 0)):
+        return ""
+    return (
+        f"the broker lost dead letters {losses} time(s) before they were stored: their bytes are "
+        "gone; the sink's log names partition and offset"
     )
 
 

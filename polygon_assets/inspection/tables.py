@@ -177,6 +177,16 @@ def refused(
         )
 
 
+def dead_letter_losses(settings: Settings, since: dt.datetime) -> int:
+    """How often the broker lost dead letters before they were stored, since then.
+
+    Raises ClickHouseUnreachableError.
+    """
+    with _client(settings) as client:
+        rows = client.query(load("dead_letter_losses"), parameters={"since": since}).result_rows
+    return int(rows[0][0])
+
+
 def dead_letter(
     settings: Settings, letter_id: str
 ) -> tuple[Letter, list[Part], list[Replay]] | None:

@@ -71,6 +71,8 @@ class DeadLetterLoader:
         self._thread = threading.Thread(target=self._run, name="dead letters", daemon=True)
         self._stored = 0
         self._retries = 0
+        self._losses = 0
+        """How often the broker lost letters before they were read: nothing else knows of them."""
 
     def __enter__(self) -> "DeadLetterLoader":
         self._thread.start()
@@ -87,8 +89,12 @@ class DeadLetterLoader:
         self._thread.join(END_SECONDS)
 
     def counters(self) -> dict[str, int]:
-        """Messages stored and inserts tried again, without zeros; no outcomes of the sink's."""
-        numbers = {"dead_letters": self._stored, "dead_letter_retries": self._retries}
+        """Messages stored, inserts tried again and losses, without zeros; no outcomes."""
+        numbers = {
+            "dead_letters": self._stored,
+            "dead_letter_retries": self._retries,
+            "dead_letter_losses": self._losses,
+        }
         return {name: number for name, number in numbers.items() if number}
 
     def raise_error(self) -> None:
@@ -110,6 +116,7 @@ class DeadLetterLoader:
 
     def _turn(self, consumer: TopicConsumer) -> None:
         self._waiting.extend(consumer.read(READ_MESSAGES, READ_SECONDS))
+        self._losses += consumer.take_loss()
         if consumer.problem not in ("", self._problem):
             _log.warning("%s: %s", DEAD_LETTER_TOPIC, consumer.problem)
         self._problem = consumer.problem

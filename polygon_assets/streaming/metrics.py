@@ -167,6 +167,7 @@ COUNTERS: Mapping[str, str] = {
     "gaps": "Intervals reported in which events may have been missed",
     "dead_letters": "Dead letters stored in ClickHouse",
     "dead_letter_retries": "Inserts of dead letters that are tried again",
+    "dead_letter_losses": "Times that the broker lost dead letters before they were stored",
 }
 """By counter of the heartbeat that is no outcome of an event, what it counts."""
 

@@ -382,6 +382,7 @@ def test_the_asset_shows_the_last_day_by_reason(stack: Stack, client: Client) ->
     }
     assert metadata["letters_24h"] >= 1
     assert metadata["replayed_24h"] <= metadata["letters_24h"]
+    assert metadata["losses_24h"] == 0
     for table, text in (("reasons_24h", "N"), ("newest_letters", "7")):
         cell = f"| &lt;b&gt;\\|of the page\\|&lt;/b&gt; {text} |"
         assert cell in metadata[table]

@@ -51,7 +51,8 @@ SAMPLE = 20
         "minutes while the market is open.",
         wrong="correct the code that refuses, then launch `replay_dead_letters` for the letters. "
         "`market.dead_letter_replays` records what became of each. Letters are missing while the "
-        "sink is down; they stay in the topic.",
+        "sink is down; they stay in the topic. `losses_24h` counts how often the broker lost some "
+        "before: their bytes are gone.",
     ),
 )
 def dead_letters(environment: Environment) -> dg.MaterializeResult[None]:
@@ -67,6 +68,7 @@ def dead_letters(environment: Environment) -> dg.MaterializeResult[None]:
         metadata={
             "letters_24h": sum(count.letters for count in counts),
             "replayed_24h": sum(count.replayed for count in counts),
+            "losses_24h": tables.dead_letter_losses(environment.settings(), since),
             "reasons_24h": _table(display.COUNT_COLUMNS, map(display.count_cells, counts)),
             "newest_letters": _table(display.LETTER_COLUMNS, map(display.letter_cells, letters)),
         }

@@ -4,6 +4,8 @@ The loader in the sink's process belongs to processes/test_dead_letters.py.
 """
 
 import base64
+import datetime as dt
+import time
 from typing import Any, cast
 
 import msgspec
@@ -14,10 +16,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from polygon_assets.messages import DeadLetter, encode
+from polygon_assets.inspection.health import heartbeat_problems
+from polygon_assets.inspection.tables import dead_letter_losses
+from polygon_assets.messages import DeadLetter, Heartbeat, encode
+from polygon_assets.serving import heartbeat_history
 from polygon_assets.serving.dead_letters import INGEST_TABLE, Selection, letters, parts
 from polygon_assets.settings import Settings
 from polygon_assets.streaming import dead_letter_loader
+from polygon_assets.streaming.consumer import TopicConsumer
 from polygon_assets.streaming.dead_letter_loader import DeadLetterLoader, fits, to_line
 from polygon_assets_tests.processes.harness import eventually
 from polygon_assets_tests.unit.serving.conftest import client, session_client, settings
@@ -146,3 +152,40 @@ def test_an_unexpected_error_of_the_thread_is_raised_in_its_owners_loop(
     with DeadLetterLoader(Settings()) as loader:
         eventually(has_raised, "the error is raised")
     assert loader.counters() == {}
+
+
+class LossyConsumer:
+    """A consumer without messages whose broker has lost some once."""
+
+    problem = ""
+    assigned = frozenset[int]()
+
+    def __init__(self) -> None:
+        self.losses = [False, True, False]
+
+    def read(self, _most: int, _seconds: float) -> list[Message]:
+        return []
+
+    def take_loss(self) -> bool:
+        return self.losses.pop(0)
+
+
+def test_letters_that_the_broker_lost_are_counted_where_people_look(
+    client: Client, settings: Settings
+) -> None:
+    loader, consumer = DeadLetterLoader(Settings()), LossyConsumer()
+    for _ in range(3):
+        loader._turn(cast(TopicConsumer, consumer))
+    assert loader.counters() == {"dead_letter_losses": 1}
+    now = time.time_ns() // 1_000_000
+    beats = [
+        Heartbeat("sink", f"host:{n}:1", "streaming", now, now + n + at, counters=counters)
+        for n in range(2)
+        for at, counters in enumerate(({}, loader.counters()))
+    ]
+    assert "the broker lost dead letters 1 time(s)" in heartbeat_problems(beats[-1], settings)[0]
+    assert heartbeat_problems(beats[0], settings) == []
+    heartbeat_history.store(client, beats)
+    since = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
+    assert dead_letter_losses(settings, since) == 2
+    assert dead_letter_losses(settings, since + dt.timedelta(hours=2)) == 0

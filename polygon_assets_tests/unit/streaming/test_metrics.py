@@ -93,6 +93,7 @@ def test_each_number_has_its_name_and_its_unit() -> None:
         "gaps_total": 2,
         "dead_letters_total": 0,
         "dead_letter_retries_total": 0,
+        "dead_letter_losses_total": 0,
         "program_info host:7:1": 1,
         **{
             f"state {state}": float(state == "streaming")
