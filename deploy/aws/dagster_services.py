@@ -37,6 +37,8 @@ HOME = "/app/deploy/aws"
 """DAGSTER_HOME: the folder of dagster.yaml in the image."""
 PARTS = ("vendor", "producer", "sink", "gap_filler", "airbyte", "warehouse")
 """Checks, sensors and runs reach every system; the webserver and the daemon reach none."""
+OPTIONAL_PARTS = ("connect",)
+"""They work where their own settings are set."""
 RUN: DagsterTask = "run"
 """Of the container, as EcsRunLauncher expects it, and of the tasks' tag."""
 PROBE = "import urllib.request as r; r.urlopen('http://127.0.0.1:{}/server_info', timeout=5)"
@@ -107,9 +109,11 @@ class DagsterServices(Construct):
         self._base, self._cluster, self._variables = base, cluster, variables
         self.run_log = log_group(Construct(self, "RunLog"), RUN)
         self.run = self._run_definition()
-        names = discovery.PrivateDnsNamespace(self, "Names", name=NAMESPACE, vpc=base.network.vpc)
+        self.names = discovery.PrivateDnsNamespace(
+            self, "Names", name=NAMESPACE, vpc=base.network.vpc
+        )
         self.services: Mapping[str, ecs.FargateService] = {
-            task: self._service(task, process, names) for task, process in PROCESSES.items()
+            task: self._service(task, process) for task, process in PROCESSES.items()
         }
         accept(
             base.roles.dagster["webserver"].node.find_child("DefaultPolicy"),
@@ -122,9 +126,7 @@ class DagsterServices(Construct):
         Tags.of(scope).add(PART, RUN)
         return task_definition(scope, self._container(RUN, RUN_PROCESS), self.run_log)
 
-    def _service(
-        self, task: DagsterTask, process: Process, names: discovery.PrivateDnsNamespace
-    ) -> ecs.FargateService:
+    def _service(self, task: DagsterTask, process: Process) -> ecs.FargateService:
         scope = Construct(self, task.capitalize())
         Tags.of(scope).add(PART, f"dagster-{task}")
         container = self._container(task, process)
@@ -138,7 +140,7 @@ class DagsterServices(Construct):
         )
         if task == "code":
             service.enable_cloud_map(
-                name=CODE_HOST, cloud_map_namespace=names, dns_ttl=Duration.seconds(10)
+                name=CODE_HOST, cloud_map_namespace=self.names, dns_ttl=Duration.seconds(10)
             )
         return service
 
@@ -175,4 +177,4 @@ class DagsterServices(Construct):
         if not process.has_our_code:
             return {}
         secrets = self._base.secrets
-        return {**secrets.of_parts(*PARTS), **secrets.of_alerts()}
+        return {**secrets.of_parts(*PARTS, *OPTIONAL_PARTS), **secrets.of_alerts()}

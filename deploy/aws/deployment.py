@@ -75,6 +75,8 @@ class Deployment(BaseModel):
     """Whether the live page runs; its secret must have a value before."""
     alert_webhook: bool = True
     """Whether alerts are posted to an address, which is stored as a secret."""
+    metrics_security_group: str = Field(default="", pattern=r"^$|^sg-[0-9a-f]+$")
+    """Of the Prometheus that scrapes the stream programs; empty: nobody reaches their metrics."""
     github_repository: str = Field(default="", pattern=r"^$|^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$")
     """`OWNER/NAME`: its tags may push images, its pull requests may read the stacks. Empty: no
     repository has a role."""

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 
 from deploy.aws.deployment import Deployment
 from deploy.aws.kafka import LOGIN
+from deploy.aws.network import METRICS_PORT
 from deploy.aws.storage import Storage
 from polygon_assets.provisioning.clickhouse.declaration import READER
 from polygon_assets.provisioning.snowflake.declaration import declare
-
-METRICS_PORT = 9770
-"""Of the producer; the others have the next three (`inspection.probe.metrics_port`)."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,8 @@ class ContainerVariables:
             "SUBSCRIPTIONS_BUCKET": self.storage.subscriptions.bucket_name,
             "ARCHIVE_BUCKET": self.storage.archive.bucket_name,
             "METRICS_PORT": str(METRICS_PORT),
-            # The health check runs in the container; no security group opens the port.
+            # The health check runs in the container. A security group opens the port only where the
+            # deployment names who scrapes it.
             "METRICS_HOST": "0.0.0.0",
         }
 

@@ -3,6 +3,8 @@
 Add a security group or a route here; the resources behind the groups belong to their own modules.
 """
 
+from urllib.parse import urlsplit
+
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
@@ -10,8 +12,11 @@ from constructs import Construct
 
 from deploy.aws.deployment import Deployment
 from deploy.aws.exceptions import accept
+from polygon_assets.messages import PROGRAMS
 
 HTTPS = 443
+METRICS_PORT = 9770
+"""Of the producer; the others have the next three (`inspection.probe.metrics_port`)."""
 POSTGRES = 5432
 CODE_SERVER = 4000
 """The port of Dagster's code server."""
@@ -47,6 +52,8 @@ class Network(Construct):
         self.database = self._group("Database", "the database of Dagster")
         self.brokers = self._group("Brokers", "Kafka brokers")
         self._connect(deployment)
+        if deployment.metrics_security_group:
+            self._let_scrape(deployment.metrics_security_group)
 
     def _connect(self, deployment: Deployment) -> None:
         """Open the ports that are needed, and no other."""
@@ -61,10 +68,19 @@ class Network(Construct):
         for tasks in (self.programs, self.dagster):
             tasks.add_egress_rule(brokers, ec2.Port.tcp(kafka), "Kafka")
             self.brokers.add_ingress_rule(tasks, ec2.Port.tcp(kafka), "SASL over TLS")
+        if port := _connect_port(deployment.settings.kafka_connect_url):
+            self.dagster.add_egress_rule(everywhere, ec2.Port.tcp(port), "Kafka Connect")
         self.dagster.add_egress_rule(self.database, ec2.Port.tcp(POSTGRES), "the database")
         self.database.add_ingress_rule(self.dagster, ec2.Port.tcp(POSTGRES), "Dagster")
         self.dagster.add_egress_rule(self.dagster, ec2.Port.tcp(CODE_SERVER), "the code server")
         self.dagster.add_ingress_rule(self.dagster, ec2.Port.tcp(CODE_SERVER), "Dagster")
+
+    def _let_scrape(self, security_group: str) -> None:
+        scraper = ec2.SecurityGroup.from_security_group_id(
+            self, "Scraper", security_group, mutable=False
+        )
+        first, last = METRICS_PORT, METRICS_PORT + len(PROGRAMS) - 1
+        self.programs.add_ingress_rule(scraper, ec2.Port.tcp_range(first, last), "metrics")
 
     def _group(self, name: str, members: str) -> ec2.SecurityGroup:
         return ec2.SecurityGroup(
@@ -92,6 +108,13 @@ class Network(Construct):
             destination=ec2.FlowLogDestination.to_cloud_watch_logs(group),
             traffic_type=ec2.FlowLogTrafficType.REJECT,
         )
+
+
+def _connect_port(url: str) -> int | None:
+    """The port of Connect's REST API; None where there is none, or where it is open anyway."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": HTTPS}.get(parts.scheme)
+    return None if port == HTTPS else port
 
 
 def _subnets(name: str, kind: ec2.SubnetType, mask: int) -> ec2.SubnetConfiguration:

@@ -35,6 +35,8 @@ class SecretOfSystem:
     endpoint: str
     """The setting that leads to the system: parts that require it get the secret."""
     keys: dict[str, str]
+    login: str = ""
+    """The setting of a user, where the system may ask for no login."""
 
     def needed_by(self, parts: Sequence[str]) -> bool:
         return any(self.endpoint in REQUIRED_SETTINGS[part] for part in parts)
@@ -56,7 +58,13 @@ SNOWFLAKE = SecretOfSystem(
 AIRBYTE = SecretOfSystem(
     "airbyte", "airbyte_workspace_id", {"AIRBYTE_CLIENT_SECRET": "AIRBYTE_CLIENT_SECRET"}
 )
-SYSTEMS = (POLYGON, KAFKA, CLICKHOUSE, SNOWFLAKE, AIRBYTE)
+CONNECT = SecretOfSystem(
+    "connect",
+    "kafka_connect_url",
+    {"KAFKA_CONNECT_PASSWORD": "KAFKA_CONNECT_PASSWORD"},
+    login="kafka_connect_user",
+)
+SYSTEMS = (POLYGON, KAFKA, CLICKHOUSE, SNOWFLAKE, AIRBYTE, CONNECT)
 ALERTS = "ALERT_WEBHOOK_URL"
 PAGE = ("CLICKHOUSE_PASSWORD", "PAGE_PASSWORD", "PAGE_COOKIE_SECRET")
 """The page's own: its users in ClickHouse and Snowflake may only read."""
@@ -136,7 +144,7 @@ class Secrets(Construct):
 def _is_used(system: SecretOfSystem, deployment: Deployment) -> bool:
     """Whether the deployment has the system: each stream needs the first three."""
     always = system in (POLYGON, KAFKA, CLICKHOUSE)
-    return always or system.endpoint.upper() in deployment.environment
+    return always or (system.login or system.endpoint).upper() in deployment.environment
 
 
 def _title(system: SecretOfSystem) -> str:

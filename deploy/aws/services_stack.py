@@ -41,6 +41,8 @@ class ServicesStack(Stack):
         streams = StreamServices(self, "Streams", base, cluster, variables)
         SinkScaling(self, "SinkScaling", streams.services["sink"])
         dagster = DagsterServices(self, "Dagster", base, cluster, variables)
+        if deployment.metrics_security_group:
+            streams.name_in(dagster.names)
         DagsterRights(
             self,
             "DagsterRights",

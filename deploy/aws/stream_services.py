@@ -6,9 +6,10 @@ Add what holds for each stream program here; more sinks while messages wait belo
 
 from collections.abc import Mapping
 
-from aws_cdk import Tags, TimeZone
+from aws_cdk import Duration, Tags, TimeZone
 from aws_cdk import aws_applicationautoscaling as autoscaling
 from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_servicediscovery as discovery
 from constructs import Construct
 
 from deploy.aws.base_stack import BaseStack
@@ -46,6 +47,13 @@ class StreamServices(Construct):
         self.services: Mapping[ProgramName, StreamService] = {
             program: StreamService(self, program, base, cluster, variables) for program in PROGRAMS
         }
+
+    def name_in(self, names: discovery.INamespace) -> None:
+        """Give each program's tasks a name, such as producer.polygon-assets.internal."""
+        for program, stream in self.services.items():
+            stream.service.enable_cloud_map(
+                name=program, cloud_map_namespace=names, dns_ttl=Duration.seconds(10)
+            )
 
 
 class StreamService(Construct):

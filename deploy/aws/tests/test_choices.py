@@ -7,21 +7,27 @@ import yaml
 
 from deploy.aws.app import BASE, SERVICES
 from deploy.aws.budget import PROJECT, PROJECT_TAG
+from deploy.aws.dagster_services import NAMESPACE
 from deploy.aws.deployment import Deployment
+from deploy.aws.network import METRICS_PORT
 from deploy.aws.sink_scaling import METRIC
 from deploy.aws.tests.conftest import AWS_FOLDER, synthesised
 from deploy.aws.tests.test_templates import Templates, containers, properties
+from polygon_assets.inspection.probe import metrics_port
 from polygon_assets.messages import PROGRAMS
 
-CONFLUENT_PORT = 9092
+CONFLUENT_PORT, CONNECT_PORT = 9092, 8083
+
+
+SCRAPER = "sg-0123456789abcdef0"
 
 
 @pytest.fixture(scope="module")
 def others(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Templates:
-    """Confluent Cloud, three NAT gateways, one database, no address for alerts, no page.
-
-    And ten times the market's peak: more copies, and larger tasks.
-    """
+    """Confluent Cloud with its Connect, three NAT gateways, one database, a scraper of metrics; no
+    address for alerts, no page, no GitHub. And ten times the market's peak: more copies, and larger
+    tasks."""
+    connect = {"KAFKA_CONNECT_URL": "http://connect.example:8083", "KAFKA_CONNECT_USER": "a-key"}
     load = {
         "FILTER_COPIES": "3",
         "SINK_COPIES": "2",
@@ -30,16 +36,18 @@ def others(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> 
         "ECS_TASK_SIZES": "producer=1:2;archiver=1:2",
     }
     choices = {
+        "environment": {**deployment.environment, **connect, **load},
+        "metrics_security_group": SCRAPER,
         "kafka": "confluent",
         "nat_gateways": 3,
         "database_standby": False,
         "alert_webhook": False,
         "page": False,
         "sinks_at_most": 12,
-        "environment": deployment.environment | load,
         "github_repository": "",
     }
-    other = Deployment.model_validate(deployment.model_dump() | choices)
+    # Not model_copy, which would keep the settings of the former environment.
+    other = Deployment.model_validate({**deployment.model_dump(), **choices})
     return synthesised(other, tmp_path_factory.mktemp("cdk"))
 
 
@@ -121,6 +129,50 @@ def test_programs_log_in_to_confluent_and_reach_its_port(others: Templates) -> N
     ]
     names = [one.get("Name") for one in properties(others[BASE], "AWS::SecretsManager::Secret")]
     assert "polygon-assets/kafka" in names
+
+
+def test_connect_has_a_secret_and_a_port_where_it_is_used(
+    others: Templates, templates: Templates
+) -> None:
+    def seen(template: Templates) -> tuple[set[str], bool]:
+        users = {
+            name
+            for name, container in containers(template).items()
+            if "KAFKA_CONNECT_PASSWORD" in {one["Name"] for one in container["Secrets"]}
+        }
+        rules = [
+            rule
+            for group in properties(template[BASE], "AWS::EC2::SecurityGroup")
+            for rule in group.get("SecurityGroupEgress", [])
+        ]
+        return users, CONNECT_PORT in {rule.get("FromPort") for rule in rules}
+
+    assert seen(templates) == (set(), False)
+    assert seen(others) == ({"code", "run"}, True)
+
+
+def test_metrics_are_reached_by_name_from_one_security_group(
+    others: Templates, templates: Templates, deployment: Deployment
+) -> None:
+    def names(template: Templates) -> set[str]:
+        return {
+            one["Name"] for one in properties(template[SERVICES], "AWS::ServiceDiscovery::Service")
+        }
+
+    assert names(templates) == {"code"}
+    assert names(others) == {"code", *PROGRAMS}
+    [rule] = [
+        rule
+        for rule in properties(others[BASE], "AWS::EC2::SecurityGroupIngress")
+        if rule.get("SourceSecurityGroupId") == SCRAPER
+    ]
+    settings = deployment.settings.model_copy(update={"metrics_port": METRICS_PORT})
+    ports = {program: metrics_port(settings, program) for program in PROGRAMS}
+    assert set(range(rule["FromPort"], rule["ToPort"] + 1)) == set(ports.values())
+    document = (AWS_FOLDER.parents[1] / "docs/metrics.md").read_text()
+    for program, port in ports.items():
+        assert f"names: [{program}.{NAMESPACE}], type: A, port: {port}," in document
+    assert "NetworkPrograms" in str(rule["GroupId"])
 
 
 def test_gateways_standby_and_webhook_follow_their_choices(
