@@ -6,6 +6,7 @@ A fill may be cut off and repeated at any moment: it publishes only what the tab
 """
 
 import datetime as dt
+import math
 import os
 import time
 from bisect import bisect_left, bisect_right
@@ -15,6 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaException
 
 from polygon_assets.clients import clickhouse, kafka, subscription_store
 from polygon_assets.clients.polygon import PolygonRest
@@ -26,6 +29,7 @@ from polygon_assets.clients.polygon_answers import (
 )
 from polygon_assets.errors import PolygonAssetsError
 from polygon_assets.gap_filling import decisions
+from polygon_assets.gap_filling.backlog import Backlog
 from polygon_assets.gap_filling.rest_seconds import (
     Differences,
     Key,
@@ -53,7 +57,7 @@ of a longer gap, so that it needs no more memory."""
 STORED_SECONDS = 120.0
 """Filter and sink store a message within a second or two; after an outage they work off a lag."""
 POLL_SECONDS = 0.5
-"""Between two queries whether the published rows are stored."""
+"""Between two queries whether the published rows are stored, and two looks at the backlog."""
 PORTION_SECONDS = 0.1
 """Rows are published in small portions, because live rows wait behind them: those of 100 symbols
 at once made the live stream 6 s late."""
@@ -164,9 +168,11 @@ class GapFiller:
         )
         self._clickhouse: Client = clickhouse.connect(settings)
         self._producer: Producer = kafka.connect_producer(settings)
+        self._backlog = Backlog(settings)
 
     def close(self) -> None:
         self._clickhouse.close()
+        self._backlog.close()
 
     def fill(self, entry: GapEntry, market_now: dt.datetime) -> GapEntry:
         """`fill_together` of one gap."""
@@ -301,7 +307,11 @@ class GapFiller:
         """Publish the differences evenly. Raises GapFillError without acknowledgement."""
         bars = [*chunk.missing, *chunk.corrected]
         portion = round(PORTION_SECONDS * self._settings.gap_fill_rows_per_second)
+        looked_at = -math.inf
         for start in range(0, len(bars), portion):
+            if time.monotonic() > looked_at + POLL_SECONDS:
+                self._yield_to_live_rows()
+                looked_at = time.monotonic()
             started = time.monotonic()
             for bar in bars[start : start + portion]:
                 self._producer.produce(RAW_TOPIC, encode(bar), bar.symbol.encode())
@@ -312,6 +322,23 @@ class GapFiller:
                 )
             time.sleep(max(0.0, started + PORTION_SECONDS - time.monotonic()))
         return bars
+
+    def _yield_to_live_rows(self) -> None:
+        """Wait while more messages wait for filter and sink than are published in a second."""
+        deadline = time.monotonic() + STORED_SECONDS
+        while (waiting := self._waiting()) > self._settings.gap_fill_rows_per_second:
+            if time.monotonic() > deadline:
+                raise GapFillError(
+                    f"{waiting:,} messages have waited for filter and sink for "
+                    f"{STORED_SECONDS:.0f} s: see `polygon-assets status` for what holds them up"
+                )
+            time.sleep(PORTION_SECONDS)
+
+    def _waiting(self) -> int:
+        try:
+            return self._backlog.messages()
+        except KafkaException as error:
+            raise GapFillError(f"the lag of filter and sink is unknown: {error}") from error
 
     def _wait_until_stored(self, bars: Sequence[RawAggregate]) -> None:
         """Return when each second is stored in this version or a newer one."""

@@ -24,7 +24,7 @@ class GapFillingSettings(SettingsGroup):
         ge=100,
         le=10_000_000,
         description="Filled seconds are published at most so fast, because live rows wait behind "
-        "them.",
+        "them; not while more messages than this wait for filter and sink.",
     )
     gap_fill_max_seconds: float = Field(
         3600.0,

@@ -1,15 +1,21 @@
 """What a fill counts and says of itself; what it stores belongs to processes/test_gap_filling."""
 
 import datetime as dt
-import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 from pydantic import SecretStr
 
 from polygon_assets.clients import clickhouse, kafka
 from polygon_assets.gap_filling import fill
-from polygon_assets.gap_filling.fill import Chunk, Outcome, Rows, chunk_size, progress
+from polygon_assets.gap_filling.fill import (
+    Chunk,
+    GapFillError,
+    Outcome,
+    Rows,
+    chunk_size,
+    progress,
+)
 from polygon_assets.gap_filling.rest_seconds import Differences
 from polygon_assets.market_calendar import REVISION_WINDOW
 from polygon_assets.messages import RawAggregate
@@ -70,19 +76,63 @@ class Broker:
         return 0
 
 
+class Waiting:
+    """So many messages wait for filter and sink, from one look to the next; the last one stays."""
+
+    def __init__(self, *messages: int) -> None:
+        self._messages = list(messages)
+
+    def messages(self) -> int:
+        return self._messages.pop(0) if len(self._messages) > 1 else self._messages[0]
+
+
+@dataclass
+class Clock:
+    """A clock that only a pause moves."""
+
+    now: float = 100.0
+    pauses: list[float] = field(default_factory=list)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+def publish(monkeypatch: pytest.MonkeyPatch, backlog: Waiting) -> tuple[Broker, Clock]:
+    """Publish 250 rows, 1,000 a second at most, while so many messages wait."""
+    broker, clock = Broker(), Clock()
+    monkeypatch.setattr(kafka, "connect_producer", lambda _: broker)
+    monkeypatch.setattr(clickhouse, "connect", lambda _: None)
+    monkeypatch.setattr(fill, "Backlog", lambda _: backlog)
+    settings = Settings(polygon_api_key=SecretStr("key"), gap_fill_rows_per_second=1_000)
+    filler = fill.GapFiller(settings, lambda _: None)
+    monkeypatch.setattr(fill, "time", clock)
+    filler._publish(Differences([bar(SINCE)] * 200, [bar(SINCE)] * 50))
+    return broker, clock
+
+
 def test_rows_are_published_in_portions_of_a_tenth_of_a_second(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    broker, pauses = Broker(), list[float]()
-    monkeypatch.setattr(kafka, "connect_producer", lambda _: broker)
-    monkeypatch.setattr(clickhouse, "connect", lambda _: None)
-    monkeypatch.setattr(time, "sleep", pauses.append)
-    settings = Settings(polygon_api_key=SecretStr("key"), gap_fill_rows_per_second=1_000)
-    filler = fill.GapFiller(settings, lambda _: None)
-    filler._publish(Differences([bar(SINCE)] * 200, [bar(SINCE)] * 50))
+    broker, clock = publish(monkeypatch, Waiting(1_000))
     assert broker.portions == [100, 100, 50]
-    assert len(pauses) == 3
-    assert max(pauses) <= 0.1
+    assert clock.pauses == pytest.approx([0.1, 0.1, 0.1])
+
+
+def test_a_fill_waits_while_live_rows_wait_for_filter_and_sink(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker, clock = publish(monkeypatch, Waiting(5_000, 1_001, 1_000))
+    assert broker.portions == [100, 100, 50]
+    assert len(clock.pauses) == 2 + 3
+
+
+def test_a_fill_gives_up_where_filter_or_sink_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(GapFillError, match="1,001 messages have waited for filter and sink"):
+        publish(monkeypatch, Waiting(1_001))
 
 
 def test_the_progress_is_a_bar_with_numbers() -> None:
