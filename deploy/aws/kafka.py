@@ -24,6 +24,7 @@ auto.create.topics.enable=false
 default.replication.factor=3
 min.insync.replicas=2
 unclean.leader.election.enable=false
+offsets.retention.minutes=20160
 """
 LOGIN = {"msk": ("SASL_SSL", "SCRAM-SHA-512"), "confluent": ("SASL_SSL", "PLAIN")}
 """By kind of Kafka: KAFKA_SECURITY_PROTOCOL and KAFKA_SASL_MECHANISM."""
