@@ -164,6 +164,7 @@ def test_a_missing_tool_fails_ci_instead_of_skipping_what_needs_it(
     assert bash and dirname  # noqa: PT018
     (tmp_path / "dirname").symlink_to(dirname)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("GOROOT", str(tmp_path))
     ended = subprocess.run(
         [bash, PROJECT / ".ci/run"], capture_output=True, text=True, timeout=60, check=False
     )
