@@ -160,9 +160,10 @@ class Daemon:
     def close(self) -> None:
         self._process.terminate()
         try:
-            assert self._process.wait(30) == 0
+            assert self._process.wait(120) == 0
         finally:
             self._process.kill()
+            self._process.wait()
 
 
 @pytest.fixture
