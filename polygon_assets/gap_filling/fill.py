@@ -1,12 +1,12 @@
 """Fills gaps: fetches their seconds by REST, publishes what differs, and compares key by key.
 
 Add a step of a fill here; what a gap is belongs to `streaming.gap_tracker`, which one is filled to
-`decisions`. The seconds go through RAW_TOPIC like streamed ones, so that all rows take one path.
-A fill may be cut off and repeated at any moment: it publishes only what the tables lack.
+`decisions`, how fast its seconds are published to `publication`. They go through RAW_TOPIC like
+streamed ones, so that all rows take one path. A fill may be cut off and repeated at any moment: it
+publishes only what the tables lack.
 """
 
 import datetime as dt
-import math
 import os
 import time
 from bisect import bisect_left, bisect_right
@@ -17,9 +17,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaException
-
-from polygon_assets.clients import clickhouse, kafka, subscription_store
+from polygon_assets.clients import clickhouse, subscription_store
 from polygon_assets.clients.polygon import PolygonRest
 from polygon_assets.clients.polygon_answers import (
     PolygonApiError,
@@ -27,9 +25,8 @@ from polygon_assets.clients.polygon_answers import (
     PolygonNoDataError,
     PolygonNotEntitledError,
 )
-from polygon_assets.errors import PolygonAssetsError
-from polygon_assets.gap_filling import decisions
-from polygon_assets.gap_filling.backlog import Backlog
+from polygon_assets.gap_filling import GapFillError, decisions
+from polygon_assets.gap_filling.publication import Publication
 from polygon_assets.gap_filling.rest_seconds import (
     Differences,
     Key,
@@ -40,16 +37,14 @@ from polygon_assets.gap_filling.rest_seconds import (
 )
 from polygon_assets.market_calendar import REVISION_WINDOW
 from polygon_assets.market_clock import calendar_of
-from polygon_assets.messages import RawAggregate, encode
+from polygon_assets.messages import RawAggregate
 from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.serving.queries import load
 from polygon_assets.settings import Settings
 from polygon_assets.subscriptions import WILDCARD, symbol_of
-from polygon_assets.topics import RAW_TOPIC
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
-    from confluent_kafka import Producer
 
 CHUNK_SYMBOLS, CHUNK_BARS = 100, 200_000
 """Symbols that are fetched, compared and published together, and their bars at most: fewer symbols
@@ -57,10 +52,7 @@ of a longer gap, so that it needs no more memory."""
 STORED_SECONDS = 120.0
 """Filter and sink store a message within a second or two; after an outage they work off a lag."""
 POLL_SECONDS = 0.5
-"""Between two queries whether the published rows are stored, and two looks at the backlog."""
-PORTION_SECONDS = 0.1
-"""Rows are published in small portions, because live rows wait behind them: those of 100 symbols
-at once made the live stream 6 s late."""
+"""Between two queries whether the published rows are stored."""
 NICENESS = 10
 """On a shared machine the live stream's programs get the processor before a fill."""
 RECENT = dt.timedelta(days=7)
@@ -69,10 +61,6 @@ and a quiet day would hide most of the small ones."""
 BAR_WIDTH = 20
 Fetched = tuple[list[RawAggregate], PolygonApiError | None]
 """A symbol's usable bars, and why others are missing."""
-
-
-class GapFillError(PolygonAssetsError):
-    """A gap could not be filled now; it stays in the ledger and is tried again."""
 
 
 @dataclass
@@ -167,12 +155,10 @@ class GapFiller:
             concurrency=settings.gap_fill_concurrency,
         )
         self._clickhouse: Client = clickhouse.connect(settings)
-        self._producer: Producer = kafka.connect_producer(settings)
-        self._backlog = Backlog(settings)
+        self._publication = Publication(settings)
 
     def close(self) -> None:
         self._clickhouse.close()
-        self._backlog.close()
 
     def fill(self, entry: GapEntry, market_now: dt.datetime) -> GapEntry:
         """`fill_together` of one gap."""
@@ -209,8 +195,9 @@ class GapFiller:
             with _yielding_the_processor():
                 for chunk in self._chunks(entry, scope.symbols):
                     outcome.take(chunk)
+                    self._publication.publish(chunk.differences.bars)
                     # Kept only until they are stored: memory stays flat for any set of symbols.
-                    waiting = self._not_stored([*waiting, *self._publish(chunk.differences)])
+                    waiting = self._not_stored([*waiting, *chunk.differences.bars])
         except (PolygonNotEntitledError, PolygonNoDataError) as error:
             return [replace(gap, state="unfillable", note=str(error)) for gap in gaps]
         self._wait_until_stored(waiting)
@@ -302,43 +289,6 @@ class GapFiller:
         parameters = {"symbols": list(symbols), "since": since, "until": until}
         rows = self._clickhouse.query(load("seconds_of_symbols"), parameters=parameters).result_rows
         return {(symbol, start): StoredSecond(*values) for symbol, start, *values in rows}
-
-    def _publish(self, chunk: Differences) -> list[RawAggregate]:
-        """Publish the differences evenly. Raises GapFillError without acknowledgement."""
-        bars = [*chunk.missing, *chunk.corrected]
-        portion = round(PORTION_SECONDS * self._settings.gap_fill_rows_per_second)
-        looked_at = -math.inf
-        for start in range(0, len(bars), portion):
-            if time.monotonic() > looked_at + POLL_SECONDS:
-                self._yield_to_live_rows()
-                looked_at = time.monotonic()
-            started = time.monotonic()
-            for bar in bars[start : start + portion]:
-                self._producer.produce(RAW_TOPIC, encode(bar), bar.symbol.encode())
-            if left := self._producer.flush(kafka.ACKNOWLEDGE_SECONDS):
-                raise GapFillError(
-                    f"Kafka did not acknowledge {left:,} messages "
-                    f"within {kafka.ACKNOWLEDGE_SECONDS:.0f} s"
-                )
-            time.sleep(max(0.0, started + PORTION_SECONDS - time.monotonic()))
-        return bars
-
-    def _yield_to_live_rows(self) -> None:
-        """Wait while more messages wait for filter and sink than are published in a second."""
-        deadline = time.monotonic() + STORED_SECONDS
-        while (waiting := self._waiting()) > self._settings.gap_fill_rows_per_second:
-            if time.monotonic() > deadline:
-                raise GapFillError(
-                    f"{waiting:,} messages have waited for filter and sink for "
-                    f"{STORED_SECONDS:.0f} s: see `polygon-assets status` for what holds them up"
-                )
-            time.sleep(PORTION_SECONDS)
-
-    def _waiting(self) -> int:
-        try:
-            return self._backlog.messages()
-        except KafkaException as error:
-            raise GapFillError(f"the lag of filter and sink is unknown: {error}") from error
 
     def _wait_until_stored(self, bars: Sequence[RawAggregate]) -> None:
         """Return when each second is stored in this version or a newer one."""

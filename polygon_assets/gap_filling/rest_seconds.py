@@ -42,6 +42,10 @@ class Differences:
     missing: list[RawAggregate]
     corrected: list[RawAggregate]
 
+    @property
+    def bars(self) -> list[RawAggregate]:
+        return [*self.missing, *self.corrected]
+
 
 def usable(
     symbol: str,

@@ -5,7 +5,7 @@ Which gap is due, and which waits, belongs to the unit tests; how a gap comes in
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -14,8 +14,9 @@ import pytest
 
 from polygon_assets.clients import clickhouse
 from polygon_assets.clients.polygon import PolygonRest
-from polygon_assets.gap_filling.fill import GapFiller, GapFillError, Scope
-from polygon_assets.gap_filling.rest_seconds import Differences
+from polygon_assets.gap_filling import GapFillError
+from polygon_assets.gap_filling.fill import GapFiller, Scope
+from polygon_assets.gap_filling.publication import Publication
 from polygon_assets.market_calendar import REVISION_WINDOW
 from polygon_assets.messages import RawAggregate
 from polygon_assets.serving.gap_ledger import GapEntry
@@ -108,14 +109,14 @@ def test_the_next_symbols_are_requested_while_the_last_ones_are_published(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     entry, settings = crash_and_return(live, programs), live.settings
-    publish = GapFiller._publish
+    publish = Publication.publish
 
-    def after_the_next_request(self: GapFiller, chunk: Differences) -> list[RawAggregate]:
+    def after_the_next_request(self: Publication, bars: Sequence[RawAggregate]) -> None:
         if len(asked) < len(SYMBOLS):
             eventually(lambda: len(asked) > 1, "the next symbol is requested")
-        return publish(self, chunk)
+        publish(self, bars)
 
-    monkeypatch.setattr(GapFiller, "_publish", after_the_next_request)
+    monkeypatch.setattr(Publication, "publish", after_the_next_request)
     monkeypatch.setattr("polygon_assets.gap_filling.fill.CHUNK_SYMBOLS", 1)
     assert filler.fill(entry, now()).rows_added > 0
     assert sorted(asked) == sorted(SYMBOLS)

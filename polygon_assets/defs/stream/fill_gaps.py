@@ -115,7 +115,7 @@ def _fill_together(
     """Fill gaps and store their new states; why each failed, so that the next ones go on."""
     from polygon_assets.clients.polygon_answers import PolygonApiError, PolygonUnavailableError
     from polygon_assets.clients.subscription_store import SubscriptionStoreError
-    from polygon_assets.gap_filling.fill import GapFillError
+    from polygon_assets.gap_filling import GapFillError
 
     gaps = [gap for gap in group if _store_unless_waived(client, replace(gap, state="filling"))]
     if not gaps:

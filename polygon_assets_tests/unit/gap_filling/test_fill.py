@@ -1,16 +1,18 @@
 """What a fill counts and says of itself; what it stores belongs to processes/test_gap_filling."""
 
 import datetime as dt
-from dataclasses import dataclass, field, replace
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
 
-from polygon_assets.clients import clickhouse, kafka
+from polygon_assets.clients import clickhouse
 from polygon_assets.gap_filling import fill
 from polygon_assets.gap_filling.fill import (
     Chunk,
-    GapFillError,
     Outcome,
     Rows,
     chunk_size,
@@ -61,78 +63,28 @@ def test_fewer_symbols_of_a_longer_gap_are_fetched_together() -> None:
     assert chunk_size(dt.timedelta(days=30)) == 1
 
 
-class Broker:
-    """Stands for Kafka and remembers how many rows each portion had."""
+def test_a_fill_leaves_the_processor_to_the_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a thread, whose niceness ends with it where the user may not lower it again."""
 
-    def __init__(self) -> None:
-        self.portions, self._rows = list[int](), 0
+    def nicenesses() -> tuple[int, int, int]:
+        seen = []
 
-    def produce(self, *_: object) -> None:
-        self._rows += 1
+        def chunks(*_: object) -> Iterator[Chunk]:
+            seen.append(os.getpriority(os.PRIO_PROCESS, 0))
+            yield Chunk(1, [], Differences([], []), {})
 
-    def flush(self, _seconds: float) -> int:
-        self.portions.append(self._rows)
-        self._rows = 0
-        return 0
+        monkeypatch.setattr(clickhouse, "connect", lambda _: None)
+        monkeypatch.setattr(fill.GapFiller, "scope", lambda *_: fill.Scope(("A.X",), ["X"]))
+        monkeypatch.setattr(fill.GapFiller, "_chunks", chunks)
+        filler = fill.GapFiller(Settings(polygon_api_key=SecretStr("key")), lambda _: None)
+        before = os.getpriority(os.PRIO_PROCESS, 0)
+        filler.fill(GapEntry("g", SINCE, SINCE + 10 * SECOND, "crash"), SINCE)
+        return before, seen[0], os.getpriority(os.PRIO_PROCESS, 0)
 
-
-class Waiting:
-    """So many messages wait for filter and sink, from one look to the next; the last one stays."""
-
-    def __init__(self, *messages: int) -> None:
-        self._messages = list(messages)
-
-    def messages(self) -> int:
-        return self._messages.pop(0) if len(self._messages) > 1 else self._messages[0]
-
-
-@dataclass
-class Clock:
-    """A clock that only a pause moves."""
-
-    now: float = 100.0
-    pauses: list[float] = field(default_factory=list)
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        self.now += seconds
-
-
-def publish(monkeypatch: pytest.MonkeyPatch, backlog: Waiting) -> tuple[Broker, Clock]:
-    """Publish 250 rows, 1,000 a second at most, while so many messages wait."""
-    broker, clock = Broker(), Clock()
-    monkeypatch.setattr(kafka, "connect_producer", lambda _: broker)
-    monkeypatch.setattr(clickhouse, "connect", lambda _: None)
-    monkeypatch.setattr(fill, "Backlog", lambda _: backlog)
-    settings = Settings(polygon_api_key=SecretStr("key"), gap_fill_rows_per_second=1_000)
-    filler = fill.GapFiller(settings, lambda _: None)
-    monkeypatch.setattr(fill, "time", clock)
-    filler._publish(Differences([bar(SINCE)] * 200, [bar(SINCE)] * 50))
-    return broker, clock
-
-
-def test_rows_are_published_in_portions_of_a_tenth_of_a_second(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    broker, clock = publish(monkeypatch, Waiting(1_000))
-    assert broker.portions == [100, 100, 50]
-    assert clock.pauses == pytest.approx([0.1, 0.1, 0.1])
-
-
-def test_a_fill_waits_while_live_rows_wait_for_filter_and_sink(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    broker, clock = publish(monkeypatch, Waiting(5_000, 1_001, 1_000))
-    assert broker.portions == [100, 100, 50]
-    assert len(clock.pauses) == 2 + 3
-
-
-def test_a_fill_gives_up_where_filter_or_sink_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(GapFillError, match="1,001 messages have waited for filter and sink"):
-        publish(monkeypatch, Waiting(1_001))
+    with ThreadPoolExecutor(1) as threads:
+        before, within, after = threads.submit(nicenesses).result()
+    assert within == max(before, fill.NICENESS)
+    assert after in (before, fill.NICENESS)
 
 
 def test_the_progress_is_a_bar_with_numbers() -> None:
