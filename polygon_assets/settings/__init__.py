@@ -79,12 +79,8 @@ class Settings(
 
     def copies(self, program: str) -> int:
         """How many copies of a stream program run at the same time."""
-        return {
-            "producer": self.producer_copies,
-            "filter": self.filter_copies,
-            "sink": self.sink_copies,
-            "archiver": self.archiver_copies,
-        }[program]
+        copies: int = getattr(self, f"{program}_copies")
+        return copies
 
     @model_validator(mode="after")
     def _give_each_copy_a_partition(self) -> Self:

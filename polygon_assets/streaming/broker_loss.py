@@ -51,10 +51,7 @@ def report_broker_loss(
     ends = [gap_end_ms(stamps.start_timestamp, stamps.received_at) for stamps in _stamps(first)]
     until = max(ends, default=beat.sent_at)
     since = min([until, *(_newest_before(settings, beat) or [until - UNKNOWN_MS])])
-    # Partitions may report losses that begin at the same second and end at others.
-    gap = Gap(f"{beat.program}-{since}-{until}", "broker", since, until, beat.epoch)
-    publisher.count("gaps")
-    delivery.send_eventually(GAP_TOPIC, gap.gap_id.encode(), encode(gap))
+    _queue(delivery, publisher, since, until)
 
 
 def report_unstored(
@@ -79,6 +76,12 @@ def report_unstored(
         clamped_utc(since),
         clamped_utc(until),
     )
+    _queue(delivery, publisher, since, until)
+
+
+def _queue(delivery: Delivery, publisher: HeartbeatPublisher, since: int, until: int) -> None:
+    beat = publisher.beat
+    # Partitions may report losses that begin at the same second and end at others.
     gap = Gap(f"{beat.program}-{since}-{until}", "broker", since, until, beat.epoch)
     publisher.count("gaps")
     delivery.send_eventually(GAP_TOPIC, gap.gap_id.encode(), encode(gap))
