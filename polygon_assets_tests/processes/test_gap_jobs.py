@@ -2,16 +2,19 @@
 
 import datetime as dt
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
 import dagster as dg
 import pytest
+from clickhouse_connect.driver.client import Client
 
 from polygon_assets.clients import clickhouse
 from polygon_assets.defs.assets.stream_gaps import stream_gaps
 from polygon_assets.defs.stream.fill_gaps import fill_gaps, waive_gaps
-from polygon_assets.gap_filling.fill import GapFiller, GapFillError
+from polygon_assets.gap_filling import GapFillError
+from polygon_assets.gap_filling.fill import GapFiller
 from polygon_assets.local.launcher.stack import Stack
 from polygon_assets.market_calendar import NEW_YORK
 from polygon_assets.serving import gap_ledger
@@ -23,13 +26,48 @@ from polygon_assets_tests.processes.harness import put_in_force
 SERVERS = ("kafka", "clickhouse", "s3")
 
 
-def test_a_gap_that_cannot_be_filled_holds_up_no_other_and_a_person_may_waive_it(
-    stack: Stack, settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def environment(stack: Stack) -> dict[str, OfStack]:
+    values = {name.lower(): value for name, value in stack.environment().items()}
+    return {"environment": OfStack(values=values)}
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[Client]:
+    with closing(clickhouse.connect(settings)) as client:
+        yield client
+
+
+def a_gap(gap_id: str) -> GapEntry:
+    moment = now() - dt.timedelta(hours=1)
+    return GapEntry(gap_id, moment, moment, "crash")
+
+
+def run(job: dg.JobDefinition, environment: dict[str, OfStack], **config: object) -> bool:
+    """Whether the run of a job with one op succeeds."""
+    [op] = job.nodes
+    result = job.execute_in_process(
+        resources=environment,
+        run_config={"ops": {op.name: {"config": config}}},
+        raise_on_error=False,
+    )
+    return result.success
+
+
+def state(client: Client, gap_id: str) -> tuple[str, str]:
+    """A gap's state and note."""
+    [entry] = [entry for entry in gap_ledger.read(client) if entry.gap_id == gap_id]
+    return entry.state, entry.note
+
+
+def test_a_gap_that_cannot_be_filled_holds_up_no_other(
+    settings: Settings,
+    client: Client,
+    environment: dict[str, OfStack],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put_in_force(settings, "A.AAPL")
-    moment = now() - dt.timedelta(hours=1)
-    bad = GapEntry("bad", moment, moment, "crash")
-    good = replace(bad, gap_id="good", channels=("A.AAPL",))
+    gap_ledger.store(client, [a_gap("bad"), replace(a_gap("good"), channels=("A.AAPL",))], now())
 
     def fail_for_bad(_filler: GapFiller, gaps: list[GapEntry], _now: dt.datetime) -> list[GapEntry]:
         if gaps[0].gap_id == "bad":
@@ -37,42 +75,41 @@ def test_a_gap_that_cannot_be_filled_holds_up_no_other_and_a_person_may_waive_it
         return [replace(gap, state="verified", note="") for gap in gaps]
 
     monkeypatch.setattr(GapFiller, "fill_together", fail_for_bad)
-    values = {name.lower(): value for name, value in stack.environment().items()}
-    environment = {"environment": OfStack(values=values)}
+    assert not run(fill_gaps, environment, gap_ids=["bad", "good"])
+    assert state(client, "bad") == ("open", "out of cheese")
+    assert state(client, "good") == ("verified", "")
+    assert not run(fill_gaps, environment, gap_ids=["nonsense"])
 
-    def run(job: dg.JobDefinition, op: str, **config: object) -> bool:
-        result = job.execute_in_process(
-            resources=environment,
-            run_config={"ops": {op: {"config": config}}},
-            raise_on_error=False,
-        )
-        return result.success
 
-    with closing(clickhouse.connect(settings)) as client:
-        gap_ledger.store(client, [bad, good], now())
-
-        def states() -> list[tuple[str, str]]:
-            entries = {entry.gap_id: entry for entry in gap_ledger.read(client)}
-            return [(entries[name].state, entries[name].note) for name in ("bad", "good")]
-
-        assert not run(fill_gaps, "fill", gap_ids=["bad", "good"])
-        assert states() == [("open", "out of cheese"), ("verified", "")]
-        assert not run(fill_gaps, "fill", gap_ids=["nonsense"])
-        assert not run(waive_gaps, "waive", gap_ids=[], reason="none is named")
-        assert not run(waive_gaps, "waive", gap_ids=["bad"], reason=" ")
-
-        def fill_ends_at_the_same_moment(_seconds: float) -> None:
-            monkeypatch.setattr(time, "sleep", lambda _seconds: None)
-            gap_ledger.store(client, [replace(bad, state="filled")], now())
-
-        monkeypatch.setattr(time, "sleep", fill_ends_at_the_same_moment)
-        assert run(waive_gaps, "waive", gap_ids=["bad"], reason="a test")
-        assert states() == [("waived", "a test"), ("verified", "")]
-
+def test_a_person_waives_a_gap_with_a_reason_and_the_ledger_shows_it(
+    client: Client, environment: dict[str, OfStack]
+) -> None:
+    gap = a_gap("accepted")
+    gap_ledger.store(client, [gap], now())
+    assert not run(waive_gaps, environment, gap_ids=[], reason="none is named")
+    assert not run(waive_gaps, environment, gap_ids=["accepted"], reason=" ")
+    assert run(waive_gaps, environment, gap_ids=["accepted"], reason="a test")
+    assert state(client, "accepted") == ("waived", "a test")
     shown = dg.materialize([stream_gaps], resources=environment)
     [materialization] = shown.asset_materializations_for_node("clickhouse__stream_gaps")
     table = str(materialization.metadata["newest_settled"].value)
-    since = f"{moment.astimezone(NEW_YORK):%Y-%m-%d %H:%M:%S}"
-    assert f"| {since} | " in table
+    assert f"| {gap.since.astimezone(NEW_YORK):%Y-%m-%d %H:%M:%S} | " in table
     assert "| waived | 0 | 0 |" in table
     assert "a test" in str(materialization.metadata["notes"].value)
+
+
+def test_a_fill_that_ends_at_the_same_moment_does_not_undo_a_waiver(
+    client: Client, environment: dict[str, OfStack], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gap = a_gap("raced")
+    gap_ledger.store(client, [gap], now())
+    sleep, fills = time.sleep, [replace(gap, state="filled")]
+
+    def store_its_state_first(seconds: float) -> None:
+        if fills and state(client, "raced")[0] == "waived":
+            gap_ledger.store(client, [fills.pop()], now())
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", store_its_state_first)
+    assert run(waive_gaps, environment, gap_ids=["raced"], reason="a test")
+    assert state(client, "raced") == ("waived", "a test")

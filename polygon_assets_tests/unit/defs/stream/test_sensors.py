@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
 import dagster as dg
 import pytest
@@ -15,16 +16,17 @@ from polygon_assets.definitions import build_defs
 from polygon_assets.defs.graph.keys import OHLCV_1M, STOCK_AGGREGATES
 from polygon_assets.defs.graph.resources import Environment
 from polygon_assets.defs.graph.runs import NEEDS_HUMAN_TAG
-from polygon_assets.defs.stream import decisions, facts, sensors
+from polygon_assets.defs.stream import decisions, facts, fill_gaps, sensors
 from polygon_assets.defs.stream.day_closing import DayFacts
 from polygon_assets.defs.stream.jobs import ETAG_TAG, PROGRAM_TAG
-from polygon_assets.defs.stream.open_days import DAYS_BACK, RECORDED_DAYS_BACK, open_days
+from polygon_assets.defs.stream.open_days import open_days
 from polygon_assets.defs.stream.schedules import _settling, ohlcv_1m_while_open
 from polygon_assets.defs.stream.sensors import (
     stream_supervisor,
     subscriptions_csv,
     trading_day_closer,
 )
+from polygon_assets.inspection import InspectionError, gaps
 from polygon_assets.market_calendar import ONE_DAY, MarketCalendar
 from polygon_assets.messages import PROGRAMS
 from polygon_assets.serving.gap_ledger import GapEntry
@@ -193,15 +195,23 @@ class TestCsv:
 
 
 def test_after_weeks_without_power_older_days_are_recorded_than_may_be_closed(
-    instance: dg.DagsterInstance,
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calendar, now = MarketCalendar("NYSE"), dt.datetime(2026, 11, 30, 17, tzinfo=dt.UTC)
-    closed, recorded = (
-        open_days(instance, calendar, now, [], days) for days in (DAYS_BACK, RECORDED_DAYS_BACK)
-    )
+    closed = open_days(instance, calendar, now, [])
     assert (len(closed), closed[0]) == (5, dt.date(2026, 11, 23)), "Thanksgiving is no trading day"
-    assert (len(recorded), recorded[0]) == (20, dt.date(2026, 11, 2))
-    assert recorded[-5:] == closed
+    recorded: list[dt.date] = []
+
+    def record(*arguments: Any) -> NoReturn:
+        recorded.extend(arguments[3])
+        raise InspectionError("enough seen")
+
+    monkeypatch.setattr(gaps, "ledger", lambda _settings: [])
+    monkeypatch.setattr(fill_gaps, "record", record)
+    monkeypatch.setattr(OpenMarket, "calendar", lambda _environment: calendar)
+    assert "enough seen" in reason(tick(fill_gaps.gap_filler, instance))
+    assert len(recorded) == 20
+    assert recorded == sorted(recorded)
 
 
 class TestDays:
