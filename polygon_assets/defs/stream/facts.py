@@ -14,7 +14,6 @@ from polygon_assets.defs.graph.runs import run_facts
 from polygon_assets.defs.stream.day_closing import DayFacts
 from polygon_assets.defs.stream.decisions import CsvFacts, StreamFacts
 from polygon_assets.defs.stream.jobs import ETAG_TAG, stream_job_name
-from polygon_assets.defs.stream.runners import copies
 from polygon_assets.gap_filling import record
 from polygon_assets.gap_filling.coverage import Interval
 from polygon_assets.inspection import connectors, streams, tables
@@ -41,7 +40,7 @@ def stream_facts(
         run_facts(instance, dg.RunsFilter(job_name=stream_job_name(program))),
         heartbeat,
         missing_settings(settings, *parts),
-        copies(settings, program),
+        settings.copies(program),
         outlives_run=settings.stream_runner != "process",
         replaced_by=connectors.KAFKA_CONNECT if connectors.replaces(settings, program) else "",
         desired_tasks=desired_tasks,

@@ -42,8 +42,3 @@ def runner_for(
         EcsLimits(settings.ecs_start_seconds),
         log,
     )
-
-
-def copies(settings: Settings, program: str) -> int:
-    """How many copies of a program run at the same time."""
-    return settings.copies(program)
