@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from polygon_assets.clients import kafka, kafka_access
 from polygon_assets.errors import PolygonAssetsError
@@ -35,6 +35,11 @@ LARGEST_RAW_BYTES = 256 * 1024
 """A dead letter must fit into a Kafka message (1 MiB by default) after base64."""
 MOST_KEPT = 10_000
 """Dead letters and gaps that wait in memory while Kafka accepts nothing."""
+MOST_REFUSED = 500_000
+"""Refused messages that wait in memory to be sent again; they take about 200 MB, as the client's
+own queue does."""
+RESENT_AT_ONCE = 10_000
+"""More would keep the program from its other work for longer than a blink."""
 LONGEST_REASON = 1_000
 """A reason quotes the rejected value, which may be as long as the message."""
 
@@ -84,10 +89,8 @@ class Delivery:
         """The client's last error; empty when the last flush delivered everything."""
 
     def send(self, topic: str, key: bytes | None, value: bytes) -> bool:
-        """Queue a message. False, and nothing queued, when the queue is full."""
-        try:
-            self._producer.produce(topic, value, key)
-        except BufferError:
+        """Queue a message. False, and nothing queued, when no more may wait."""
+        if len(self._failed) >= MOST_REFUSED or not self._produce(topic, key, value):
             return False
         self._queued.total += 1
         return True
@@ -126,8 +129,9 @@ class Delivery:
         if self._failed and time.monotonic() >= self._retry_at:
             failed, self._failed = self._failed, []
             for position, message in enumerate(failed):
-                if not self.send(*message):
-                    self._failed.extend(failed[position:])
+                if position == RESENT_AT_ONCE or not self._produce(*message):
+                    # Before those that are refused again, so that each topic gets its turn.
+                    self._failed = failed[position:] + self._failed
                     break
 
     def flush(self, seconds: float) -> int:
@@ -161,21 +165,33 @@ class Delivery:
         """
         return self.pending > self._queued.within(OVERDUE_SECONDS)
 
+    def _produce(self, topic: str, key: bytes | None, value: bytes) -> bool:
+        """Give the client a message. False when its queue is full."""
+        try:
+            self._producer.produce(topic, value, key)
+        except BufferError:
+            return False
+        except KafkaException as error:
+            # The client does not ask the brokers while it knows that they would refuse it.
+            self._refused(error.args[0], topic, key, value)
+        return True
+
     def _on_failure(self, error: "KafkaError", message: "Message") -> None:
-        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and message.topic() == DEAD_LETTER_TOPIC:
+        self._refused(error, message.topic() or "", message.key(), message.value() or b"")
+
+    def _refused(self, error: "KafkaError", topic: str, key: bytes | None, value: bytes) -> None:
+        """Keep a message to send it again, if another time may help."""
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and topic == DEAD_LETTER_TOPIC:
             _log.error(
-                "a dead letter is lost, because it is too long for the broker: %.1000s",
-                message.value(),
+                "a dead letter is lost, because it is too long for the broker: %.1000s", value
             )
             return
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            raise UndeliverableError(
-                f"{message.topic()}: {error}; raise the topic's max.message.bytes"
-            )
-        self.problem = kafka_access.explain(self._settings, error, "WRITE", message.topic() or "")
+            raise UndeliverableError(f"{topic}: {error}; raise the topic's max.message.bytes")
+        self.problem = kafka_access.explain(self._settings, error, "WRITE", topic)
         self._refused_at = time.monotonic()
         self._retry_at = self._refused_at + RETRY_SECONDS
-        self._failed.append((message.topic() or "", message.key(), message.value() or b""))
+        self._failed.append((topic, key, value))
 
     def _on_error(self, error: "KafkaError") -> None:
         self.problem = kafka_access.explain(self._settings, error)

@@ -164,6 +164,8 @@ class HeartbeatPublisher:
         self.beat.restarts = restarts_after(others, self.beat, calendar_of(settings), copies)
 
     def _publish(self) -> None:
+        from confluent_kafka import KafkaException
+
         counters = self.beat.counters
         self._totals.append((counters.get("read", 0), counters.get("refused", 0)))
         (first_read, first_refused), (read, refused) = self._totals[0], self._totals[-1]
@@ -178,7 +180,11 @@ class HeartbeatPublisher:
         key = f"{self.beat.program}{standby}"
         self.published = copy.copy(self.beat)
         report = partial(self._on_delivery, self.published.sent_at)
-        self._producer.produce(STATUS_TOPIC, encode(self.published), key, on_delivery=report)
+        try:
+            self._producer.produce(STATUS_TOPIC, encode(self.published), key, on_delivery=report)
+        except KafkaException as error:
+            # The client does not ask the brokers while it knows that they would refuse it.
+            report(error.args[0], None)
         self._producer.poll(0)
 
 

@@ -12,8 +12,9 @@ from polygon_assets.inspection import KafkaUnreachableError
 from polygon_assets.inspection.streams import missing_topics, positions
 from polygon_assets.local.launcher.ports import free_port
 from polygon_assets.local.launcher.stack import Stack
-from polygon_assets.messages import RawAggregate
+from polygon_assets.messages import RawAggregate, encode
 from polygon_assets.settings import Settings
+from polygon_assets.streaming.delivery import Delivery
 from polygon_assets.topics import (
     FILTER_GROUP,
     FILTERED_TOPIC,
@@ -38,6 +39,7 @@ from polygon_assets_tests.processes.harness import (
     Programs,
     beat,
     put_in_force,
+    raw_aggregates,
     send_raw,
 )
 from polygon_assets_tests.processes.live_market import SYMBOLS, Live
@@ -192,3 +194,20 @@ def test_events_that_the_broker_refused_are_delivered_once_the_right_is_granted(
     assert program.stop() == 0, program.log
     assert live.gaps() == []
     assert live.missing(*SYMBOLS) == []
+
+
+def test_events_that_the_client_itself_refuses_are_delivered_too(
+    settings: Settings, administrator: Administrator
+) -> None:
+    """At a high rate most are: the client asks no broker while it knows what it would say."""
+    delivery = Delivery(settings)
+    events = seconds_of("REFUSED", 3_000)
+    administrator.forbid(USER, "WRITE", RAW_TOPIC)
+    for event in events:
+        assert delivery.send(RAW_TOPIC, event.symbol.encode(), encode(event))
+        delivery.serve(0.001)
+    assert f"write topic {RAW_TOPIC}; an administrator" in delivery.refusal
+    administrator.allow(USER, "WRITE", RAW_TOPIC)
+    assert delivery.flush(10) == 0
+    written = [item for item in raw_aggregates(settings) if item.symbol == "REFUSED"]
+    assert starts_of(written) == starts_of(events)

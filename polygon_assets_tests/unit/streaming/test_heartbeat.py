@@ -4,7 +4,9 @@ The heartbeats of real programs belong to processes/, what they mean to unit/ins
 """
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
+from polygon_assets.clients import kafka
 from polygon_assets.market_calendar import MarketCalendar
 from polygon_assets.messages import Heartbeat
 from polygon_assets.settings import Settings
@@ -51,6 +53,21 @@ def test_a_loop_that_waits_for_a_kafka_that_is_away_does_not_hang_until_it_is_ba
 def test_a_broker_that_never_was_there_is_away_too(publisher: HeartbeatPublisher) -> None:
     assert publisher.beat.acknowledged_at is None
     assert not publisher._is_hung(TICKED + 3_000)
+
+
+def test_a_heartbeat_that_the_client_itself_refuses_is_named_and_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class RefusingClient:
+        def produce(self, *_: object, **__: object) -> None:
+            raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+
+        def poll(self, _seconds: float) -> None:
+            """It reports nothing."""
+
+    monkeypatch.setattr(kafka, "connect_producer", lambda *_, **__: RefusingClient())
+    HeartbeatPublisher("sink", SETTINGS)._publish()
+    assert "a heartbeat was not delivered: Kafka at 127.0.0.1:1 does not let user" in caplog.text
 
 
 NOON = 1_795_194_000_000
