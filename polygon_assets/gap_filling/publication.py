@@ -5,14 +5,18 @@ Add a rule about how fast is published here; which seconds are published belongs
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from polygon_assets.clients import kafka
+from polygon_assets.clients import kafka, kafka_access
 from polygon_assets.gap_filling import GapFillError
 from polygon_assets.inspection import KafkaUnreachableError
 from polygon_assets.inspection.streams import positions
 from polygon_assets.messages import RawAggregate, encode
 from polygon_assets.settings import Settings
 from polygon_assets.topics import RAW_TOPIC, READERS
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError, Message
 
 PORTION_SECONDS = 0.1
 """Rows are published in small portions, because live rows wait behind them: those of 100 symbols
@@ -29,7 +33,11 @@ class Publication:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._producer = kafka.connect_producer(settings)
+        self._refusal = ""
+        self._producer = kafka.connect_producer(
+            settings,
+            **{"delivery.report.only.error": True, "on_delivery": self._on_failure},
+        )
 
     def publish(self, bars: Sequence[RawAggregate]) -> None:
         """Return once Kafka has acknowledged all. Raises GapFillError where it does not."""
@@ -42,13 +50,26 @@ class Publication:
             time.sleep(max(0.0, started + PORTION_SECONDS - time.monotonic()))
 
     def _publish_portion(self, bars: Sequence[RawAggregate]) -> None:
-        for bar in bars:
-            self._producer.produce(RAW_TOPIC, encode(bar), bar.symbol.encode())
-        if left := self._producer.flush(kafka.ACKNOWLEDGE_SECONDS):
+        from confluent_kafka import KafkaException
+
+        self._refusal = ""
+        try:
+            for bar in bars:
+                self._producer.produce(RAW_TOPIC, encode(bar), bar.symbol.encode())
+        except KafkaException as error:
+            # The client does not ask the brokers while it knows that they would refuse it.
+            self._on_failure(error.args[0], None)
+        left = self._producer.flush(kafka.ACKNOWLEDGE_SECONDS)
+        if self._refusal:
+            raise GapFillError(self._refusal)
+        if left:
             raise GapFillError(
                 f"Kafka did not acknowledge {left:,} messages "
                 f"within {kafka.ACKNOWLEDGE_SECONDS:.0f} s"
             )
+
+    def _on_failure(self, error: "KafkaError", _message: "Message | None") -> None:
+        self._refusal = kafka_access.explain(self._settings, error, "WRITE", RAW_TOPIC)
 
     def _wait_while_others_wait(self) -> None:
         """Wait while more messages wait for filter and sink than are published in a second."""

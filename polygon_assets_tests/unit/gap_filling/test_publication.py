@@ -1,8 +1,11 @@
 """How fast the seconds of a fill are published, and what they wait for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from polygon_assets.clients import kafka
 from polygon_assets.gap_filling import GapFillError, publication
@@ -57,7 +60,7 @@ def publish(monkeypatch: pytest.MonkeyPatch, rows: int, *lags: Lags) -> tuple[Br
             left.pop(0)
         return Positions({0: of_filter if topic == RAW_TOPIC else of_sink}, {0: 0})
 
-    monkeypatch.setattr(kafka, "connect_producer", lambda _: broker)
+    monkeypatch.setattr(kafka, "connect_producer", lambda *_, **__: broker)
     monkeypatch.setattr(publication, "positions", positions)
     monkeypatch.setattr(publication, "time", clock)
     Publication(Settings(gap_fill_rows_per_second=1_000)).publish([raw_aggregate()] * rows)
@@ -97,7 +100,39 @@ def test_an_unknown_lag_is_no_licence_to_publish(monkeypatch: pytest.MonkeyPatch
     def positions(*_: object) -> Positions:
         raise KafkaUnreachableError("no broker answers")
 
-    monkeypatch.setattr(kafka, "connect_producer", lambda _: Broker())
+    monkeypatch.setattr(kafka, "connect_producer", lambda *_, **__: Broker())
     monkeypatch.setattr(publication, "positions", positions)
     with pytest.raises(GapFillError, match="lag of filter and sink is unknown: no broker answers"):
         Publication(Settings()).publish([raw_aggregate()])
+
+
+@pytest.mark.parametrize("is_known_to_the_client", [True, False])
+def test_rows_that_kafka_refuses_are_not_taken_for_published(
+    monkeypatch: pytest.MonkeyPatch, is_known_to_the_client: bool
+) -> None:
+    """A refused message is not among those that still wait for their acknowledgement."""
+    error = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+
+    class RefusingBroker(Broker):
+        def __init__(self, on_delivery: Callable[[KafkaError, None], None]) -> None:
+            super().__init__()
+            self._on_delivery, self._refuses = on_delivery, True
+
+        def produce(self, *values: object) -> None:
+            if not self._refuses:
+                super().produce(*values)
+                return
+            self._refuses = False
+            if is_known_to_the_client:
+                raise KafkaException(error)
+            self._on_delivery(error, None)
+
+    def connect(_: Settings, **options: Any) -> RefusingBroker:
+        return RefusingBroker(options["on_delivery"])
+
+    monkeypatch.setattr(kafka, "connect_producer", connect)
+    monkeypatch.setattr(publication, "positions", lambda *_: Positions({}, {}))
+    published = Publication(Settings())
+    with pytest.raises(GapFillError, match=f"write topic {RAW_TOPIC}; an administrator must"):
+        published.publish([raw_aggregate()])
+    published.publish([raw_aggregate()])  # the right was granted meanwhile
