@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -39,6 +40,12 @@ ACTIVITY = 50.0
     help="Folder for the logs and Dagster's storage of a run that failed.",
 )
 @click.option("--clock/--no-clock", default=False, help="Also set this machine's clock (root).")
+@click.option(
+    "--no-skips",
+    is_flag=True,
+    envvar="NO_SKIPS",
+    help="Fail where this machine does not allow a fault, as CI does.",
+)
 def main(
     minutes: float,
     seed: int | None,
@@ -48,6 +55,7 @@ def main(
     *,
     keep: Path | None,
     clock: bool,
+    no_skips: bool,
 ) -> None:
     """Strike the whole system with random faults, then compare its tables with the truth."""
     names = only.split(",")
@@ -69,7 +77,10 @@ def main(
     ):
         options = ["--tickers", str(tickers), "--activity", str(ACTIVITY), "--kafka", kafka]
         system = System(Path(folder), options)
-        show.left_out(disk=has_disk, connections=can_cut_connections())
+        left_out = list(_left_out(has_disk=has_disk))
+        show.left_out(left_out)
+        if left_out and no_skips:
+            sys.exit(1)
         market = Market(tickers=tickers, calendar=MarketCalendar("24/7"), activity=ACTIVITY)
         faults = [
             fault
@@ -87,6 +98,14 @@ def main(
             sys.exit(1)
         finally:
             system.kill_all()
+
+
+def _left_out(*, has_disk: bool) -> Iterator[str]:
+    """The faults that this machine does not allow, with the reason."""
+    if not has_disk:
+        yield "the full disk, because no file system can be mounted"
+    if not can_cut_connections():
+        yield "cut connections, which need root and `ss`"
 
 
 if __name__ == "__main__":

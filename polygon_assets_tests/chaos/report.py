@@ -87,12 +87,10 @@ class Show:
             f"{tickers} tickers; repeat with --seed {seed}"
         )
 
-    def left_out(self, *, disk: bool, connections: bool) -> None:
+    def left_out(self, faults: Sequence[str]) -> None:
         """Name the faults that this machine does not allow."""
-        if not disk:
-            self._console.print("left out: the full disk, because no file system can be mounted")
-        if not connections:
-            self._console.print("left out: cut connections, which need root and `ss`")
+        for fault in faults:
+            self._console.print(f"left out: {fault}")
 
     def round(self, done: Round) -> None:
         self._console.print(f"{done.seconds:6.1f} s  {' + '.join(done.faults)}")
