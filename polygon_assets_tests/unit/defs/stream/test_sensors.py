@@ -215,12 +215,11 @@ def test_after_weeks_without_power_older_days_are_recorded_than_may_be_closed(
 
 
 class TestDays:
-    YESTERDAY = MarketCalendar("24/7").day_of(dt.datetime.now(dt.UTC)) - ONE_DAY
-
     @pytest.fixture(autouse=True)
     def only_yesterday_is_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.yesterday = MarketCalendar("24/7").day_of(dt.datetime.now(dt.UTC)) - ONE_DAY
         monkeypatch.setattr(
-            MarketCalendar, "is_settled", lambda _calendar, day, _now: day == self.YESTERDAY
+            MarketCalendar, "is_settled", lambda _calendar, day, _now: day == self.yesterday
         )
         # Yesterday ended long enough ago, also shortly after midnight.
         monkeypatch.setattr(market_calendar, "REVISION_WINDOW", dt.timedelta())
@@ -243,16 +242,16 @@ class TestDays:
         assert isinstance(answer, dg.SensorResult)
         (event,) = answer.asset_events
         assert isinstance(event, dg.AssetMaterialization)
-        assert (event.asset_key, event.partition) == (STOCK_AGGREGATES, self.YESTERDAY.isoformat())
+        assert (event.asset_key, event.partition) == (STOCK_AGGREGATES, self.yesterday.isoformat())
         instance.report_runless_asset_event(event)
-        assert self.YESTERDAY not in open_days(
+        assert self.yesterday not in open_days(
             instance, MarketCalendar("24/7"), dt.datetime.now(dt.UTC), []
         )
         assert "no day is over" in reason(tick(trading_day_closer, instance))
         followed = dg.evaluate_automation_conditions(
             defs, instance=instance, asset_selection=bars, cursor=before.cursor
         )
-        assert followed.get_requested_partitions(OHLCV_1M) == {self.YESTERDAY.isoformat()}
+        assert followed.get_requested_partitions(OHLCV_1M) == {self.yesterday.isoformat()}
 
     def test_no_day_is_closed_on_the_delayed_cluster(
         self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
@@ -267,11 +266,11 @@ class TestDays:
         self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.facts(monkeypatch, rows=100)
-        day = self.YESTERDAY.isoformat()
+        day = self.yesterday.isoformat()
         instance.report_runless_asset_event(
             dg.AssetMaterialization(STOCK_AGGREGATES, partition=day)
         )
-        noon = dt.datetime.combine(self.YESTERDAY, dt.time(17), dt.UTC)
+        noon = dt.datetime.combine(self.yesterday, dt.time(17), dt.UTC)
         known = GapEntry("g", noon, noon + dt.timedelta(seconds=9), "crash", state="verified")
         for hours, reopened in ((-1, False), (1, True)):
             at = dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours)
