@@ -278,7 +278,8 @@ class SymbolView:
             except (*FAILURES, OverflowError) as error:
                 answer = error
             # Bokeh allows changes only under the document's lock, which is not held after `await`.
-            if document:
+            # The document of a visitor who has left meanwhile has no session any more.
+            if document and document.session_context:
                 document.add_next_tick_callback(lambda: show(answer))
 
         self._tasks.add(task := asyncio.get_running_loop().create_task(ask()))

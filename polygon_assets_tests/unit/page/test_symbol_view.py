@@ -3,9 +3,12 @@
 import asyncio
 import datetime as dt
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pyarrow as pa
@@ -222,11 +225,43 @@ def test_an_answer_to_an_earlier_choice_is_dropped_although_the_same_is_chosen_a
         answered.set()
         await asyncio.gather(*view._tasks)
 
-    document = Document()
-    with set_curdoc(document):
+    with visited() as document:
         asyncio.run(choose_again())
-    for asked in document.session_callbacks:
-        asked.callback()
+        asked = document.session_callbacks
+    assert asked
+    for callback in asked:
+        callback.callback()
+
+
+@pytest.mark.usefixtures("_at_noon")
+def test_an_answer_to_a_visitor_who_has_left_is_dropped(sources: Sources) -> None:
+    answered = threading.Event()
+
+    async def leave(document: Document) -> None:
+        view = SymbolView(sources, "A")
+        view._ask("history", answered.wait, lambda _: pytest.fail("nobody sees it"))
+        answered.set()
+        document.on_change(print)
+        document.destroy(print)
+        await asyncio.gather(*view._tasks)
+
+    with visited() as document:
+        asyncio.run(leave(document))
+
+
+class Session:
+    """What Bokeh's document knows of its visitor, until the visitor leaves."""
+
+    request = SimpleNamespace(arguments={})
+
+
+@contextmanager
+def visited() -> Iterator[Document]:
+    """A visitor's document, which belongs to a session."""
+    document, session = Document(), Session()
+    cast("Any", document)._session_context = weakref.ref(session)
+    with set_curdoc(document):
+        yield document
 
 
 def test_nothing_is_said_about_trades_before_prices_are_read() -> None:
