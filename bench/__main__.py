@@ -26,6 +26,7 @@ from bench import (
     soak,
     table,
 )
+from bench.data import FULL_MARKET_TICKERS
 from bench.laboratory import laboratory
 from bench.rounds import Results
 from polygon_assets.local.launcher.servers import EMBEDDED, KAFKAS
@@ -69,7 +70,7 @@ def main(
         sections = [
             _throughput(QUICK_EVENTS, runs),
             _batch(QUICK_DAYS, QUICK_TICKERS, runs),
-            _repair(QUICK_SYMBOLS, QUICK_EVENTS, QUICK_OUTAGE_SECONDS, kafka),
+            _repair(QUICK_SYMBOLS, QUICK_TICKERS, QUICK_EVENTS, QUICK_OUTAGE_SECONDS, kafka),
             _failover(1, kafka),
             _page(QUICK_VISIT_SECONDS, 2, 1),
             _page_beside_streams(QUICK_VISIT_SECONDS, 2, kafka),
@@ -79,7 +80,7 @@ def main(
         sections = [
             _throughput(EVENTS, runs),
             _batch(DAYS, TICKERS, runs),
-            _repair(SYMBOLS, EVENTS, OUTAGE_SECONDS, kafka),
+            _repair(SYMBOLS, FULL_MARKET_TICKERS, EVENTS, OUTAGE_SECONDS, kafka),
             _failover(KILLS, kafka),
             _page(VISIT_SECONDS, VISITORS, MILLION_ROWS),
             _page_beside_streams(BESIDE_SECONDS, VISITORS, kafka),
@@ -163,17 +164,25 @@ def _failover(times: int, kafka: str, fault: str = KILL) -> str:
 
 @main.command(name="repair")
 @click.option("--symbols", default=SYMBOLS, show_default=True, help="Symbols of the gap.")
+@click.option(
+    "--tickers",
+    default=FULL_MARKET_TICKERS,
+    show_default=True,
+    help="Tickers of the live market beside the fill.",
+)
 @click.option("--events", default=EVENTS, show_default=True, help="Events of the rebuilt day.")
 @click.option(
     "--outage-seconds", default=OUTAGE_SECONDS, show_default=True, help="How long the sink is down."
 )
 @_kafka
-def repair_command(symbols: int, events: int, outage_seconds: float, kafka: str) -> None:
+def repair_command(
+    symbols: int, tickers: int, events: int, outage_seconds: float, kafka: str
+) -> None:
     """Measure only filling a gap, rebuilding a day, and working off an outage of the sink."""
-    _repair(symbols, events, outage_seconds, kafka)
+    _repair(symbols, tickers, events, outage_seconds, kafka)
 
 
-def _repair(symbols: int, events: int, outage_seconds: float, kafka: str) -> str:
+def _repair(symbols: int, tickers: int, events: int, outage_seconds: float, kafka: str) -> str:
     with (
         tempfile.TemporaryDirectory() as filling,
         tempfile.TemporaryDirectory() as rebuilding,
@@ -188,9 +197,10 @@ def _repair(symbols: int, events: int, outage_seconds: float, kafka: str) -> str
             repair.lines(repair.rebuild(Path(rebuilding), events)),
         )
         status.update("filling a gap")
-        lines, note = repair.fill(Path(filling), symbols, kafka)
+        lines, note = repair.fill(Path(filling), symbols, tickers, kafka)
         filled = _show(
-            f"a gap of {symbols:,} symbols is filled, {kafka} Kafka, one run",
+            f"a gap of {symbols:,} symbols is filled beside {tickers:,} live tickers, "
+            f"{kafka} Kafka, one run",
             repair.COLUMNS,
             repair.lines(lines),
         )

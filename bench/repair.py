@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -29,13 +29,12 @@ from polygon_assets.serving.gap_ledger import GapEntry
 from polygon_assets.settings import Settings
 from polygon_assets.streaming.clickhouse_writer import TABLE
 from polygon_assets.streaming.rows import to_table
+from polygon_assets.subscriptions import channel_of
 from polygon_assets.topics import FILTERED_TOPIC, SINK_GROUP
 
 COLUMNS = ("repair", "contender", "rows", "seconds", "CPU s", "rows/s", "baseline : ours")
 GAP = dt.timedelta(minutes=10)
 LIVE_SECONDS = 20.0
-LISTED_SHARE = 0.92
-"""Of the exchange's tickers, those that are listed on a given day."""
 ROWS_AT_ONCE = 50_000
 PATIENCE_SECONDS = 1800.0
 _log = logging.getLogger(__name__).debug
@@ -68,16 +67,18 @@ class _Clock:
         return Repair(repair, contender, rows, wall, cpu)
 
 
-def fill(folder: Path, symbols: int, kafka: str) -> tuple[list[Repair], str]:
-    """Fill ten minutes of all symbols beside the live stream; also what that did to its latency."""
-    with live.running(folder, round(symbols / LISTED_SHARE), kafka) as streams:
+def fill(folder: Path, symbols: int, tickers: int, kafka: str) -> tuple[list[Repair], str]:
+    """Fill ten minutes of some symbols beside the live stream of all tickers.
+
+    Also says what that did to the stream's latency.
+    """
+    with live.running(folder, tickers, kafka) as streams:
         settings = streams.stack.settings()
         poller = LatencyPoller(clickhouse.connect(settings))
         live.watch(poller, live.WARM_UP_SECONDS, record=False)
         live.watch(poller, LIVE_SECONDS)
         before = _p99(poller)
-        until = dt.datetime.now(dt.UTC).replace(microsecond=0) - 2 * REVISION_WINDOW
-        gap = GapEntry("bench", until - GAP, until, "an outage")
+        gap = _gap(settings, symbols)
         # The bare requests first, so that the exchange has drawn the day for both.
         bare, beside_requests = _beside(poller, _request, settings, gap)
         filled, beside_fill = _beside(poller, _fill, settings, gap)
@@ -87,6 +88,16 @@ def fill(folder: Path, symbols: int, kafka: str) -> tuple[list[Repair], str]:
         f"{beside_requests:.2f} s beside the bare requests, {beside_fill:.2f} s beside the fill, "
         f"{beside_verification:.2f} s beside the verification"
     )
+
+
+def _gap(settings: Settings, symbols: int) -> GapEntry:
+    """Ten minutes of symbols from the whole alphabet, old enough to be verified."""
+    until = dt.datetime.now(dt.UTC).replace(microsecond=0) - 2 * REVISION_WINDOW
+    of_all = GapEntry("bench", until - GAP, until, "an outage")
+    with closing(GapFiller(settings, _log)) as filler:
+        known = sorted(filler.scope(of_all).symbols)
+    chosen = known[:: max(1, len(known) // symbols)][:symbols]
+    return replace(of_all, channels=tuple(map(channel_of, chosen)))
 
 
 def _beside(
