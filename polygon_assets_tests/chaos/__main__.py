@@ -63,12 +63,7 @@ def main(
     if not any(part in name for name in known for part in names):
         raise click.BadParameter(f"no fault has one of {names} in its name", param_hint="--only")
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
-    # Its errors are what the faults cause; those that last are problems of the recovery.
-    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
-    # Whoever ends the run ends its system too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    # A script's background process inherits an ignored SIGINT, and so would `dev`.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _prepare_process()
     show = Show()
     show.begin(seed, minutes, kafka, tickers)
     with (
@@ -98,6 +93,15 @@ def main(
             sys.exit(1)
         finally:
             system.kill_all()
+
+
+def _prepare_process() -> None:
+    # Its errors are what the faults cause; those that last are problems of the recovery.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+    # Whoever ends the run ends its system too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    # A script's background process inherits an ignored SIGINT, and so would `dev`.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _left_out(*, has_disk: bool) -> Iterator[str]:

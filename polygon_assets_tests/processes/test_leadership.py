@@ -53,7 +53,7 @@ def stand_by(live: Live, programs: Programs) -> Program:
 def standby_count(live: Live) -> int:
     """The standbys that sent a heartbeat lately; killed ones leave their last one behind.
 
-    0 where Kafka does not answer: one that wakes up closes connections that others made meanwhile.
+    0 where Kafka does not answer, as one that has just woken up may not.
     """
     now_ms = time.time_ns() // 1_000_000
     try:

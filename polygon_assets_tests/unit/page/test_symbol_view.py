@@ -242,7 +242,7 @@ def test_an_answer_to_a_visitor_who_has_left_is_dropped(sources: Sources) -> Non
         view._ask("history", answered.wait, lambda _: pytest.fail("nobody sees it"))
         answered.set()
         document.on_change(print)
-        document.destroy(print)
+        document.destroy(print)  # Bokeh does so in the name of a listener
         await asyncio.gather(*view._tasks)
 
     with visited() as document:

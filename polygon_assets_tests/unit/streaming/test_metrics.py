@@ -62,6 +62,12 @@ def samples(heartbeat: Heartbeat, now: dt.datetime = NOW, **settings: object) ->
     return found
 
 
+STATES = (
+    *("starting", "standby", "connecting", "streaming"),
+    *("waiting", "backing_off", "draining", "stopped"),
+)
+
+
 def test_each_number_has_its_name_and_its_unit() -> None:
     assert samples(beat(), alert_lag_seconds=61, producer_copies=2) == {
         "start_timestamp_seconds": START_MS / 1000 - 60,
@@ -95,13 +101,7 @@ def test_each_number_has_its_name_and_its_unit() -> None:
         "dead_letter_retries_total": 0,
         "dead_letter_losses_total": 0,
         "program_info host:7:1": 1,
-        **{
-            f"state {state}": float(state == "streaming")
-            for state in (
-                *("starting", "standby", "connecting", "streaming"),
-                *("waiting", "backing_off", "draining", "stopped"),
-            )
-        },
+        **{f"state {state}": float(state == "streaming") for state in STATES},
         "alive": 1,
         "ready": 1,
         "lag_limit_seconds": 61,
